@@ -1,0 +1,140 @@
+"""What may pass from a client into the database and on to others.
+
+JSON and MessagePack can say things that PostgreSQL, JavaScript or a peer cannot hold;
+they are refused here, once, whatever the encoding.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import msgspec
+
+from .errors import CommandError, ErrorCode
+
+__all__ = [
+    "MAX_DATA_BYTES",
+    "MAX_DEPTH",
+    "MAX_INTEGER",
+    "clean",
+    "clean_data",
+    "refuse_duplicates",
+]
+
+MAX_INTEGER = 2**53 - 1
+"""The largest integer that JavaScript keeps exact (RFC 8259, section 6)."""
+MAX_DEPTH = 16
+MAX_DATA_BYTES = 8 * 1024
+
+JSON_TYPES = (str, bool, int, float, dict, list)
+KEY = re.compile(r'"([^"\\]*)"\s*:')
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+def clean(command: msgspec.Struct) -> None:
+    """Refuse a decoded command that holds NUL, or `data` that cannot be kept.
+
+    Raises `CommandError` with `invalid_message` or `too_large`.
+    """
+    for name in command.__struct_fields__:
+        value = getattr(command, name)
+        if type(value) is str:
+            _clean_text(value)
+        elif type(value) is dict:
+            clean_data(value)
+        elif type(value) is list:
+            for item in value:
+                clean(item)
+        elif type(value) is float and not math.isfinite(value):
+            raise _invalid("numbers must be finite")
+        elif isinstance(value, msgspec.Struct):
+            clean(value)
+
+
+def clean_data(data: dict[str, Any]) -> None:
+    """Refuse a JSON object that is too deep, too large or not the same everywhere.
+
+    Allowed: string keys, strings without NUL, booleans, null, finite floats, integers
+    within ±(2**53 - 1), at most 16 levels and 8 KiB as JSON.
+    Raises `CommandError` with `invalid_message` or `too_large`.
+    """
+    for value, depth in _walk(data):
+        _clean_value(value, depth)
+    if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
+        raise CommandError(ErrorCode.TOO_LARGE, f"data must be at most {MAX_DATA_BYTES} bytes")
+
+
+def refuse_duplicates(frame: str | bytes) -> None:
+    """Refuse an object that names a key twice: peers would not agree on its meaning.
+
+    RFC 8259, section 4. Raises `CommandError` with `invalid_message`.
+    """
+    try:
+        if isinstance(frame, bytes):
+            msgpack.unpackb(frame, object_pairs_hook=_unique)
+        elif _may_repeat_a_key(frame):
+            json.loads(frame, object_pairs_hook=_unique)
+    except _DuplicateKeyError:
+        raise _invalid("an object names a key twice") from None
+
+
+def _may_repeat_a_key(text: str) -> bool:
+    if "\\" in text:
+        return True
+    keys = KEY.findall(text)
+    return len(set(keys)) < len(keys)
+
+
+def _unique(pairs: list[tuple[Any, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise _DuplicateKeyError
+
+
+def _walk(data: dict[str, Any]) -> Iterator[tuple[Any, int]]:
+    stack: list[tuple[Any, int]] = [(data, 1)]
+    while stack:
+        value, depth = stack.pop()
+        yield value, depth
+        if type(value) is dict:
+            for key, item in value.items():
+                if type(key) is not str:
+                    raise _invalid("keys must be strings")
+                _clean_text(key)
+                stack.append((item, depth + 1))
+        elif type(value) is list:
+            stack.extend((item, depth + 1) for item in value)
+
+
+def _clean_value(value: Any, depth: int) -> None:
+    kind = type(value)
+    if kind is str:
+        _clean_text(value)
+    elif kind is int and abs(value) > MAX_INTEGER:
+        raise _invalid("integers must be within ±(2**53 - 1)")
+    elif kind is float and not math.isfinite(value):
+        raise _invalid("numbers must be finite")
+    elif depth > MAX_DEPTH and kind in (dict, list):
+        raise _invalid(f"data must be at most {MAX_DEPTH} levels deep")
+    elif value is not None and kind not in JSON_TYPES:
+        raise _invalid("data must be what JSON can say")
+
+
+def _clean_text(text: str) -> None:
+    if "\x00" in text:
+        raise _invalid("text must not hold NUL")
+    # MessagePack and the server's own decoder let no surrogate through; a caller in Python might.
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _invalid("text must be valid Unicode") from None
+
+
+def _invalid(message: str) -> CommandError:
+    return CommandError(ErrorCode.INVALID_MESSAGE, message)

@@ -1,0 +1,272 @@
+"""What the server sends: replies to one command, events for many.
+
+Fields whose value is their default are left off the wire.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+from .errors import CloseCode, CommandError, Disconnect, ErrorCode
+
+__all__ = [
+    "PROTOCOL",
+    "Ack",
+    "Authenticated",
+    "Changed",
+    "Entered",
+    "Failure",
+    "Goodbye",
+    "HistoryPage",
+    "Joined",
+    "Left",
+    "Member",
+    "MessageEvent",
+    "MessageState",
+    "Notice",
+    "Outgoing",
+    "Pong",
+    "PresenceList",
+    "Resync",
+    "SignalEvent",
+    "TypingEvent",
+    "Welcome",
+    "timestamp",
+]
+
+PROTOCOL = "realtime.v1"
+
+Ref = str | int | None
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Any reply or event."""
+
+
+class MessageState(Struct, kw_only=True, omit_defaults=True):
+    """A stored message as it is now; `seq` is its place, `changed_seq` its last change."""
+
+    id: int
+    seq: int
+    user_id: str
+    username: str
+    created_at: str
+    content: str | None = None
+    data: dict[str, Any] | None = None
+    nonce: str | None = None
+    changed_seq: int | None = None
+    edited_at: str | None = None
+    deleted: bool = False
+
+    @property
+    def position(self) -> int:
+        """Where in the log this state stands."""
+        return self.seq if self.changed_seq is None else self.changed_seq
+
+
+class Member(Struct, kw_only=True, omit_defaults=True):
+    """A user who is in a room; `connections` only where they were counted."""
+
+    user_id: str
+    username: str
+    connections: int | None = None
+
+
+class Welcome(Outgoing, tag="welcome"):
+    """The first frame once it is known who the connection is."""
+
+    connection: str
+    user_id: str
+    username: str
+    heartbeat: int
+    limits: dict[str, int]
+    server_time: str
+    protocol: str
+    guest_token: str | None = None
+
+
+class Authenticated(Outgoing, tag="authenticated"):
+    """The reply to `auth`."""
+
+    user_id: str
+    username: str
+    expires_at: str | None = None
+    guest_token: str | None = None
+    ref: Ref = None
+
+
+class Joined(Outgoing, tag="joined"):
+    """The reply to `join`: the room's state up to `through`."""
+
+    room: str
+    user_id: str
+    username: str
+    through: int
+    epoch: str
+    recovered: bool
+    messages: list[MessageState]
+    has_more: bool
+    members: list[Member]
+    count: int
+    role: str
+    ref: Ref = None
+
+
+class Entered(Outgoing, tag="joined"):
+    """Somebody came into a room: what the others get."""
+
+    room: str
+    user_id: str
+    username: str
+
+
+class Left(Outgoing, tag="left"):
+    """Somebody left a room; to the one who asked, the reply."""
+
+    room: str
+    user_id: str
+    username: str
+    ref: Ref = None
+
+
+class MessageEvent(Outgoing, tag="message"):
+    """A new message."""
+
+    room: str
+    seq: int
+    id: int
+    user_id: str
+    username: str
+    created_at: str
+    content: str | None = None
+    data: dict[str, Any] | None = None
+    nonce: str | None = None
+    changed_seq: int | None = None
+    edited_at: str | None = None
+    deleted: bool = False
+    first: int | None = field(default=None, name="from")
+
+
+class Changed(Outgoing, tag="changed"):
+    """An older message as it is now; `seq` is the position of the change."""
+
+    room: str
+    seq: int
+    message: MessageState
+    first: int | None = field(default=None, name="from")
+
+
+class Ack(Outgoing, tag="ack"):
+    """A message is stored for good."""
+
+    room: str
+    seq: int
+    id: int
+    created_at: str
+    nonce: str | None = None
+    ref: Ref = None
+
+
+class HistoryPage(Outgoing, tag="history"):
+    """Messages in ascending order; `through` is the position they reach, with `after`."""
+
+    room: str
+    messages: list[MessageState]
+    epoch: str
+    has_more: bool
+    through: int | None = None
+    ref: Ref = None
+
+
+class PresenceList(Outgoing, tag="presence"):
+    """Who is in a room; in a crowded one only how many."""
+
+    room: str
+    count: int
+    members: list[Member]
+    ref: Ref = None
+
+
+class TypingEvent(Outgoing, tag="typing"):
+    """Somebody is writing."""
+
+    room: str
+    user_id: str
+    username: str
+
+
+class SignalEvent(Outgoing, tag="signal"):
+    """Something that is not stored; from the site's own code `user_id` is missing."""
+
+    data: dict[str, Any]
+    room: str | None = None
+    user_id: str | None = None
+    username: str | None = None
+
+
+class Pong(Outgoing, tag="pong"):
+    """The reply to `ping`."""
+
+    server_time: str
+    t: int | float | str | None = None
+    ref: Ref = None
+
+
+class Notice(Outgoing, tag="notice"):
+    """A text from an administrator; `level` is info, warning or error."""
+
+    level: str
+    text: str
+
+
+class Resync(Outgoing, tag="resync"):
+    """What the client has cannot be continued; it must join again without `since`."""
+
+    room: str
+    seq: int
+    epoch: str
+
+
+class Failure(Outgoing, tag="error"):
+    """A command failed; the connection stays."""
+
+    code: ErrorCode
+    message: str
+    retryable: bool
+    room: str | None = None
+    retry_after: float | None = None
+    ref: Ref = None
+
+    @classmethod
+    def of(cls, error: CommandError) -> "Failure":
+        """The reply that tells `error`."""
+        return cls(
+            code=error.code,
+            message=error.message,
+            retryable=error.retryable,
+            room=error.room,
+            retry_after=None if error.retry_after is None else round(error.retry_after, 3),
+            ref=error.ref,
+        )
+
+
+class Goodbye(Outgoing, tag="disconnect"):
+    """The server is about to close the socket, and why."""
+
+    code: CloseCode | int
+    reason: str
+    reconnect: bool
+    retry_after: float | None = None
+
+    @classmethod
+    def of(cls, end: Disconnect) -> "Goodbye":
+        """The event that tells `end`."""
+        return cls(
+            code=end.code, reason=end.reason, reconnect=end.reconnect, retry_after=end.retry_after
+        )

@@ -1,0 +1,31 @@
+"""A token bucket that asks nobody for the time."""
+
+__all__ = ["Bucket"]
+
+
+class Bucket:
+    """Allows `rate` a second on average and `burst` at once.
+
+    `now` is in seconds of any clock that never goes back.
+    """
+
+    __slots__ = ("_at", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._tokens = float(burst)
+        self._at = now
+
+    def take(self, now: float, amount: float = 1) -> float:
+        """Take `amount` if it is there; return 0, else the seconds until it will be."""
+        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
+        self._at = now
+        if self._tokens >= amount:
+            self._tokens -= amount
+            return 0.0
+        return (amount - self._tokens) / self.rate
+
+    def is_full(self, now: float) -> bool:
+        """Whether nothing was taken lately, so that the bucket may be forgotten."""
+        return self._tokens + (now - self._at) * self.rate >= self.burst
