@@ -1,0 +1,86 @@
+"""The one reader of `settings.REALTIME`."""
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+__all__ = ["Config", "config", "known_keys"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Every setting of the package with its default; keys of `REALTIME` are these in capitals."""
+
+    channel_layer: str = "default"
+    """The alias in `CHANNEL_LAYERS` that carries events between processes."""
+    guests: bool = False
+    """Whether somebody without credentials may use public rooms."""
+    allowed_origins: list[str] = field(default_factory=list)
+    """Further origins a browser may come from, as `https://example.com`."""
+    require_origin: bool = False
+    """Whether a client without an `Origin` header is refused."""
+    policy: str = "realtime.policy.Policy"
+    """The class that decides who may do what."""
+
+    heartbeat_seconds: int = 25
+    """How often a client should send a `ping`."""
+    frame_bytes: int = 64 * 1024
+    """The largest frame a client may send."""
+    content_characters: int = 4000
+    """The longest text of a message."""
+    rooms_per_connection: int = 100
+    """How many rooms one connection may be in."""
+    messages_per_second: float = 10
+    """Messages and signals of one user, over all its connections in a process."""
+    messages_burst: int = 30
+    """How many of them at once."""
+    commands_per_second: float = 30
+    """Other commands of one user."""
+    commands_burst: int = 150
+    """How many of them at once."""
+    messages_in_flight: int = 64
+    """Messages of one connection that may wait for their commit at once."""
+
+    outbox_frames: int = 500
+    """Frames that may wait for a slow client before it is cut with 4008."""
+    outbox_bytes: int = 1024 * 1024
+    """Bytes that may wait for it."""
+    write_timeout_seconds: float = 10
+    """How long a message is tried while the database is away."""
+    db_threads: int = 4
+    """Threads for reading; 0 shares Django's own thread, as tests need."""
+    ring_bytes: int = 64 * 1024 * 1024
+    """Memory of a process for recent messages."""
+
+    pulse_seconds: float = 5
+    """How often positions are compared with the database and the lease is renewed."""
+    lease_seconds: float = 30
+    """How long a node counts as alive after its last sign."""
+    presence_grace_seconds: float = 3
+    """How long somebody is still there after the last connection closed."""
+    presence_events_up_to: int = 200
+    """The largest number of present users whose coming and going is told one by one."""
+
+
+def known_keys() -> list[str]:
+    """The keys that `REALTIME` may have."""
+    return [field.name.upper() for field in fields(Config)]
+
+
+@cache
+def config() -> Config:
+    """The settings as they are now; unknown keys are left to the system check."""
+    given: dict[str, Any] = getattr(settings, "REALTIME", {})
+    known = {key.lower(): value for key, value in given.items() if key in known_keys()}
+    return Config(**known)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "REALTIME":
+        config.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="realtime.conf")

@@ -1,0 +1,87 @@
+"""Who is connected now. These rows are leases: without their node they mean nothing."""
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .rooms import Room
+
+__all__ = ["Connection", "Node", "Presence"]
+
+
+class Node(models.Model):
+    """One server process; alive while `expires_at` is ahead of the database's clock."""
+
+    id = models.CharField(_("id"), max_length=16, primary_key=True)
+    hostname = models.CharField(_("host"), max_length=255)
+    pid = models.IntegerField(_("process"))
+    started_at = models.DateTimeField(_("started at"), default=timezone.now)
+    expires_at = models.DateTimeField(_("lease ends"), db_index=True)
+    reaper = models.CharField(_("reaped by"), max_length=16, blank=True)
+
+    class Meta:
+        verbose_name = _("node")
+        verbose_name_plural = _("nodes")
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.hostname}:{self.pid})"
+
+
+class Connection(models.Model):
+    """One live socket; `id` is `<node id>.<number>`."""
+
+    id = models.CharField(_("id"), max_length=40, primary_key=True)
+    node = models.ForeignKey(
+        Node, models.CASCADE, related_name="connections", verbose_name=_("node")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="realtime_connections",
+        verbose_name=_("user"),
+    )
+    user_key = models.CharField(_("user id"), max_length=150, db_index=True)
+    username = models.CharField(_("name"), max_length=150)
+    address = models.CharField(_("address"), max_length=100, blank=True)
+    connected_at = models.DateTimeField(_("since"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("connected client")
+        verbose_name_plural = _("connected clients")
+
+    def __str__(self) -> str:
+        return f"{self.username} ({self.id})"
+
+
+class Presence(models.Model):
+    """A connection being in a room now."""
+
+    id = models.BigAutoField(primary_key=True)
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="presences", verbose_name=_("connected client")
+    )
+    room = models.ForeignKey(
+        Room,
+        models.CASCADE,
+        related_name="presences",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("room"),
+    )
+    user_key = models.CharField(_("user id"), max_length=150)
+    username = models.CharField(_("name"), max_length=150)
+
+    class Meta:
+        verbose_name = _("presence")
+        verbose_name_plural = _("presences")
+        constraints = [
+            models.UniqueConstraint(name="realtime_presence_once", fields=["connection", "room"]),
+        ]
+        indexes = [models.Index(name="realtime_presence_room", fields=["room", "user_key"])]
+
+    def __str__(self) -> str:
+        return f"{self.username} in {self.room_id}"

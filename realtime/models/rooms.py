@@ -1,0 +1,182 @@
+"""Rooms, their logs and their members: what lasts."""
+
+import secrets
+import string
+
+from django.conf import settings
+from django.core.validators import MinLengthValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+__all__ = ["Head", "Membership", "Message", "Room", "new_epoch"]
+
+EPOCH_ALPHABET = string.ascii_letters + string.digits
+
+
+def new_epoch() -> str:
+    """Eight random characters that name one unbroken life of a room's log."""
+    return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(8))
+
+
+class Room(models.Model):
+    """A place where messages are kept in order.
+
+    The slug is what clients call it and does not change once made; the counter of its log
+    lives in `Head`, where no form can rewind it.
+    """
+
+    class Kind(models.TextChoices):
+        """Who may find and enter it."""
+
+        PUBLIC = "public", _("public")
+        PRIVATE = "private", _("private")
+        DIRECT = "direct", _("direct")
+
+    slug = models.SlugField(_("slug"), max_length=100, unique=True, allow_unicode=True)
+    title = models.CharField(_("title"), max_length=200, blank=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.PUBLIC)
+    direct_key = models.CharField(
+        _("direct key"),
+        max_length=64,
+        unique=True,
+        null=True,
+        blank=True,
+        editable=False,
+        validators=[MinLengthValidator(1)],
+        help_text=_("The two users of a direct room, hashed."),
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("room")
+        verbose_name_plural = _("rooms")
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                name="realtime_room_direct_key",
+                condition=Q(kind="direct", direct_key__isnull=False)
+                | (~Q(kind="direct") & Q(direct_key__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="realtime_room_kind", condition=Q(kind__in=["public", "private", "direct"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.slug
+
+
+class Head(models.Model):
+    """The end of a room's log; written only by `store.history`, under its row lock."""
+
+    room = models.OneToOneField(
+        Room, models.CASCADE, primary_key=True, related_name="head", verbose_name=_("room")
+    )
+    last_seq = models.BigIntegerField(_("last position"), default=0)
+    purged_seq = models.BigIntegerField(_("purged up to"), default=0)
+    rights_seq = models.BigIntegerField(_("changes of rights"), default=0)
+    epoch = models.CharField(_("epoch"), max_length=8, default=new_epoch)
+
+    class Meta:
+        verbose_name = _("head")
+        verbose_name_plural = _("heads")
+        constraints = [
+            models.CheckConstraint(
+                name="realtime_head_order",
+                condition=Q(purged_seq__gte=0, last_seq__gte=models.F("purged_seq")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.last_seq}"
+
+
+class Membership(models.Model):
+    """A user's lasting place and role in a room."""
+
+    class Role(models.TextChoices):
+        """What the user is there."""
+
+        OWNER = "owner", _("owner")
+        MODERATOR = "moderator", _("moderator")
+        MEMBER = "member", _("member")
+
+    room = models.ForeignKey(
+        Room, models.CASCADE, related_name="memberships", verbose_name=_("room")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="realtime_memberships",
+        verbose_name=_("user"),
+    )
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.MEMBER)
+    read_seq = models.BigIntegerField(_("read up to"), default=0)
+    joined_at = models.DateTimeField(_("joined at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = [
+            models.UniqueConstraint(name="realtime_membership_once", fields=["room", "user"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.room_id}"
+
+
+class Message(models.Model):
+    """A chat message.
+
+    `seq` is its place in the room's log and never changes; `changed_seq` is the position of
+    its last change. `sender` is the protocol's `user_id`, so it also names guests and
+    outlives the user, as `username` does.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    room = models.ForeignKey(
+        Room,
+        models.CASCADE,
+        related_name="messages",
+        db_index=False,
+        verbose_name=_("room"),
+    )
+    seq = models.BigIntegerField(_("position"))
+    changed_seq = models.BigIntegerField(_("changed at position"))
+    sender = models.CharField(_("sender"), max_length=150)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="realtime_messages",
+        verbose_name=_("user"),
+    )
+    username = models.CharField(_("name"), max_length=150)
+    content = models.TextField(_("content"), blank=True)
+    data = models.JSONField(_("data"), null=True, blank=True)
+    nonce = models.CharField(_("nonce"), max_length=64)
+    created_at = models.DateTimeField(_("sent at"), default=timezone.now)
+    edited_at = models.DateTimeField(_("edited at"), null=True, blank=True)
+    deleted_at = models.DateTimeField(_("deleted at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        constraints = [
+            models.UniqueConstraint(name="realtime_message_seq", fields=["room", "seq"]),
+            models.UniqueConstraint(name="realtime_message_change", fields=["room", "changed_seq"]),
+            models.UniqueConstraint(
+                name="realtime_message_nonce", fields=["room", "sender", "nonce"]
+            ),
+            models.CheckConstraint(
+                name="realtime_message_order",
+                condition=Q(seq__gte=1, changed_seq__gte=models.F("seq")),
+            ),
+        ]
+        indexes = [models.Index(name="realtime_message_sent", fields=["created_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.username}: {self.content[:40]}"
