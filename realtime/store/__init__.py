@@ -1,0 +1,1 @@
+"""What is kept: sync ORM code, callable from any Django code."""

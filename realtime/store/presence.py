@@ -1,0 +1,259 @@
+"""Who is here: leases of nodes, and the connections and presences that hang on them.
+
+All times are the database's own, so that no two hosts' clocks are ever compared.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import Count, Min, Q, QuerySet
+from django.db.models.functions import Now
+
+from ..models import Connection, Node, Presence
+from ..wire.events import Member
+from .history import database
+
+__all__ = [
+    "Announcement",
+    "Batch",
+    "LiveNode",
+    "Person",
+    "apply",
+    "counts",
+    "delete_node",
+    "expired_nodes",
+    "live_connections",
+    "members",
+    "reap",
+    "rebuild",
+    "release",
+    "renew",
+]
+
+
+class LiveNode(NamedTuple):
+    """A server process as it calls itself."""
+
+    id: str
+    hostname: str
+    pid: int
+    lease_seconds: float
+
+
+class Person(NamedTuple):
+    """A user in a room."""
+
+    room_id: int
+    user_key: str
+    username: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What changed since the last batch. A row and its removal never stand in the same one."""
+
+    connections: list[Connection] = field(default_factory=list)
+    presences: list[Presence] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    left: list[tuple[str, int]] = field(default_factory=list)
+    """Pairs of connection id and room id."""
+
+    def __bool__(self) -> bool:
+        return bool(self.connections or self.presences or self.closed or self.left)
+
+
+class Announcement(NamedTuple):
+    """Who came and who went, for everybody to be told after the commit."""
+
+    joined: list[Person]
+    left: list[Person]
+
+
+def renew(node: LiveNode) -> bool:
+    """Prolong a node's lease; False if it was reaped meanwhile and must be rebuilt."""
+    return bool(_nodes().filter(pk=node.id, reaper="").update(expires_at=_lease(node)))
+
+
+def rebuild(
+    node: LiveNode, connections: Sequence[Connection], presences: Sequence[Presence]
+) -> Announcement:
+    """Write a node and all its live rows anew, whatever was there before."""
+    with transaction.atomic(using=database()):
+        _nodes().bulk_create(
+            [Node(id=node.id, hostname=node.hostname, pid=node.pid, expires_at=Now())],
+            ignore_conflicts=True,
+        )
+        _nodes().filter(pk=node.id).update(expires_at=_lease(node), reaper="")
+        _presences().filter(connection__node=node.id).delete()
+        _connections().filter(node=node.id).delete()
+        _connections().bulk_create(connections)
+        _presences().bulk_create(presences)
+    return Announcement(_first_of(presences), [])
+
+
+def apply(batch: Batch) -> Announcement:
+    """Write a batch in one transaction, then find out whose coming or going it was.
+
+    Raises `IntegrityError` where the node was reaped; then nothing is written.
+    """
+    with transaction.atomic(using=database()):
+        _connections().bulk_create(batch.connections)
+        _presences().bulk_create(batch.presences)
+        gone = _remove(batch)
+    return Announcement(_first_of(batch.presences), _without_any(gone))
+
+
+def expired_nodes(me: str) -> list[str]:
+    """The nodes whose lease has run out."""
+    return list(_nodes().filter(expires_at__lt=Now()).exclude(pk=me).values_list("pk", flat=True))
+
+
+def other_nodes(me: str) -> list[str]:
+    """All nodes but one: where processes share no layer, none of them can be alive."""
+    return list(_nodes().exclude(pk=me).values_list("pk", flat=True))
+
+
+def reap(dead: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcement | None:
+    """Claim a dead node for burial; None where another was faster.
+
+    Exactly one caller wins. It tells who left, then calls `delete_node`; should it die in
+    between, the node expires again and another one takes over.
+    """
+    claim = _nodes().filter(pk=dead)
+    if not even_if_alive:
+        claim = claim.filter(expires_at__lt=Now())
+    if not claim.update(expires_at=_lease(me), reaper=me.id):
+        return None
+    rows = _presences().filter(connection__node=dead)
+    return Announcement([], _without_any(_people(rows), but=Q(connection__node=dead)))
+
+
+def delete_node(dead: str, me: LiveNode) -> None:
+    """Remove a node that was claimed by `reap`, with all that hangs on it."""
+    with transaction.atomic(using=database()):
+        if _nodes().filter(pk=dead, reaper=me.id).exists():
+            _presences().filter(connection__node=dead).delete()
+            _connections().filter(node=dead).delete()
+            _nodes().filter(pk=dead, reaper=me.id).delete()
+
+
+def release(node: LiveNode) -> Announcement:
+    """Take a node that stops off the tables; return who left with it."""
+    with transaction.atomic(using=database()):
+        rows = _presences().filter(connection__node=node.id)
+        people = _people(rows)
+        rows.delete()
+        _connections().filter(node=node.id).delete()
+        _nodes().filter(pk=node.id).delete()
+    return Announcement([], _without_any(people))
+
+
+def members(room_id: int, limit: int) -> tuple[list[Member], int]:
+    """The users in a room with their number of connections (none above `limit`), and how many."""
+    rows = (
+        _live_presences()
+        .filter(room_id=room_id)
+        .values("user_key")
+        .annotate(name=Min("username"), number=Count("pk"))
+        .order_by("name", "user_key")
+    )
+    found = list(rows[: limit + 1])
+    if len(found) > limit:
+        return [], counts([room_id]).get(room_id, 0)
+    return [
+        Member(user_id=row["user_key"], username=row["name"], connections=row["number"])
+        for row in found
+    ], len(found)
+
+
+def counts(room_ids: Iterable[int]) -> dict[int, int]:
+    """How many users are in each room, in one query."""
+    rows = (
+        _live_presences()
+        .filter(room_id__in=list(room_ids))
+        .values("room_id")
+        .annotate(number=Count("user_key", distinct=True))
+    )
+    return {row["room_id"]: row["number"] for row in rows}
+
+
+def live_connections() -> QuerySet[Connection]:
+    """The connections whose node is alive."""
+    return _connections().filter(node__reaper="", node__expires_at__gt=Now())
+
+
+def _remove(batch: Batch) -> set[Person]:
+    gone: set[Person] = set()
+    if batch.closed:
+        rows = _presences().filter(connection__in=batch.closed)
+        gone |= _people(rows)
+        rows.delete()
+        _connections().filter(pk__in=batch.closed).delete()
+    by_room: dict[int, list[str]] = {}
+    for connection, room_id in batch.left:
+        by_room.setdefault(room_id, []).append(connection)
+    for room_id, connections in by_room.items():
+        rows = _presences().filter(room=room_id, connection__in=connections)
+        gone |= _people(rows)
+        rows.delete()
+    return gone
+
+
+def _first_of(presences: Sequence[Presence]) -> list[Person]:
+    """Those of whom no earlier row exists: only they have really come."""
+    if not presences:
+        return []
+    rows = (
+        _live_presences()
+        .filter(room__in={row.room_id for row in presences})
+        .filter(user_key__in={row.user_key for row in presences})
+        .values_list("room_id", "user_key")
+        .annotate(first=Min("pk"))
+    )
+    first = {(room_id, user_key): pk for room_id, user_key, pk in rows}
+    return [
+        Person(row.room_id, row.user_key, row.username)
+        for row in presences
+        if first.get((row.room_id, row.user_key)) == row.pk
+    ]
+
+
+def _without_any(people: set[Person], *, but: Q | None = None) -> list[Person]:
+    """Those who have no row left."""
+    if not people:
+        return []
+    rows = _live_presences().filter(
+        room__in={person.room_id for person in people},
+        user_key__in={person.user_key for person in people},
+    )
+    if but is not None:
+        rows = rows.exclude(but)
+    here = set(rows.values_list("room_id", "user_key").distinct())
+    return [person for person in people if (person.room_id, person.user_key) not in here]
+
+
+def _people(rows: QuerySet[Presence]) -> set[Person]:
+    return {Person(*row) for row in rows.values_list("room_id", "user_key", "username")}
+
+
+def _lease(node: LiveNode) -> Any:
+    return Now() + timedelta(seconds=node.lease_seconds)
+
+
+def _nodes() -> QuerySet[Node]:
+    return Node.objects.using(database())
+
+
+def _connections() -> QuerySet[Connection]:
+    return Connection.objects.using(database())
+
+
+def _presences() -> QuerySet[Presence]:
+    return Presence.objects.using(database())
+
+
+def _live_presences() -> QuerySet[Presence]:
+    return _presences().filter(connection__node__reaper="", connection__node__expires_at__gt=Now())
