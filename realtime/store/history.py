@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from ..models import Head, Message
+from ..models.rooms import new_epoch
 from ..wire.events import MessageState, timestamp
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "newest",
     "page",
     "recent",
+    "renew_epoch",
     "since",
     "state_of",
 ]
@@ -179,6 +181,11 @@ def marks(room_ids: Iterable[int]) -> dict[int, Mark]:
         .values_list("pk", "last_seq", "purged_seq", "rights_seq", "epoch")
     )
     return {row[0]: Mark(*row[1:]) for row in rows}
+
+
+def renew_epoch(room_id: int, known: str) -> None:
+    """Begin another life of a log that ends before what was already told; once, whoever asks."""
+    Head.objects.using(database()).filter(pk=room_id, epoch=known).update(epoch=new_epoch())
 
 
 def state_of(message: Message) -> MessageState:

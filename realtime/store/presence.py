@@ -44,22 +44,23 @@ class LiveNode(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A user in a room."""
+    """A user in a room, and the connection that is why."""
 
     room_id: int
     user_key: str
     username: str
+    connection: str = ""
 
 
 @dataclass(slots=True)
 class Batch:
     """What changed since the last batch. A row and its removal never stand in the same one."""
 
-    connections: list[Connection] = field(default_factory=list)
-    presences: list[Presence] = field(default_factory=list)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    presences: dict[tuple[str, int], Presence] = field(default_factory=dict)
+    """By connection id and room id, as `left`."""
     closed: list[str] = field(default_factory=list)
     left: list[tuple[str, int]] = field(default_factory=list)
-    """Pairs of connection id and room id."""
 
     def __bool__(self) -> bool:
         return bool(self.connections or self.presences or self.closed or self.left)
@@ -100,10 +101,16 @@ def apply(batch: Batch) -> Announcement:
     Raises `IntegrityError` where the node was reaped; then nothing is written.
     """
     with transaction.atomic(using=database()):
-        _connections().bulk_create(batch.connections)
-        _presences().bulk_create(batch.presences)
         gone = _remove(batch)
-    return Announcement(_first_of(batch.presences), _without_any(gone))
+        _connections().bulk_create(
+            batch.connections.values(),
+            update_conflicts=True,  # a guest that has taken another name
+            unique_fields=["id"],
+            update_fields=["user", "user_key", "username"],
+        )
+        presences = list(batch.presences.values())
+        _presences().bulk_create(presences)
+    return Announcement(_first_of(presences), _without_any(gone))
 
 
 def expired_nodes(me: str) -> list[str]:
@@ -215,7 +222,7 @@ def _first_of(presences: Sequence[Presence]) -> list[Person]:
     )
     first = {(room_id, user_key): pk for room_id, user_key, pk in rows}
     return [
-        Person(row.room_id, row.user_key, row.username)
+        Person(row.room_id, row.user_key, row.username, row.connection_id)
         for row in presences
         if first.get((row.room_id, row.user_key)) == row.pk
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import blake2s
+from typing import Any
 
 from ..models import Head, Membership, Room
 from ..policy import policy
@@ -9,7 +10,7 @@ from ..wire.errors import CommandError, ErrorCode
 from .history import database, mark
 from .identity import Identity
 
-__all__ = ["Entry", "direct_key", "enter", "rights"]
+__all__ = ["Entry", "direct_key", "enter", "mark_read", "rights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,13 @@ def rights(slug: str, who: Identity) -> Entry:
     """What an identity may do in a room now; raises as `enter` does, and changes nothing."""
     room, membership = _find(slug, who)
     return _decide(room, who, membership)
+
+
+def mark_read(room_id: int, user_pk: Any, seq: int) -> None:
+    """Remember how far a user has read; never back, never beyond the end of the log."""
+    Membership.objects.using(database()).filter(
+        room=room_id, user=user_pk, read_seq__lt=seq, room__head__last_seq__gte=seq
+    ).update(read_seq=seq)
 
 
 def direct_key(one: str, other: str) -> str:

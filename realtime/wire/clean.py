@@ -30,7 +30,7 @@ MAX_DEPTH = 16
 MAX_DATA_BYTES = 8 * 1024
 
 JSON_TYPES = (str, bool, int, float, dict, list)
-KEY = re.compile(r'"([^"\\]*)"\s*:')
+STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
 
 
 class _DuplicateKeyError(Exception):
@@ -73,7 +73,8 @@ def clean_data(data: dict[str, Any]) -> None:
 def refuse_duplicates(frame: str | bytes) -> None:
     """Refuse an object that names a key twice: peers would not agree on its meaning.
 
-    RFC 8259, section 4. Raises `CommandError` with `invalid_message`.
+    RFC 8259, section 4. It also sees the fields that a decoder skips as unknown.
+    Raises `CommandError` with `invalid_message`, and `RecursionError`.
     """
     try:
         if isinstance(frame, bytes):
@@ -82,12 +83,15 @@ def refuse_duplicates(frame: str | bytes) -> None:
             json.loads(frame, object_pairs_hook=_unique)
     except _DuplicateKeyError:
         raise _invalid("an object names a key twice") from None
+    except ValueError:
+        raise _invalid("a number, key or text that not everybody can read") from None
 
 
 def _may_repeat_a_key(text: str) -> bool:
     if "\\" in text:
         return True
-    keys = KEY.findall(text)
+    # Values are matched too: what stands between two strings must not be taken for one.
+    keys = [string for string, colon in STRING.findall(text) if colon]
     return len(set(keys)) < len(keys)
 
 

@@ -1,0 +1,22 @@
+"""The one ASGI helper: HTTP by Django, WebSockets by the consumers, behind the origin check."""
+
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core import asgi
+
+__all__ = ["get_asgi_application"]
+
+
+def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> ProtocolTypeRouter:
+    """Make a site's ASGI application; a drop-in for Django's function of the same name.
+
+    `websocket_urlpatterns` are Channels routes, by default those of `realtime.routing`. They
+    are only reached by pages of the site's own origin.
+    """
+    http = asgi.get_asgi_application()
+    from .auth.origin import OriginCheck
+    from .routing import websocket_urlpatterns as own
+
+    routes = own if websocket_urlpatterns is None else websocket_urlpatterns
+    return ProtocolTypeRouter({"http": http, "websocket": OriginCheck(URLRouter(routes))})

@@ -1,0 +1,70 @@
+"""Who a handshake comes from: the scope's user, the session, a token, or a new guest."""
+
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from django.conf import settings
+from django.contrib import auth
+from django.http import parse_cookie
+
+from ..conf import config
+from ..engine.db import Database
+from ..store.identity import Identity
+from ..wire.errors import CloseCode, Disconnect
+from .guests import new_guest, read_token
+
+__all__ = ["identify", "identify_token"]
+
+
+async def identify(scope: dict[str, Any], db: Database) -> Identity:
+    """Find out who opens a connection, and take the token out of the scope.
+
+    A `user` that other middleware has put into the scope wins. Raises `Disconnect` with
+    `UNAUTHENTICATED` for a token that is not ours, and for nobody where `GUESTS` is off.
+    """
+    token = _take_token(scope)
+    user = scope.get("user")
+    if user is None and (key := _session_key(scope)):
+        user = await db.read(_session_user, key)
+    if user is not None and user.is_authenticated:
+        return Identity.of(user)
+    if token is not None:
+        return identify_token(token)
+    if config().guests:
+        return new_guest()
+    raise Disconnect(CloseCode.UNAUTHENTICATED)
+
+
+def identify_token(token: str) -> Identity:
+    """Who a token was given to; raises `Disconnect` with `UNAUTHENTICATED` where it is not ours."""
+    guest = read_token(token)
+    if guest is None or not config().guests:
+        raise Disconnect(CloseCode.UNAUTHENTICATED)
+    return guest
+
+
+def _session_key(scope: dict[str, Any]) -> str | None:
+    for name, value in scope.get("headers", []):
+        if name == b"cookie":
+            cookies: dict[str, str] = parse_cookie(value.decode("latin1"))
+            return cookies.get(settings.SESSION_COOKIE_NAME)
+    return None
+
+
+def _session_user(key: str) -> Any:
+    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    return auth.get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
+
+
+def _take_token(scope: dict[str, Any]) -> str | None:
+    query = parse_qsl(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
+    tokens = [value for key, value in query if key == "token"]
+    if tokens:
+        rest = [pair for pair in query if pair[0] != "token"]
+        scope["query_string"] = urlencode(rest).encode()
+    for name, value in scope.get("headers", []):
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].decode("latin1").strip()
+    return tokens[0] if tokens and tokens[0] else None

@@ -1,0 +1,73 @@
+"""Only the site's own pages may open a socket in a browser's name.
+
+A WebSocket handshake carries the user's cookies from any page (RFC 6455, section 10.2), so
+the `Origin` that the browser adds has to be one of ours.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from ..conf import config
+
+__all__ = ["OriginCheck", "is_allowed"]
+
+ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+"""What Django allows while DEBUG is on and ALLOWED_HOSTS is empty."""
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class OriginCheck:
+    """Refuses handshakes from foreign pages; what it wraps never sees them."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if is_allowed(scope):
+            await self.application(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 4403})
+
+
+def is_allowed(scope: dict[str, Any]) -> bool:
+    """Whether a handshake's `Origin` is this host's own or a listed one.
+
+    A client that sends none is no browser; it is let in unless `REQUIRE_ORIGIN` is set.
+    """
+    origins = _headers(scope, b"origin")
+    if not origins:
+        return not config().require_origin
+    if len(origins) > 1:
+        return False
+    [origin] = origins
+    listed = [*config().allowed_origins, *settings.CSRF_TRUSTED_ORIGINS]
+    if origin.lower() in (one.lower() for one in listed):
+        return True
+    match = ORIGIN.fullmatch(origin)
+    return match is not None and _is_own(scope, *match.groups())
+
+
+def _is_own(scope: dict[str, Any], scheme: str, host: str, port: str | None) -> bool:
+    name = b"x-forwarded-host" if settings.USE_X_FORWARDED_HOST else b"host"
+    hosts = _headers(scope, name) or _headers(scope, b"host")
+    if len(hosts) != 1:
+        return False
+    own_host, own_port = split_domain_port(hosts[0])
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
+    if not own_host or not validate_host(own_host, allowed):
+        return False
+    default = "443" if scheme.lower() == "https" else "80"
+    # Behind a proxy that ends TLS we cannot tell our own scheme, so a bare host has either port.
+    own_ports = {own_port} if own_port else {"80", "443"}
+    return host.lower() == own_host and (port or default) in own_ports
+
+
+def _headers(scope: dict[str, Any], name: bytes) -> list[str]:
+    return [value.decode("latin1") for key, value in scope.get("headers", []) if key == name]

@@ -1,0 +1,262 @@
+"""One connection's life: open, decode, dispatch, reply, and always clean up."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from django.db import Error as DatabaseError
+
+from ..auth.guests import renamed, token_of
+from ..auth.identify import identify, identify_token
+from ..conf import config
+from ..engine.engine import Engine
+from ..engine.outbox import FAREWELL_SECONDS, Outbox
+from ..store.identity import Identity
+from ..wire.codecs import choose
+from ..wire.commands import Auth, Command, Message, Ping, Signal
+from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Pong, Welcome, timestamp
+from ..wire.ratelimit import Bucket
+
+__all__ = ["Consumer"]
+
+logger = logging.getLogger("realtime.consumer")
+
+BAD_FRAMES = 5
+REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
+"""How often a client may run into a limit before it is taken for an attack."""
+
+
+class Consumer(AsyncConsumer):
+    """A connection that speaks protocol v1: `auth` and `ping`; subclasses add commands.
+
+    It is mounted as any Channels consumer. Subclasses extend `handle`, and may use `opened`
+    and `closed`; whatever is raised in them ends in `_live`, the one error boundary.
+    """
+
+    engine: Engine
+    outbox: Outbox
+    who: Identity
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Run the connection to its end."""
+        self.scope = scope
+        self._receive = receive
+        self._is_open = False
+        self._is_gone = False
+        self._ending: asyncio.Task[None] | None = None
+        self._bad_frames = 0
+        if (await receive())["type"] != "websocket.connect":
+            return
+        self.engine = await Engine.current()
+        self.codec, subprotocol = choose(scope.get("subprotocols", []))
+        self.id = self.engine.new_connection()
+        self.outbox = Outbox(self.id, send, self.codec, self.end)
+        try:
+            await self._live(subprotocol, send)
+        finally:
+            await self._clean_up()
+
+    # What subclasses use.
+
+    async def opened(self) -> None:
+        """The connection is open and it is known who it is."""
+
+    async def closed(self) -> None:
+        """The connection is gone; also runs when its task is cancelled."""
+
+    async def handle(self, command: Command) -> None:
+        """Carry out one command; raise `CommandError` to refuse it."""
+        match command:
+            case Ping():
+                self.reply(Pong(t=command.t, server_time=_now(), ref=command.ref))
+            case Auth():
+                await self._authenticate(command)
+            case _:
+                raise CommandError(ErrorCode.UNKNOWN_TYPE, "there is no such command here")
+
+    def reply(self, outgoing: Outgoing) -> None:
+        """Send something to this client alone."""
+        self.outbox.reply(outgoing)
+
+    def end(self, why: Disconnect) -> None:
+        """End the connection from outside of its own task: tell why, close, then abort."""
+        if self._ending is None and not self._is_gone:
+            self._ending = asyncio.get_running_loop().create_task(self._end(why))
+
+    def may_change_identity(self) -> bool:
+        """Whether `auth` may still make this connection somebody else."""
+        return True
+
+    # Its life.
+
+    async def _live(self, subprotocol: str | None, send: Any) -> None:
+        try:
+            end = await self._identify()
+            await send({"type": "websocket.accept", "subprotocol": subprotocol})
+            if end is not None:
+                raise end
+            self._open()
+            await self.opened()
+            await self._serve()
+        except Disconnect as why:
+            await self.outbox.farewell(why)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.outbox.farewell(Disconnect(CloseCode.SHUTDOWN)))
+            raise
+        except Exception:
+            logger.exception("connection %s failed", self.id)
+            await self.outbox.farewell(Disconnect(CloseCode.INTERNAL))
+
+    async def _identify(self) -> Disconnect | None:
+        """Find out who it is; what speaks against it is told after the handshake."""
+        if self.engine.is_stopping:
+            return Disconnect(CloseCode.SHUTDOWN, retry_after=1)
+        try:
+            self.who = await identify(self.scope, self.engine.db)
+        except Disconnect as why:
+            return why
+        except Exception:
+            logger.exception("connection %s cannot be identified", self.id)
+            return Disconnect(CloseCode.INTERNAL, retry_after=1)
+        return None
+
+    def _open(self) -> None:
+        self._is_open = True
+        self.outbox.watch()
+        self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self.engine.loop.time())
+        self.engine.open(self.outbox, self.who, self._address)
+        settings = config()
+        self.reply(
+            Welcome(
+                connection=self.id,
+                user_id=self.who.user_id,
+                username=self.who.username,
+                protocol=PROTOCOL,
+                heartbeat=settings.heartbeat_seconds,
+                limits={
+                    "frame_bytes": settings.frame_bytes,
+                    "content_characters": settings.content_characters,
+                    "rooms": settings.rooms_per_connection,
+                },
+                server_time=_now(),
+                guest_token=token_of(self.who) if self.who.is_guest else None,
+            )
+        )
+
+    async def _serve(self) -> None:
+        while True:
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                self._is_gone = True
+                return
+            if self._ending is None:
+                text = event.get("text")
+                await self._take(event.get("bytes") or b"" if text is None else text)
+
+    async def _end(self, why: Disconnect) -> None:
+        await self.outbox.farewell(why)
+        # The close frame of a peer that reads nothing never comes back.
+        await asyncio.sleep(FAREWELL_SECONDS if why.code != CloseCode.SLOW else 0)
+        if not self._is_gone:
+            self.outbox.abort()
+
+    async def _clean_up(self) -> None:
+        self._is_gone = True
+        self.outbox.close()
+        if self._is_open:
+            self.engine.close(self.id, self.who)
+            await self.closed()
+
+    # A frame.
+
+    async def _take(self, frame: str | bytes) -> None:
+        is_good = True
+        for decoded in self._decode(frame):
+            if isinstance(decoded, CommandError):
+                is_good = False
+                self.reply(Failure.of(decoded))
+            else:
+                await self._carry_out(decoded)
+        self._bad_frames = 0 if is_good else self._bad_frames + 1
+        if self._bad_frames >= BAD_FRAMES:
+            raise Disconnect(CloseCode.TOO_MANY_ERRORS)
+
+    def _decode(self, frame: str | bytes) -> list[Command | CommandError]:
+        limit = config().frame_bytes
+        if len(frame) > limit or (
+            isinstance(frame, str)
+            and len(frame) * 4 > limit
+            and len(frame.encode("utf-8", "surrogatepass")) > limit
+        ):
+            message = f"a frame may have at most {limit} bytes"
+            return [CommandError(ErrorCode.TOO_LARGE, message)]
+        return self.codec.decode(frame)
+
+    async def _carry_out(self, command: Command) -> None:
+        try:
+            self._limit("message" if isinstance(command, (Message, Signal)) else "command")
+            await self.handle(command)
+        except CommandError as error:
+            self.refuse(command, error)
+        except DatabaseError as error:
+            logger.warning("connection %s: the database failed: %r", self.id, error)
+            self.refuse(
+                command,
+                CommandError(ErrorCode.UNAVAILABLE, "try again in a moment", retry_after=1),
+            )
+
+    def refuse(self, command: Command, error: CommandError) -> None:
+        """Reply that a command failed."""
+        failure = Failure.of(error)
+        failure.ref = command.ref
+        failure.room = error.room or getattr(command, "room", None)
+        self.reply(failure)
+
+    def _limit(self, kind: str) -> None:
+        wait = self.engine.limit(self.who, kind)
+        if not wait:
+            return
+        if self._refusals.take(self.engine.loop.time()):
+            raise Disconnect(CloseCode.RATE_LIMITED, retry_after=wait)
+        raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
+
+    # Who it is.
+
+    async def _authenticate(self, command: Auth) -> None:
+        who = self._claimed(command)
+        if who != self.who:
+            if not self.may_change_identity():
+                raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
+            self.engine.rename(self.outbox, self.who, who, self._address)
+            self.who = who
+        self.reply(
+            Authenticated(
+                user_id=who.user_id,
+                username=who.username,
+                guest_token=token_of(who) if who.is_guest else None,
+                ref=command.ref,
+            )
+        )
+
+    def _claimed(self, command: Auth) -> Identity:
+        who = self.who if command.token is None else identify_token(command.token)
+        if command.name is None:
+            return who
+        if not who.is_guest:
+            raise CommandError(ErrorCode.PERMISSION_DENIED, "only a guest chooses a name")
+        try:
+            return renamed(who, command.name)
+        except ValueError as error:
+            raise CommandError(ErrorCode.INVALID_MESSAGE, str(error)) from None
+
+    @property
+    def _address(self) -> str:
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+
+def _now() -> str:
+    return timestamp(datetime.now(UTC))

@@ -1,0 +1,303 @@
+"""The commands of rooms: what a chat needs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..conf import config
+from ..engine.catchup import attach, fitting
+from ..engine.topic import RoomTopic
+from ..engine.writer import Result
+from ..store import history, presence, rooms
+from ..store.history import MADE_NONCE, Draft
+from ..store.rooms import Entry
+from ..wire.commands import (
+    Command,
+    History,
+    Join,
+    Joins,
+    Leave,
+    Message,
+    Presence,
+    Read,
+    Signal,
+    Target,
+    Typing,
+)
+from ..wire.errors import CommandError, ErrorCode
+from ..wire.events import (
+    Ack,
+    Failure,
+    HistoryPage,
+    Joined,
+    Left,
+    Member,
+    MessageState,
+    PresenceList,
+    SignalEvent,
+    TypingEvent,
+    timestamp,
+)
+from .base import Consumer
+
+__all__ = ["RoomConsumer"]
+
+MEMBERS_SHOWN = 200
+
+
+@dataclass(slots=True)
+class Seat:
+    """A room this connection is in, and what it may do there."""
+
+    entry: Entry
+    topic: RoomTopic
+
+
+class RoomConsumer(Consumer):
+    """A connection that can be in rooms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seats: dict[str, Seat] = {}
+        self._in_flight = 0
+        self._landed = asyncio.Event()
+
+    async def handle(self, command: Command) -> None:
+        """Carry out one command of PROTOCOL.md."""
+        match command:
+            case Message():
+                await self._message(command)
+            case Join():
+                await self._join(command, command)
+            case Joins():
+                await self._joins(command)
+            case Leave():
+                self._leave(command)
+            case History():
+                await self._history(command)
+            case Typing():
+                await self._typing(command)
+            case Signal():
+                await self._signal(command)
+            case Presence():
+                await self._presence(command)
+            case Read():
+                await self._read(command)
+            case _:
+                await super().handle(command)
+
+    async def closed(self) -> None:
+        """Leave every room."""
+        for seat in self._seats.values():
+            self.engine.hub.detach(seat.topic, self.id)
+
+    def may_change_identity(self) -> bool:
+        """Only outside of all rooms: inside, others know this connection by its user."""
+        return not self._seats
+
+    # Coming and going.
+
+    async def _joins(self, command: Joins) -> None:
+        for target in command.rooms:
+            try:
+                await self._join(command, target)
+            except CommandError as error:
+                failure = Failure.of(error)
+                failure.ref, failure.room = command.ref, target.room
+                self.reply(failure)
+
+    async def _join(self, command: Command, target: Join | Target) -> None:
+        if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
+            raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
+        engine = self.engine
+        entry = await engine.db.read(rooms.enter, target.room, self.who)
+        topic = await engine.hub.open_room(entry.room_id, entry.slug)
+        topic.detach(self.id)
+        may_read = entry.may_read_history
+        caught = await attach(
+            engine.hub,
+            engine.db,
+            topic,
+            self.outbox,
+            since=target.since if may_read else None,
+            limit=target.history if may_read else 0,
+        )
+        self._seats[entry.slug] = Seat(entry, topic)
+        engine.presence.enter(self.id, entry.room_id)
+        members = self._members_and_me(topic)
+        self.reply(
+            Joined(
+                room=entry.slug,
+                user_id=self.who.user_id,
+                username=self.who.username,
+                through=caught.through,
+                epoch=topic.position.epoch,
+                recovered=caught.recovered,
+                messages=caught.states,
+                has_more=caught.has_more and may_read,
+                members=members,
+                count=len(members) or topic.roster.count,
+                role=entry.role,
+                ref=command.ref,
+            )
+        )
+
+    def _members_and_me(self, topic: RoomTopic) -> list[Member]:
+        members = topic.roster.members()
+        if topic.roster.is_crowd or any(one.user_id == self.who.user_id for one in members):
+            return members
+        return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
+
+    def _leave(self, command: Leave) -> None:
+        seat = self._seat(command.room)
+        del self._seats[command.room]
+        self.engine.hub.detach(seat.topic, self.id)
+        self.engine.presence.leave(self.id, seat.entry.room_id)
+        self.reply(
+            Left(
+                room=command.room,
+                user_id=self.who.user_id,
+                username=self.who.username,
+                ref=command.ref,
+            )
+        )
+
+    def _seat(self, room: str) -> Seat:
+        seat = self._seats.get(room)
+        if seat is not None and self.id in seat.topic.members:
+            return seat
+        if seat is not None:
+            del self._seats[room]  # the hub has sent this connection out, to join again
+        raise CommandError(ErrorCode.NOT_JOINED, "join the room first", room=room)
+
+    async def _allowed(self, room: str, is_allowed: Callable[[Entry], bool]) -> Seat:
+        """The seat in a room, if what was decided on entering still holds and allows this."""
+        seat = self._seat(room)
+        if seat.entry.rights_seq != seat.topic.rights_seq:
+            await self._ask_again(seat)
+        if not is_allowed(seat.entry):
+            raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not do that here", room=room)
+        return seat
+
+    async def _ask_again(self, seat: Seat) -> None:
+        known = seat.topic.rights_seq
+        try:
+            entry = await self.engine.db.read(rooms.rights, seat.entry.slug, self.who)
+        except CommandError:
+            self.engine.hub.detach(seat.topic, self.id)
+            self.engine.presence.leave(self.id, seat.entry.room_id)
+            self._seats.pop(seat.entry.slug, None)
+            raise
+        seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
+        seat.topic.rights_seq = max(seat.topic.rights_seq, seat.entry.rights_seq)
+
+    # Messages.
+
+    async def _message(self, command: Message) -> None:
+        seat = await self._allowed(command.room, lambda entry: entry.may_post)
+        _check(command)
+        while self._in_flight >= config().messages_in_flight:
+            self._landed.clear()
+            await self._landed.wait()
+        draft = Draft(
+            room_id=seat.entry.room_id,
+            content=command.content,
+            sender=self.who.user_id,
+            username=self.who.username,
+            user_id=self.who.user_pk,
+            data=command.data,
+            **({"nonce": command.nonce} if command.nonce else {}),
+        )
+        self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
+        self._in_flight += 1
+
+    def _settle(self, command: Message, result: Result) -> None:
+        self._in_flight -= 1
+        self._landed.set()
+        if isinstance(result, CommandError):
+            self.refuse(command, result)
+        elif command.ref is not None or command.nonce is not None:
+            message = result.message
+            self.reply(
+                Ack(
+                    room=command.room,
+                    seq=message.seq,
+                    id=message.pk,
+                    created_at=timestamp(message.created_at),
+                    nonce=command.nonce,
+                    ref=command.ref,
+                )
+            )
+
+    async def _history(self, command: History) -> None:
+        seat = await self._allowed(command.room, lambda entry: entry.may_read_history)
+        room_id, through = seat.entry.room_id, None
+        if command.after is not None:
+            changes = await self.engine.db.read(
+                history.since, room_id, command.after, command.limit
+            )
+            states, has_more = _oldest_fitting(changes.states), changes.has_more
+            through = changes.through
+            if len(states) < len(changes.states):
+                has_more, through = True, states[-1].position
+        else:
+            before = command.before if command.before is not None else 2**53 - 1
+            states, has_more = await self.engine.db.read(
+                history.page, room_id, before, command.limit
+            )
+            kept = fitting(states)
+            states, has_more = kept, has_more or len(kept) < len(states)
+        self.reply(
+            HistoryPage(
+                room=command.room,
+                messages=states,
+                epoch=seat.topic.position.epoch,
+                has_more=has_more,
+                through=through,
+                ref=command.ref,
+            )
+        )
+
+    # What is not stored.
+
+    async def _typing(self, command: Typing) -> None:
+        seat = await self._allowed(command.room, lambda entry: entry.may_signal)
+        who = self.who
+        told = TypingEvent(room=command.room, user_id=who.user_id, username=who.username)
+        self.engine.hub.say(seat.topic.name, told, but=self.id)
+
+    async def _signal(self, command: Signal) -> None:
+        seat = await self._allowed(command.room, lambda entry: entry.may_signal)
+        who = self.who
+        told = SignalEvent(
+            room=command.room, user_id=who.user_id, username=who.username, data=command.data
+        )
+        self.engine.hub.say(seat.topic.name, told, but=self.id)
+
+    async def _presence(self, command: Presence) -> None:
+        seat = self._seat(command.room)
+        members, count = await self.engine.db.read(
+            presence.members, seat.entry.room_id, MEMBERS_SHOWN
+        )
+        self.reply(PresenceList(room=command.room, members=members, count=count, ref=command.ref))
+
+    async def _read(self, command: Read) -> None:
+        seat = self._seat(command.room)
+        if not self.who.is_guest:
+            await self.engine.db.read(
+                rooms.mark_read, seat.entry.room_id, self.who.user_pk, command.seq
+            )
+
+
+def _check(command: Message) -> None:
+    limit = config().content_characters
+    if len(command.content) > limit:
+        raise CommandError(ErrorCode.TOO_LARGE, f"a message may have at most {limit} characters")
+    if not command.content.strip() and not command.data:
+        raise CommandError(ErrorCode.INVALID_MESSAGE, "a message must not be empty")
+    if command.nonce is not None and command.nonce.startswith(MADE_NONCE):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, f"a nonce must not start with {MADE_NONCE}")
+
+
+def _oldest_fitting(states: list[MessageState]) -> list[MessageState]:
+    return list(reversed(fitting(list(reversed(states)))))

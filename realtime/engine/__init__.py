@@ -1,0 +1,1 @@
+"""The engine: per process, async; fan-out, sending, group commit, lease and pulse."""

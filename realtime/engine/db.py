@@ -1,0 +1,102 @@
+"""The bounded executor through which async code reaches the database.
+
+Three lanes, so that one slow query never stalls writing, leases or every socket:
+`write` (one thread: new messages), `pulse` (one: leases and presence) and `read`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, local
+from typing import Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from ..conf import config
+from ..store.history import database
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+IDLE_SECONDS = 5
+"""How long an open connection is trusted without a test."""
+
+
+class Database:
+    """Runs store functions in threads that keep their connections healthy."""
+
+    def __init__(self) -> None:
+        self._threads = config().db_threads
+        self._idle = local()
+        self._lanes: dict[str, ThreadPoolExecutor] = {}
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a query that others need not wait for."""
+        return await self._run("read", function, *args)
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something in the one thread that appends messages."""
+        return await self._run("write", function, *args)
+
+    async def pulse(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something for leases and presence; on SQLite that shares the writing thread."""
+        return await self._run("write" if self.is_sqlite else "pulse", function, *args)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether there is one writer at a time for the whole database."""
+        return connections[database()].vendor == "sqlite"
+
+    async def stop(self) -> None:
+        """Close every thread's connections and end the threads."""
+        lanes, self._lanes = self._lanes, {}
+        for name, lane in lanes.items():
+            await asyncio.to_thread(_close, lane, self._size(name))
+
+    async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        if self._threads == 0:
+            return await sync_to_async(function, thread_sensitive=True)(*args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._lane(name), self._job, function, *args)
+
+    def _lane(self, name: str) -> ThreadPoolExecutor:
+        if name not in self._lanes:
+            self._lanes[name] = ThreadPoolExecutor(
+                self._size(name), thread_name_prefix=f"realtime-{name}"
+            )
+        return self._lanes[name]
+
+    def _size(self, name: str) -> int:
+        return self._threads if name == "read" else 1
+
+    def _job(self, function: Callable[..., T], *args: Any) -> T:
+        connection = connections[database()]
+        self._test(connection)
+        try:
+            return function(*args)
+        finally:
+            self._idle.since = time.monotonic()
+            if "pool" in connection.settings_dict.get("OPTIONS", {}):
+                connection.close()
+
+    def _test(self, connection: Any) -> None:
+        if connection.connection is None:
+            return
+        if connection.errors_occurred or time.monotonic() - self._idle.since > IDLE_SECONDS:
+            connection.errors_occurred = False
+            if not connection.is_usable():
+                connection.close()
+
+
+def _close(lane: ThreadPoolExecutor, size: int) -> None:
+    together = Barrier(size)
+
+    def close_mine() -> None:
+        together.wait(timeout=10)
+        connections.close_all()
+
+    for job in [lane.submit(close_mine) for _ in range(size)]:
+        job.result()
+    lane.shutdown()

@@ -1,0 +1,162 @@
+"""All of one process put together: made on first use, one for each running event loop."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from hashlib import blake2s
+
+from ..conf import config
+from ..store import presence
+from ..store.history import Draft, Mark, Stored
+from ..store.identity import Identity
+from ..wire.errors import CloseCode, Disconnect
+from ..wire.ratelimit import Bucket
+from .db import Database
+from .hub import Hub
+from .node import Pulse, new_node
+from .outbox import Outbox
+from .presence import PresenceLane
+from .writer import Result, Writer
+
+__all__ = ["EVERYONE", "Engine", "user_topic"]
+
+EVERYONE = "everyone"
+_engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
+
+
+def user_topic(user_id: str) -> str:
+    """The name of a user's topic; hashed, for an id may be any text."""
+    return "user." + blake2s(user_id.encode(), digest_size=16).hexdigest()
+
+
+class Engine:
+    """Database lanes, hub, writer, presence and pulse of one process."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.node = new_node()
+        self.topic = f"node.{self.node.id}"
+        self.db = Database()
+        self.hub = Hub(self.node.id, self.db)
+        self.writer = Writer(self.db, self._committed)
+        self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
+        self.is_stopping = False
+        self.connections: dict[str, Outbox] = {}
+        self._slugs: dict[int, str] = {}
+        self._numbers = itertools.count(1)
+        self._pulse = Pulse(self)
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._ready: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def current(cls) -> "Engine":
+        """The engine of the running loop, started."""
+        loop = asyncio.get_running_loop()
+        engine = _engines.get(loop)
+        if engine is None:
+            engine = _engines[loop] = cls()
+        await engine.start()
+        return engine
+
+    @classmethod
+    def running(cls) -> "Engine | None":
+        """Some engine of this process, whose loop is running now."""
+        return next((one for one in list(_engines.values()) if one.loop.is_running()), None)
+
+    async def start(self) -> None:
+        """Start once; whoever comes meanwhile waits for it."""
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_task(self._start())
+        await asyncio.shield(self._ready)
+
+    async def _start(self) -> None:
+        self.hub.start()
+        self.hub.topic(self.topic)
+        self.hub.topic(EVERYONE)
+        self.writer.start()
+        self.presence.start()
+        self.presence.rebuild()
+        self._pulse.start()
+
+    async def stop(self) -> None:
+        """Tell every client, commit what is queued, hand the lease over."""
+        self.is_stopping = True
+        for outbox in list(self.connections.values()):
+            outbox.end(Disconnect(CloseCode.SHUTDOWN, retry_after=1))
+        await self.writer.stop()
+        await self._pulse.stop()
+        await self.presence.stop()
+        self.hub.say_people(await self.db.pulse(presence.release, self.node))
+        await self.hub.stop()
+        await self.db.stop()
+        _engines.pop(self.loop, None)
+
+    # Connections.
+
+    def new_connection(self) -> str:
+        """An address for a connection: anything can be sent to it without a lookup."""
+        return f"{self.node.id}.{next(self._numbers)}"
+
+    def open(self, outbox: Outbox, who: Identity, address: str) -> None:
+        """Let a connection be seen and be sent to."""
+        self.connections[outbox.id] = outbox
+        self.hub.topic(self.topic).attach(outbox)
+        self.hub.topic(EVERYONE).attach(outbox)
+        self.hub.topic(user_topic(who.user_id)).attach(outbox)
+        self.presence.connect(outbox.id, who, address)
+
+    def rename(self, outbox: Outbox, old: Identity, new: Identity, address: str) -> None:
+        """Let a connection be somebody else from now on."""
+        self.hub.detach(self.hub.topic(user_topic(old.user_id)), outbox.id)
+        self.hub.topic(user_topic(new.user_id)).attach(outbox)
+        self.presence.connect(outbox.id, new, address)
+
+    def close(self, connection: str, who: Identity) -> None:
+        """Forget a connection."""
+        if self.connections.pop(connection, None) is None:
+            return
+        for name in (self.topic, EVERYONE, user_topic(who.user_id)):
+            self.hub.detach(self.hub.topic(name), connection)
+        self.presence.disconnect(connection)
+
+    # Messages.
+
+    def submit(self, slug: str, draft: Draft, done: Callable[[Result], None]) -> None:
+        """Store a message and tell its room; `done` hears when that is certain."""
+        self._slugs[draft.room_id] = slug
+        self.writer.submit(draft, done)
+
+    def _committed(self, stored: Stored) -> None:
+        self.hub.announce(self._slugs[stored.message.room_id], stored)
+
+    def recheck(self, marks: dict[int, Mark]) -> None:
+        """Notice rooms whose rights have changed; commands then ask again."""
+        for room_id, mark in marks.items():
+            if topic := self.hub.room(room_id):
+                topic.rights_seq = mark.rights_seq
+
+    # Limits.
+
+    def limit(self, who: Identity, kind: str) -> float:
+        """Take one message or command from a user's allowance; return the seconds to wait, or 0."""
+        now = time.monotonic()
+        key = who.user_id, kind
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) > 10_000:
+                self._forget_buckets(now)
+            bucket = self._buckets[key] = _bucket(kind, now)
+        return bucket.take(now)
+
+    def _forget_buckets(self, now: float) -> None:
+        self._buckets = {
+            key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)
+        }
+
+
+def _bucket(kind: str, now: float) -> Bucket:
+    settings = config()
+    if kind == "message":
+        return Bucket(settings.messages_per_second, settings.messages_burst, now)
+    return Bucket(settings.commands_per_second, settings.commands_burst, now)

@@ -1,0 +1,158 @@
+"""Sending in rounds: what is pending for a lane goes to all its members as the same bytes.
+
+One flusher for each kind of lane: plain ones (one event a frame) flush at once; coalescing
+ones rest after a round for about as long as it took, so that under load frames become
+fewer and larger, while on an idle site nothing waits.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+
+from ..wire.codecs import Codec, Frame
+from .event import Event
+from .outbox import Outbox
+
+__all__ = ["Flusher", "Lane"]
+
+logger = logging.getLogger("realtime.flusher")
+
+FAIR_MEMBERS = 256
+"""After how many members the event loop gets a turn."""
+FRAME_BYTES = 256 * 1024
+"""The largest frame; Daphne ends a connection at 1 MiB."""
+REST_SECONDS = 0.010
+
+
+class Lane:
+    """The members of a topic that use one encoding, and the events that wait for them.
+
+    `position` is that of the log as far as it was sent.
+    """
+
+    __slots__ = ("_flusher", "_pending", "_waiters", "codec", "members", "position")
+
+    def __init__(self, codec: Codec, flusher: "Flusher", position: int) -> None:
+        self.codec = codec
+        self.members: dict[str, Outbox] = {}
+        self.position = position
+        self._flusher = flusher
+        self._pending: list[Event] = []
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def put(self, event: Event) -> None:
+        """Add an event; without members it is as good as sent."""
+        if self.members:
+            if not self._pending:
+                self._flusher.wake(self)
+            self._pending.append(event)
+        elif event.seq is not None and not self._pending:
+            self.position = event.seq
+
+    def take(self) -> list[Event]:
+        """Take all that waits; from here on it counts as sent."""
+        events, self._pending = self._pending, []
+        for event in reversed(events):
+            if event.seq is not None:
+                self.position = event.seq
+                break
+        for waiter in self._waiters:
+            waiter.set_result(None)
+        self._waiters.clear()
+        return events
+
+    def reset(self, position: int) -> None:
+        """Drop what waits and start at another position."""
+        self.take()
+        self.position = position
+
+    def move(self, position: int) -> None:
+        """Move over positions that have no event, once all before them is sent."""
+        if not self._pending:
+            self.position = max(self.position, position)
+
+    async def flushed(self) -> None:
+        """Wait until what is pending now was taken."""
+        if self._pending:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def parts(self, events: list[Event], connection: str = "") -> list[str | bytes]:
+        """The frames that carry events, without those that one connection does not get."""
+        frames = [event.frame for event in events if not connection or event.but != connection]
+        if not self.codec.is_coalescing:
+            return [self.codec.join([frame]) for frame in frames]
+        return [self.codec.join(chunk) for chunk in _chunks(frames)]
+
+
+class Flusher:
+    """Sends what is pending in lanes, each in a round of its own."""
+
+    def __init__(self, *, rests: bool) -> None:
+        self._rests = rests
+        self._dirty: list[Lane] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self, lane: Lane) -> None:
+        """Put a lane into the next round."""
+        self._dirty.append(lane)
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin the rounds."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End them after what is pending."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._round()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            began = time.perf_counter()
+            await self._round()
+            if self._rests:
+                took = time.perf_counter() - began
+                await asyncio.sleep(max(min(took, REST_SECONDS), took / 3))
+
+    async def _round(self) -> None:
+        lanes, self._dirty = self._dirty, []
+        for lane in lanes:
+            try:
+                await _flush(lane)
+            except Exception:
+                logger.exception("a round failed")
+
+
+async def _flush(lane: Lane) -> None:
+    events = lane.take()
+    parts = lane.parts(events)
+    excluded = {event.but for event in events if event.but}
+    members = lane.members
+    for number, (connection, outbox) in enumerate(list(members.items()), 1):
+        if connection in members:  # it may have left while others had their turn
+            own = lane.parts(events, connection) if connection in excluded else parts
+            for part in own:
+                outbox.send(part)
+        if number % FAIR_MEMBERS == 0:
+            await asyncio.sleep(0)
+
+
+def _chunks(frames: list[Frame]) -> Iterator[list[Frame]]:
+    chunk: list[Frame] = []
+    size = 0
+    for frame in frames:
+        if chunk and size + len(frame.text) > FRAME_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(frame)
+        size += len(frame.text) + 1
+    if chunk:
+        yield chunk

@@ -1,0 +1,415 @@
+"""The fan-out of one process: topics, what is heard about them, and who gets it here.
+
+The database is the log; the layer only says earlier what the database would say anyway.
+So an event is judged by its position: the next one is delivered, an old one dropped, and
+at a jump what is missing is read from the database first.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from ..conf import config
+from ..store import history, presence
+from ..store.history import Mark, Stored
+from ..wire.codecs import Frame
+from ..wire.errors import Disconnect
+from ..wire.events import Entered, Left, Outgoing, PresenceList, Resync
+from ..wire.position import Verdict
+from .db import Database
+from .event import Event
+from .flusher import Flusher
+from .layer import Layer, Note
+from .outbox import Outbox
+from .ring import Ring, RingMemory
+from .roster import Roster
+from .topic import RoomTopic, State, Topic
+
+__all__ = ["Hub"]
+
+logger = logging.getLogger("realtime.hub")
+
+FENCE_SECONDS = 1.0
+GAP_SECONDS = 0.03
+"""How long an event that came early may overtake others before the database is asked."""
+REPAIRS_AT_ONCE = 4
+LINGER_SECONDS = 60.0
+OPEN_STATES = 100
+"""How many recent changes a room's topic starts with."""
+PAGE = 500
+POLL_SECONDS = 1.0
+CROWD_SECONDS = 1.0
+
+
+class Hub:
+    """All topics of a process."""
+
+    def __init__(self, origin: str, db: Database) -> None:
+        self.layer = Layer(origin, self._hear)
+        self._db = db
+        self._topics: dict[str, Topic] = {}
+        self._rooms: dict[int, RoomTopic] = {}
+        self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
+        self._flushers = (Flusher(rests=False), Flusher(rests=True))
+        self._rings = RingMemory(config().ring_bytes)
+        self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        self._crowds: set[int] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        """Begin to hear and to send."""
+        self.layer.start()
+        for flusher in self._flushers:
+            flusher.start()
+
+    async def stop(self) -> None:
+        """Send what is pending and end."""
+        for task in list(self._tasks):
+            task.cancel()
+        for flusher in self._flushers:
+            await flusher.stop()
+        await self.layer.stop()
+
+    def topic(self, name: str) -> Topic:
+        """A topic without a log, opened on first use."""
+        if name not in self._topics:
+            self._topics[name] = Topic(name, self._flushers)
+            self._spawn(self.layer.subscribe(name))
+        return self._topics[name]
+
+    async def open_room(self, room_id: int, slug: str) -> RoomTopic:
+        """A room's topic, live; opened once for all who wait."""
+        topic = self._rooms.get(room_id)
+        if topic is not None and topic.state is not State.OPENING:
+            return topic
+        if room_id not in self._opening:
+            self._opening[room_id] = self._spawn(self._open(room_id, slug))
+        return await asyncio.shield(self._opening[room_id])
+
+    def room(self, room_id: int) -> RoomTopic | None:
+        """A room's topic if it is open here."""
+        return self._rooms.get(room_id)
+
+    @property
+    def rooms(self) -> list[RoomTopic]:
+        """The rooms that are live here."""
+        return [topic for topic in self._rooms.values() if topic.state is not State.OPENING]
+
+    def detach(self, topic: Topic, connection: str) -> None:
+        """Take a connection out of a topic, which lingers for those who come right back."""
+        topic.detach(connection)
+        if not topic.members:
+            self._linger(topic)
+
+    # What happens here goes to our own members first, then to the other processes.
+
+    def announce(self, slug: str, stored: Stored) -> None:
+        """Tell a room of a message that is committed."""
+        event = Event.of_state(slug, history.state_of(stored.message))
+        room_id = stored.message.room_id
+        self._take_log(room_id, event, stored.epoch)
+        self.layer.publish(
+            f"room.{room_id}", ["log", event.seq, event.first, stored.epoch, event.frame.text]
+        )
+
+    def say(self, topic: str, outgoing: Outgoing, *, but: str = "") -> None:
+        """Tell a topic something that is not stored; `but` is a connection that is left out."""
+        self.say_text(topic, Frame.of(outgoing).text, but=but)
+
+    def say_text(self, topic: str, text: str, *, but: str = "") -> None:
+        """Tell a topic something already encoded."""
+        self._publish(topic, ["say", text, but])
+
+    def say_people(self, announcement: presence.Announcement) -> None:
+        """Tell rooms who came and who went."""
+        rooms: dict[int, tuple[list[Any], list[Any]]] = {}
+        for person in announcement.joined:
+            rooms.setdefault(person.room_id, ([], []))[0].append(person[1:])
+        for person in announcement.left:
+            rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
+        for room_id, (joined, left) in rooms.items():
+            self._publish(f"room.{room_id}", ["people", json.dumps([joined, left])])
+
+    def end(self, topic: str, disconnect: Disconnect, *, only: str = "") -> None:
+        """Disconnect everybody of a topic, or one connection of it."""
+        self._publish(topic, ["end", disconnect.code, disconnect.reason, only])
+
+    def whisper(self, topic: str, connection: str, text: str) -> None:
+        """Tell one connection of a topic something already encoded."""
+        self._publish(topic, ["whisper", text, connection])
+
+    def _publish(self, topic: str, note: Note) -> None:
+        self._take_note(topic, note)
+        self.layer.publish(topic, note)
+
+    # What is heard.
+
+    def _hear(self, topic: str, origin: str, notes: list[Note]) -> None:
+        for note in notes:
+            self._take_note(topic, note)
+
+    def _take_note(self, name: str, note: Note) -> None:
+        topic = self._topics.get(name)
+        if topic is None:
+            return
+        match note:
+            case ["log", _, _, str(epoch), str(text)] if isinstance(topic, RoomTopic):
+                self._take_log(topic.room_id, Event.of_text(text), epoch)
+            case ["say", str(text), str(but)]:
+                topic.deliver(Event(Frame(text), but=but))
+            case ["people", str(text)] if isinstance(topic, RoomTopic):
+                self._take_people(topic, *json.loads(text))
+            case ["end", int(code), str(reason), str(only)]:
+                for outbox in _chosen(topic, only):
+                    outbox.end(Disconnect(code, reason))
+            case ["whisper", str(text), str(only)]:
+                for outbox in _chosen(topic, only):
+                    outbox.send(outbox.codec.join([Frame(text)]))
+            case ["fence", _]:
+                pass
+            case _:
+                logger.warning("topic %s: cannot take a note of kind %r", name, note[0])
+
+    def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
+        topic = self._rooms.get(room_id)
+        if topic is None or event.seq is None:
+            return
+        if topic.state is not State.LIVE:
+            topic.keep(event)
+            return
+        if epoch != topic.position.epoch:
+            self._spawn(self._check_epoch(topic))
+            return
+        match topic.position.judge(event.seq, event.first):
+            case Verdict.NEXT:
+                self._advance(topic, event)
+            case Verdict.GAP:
+                topic.keep(event)
+                self._repair_soon(topic)
+
+    def _advance(self, topic: RoomTopic, event: Event | None) -> None:
+        while event is not None:
+            topic.take(event)
+            if event.state is not None:
+                self._rings.add(topic.room_id, event.state)
+            event = topic.next_early() if topic.early else None
+
+    def _take_people(self, topic: RoomTopic, joined: list[Any], left: list[Any]) -> None:
+        for user_id, username, connection in joined:
+            topic.roster.enter(user_id, username)
+            if not topic.roster.is_crowd:
+                event = Entered(room=topic.slug, user_id=user_id, username=username)
+                topic.deliver(Event(Frame.of(event), but=connection))
+        for user_id, username, _ in left:
+            topic.roster.leave(user_id)
+            if not topic.roster.is_crowd:
+                gone = Left(room=topic.slug, user_id=user_id, username=username)
+                topic.deliver(Event(Frame.of(gone)))
+        if topic.roster.is_crowd and topic.room_id not in self._crowds:
+            self._crowds.add(topic.room_id)
+            asyncio.get_running_loop().call_later(CROWD_SECONDS, self._tell_crowd, topic)
+
+    def _tell_crowd(self, topic: RoomTopic) -> None:
+        self._crowds.discard(topic.room_id)
+        told = PresenceList(room=topic.slug, count=topic.roster.count, members=[])
+        topic.deliver(Event(Frame.of(told)))
+
+    # Opening and closing.
+
+    async def _open(self, room_id: int, slug: str) -> RoomTopic:
+        topic = RoomTopic(room_id, slug, self._flushers, Roster(config().presence_events_up_to))
+        self._topics[topic.name] = self._rooms[room_id] = topic
+        try:
+            is_heard = await self._subscribe(topic)
+            await self._load(topic)
+        except BaseException:
+            self._forget(topic)
+            raise
+        finally:
+            del self._opening[room_id]
+        if not is_heard:
+            topic.is_polled = True
+            self._spawn(self._poll(topic))
+        self._linger(topic)
+        return topic
+
+    async def _subscribe(self, topic: Topic) -> bool:
+        # A layer's `group_add` may return before the subscription is in force; what comes back
+        # through the group proves that it is.
+        return await self.layer.subscribe(topic.name) and await self.layer.fence(
+            topic.name, FENCE_SECONDS
+        )
+
+    async def _load(self, topic: RoomTopic) -> None:
+        changes = await self._db.read(history.newest, topic.room_id, OPEN_STATES)
+        members, count = await self._db.read(
+            presence.members, topic.room_id, config().presence_events_up_to
+        )
+        topic.roster.load(members, count)
+        floor = changes.mark.purged_seq
+        if changes.has_more:
+            floor = changes.states[0].position - 1
+        ring = Ring(changes.states, floor, changes.mark.purged_seq)
+        topic.open(changes.mark, ring)
+        self._rings.open(topic.room_id, ring)
+        self._settle(topic)
+
+    def _settle(self, topic: RoomTopic) -> None:
+        """Judge what was kept; if there still is a gap, repair it."""
+        self._advance_early(topic)
+        if topic.early:
+            self._repair_soon(topic)
+
+    def _advance_early(self, topic: RoomTopic) -> None:
+        if event := topic.next_early():
+            self._advance(topic, event)
+
+    def _linger(self, topic: Topic) -> None:
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close_if_idle, topic)
+
+    def _close_if_idle(self, topic: Topic) -> None:
+        if topic.members or self._topics.get(topic.name) is not topic:
+            return
+        if isinstance(topic, RoomTopic) and topic.state is not State.LIVE:
+            self._linger(topic)
+            return
+        self._forget(topic)
+        self._spawn(self.layer.unsubscribe(topic.name))
+
+    def _forget(self, topic: Topic) -> None:
+        self._topics.pop(topic.name, None)
+        if isinstance(topic, RoomTopic):
+            self._rooms.pop(topic.room_id, None)
+            self._rings.close(topic.room_id)
+
+    # Keeping up with the database.
+
+    def positions(self) -> dict[int, int]:
+        """How far each room has come here."""
+        return {topic.room_id: topic.position.seq for topic in self.rooms}
+
+    def compare(self, positions: dict[int, int], marks: dict[int, Mark]) -> bool:
+        """Repair what is behind what the database said a second ago.
+
+        `positions` are those from just before `marks` were read. Returns whether some room
+        was behind twice running, as where nothing is heard any more.
+        """
+        is_deaf = False
+        for topic in sorted(self.rooms, key=lambda topic: -len(topic.members)):
+            mark, position = marks.get(topic.room_id), positions.get(topic.room_id)
+            if mark is None or position is None:
+                continue
+            if mark.epoch != topic.position.epoch or mark.last_seq < position:
+                self._spawn(self._check_epoch(topic))
+            topic.times_behind += 1 if mark.last_seq > topic.position.seq else -topic.times_behind
+            if topic.times_behind:
+                self._start_repair(topic)
+            is_deaf |= topic.times_behind > 1
+        return is_deaf
+
+    async def catch_up(self, topic: RoomTopic) -> None:
+        """Bring a topic to where the database is now."""
+        await self._repair(topic)
+
+    def correct_counts(self, counts: dict[int, int]) -> None:
+        """Load the rosters that have drifted from what the database counts."""
+        for topic in self.rooms:
+            counted = counts.get(topic.room_id, 0)
+            if counted != topic.roster.count or topic.roster.is_incomplete:
+                self._spawn(self._reload_roster(topic))
+
+    def _repair_soon(self, topic: RoomTopic) -> None:
+        if not topic.is_repair_due:
+            topic.is_repair_due = True
+            asyncio.get_running_loop().call_later(GAP_SECONDS, self._repair_if_behind, topic)
+
+    def _repair_if_behind(self, topic: RoomTopic) -> None:
+        topic.is_repair_due = False
+        if topic.early and self._rooms.get(topic.room_id) is topic:
+            self._advance_early(topic)
+            if topic.early:
+                self._start_repair(topic)
+
+    def _start_repair(self, topic: RoomTopic) -> None:
+        if topic.state is State.LIVE:
+            self._spawn(self._repair(topic))
+
+    async def _repair(self, topic: RoomTopic) -> None:
+        if topic.state is not State.LIVE:
+            return
+        topic.state = State.REPAIRING
+        try:
+            async with self._repairs:
+                await self._fill(topic)
+        finally:
+            topic.state = State.LIVE
+        self._settle(topic)
+
+    async def _fill(self, topic: RoomTopic) -> None:
+        has_more = True
+        while has_more:
+            position = topic.position.seq
+            changes = await self._db.read(history.since, topic.room_id, position, PAGE)
+            mark = changes.mark
+            if mark.epoch != topic.position.epoch or mark.last_seq < position:
+                await self._check_epoch(topic)
+                return
+            if position < mark.purged_seq:
+                await self._restart(topic)
+                return
+            for state in topic.take_states(changes.states, changes.through):
+                self._rings.add(topic.room_id, state)
+            has_more = changes.has_more
+
+    async def _check_epoch(self, topic: RoomTopic) -> None:
+        """See whether the log has begun another life, or has to: it ends before our position."""
+        position = topic.position.seq
+        mark = await self._db.read(history.mark, topic.room_id)
+        if mark.epoch == topic.position.epoch:
+            if mark.last_seq >= position:
+                return
+            await self._db.pulse(history.renew_epoch, topic.room_id, mark.epoch)
+        await self._restart(topic)
+
+    async def _restart(self, topic: RoomTopic) -> None:
+        """Send everybody out to join again: what they have cannot be continued."""
+        members = list(topic.members.values())
+        for outbox in members:
+            topic.detach(outbox.id)
+        topic.early.clear()
+        await self._load(topic)
+        told = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
+        for outbox in members:
+            outbox.reply(told)
+
+    async def _reload_roster(self, topic: RoomTopic) -> None:
+        topic.roster.load(
+            *await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
+        )
+
+    async def _poll(self, topic: RoomTopic) -> None:
+        while topic.is_polled and self._rooms.get(topic.room_id) is topic:
+            await asyncio.sleep(POLL_SECONDS)
+            await self._repair(topic)
+            if await self._subscribe(topic):
+                topic.is_polled = False
+                await self._repair(topic)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("a task of the hub failed: %r", error)
+
+
+def _chosen(topic: Topic, only: str) -> Iterable[Outbox]:
+    if not only:
+        return list(topic.members.values())
+    return [topic.members[only]] if only in topic.members else []

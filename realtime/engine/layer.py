@@ -1,0 +1,256 @@
+"""The channel layer as this process uses it: one channel, one group a topic.
+
+The layer is a doorbell that may fail at any time; nothing here is ever waited for on the
+way of a message. Publishing goes through one bounded queue; hearing is checked by probes.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from channels.layers import InMemoryChannelLayer, channel_layers
+
+from ..conf import config
+
+__all__ = ["Layer", "Note", "group"]
+
+logger = logging.getLogger("realtime.layer")
+
+Note = list[Any]
+"""What one process tells the others: a kind, then strings and numbers."""
+EVENTS = "realtime.events"
+QUEUE_NOTES = 1000
+QUEUE_BYTES = 8 * 1024 * 1024
+MESSAGE_BYTES = 256 * 1024
+SEND_SECONDS = 2.0
+BREAKER_SECONDS = 1.0
+
+
+def group(topic: str) -> str:
+    """The layer group of a topic."""
+    return f"realtime.{topic}"
+
+
+class Layer:
+    """Subscribes and publishes; calls `hear(topic, origin, notes)` for what arrives.
+
+    `is_shared` is False with the in-memory layer or none: then this process is alone, and
+    nothing is subscribed or published at all.
+    """
+
+    def __init__(self, origin: str, hear: Callable[[str, str, list[Note]], None]) -> None:
+        self._origin = origin
+        self._hear = hear
+        self._backend: Any = _make_backend()
+        self.is_shared = self._backend is not None
+        self.is_away = False
+        self._channel = ""
+        self._topics: set[str] = set()
+        self._queue: deque[tuple[str, Note, int]] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._groups_lock = asyncio.Lock()
+        self._fences: dict[str, asyncio.Future[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._receiver: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to receive and publish."""
+        if self.is_shared:
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(self._publish_all())]
+            self._receiver = loop.create_task(self._receive_all())
+
+    async def stop(self) -> None:
+        """Publish what is queued for at most two seconds, then let go of the backend."""
+        if not self.is_shared:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEND_SECONDS):
+                while self._queue and not self.is_away:
+                    await asyncio.sleep(0.01)
+        tasks = [task for task in [*self._tasks, self._receiver] if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._let_go(self._backend)
+
+    async def subscribe(self, topic: str) -> bool:
+        """Hear a topic from now on; False if the layer is away (it is tried again by `probe`)."""
+        self._topics.add(topic)
+        return await self._change("group_add", topic)
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Hear a topic no more."""
+        self._topics.discard(topic)
+        await self._change("group_discard", topic)
+
+    def publish(self, topic: str, note: Note) -> None:
+        """Tell the other processes; the oldest is dropped when too much waits."""
+        if not self.is_shared:
+            return
+        size = sum(len(part) for part in note if isinstance(part, str)) + 32
+        self._queue.append((topic, note, size))
+        self._bytes += size
+        while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
+            self._bytes -= self._queue.popleft()[2]
+        self._wake.set()
+
+    async def fence(self, topic: str, seconds: float) -> bool:
+        """Send something through the layer to ourselves; True if it came back in time."""
+        if not self.is_shared:
+            return True
+        token = uuid4().hex
+        arrival = self._fences[token] = asyncio.get_running_loop().create_future()
+        self.publish(topic, ["fence", token])
+        try:
+            async with asyncio.timeout(seconds):
+                await arrival
+        except TimeoutError:
+            return False
+        finally:
+            del self._fences[token]
+        return True
+
+    async def renew(self) -> None:
+        """Subscribe to every topic again: memberships expire, and Redis may have forgotten them."""
+        for topic in list(self._topics):
+            if topic in self._topics and not await self._change("group_add", topic):
+                return
+
+    async def reopen(self) -> None:
+        """Begin anew where nothing is heard any more."""
+        logger.warning("the channel layer does not answer: subscribing again")
+        if self._is_pubsub:
+            await self._replace_backend()
+        await self.renew()
+
+    @property
+    def _is_pubsub(self) -> bool:
+        # Its one connection may be deaf without knowing; the core layer asks Redis each time.
+        return not hasattr(self._backend, "receive_buffer")
+
+    async def _replace_backend(self) -> None:
+        old, receiver = self._backend, self._receiver
+        self._backend, self._channel = _make_backend(), ""
+        loop = asyncio.get_running_loop()
+        self._receiver = loop.create_task(self._receive_all())
+        await self._let_go(old)
+        if receiver is not None:
+            receiver.cancel()
+            await asyncio.wait([receiver])
+
+    async def _let_go(self, backend: Any) -> None:
+        close = getattr(backend, "flush" if self._is_pubsub else "close_pools", None)
+        if close is not None:
+            with suppress(Exception):
+                async with asyncio.timeout(SEND_SECONDS):
+                    await close()
+
+    async def _own_channel(self) -> str:
+        if not self._channel:
+            self._channel = await self._backend.new_channel()
+        return self._channel
+
+    async def _change(self, method: str, topic: str) -> bool:
+        if not self.is_shared:
+            return True
+        try:
+            async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
+                await getattr(self._backend, method)(group(topic), await self._own_channel())
+        except Exception as error:
+            self._is_failing("subscribe", error)
+            return False
+        return True
+
+    async def _receive_all(self) -> None:
+        backend = self._backend
+        while True:
+            try:
+                async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
+                    channel = await self._own_channel()
+                while True:
+                    self._take(await backend.receive(channel))
+            except Exception as error:
+                self._is_failing("receive", error)
+                await asyncio.sleep(BREAKER_SECONDS / 2)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message.get("type") != EVENTS:
+            return
+        topic, origin, notes = message["topic"], message["origin"], message["notes"]
+        if origin == self._origin:
+            self._arrived(notes)
+            return
+        try:
+            self._hear(topic, origin, notes)
+        except Exception:
+            logger.exception("a message of topic %s could not be taken", topic)
+
+    def _arrived(self, notes: list[Note]) -> None:
+        for note in notes:
+            arrival = self._fences.get(note[1]) if note[0] == "fence" else None
+            if arrival is not None and not arrival.done():
+                arrival.set_result(None)
+
+    async def _publish_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                if not await self._publish(*self._next_batch()):
+                    await asyncio.sleep(BREAKER_SECONDS)
+
+    def _next_batch(self) -> tuple[str, list[tuple[str, Note, int]]]:
+        topic = self._queue[0][0]
+        batch: list[tuple[str, Note, int]] = []
+        size = 0
+        while self._queue and self._queue[0][0] == topic:
+            if batch and size + self._queue[0][2] > MESSAGE_BYTES:
+                break
+            entry = self._queue.popleft()
+            size += entry[2]
+            batch.append(entry)
+        self._bytes -= size
+        return topic, batch
+
+    async def _publish(self, topic: str, batch: list[tuple[str, Note, int]]) -> bool:
+        message = {
+            "type": EVENTS,
+            "topic": topic,
+            "origin": self._origin,
+            "notes": [note for _, note, _ in batch],
+        }
+        for attempt in (1, 2):  # the first send on a stale connection raises
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._backend.group_send(group(topic), message)
+            except Exception as error:
+                if attempt == 2 or isinstance(error, TimeoutError):
+                    self._is_failing("publish", error)
+            else:
+                self.is_away = False
+                return True
+            if self.is_away and attempt == 1:
+                break
+        self._queue.extendleft(reversed(batch))
+        self._bytes += sum(size for _, _, size in batch)
+        return False
+
+    def _is_failing(self, what: str, error: Exception) -> None:
+        if not self.is_away:
+            logger.warning("the channel layer cannot %s: %r", what, error)
+        self.is_away = True
+
+
+def _make_backend() -> Any:
+    alias = config().channel_layer
+    if alias not in channel_layers:
+        return None
+    # Our own instance: what others do with theirs cannot make us deaf, nor we them.
+    backend = channel_layers.make_backend(alias)
+    return None if isinstance(backend, InMemoryChannelLayer) else backend

@@ -1,0 +1,128 @@
+"""This process among the others: its lease, its pulse, and the burial of the dead."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from ..conf import config
+from ..store import history, presence
+from ..store.presence import LiveNode
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Pulse", "new_node"]
+
+logger = logging.getLogger("realtime.node")
+
+COUNT_SECONDS = 30.0
+PROBE_SECONDS = 2.0
+RENEW_GROUPS_SECONDS = 6 * 3600.0
+"""A quarter of the layers' usual `group_expiry`."""
+SETTLE_SECONDS = 1.0
+
+
+def new_node() -> LiveNode:
+    """A name for this process; random, so that a host's clock or a reused pid cannot clash."""
+    return LiveNode(secrets.token_hex(6), socket.gethostname(), os.getpid(), config().lease_seconds)
+
+
+class Pulse:
+    """The timer of a process: lease, positions, deafness, the dead, drifted counts."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._task: asyncio.Task[None] | None = None
+        self._renewed_since: float | None = None
+        self._counted_at = time.monotonic()
+        self._groups_at = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        await self._guard(self._bury_all_others)
+        while True:
+            began = time.monotonic()
+            await self._guard(self._renew)
+            await self._guard(self._compare)
+            await self._guard(self._bury)
+            await self._guard(self._count)
+            every = config().pulse_seconds
+            if self._engine.hub.layer.is_away:
+                every = min(every, 1.0)
+            await asyncio.sleep(max(0.0, began + every - time.monotonic()))
+
+    async def _guard(self, beat) -> None:  # type: ignore[no-untyped-def]
+        try:
+            await beat()
+        except Exception as error:
+            logger.warning("the pulse cannot %s: %r", beat.__name__.strip("_"), error)
+
+    async def _renew(self) -> None:
+        engine = self._engine
+        if await engine.db.pulse(presence.renew, engine.node):
+            self._renewed_since = self._renewed_since or time.monotonic()
+        else:
+            self._renewed_since = None
+            engine.presence.rebuild()
+
+    async def _compare(self) -> None:
+        engine, layer = self._engine, self._engine.hub.layer
+        positions = engine.hub.positions()
+        marks = await engine.db.pulse(history.marks, positions)
+        is_heard, _ = await asyncio.gather(
+            layer.fence(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
+        )
+        is_deaf = engine.hub.compare(positions, marks)
+        engine.recheck(marks)
+        if not is_heard or is_deaf:
+            await layer.reopen()
+            self._groups_at = time.monotonic()
+        elif time.monotonic() - self._groups_at > RENEW_GROUPS_SECONDS:
+            await layer.renew()
+            self._groups_at = time.monotonic()
+
+    async def _bury(self) -> None:
+        # A node that was away itself must not take others for dead before it has caught up.
+        since = self._renewed_since
+        if since is None or time.monotonic() - since < self._engine.node.lease_seconds:
+            return
+        for dead in await self._engine.db.pulse(presence.expired_nodes, self._engine.node.id):
+            await self._reap(dead, False)
+
+    async def _bury_all_others(self) -> None:
+        if not self._engine.hub.layer.is_shared:
+            for dead in await self._engine.db.pulse(presence.other_nodes, self._engine.node.id):
+                await self._reap(dead, True)
+
+    async def _reap(self, dead: str, even_if_alive: bool) -> None:
+        engine = self._engine
+        announcement = await engine.db.pulse(_reap, dead, engine.node, even_if_alive)
+        if announcement is not None:
+            logger.warning("node %s is dead", dead)
+            engine.hub.say_people(announcement)
+            await engine.db.pulse(presence.delete_node, dead, engine.node)
+
+    async def _count(self) -> None:
+        if time.monotonic() - self._counted_at < COUNT_SECONDS:
+            return
+        self._counted_at = time.monotonic()
+        engine = self._engine
+        rooms = list(engine.hub.positions())
+        engine.hub.correct_counts(await engine.db.pulse(presence.counts, rooms))
+
+
+def _reap(dead: str, me: LiveNode, even_if_alive: bool) -> presence.Announcement | None:
+    return presence.reap(dead, me, even_if_alive=even_if_alive)

@@ -1,0 +1,224 @@
+"""The sending half of one connection: bounded, and never in anybody's way.
+
+The ASGI `send` is stepped once by hand. It nearly always finishes without suspending, and
+then a frame has cost no task, no queue and no copy. Where it suspends, or the transport
+says that it is full, frames wait in a bounded queue; a connection that lets the queue
+overflow, or stays blocked too long, is ended as slow.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+from ..conf import config
+from ..wire.codecs import Codec
+from ..wire.errors import CloseCode, Disconnect
+from ..wire.events import Goodbye, Outgoing
+from . import transport
+
+__all__ = ["Outbox"]
+
+logger = logging.getLogger("realtime.outbox")
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+BLOCKED_SECONDS = 7.5
+"""How long a socket may take nothing at all."""
+FAREWELL_SECONDS = 1.5
+"""How long the last words may take before the transport is aborted."""
+
+
+class Outbox:
+    """Sends frames of one connection in order.
+
+    `end` is called with the reason when the connection must end; it may be called again.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_bytes",
+        "_is_closed",
+        "_is_paused",
+        "_limits",
+        "_queue",
+        "_send",
+        "_task",
+        "_warned",
+        "codec",
+        "end",
+        "id",
+    )
+
+    def __init__(
+        self, connection: str, send: Send, codec: Codec, end: Callable[[Disconnect], None]
+    ) -> None:
+        self.id = connection
+        self.codec = codec
+        self.end = end
+        self._send = send
+        self._limits = (config().outbox_frames, config().outbox_bytes)
+        self._queue: deque[str | bytes] = deque()
+        self._bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        self._blocked: asyncio.TimerHandle | None = None
+        self._is_paused = False
+        self._is_closed = False
+        self._warned = False
+
+    def watch(self) -> None:
+        """Listen to the transport, once the socket is open."""
+        transport.watch(self._send, self._pause, self._resume)
+
+    def reply(self, outgoing: Outgoing) -> None:
+        """Encode and send one reply."""
+        self.send(self.codec.encode(outgoing))
+
+    def send(self, frame: str | bytes) -> None:
+        """Send a frame now if the socket takes it, else queue it; never waits, never raises."""
+        if self._is_closed:
+            return
+        if self._task is not None or self._is_paused or self._queue:
+            self._enqueue(frame)
+            return
+        coroutine: Any = self._send(_message(frame))
+        try:
+            future = coroutine.send(None)
+        except StopIteration:
+            return
+        except RuntimeError:
+            # A server that insists on being in a task of its own (asyncio.timeout does).
+            coroutine.close()
+            self._enqueue(frame)
+            self._drain()
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._drain(_Rest(coroutine, future))
+
+    async def farewell(self, end: Disconnect) -> None:
+        """Say why, close the socket, and abort it where that does not get through."""
+        if self._is_closed and end.code != CloseCode.SLOW:
+            return
+        self.close()
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._send(_message(self.codec.encode(Goodbye.of(end))))
+                await self._send(
+                    {"type": "websocket.close", "code": end.code, "reason": end.reason}
+                )
+        except Exception as error:
+            logger.debug("connection %s took no farewell: %r", self.id, error)
+
+    def abort(self) -> None:
+        """Drop the socket, whatever the peer does."""
+        transport.abort(self._send)
+
+    def close(self) -> None:
+        """Send nothing more; what was queued is for the client to resume."""
+        self._is_closed = True
+        self._queue.clear()
+        self._unblock()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _enqueue(self, frame: str | bytes) -> None:
+        self._queue.append(frame)
+        self._bytes += len(frame)
+        frames, size = self._limits
+        if len(self._queue) > frames or self._bytes > size:
+            self._cut(f"{len(self._queue)} frames and {self._bytes} bytes wait")
+        elif not self._warned and (len(self._queue) > 0.8 * frames or self._bytes > 0.8 * size):
+            self._warned = True
+            logger.warning(
+                "connection %s reads slowly: %d frames wait of %d",
+                self.id,
+                len(self._queue),
+                frames,
+            )
+
+    def _cut(self, why: str) -> None:
+        logger.info("connection %s is cut as slow: %s", self.id, why)
+        self._is_closed = True
+        self._queue.clear()
+        self.end(Disconnect(CloseCode.SLOW))
+
+    def _fail(self, error: Exception) -> None:
+        was_closed, self._is_closed = self._is_closed, True
+        # An OSError says that the peer has gone, which `receive` is about to tell as well.
+        if not was_closed and not isinstance(error, OSError):
+            logger.error("connection %s cannot send", self.id, exc_info=error)
+            self.end(Disconnect(CloseCode.INTERNAL))
+
+    def _drain(self, first: Awaitable[None] | None = None) -> None:
+        self._block()
+        self._task = asyncio.get_running_loop().create_task(self._run(first))
+
+    async def _run(self, first: Awaitable[None] | None) -> None:
+        try:
+            if first is not None:
+                await first
+            while self._queue and not self._is_paused:
+                self._progress()
+                frame = self._queue.popleft()
+                self._bytes -= len(frame)
+                await self._send(_message(frame))
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._task = None
+        if not self._is_paused:
+            self._warned = False
+            self._unblock()
+
+    def _pause(self) -> None:
+        self._is_paused = True
+        self._block()
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._unblock()
+        if self._queue and self._task is None and not self._is_closed:
+            self._drain()
+
+    def _block(self) -> None:
+        if self._blocked is None and not self._is_closed:
+            loop = asyncio.get_running_loop()
+            self._blocked = loop.call_later(BLOCKED_SECONDS, self._cut, "it takes nothing")
+
+    def _progress(self) -> None:
+        if not self._is_paused:
+            self._unblock()
+            self._block()
+
+    def _unblock(self) -> None:
+        if self._blocked is not None:
+            self._blocked.cancel()
+            self._blocked = None
+
+
+class _Rest:
+    """The rest of a coroutine that was stepped by hand: awaited in a task, it goes on there."""
+
+    def __init__(self, coroutine: Coroutine[Any, None, None], future: Any) -> None:
+        self._coroutine = coroutine
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, None]:
+        future = self._future
+        while True:
+            try:
+                value = yield future
+            except BaseException as error:
+                step: Any = (self._coroutine.throw, error)
+            else:
+                step = (self._coroutine.send, value)
+            try:
+                future = step[0](step[1])
+            except StopIteration:
+                return
+
+
+def _message(frame: str | bytes) -> dict[str, Any]:
+    key = "text" if isinstance(frame, str) else "bytes"
+    return {"type": "websocket.send", key: frame}

@@ -1,0 +1,9 @@
+"""Where the package's socket lives: `/ws` or `/ws/`."""
+
+from django.urls import re_path
+
+from .consumers import RoomConsumer
+
+__all__ = ["websocket_urlpatterns"]
+
+websocket_urlpatterns = [re_path(r"^ws/?$", RoomConsumer.as_asgi())]

@@ -1,0 +1,394 @@
+/** The chat page: joins `client.js`, which knows the server, with what is on the screen. */
+
+import { RealtimeClient, makeNonce } from "./client.js";
+import { KEEP, MessageList, avatar, make } from "./messages.js";
+
+const TOKEN_KEY = "realtime.guest";
+const TYPING_SECONDS = { every: 3, shown: 5 };
+const REASONS = {
+  closed: "Not sent.",
+  expired: "Not sent for a day.",
+  identity_changed: "Written under another name.",
+  queue_full: "Too many messages are waiting.",
+  too_large: "Too long.",
+  permission_denied: "You may not write here.",
+};
+
+const $ = (id) => document.getElementById(id);
+const config = JSON.parse($("chat-config").textContent);
+const titles = new Map(config.rooms.map(({ slug, title }) => [slug, title]));
+const drafts = new Map();
+const unread = new Map();
+const typists = new Map();
+const waiting = new Map(); // nonce → what to send again
+
+let client = null;
+let current = config.room;
+let wasOpen = false;
+let hasTrouble = false;
+let typedAt = 0;
+let isLoading = false;
+let countdown = 0;
+let hidden = 0;
+
+const list = new MessageList(
+  { log: $("log"), list: $("messages"), jump: $("jump"), jumpText: $("jump-text") },
+  { top: loadEarlier, retry: (nonce) => deliver(nonce), drop: (nonce) => (waiting.delete(nonce), list.drop(nonce)) },
+);
+
+// Who is here: a user of the site, or a guest with a name
+
+function guestToken(value) {
+  try {
+    if (value === undefined) return localStorage.getItem(TOKEN_KEY);
+    if (value) localStorage.setItem(TOKEN_KEY, value);
+    else localStorage.removeItem(TOKEN_KEY);
+  } catch {
+    // Without storage a guest lasts as long as the page.
+  }
+  return value ?? null;
+}
+
+function start(name = null) {
+  $("welcome").hidden = true;
+  $("composer").hidden = false;
+  client?.close();
+  client = new RealtimeClient({ url: config.url, token: () => (config.user ? null : guestToken()), name });
+  listen(name);
+  client.connect();
+  if (current) enter(current);
+  else say($("top"), "There are no rooms yet.");
+}
+
+function askName(problem = "") {
+  $("composer").hidden = true;
+  $("welcome").hidden = false;
+  $("welcome-error").textContent = problem;
+  $("welcome-error").hidden = !problem;
+  $("name").focus();
+}
+
+function introduce({ user_id, username, guest_token }) {
+  if (guest_token) guestToken(guest_token);
+  $("who").textContent = username;
+  if ($("forget")) $("forget").hidden = !user_id.startsWith("guest:");
+  if (config.user && user_id.startsWith("guest:")) trouble("You have been logged out.", reloadButton());
+}
+
+// What the client tells
+
+function listen(name) {
+  client.on("state", showState);
+  client.on("welcome", (frame) => {
+    if (frame.limits.content_characters) $("text").maxLength = frame.limits.content_characters;
+    if (!name || guestToken()) introduce(frame); // a new guest's token is kept once it has its name
+  });
+  client.on("authenticated", introduce);
+  client.on("room", ({ room, resumed }) => isCurrent(room.slug) && (resumed ? showPeople() : showRoom(room)));
+  client.on("refused", ({ room, message }) => isCurrent(room) && say($("top"), message || "This room is closed to you."));
+  client.on("message", receive);
+  client.on("changed", receive);
+  for (const type of ["joined", "left", "presence"]) client.on(type, ({ room }) => isCurrent(room) && showPeople());
+  client.on("typing", ({ room, user_id, username }) => isCurrent(room) && showTyping(user_id, username));
+  client.on("notice", ({ text }) => trouble(text, closeButton()));
+  client.on("error", ({ message }) => trouble(message, closeButton()));
+}
+
+function receive({ room, message, live }) {
+  const isMine = message.user_id === client.userId;
+  if (isCurrent(room)) {
+    typists.delete(message.user_id);
+    showTyping();
+    list.put(message, isMine);
+    showTop();
+  } else {
+    if (isMine) list.settle(message.nonce, message);
+    else unread.set(room, (unread.get(room) ?? 0) + 1);
+    if (client.rooms.get(room).messages.size > 2 * KEEP) client.rooms.get(room).trim(KEEP);
+  }
+  if (live && !isMine && document.hidden) hidden++;
+  showUnread();
+}
+
+function isCurrent(slug) {
+  return slug === current;
+}
+
+// Rooms
+
+function enter(slug) {
+  drafts.set(current, $("text").value);
+  current = slug;
+  typists.clear();
+  unread.delete(slug);
+  $("title").textContent = titles.get(slug);
+  $("text").value = drafts.get(slug) ?? "";
+  for (const link of $("room-list").querySelectorAll("a")) mark(link, "aria-current", link.dataset.room === slug && "page");
+  const known = client.rooms.get(slug);
+  if (known?.epoch) showRoom(known);
+  else {
+    list.clear();
+    say($("top"), "Loading…");
+  }
+  client.join(slug).catch(() => {});
+  showUnread();
+  showTyping();
+  allowWriting();
+}
+
+function showRoom(room) {
+  list.show(room);
+  showTop();
+  showPeople();
+  allowWriting();
+}
+
+function showTop() {
+  const room = client.rooms.get(current);
+  if (isLoading) say($("top"), "Loading…");
+  else if (list.isEmpty) say($("top"), "No messages yet. Say hello.");
+  else say($("top"), room?.hasMore ? "" : `The beginning of ${titles.get(current)}`);
+  $("log").classList.toggle("empty", list.isEmpty);
+  if (room?.hasMore && $("log").scrollHeight <= $("log").clientHeight) loadEarlier();
+}
+
+async function loadEarlier() {
+  const room = client?.rooms.get(current);
+  if (isLoading || !room?.joined || !room.hasMore) return;
+  isLoading = true;
+  showTop();
+  try {
+    const { messages } = await client.history(room.slug);
+    if (isCurrent(room.slug)) list.prepend(messages.map(({ id }) => room.messages.get(id)));
+  } catch {
+    // Scrolling again asks again.
+  }
+  isLoading = false;
+  showTop();
+}
+
+function openRoom(event) {
+  const link = event.target.closest("a[data-room]");
+  if (!link || !client || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  if ($("rooms").matches(":popover-open")) $("rooms").hidePopover();
+  if (isCurrent(link.dataset.room)) return;
+  history.pushState(null, "", link.href);
+  enter(link.dataset.room);
+  if (matchMedia("(pointer: fine)").matches) $("text").focus();
+}
+
+function roomOfAddress() {
+  const here = config.rooms.find(({ href }) => new URL(href, location.href).pathname === location.pathname);
+  return here?.slug ?? config.room;
+}
+
+function showUnread() {
+  let total = 0;
+  for (const link of $("room-list").querySelectorAll("a")) {
+    const count = unread.get(link.dataset.room) ?? 0;
+    const badge = link.querySelector(".badge");
+    badge.hidden = !count;
+    badge.textContent = count > 99 ? "99+" : count;
+    badge.setAttribute("aria-label", `${count} unread`);
+    total += count;
+  }
+  $("unread").hidden = !total;
+  document.title = `${hidden ? `(${hidden}) ` : ""}${titles.get(current) ?? "Realtime chat"}`;
+}
+
+// People
+
+function showPeople() {
+  const { members, count } = client.rooms.get(current);
+  const sorted = [...members.values()].sort((a, b) => a.username.localeCompare(b.username));
+  $("members").replaceChildren(...sorted.map(person));
+  $("here").textContent = `Here now · ${count}`;
+  $("count").textContent = count;
+}
+
+function person({ user_id, username }) {
+  const item = make("li");
+  item.append(avatar(user_id, username), make("bdi", "name", username));
+  if (user_id === client.userId) item.append(make("span", "you", "you"));
+  return item;
+}
+
+function showTyping(userId, username) {
+  if (userId && userId !== client.userId) typists.set(userId, { username, until: Date.now() + TYPING_SECONDS.shown * 1000 });
+  for (const [id, { until }] of typists) if (until <= Date.now()) typists.delete(id);
+  const names = [...typists.values()].map((typist) => typist.username);
+  $("typing").textContent = typingText(names);
+  if (userId) setTimeout(showTyping, TYPING_SECONDS.shown * 1000 + 50);
+}
+
+function typingText([first, second, ...more]) {
+  if (more.length) return "Several people are typing…";
+  if (second) return `${first} and ${second} are typing…`;
+  return first ? `${first} is typing…` : "";
+}
+
+// Writing
+
+function allowWriting() {
+  const mayWrite = Boolean(client?.rooms.get(current)?.epoch);
+  $("text").disabled = !mayWrite;
+  showSendable();
+}
+
+function showSendable() {
+  $("composer").querySelector("button").disabled = $("text").disabled || !$("text").value.trim();
+}
+
+function submit(event) {
+  event.preventDefault();
+  const content = $("text").value.replaceAll("\0", "").trim();
+  if (!content || $("text").disabled) return;
+  const nonce = makeNonce();
+  const created_at = new Date().toISOString();
+  waiting.set(nonce, { room: current, content });
+  list.pend(current, nonce, { user_id: client.userId, username: client.username, content, created_at });
+  $("text").value = "";
+  typedAt = 0;
+  showTop();
+  showSendable();
+  deliver(nonce);
+  $("text").focus();
+}
+
+async function deliver(nonce) {
+  const { room, content } = waiting.get(nonce);
+  list.retry(nonce);
+  try {
+    list.settle(nonce, await client.send(room, content, { nonce }));
+    waiting.delete(nonce);
+  } catch (error) {
+    list.fail(nonce, REASONS[error.code] ?? error.message);
+  }
+}
+
+function typed() {
+  showSendable();
+  if (!$("text").value || Date.now() - typedAt < TYPING_SECONDS.every * 1000) return;
+  typedAt = Date.now();
+  client.typing(current);
+}
+
+function keyed(event) {
+  const isSend = event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
+  if (isSend && matchMedia("(pointer: fine)").matches) submit(event);
+}
+
+// The line
+
+function showState({ state, code, reason }) {
+  clearInterval(countdown);
+  if (state === "open") return restored();
+  if (state === "closed") return closed(code, reason);
+  if (state === "waiting") {
+    hasTrouble = true;
+    count();
+    countdown = setInterval(count, 250);
+  } else if (hasTrouble) trouble("Reconnecting…");
+}
+
+function count() {
+  const lost = navigator.onLine === false ? "You are offline." : wasOpen ? "Connection lost." : "The server cannot be reached.";
+  const seconds = make("span", "", ` Reconnecting in ${Math.max(1, Math.ceil((client.retryAt - Date.now()) / 1000))} s.`);
+  seconds.ariaHidden = "true"; // or a screen reader would count along
+  trouble(lost, seconds, button("Try now", () => client.connect()));
+}
+
+function restored() {
+  if (hasTrouble && wasOpen) {
+    trouble("Connected again.");
+    $("banner").firstElementChild.classList.add("good");
+    setTimeout(() => client.state === "open" && calm(), 3000);
+  } else calm();
+  hasTrouble = false;
+  wasOpen = true;
+}
+
+function closed(code, reason) {
+  if (code === 1000) return;
+  if (code === 4500 && !config.user) {
+    guestToken(null);
+    calm();
+    return askName(reason || "Choose a name to join again.");
+  }
+  hasTrouble = true;
+  trouble(reason || "The server ended the connection.", button("Connect again", () => client.connect()));
+}
+
+function trouble(text, ...more) {
+  const [shown] = $("banner").children;
+  const isSame = shown?.dataset.text === text && shown.childElementCount === more.length && !shown.classList.contains("good");
+  if (isSame) return more.forEach((part, index) => refresh(shown.children[index], part));
+  const strip = make("div", "strip");
+  strip.dataset.text = text;
+  strip.append(text, ...more);
+  $("banner").replaceChildren(strip);
+}
+
+// A button that is replaced four times a second cannot be pressed.
+function refresh(shown, part) {
+  if (shown.tagName !== "BUTTON") shown.textContent = part.textContent;
+}
+
+function calm() {
+  $("banner").replaceChildren();
+}
+
+function button(text, act) {
+  const element = make("button", "quiet", text);
+  element.type = "button";
+  element.addEventListener("click", act);
+  return element;
+}
+
+function reloadButton() {
+  return button("Reload", () => location.reload());
+}
+
+function closeButton() {
+  return button("Close", calm);
+}
+
+// Small things
+
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function mark(element, name, value) {
+  if (value) element.setAttribute(name, value);
+  else element.removeAttribute(name);
+}
+
+function fitViewport() {
+  document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
+}
+
+$("room-list").addEventListener("click", openRoom);
+$("composer").addEventListener("submit", submit);
+$("text").addEventListener("input", typed);
+$("text").addEventListener("keydown", keyed);
+$("forget")?.addEventListener("click", () => {
+  client.close();
+  guestToken(null);
+  location.reload();
+});
+$("welcome").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("name").value.trim();
+  if (name) start(name);
+});
+addEventListener("popstate", () => client && enter(roomOfAddress()));
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) hidden = 0;
+  showUnread();
+});
+globalThis.visualViewport?.addEventListener("resize", fitViewport);
+
+if (config.user || guestToken()) start();
+else askName();

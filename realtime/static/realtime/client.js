@@ -1,0 +1,547 @@
+/**
+ * One live line to a realtime server (protocol v1), kept alive: it reconnects, resumes every
+ * room from its position and repeats what was not acknowledged. It knows nothing of the page.
+ *
+ *   const client = new RealtimeClient({ url: "/ws/", token: async () => "…", name: "Ada" });
+ *   client.on("message", ({ room, message }) => …, { signal });
+ *   client.connect();
+ *   const room = await client.join("general");
+ *   const ack = await client.send("general", "Hello");
+ *
+ * Events: `state` {state, code, reason, retryIn}, `welcome`, `authenticated`, `room` {room, resumed},
+ * `refused` {room, code, message}, `message` and `changed` {room, message, live}, `joined`, `left`,
+ * `presence`, `typing`, `signal`, `notice`, `error`.
+ * States: idle, connecting, open, waiting, closed.
+ */
+
+const SUBPROTOCOL = "realtime.v1.ndjson";
+const CONNECT_SECONDS = 10;
+const PONG_SECONDS = 8;
+const ACK_SECONDS = 15;
+const STABLE_SECONDS = 10;
+const BACKOFF_SECONDS = { least: 0.5, first: 2, most: 30 };
+const WINDOW = 32; // messages on their way at once
+const DAY = 86_400_000;
+
+const after = (seconds, act) => setTimeout(act, seconds * 1000);
+const revision = (state) => state.changed_seq ?? state.seq;
+
+/** `code` is one of the protocol's, or `offline`, `closed`, `queue_full`, `expired`, `identity_changed`, `left`. */
+export class RealtimeError extends Error {
+  constructor({ code, message = code, retryable = false, retry_after }) {
+    super(message);
+    this.name = "RealtimeError";
+    this.code = code;
+    this.retryable = retryable;
+    this.retryAfter = retry_after;
+  }
+}
+
+/** Random, also where the page is not a secure context and `randomUUID` is missing. */
+export function makeNonce() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What is known of one room; only the client writes it. */
+export class Room {
+  constructor(slug, history) {
+    Object.assign(this, { slug, history, wanted: true, role: null, hasMore: false, members: new Map(), count: 0 });
+    this.messages = new Map(); // id → latest state
+    this.unloaded = new Map(); // states of messages above the loaded ones
+    this.ready = deferred();
+    this.epoch = null;
+    this.lineLost();
+  }
+
+  /** The messages in the order of the room's log. */
+  list() {
+    return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Forget all but the newest `keep` messages. */
+  trim(keep) {
+    const gone = this.list().slice(0, -keep);
+    for (const { id } of gone) this.messages.delete(id);
+    if (!gone.length) return gone;
+    this.first = gone.at(-1).seq + 1;
+    this.hasMore = true;
+    return gone;
+  }
+
+  lineLost() {
+    this.joined = this.repairing = this.held = false;
+    this.target = 0;
+  }
+
+  restart({ messages, has_more, through }) {
+    this.messages = new Map(messages.map((state) => [state.id, state]));
+    this.unloaded.clear();
+    this.hasMore = has_more;
+    this.first = Math.min(through + 1, ...messages.map(({ seq }) => seq));
+  }
+
+  /** The event that this state makes: a state of an unknown message above what is loaded makes none. */
+  take(state) {
+    const known = this.messages.get(state.id);
+    if (known && revision(state) <= revision(known)) return null;
+    if (!known && this.hasMore && state.seq < this.first) {
+      this.unloaded.set(state.id, state); // may be newer than a page that is on its way
+      return null;
+    }
+    this.messages.set(state.id, state);
+    return known ? "changed" : "message";
+  }
+
+  prepend({ messages, has_more }) {
+    for (const state of messages) {
+      const newest = [this.messages.get(state.id), this.unloaded.get(state.id), state].filter(Boolean);
+      newest.sort((a, b) => revision(b) - revision(a));
+      this.messages.set(state.id, newest[0]);
+      this.first = Math.min(this.first, state.seq);
+    }
+    this.hasMore = has_more;
+  }
+
+  meet({ members = [], count }) {
+    this.members = new Map(members.map((member) => [member.user_id, member]));
+    this.count = count;
+  }
+}
+
+function deferred() {
+  const parts = {};
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  parts.promise.catch(() => {}); // who did not wait is told by an event
+  return parts;
+}
+
+export class RealtimeClient extends EventTarget {
+  state = "idle";
+  rooms = new Map();
+  userId = null;
+  username = null;
+  limits = {};
+  retryAt = 0;
+
+  #options;
+  #socket = null;
+  #turn = 0; // of the attempt to connect; a late answer to an earlier one is ignored
+  #attempt = 0;
+  #notBefore = 0;
+  #goodbye = null;
+  #heard = 0;
+  #timers = {};
+  #ref = 0;
+  #replies = new Map(); // ref → [on reply, on error]
+  #outbox = new Map(); // nonce → message without an ack, in order
+  #guestToken = null;
+  #named = false;
+  #life = null;
+
+  /**
+   * `url` and `token` may be values or (async) functions, asked on each attempt. `name` is what a new
+   * guest is called. `heartbeat` in seconds; `queue` bounds the messages without an ack.
+   */
+  constructor({ url = "/ws/", token = null, name = null, heartbeat = 20, queue = 500, signal = null } = {}) {
+    super();
+    this.#options = { url, token, name, heartbeat, queue };
+    signal?.addEventListener("abort", () => this.close(), { once: true });
+  }
+
+  /** Listen; `options` as for `addEventListener` (`signal`, `once`). Returns what ends it. */
+  on(type, listener, options) {
+    const handle = (event) => listener(event.detail);
+    this.addEventListener(type, handle, options);
+    return () => this.removeEventListener(type, handle);
+  }
+
+  /** Connect, and stay connected until `close()`; while waiting for the next attempt: try now. */
+  connect() {
+    if (this.state === "connecting" || this.state === "open") return;
+    if (!this.#life) this.#watchBrowser();
+    this.#dial();
+  }
+
+  close() {
+    if (this.state !== "closed") this.#end(1000, "closed");
+  }
+
+  /** Be in a room, now and after every reconnect; settles with the `Room` once joined. */
+  join(slug, { history = 50 } = {}) {
+    let room = this.rooms.get(slug);
+    if (!room) this.rooms.set(slug, (room = new Room(slug, history)));
+    if (!room.wanted) Object.assign(room, { wanted: true, ready: deferred() });
+    if (this.state === "open" && !room.joined) this.#enter(room);
+    return room.ready.promise;
+  }
+
+  leave(slug) {
+    const room = this.rooms.get(slug);
+    if (!room?.wanted) return;
+    if (room.joined) this.#ask({ type: "leave", room: slug });
+    room.wanted = false;
+    room.lineLost();
+    for (const item of this.#outbox.values()) if (item.room === slug) this.#fail(item, { code: "left" });
+  }
+
+  /** Settles with the ack, over any number of reconnects; repeat a failed send with its own `nonce`. */
+  send(slug, content, { data, nonce = makeNonce() } = {}) {
+    return new Promise((resolve, reject) => {
+      const refusal = this.#refusal(slug);
+      if (refusal) return reject(new RealtimeError({ code: refusal }));
+      const at = Date.now();
+      this.#outbox.set(nonce, { room: slug, content, data, nonce, at, sentAt: 0, userId: this.userId, resolve, reject });
+      this.#flush();
+    });
+  }
+
+  /** Earlier messages (`before` a seq, default the first loaded one) or what came `after` a position. */
+  history(slug, { before, after, limit = 50 } = {}) {
+    const room = this.rooms.get(slug);
+    if (after === undefined) before ??= room?.first;
+    return this.request({ type: "history", room: slug, before, after, limit }, (reply) => {
+      if (after === undefined && reply.epoch === room?.epoch) room.prepend(reply);
+    });
+  }
+
+  presence(slug) {
+    return this.request({ type: "presence", room: slug });
+  }
+
+  typing(slug) {
+    if (this.rooms.get(slug)?.joined) this.#transmit({ type: "typing", room: slug });
+  }
+
+  signal(slug, data) {
+    if (this.rooms.get(slug)?.joined) this.#transmit({ type: "signal", room: slug, data });
+  }
+
+  /** Send any command; settles with its reply. Fails at once while there is no connection. */
+  request(command, before = () => {}) {
+    return new Promise((resolve, reject) => {
+      if (this.state !== "open") return reject(new RealtimeError({ code: "offline" }));
+      this.#ask(command, (reply) => (before(reply), resolve(reply)), reject);
+    });
+  }
+
+  // The line
+
+  async #dial() {
+    const turn = ++this.#turn;
+    clearTimeout(this.#timers.retry);
+    this.#become("connecting");
+    this.#timers.deadline = after(CONNECT_SECONDS, () => this.#lost(1006, "timeout"));
+    try {
+      const address = await this.#address();
+      if (turn === this.#turn) this.#open(address);
+    } catch (error) {
+      if (turn === this.#turn) this.#lost(1006, String(error.message ?? error));
+    }
+  }
+
+  async #address() {
+    const { url, token } = this.#options;
+    const address = new URL(await (typeof url === "function" ? url() : url), globalThis.location?.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    const given = await (typeof token === "function" ? token() : token);
+    if (given) this.#named = true; // a guest who was here before keeps the name
+    if (given || this.#guestToken) address.searchParams.set("token", given || this.#guestToken);
+    return address;
+  }
+
+  #open(address) {
+    const socket = (this.#socket = new WebSocket(address, [SUBPROTOCOL]));
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+    socket.onmessage = ({ data }) => {
+      this.#heard = Date.now();
+      for (const line of data.split("\n")) if (line && socket === this.#socket) this.#take(JSON.parse(line));
+    };
+  }
+
+  #lost(code, reason) {
+    const goodbye = this.#goodbye;
+    this.#hangUp();
+    if (goodbye) ({ code, reason } = goodbye);
+    if (goodbye?.reconnect === false || (code >= 4500 && code <= 4999)) return this.#end(code, reason);
+    const wait = this.#backoff(goodbye?.retry_after);
+    this.retryAt = Date.now() + wait * 1000;
+    this.#timers.retry = after(wait, () => this.#dial());
+    this.#become("waiting", { code, reason, retryIn: wait });
+  }
+
+  #backoff(asked) {
+    const { least, first, most } = BACKOFF_SECONDS;
+    const ceiling = Math.min(most, first * 2 ** this.#attempt++);
+    this.#notBefore = asked ? Date.now() + asked * 1000 : 0;
+    return asked ? asked + Math.random() * least : least + Math.random() * (ceiling - least);
+  }
+
+  #end(code, reason) {
+    this.#life?.abort();
+    this.#life = null;
+    this.#hangUp();
+    for (const item of this.#outbox.values()) this.#fail(item, { code: "closed", message: reason });
+    this.#become("closed", { code, reason });
+  }
+
+  #hangUp() {
+    const socket = this.#socket;
+    this.#socket = this.#goodbye = null;
+    this.#turn++;
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    const replies = [...this.#replies.values()];
+    this.#replies.clear();
+    for (const room of this.rooms.values()) room.lineLost();
+    for (const [, fail] of replies) fail(new RealtimeError({ code: "offline" }));
+    socket?.close();
+  }
+
+  #become(state, detail = {}) {
+    this.state = state;
+    this.#emit("state", { state, code: null, reason: "", retryIn: null, ...detail });
+  }
+
+  #watchBrowser() {
+    this.#life = new AbortController();
+    const { signal } = this.#life;
+    const wake = () => {
+      if (this.state === "open") this.#probe();
+      else if (this.state === "waiting" && Date.now() >= this.#notBefore) this.#dial();
+    };
+    const page = globalThis.document;
+    globalThis.addEventListener?.("online", wake, { signal });
+    globalThis.addEventListener?.("offline", () => this.#socket && this.#lost(1006, "offline"), { signal });
+    page?.addEventListener("visibilitychange", () => page.visibilityState === "visible" && wake(), { signal });
+  }
+
+  #beat(seconds) {
+    this.#timers.beat = setInterval(() => {
+      this.#probe();
+      this.#repeatUnanswered();
+    }, seconds * 1000);
+  }
+
+  #probe() {
+    const asked = Date.now();
+    clearTimeout(this.#timers.deadline);
+    this.#timers.deadline = after(PONG_SECONDS, () => this.#heard < asked && this.#lost(1006, "timeout"));
+    this.#transmit({ type: "ping" });
+  }
+
+  #transmit(command) {
+    this.#socket?.send(JSON.stringify(command));
+  }
+
+  // Replies are taken in the same tick as the frame: the next line of the frame stands on them.
+  #ask(command, onReply = () => {}, onError = () => {}) {
+    const ref = ++this.#ref;
+    this.#replies.set(ref, [onReply, onError]);
+    this.#transmit({ ...command, ref });
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  // What the server says
+
+  #take(frame) {
+    const [onReply, onError] = this.#replies.get(frame.ref) ?? [];
+    this.#replies.delete(frame.ref);
+    const room = this.rooms.get(frame.room);
+    switch (frame.type) {
+      case "error":
+        return onError ? onError(new RealtimeError(frame)) : this.#emit("error", frame);
+      case "message":
+        return this.#event(room, frame, frame);
+      case "changed":
+        return this.#event(room, frame, frame.message);
+      case "resync":
+        return room && this.#reenter(room);
+      case "disconnect":
+        this.#goodbye = frame;
+        return this.#lost(frame.code, frame.reason);
+      case "welcome":
+        this.#meet(frame);
+        return this.#welcome(frame);
+      case "authenticated":
+        this.#meet(frame);
+        break;
+      case "joined":
+        if (frame.through === undefined && room) this.#arrived(room, frame);
+        break;
+      case "left":
+        if (room?.members.delete(frame.user_id)) room.count--;
+        break;
+      case "presence":
+        room?.meet(frame);
+    }
+    onReply?.(frame);
+    if (frame.type !== "ack" && frame.type !== "pong" && frame.through === undefined) this.#emit(frame.type, frame);
+  }
+
+  #meet({ user_id, username, guest_token }) {
+    this.userId = user_id;
+    this.username = username;
+    if (guest_token) this.#guestToken = guest_token;
+  }
+
+  #welcome(frame) {
+    const { name, heartbeat } = this.#options;
+    clearTimeout(this.#timers.deadline);
+    this.limits = frame.limits ?? {};
+    this.#beat(Math.min(heartbeat, frame.heartbeat || heartbeat));
+    this.#emit("welcome", frame);
+    if (!name || this.#named || !frame.user_id.startsWith("guest:")) return this.#ready();
+    const named = () => {
+      this.#named = true;
+      this.#ready();
+    };
+    this.#ask({ type: "auth", name }, named, ({ code, message }) => code !== "offline" && this.#end(4500, message));
+  }
+
+  #ready() {
+    this.#timers.stable = after(STABLE_SECONDS, () => (this.#attempt = 0));
+    this.#become("open");
+    for (const room of this.rooms.values()) if (room.wanted && !room.joined) this.#enter(room);
+  }
+
+  // Rooms
+
+  #enter(room) {
+    const since = room.epoch ? { seq: room.position, epoch: room.epoch } : undefined;
+    this.#ask(
+      { type: "join", room: room.slug, history: room.history, since },
+      (reply) => room.wanted && this.#entered(room, reply, Boolean(since && reply.recovered)),
+      (error) => this.#barred(room, error),
+    );
+  }
+
+  #entered(room, reply, resumed) {
+    if (!resumed) room.restart(reply);
+    Object.assign(room, { joined: true, repairing: false, position: reply.through, epoch: reply.epoch, role: reply.role });
+    room.meet(reply);
+    if (resumed) for (const state of reply.messages) this.#show(room, state, false);
+    this.#emit("room", { room, resumed });
+    room.ready.resolve(room);
+    this.#flush();
+  }
+
+  #barred(room, error) {
+    if (error.code === "offline" || !room.wanted) return;
+    if (error.retryable) return this.#later(room, error.retryAfter, () => this.#enter(room));
+    this.leave(room.slug);
+    this.rooms.delete(room.slug);
+    room.ready.reject(error);
+    this.#emit("refused", { room: room.slug, code: error.code, message: error.message });
+  }
+
+  #reenter(room) {
+    room.epoch = null;
+    room.lineLost();
+    if (room.wanted) this.#enter(room);
+  }
+
+  #event(room, { seq, from = seq }, state) {
+    if (!room?.joined || seq <= room.position) return;
+    room.target = Math.max(room.target, seq);
+    if (room.repairing) return; // the repair goes on until it has reached the target
+    if (from > room.position + 1) return this.#repair(room);
+    room.position = seq;
+    this.#show(room, state, true);
+  }
+
+  #show(room, message, live) {
+    const type = room.take(message);
+    if (type) this.#emit(type, { room: room.slug, message, live });
+  }
+
+  #repair(room) {
+    const start = room.position;
+    room.repairing = true;
+    this.#ask(
+      { type: "history", room: room.slug, after: start, limit: 100 },
+      (reply) => {
+        if (reply.epoch !== room.epoch) return this.#reenter(room);
+        for (const state of reply.messages) this.#show(room, state, true);
+        room.position = Math.max(start, reply.through);
+        room.repairing = room.position < room.target;
+        if (room.repairing && room.position > start) this.#repair(room);
+        else if (room.repairing) this.#later(room, 1, () => this.#repair(room));
+      },
+      ({ code, retryAfter }) => code !== "offline" && this.#later(room, retryAfter, () => this.#enter(room)),
+    );
+  }
+
+  #later(room, seconds, act) {
+    const socket = this.#socket;
+    after(seconds ?? 1, () => socket && socket === this.#socket && room.wanted && act());
+  }
+
+  #arrived(room, { user_id, username }) {
+    if (!room.members.has(user_id)) room.count++;
+    room.members.set(user_id, { user_id, username, connections: 1 });
+  }
+
+  // Messages on their way out
+
+  #refusal(slug) {
+    if (this.state === "closed") return "closed";
+    if (!this.rooms.get(slug)?.wanted) return "not_joined";
+    return this.#outbox.size >= this.#options.queue ? "queue_full" : null;
+  }
+
+  #flush() {
+    let free = WINDOW;
+    for (const item of this.#outbox.values()) if (item.sentAt) free--;
+    for (const item of this.#outbox.values()) {
+      const room = this.rooms.get(item.room);
+      if (free <= 0) return;
+      if (item.sentAt || !room?.joined || room.held) continue;
+      if (Date.now() - item.at > DAY) this.#fail(item, { code: "expired" });
+      else if ((item.userId ??= this.userId) !== this.userId) this.#fail(item, { code: "identity_changed" });
+      else free--, this.#post(item, room);
+    }
+  }
+
+  #post(item, room) {
+    const { content, data, nonce } = item;
+    item.sentAt = Date.now();
+    this.#ask(
+      { type: "message", room: item.room, content, data, nonce },
+      (ack) => {
+        this.#outbox.delete(nonce);
+        item.resolve(ack);
+        this.#flush();
+      },
+      (error) => this.#refused(item, room, error),
+    );
+  }
+
+  #refused(item, room, error) {
+    item.sentAt = 0;
+    if (error.code === "offline") return;
+    if (error.code === "not_joined" && room.wanted) {
+      room.joined = false;
+      return this.#enter(room);
+    }
+    if (!error.retryable) return this.#fail(item, error);
+    room.held = true;
+    this.#later(room, error.retryAfter, () => {
+      room.held = false;
+      this.#flush();
+    });
+  }
+
+  #fail(item, error) {
+    this.#outbox.delete(item.nonce);
+    item.reject(error instanceof RealtimeError ? error : new RealtimeError(error));
+  }
+
+  #repeatUnanswered() {
+    const limit = Date.now() - ACK_SECONDS * 1000;
+    for (const item of this.#outbox.values()) if (item.sentAt < limit) item.sentAt = 0;
+    this.#flush();
+  }
+}
