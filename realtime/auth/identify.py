@@ -49,7 +49,7 @@ def _session_key(scope: dict[str, Any]) -> str | None:
     for name, value in scope.get("headers", []):
         if name == b"cookie":
             cookies: dict[str, str] = parse_cookie(value.decode("latin1"))
-            return cookies.get(settings.SESSION_COOKIE_NAME)
+            return cookies.get(str(settings.SESSION_COOKIE_NAME))
     return None
 
 

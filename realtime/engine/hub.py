@@ -116,11 +116,7 @@ class Hub:
 
     def say(self, topic: str, outgoing: Outgoing, *, but: str = "") -> None:
         """Tell a topic something that is not stored; `but` is a connection that is left out."""
-        self.say_text(topic, Frame.of(outgoing).text, but=but)
-
-    def say_text(self, topic: str, text: str, *, but: str = "") -> None:
-        """Tell a topic something already encoded."""
-        self._publish(topic, ["say", text, but])
+        self.publish(topic, ["say", Frame.of(outgoing).text, but])
 
     def say_people(self, announcement: presence.Announcement) -> None:
         """Tell rooms who came and who went."""
@@ -130,17 +126,10 @@ class Hub:
         for person in announcement.left:
             rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
         for room_id, (joined, left) in rooms.items():
-            self._publish(f"room.{room_id}", ["people", json.dumps([joined, left])])
+            self.publish(f"room.{room_id}", ["people", json.dumps([joined, left])])
 
-    def end(self, topic: str, disconnect: Disconnect, *, only: str = "") -> None:
-        """Disconnect everybody of a topic, or one connection of it."""
-        self._publish(topic, ["end", disconnect.code, disconnect.reason, only])
-
-    def whisper(self, topic: str, connection: str, text: str) -> None:
-        """Tell one connection of a topic something already encoded."""
-        self._publish(topic, ["whisper", text, connection])
-
-    def _publish(self, topic: str, note: Note) -> None:
+    def publish(self, topic: str, note: Note) -> None:
+        """Take a note here, then tell the other processes."""
         self._take_note(topic, note)
         self.layer.publish(topic, note)
 

@@ -16,7 +16,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 
 from ..conf import config
 
-__all__ = ["Layer", "Note", "group"]
+__all__ = ["Layer", "Note", "envelope", "group", "make_backend"]
 
 logger = logging.getLogger("realtime.layer")
 
@@ -35,6 +35,11 @@ def group(topic: str) -> str:
     return f"realtime.{topic}"
 
 
+def envelope(topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
+    """The layer message that carries notes."""
+    return {"type": EVENTS, "topic": topic, "origin": origin, "notes": notes}
+
+
 class Layer:
     """Subscribes and publishes; calls `hear(topic, origin, notes)` for what arrives.
 
@@ -45,7 +50,7 @@ class Layer:
     def __init__(self, origin: str, hear: Callable[[str, str, list[Note]], None]) -> None:
         self._origin = origin
         self._hear = hear
-        self._backend: Any = _make_backend()
+        self._backend: Any = make_backend()
         self.is_shared = self._backend is not None
         self.is_away = False
         self._channel = ""
@@ -136,7 +141,7 @@ class Layer:
 
     async def _replace_backend(self) -> None:
         old, receiver = self._backend, self._receiver
-        self._backend, self._channel = _make_backend(), ""
+        self._backend, self._channel = make_backend(), ""
         loop = asyncio.get_running_loop()
         self._receiver = loop.create_task(self._receive_all())
         await self._let_go(old)
@@ -219,12 +224,7 @@ class Layer:
         return topic, batch
 
     async def _publish(self, topic: str, batch: list[tuple[str, Note, int]]) -> bool:
-        message = {
-            "type": EVENTS,
-            "topic": topic,
-            "origin": self._origin,
-            "notes": [note for _, note, _ in batch],
-        }
+        message = envelope(topic, self._origin, [note for _, note, _ in batch])
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
                 async with asyncio.timeout(SEND_SECONDS):
@@ -247,7 +247,8 @@ class Layer:
         self.is_away = True
 
 
-def _make_backend() -> Any:
+def make_backend() -> Any:
+    """A channel layer of our own, None where it is not shared between processes."""
     alias = config().channel_layer
     if alias not in channel_layers:
         return None

@@ -20,7 +20,6 @@ const PONG_SECONDS = 8;
 const ACK_SECONDS = 15;
 const STABLE_SECONDS = 10;
 const BACKOFF_SECONDS = { least: 0.5, first: 2, most: 30 };
-const WINDOW = 32; // messages on their way at once
 const DAY = 86_400_000;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
@@ -492,21 +491,20 @@ export class RealtimeClient extends EventTarget {
     return this.#outbox.size >= this.#options.queue ? "queue_full" : null;
   }
 
+  // One message of a room at a time: what follows one that is refused for now must not overtake it.
   #flush() {
-    let free = WINDOW;
-    for (const item of this.#outbox.values()) if (item.sentAt) free--;
+    const busy = new Set();
     for (const item of this.#outbox.values()) {
       const room = this.rooms.get(item.room);
-      if (free <= 0) return;
-      if (item.sentAt || !room?.joined || room.held) continue;
-      if (Date.now() - item.at > DAY) this.#fail(item, { code: "expired" });
-      else if ((item.userId ??= this.userId) !== this.userId) this.#fail(item, { code: "identity_changed" });
-      else free--, this.#post(item, room);
+      if (!item.sentAt && room?.joined && !room.held && !busy.has(room)) this.#post(item, room);
+      if (this.#outbox.has(item.nonce)) busy.add(room);
     }
   }
 
   #post(item, room) {
     const { content, data, nonce } = item;
+    if (Date.now() - item.at > DAY) return this.#fail(item, { code: "expired" });
+    if ((item.userId ??= this.userId) !== this.userId) return this.#fail(item, { code: "identity_changed" });
     item.sentAt = Date.now();
     this.#ask(
       { type: "message", room: item.room, content, data, nonce },

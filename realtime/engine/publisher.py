@@ -1,0 +1,77 @@
+"""Publishing from a process that serves no sockets: a worker, a command, a WSGI server."""
+
+import asyncio
+import logging
+import os
+import threading
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from .layer import SEND_SECONDS, Note, envelope, group, make_backend
+
+__all__ = ["LayerUnavailable", "Publisher", "publisher"]
+
+logger = logging.getLogger("realtime.publisher")
+
+
+class LayerUnavailable(Exception):  # noqa: N818 - a state of the site, like Django's Http404
+    """This process can reach no other one: it has no shared channel layer."""
+
+
+class Publisher:
+    """One event loop in a thread of its own, and so one kept connection for a whole process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._backend: Any = None
+
+    def publish(self, topic: str, note: Note, *, is_stored: bool = False) -> None:
+        """Publish and wait for it at most two seconds; a failing layer is logged.
+
+        Raises `LayerUnavailable` where there is none, unless what is told is stored anyway.
+        """
+        with self._lock:
+            self._start()
+        if self._backend is None or self._loop is None:
+            if is_stored:
+                return
+            raise LayerUnavailable("there is no channel layer that other processes share")
+        sending = asyncio.run_coroutine_threadsafe(self._send(topic, note), self._loop)
+        try:
+            sending.result(SEND_SECONDS * 2)
+        except FutureTimeoutError:
+            sending.cancel()
+            logger.warning("topic %s: the channel layer does not answer", topic)
+
+    def forget(self) -> None:
+        """Begin anew in a forked child, where the parent's thread does not run."""
+        self.__init__()  # type: ignore[misc]
+
+    def _start(self) -> None:
+        if self._loop is not None:
+            return
+        self._backend = make_backend()
+        if self._backend is None:
+            return
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(
+            target=self._loop.run_forever, name="realtime-publisher", daemon=True
+        ).start()
+
+    async def _send(self, topic: str, note: Note) -> None:
+        message = envelope(topic, "", [note])
+        for attempt in (1, 2):  # the first send on a stale connection raises
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._backend.group_send(group(topic), message)
+            except Exception as error:
+                if attempt == 2:
+                    logger.warning("topic %s: the channel layer failed: %r", topic, error)
+            else:
+                return
+
+
+publisher = Publisher()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=publisher.forget)

@@ -1,0 +1,190 @@
+"""Send to rooms, users and connections from anywhere: views, signals, jobs, a shell.
+
+    push.room("general").message("The build is green.", username="CI")
+    push.user(request.user).send({"unread": 3})
+    push.connection("9d6c58e6bec3.1").disconnect()
+    await push.everyone().anotice("Back in five minutes.", level="warning")
+
+Inside a transaction everything goes out when that commits, and not at all if it does not.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
+
+from .engine.engine import EVERYONE, Engine, user_topic
+from .engine.event import Event
+from .engine.layer import Note
+from .engine.publisher import LayerUnavailable, publisher
+from .engine.topic import room_topic
+from .models import Message, Room
+from .store import history
+from .store.history import Draft, Stored
+from .store.identity import Identity
+from .wire.clean import clean_data
+from .wire.codecs import Frame
+from .wire.errors import CloseCode, Disconnect
+from .wire.events import Notice, Outgoing, SignalEvent
+
+__all__ = ["LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
+
+SITE = "site:"
+"""What the `user_id` of a message from the site itself starts with."""
+LEVELS = ("info", "warning", "error")
+
+
+class Target:
+    """Somebody to send to. Each method has an async twin whose name starts with `a`."""
+
+    slug: str | None = None
+
+    def __init__(self, topic: str, only: str = "") -> None:
+        self._topic = topic
+        self._only = only
+
+    def send(self, data: dict[str, Any]) -> None:
+        """Send a `signal` with `data`, which is not stored.
+
+        Raises `CommandError` for what JSON cannot say everywhere, `LayerUnavailable` where
+        this process can reach no other and serves no sockets itself.
+        """
+        clean_data(data)
+        self._say(SignalEvent(data=data, room=self.slug))
+
+    async def asend(self, data: dict[str, Any]) -> None:
+        """Send a `signal`."""
+        await sync_to_async(self.send)(data)
+
+    def notice(self, text: str, level: str = "info") -> None:
+        """Show a text from an administrator; `level` is info, warning or error."""
+        if level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        self._say(Notice(level=level, text=text))
+
+    async def anotice(self, text: str, level: str = "info") -> None:
+        """Show a text from an administrator."""
+        await sync_to_async(self.notice)(text, level)
+
+    def disconnect(self, reason: str | None = None, code: int = CloseCode.KICKED) -> None:
+        """End the connections; below 4500 clients come back, from there on they do not."""
+        if not 4000 <= code <= 4999:
+            raise ValueError(f"code must be within 4000 and 4999, not {code}")
+        end = Disconnect(code, reason)
+        self._tell(["end", end.code, end.reason, self._only])
+
+    async def adisconnect(self, reason: str | None = None, code: int = CloseCode.KICKED) -> None:
+        """End the connections."""
+        await sync_to_async(self.disconnect)(reason, code)
+
+    def _say(self, outgoing: Outgoing) -> None:
+        kind = "whisper" if self._only else "say"
+        self._tell([kind, Frame.of(outgoing).text, self._only])
+
+    def _tell(self, note: Note) -> None:
+        _on_commit(lambda: _publish(self._topic, note))
+
+
+class RoomTarget(Target):
+    """Everybody in a room."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room_topic(room.pk))
+        self.slug = room.slug
+        self._room_id = room.pk
+
+    def message(
+        self,
+        content: str,
+        *,
+        user: Any = None,
+        username: str = "",
+        data: dict[str, Any] | None = None,
+        nonce: str | None = None,
+    ) -> Message | None:
+        """Store a message and tell the room.
+
+        It comes from `user`, else from the site itself under the name `username`. The same
+        `nonce` twice is one message. Returns it, or None inside a transaction: then it is
+        stored after that commits, in a transaction of its own, so that the room is not
+        locked meanwhile. Raises what the database raises, and `CommandError` for `data` that
+        JSON cannot say everywhere.
+        """
+        if data is not None:
+            clean_data(data)
+        who = Identity.of(user) if user is not None else Identity(SITE + username, username)
+        draft = Draft(
+            room_id=self._room_id,
+            content=content,
+            sender=who.user_id,
+            username=who.username,
+            user_id=who.user_pk,
+            data=data,
+            **({"nonce": nonce} if nonce is not None else {}),
+        )
+        stored: list[Stored] = []
+        _on_commit(lambda: stored.append(self._store(draft)))
+        return stored[0].message if stored else None
+
+    async def amessage(self, content: str, **kwargs: Any) -> Message | None:
+        """Store a message and tell the room."""
+        return await sync_to_async(self.message)(content, **kwargs)
+
+    def _store(self, draft: Draft) -> Stored:
+        [stored] = history.append([draft])
+        if stored.is_new:
+            _announce(str(self.slug), stored)
+        return stored
+
+
+def room(room: Room | str) -> RoomTarget:
+    """Everybody in a room, by its slug; raises `Room.DoesNotExist`."""
+    if isinstance(room, str):
+        room = Room.objects.using(history.database()).get(slug=room)
+    return RoomTarget(room)
+
+
+def user(user: Any) -> Target:
+    """All connections of a user, given as such or by its primary key; a guest by its `user_id`."""
+    return Target(user_topic(str(getattr(user, "pk", user))))
+
+
+def connection(connection: str) -> Target:
+    """One connection by its id."""
+    node, _, number = connection.partition(".")
+    if not node or not number:
+        raise ValueError(f"{connection!r} is not the id of a connection")
+    return Target(f"node.{node}", connection)
+
+
+def everyone() -> Target:
+    """All connections of the whole site."""
+    return Target(EVERYONE)
+
+
+def _on_commit(action: Callable[[], object]) -> None:
+    alias = history.database()
+    if connections[alias].in_atomic_block:
+        transaction.on_commit(action, using=alias, robust=True)
+    else:
+        action()
+
+
+def _announce(slug: str, stored: Stored) -> None:
+    engine = Engine.running()
+    if engine is not None:
+        engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
+        return
+    event = Event.of_state(slug, history.state_of(stored.message))
+    note = ["log", event.seq, event.first, stored.epoch, event.frame.text]
+    # Whoever is not reached finds it in the database within a pulse.
+    publisher.publish(room_topic(stored.message.room_id), note, is_stored=True)
+
+
+def _publish(topic: str, note: Note) -> None:
+    engine = Engine.running()
+    if engine is not None:
+        engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
+        return
+    publisher.publish(topic, note)
