@@ -48,8 +48,8 @@ def identify_token(token: str) -> Identity:
 def _session_key(scope: dict[str, Any]) -> str | None:
     for name, value in scope.get("headers", []):
         if name == b"cookie":
-            cookies: dict[str, str] = parse_cookie(value.decode("latin1"))
-            return cookies.get(str(settings.SESSION_COOKIE_NAME))
+            cookies = parse_cookie(value.decode("latin1"))
+            return str(cookies.get(settings.SESSION_COOKIE_NAME, "")) or None
     return None
 
 
@@ -66,5 +66,5 @@ def _take_token(scope: dict[str, Any]) -> str | None:
         scope["query_string"] = urlencode(rest).encode()
     for name, value in scope.get("headers", []):
         if name == b"authorization" and value[:7].lower() == b"bearer ":
-            return value[7:].decode("latin1").strip()
+            return str(value[7:], "latin1").strip()
     return tokens[0] if tokens and tokens[0] else None

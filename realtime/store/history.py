@@ -38,6 +38,15 @@ __all__ = [
 MADE_NONCE = "~"
 """What a nonce that the client did not give starts with; it is never sent out."""
 
+# One index probe a draft. With three IN lists SQLite tries every combination (2 s for 500
+# drafts in 50 rooms), and PostgreSQL reads whole rooms.
+FIND_NONCES = """
+    SELECT (
+        SELECT id FROM realtime_message
+        WHERE room_id = column1 AND sender = column2 AND nonce = column3
+    ) FROM (VALUES {}) AS wanted
+"""
+
 
 def database() -> str:
     """The alias of the database that holds the logs."""
@@ -103,6 +112,8 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
     `lock_timeout_ms` PostgreSQL gives up waiting for a room after so long, and after three
     seconds in any one statement. Raises what the database raises; then nothing is stored.
     """
+    if not drafts:
+        return []
     alias = database()
     with transaction.atomic(using=alias):
         if lock_timeout_ms is not None:
@@ -249,11 +260,13 @@ def _make_heads(alias: str, room_ids: Iterable[int]) -> None:
 
 def _by_nonce(alias: str, drafts: Sequence[Draft]) -> dict[tuple[int, str, str], Message]:
     # After the lock and in a statement of its own, so that it sees what the last holder committed.
-    rows = Message.objects.using(alias).filter(
-        room_id__in={draft.room_id for draft in drafts},
-        sender__in={draft.sender for draft in drafts},
-        nonce__in={draft.nonce for draft in drafts},
-    )
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            FIND_NONCES.format(", ".join(["(%s, %s, %s)"] * len(drafts))),
+            [value for draft in drafts for value in draft.key],
+        )
+        found = [pk for (pk,) in cursor.fetchall() if pk is not None]
+    rows = Message.objects.using(alias).filter(pk__in=found) if found else ()
     return {(row.room_id, row.sender, row.nonce): row for row in rows}
 
 

@@ -16,7 +16,7 @@
 
 const SUBPROTOCOL = "realtime.v1.ndjson";
 const CONNECT_SECONDS = 10;
-const PONG_SECONDS = 8;
+const PONG_SECONDS = 6;
 const ACK_SECONDS = 15;
 const STABLE_SECONDS = 10;
 const BACKOFF_SECONDS = { least: 0.5, first: 2, most: 30 };
