@@ -166,6 +166,8 @@ class Consumer(AsyncConsumer):
     async def _clean_up(self) -> None:
         self._is_gone = True
         self.outbox.close()
+        if self._ending is not None:
+            self._ending.cancel()
         if self._is_open:
             self.engine.close(self.id, self.who)
             await self.closed()

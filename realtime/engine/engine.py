@@ -2,9 +2,13 @@
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2s
+
+from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..store import presence
@@ -15,11 +19,14 @@ from ..wire.ratelimit import Bucket
 from .db import Database
 from .hub import Hub
 from .node import Pulse, new_node
-from .outbox import Outbox
+from .outbox import FAREWELL_SECONDS, Outbox
 from .presence import PresenceLane
+from .transport import on_shutdown
 from .writer import Result, Writer
 
 __all__ = ["EVERYONE", "Engine", "user_topic"]
+
+logger = logging.getLogger("realtime.engine")
 
 EVERYONE = "everyone"
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
@@ -43,6 +50,8 @@ class Engine:
         self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
         self.is_stopping = False
         self.connections: dict[str, Outbox] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._slugs: dict[int, str] = {}
         self._numbers = itertools.count(1)
         self._pulse = Pulse(self)
@@ -78,16 +87,25 @@ class Engine:
         self.presence.start()
         self.presence.rebuild()
         self._pulse.start()
+        on_shutdown(self.stop)
 
     async def stop(self) -> None:
         """Tell every client, commit what is queued, hand the lease over."""
+        if self.is_stopping:
+            return
         self.is_stopping = True
         for outbox in list(self.connections.values()):
             outbox.end(Disconnect(CloseCode.SHUTDOWN, retry_after=1))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS * 2):
+                await self._empty.wait()
         await self.writer.stop()
         await self._pulse.stop()
         await self.presence.stop()
-        self.hub.say_people(await self.db.pulse(presence.release, self.node))
+        try:
+            self.hub.say_people(await self.db.pulse(presence.release, self.node))
+        except DatabaseError as error:  # the lease runs out by itself
+            logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
         await self.hub.stop()
         await self.db.stop()
         _engines.pop(self.loop, None)
@@ -101,6 +119,7 @@ class Engine:
     def open(self, outbox: Outbox, who: Identity, address: str) -> None:
         """Let a connection be seen and be sent to."""
         self.connections[outbox.id] = outbox
+        self._empty.clear()
         self.hub.topic(self.topic).attach(outbox)
         self.hub.topic(EVERYONE).attach(outbox)
         self.hub.topic(user_topic(who.user_id)).attach(outbox)
@@ -119,6 +138,8 @@ class Engine:
         for name in (self.topic, EVERYONE, user_topic(who.user_id)):
             self.hub.detach(self.hub.topic(name), connection)
         self.presence.disconnect(connection)
+        if not self.connections:
+            self._empty.set()
 
     # Messages.
 

@@ -1,14 +1,17 @@
-"""The one module that knows servers: what a socket's buffer holds, and how to cut it.
+"""The one module that knows servers: what a socket's buffer holds, how to cut it, when all ends.
 
 Daphne's `send` never blocks, so its transport is asked to say when it is full; neither
-server can end a socket whose peer has stopped reading other than by aborting its transport.
+server can end a socket whose peer has stopped reading other than by aborting its transport;
+and of a shutdown Daphne tells nobody, but Twisted's reactor does.
 Everything is found by feature; where it is not found, nothing is done.
 """
 
-from collections.abc import Callable
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["abort", "watch"]
+__all__ = ["abort", "on_shutdown", "watch"]
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -29,6 +32,18 @@ def abort(send: Any) -> None:
     drop = getattr(transport, "abort", None)
     if drop is not None:
         drop()
+
+
+def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have the server wait for `stop()` before it ends, where its reactor runs this loop."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if getattr(reactor, "_asyncioEventloop", None) is not asyncio.get_running_loop():
+        return
+    from twisted.internet.defer import Deferred
+
+    reactor.addSystemEventTrigger(  # type: ignore[union-attr]
+        "before", "shutdown", lambda: Deferred.fromFuture(asyncio.ensure_future(stop()))
+    )
 
 
 def _twisted(send: Any) -> Any:

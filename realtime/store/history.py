@@ -4,6 +4,7 @@ The database is the log; all reads go to the database that is written, so that n
 resumes from a replica that lags.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -122,7 +123,7 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
         known = _by_nonce(alias, drafts)
         new = _numbered([draft for draft in drafts if draft.key not in known], heads)
         Message.objects.using(alias).bulk_create(new.values())
-        _move_heads(alias, heads, {message.room_id for message in new.values()})
+        _move_heads(alias, new.values())
     return _results(drafts, known, new, heads)
 
 
@@ -295,13 +296,11 @@ def _numbered(
     return new
 
 
-def _move_heads(alias: str, heads: dict[int, Head], room_ids: set[int]) -> None:
-    moved = Head.objects.using(alias)
-    if len(room_ids) == 1:
-        [room_id] = room_ids
-        moved.filter(pk=room_id).update(last_seq=heads[room_id].last_seq)
-    elif room_ids:
-        moved.bulk_update([heads[room_id] for room_id in room_ids], ["last_seq"])
+def _move_heads(alias: str, new: Iterable[Message]) -> None:
+    numbers = Counter(message.room_id for message in new)
+    for number in set(numbers.values()):
+        rooms = [room_id for room_id, count in numbers.items() if count == number]
+        Head.objects.using(alias).filter(pk__in=rooms).update(last_seq=F("last_seq") + number)
 
 
 def _results(

@@ -312,9 +312,10 @@ function restored() {
 function closed(code, reason) {
   if (code === 1000) return;
   if (code === 4500 && !config.user) {
+    const problem = guestToken() ? "Choose a name to join again." : reason;
     guestToken(null);
     calm();
-    return askName(reason || "Choose a name to join again.");
+    return askName(problem);
   }
   hasTrouble = true;
   trouble(reason || "The server ended the connection.", button("Connect again", () => client.connect()));

@@ -18,14 +18,14 @@ const SUBPROTOCOL = "realtime.v1.ndjson";
 const CONNECT_SECONDS = 10;
 const PONG_SECONDS = 6;
 const ACK_SECONDS = 15;
-const STABLE_SECONDS = 10;
-const BACKOFF_SECONDS = { least: 0.5, first: 2, most: 30 };
+const STABLE_SECONDS = 5;
+const BACKOFF = { least: 0.5, first: 2, growth: 1.6, most: 30 }; // seconds
 const DAY = 86_400_000;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
 const revision = (state) => state.changed_seq ?? state.seq;
 
-/** `code` is one of the protocol's, or `offline`, `closed`, `queue_full`, `expired`, `identity_changed`, `left`. */
+/** `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. */
 export class RealtimeError extends Error {
   constructor({ code, message = code, retryable = false, retry_after }) {
     super(message);
@@ -36,10 +36,9 @@ export class RealtimeError extends Error {
   }
 }
 
-/** Random, also where the page is not a secure context and `randomUUID` is missing. */
+/** Random; `crypto.randomUUID` is missing where the page is no secure context. */
 export function makeNonce() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /** What is known of one room; only the client writes it. */
@@ -94,9 +93,8 @@ export class Room {
 
   prepend({ messages, has_more }) {
     for (const state of messages) {
-      const newest = [this.messages.get(state.id), this.unloaded.get(state.id), state].filter(Boolean);
-      newest.sort((a, b) => revision(b) - revision(a));
-      this.messages.set(state.id, newest[0]);
+      const known = this.messages.get(state.id) ?? this.unloaded.get(state.id);
+      this.messages.set(state.id, known && revision(known) > revision(state) ? known : state);
       this.first = Math.min(this.first, state.seq);
     }
     this.hasMore = has_more;
@@ -270,8 +268,8 @@ export class RealtimeClient extends EventTarget {
   }
 
   #backoff(asked) {
-    const { least, first, most } = BACKOFF_SECONDS;
-    const ceiling = Math.min(most, first * 2 ** this.#attempt++);
+    const { least, first, growth, most } = BACKOFF;
+    const ceiling = Math.min(most, first * growth ** this.#attempt++);
     this.#notBefore = asked ? Date.now() + asked * 1000 : 0;
     return asked ? asked + Math.random() * least : least + Math.random() * (ceiling - least);
   }

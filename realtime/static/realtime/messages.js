@@ -237,7 +237,9 @@ export class MessageList {
     const sameDay = last && new Date(last.created_at).toDateString() === sent.toDateString();
     if (sameDay) delete li.dataset.day;
     else li.dataset.day = dayName(sent);
-    const together = sameDay && last.user_id === user_id && sent - new Date(last.created_at) < GROUP_MS;
+    const start = li.previousElementSibling?.groupStart;
+    const together = sameDay && last.user_id === user_id && sent - start < GROUP_MS;
+    li.groupStart = together ? start : sent;
     li.classList.toggle("grouped", Boolean(together));
   }
 }
