@@ -8,9 +8,8 @@ fewer and larger, while on an idle site nothing waits.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
 
-from ..wire.codecs import Codec, Frame
+from ..wire.codecs import Codec
 from .event import Event
 from .outbox import Outbox
 
@@ -22,6 +21,8 @@ FAIR_MEMBERS = 256
 """After how many members the event loop gets a turn."""
 FRAME_BYTES = 256 * 1024
 """The largest frame; Daphne ends a connection at 1 MiB."""
+ROUND_EVENTS = 100
+"""How many frames a member gets in one round where each event is a frame of its own."""
 REST_SECONDS = 0.010
 
 
@@ -51,20 +52,23 @@ class Lane:
             self.position = event.seq
 
     def take(self) -> list[Event]:
-        """Take all that waits; from here on it counts as sent."""
-        events, self._pending = self._pending, []
+        """Take what one round sends; from here on it counts as sent."""
+        number = self._round_size()
+        events, self._pending = self._pending[:number], self._pending[number:]
         for event in reversed(events):
             if event.seq is not None:
                 self.position = event.seq
                 break
-        for waiter in self._waiters:
-            waiter.set_result(None)
-        self._waiters.clear()
+        if self._pending:
+            self._flusher.wake(self)
+        else:
+            self._all_taken()
         return events
 
     def reset(self, position: int) -> None:
         """Drop what waits and start at another position."""
-        self.take()
+        self._pending.clear()
+        self._all_taken()
         self.position = position
 
     def move(self, position: int) -> None:
@@ -82,9 +86,26 @@ class Lane:
     def parts(self, events: list[Event], connection: str = "") -> list[str | bytes]:
         """The frames that carry events, without those that one connection does not get."""
         frames = [event.frame for event in events if not connection or event.but != connection]
-        if not self.codec.is_coalescing:
-            return [self.codec.join([frame]) for frame in frames]
-        return [self.codec.join(chunk) for chunk in _chunks(frames)]
+        if self.codec.is_coalescing:
+            return [self.codec.join(frames)] if frames else []
+        return [self.codec.join([frame]) for frame in frames]
+
+    def _round_size(self) -> int:
+        """So many events that a server can write them out before the next ones come."""
+        size = 0
+        for number, event in enumerate(self._pending):
+            size += len(event.frame.text) + 1
+            if number and size > FRAME_BYTES:
+                return number
+            if number >= ROUND_EVENTS and not self.codec.is_coalescing:
+                return number
+        return len(self._pending)
+
+    def _all_taken(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
 
 
 class Flusher:
@@ -110,7 +131,8 @@ class Flusher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._round()
+        while self._dirty:
+            await self._round()
 
     async def _run(self) -> None:
         while True:
@@ -118,9 +140,9 @@ class Flusher:
             self._wake.clear()
             began = time.perf_counter()
             await self._round()
-            if self._rests:
-                took = time.perf_counter() - began
-                await asyncio.sleep(max(min(took, REST_SECONDS), took / 3))
+            took = time.perf_counter() - began
+            # A rest of zero still lets the server write out what it has.
+            await asyncio.sleep(max(min(took, REST_SECONDS), took / 3) if self._rests else 0)
 
     async def _round(self) -> None:
         lanes, self._dirty = self._dirty, []
@@ -143,16 +165,3 @@ async def _flush(lane: Lane) -> None:
                 outbox.send(part)
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)
-
-
-def _chunks(frames: list[Frame]) -> Iterator[list[Frame]]:
-    chunk: list[Frame] = []
-    size = 0
-    for frame in frames:
-        if chunk and size + len(frame.text) > FRAME_BYTES:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(frame)
-        size += len(frame.text) + 1
-    if chunk:
-        yield chunk

@@ -53,6 +53,7 @@ class Layer:
         self._backend: Any = make_backend()
         self.is_shared = self._backend is not None
         self.is_away = False
+        self.is_renewal_due = False
         self._channel = ""
         self._topics: set[str] = set()
         self._queue: deque[tuple[str, Note, int]] = deque()
@@ -85,7 +86,7 @@ class Layer:
         await self._let_go(self._backend)
 
     async def subscribe(self, topic: str) -> bool:
-        """Hear a topic from now on; False if the layer is away (it is tried again by `probe`)."""
+        """Hear a topic from now on; False if the layer is away (the pulse tries again)."""
         self._topics.add(topic)
         return await self._change("group_add", topic)
 
@@ -123,6 +124,7 @@ class Layer:
 
     async def renew(self) -> None:
         """Subscribe to every topic again: memberships expire, and Redis may have forgotten them."""
+        self.is_renewal_due = False
         for topic in list(self._topics):
             if topic in self._topics and not await self._change("group_add", topic):
                 return
@@ -133,6 +135,11 @@ class Layer:
         if self._is_pubsub:
             await self._replace_backend()
         await self.renew()
+
+    @property
+    def group_expiry(self) -> float:
+        """After how many seconds the backend forgets a subscription."""
+        return float(getattr(self._backend, "group_expiry", 86400))
 
     @property
     def _is_pubsub(self) -> bool:
@@ -169,6 +176,7 @@ class Layer:
                 await getattr(self._backend, method)(group(topic), await self._own_channel())
         except Exception as error:
             self._is_failing("subscribe", error)
+            self.is_renewal_due = True
             return False
         return True
 

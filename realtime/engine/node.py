@@ -21,9 +21,9 @@ logger = logging.getLogger("realtime.node")
 
 COUNT_SECONDS = 30.0
 PROBE_SECONDS = 2.0
-RENEW_GROUPS_SECONDS = 6 * 3600.0
-"""A quarter of the layers' usual `group_expiry`."""
 SETTLE_SECONDS = 1.0
+AWAY_SECONDS = 1.0
+"""How often positions are compared while the layer is away."""
 
 
 def new_node() -> LiveNode:
@@ -38,7 +38,7 @@ class Pulse:
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
         self._renewed_since: float | None = None
-        self._counted_at = time.monotonic()
+        self._began = self._counted_at = time.monotonic()
         self._groups_at = time.monotonic()
 
     def start(self) -> None:
@@ -54,15 +54,18 @@ class Pulse:
     async def _run(self) -> None:
         await self._guard(self._bury_all_others)
         while True:
-            began = time.monotonic()
+            await asyncio.sleep(self._pause())
+            self._began = time.monotonic()
             await self._guard(self._renew)
             await self._guard(self._compare)
             await self._guard(self._bury)
             await self._guard(self._count)
-            every = config().pulse_seconds
-            if self._engine.hub.layer.is_away:
-                every = min(every, 1.0)
-            await asyncio.sleep(max(0.0, began + every - time.monotonic()))
+
+    def _pause(self) -> float:
+        every = config().pulse_seconds
+        if self._engine.hub.layer.is_away:
+            every = min(every, AWAY_SECONDS)
+        return max(0.0, self._began + every - time.monotonic())
 
     async def _guard(self, beat) -> None:  # type: ignore[no-untyped-def]
         try:
@@ -87,12 +90,19 @@ class Pulse:
         )
         is_deaf = engine.hub.compare(positions, marks)
         engine.recheck(marks)
-        if not is_heard or is_deaf:
+        if not layer.is_away:
+            await self._stay_subscribed(is_heard and not is_deaf)
+
+    async def _stay_subscribed(self, is_heard: bool) -> None:
+        layer = self._engine.hub.layer
+        now = time.monotonic()
+        if not is_heard:
             await layer.reopen()
-            self._groups_at = time.monotonic()
-        elif time.monotonic() - self._groups_at > RENEW_GROUPS_SECONDS:
+        elif layer.is_renewal_due or now - self._groups_at > layer.group_expiry / 4:
             await layer.renew()
-            self._groups_at = time.monotonic()
+        else:
+            return
+        self._groups_at = now
 
     async def _bury(self) -> None:
         # A node that was away itself must not take others for dead before it has caught up.

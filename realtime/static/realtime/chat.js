@@ -366,7 +366,10 @@ function mark(element, name, value) {
   else element.removeAttribute(name);
 }
 
+// Where the keyboard covers the page instead of shrinking it, the composer would be below it.
 function fitViewport() {
+  if (visualViewport.scale !== 1) return;
+  scrollTo(0, 0);
   document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
 }
 
