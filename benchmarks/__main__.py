@@ -1,6 +1,6 @@
 """Run the cases against real servers and print what they gave.
 
-    python -m benchmarks [CASE ...] [--server daphne|uvicorn] [--rounds N] [--seconds S]
+python -m benchmarks [CASE ...] [--server daphne|uvicorn] [--rounds N] [--seconds S]
 """
 
 import argparse

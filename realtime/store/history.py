@@ -25,6 +25,7 @@ __all__ = [
     "Mark",
     "Stored",
     "append",
+    "change_rights",
     "database",
     "mark",
     "marks",
@@ -198,6 +199,13 @@ def marks(room_ids: Iterable[int]) -> dict[int, Mark]:
 def renew_epoch(room_id: int, known: str) -> None:
     """Begin another life of a log that ends before what was already told; once, whoever asks."""
     Head.objects.using(database()).filter(pk=room_id, epoch=known).update(epoch=new_epoch())
+
+
+def change_rights(room_ids: Iterable[int]) -> None:
+    """Let everything that is remembered of rights in these rooms be asked for again."""
+    Head.objects.using(database()).filter(pk__in=list(room_ids)).update(
+        rights_seq=F("rights_seq") + 1
+    )
 
 
 def state_of(message: Message) -> MessageState:

@@ -83,11 +83,11 @@ def rebuild(
 ) -> Announcement:
     """Write a node and all its live rows anew, whatever was there before."""
     with transaction.atomic(using=database()):
-        _nodes().bulk_create(
-            [Node(id=node.id, hostname=node.hostname, pid=node.pid, expires_at=Now())],
-            ignore_conflicts=True,
-        )
-        _nodes().filter(pk=node.id).update(expires_at=_lease(node), reaper="")
+        # The update waits for a reaper that is about to remove the row, and then finds none.
+        if not _nodes().filter(pk=node.id).update(expires_at=_lease(node), reaper=""):
+            _nodes().create(
+                id=node.id, hostname=node.hostname, pid=node.pid, expires_at=_lease(node)
+            )
         _presences().filter(connection__node=node.id).delete()
         _connections().filter(node=node.id).delete()
         _connections().bulk_create(connections)
@@ -141,10 +141,11 @@ def reap(dead: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcemen
 def delete_node(dead: str, me: LiveNode) -> None:
     """Remove a node that was claimed by `reap`, with all that hangs on it."""
     with transaction.atomic(using=database()):
-        if _nodes().filter(pk=dead, reaper=me.id).exists():
+        # An update, to hold the row: the node may come back at any moment.
+        if _nodes().filter(pk=dead, reaper=me.id).update(reaper=me.id):
             _presences().filter(connection__node=dead).delete()
             _connections().filter(node=dead).delete()
-            _nodes().filter(pk=dead, reaper=me.id).delete()
+            _nodes().filter(pk=dead).delete()
 
 
 def release(node: LiveNode) -> Announcement:

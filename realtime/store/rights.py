@@ -1,0 +1,25 @@
+"""Whatever changes who may do what in a room says so in the same transaction.
+
+Bulk queries send no signals: code that uses them calls `history.change_rights` itself.
+"""
+
+from typing import Any
+
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from ..models import Membership, Room
+from .history import change_rights
+
+__all__: list[str] = []
+
+
+@receiver([post_save, post_delete], sender=Membership, dispatch_uid="realtime.membership")
+def _membership_changed(instance: Membership, **_: Any) -> None:
+    change_rights([instance.room_id])
+
+
+@receiver(post_save, sender=Room, dispatch_uid="realtime.room")
+def _room_changed(instance: Room, created: bool, **_: Any) -> None:
+    if not created:
+        change_rights([instance.pk])

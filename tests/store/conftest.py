@@ -1,0 +1,89 @@
+"""Store tests run on SQLite always, and on PostgreSQL where there is one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Thread
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections
+from pytest_django.plugin import DjangoDbBlocker
+
+from project.settings import database as settings_of
+from realtime.models import Connection, Head, Membership, Message, Node, Presence, Room
+from tests.site import Sites
+
+MODELS = [Presence, Connection, Node, Message, Membership, Head, Room, get_user_model()]
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, sites: Sites) -> str:
+    return sites.database_url(request.param)
+
+
+@pytest.fixture(autouse=True)
+def database(url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The default database, real and empty: transactions commit, threads see each other's rows."""
+    with django_db_blocker.unblock(), switched(url):
+        empty()
+        yield
+
+
+@contextmanager
+def switched(url: str) -> Iterator[None]:
+    """Let the alias `default` mean the database at `url`."""
+    options = settings_of(url)
+    options["OPTIONS"].pop("pool", None)
+    before, was = connections.settings["default"], connections["default"]
+    connections.settings.update(connections.configure_settings({"default": options}))
+    del connections["default"]
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        connections.settings["default"] = before
+        connections["default"] = was
+
+
+def empty() -> None:
+    for model in MODELS:
+        model.objects.all()._raw_delete("default")
+
+
+@pytest.fixture
+def is_postgres() -> bool:
+    return connection.vendor == "postgresql"
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room.objects.create(slug="general")
+
+
+@pytest.fixture
+def other_room() -> Room:
+    return Room.objects.create(slug="other")
+
+
+def together(jobs: Sequence[Callable[[], object]], seconds: float = 30) -> list[object]:
+    """Run each job in a thread with a connection of its own; return results, raise an error."""
+    results: list[object] = [None] * len(jobs)
+
+    def run(number: int) -> None:
+        try:
+            results[number] = jobs[number]()
+        except BaseException as error:
+            results[number] = error
+        finally:
+            connections.close_all()
+
+    threads = [Thread(target=run, args=[number], daemon=True) for number in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds)
+        assert not thread.is_alive(), "a thread hangs"
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

@@ -1,0 +1,211 @@
+"""Finding a room, and what an identity may do there."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from realtime.models import Head, Membership, Room
+from realtime.policy import Policy
+from realtime.store import history, rooms
+from realtime.store.identity import Identity
+from realtime.wire.errors import CommandError, ErrorCode
+
+GUEST = Identity("guest:1", "Guest")
+
+
+@pytest.fixture
+def ada() -> Identity:
+    return Identity.of(get_user_model().objects.create(username="ada"))
+
+
+@pytest.fixture
+def private() -> Room:
+    return Room.objects.create(slug="private", kind=Room.Kind.PRIVATE)
+
+
+def refused(slug: str, who: Identity) -> ErrorCode:
+    codes = set()
+    for ask in (rooms.enter, rooms.rights):
+        with pytest.raises(CommandError) as caught:
+            ask(slug, who)
+        assert caught.value.room == slug
+        codes.add(caught.value.code)
+    [code] = codes
+    return code
+
+
+def test_a_user_enters_a_public_room_and_becomes_a_member(room: Room, ada: Identity) -> None:
+    entry = rooms.enter("general", ada)
+    assert (entry.room_id, entry.slug, entry.role) == (room.pk, "general", "member")
+    assert (entry.may_read_history, entry.may_post, entry.may_signal) == (True, True, True)
+    assert Membership.objects.get().user == ada.user
+
+
+def test_entering_again_keeps_the_one_membership(room: Room, ada: Identity) -> None:
+    Membership.objects.create(room=room, user=ada.user, role="owner", read_seq=7)
+    assert [rooms.enter("general", ada).role for _ in range(2)] == ["owner", "owner"]
+    assert Membership.objects.get().read_seq == 7
+
+
+def test_a_guest_enters_a_public_room_without_a_membership(room: Room) -> None:
+    assert rooms.enter("general", GUEST).role == "guest"
+    assert not Membership.objects.exists()
+
+
+def test_asking_for_rights_changes_nothing(room: Room, ada: Identity) -> None:
+    assert rooms.rights("general", ada).role == "member"
+    assert not Membership.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["private", "direct"])
+def test_a_room_one_does_not_belong_to_is_unknown(ada: Identity, kind: str) -> None:
+    key = rooms.direct_key("1", "2") if kind == "direct" else None
+    Room.objects.create(slug="hidden", kind=kind, direct_key=key)
+    assert refused("hidden", ada) == refused("hidden", GUEST) == ErrorCode.UNKNOWN_ROOM
+    assert not Membership.objects.exists()
+
+
+def test_a_hidden_room_is_refused_in_the_words_of_a_missing_one(
+    private: Room, ada: Identity
+) -> None:
+    messages = set()
+    for slug in ("private", "missing"):
+        with pytest.raises(CommandError) as caught:
+            rooms.enter(slug, ada)
+        messages.add((caught.value.code, caught.value.message))
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize("slug", ["", "x" * 300, "GENERAL", "general ", "%", "שלום", "'; --"])
+def test_a_slug_that_nobody_has_is_unknown(room: Room, ada: Identity, slug: str) -> None:
+    assert refused(slug, ada) == ErrorCode.UNKNOWN_ROOM
+
+
+def test_members_enter_their_private_room(private: Room, ada: Identity) -> None:
+    Membership.objects.create(room=private, user=ada.user, role="moderator")
+    assert rooms.enter("private", ada).role == "moderator"
+
+
+def test_a_removed_member_cannot_enter_again(private: Room, ada: Identity) -> None:
+    membership = Membership.objects.create(room=private, user=ada.user)
+    rooms.enter("private", ada)
+    membership.delete()
+    assert refused("private", ada) == ErrorCode.UNKNOWN_ROOM
+
+
+def test_rights_come_with_the_number_they_were_decided_under(room: Room, ada: Identity) -> None:
+    assert rooms.enter("general", ada).rights_seq == 0
+    Head.objects.filter(pk=room.pk).update(rights_seq=5)
+    assert rooms.rights("general", ada).rights_seq == 5
+
+
+@pytest.mark.parametrize("enter", [rooms.enter, rooms.rights])
+def test_entering_costs_few_queries(room: Room, ada: Identity, enter: object) -> None:
+    rooms.enter("general", ada)
+    with CaptureQueriesContext(connection) as queries:
+        enter("general", ada)  # type: ignore[operator]
+    assert len(queries) <= 2
+
+
+class Closed(Policy):
+    def may_join(self, *args: object) -> bool:
+        return False
+
+
+class ReadOnly(Policy):
+    def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+        return membership is not None and membership.role != "member"
+
+    def may_read_history(self, *args: object) -> bool:
+        return False
+
+    def may_signal(self, *args: object) -> bool:
+        return False
+
+
+def test_the_policy_may_close_a_room_that_is_seen(
+    room: Room, ada: Identity, settings: object
+) -> None:
+    settings.REALTIME = {"POLICY": f"{__name__}.Closed"}  # type: ignore[attr-defined]
+    assert refused("general", ada) == ErrorCode.PERMISSION_DENIED
+    assert not Membership.objects.exists()
+
+
+def test_the_policy_decides_each_right(room: Room, ada: Identity, settings: object) -> None:
+    settings.REALTIME = {"POLICY": f"{__name__}.ReadOnly"}  # type: ignore[attr-defined]
+    entry = rooms.enter("general", ada)
+    assert (entry.may_post, entry.may_read_history, entry.may_signal) == (False, False, False)
+    Membership.objects.update(role="owner")
+    assert rooms.rights("general", ada).may_post
+
+
+def test_the_key_of_a_direct_room_is_the_same_from_both_sides() -> None:
+    assert rooms.direct_key("1", "2") == rooms.direct_key("2", "1")
+    assert len(rooms.direct_key("1", "2")) <= 64
+
+
+@pytest.mark.parametrize("pair", [("1", "3"), ("1", "1"), ("", "12"), ("12", "")])
+def test_other_pairs_have_other_keys(pair: tuple[str, str]) -> None:
+    assert rooms.direct_key(*pair) != rooms.direct_key("1", "2")
+
+
+def test_two_users_have_one_direct_room() -> None:
+    key = rooms.direct_key("1", "2")
+    Room.objects.create(slug="a", kind="direct", direct_key=key)
+    with pytest.raises(IntegrityError):
+        Room.objects.create(slug="b", kind="direct", direct_key=key)
+
+
+@pytest.mark.parametrize(("kind", "key"), [("direct", None), ("public", "k"), ("secret", None)])
+def test_a_room_that_makes_no_sense_cannot_be_stored(kind: str, key: str | None) -> None:
+    with pytest.raises(IntegrityError):
+        Room.objects.create(slug="a", kind=kind, direct_key=key)
+
+
+def test_reading_moves_the_mark_forward_only(room: Room, ada: Identity) -> None:
+    rooms.enter("general", ada)
+    Head.objects.update(last_seq=9)
+    for seq, expected in ((5, 5), (3, 5), (9, 9), (10, 9)):
+        rooms.mark_read(room.pk, ada.user_pk, seq)
+        assert Membership.objects.get().read_seq == expected
+
+
+def test_a_room_without_a_head_gets_one_on_entering(room: Room, ada: Identity) -> None:
+    assert rooms.enter("general", ada).rights_seq == 0
+    assert Head.objects.filter(pk=room.pk).exists()
+
+
+def test_every_change_of_rights_is_counted(room: Room, ada: Identity) -> None:
+    rooms.enter("general", GUEST)
+    membership = Membership.objects.create(room=room, user=ada.user)
+    seen = [history.mark(room.pk).rights_seq]
+    membership.role = "owner"
+    membership.save()
+    seen.append(history.mark(room.pk).rights_seq)
+    membership.delete()
+    seen.append(history.mark(room.pk).rights_seq)
+    room.kind = Room.Kind.PRIVATE
+    room.save()
+    seen.append(history.mark(room.pk).rights_seq)
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_change_of_rights_that_is_rolled_back_is_not_counted(room: Room, ada: Identity) -> None:
+    rooms.enter("general", GUEST)
+    with transaction.atomic():
+        Membership.objects.create(room=room, user=ada.user)
+        transaction.set_rollback(True)
+    assert history.mark(room.pk).rights_seq == 0
+
+
+def test_entering_a_public_room_changes_nobodys_rights(room: Room, ada: Identity) -> None:
+    rooms.enter("general", ada)
+    assert history.mark(room.pk).rights_seq == 0
+
+
+def test_a_deleted_user_leaves_his_rooms(private: Room, ada: Identity) -> None:
+    Membership.objects.create(room=private, user=ada.user)
+    before = rooms.enter("private", ada).rights_seq
+    ada.user.delete()
+    assert history.mark(private.pk).rights_seq > before

@@ -1,0 +1,172 @@
+"""Each command of the protocol, in each encoding."""
+
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+
+from realtime.wire import commands
+from realtime.wire.codecs import JSON, MSGPACK, NDJSON, Codec
+from realtime.wire.commands import COMMANDS
+from realtime.wire.errors import CommandError, ErrorCode
+
+WHOLE: list[dict[str, Any]] = [
+    {"type": "auth", "ref": 1, "token": "t", "name": "Ada"},
+    {"type": "join", "ref": 1, "room": "r", "since": {"seq": 3, "epoch": "e"}, "history": 20},
+    {
+        "type": "joins",
+        "ref": 1,
+        "rooms": [{"room": "r", "since": {"seq": 0, "epoch": "e"}, "history": 0}],
+    },
+    {"type": "leave", "ref": "a", "room": "r"},
+    {"type": "message", "ref": 1, "room": "r", "content": "hi", "nonce": "n", "data": {"k": [1]}},
+    {"type": "history", "ref": 1, "room": "r", "before": 9, "limit": 10},
+    {"type": "history", "ref": 1, "room": "r", "after": 9, "limit": 100},
+    {"type": "read", "ref": 1, "room": "r", "seq": 4},
+    {"type": "typing", "ref": 1, "room": "r"},
+    {"type": "signal", "ref": 1, "room": "r", "data": {"x": None}},
+    {"type": "presence", "ref": 1, "room": "r"},
+    {"type": "ping", "ref": 1, "t": 1.5},
+]
+"""Every field of every command."""
+
+PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
+    ({"type": "auth"}, commands.Auth()),
+    ({"type": "join", "room": "r"}, commands.Join(room="r", since=None, history=50)),
+    (
+        {"type": "joins", "rooms": [{"room": "r"}]},
+        commands.Joins(rooms=[commands.Target(room="r", history=50)]),
+    ),
+    ({"type": "leave", "room": "r"}, commands.Leave(room="r")),
+    ({"type": "message", "room": "r", "content": "hi"}, commands.Message(room="r", content="hi")),
+    ({"type": "history", "room": "r"}, commands.History(room="r", limit=50)),
+    ({"type": "read", "room": "r", "seq": 0}, commands.Read(room="r", seq=0)),
+    ({"type": "typing", "room": "r"}, commands.Typing(room="r")),
+    ({"type": "signal", "room": "r", "data": {}}, commands.Signal(room="r", data={})),
+    ({"type": "presence", "room": "r"}, commands.Presence(room="r")),
+    ({"type": "ping"}, commands.Ping()),
+]
+"""The fewest fields of every command."""
+
+WRONG: list[dict[str, Any]] = [
+    {"type": "join"},
+    {"type": "join", "room": ""},
+    {"type": "join", "room": "r" * 101},
+    {"type": "join", "room": 1},
+    {"type": "join", "room": "r", "history": 101},
+    {"type": "join", "room": "r", "history": -1},
+    {"type": "join", "room": "r", "since": 3},
+    {"type": "join", "room": "r", "since": {"seq": -1, "epoch": "e"}},
+    {"type": "join", "room": "r", "since": {"seq": 2**53, "epoch": "e"}},
+    {"type": "join", "room": "r", "since": {"seq": 1, "epoch": "e" * 9}},
+    {"type": "join", "room": "r", "since": {"seq": 1}},
+    {"type": "joins", "rooms": []},
+    {"type": "joins", "rooms": [{"room": "r"}] * 101},
+    {"type": "joins", "rooms": ["r"]},
+    {"type": "leave"},
+    {"type": "message", "room": "r"},
+    {"type": "message", "room": "r", "content": None},
+    {"type": "message", "room": "r", "content": "x", "nonce": ""},
+    {"type": "message", "room": "r", "content": "x", "nonce": "n" * 65},
+    {"type": "message", "room": "r", "content": "x", "data": []},
+    {"type": "message", "room": "r", "content": "x", "data": "text"},
+    {"type": "history", "room": "r", "limit": 0},
+    {"type": "history", "room": "r", "limit": 101},
+    {"type": "history", "room": "r", "before": -1},
+    {"type": "read", "room": "r"},
+    {"type": "read", "room": "r", "seq": 1.5},
+    {"type": "signal", "room": "r"},
+    {"type": "ping", "t": []},
+    {"type": "ping", "t": True},
+    {"type": "auth", "token": "t" * 4097},
+    {"type": "auth", "name": "n" * 151},
+    {"type": "ping", "ref": "r" * 65},
+    {"type": "ping", "ref": 2**53},
+    {"type": "ping", "ref": 1.5},
+    {"type": "ping", "ref": True},
+    {"type": "ping", "ref": {}},
+    {"type": 1},
+    {},
+]
+
+
+@pytest.fixture(params=[JSON, NDJSON, MSGPACK], ids=lambda codec: codec.subprotocol)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return request.param
+
+
+def frame_of(codec: Codec, fields: object) -> str | bytes:
+    if codec.is_binary:
+        return msgpack.packb(fields)
+    return msgspec.json.encode(fields).decode()
+
+
+@pytest.mark.parametrize("fields", WHOLE, ids=lambda fields: fields["type"])
+def test_every_field_of_a_command_arrives(codec: Codec, fields: dict[str, Any]) -> None:
+    [command] = codec.decode(frame_of(codec, fields))
+    assert isinstance(command, COMMANDS[fields["type"]])
+    assert {key: msgspec.to_builtins(command)[key] for key in fields} == fields
+
+
+@pytest.mark.parametrize(("fields", "expected"), PLAIN, ids=lambda value: type(value).__name__)
+def test_optional_fields_have_their_defaults(
+    codec: Codec, fields: dict[str, Any], expected: msgspec.Struct
+) -> None:
+    assert codec.decode(frame_of(codec, fields)) == [expected]
+
+
+def test_the_tables_name_every_command() -> None:
+    assert {fields["type"] for fields in WHOLE} == COMMANDS.keys()
+    assert {fields["type"] for fields, _ in PLAIN} == COMMANDS.keys()
+    assert set(COMMANDS.values()) == set(commands.Command.__subclasses__())
+
+
+@pytest.mark.parametrize("fields", WRONG, ids=repr)
+def test_a_wrong_field_is_an_invalid_message(codec: Codec, fields: dict[str, Any]) -> None:
+    [error] = codec.decode(frame_of(codec, fields))
+    assert isinstance(error, CommandError)
+    assert error.code == ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize("fields", PLAIN, ids=lambda pair: pair[0]["type"])
+def test_unknown_fields_are_ignored(
+    codec: Codec, fields: tuple[dict[str, Any], msgspec.Struct]
+) -> None:
+    sent, expected = fields
+    frame = frame_of(codec, {**sent, "later": {"deep": [1, "é", None]}})
+    assert codec.decode(frame) == [expected]
+
+
+@pytest.mark.parametrize("kind", ["nope", "Ping", "welcome", "__class__", "", "x" * 5000])
+def test_an_unknown_type_is_told_with_ref_and_room(codec: Codec, kind: str) -> None:
+    [error] = codec.decode(frame_of(codec, {"type": kind, "ref": "7", "room": "r"}))
+    assert isinstance(error, CommandError)
+    assert (error.code, error.ref, error.room) == (ErrorCode.UNKNOWN_TYPE, "7", "r")
+    assert len(error.message) < 100
+
+
+@pytest.mark.parametrize("ref", [0, -1, 2**53 - 1, "", "a" * 64, "שלום"])
+def test_a_broken_command_keeps_its_ref(codec: Codec, ref: str | int) -> None:
+    fields = {"type": "message", "room": "r", "content": 1, "ref": ref}
+    [error] = codec.decode(frame_of(codec, fields))
+    assert isinstance(error, CommandError)
+    assert (error.code, error.ref, error.room) == (ErrorCode.INVALID_MESSAGE, ref, "r")
+
+
+@pytest.mark.parametrize(
+    ("ref", "room"), [(2**60, "r" * 101), ("a" * 65, 1), (True, None), ("\0", "\0"), ([1], {})]
+)
+def test_an_error_repeats_nothing_that_was_not_allowed(
+    codec: Codec, ref: object, room: object
+) -> None:
+    [error] = codec.decode(frame_of(codec, {"type": "ping", "t": [], "ref": ref, "room": room}))
+    assert isinstance(error, CommandError)
+    assert (error.ref, error.room) == (None, None)
+
+
+def test_a_token_is_never_part_of_an_error(codec: Codec) -> None:
+    frame = frame_of(codec, {"type": "auth", "token": ["s3cret"], "name": "s3cret" * 99})
+    [error] = codec.decode(frame)
+    assert isinstance(error, CommandError)
+    assert "s3cret" not in str(error)

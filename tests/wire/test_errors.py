@@ -1,0 +1,80 @@
+"""The table of error and close codes."""
+
+import pytest
+
+from realtime.wire.errors import (
+    REASONS,
+    CloseCode,
+    CommandError,
+    Disconnect,
+    ErrorCode,
+    RealtimeError,
+)
+
+ERROR_CODES = {
+    "invalid_json": False,
+    "invalid_message": False,
+    "unknown_type": False,
+    "too_large": False,
+    "not_authenticated": False,
+    "permission_denied": False,
+    "unknown_room": False,
+    "not_joined": False,
+    "rate_limited": True,
+    "limit_exceeded": False,
+    "unavailable": True,
+    "token_expired": True,
+    "internal": True,
+}
+"""Every error code, and whether the same command may succeed later."""
+
+CLOSE_CODES = {
+    4001: True,
+    4005: True,
+    4008: True,
+    4011: True,
+    4013: True,
+    4029: True,
+    4500: False,
+    4503: False,
+    4504: False,
+    4511: False,
+}
+"""Every close code, and whether the client comes back."""
+
+
+def test_the_error_codes_are_those_of_the_protocol() -> None:
+    assert {str(code) for code in ErrorCode} == ERROR_CODES.keys()
+
+
+@pytest.mark.parametrize(("code", "retryable"), ERROR_CODES.items())
+def test_an_error_knows_whether_to_try_again(code: str, retryable: bool) -> None:
+    assert CommandError(ErrorCode(code), "no").retryable is retryable
+
+
+def test_the_close_codes_are_those_of_the_protocol() -> None:
+    assert {int(code) for code in CloseCode} == CLOSE_CODES.keys()
+
+
+@pytest.mark.parametrize(("code", "reconnect"), CLOSE_CODES.items())
+def test_a_close_code_knows_whether_to_come_back(code: int, reconnect: bool) -> None:
+    assert Disconnect(code).reconnect is reconnect
+    assert Disconnect(code).reason == REASONS[CloseCode(code)] != ""
+
+
+@pytest.mark.parametrize(("code", "reconnect"), [(4400, True), (4499, True), (4900, False)])
+def test_an_application_may_use_codes_of_its_own(code: int, reconnect: bool) -> None:
+    end = Disconnect(code, "full moon")
+    assert (end.code, end.reason, end.reconnect) == (code, "full moon", reconnect)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (CommandError(ErrorCode.NOT_JOINED, "join first", room="r"), "not_joined: join first"),
+        (Disconnect(CloseCode.SLOW), "4008: The connection reads too slowly."),
+        (Disconnect(4400), "4400: "),
+    ],
+)
+def test_an_error_tells_itself(error: RealtimeError, text: str) -> None:
+    assert str(error) == text

@@ -1,0 +1,239 @@
+"""Each reply and event of the protocol, in each encoding."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+
+from realtime.wire import events
+from realtime.wire.codecs import JSON, MSGPACK, NDJSON, Frame
+from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from realtime.wire.events import MessageState, Outgoing, timestamp
+
+NOW = "2026-01-02T03:04:05.678Z"
+WHO = {"user_id": "7", "username": "ada"}
+STATE = MessageState(id=5, seq=2, content="hi", created_at=NOW, **WHO)
+STATE_FIELDS = {"id": 5, "seq": 2, "content": "hi", "created_at": NOW, **WHO}
+
+TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
+    (
+        events.Welcome(
+            connection="n.1",
+            protocol=events.PROTOCOL,
+            heartbeat=25,
+            limits={"frame_bytes": 1},
+            server_time=NOW,
+            **WHO,
+        ),
+        {
+            "type": "welcome",
+            "connection": "n.1",
+            "protocol": "realtime.v1",
+            "heartbeat": 25,
+            "limits": {"frame_bytes": 1},
+            "server_time": NOW,
+            **WHO,
+        },
+    ),
+    (
+        events.Authenticated(expires_at=NOW, guest_token="g", ref="a", **WHO),
+        {"type": "authenticated", "expires_at": NOW, "guest_token": "g", "ref": "a", **WHO},
+    ),
+    (
+        events.Joined(
+            room="r",
+            through=2,
+            epoch="abcdefgh",
+            recovered=False,
+            messages=[STATE],
+            has_more=False,
+            members=[events.Member(connections=2, **WHO)],
+            count=1,
+            role="member",
+            ref=1,
+            **WHO,
+        ),
+        {
+            "type": "joined",
+            "room": "r",
+            "through": 2,
+            "epoch": "abcdefgh",
+            "recovered": False,
+            "messages": [STATE_FIELDS],
+            "has_more": False,
+            "members": [{"connections": 2, **WHO}],
+            "count": 1,
+            "role": "member",
+            "ref": 1,
+            **WHO,
+        },
+    ),
+    (events.Entered(room="r", **WHO), {"type": "joined", "room": "r", **WHO}),
+    (events.Left(room="r", ref=0, **WHO), {"type": "left", "room": "r", "ref": 0, **WHO}),
+    (
+        events.MessageEvent(
+            room="r", seq=2, id=5, content="", created_at=NOW, nonce="n", data={}, **WHO
+        ),
+        {
+            "type": "message",
+            "room": "r",
+            "seq": 2,
+            "id": 5,
+            "content": "",
+            "created_at": NOW,
+            "nonce": "n",
+            "data": {},
+            **WHO,
+        },
+    ),
+    (
+        events.MessageEvent(
+            room="r", seq=2, id=5, created_at=NOW, changed_seq=9, deleted=True, first=2, **WHO
+        ),
+        {
+            "type": "message",
+            "room": "r",
+            "seq": 2,
+            "id": 5,
+            "created_at": NOW,
+            "changed_seq": 9,
+            "deleted": True,
+            "from": 2,
+            **WHO,
+        },
+    ),
+    (
+        events.Changed(
+            room="r",
+            seq=9,
+            first=4,
+            message=MessageState(
+                id=5, seq=2, changed_seq=9, content="ho", created_at=NOW, edited_at=NOW, **WHO
+            ),
+        ),
+        {
+            "type": "changed",
+            "room": "r",
+            "seq": 9,
+            "from": 4,
+            "message": {**STATE_FIELDS, "content": "ho", "changed_seq": 9, "edited_at": NOW},
+        },
+    ),
+    (
+        events.Ack(room="r", seq=2, id=5, created_at=NOW, nonce="n", ref=1),
+        {
+            "type": "ack",
+            "room": "r",
+            "seq": 2,
+            "id": 5,
+            "created_at": NOW,
+            "nonce": "n",
+            "ref": 1,
+        },
+    ),
+    (
+        events.HistoryPage(room="r", messages=[], epoch="e", has_more=True, through=0),
+        {
+            "type": "history",
+            "room": "r",
+            "messages": [],
+            "epoch": "e",
+            "has_more": True,
+            "through": 0,
+        },
+    ),
+    (
+        events.PresenceList(room="r", count=300, members=[]),
+        {"type": "presence", "room": "r", "count": 300, "members": []},
+    ),
+    (events.TypingEvent(room="r", **WHO), {"type": "typing", "room": "r", **WHO}),
+    (
+        events.SignalEvent(room="r", data={"x": 1.5}, **WHO),
+        {"type": "signal", "room": "r", "data": {"x": 1.5}, **WHO},
+    ),
+    (events.SignalEvent(data={}), {"type": "signal", "data": {}}),
+    (events.Pong(server_time=NOW, t=1.0), {"type": "pong", "server_time": NOW, "t": 1.0}),
+    (events.Notice(level="info", text="x"), {"type": "notice", "level": "info", "text": "x"}),
+    (
+        events.Resync(room="r", seq=4, epoch="e"),
+        {"type": "resync", "room": "r", "seq": 4, "epoch": "e"},
+    ),
+    (
+        events.Failure.of(
+            CommandError(ErrorCode.RATE_LIMITED, "slower", room="r", ref="x", retry_after=1.23456)
+        ),
+        {
+            "type": "error",
+            "code": "rate_limited",
+            "message": "slower",
+            "retryable": True,
+            "room": "r",
+            "retry_after": 1.235,
+            "ref": "x",
+        },
+    ),
+    (
+        events.Failure.of(CommandError(ErrorCode.UNKNOWN_ROOM, "none")),
+        {"type": "error", "code": "unknown_room", "message": "none", "retryable": False},
+    ),
+    (
+        events.Goodbye.of(Disconnect(CloseCode.SHUTDOWN, retry_after=2)),
+        {
+            "type": "disconnect",
+            "code": 4001,
+            "reason": "The server is restarting.",
+            "reconnect": True,
+            "retry_after": 2,
+        },
+    ),
+    (
+        events.Goodbye.of(Disconnect(4900, "")),
+        {"type": "disconnect", "code": 4900, "reason": "", "reconnect": False},
+    ),
+]
+
+
+@pytest.mark.parametrize(("outgoing", "fields"), TABLE, ids=lambda value: type(value).__name__)
+def test_an_event_is_the_same_in_all_encodings(outgoing: Outgoing, fields: dict[str, Any]) -> None:
+    frame = Frame.of(outgoing)
+    assert msgspec.json.decode(JSON.encode(outgoing)) == fields
+    assert msgspec.json.decode(NDJSON.encode(outgoing)) == fields
+    assert msgpack.unpackb(MSGPACK.encode(outgoing)) == fields
+    assert msgspec.json.decode(frame.text) == fields
+    assert msgpack.unpackb(frame.binary) == fields
+
+
+def test_the_table_names_every_event() -> None:
+    assert {type(outgoing) for outgoing, _ in TABLE} == set(Outgoing.__subclasses__())
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 1, 2, 3, 4, 5, 678_999, tzinfo=UTC),
+        datetime(2026, 1, 2, 5, 4, 5, 678_000, tzinfo=timezone(timedelta(hours=2))),
+    ],
+)
+def test_a_time_is_utc_with_milliseconds(moment: datetime) -> None:
+    assert timestamp(moment) == NOW
+
+
+@pytest.mark.parametrize(("changed_seq", "position"), [(None, 2), (9, 9)])
+def test_a_state_stands_where_it_last_changed(changed_seq: int | None, position: int) -> None:
+    assert msgspec.structs.replace(STATE, changed_seq=changed_seq).position == position
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_error_code_can_be_told(code: ErrorCode) -> None:
+    reply = events.Failure.of(CommandError(code, "no"))
+    assert msgspec.json.decode(JSON.encode(reply))["code"] == code.value
+    assert msgpack.unpackb(MSGPACK.encode(reply))["code"] == code.value
+
+
+@pytest.mark.parametrize("code", CloseCode)
+def test_every_close_code_can_be_told(code: CloseCode) -> None:
+    event = events.Goodbye.of(Disconnect(code))
+    assert msgspec.json.decode(JSON.encode(event))["code"] == int(code)
+    assert msgpack.unpackb(MSGPACK.encode(event))["code"] == int(code)
