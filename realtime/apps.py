@@ -16,3 +16,4 @@ class RealtimeConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks and signal receivers."""
         from . import checks  # noqa: F401
+        from .store import rights  # noqa: F401

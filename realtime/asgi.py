@@ -16,7 +16,9 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     """
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck
+    from .engine.publisher import publisher
     from .routing import websocket_urlpatterns as own
 
+    publisher.is_server = True
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
     return ProtocolTypeRouter({"http": http, "websocket": OriginCheck(URLRouter(routes))})

@@ -48,6 +48,8 @@ class Config:
     """Frames that may wait for a slow client before it is cut with 4008."""
     outbox_bytes: int = 1024 * 1024
     """Bytes that may wait for it."""
+    outbox_warn_at: float = 0.8
+    """The share of either at which the log gets a warning."""
     write_timeout_seconds: float = 10
     """How long a message is tried while the database is away."""
     db_threads: int = 4

@@ -83,6 +83,7 @@ class Hub:
         """A room's topic, live; opened once for all who wait."""
         topic = self._rooms.get(room_id)
         if topic is not None and topic.state is not State.OPENING:
+            topic.asked_at = asyncio.get_running_loop().time()
             return topic
         if room_id not in self._opening:
             self._opening[room_id] = self._spawn(self._open(room_id, slug))
@@ -215,12 +216,14 @@ class Hub:
             await self._load(topic)
         except BaseException:
             self._forget(topic)
+            self._spawn(self.layer.unsubscribe(topic.name))
             raise
         finally:
             del self._opening[room_id]
         if not is_heard:
             topic.is_polled = True
             self._spawn(self._poll(topic))
+        topic.asked_at = asyncio.get_running_loop().time()
         self._linger(topic)
         return topic
 
@@ -261,11 +264,16 @@ class Hub:
     def _close_if_idle(self, topic: Topic) -> None:
         if topic.members or self._topics.get(topic.name) is not topic:
             return
-        if isinstance(topic, RoomTopic) and topic.state is not State.LIVE:
+        if isinstance(topic, RoomTopic) and self._is_wanted(topic):
             self._linger(topic)
             return
         self._forget(topic)
         self._spawn(self.layer.unsubscribe(topic.name))
+
+    def _is_wanted(self, topic: RoomTopic) -> bool:
+        # Somebody may be about to attach, and waits for the database before that.
+        idle = asyncio.get_running_loop().time() - topic.asked_at
+        return topic.state is not State.LIVE or idle < LINGER_SECONDS
 
     def _forget(self, topic: Topic) -> None:
         self._topics.pop(topic.name, None)

@@ -38,9 +38,9 @@ class Outbox:
     __slots__ = (
         "_blocked",
         "_bytes",
+        "_config",
         "_is_closed",
         "_is_paused",
-        "_limits",
         "_queue",
         "_send",
         "_task",
@@ -57,7 +57,7 @@ class Outbox:
         self.codec = codec
         self.end = end
         self._send = send
-        self._limits = (config().outbox_frames, config().outbox_bytes)
+        self._config = config()
         self._queue: deque[str | bytes] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
@@ -125,17 +125,14 @@ class Outbox:
     def _enqueue(self, frame: str | bytes) -> None:
         self._queue.append(frame)
         self._bytes += len(frame)
-        frames, size = self._limits
-        if len(self._queue) > frames or self._bytes > size:
+        limits = self._config
+        filled = max(len(self._queue) / limits.outbox_frames, self._bytes / limits.outbox_bytes)
+        if filled > 1:
             self._cut(f"{len(self._queue)} frames and {self._bytes} bytes wait")
-        elif not self._warned and (len(self._queue) > 0.8 * frames or self._bytes > 0.8 * size):
+        elif filled > limits.outbox_warn_at and not self._warned:
             self._warned = True
-            logger.warning(
-                "connection %s reads slowly: %d frames wait of %d",
-                self.id,
-                len(self._queue),
-                frames,
-            )
+            waiting = len(self._queue)
+            logger.warning("connection %s reads slowly: %d frames wait", self.id, waiting)
 
     def _cut(self, why: str) -> None:
         logger.info("connection %s is cut as slow: %s", self.id, why)

@@ -22,6 +22,8 @@ class Publisher:
     """One event loop in a thread of its own, and so one kept connection for a whole process."""
 
     def __init__(self) -> None:
+        self.is_server = False
+        """Whether sockets of this process would have an engine: without one, there are none."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backend: Any = None
@@ -34,7 +36,7 @@ class Publisher:
         with self._lock:
             self._start()
         if self._backend is None or self._loop is None:
-            if is_stored:
+            if is_stored or self.is_server:
                 return
             raise LayerUnavailable("there is no channel layer that other processes share")
         sending = asyncio.run_coroutine_threadsafe(self._send(topic, note), self._loop)

@@ -91,6 +91,7 @@ class RoomTopic(Topic):
         self.is_polled = False
         self.is_repair_due = False
         self.times_behind = 0
+        self.asked_at = 0.0
         self._hole: int | None = None
 
     def open(self, mark: Mark, ring: Ring) -> None:

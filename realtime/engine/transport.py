@@ -7,6 +7,8 @@ Everything is found by feature; where it is not found, nothing is done.
 """
 
 import asyncio
+import socket
+import struct
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -29,9 +31,15 @@ def abort(send: Any) -> None:
         transport.abortConnection()
         return
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    drop = getattr(transport, "abort", None)
-    if drop is not None:
-        drop()
+    if isinstance(transport, asyncio.WriteTransport):
+        _reset(transport.get_extra_info("socket"))
+        transport.abort()
+
+
+def _reset(sock: Any) -> None:
+    """Have the kernel drop what a peer with a full window will never take (Twisted does so too)."""
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:

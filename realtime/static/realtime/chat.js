@@ -1,5 +1,6 @@
 /** The chat page: joins `client.js`, which knows the server, with what is on the screen. */
 
+import { Banner, button } from "./banner.js";
 import { RealtimeClient, makeNonce } from "./client.js";
 import { KEEP, MessageList, avatar, make } from "./messages.js";
 
@@ -24,17 +25,15 @@ const waiting = new Map(); // nonce → what to send again
 
 let client = null;
 let current = config.room;
-let wasOpen = false;
-let hasTrouble = false;
 let typedAt = 0;
 let isLoading = false;
-let countdown = 0;
 let hidden = 0;
 
 const list = new MessageList(
   { log: $("log"), list: $("messages"), jump: $("jump"), jumpText: $("jump-text") },
-  { top: loadEarlier, retry: (nonce) => deliver(nonce), drop: (nonce) => (waiting.delete(nonce), list.drop(nonce)) },
+  { top: loadEarlier, retry: deliver, drop },
 );
+const banner = new Banner($("banner"));
 
 // Who is here: a user of the site, or a guest with a name
 
@@ -68,33 +67,42 @@ function askName(problem = "") {
   $("name").focus();
 }
 
+// The guest's token is not accepted any more, or the name is not.
+function askAgain(reason) {
+  if (config.user) return;
+  const problem = guestToken() ? "Choose a name to join again." : reason;
+  guestToken(null);
+  banner.clear();
+  askName(problem);
+}
+
 function introduce({ user_id, username, guest_token }) {
   if (guest_token) guestToken(guest_token);
   $("who").textContent = username;
   if ($("forget")) $("forget").hidden = !user_id.startsWith("guest:");
-  if (config.user && user_id.startsWith("guest:")) trouble("You have been logged out.", reloadButton());
+  if (config.user && user_id.startsWith("guest:")) banner.say("You have been logged out.", button("Reload", () => location.reload()));
 }
 
 // What the client tells
 
 function listen(name) {
-  client.on("state", showState);
+  banner.follow(client);
+  client.on("state", ({ state, code, reason }) => state === "closed" && code === 4500 && askAgain(reason));
   client.on("welcome", (frame) => {
     if (frame.limits.content_characters) $("text").maxLength = frame.limits.content_characters;
     if (!name || guestToken()) introduce(frame); // a new guest's token is kept once it has its name
   });
   client.on("authenticated", introduce);
   client.on("room", ({ room, resumed }) => isCurrent(room.slug) && (resumed ? showPeople() : showRoom(room)));
-  client.on("refused", ({ room, message }) => isCurrent(room) && say($("top"), message || "This room is closed to you."));
-  client.on("message", receive);
-  client.on("changed", receive);
+  client.on("refused", ({ room, code }) => isCurrent(room) && showRefusal(code));
+  client.on("message", (event) => receive(event, true));
+  client.on("changed", (event) => receive(event, false));
   for (const type of ["joined", "left", "presence"]) client.on(type, ({ room }) => isCurrent(room) && showPeople());
   client.on("typing", ({ room, user_id, username }) => isCurrent(room) && showTyping(user_id, username));
-  client.on("notice", ({ text }) => trouble(text, closeButton()));
-  client.on("error", ({ message }) => trouble(message, closeButton()));
+  client.on("notice", ({ text }) => banner.say(text, button("Close", () => banner.clear())));
 }
 
-function receive({ room, message, live }) {
+function receive({ room, message, live }, isNew) {
   const isMine = message.user_id === client.userId;
   if (isCurrent(room)) {
     typists.delete(message.user_id);
@@ -103,10 +111,10 @@ function receive({ room, message, live }) {
     showTop();
   } else {
     if (isMine) list.settle(message.nonce, message);
-    else unread.set(room, (unread.get(room) ?? 0) + 1);
+    else if (isNew) unread.set(room, (unread.get(room) ?? 0) + 1);
     if (client.rooms.get(room).messages.size > 2 * KEEP) client.rooms.get(room).trim(KEEP);
   }
-  if (live && !isMine && document.hidden) hidden++;
+  if (isNew && live && !isMine && document.hidden) hidden++;
   showUnread();
 }
 
@@ -126,13 +134,24 @@ function enter(slug) {
   for (const link of $("room-list").querySelectorAll("a")) mark(link, "aria-current", link.dataset.room === slug && "page");
   const known = client.rooms.get(slug);
   if (known?.epoch) showRoom(known);
-  else {
-    list.clear();
-    say($("top"), "Loading…");
-  }
+  else showNothing("Loading…");
   client.join(slug).catch(() => {});
   showUnread();
   showTyping();
+  allowWriting();
+}
+
+function showNothing(why) {
+  list.clear();
+  $("members").replaceChildren();
+  $("here").textContent = "Here now";
+  $("count").textContent = "";
+  $("log").classList.add("empty");
+  say($("top"), why);
+}
+
+function showRefusal(code) {
+  showNothing(code === "unknown_room" ? "There is no such room." : "You may not enter this room.");
   allowWriting();
 }
 
@@ -159,7 +178,7 @@ async function loadEarlier() {
   showTop();
   try {
     const { messages } = await client.history(room.slug);
-    if (isCurrent(room.slug)) list.prepend(messages.map(({ id }) => room.messages.get(id)));
+    if (isCurrent(room.slug)) list.prepend(messages.map(({ id }) => room.messages.get(id)).filter(Boolean));
   } catch {
     // Scrolling again asks again.
   }
@@ -267,6 +286,12 @@ async function deliver(nonce) {
   }
 }
 
+function drop(nonce) {
+  waiting.delete(nonce);
+  list.drop(nonce);
+  showTop();
+}
+
 function typed() {
   showSendable();
   if (!$("text").value || Date.now() - typedAt < TYPING_SECONDS.every * 1000) return;
@@ -277,82 +302,6 @@ function typed() {
 function keyed(event) {
   const isSend = event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
   if (isSend && matchMedia("(pointer: fine)").matches) submit(event);
-}
-
-// The line
-
-function showState({ state, code, reason }) {
-  clearInterval(countdown);
-  if (state === "open") return restored();
-  if (state === "closed") return closed(code, reason);
-  if (state === "waiting") {
-    hasTrouble = true;
-    count();
-    countdown = setInterval(count, 250);
-  } else if (hasTrouble) trouble("Reconnecting…");
-}
-
-function count() {
-  const lost = navigator.onLine === false ? "You are offline." : wasOpen ? "Connection lost." : "The server cannot be reached.";
-  const seconds = make("span", "", ` Reconnecting in ${Math.max(1, Math.ceil((client.retryAt - Date.now()) / 1000))} s.`);
-  seconds.ariaHidden = "true"; // or a screen reader would count along
-  trouble(lost, seconds, button("Try now", () => client.connect()));
-}
-
-function restored() {
-  if (hasTrouble && wasOpen) {
-    trouble("Connected again.");
-    $("banner").firstElementChild.classList.add("good");
-    setTimeout(() => client.state === "open" && calm(), 3000);
-  } else calm();
-  hasTrouble = false;
-  wasOpen = true;
-}
-
-function closed(code, reason) {
-  if (code === 1000) return;
-  if (code === 4500 && !config.user) {
-    const problem = guestToken() ? "Choose a name to join again." : reason;
-    guestToken(null);
-    calm();
-    return askName(problem);
-  }
-  hasTrouble = true;
-  trouble(reason || "The server ended the connection.", button("Connect again", () => client.connect()));
-}
-
-function trouble(text, ...more) {
-  const [shown] = $("banner").children;
-  const isSame = shown?.dataset.text === text && shown.childElementCount === more.length && !shown.classList.contains("good");
-  if (isSame) return more.forEach((part, index) => refresh(shown.children[index], part));
-  const strip = make("div", "strip");
-  strip.dataset.text = text;
-  strip.append(text, ...more);
-  $("banner").replaceChildren(strip);
-}
-
-// A button that is replaced four times a second cannot be pressed.
-function refresh(shown, part) {
-  if (shown.tagName !== "BUTTON") shown.textContent = part.textContent;
-}
-
-function calm() {
-  $("banner").replaceChildren();
-}
-
-function button(text, act) {
-  const element = make("button", "quiet", text);
-  element.type = "button";
-  element.addEventListener("click", act);
-  return element;
-}
-
-function reloadButton() {
-  return button("Reload", () => location.reload());
-}
-
-function closeButton() {
-  return button("Close", calm);
 }
 
 // Small things

@@ -1,17 +1,10 @@
 /**
- * One live line to a realtime server (protocol v1), kept alive: it reconnects, resumes every
- * room from its position and repeats what was not acknowledged. It knows nothing of the page.
+ * One live line to a realtime server (protocol v1): it reconnects, resumes every room from its
+ * position and repeats what was not acknowledged. It knows nothing of the page.
  *
- *   const client = new RealtimeClient({ url: "/ws/", token: async () => "…", name: "Ada" });
- *   client.on("message", ({ room, message }) => …, { signal });
- *   client.connect();
- *   const room = await client.join("general");
- *   const ack = await client.send("general", "Hello");
- *
- * Events: `state` {state, code, reason, retryIn}, `welcome`, `authenticated`, `room` {room, resumed},
- * `refused` {room, code, message}, `message` and `changed` {room, message, live}, `joined`, `left`,
- * `presence`, `typing`, `signal`, `notice`, `error`.
- * States: idle, connecting, open, waiting, closed.
+ * States: idle, connecting, open, waiting, closed. Events: `state` {state, code, reason, retryIn},
+ * `room` {room, resumed}, `refused` {room, code, message}, `message` and `changed` {room, message, live};
+ * as they come: `welcome`, `authenticated`, `joined`, `left`, `presence`, `typing`, `signal`, `notice`, `error`.
  */
 
 const SUBPROTOCOL = "realtime.v1.ndjson";
@@ -19,7 +12,7 @@ const CONNECT_SECONDS = 10;
 const PONG_SECONDS = 6;
 const ACK_SECONDS = 15;
 const STABLE_SECONDS = 5;
-const BACKOFF = { least: 0.5, first: 2, growth: 1.6, most: 30 }; // seconds
+const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
 const DAY = 86_400_000;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
@@ -67,6 +60,12 @@ export class Room {
     return gone;
   }
 
+  /** Who waits to be in it waits in vain; the next `join` starts anew. */
+  miss(error) {
+    this.ready.reject(error);
+    this.ready = deferred();
+  }
+
   lineLost() {
     this.joined = this.repairing = this.held = false;
     this.target = 0;
@@ -91,13 +90,14 @@ export class Room {
     return known ? "changed" : "message";
   }
 
-  prepend({ messages, has_more }) {
+  prepend({ messages, has_more }, before) {
+    if (before < this.first) return; // trimmed meanwhile: there would be a hole
     for (const state of messages) {
       const known = this.messages.get(state.id) ?? this.unloaded.get(state.id);
       this.messages.set(state.id, known && revision(known) > revision(state) ? known : state);
       this.first = Math.min(this.first, state.seq);
     }
-    this.hasMore = has_more;
+    if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;
   }
 
   meet({ members = [], count }) {
@@ -168,7 +168,7 @@ export class RealtimeClient extends EventTarget {
   join(slug, { history = 50 } = {}) {
     let room = this.rooms.get(slug);
     if (!room) this.rooms.set(slug, (room = new Room(slug, history)));
-    if (!room.wanted) Object.assign(room, { wanted: true, ready: deferred() });
+    room.wanted = true;
     if (this.state === "open" && !room.joined) this.#enter(room);
     return room.ready.promise;
   }
@@ -179,7 +179,9 @@ export class RealtimeClient extends EventTarget {
     if (room.joined) this.#ask({ type: "leave", room: slug });
     room.wanted = false;
     room.lineLost();
-    for (const item of this.#outbox.values()) if (item.room === slug) this.#fail(item, { code: "left" });
+    const error = new RealtimeError({ code: "left" });
+    room.miss(error);
+    for (const item of this.#outbox.values()) if (item.room === slug) this.#fail(item, error);
   }
 
   /** Settles with the ack, over any number of reconnects; repeat a failed send with its own `nonce`. */
@@ -198,7 +200,7 @@ export class RealtimeClient extends EventTarget {
     const room = this.rooms.get(slug);
     if (after === undefined) before ??= room?.first;
     return this.request({ type: "history", room: slug, before, after, limit }, (reply) => {
-      if (after === undefined && reply.epoch === room?.epoch) room.prepend(reply);
+      if (after === undefined && reply.epoch === room?.epoch) room.prepend(reply, before);
     });
   }
 
@@ -215,10 +217,10 @@ export class RealtimeClient extends EventTarget {
   }
 
   /** Send any command; settles with its reply. Fails at once while there is no connection. */
-  request(command, before = () => {}) {
+  request(command, take = () => {}) {
     return new Promise((resolve, reject) => {
       if (this.state !== "open") return reject(new RealtimeError({ code: "offline" }));
-      this.#ask(command, (reply) => (before(reply), resolve(reply)), reject);
+      this.#ask(command, (reply) => (take(reply), resolve(reply)), reject);
     });
   }
 
@@ -227,8 +229,8 @@ export class RealtimeClient extends EventTarget {
   async #dial() {
     const turn = ++this.#turn;
     clearTimeout(this.#timers.retry);
-    this.#become("connecting");
     this.#timers.deadline = after(CONNECT_SECONDS, () => this.#lost(1006, "timeout"));
+    this.#become("connecting");
     try {
       const address = await this.#address();
       if (turn === this.#turn) this.#open(address);
@@ -278,7 +280,9 @@ export class RealtimeClient extends EventTarget {
     this.#life?.abort();
     this.#life = null;
     this.#hangUp();
-    for (const item of this.#outbox.values()) this.#fail(item, { code: "closed", message: reason });
+    const error = new RealtimeError({ code: "closed", message: reason });
+    for (const item of this.#outbox.values()) this.#fail(item, error);
+    for (const room of this.rooms.values()) room.miss(error);
     this.#become("closed", { code, reason });
   }
 
@@ -306,10 +310,10 @@ export class RealtimeClient extends EventTarget {
       if (this.state === "open") this.#probe();
       else if (this.state === "waiting" && Date.now() >= this.#notBefore) this.#dial();
     };
-    const page = globalThis.document;
+    const { document: page } = globalThis;
     globalThis.addEventListener?.("online", wake, { signal });
     globalThis.addEventListener?.("offline", () => this.#socket && this.#lost(1006, "offline"), { signal });
-    page?.addEventListener("visibilitychange", () => page.visibilityState === "visible" && wake(), { signal });
+    page?.addEventListener("visibilitychange", () => page.hidden || wake(), { signal });
   }
 
   #beat(seconds) {
@@ -375,7 +379,7 @@ export class RealtimeClient extends EventTarget {
         room?.meet(frame);
     }
     onReply?.(frame);
-    if (frame.type !== "ack" && frame.type !== "pong" && frame.through === undefined) this.#emit(frame.type, frame);
+    if (!onReply || frame.type === "authenticated" || frame.type === "presence") this.#emit(frame.type, frame);
   }
 
   #meet({ user_id, username, guest_token }) {
@@ -391,14 +395,12 @@ export class RealtimeClient extends EventTarget {
     this.#beat(Math.min(heartbeat, frame.heartbeat || heartbeat));
     this.#emit("welcome", frame);
     if (!name || this.#named || !frame.user_id.startsWith("guest:")) return this.#ready();
-    const named = () => {
-      this.#named = true;
-      this.#ready();
-    };
-    this.#ask({ type: "auth", name }, named, ({ code, message }) => code !== "offline" && this.#end(4500, message));
+    const refused = ({ code, message }) => code !== "offline" && this.#end(4500, message);
+    this.#ask({ type: "auth", name }, () => this.#ready(), refused);
   }
 
   #ready() {
+    this.#named = true;
     this.#timers.stable = after(STABLE_SECONDS, () => (this.#attempt = 0));
     this.#become("open");
     for (const room of this.rooms.values()) if (room.wanted && !room.joined) this.#enter(room);
@@ -428,9 +430,9 @@ export class RealtimeClient extends EventTarget {
   #barred(room, error) {
     if (error.code === "offline" || !room.wanted) return;
     if (error.retryable) return this.#later(room, error.retryAfter, () => this.#enter(room));
+    room.miss(error);
     this.leave(room.slug);
     this.rooms.delete(room.slug);
-    room.ready.reject(error);
     this.#emit("refused", { room: room.slug, code: error.code, message: error.message });
   }
 
@@ -501,8 +503,10 @@ export class RealtimeClient extends EventTarget {
 
   #post(item, room) {
     const { content, data, nonce } = item;
-    if (Date.now() - item.at > DAY) return this.#fail(item, { code: "expired" });
-    if ((item.userId ??= this.userId) !== this.userId) return this.#fail(item, { code: "identity_changed" });
+    const isOld = Date.now() - item.at > DAY;
+    if (isOld || (item.userId ??= this.userId) !== this.userId) {
+      return this.#fail(item, new RealtimeError({ code: isOld ? "expired" : "identity_changed" }));
+    }
     item.sentAt = Date.now();
     this.#ask(
       { type: "message", room: item.room, content, data, nonce },
@@ -532,7 +536,7 @@ export class RealtimeClient extends EventTarget {
 
   #fail(item, error) {
     this.#outbox.delete(item.nonce);
-    item.reject(error instanceof RealtimeError ? error : new RealtimeError(error));
+    item.reject(error);
   }
 
   #repeatUnanswered() {

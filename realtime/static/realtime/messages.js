@@ -32,6 +32,7 @@ export class MessageList {
   #items = new Map(); // id → li
   #pending = new Map(); // nonce → {room, li}
   #isAtEnd = true;
+  #top = 0;
   #missed = 0;
 
   /** `elements`: log, list, jump, jumpText; `on`: top(), retry(nonce), drop(nonce). */
@@ -142,22 +143,30 @@ export class MessageList {
       rows.forEach((li) => this.#decorate(li));
       if (first) this.#decorate(first);
     });
-    this.log.scrollTop = this.log.scrollHeight - below;
+    this.#scrollTo(this.log.scrollHeight - below);
   }
 
   toEnd() {
     this.#isAtEnd = true;
     this.#missed = 0;
-    this.log.scrollTop = this.log.scrollHeight;
+    this.#scrollTo(this.log.scrollHeight);
     this.#tell();
   }
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.log;
-    this.#isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    // The event comes late, more may have been added since: only a reader scrolls up.
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.#isAtEnd = true;
+    else if (scrollTop < this.#top) this.#isAtEnd = false;
+    this.#top = scrollTop;
     if (this.#isAtEnd) this.#missed = 0;
     this.#tell();
     if (scrollTop < clientHeight / 2) this.on.top();
+  }
+
+  #scrollTo(top) {
+    this.log.scrollTop = top;
+    this.#top = this.log.scrollTop;
   }
 
   #tell() {
@@ -185,7 +194,7 @@ export class MessageList {
       this.#items.delete(id);
     }
     if (this.list.firstElementChild) this.#decorate(this.list.firstElementChild);
-    this.log.scrollTop = this.log.scrollHeight;
+    this.#scrollTo(this.log.scrollHeight);
   }
 
   #row(message) {

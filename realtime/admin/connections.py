@@ -1,0 +1,167 @@
+"""Who is connected now, and what can be done about it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from .. import push
+from ..models import Connection, Presence
+from .large import ReadOnlyAdmin
+
+__all__ = ["ConnectionAdmin", "NoticeForm"]
+
+ROOMS_SHOWN = 5
+
+
+class NoticeForm(forms.Form):
+    """What to tell the chosen clients."""
+
+    text = forms.CharField(
+        label=_("text"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3, "cols": 60})
+    )
+    level = forms.ChoiceField(
+        label=_("level"),
+        choices=[("info", _("info")), ("warning", _("warning")), ("error", _("error"))],
+    )
+
+
+class AliveFilter(admin.SimpleListFilter):
+    """Only those whose node is alive, unless asked otherwise."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """What there is besides the living."""
+        return [("lost", _("lost")), ("all", _("all"))]
+
+    def choices(self, changelist: Any) -> Any:
+        """The same, with the living in the place of Django's "All"."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": _("live")}
+        yield from others
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Connection]
+    ) -> QuerySet[Connection]:
+        """The living, the lost, or everybody."""
+        is_alive = Q(node__reaper="", node__expires_at__gt=Now())
+        if self.value() == "all":
+            return queryset
+        return queryset.exclude(is_alive) if self.value() == "lost" else queryset.filter(is_alive)
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ReadOnlyAdmin):
+    """Live sockets. To disconnect or to notify takes the permission to change them."""
+
+    list_display = ("username", "user", "rooms", "node", "address", "connected_at")
+    list_filter = (AliveFilter, "connected_at")
+    list_select_related = ("user", "node")
+    search_fields = ("username", "=user_key", "=address", "=id")
+    fields = ("id", "username", "user_key", "user", "rooms", "node", "address", "connected_at")
+    ordering = ("-connected_at", "pk")
+    actions = ("disconnect", "send_notice")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        """Connections with their rooms."""
+        rows: QuerySet[Connection] = super().get_queryset(request)
+        presences = Presence.objects.select_related("room").order_by("pk")
+        return rows.prefetch_related(Prefetch("presences", presences))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As part of a user who is deleted; there is no deletion of its own."""
+        return True
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may use the actions."""
+        return request.user.has_perm("realtime.change_connection")
+
+    @admin.display(description=_("rooms"))
+    def rooms(self, connection: Connection) -> str:
+        """The rooms it is in."""
+        names = [str(presence.room) for presence in connection.presences.all()]
+        more = len(names) - ROOMS_SHOWN
+        return ", ".join(names[:ROOMS_SHOWN]) + (f" +{more}" if more > 0 else "") or "-"
+
+    @admin.action(description=_("Disconnect"), permissions=["control"])
+    def disconnect(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
+        """End the chosen connections; their clients do not come back by themselves."""
+        told = self._tell(
+            request,
+            queryset,
+            lambda target: target.disconnect(),
+            str(_("Disconnected.")),
+        )
+        text = ngettext("%d client was disconnected.", "%d clients were disconnected.", told)
+        self._report(request, text, told)
+
+    @admin.action(description=_("Send a notice…"), permissions=["control"])
+    def send_notice(
+        self, request: HttpRequest, queryset: QuerySet[Connection]
+    ) -> HttpResponse | None:
+        """Ask for a text, then show it to the chosen clients."""
+        form = NoticeForm(request.POST if "text" in request.POST else None)
+        if not form.is_valid():
+            return self._ask(request, queryset, form)
+        text, level = form.cleaned_data["text"], form.cleaned_data["level"]
+        told = self._tell(
+            request,
+            queryset,
+            lambda target: target.notice(text, level=level),
+            str(_("Notice (%(level)s): %(text)s") % {"level": level, "text": text}),
+        )
+        self._report(request, ngettext("%d client was told.", "%d clients were told.", told), told)
+        return None
+
+    def _ask(
+        self, request: HttpRequest, queryset: QuerySet[Connection], form: NoticeForm
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Send a notice"),
+            "opts": self.opts,
+            "media": self.media + form.media,
+            "form": form,
+            "number": queryset.count(),
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+        }
+        return TemplateResponse(request, "admin/realtime/connection/notice.html", context)
+
+    def _tell(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Connection],
+        tell: Callable[[push.Target], None],
+        entry: str,
+    ) -> int:
+        """Do something to each, note it in the admin's log, and return to how many."""
+        if not self.has_control_permission(request):
+            raise PermissionDenied
+        told = 0
+        for connection in queryset:
+            try:
+                tell(push.connection(connection.pk))
+            except push.LayerUnavailable:
+                text = _("The other server processes cannot be reached now.")
+                self.message_user(request, str(text), messages.ERROR)
+                break
+            self.log_change(request, connection, entry)
+            told += 1
+        return told
+
+    def _report(self, request: HttpRequest, text: str, told: int) -> None:
+        if told:
+            self.message_user(request, text % told, messages.SUCCESS)

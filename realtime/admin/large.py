@@ -1,0 +1,110 @@
+"""Lists that stay quick however long they are, and pages that only show."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Room
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+__all__ = ["BoundedPaginator", "LargeAdmin", "ReadOnlyAdmin", "RoomFilter"]
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than `most`: what lies beyond is found by filters, not by leafing."""
+
+    most = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are, or `most`."""
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by()[: self.most].count()
+
+
+class LargeAdmin(ModelAdmin):
+    """A list that never counts or sorts a whole table."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+
+class ReadOnlyAdmin(LargeAdmin):
+    """Rows that only the protocol writes; a deleted user still takes its own along."""
+
+    sortable_by = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody; whoever may view sees the fields."""
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """All but Django's deletion."""
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Refuse: there is no button that leads here."""
+        raise PermissionDenied
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the fields without a button to delete."""
+        context = {**(extra_context or {}), "show_delete": False}
+        return super().change_view(request, object_id, form_url, context)
+
+
+class RoomFilter(admin.SimpleListFilter):
+    """One room: the first few by name, and any other through the link in the list of rooms."""
+
+    title = _("room")
+    parameter_name = "room"
+    shown = 20
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The rooms on offer, among them the chosen one."""
+        rooms = list(Room.objects.order_by("slug")[: self.shown])
+        chosen = self.chosen()
+        if chosen is not None and chosen not in {room.pk for room in rooms}:
+            rooms += Room.objects.filter(pk=chosen)
+        return [(str(room.pk), str(room)) for room in rooms]
+
+    def has_output(self) -> bool:
+        """Whether there is anything to choose, or something chosen."""
+        return self.chosen() is not None or super().has_output()
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Only what belongs to the room."""
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(Q(room=chosen))
+
+    def chosen(self) -> int | None:
+        """The primary key in the address; raises `IncorrectLookupParameters`."""
+        value = self.value()
+        if value is None:
+            return None
+        if not value.isdecimal() or len(value) > 18:
+            raise IncorrectLookupParameters
+        return int(value)

@@ -1,0 +1,49 @@
+"""The server processes."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import BooleanField, Case, Count, QuerySet, Value, When
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Node
+from .large import ReadOnlyAdmin
+
+__all__ = ["NodeAdmin"]
+
+
+@admin.register(Node)
+class NodeAdmin(ReadOnlyAdmin):
+    """Processes that serve sockets, and those that have not been buried yet."""
+
+    list_display = ("id", "hostname", "pid", "is_alive", "clients", "started_at", "expires_at")
+    fields = ("id", "hostname", "pid", "is_alive", "started_at", "expires_at", "reaper")
+    ordering = ("-started_at", "pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
+        """Nodes with their state by the database's clock."""
+        nodes: QuerySet[Node] = super().get_queryset(request)
+        return nodes.annotate(
+            is_alive=Case(
+                When(reaper="", expires_at__gt=Now(), then=Value(True)),
+                default=Value(False),
+                output_field=BooleanField(),
+            ),
+            clients=Count("connections"),
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+    @admin.display(description=_("alive"), boolean=True)
+    def is_alive(self, node: Any) -> bool:
+        """Whether its lease runs."""
+        return bool(node.is_alive)
+
+    @admin.display(description=_("connected clients"))
+    def clients(self, node: Any) -> int:
+        """How many sockets it says it has."""
+        return int(node.clients)
