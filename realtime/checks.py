@@ -1,26 +1,275 @@
-"""System checks: what a site should hear before its users do."""
+"""System checks: what a site should hear before its users do.
 
+Each has a stable id. Those marked `deploy` only speak under `check --deploy`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import redis
+from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections, router
+from django.utils.module_loading import import_string
+from django.utils.version import get_version_tuple
 
-from .conf import known_keys
+from .conf import Config, config, known_keys
 
-__all__ = ["check_settings"]
+__all__ = [
+    "check_allowed_hosts",
+    "check_channel_layer",
+    "check_daphne",
+    "check_database",
+    "check_settings",
+    "check_sqlite",
+]
+
+ZERO_IS_FINE = {"db_threads", "presence_grace_seconds", "presence_events_up_to"}
+KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
+    bool: ("True or False", (bool,)),
+    str: ("a string", (str,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    list[str]: ("a list of strings", (list, tuple)),
+}
+CORE_LAYER = "channels_redis.core.RedisChannelLayer"
+MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
+CORE_POP_SECONDS = 5
+CORE_CAPACITY = 100
+"""How many messages the core layer keeps for a channel unless told otherwise."""
+DAPHNE = (4, 2, 2)
+OTHER_THREADS = 2 + 4
+"""The writer and the pulse, and some for the site's own views."""
+POOL_SIZE = 4
+"""What psycopg's pool holds unless told otherwise."""
+
+
+# REALTIME
 
 
 @register("realtime")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """`REALTIME` is a dict that only has known keys (realtime.E001, realtime.E002)."""
+    """E001 a dict; E002 with known keys; E007 of the right types; E006 a policy that exists."""
     given = getattr(settings, "REALTIME", {})
     if not isinstance(given, dict):
         return [Error("REALTIME must be a dict.", id="realtime.E001")]
-    return [_unknown(key) for key in given if key not in known_keys()]
+    unknown = [_unknown(key) for key in given if key not in known_keys()]
+    return unknown + (list(_wrong_types(given)) or list(_missing_policy()))
 
 
 def _unknown(key: Any) -> CheckMessage:
     near = get_close_matches(str(key).upper(), known_keys(), n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known_keys())}."
     return Error(f"REALTIME has an unknown key {key!r}.", hint=hint, id="realtime.E002")
+
+
+def _wrong_types(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for field in fields(Config):
+        key = field.name.upper()
+        if key in given and (wanted := _missed(given[key], field.type, field.name)):
+            yield Error(f"REALTIME[{key!r}] must be {wanted}.", id="realtime.E007")
+
+
+def _missed(value: Any, kind: Any, name: str) -> str:
+    """What a value should have been; empty if it is."""
+    wanted, types = KINDS[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool):
+        return wanted
+    if isinstance(value, (list, tuple)) and not all(isinstance(item, str) for item in value):
+        return wanted
+    if isinstance(value, (int, float)) and kind is not bool:
+        if name in ZERO_IS_FINE:
+            return "" if value >= 0 else f"{wanted}, at least 0"
+        return "" if value > 0 else f"{wanted} above 0"
+    return ""
+
+
+def _missing_policy() -> Iterator[CheckMessage]:
+    try:
+        found = import_string(config().policy)
+    except ImportError as error:
+        yield Error("REALTIME['POLICY'] cannot be imported.", hint=str(error), id="realtime.E006")
+        return
+    if not isinstance(found, type):
+        yield Error("REALTIME['POLICY'] must name a class.", id="realtime.E006")
+
+
+# The channel layer
+
+
+@register("realtime")
+def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
+    """W001 a layer that processes share; W002, W003 a core layer that keeps what it is given."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    alias = _configured("channel_layer")
+    layer = layers.get(alias)
+    if layer is None and layers:
+        return [
+            Warning(
+                f"CHANNEL_LAYERS has no {alias!r}: server processes will not hear of each other.",
+                id="realtime.W001",
+            )
+        ]
+    if layer is None or layer.get("BACKEND") == MEMORY_LAYER:
+        return [] if settings.DEBUG or _is_sqlite() else [_alone()]
+    return list(_core(layer.get("CONFIG", {}))) if layer.get("BACKEND") == CORE_LAYER else []
+
+
+def _alone() -> CheckMessage:
+    return Warning(
+        "There is no channel layer that server processes share.",
+        hint="Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer; with a single "
+        "process this can be silenced.",
+        id="realtime.W001",
+    )
+
+
+def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    hosts = layer.get("hosts") or ["redis://localhost:6379"]
+    if get_version_tuple(redis.__version__)[0] >= 8:
+        if any(_socket_timeout(host) <= CORE_POP_SECONDS for host in hosts):
+            yield Warning(
+                "Idle sockets will be closed: with redis-py 8 the core layer needs a longer "
+                "socket_timeout.",
+                hint='Give hosts as {"address": …, "socket_timeout": 15}, or use '
+                "channels_redis.pubsub.RedisPubSubChannelLayer.",
+                id="realtime.W002",
+            )
+    if layer.get("capacity", CORE_CAPACITY) <= CORE_CAPACITY:
+        yield Warning(
+            f"The channel layer drops messages beyond {CORE_CAPACITY} that wait; they come late.",
+            hint="Raise its capacity to 10000.",
+            id="realtime.W003",
+        )
+
+
+def _socket_timeout(host: Any) -> float:
+    if isinstance(host, dict):
+        if "socket_timeout" in host:
+            timeout = host["socket_timeout"]
+            return float("inf") if timeout is None else float(timeout)
+        host = host.get("address")
+    if not isinstance(host, str):
+        return 0
+    return float(parse_qs(urlsplit(host).query).get("socket_timeout", ["0"])[0])
+
+
+# Daphne
+
+
+@register("realtime")
+def check_daphne(**kwargs: Any) -> list[CheckMessage]:
+    """E003 Daphne before static files, whose `runserver` it replaces; E004 one with size limits."""
+    names = [app.name for app in apps.get_app_configs()]
+    found: list[CheckMessage] = []
+    if {"daphne", "django.contrib.staticfiles"} <= set(names):
+        if names.index("daphne") > names.index("django.contrib.staticfiles"):
+            text = "daphne must stand before django.contrib.staticfiles in INSTALLED_APPS."
+            found.append(Error(text, id="realtime.E003"))
+    try:
+        is_old = get_version_tuple(version("daphne")) < DAPHNE
+    except PackageNotFoundError:
+        return found
+    if is_old:
+        hint = "Older ones take frames of any size (CVE-2026-44545, CVE-2026-44546)."
+        found.append(Error("daphne must be 4.2.2 or newer.", hint=hint, id="realtime.E004"))
+    return found
+
+
+# The database
+
+
+@register("realtime")
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """E005 one database for all; W004, W005 PostgreSQL kept open widely enough; W007 a known one."""
+    models = apps.get_app_config("realtime").get_models()
+    aliases = {router.db_for_write(model) for model in models}
+    if len(aliases) > 1:
+        text = f"The models must be in one database, not in {', '.join(sorted(aliases))}."
+        return [Error(text, id="realtime.E005")]
+    database = connections[_alias()]
+    if database.vendor == "postgresql":
+        return list(_postgresql(database.settings_dict))
+    if database.vendor == "sqlite":
+        return []
+    text = f"realtime is not tested on {database.display_name}."
+    return [Warning(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
+
+
+def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    pool = database["OPTIONS"].get("pool")
+    if not pool and database["CONN_MAX_AGE"] == 0:
+        yield Warning(
+            "Every message opens a connection to PostgreSQL, which takes ten times as long.",
+            hint='Set OPTIONS["pool"] = {"max_size": 12}, or CONN_MAX_AGE.',
+            id="realtime.W004",
+        )
+    if not pool:
+        return
+    size = POOL_SIZE
+    if isinstance(pool, dict):
+        size = pool.get("max_size") or pool.get("min_size", POOL_SIZE)
+    needed = _configured("db_threads") + OTHER_THREADS
+    if size < needed:
+        yield Warning(
+            f"The pool of {size} connections is too small: a process may need {needed}.",
+            hint=f'Set OPTIONS["pool"] = {{"max_size": {needed}}}, or lower DB_THREADS.',
+            id="realtime.W005",
+        )
+
+
+@register("realtime", deploy=True)
+def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
+    """W006 SQLite with the settings under which readers and writers do not lock each other out."""
+    if not _is_sqlite():
+        return []
+    options = connections[_alias()].settings_dict["OPTIONS"]
+    is_wal = "journal_mode=wal" in options.get("init_command", "").lower().replace(" ", "")
+    if is_wal and options.get("transaction_mode", "").upper() == "IMMEDIATE":
+        return []
+    return [
+        Warning(
+            "SQLite will report locks under load.",
+            hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
+            '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}.',
+            id="realtime.W006",
+        )
+    ]
+
+
+# Hosts
+
+
+@register("realtime", deploy=True)
+def check_allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
+    """W008 hosts by name, because a socket's origin is compared with them."""
+    if settings.DEBUG or "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "ALLOWED_HOSTS has '*': a page under any name of this server may open sockets.",
+            hint="Name the hosts.",
+            id="realtime.W008",
+        )
+    ]
+
+
+def _configured(name: str) -> Any:
+    """A setting, or its default where the settings are broken, which E001 and E007 tell."""
+    is_dict = isinstance(getattr(settings, "REALTIME", {}), dict)
+    value = getattr(config() if is_dict else Config(), name)
+    field = next(field for field in fields(Config) if field.name == name)
+    return field.default if _missed(value, field.type, name) else value
+
+
+def _alias() -> str:
+    return router.db_for_write(apps.get_model("realtime", "Message"))
+
+
+def _is_sqlite() -> bool:
+    return connections[_alias()].vendor == "sqlite"

@@ -10,6 +10,7 @@ os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0123456789" * 4)
 from project.settings import *  # noqa: F403
 from project.settings import DATABASES, REALTIME
 
+ROOT_URLCONF = os.environ.get("REALTIME_TEST_URLS", "project.urls")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -182,6 +182,7 @@ class Sites:
         servers: tuple[str, ...] = ("daphne",),
         own_redis: bool = False,
         settings: Mapping[str, Any] = UNLIMITED,
+        urls: str = "project.urls",
     ) -> Site:
         """A running site that ends with `stack`; `layer` is one of those in `tests/settings.py`."""
         redis: Redis | str = ""
@@ -192,6 +193,7 @@ class Sites:
             redis = self.services.redis_url()
         env = {
             "REALTIME_TEST_LAYER": layer,
+            "REALTIME_TEST_URLS": urls,
             "REALTIME_TEST_PREFIX": uuid.uuid4().hex[:8],
             "REALTIME_TEST_SETTINGS": msgspec.json.encode(settings).decode(),
         }

@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 from ..auth.guests import renamed, token_of
 from ..auth.identify import identify, identify_token
 from ..conf import config
-from ..engine.engine import Engine
+from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..store.identity import Identity
 from ..wire.codecs import choose
@@ -104,7 +104,7 @@ class Consumer(AsyncConsumer):
         except Disconnect as why:
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
-            await asyncio.shield(self.outbox.farewell(Disconnect(CloseCode.SHUTDOWN)))
+            await asyncio.shield(self.outbox.farewell(shutdown()))
             raise
         except Exception:
             logger.exception("connection %s failed", self.id)
@@ -113,7 +113,7 @@ class Consumer(AsyncConsumer):
     async def _identify(self) -> Disconnect | None:
         """Find out who it is; what speaks against it is told after the handshake."""
         if self.engine.is_stopping:
-            return Disconnect(CloseCode.SHUTDOWN, retry_after=1)
+            return shutdown()
         try:
             self.who = await identify(self.scope, self.engine.db)
         except Disconnect as why:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,7 @@ from .presence import PresenceLane
 from .transport import on_shutdown
 from .writer import Result, Writer
 
-__all__ = ["EVERYONE", "Engine", "user_topic"]
+__all__ = ["EVERYONE", "Engine", "shutdown", "user_topic"]
 
 logger = logging.getLogger("realtime.engine")
 
@@ -35,6 +36,11 @@ _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
 def user_topic(user_id: str) -> str:
     """The name of a user's topic; hashed, for an id may be any text."""
     return "user." + blake2s(user_id.encode(), digest_size=16).hexdigest()
+
+
+def shutdown() -> Disconnect:
+    """The end of a connection whose server goes away; clients come back spread over seconds."""
+    return Disconnect(CloseCode.SHUTDOWN, retry_after=round(random.uniform(0.5, 3), 2))  # noqa: S311
 
 
 class Engine:
@@ -95,7 +101,7 @@ class Engine:
             return
         self.is_stopping = True
         for outbox in list(self.connections.values()):
-            outbox.end(Disconnect(CloseCode.SHUTDOWN, retry_after=1))
+            outbox.end(shutdown())
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS * 2):
                 await self._empty.wait()

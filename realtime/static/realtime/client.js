@@ -273,7 +273,7 @@ export class RealtimeClient extends EventTarget {
     const { least, first, growth, most } = BACKOFF;
     const ceiling = Math.min(most, first * growth ** this.#attempt++);
     this.#notBefore = asked ? Date.now() + asked * 1000 : 0;
-    return asked ? asked + Math.random() * least : least + Math.random() * (ceiling - least);
+    return asked ? asked * (1 + Math.random()) : least + Math.random() * (ceiling - least);
   }
 
   #end(code, reason) {

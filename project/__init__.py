@@ -1,0 +1,1 @@
+"""The demo: a chat site made of `realtime`, Django's own auth and admin, and two pages."""

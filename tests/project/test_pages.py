@@ -1,0 +1,160 @@
+"""The demo's pages, as a browser without JavaScript gets them."""
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from project.seed import seed
+from realtime.models import Membership, Room
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def rooms(db: None) -> None:
+    seed()
+
+
+@pytest.fixture
+def dora() -> User:
+    return User.objects.create_user("dora", password="dora's password")
+
+
+class Inline(HTMLParser):
+    """Collects what a strict content policy would block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        is_data = given.get("type") == "application/json"
+        if tag == "style" or (tag == "script" and "src" not in given and not is_data):
+            self.found.append(tag)
+        self.found += [name for name in given if name == "style" or name.startswith("on")]
+        for name in ("src", "href"):
+            if (given.get(name) or "/").startswith(("http", "//", "javascript:", "data:")):
+                self.found.append(f"{tag} {given[name]}")
+
+
+def config_of(html: str) -> Any:
+    match = re.search(r'<script id="chat-config" type="application/json">(.*?)</script>', html)
+    assert match
+    return json.loads(match[1])
+
+
+def page(client: Client, address: str) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_home_is_the_first_room(client: Client) -> None:
+    """A visitor sees the public rooms and starts in General."""
+    config = config_of(page(client, "/"))
+    assert config["room"] == "general"
+    assert [room["title"] for room in config["rooms"]] == ["General", "Random", "Help"]
+    assert config["user"] is None
+
+
+def test_room_has_an_address(client: Client) -> None:
+    """A room can be linked to."""
+    html = page(client, "/rooms/random/")
+    assert config_of(html)["room"] == "random"
+    assert "<title>Random</title>" in html
+
+
+def test_site_without_rooms_has_a_page(client: Client) -> None:
+    """Nothing to show is no error."""
+    Room.objects.all().delete()
+    assert config_of(page(client, "/"))["room"] is None
+
+
+def test_private_room_is_there_for_its_members_only(client: Client, dora: User) -> None:
+    """For everybody else it does not exist."""
+    room = Room.objects.create(slug="secret", title="Secret plans", kind=Room.Kind.PRIVATE)
+    assert client.get("/rooms/secret/").status_code == 404
+    client.force_login(dora)
+    assert client.get("/rooms/secret/").status_code == 404
+    Membership.objects.create(room=room, user=dora)
+    assert "Secret plans" in page(client, "/rooms/secret/")
+    other = Client()
+    assert "Secret plans" not in page(other, "/")
+
+
+def test_title_is_text(client: Client) -> None:
+    """Neither the page nor its configuration lets a title out."""
+    title = "</script><script>alert(1)</script>"
+    Room.objects.create(slug="odd", title=title)
+    html = page(client, "/rooms/odd/")
+    assert title not in html
+    assert config_of(html)["rooms"][-1]["title"] == title
+
+
+@pytest.mark.parametrize("address", ["/", "/rooms/help/", "/login/", "/nowhere/"])
+def test_page_has_a_strict_policy_and_nothing_inline(client: Client, address: str) -> None:
+    """All scripts and styles are files of the site."""
+    answer = client.get(address)
+    policy = answer["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "connect-src 'self' ws://testserver wss://testserver" in policy
+    assert "unsafe" not in policy
+    inline = Inline()
+    inline.feed(answer.content.decode())
+    assert inline.found == []
+
+
+def test_foreign_host_is_refused(client: Client) -> None:
+    """The Host header, which becomes part of the policy, is one of the site's own."""
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_user_logs_in_and_out(client: Client, dora: User) -> None:
+    """Back to the room they came from, by the page's own form."""
+    form = {"username": "dora", "password": "dora's password", "next": "/rooms/help/"}
+    assert client.post("/login/", form).headers["Location"] == "/rooms/help/"
+    html = page(client, "/rooms/help/")
+    assert config_of(html)["user"] == "dora"
+    assert 'action="/logout/"' in html
+    assert client.post("/logout/").headers["Location"] == "/"
+    assert config_of(page(client, "/"))["user"] is None
+
+
+def test_wrong_password_is_told(client: Client, dora: User) -> None:
+    """And the name stays in the form."""
+    answer = client.post("/login/", {"username": "dora", "password": "wrong"})
+    html = answer.content.decode()
+    assert "Please enter a correct username and password" in html
+    assert 'value="dora"' in html
+
+
+@pytest.fixture
+def visitor() -> Client:
+    return Client(enforce_csrf_checks=True)
+
+
+def test_forms_need_their_token(visitor: Client) -> None:
+    """Another site cannot log a visitor in."""
+    assert visitor.post("/login/", {"username": "a", "password": "b"}).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["client.js", "messages.js", "chat.js", "chat.css", "icon.svg"])
+def test_static_file_is_served_without_collectstatic(client: Client, name: str) -> None:
+    """In one piece: Django warns about plain streams under ASGI."""
+    answer = client.get(f"/static/realtime/{name}")
+    assert answer.status_code == 200
+    assert not answer.streaming
+    assert len(answer.content) == int(answer["Content-Length"]) > 0
+    again = client.get(f"/static/realtime/{name}", headers={"if-none-match": answer["ETag"]})
+    assert again.status_code == 304
+
+
+def test_admin_has_its_icon(client: Client) -> None:
+    """Browsers ask for it on pages that name none."""
+    assert client.get("/favicon.ico").headers["Location"].endswith("icon.svg")

@@ -1,0 +1,60 @@
+"""The client and the page's scripts as files."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders, storage
+from django.core.management import call_command
+from django.test import override_settings
+
+import realtime
+
+FOLDER = Path(realtime.__file__).parent / "static" / "realtime"
+IMPORT = re.compile(r"""(?:from|import)\s*\(?["']([^"']+)["']""")
+
+
+def test_client_is_small() -> None:
+    """At most 6 KB on the wire."""
+    assert len(gzip.compress((FOLDER / "client.js").read_bytes(), 9)) <= 6 * 1024
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+def test_imports_are_relative_and_markup_is_never_parsed(script: Path) -> None:
+    """No build, no foreign code, and text nodes only."""
+    code = script.read_text()
+    for name in IMPORT.findall(code):
+        assert name.startswith("./")
+        assert (FOLDER / name).is_file()
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert word not in code
+
+
+@pytest.fixture
+def collected(tmp_path: Path) -> Path:
+    """What `collectstatic` makes of the package's files."""
+    with override_settings(STATIC_ROOT=tmp_path):
+        call_command("collectstatic", verbosity=0, interactive=False)
+    return tmp_path / "realtime"
+
+
+def test_collected_modules_import_one_another_by_their_hashed_names(collected: Path) -> None:
+    """A browser that keeps files for ever never mixes two versions."""
+    hashed = [path for path in collected.glob("chat.*.js") if path.stem.count(".") == 1]
+    [chat] = hashed
+    names = IMPORT.findall(chat.read_text())
+    assert len(names) == 3
+    for name in names:
+        assert re.fullmatch(r"\./(banner|client|messages)\.[0-9a-f]{12}\.js", name)
+        assert (collected / name).is_file()
+
+
+def test_names_are_hashed_only_once_there_is_a_manifest(tmp_path: Path) -> None:
+    """The demo runs without collectstatic."""
+    assert storage.staticfiles_storage.url("realtime/chat.js") == "/static/realtime/chat.js"
+    assert finders.find("realtime/chat.js")
+    with override_settings(STATIC_ROOT=tmp_path):
+        call_command("collectstatic", verbosity=0, interactive=False)
+        fresh = storage.staticfiles_storage._wrapped.__class__(location=tmp_path)
+        assert re.search(r"chat\.[0-9a-f]{12}\.js$", fresh.url("realtime/chat.js"))
