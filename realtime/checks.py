@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import redis
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
 from django.db import connections, router
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
@@ -110,7 +111,7 @@ def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
     layer = layers.get(alias)
     if layer is None and layers:
         return [
-            Warning(
+            Caution(
                 f"CHANNEL_LAYERS has no {alias!r}: server processes will not hear of each other.",
                 id="realtime.W001",
             )
@@ -121,7 +122,7 @@ def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _alone() -> CheckMessage:
-    return Warning(
+    return Caution(
         "There is no channel layer that server processes share.",
         hint="Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer; with a single "
         "process this can be silenced.",
@@ -131,17 +132,17 @@ def _alone() -> CheckMessage:
 
 def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
     hosts = layer.get("hosts") or ["redis://localhost:6379"]
-    if get_version_tuple(redis.__version__)[0] >= 8:
-        if any(_socket_timeout(host) <= CORE_POP_SECONDS for host in hosts):
-            yield Warning(
-                "Idle sockets will be closed: with redis-py 8 the core layer needs a longer "
-                "socket_timeout.",
-                hint='Give hosts as {"address": …, "socket_timeout": 15}, or use '
-                "channels_redis.pubsub.RedisPubSubChannelLayer.",
-                id="realtime.W002",
-            )
+    is_short = any(_socket_timeout(host) <= CORE_POP_SECONDS for host in hosts)
+    if is_short and get_version_tuple(redis.__version__)[0] >= 8:
+        yield Caution(
+            "Idle sockets will be closed: with redis-py 8 the core layer needs a longer "
+            "socket_timeout.",
+            hint='Give hosts as {"address": …, "socket_timeout": 15}, or use '
+            "channels_redis.pubsub.RedisPubSubChannelLayer.",
+            id="realtime.W002",
+        )
     if layer.get("capacity", CORE_CAPACITY) <= CORE_CAPACITY:
-        yield Warning(
+        yield Caution(
             f"The channel layer drops messages beyond {CORE_CAPACITY} that wait; they come late.",
             hint="Raise its capacity to 10000.",
             id="realtime.W003",
@@ -165,20 +166,25 @@ def _socket_timeout(host: Any) -> float:
 @register("realtime")
 def check_daphne(**kwargs: Any) -> list[CheckMessage]:
     """E003 Daphne before static files, whose `runserver` it replaces; E004 one with size limits."""
+    return [*_wrong_order(), *_old_daphne()]
+
+
+def _wrong_order() -> Iterator[CheckMessage]:
     names = [app.name for app in apps.get_app_configs()]
-    found: list[CheckMessage] = []
-    if {"daphne", "django.contrib.staticfiles"} <= set(names):
-        if names.index("daphne") > names.index("django.contrib.staticfiles"):
-            text = "daphne must stand before django.contrib.staticfiles in INSTALLED_APPS."
-            found.append(Error(text, id="realtime.E003"))
+    served = [name for name in names if name in ("daphne", "django.contrib.staticfiles")]
+    if "daphne" in served[1:]:
+        text = "daphne must stand before django.contrib.staticfiles in INSTALLED_APPS."
+        yield Error(text, id="realtime.E003")
+
+
+def _old_daphne() -> Iterator[CheckMessage]:
     try:
-        is_old = get_version_tuple(version("daphne")) < DAPHNE
+        installed = version("daphne")
     except PackageNotFoundError:
-        return found
-    if is_old:
+        return
+    if get_version_tuple(installed) < DAPHNE:
         hint = "Older ones take frames of any size (CVE-2026-44545, CVE-2026-44546)."
-        found.append(Error("daphne must be 4.2.2 or newer.", hint=hint, id="realtime.E004"))
-    return found
+        yield Error("daphne must be 4.2.2 or newer.", hint=hint, id="realtime.E004")
 
 
 # The database
@@ -186,7 +192,7 @@ def check_daphne(**kwargs: Any) -> list[CheckMessage]:
 
 @register("realtime")
 def check_database(**kwargs: Any) -> list[CheckMessage]:
-    """E005 one database for all; W004, W005 PostgreSQL kept open widely enough; W007 a known one."""
+    """E005 one database; W004, W005 a PostgreSQL kept open widely enough; W007 a known vendor."""
     models = apps.get_app_config("realtime").get_models()
     aliases = {router.db_for_write(model) for model in models}
     if len(aliases) > 1:
@@ -198,13 +204,13 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     if database.vendor == "sqlite":
         return []
     text = f"realtime is not tested on {database.display_name}."
-    return [Warning(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
+    return [Caution(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
 
 
 def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
     pool = database["OPTIONS"].get("pool")
     if not pool and database["CONN_MAX_AGE"] == 0:
-        yield Warning(
+        yield Caution(
             "Every message opens a connection to PostgreSQL, which takes ten times as long.",
             hint='Set OPTIONS["pool"] = {"max_size": 12}, or CONN_MAX_AGE.',
             id="realtime.W004",
@@ -216,7 +222,7 @@ def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
         size = pool.get("max_size") or pool.get("min_size", POOL_SIZE)
     needed = _configured("db_threads") + OTHER_THREADS
     if size < needed:
-        yield Warning(
+        yield Caution(
             f"The pool of {size} connections is too small: a process may need {needed}.",
             hint=f'Set OPTIONS["pool"] = {{"max_size": {needed}}}, or lower DB_THREADS.',
             id="realtime.W005",
@@ -233,7 +239,7 @@ def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
     if is_wal and options.get("transaction_mode", "").upper() == "IMMEDIATE":
         return []
     return [
-        Warning(
+        Caution(
             "SQLite will report locks under load.",
             hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
             '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}.',
@@ -251,7 +257,7 @@ def check_allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
     if settings.DEBUG or "*" not in settings.ALLOWED_HOSTS:
         return []
     return [
-        Warning(
+        Caution(
             "ALLOWED_HOSTS has '*': a page under any name of this server may open sockets.",
             hint="Name the hosts.",
             id="realtime.W008",

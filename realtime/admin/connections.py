@@ -81,7 +81,22 @@ class ConnectionAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """As part of a user who is deleted; there is no deletion of its own."""
-        return True
+        return obj is not None
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Refuse: a row that is gone would not end the connection."""
+        raise PermissionDenied
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the fields without a button to delete."""
+        context = {**(extra_context or {}), "show_delete": False}
+        return super().change_view(request, object_id, form_url, context)
 
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may use the actions."""

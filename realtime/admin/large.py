@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Room
@@ -42,7 +41,7 @@ class LargeAdmin(ModelAdmin):
 
 
 class ReadOnlyAdmin(LargeAdmin):
-    """Rows that only the protocol writes; a deleted user still takes its own along."""
+    """Rows that only the protocol writes."""
 
     sortable_by = ()
 
@@ -54,26 +53,9 @@ class ReadOnlyAdmin(LargeAdmin):
         """Nobody; whoever may view sees the fields."""
         return False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """All but Django's deletion."""
-        actions: dict[str, Any] = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
-
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse: there is no button that leads here."""
-        raise PermissionDenied
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show the fields without a button to delete."""
-        context = {**(extra_context or {}), "show_delete": False}
-        return super().change_view(request, object_id, form_url, context)
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody."""
+        return False
 
 
 class RoomFilter(admin.SimpleListFilter):

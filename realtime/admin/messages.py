@@ -1,7 +1,5 @@
 """What was said: to read and to find, not to write."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.text import Truncator
@@ -37,10 +35,6 @@ class MessageAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """By the index that serves the list: a room's own where one is chosen."""
         return ("-seq",) if RoomFilter.parameter_name in request.GET else ("-pk",)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody, not even together with its room."""
-        return False
 
     @admin.display(description=_("content"))
     def excerpt(self, message: Message) -> str:

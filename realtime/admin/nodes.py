@@ -34,10 +34,6 @@ class NodeAdmin(ReadOnlyAdmin):
             clients=Count("connections"),
         )
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
-
     @admin.display(description=_("alive"), boolean=True)
     def is_alive(self, node: Any) -> bool:
         """Whether its lease runs."""

@@ -67,16 +67,10 @@ class RoomAdmin(LargeAdmin):
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Room | None = None) -> bool:
-        """Only a room where nothing was ever said: messages are not deleted from here."""
-        if obj is not None and Message.objects.filter(room=obj).exists():
+        """Only one by one, and where nothing was ever said: messages are not deleted from here."""
+        if obj is None or Message.objects.filter(room=obj).exists():
             return False
         return super().has_delete_permission(request, obj)
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """All but Django's deletion, which asks no single room."""
-        actions: dict[str, Any] = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
 
     @admin.display(description=_("position"))
     def position(self, room: Any) -> int:

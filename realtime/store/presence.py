@@ -88,11 +88,12 @@ def rebuild(
             _nodes().create(
                 id=node.id, hostname=node.hostname, pid=node.pid, expires_at=_lease(node)
             )
+        gone = _people(_presences().filter(connection__node=node.id))
         _presences().filter(connection__node=node.id).delete()
         _connections().filter(node=node.id).delete()
         _connections().bulk_create(connections)
         _presences().bulk_create(presences)
-    return Announcement(_first_of(presences), [])
+    return Announcement(_first_of(presences), _without_any(gone))
 
 
 def apply(batch: Batch) -> Announcement:

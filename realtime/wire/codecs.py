@@ -39,6 +39,11 @@ class Frame:
         return cls(_encode_json(outgoing).decode())
 
     @property
+    def size(self) -> int:
+        """Its bytes as JSON."""
+        return len(self.text) if self.text.isascii() else len(self.text.encode())
+
+    @property
     def binary(self) -> bytes:
         """The same as MessagePack."""
         if self._binary is None:

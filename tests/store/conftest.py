@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
-from pytest_django.plugin import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker
 
 from project.settings import database as settings_of
 from realtime.models import Connection, Head, Membership, Message, Node, Presence, Room

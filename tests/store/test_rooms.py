@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from realtime.models import Head, Membership, Room
 from realtime.policy import Policy
@@ -125,15 +126,15 @@ class ReadOnly(Policy):
 
 
 def test_the_policy_may_close_a_room_that_is_seen(
-    room: Room, ada: Identity, settings: object
+    room: Room, ada: Identity, settings: Settings
 ) -> None:
-    settings.REALTIME = {"POLICY": f"{__name__}.Closed"}  # type: ignore[attr-defined]
+    settings.REALTIME = {"POLICY": f"{__name__}.Closed"}
     assert refused("general", ada) == ErrorCode.PERMISSION_DENIED
     assert not Membership.objects.exists()
 
 
-def test_the_policy_decides_each_right(room: Room, ada: Identity, settings: object) -> None:
-    settings.REALTIME = {"POLICY": f"{__name__}.ReadOnly"}  # type: ignore[attr-defined]
+def test_the_policy_decides_each_right(room: Room, ada: Identity, settings: Settings) -> None:
+    settings.REALTIME = {"POLICY": f"{__name__}.ReadOnly"}
     entry = rooms.enter("general", ada)
     assert (entry.may_post, entry.may_read_history, entry.may_signal) == (False, False, False)
     Membership.objects.update(role="owner")

@@ -1,5 +1,8 @@
 """The table of error and close codes."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from realtime.wire.errors import (
@@ -78,3 +81,17 @@ def test_an_application_may_use_codes_of_its_own(code: int, reconnect: bool) -> 
 )
 def test_an_error_tells_itself(error: RealtimeError, text: str) -> None:
     assert str(error) == text
+
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
+
+
+def test_the_document_names_every_error_code() -> None:
+    [section] = re.findall(r"## Error codes\n(.+?)\n\n", PAGE, re.DOTALL)
+    told = re.findall(r"`([a-z_]+)`", section)
+    assert told == [code.value for code in ErrorCode]
+
+
+def test_the_document_names_every_close_code() -> None:
+    told = re.findall(r"^\| (4\d{3}) \|", PAGE, re.MULTILINE)
+    assert told == [str(int(code)) for code in CloseCode]

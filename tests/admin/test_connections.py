@@ -1,0 +1,199 @@
+"""Connected clients and the nodes they hang on."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from realtime.consumers import RoomConsumer
+from realtime.models import Connection, Node, Room
+from realtime.store import presence
+from realtime.testing import engine
+from tests.admin.conftest import LIVE, LOST, Connect
+
+LIST = reverse("admin:realtime_connection_changelist")
+NODES = reverse("admin:realtime_node_changelist")
+
+
+def shown(client: Client, **query: object) -> list[str]:
+    return [one.username for one in client.get(LIST, query).context["cl"].result_list]
+
+
+def act(client: Client, action: str, *chosen: str, **data: object) -> Any:
+    return client.post(LIST, {"action": action, "_selected_action": chosen, **data}, follow=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [({}, ["ada"]), ({"state": "lost"}, ["bob"]), ({"state": "all"}, ["ada", "bob"])],
+)
+def test_only_the_living_are_shown_unless_asked(
+    admin_client: Client, connect: Connect, query: dict[str, str], names: list[str]
+) -> None:
+    connect("ada")
+    connect("bob", node=LOST)
+    assert sorted(shown(admin_client, **query)) == names
+
+
+def test_a_claimed_node_is_not_alive(admin_client: Client, connect: Connect) -> None:
+    connect("bob", node=LOST)
+    presence.reap("lost", LIVE)
+    assert shown(admin_client) == []
+    assert shown(admin_client, state="lost") == ["bob"]
+
+
+def test_a_client_is_shown_with_all_that_matters(
+    admin_client: Client, room: Room, connect: Connect
+) -> None:
+    user = User.objects.create(username="ada")
+    rooms = [room, *(Room.objects.create(slug=f"r{number}") for number in range(6))]
+    one = connect("ada", *rooms, user=user)
+    html = admin_client.get(LIST).content.decode()
+    assert "General, r0, r1, r2, r3 +2" in html
+    assert all(text in html for text in ("203.0.113.9", "live (host:1)"))
+    page = admin_client.get(reverse("admin:realtime_connection_change", args=[one.pk]))
+    assert "General, r0" in page.content.decode()
+
+
+@pytest.mark.parametrize("term", ["ada", "203.0.113.9", "live.1", "guest:ada"])
+def test_a_client_is_found(admin_client: Client, connect: Connect, term: str) -> None:
+    connect("ada")
+    connect("bob")
+    Connection.objects.filter(username="bob").update(address="198.51.100.1")
+    assert shown(admin_client, q=term) == ["ada"]
+
+
+@pytest.mark.parametrize("action", ["disconnect", "send_notice"])
+def test_the_actions_need_the_permission_to_change(
+    staff: Callable[..., Client], connect: Connect, action: str
+) -> None:
+    one = connect("ada")
+    client = staff("view_connection")
+    assert action not in client.get(LIST).content.decode()
+    act(client, action, one.pk, text="x", level="info")
+    assert not LogEntry.objects.exists()
+
+
+def test_the_actions_need_no_more_than_that_permission(
+    staff: Callable[..., Client], connect: Connect
+) -> None:
+    connect("ada")
+    html = staff("view_connection", "change_connection").get(LIST).content.decode()
+    assert 'value="disconnect"' in html
+    assert 'value="send_notice"' in html
+
+
+@pytest.mark.parametrize("action", ["disconnect", "send_notice"])
+def test_the_actions_are_guarded_against_forgery(
+    admin_user: User, connect: Connect, action: str
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    assert act(client, action, connect("ada").pk, text="x", level="info").status_code == 403
+
+
+def test_a_notice_asks_for_its_text(admin_client: Client, connect: Connect) -> None:
+    chosen = [connect("ada").pk, connect("bob").pk]
+    html = act(admin_client, "send_notice", *chosen).content.decode()
+    assert "2 clients will see this." in html
+    assert re.findall(r'name="_selected_action" value="([^"]+)"', html) == chosen
+    assert "csrfmiddlewaretoken" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("", "info"), ("x" * 1001, "info"), ("x", "fatal"), ("x", "")]
+)
+def test_a_notice_that_cannot_be_sent_asks_again(
+    admin_client: Client, connect: Connect, text: str, level: str
+) -> None:
+    response = act(admin_client, "send_notice", connect("ada").pk, text=text, level=level)
+    assert response.context["form"].errors
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_no_process_can_be_reached_the_action_says_so(
+    admin_client: Client, connect: Connect
+) -> None:
+    """The in-memory layer reaches nobody outside of a server process."""
+    response = act(admin_client, "disconnect", connect("ada").pk)
+    assert "cannot be reached" in response.content.decode()
+    assert not LogEntry.objects.exists()
+
+
+async def connected() -> tuple[WebsocketCommunicator, str]:
+    """A guest that is really connected, and its id."""
+    communicator = WebsocketCommunicator(RoomConsumer.as_asgi(), "/ws")
+    await communicator.connect()
+    welcome = await communicator.receive_json_from()
+    return communicator, welcome["connection"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_notice_reaches_the_chosen_client_alone(
+    admin_client: Client, admin_user: User
+) -> None:
+    async with engine():
+        chosen, name = await connected()
+        other, _ = await connected()
+        await sync_to_async(Node.objects.create)(id="n", pid=1, expires_at="2999-01-01T00:00Z")
+        await sync_to_async(Connection.objects.update_or_create)(
+            id=name, defaults={"node_id": "n", "username": "ada", "user_key": "guest:ada"}
+        )
+        await sync_to_async(act)(
+            admin_client, "send_notice", name, text="Back at <b>five</b>", level="warning"
+        )
+        assert await chosen.receive_json_from() == {
+            "type": "notice",
+            "level": "warning",
+            "text": "Back at <b>five</b>",
+        }
+        assert await other.receive_nothing()
+        entry = await LogEntry.objects.aget()
+        assert (entry.object_id, entry.user_id) == (name, admin_user.pk)
+        assert entry.change_message == "Notice (warning): Back at <b>five</b>"
+        for one in (chosen, other):
+            await one.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_disconnected_client_is_told_and_closed(admin_client: Client) -> None:
+    async with engine():
+        chosen, name = await connected()
+        await sync_to_async(Node.objects.create)(id="n", pid=1, expires_at="2999-01-01T00:00Z")
+        await sync_to_async(Connection.objects.update_or_create)(
+            id=name, defaults={"node_id": "n", "username": "ada", "user_key": "guest:ada"}
+        )
+        response = await sync_to_async(act)(admin_client, "disconnect", name)
+        assert "1 client was disconnected." in response.content.decode()
+        told = await chosen.receive_json_from()
+        assert (told["type"], told["code"], told["reconnect"]) == ("disconnect", 4503, False)
+        assert (await chosen.receive_output())["code"] == 4503
+        assert (await LogEntry.objects.aget()).change_message == "Disconnected."
+
+
+def test_a_connected_user_can_be_deleted(staff: Callable[..., Client], connect: Connect) -> None:
+    user = User.objects.create(username="ada")
+    connect("ada", user=user)
+    client = staff("delete_user", "view_user")
+    client.post(reverse("admin:auth_user_delete", args=[user.pk]), {"post": "yes"})
+    assert not User.objects.filter(username="ada").exists()
+
+
+def test_nodes_are_shown_alive_or_not(admin_client: Client, connect: Connect) -> None:
+    connect("ada")
+    connect("bob")
+    nodes = admin_client.get(NODES).context["cl"].result_list
+    assert {node.pk: (node.is_alive, node.clients) for node in nodes} == {
+        "live": (True, 2),
+        "lost": (False, 0),
+    }
+    page = admin_client.get(reverse("admin:realtime_node_change", args=["lost"]))
+    assert "icon-no" in page.content.decode()

@@ -1,0 +1,137 @@
+"""Rooms and memberships, as administrators change them."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from realtime.models import Membership, Room
+from realtime.store import history
+from realtime.store.history import Draft
+from realtime.store.rooms import direct_key
+from tests.admin.conftest import LOST, Connect
+
+ADD = reverse("admin:realtime_room_add")
+LIST = reverse("admin:realtime_room_changelist")
+
+
+def change(room: Room) -> str:
+    return reverse("admin:realtime_room_change", args=[room.pk])
+
+
+def cells(client: Client, *names: str) -> list[list[Any]]:
+    response = client.get(LIST)
+    return [[getattr(room, name) for name in names] for room in response.context["cl"].result_list]
+
+
+def test_a_room_is_made(admin_client: Client, db: None) -> None:
+    admin_client.post(ADD, {"title": "News", "slug": "news", "kind": "private"})
+    room = Room.objects.get()
+    assert (room.slug, room.title, room.kind, room.direct_key) == ("news", "News", "private", None)
+
+
+def test_a_direct_room_is_not_made_here(admin_client: Client, db: None) -> None:
+    response = admin_client.post(ADD, {"title": "x", "slug": "x", "kind": "direct"})
+    assert "kind" in response.context["adminform"].form.errors
+    assert not Room.objects.exists()
+
+
+def test_a_slug_stays_what_it_was(admin_client: Client, room: Room) -> None:
+    admin_client.post(change(room), {"title": "New", "slug": "other", "kind": "private"})
+    room.refresh_from_db()
+    assert (room.slug, room.title, room.kind) == ("general", "New", "private")
+
+
+def test_a_direct_room_stays_direct(admin_client: Client, db: None) -> None:
+    key = direct_key("1", "2")
+    room = Room.objects.create(slug="d", kind="direct", direct_key=key)
+    admin_client.post(change(room), {"title": "New", "kind": "public", "direct_key": "x"})
+    room.refresh_from_db()
+    assert (room.title, room.kind, room.direct_key) == ("New", "direct", key)
+
+
+def test_saving_a_room_between_two_messages_rewinds_nothing(
+    admin_client: Client, room: Room
+) -> None:
+    draft = {"room_id": room.pk, "content": "a", "sender": "1", "username": "a"}
+    form = admin_client.get(change(room)).context["adminform"].form
+    history.append([Draft(**draft), Draft(**draft)])
+    admin_client.post(change(room), {**form.initial, "title": "New"})
+    [stored] = history.append([Draft(**draft)])
+    assert stored.message.seq == 3
+
+
+def test_making_a_room_private_is_a_change_of_rights(admin_client: Client, room: Room) -> None:
+    before = history.mark(room.pk).rights_seq
+    admin_client.post(change(room), {"title": "", "kind": "private"})
+    assert history.mark(room.pk).rights_seq > before
+
+
+def test_an_empty_room_is_deleted(admin_client: Client, room: Room) -> None:
+    history.mark(room.pk)
+    admin_client.post(reverse("admin:realtime_room_delete", args=[room.pk]), {"post": "yes"})
+    assert not Room.objects.exists()
+
+
+def test_the_list_shows_the_position_and_the_live_users(
+    admin_client: Client, room: Room, connect: Connect
+) -> None:
+    Room.objects.create(slug="quiet")
+    history.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
+    connect("ada", room)
+    connect("ada", room)
+    connect("bob", room)
+    connect("eve", room, node=LOST)
+    assert cells(admin_client, "slug", "position", "here") == [["general", 1, 2], ["quiet", 0, 0]]
+
+
+def test_the_list_leads_to_what_belongs_to_a_room(admin_client: Client, room: Room) -> None:
+    html = admin_client.get(LIST).content.decode()
+    for name in ("message", "membership"):
+        link = f"{reverse(f'admin:realtime_{name}_changelist')}?room={room.pk}"
+        assert link in html
+        assert admin_client.get(link).status_code == 200
+
+
+def test_rooms_are_found_by_slug_and_title(admin_client: Client, room: Room) -> None:
+    for term, number in (("gener", 1), ("nothing", 0)):
+        assert len(admin_client.get(LIST, {"q": term}).context["cl"].result_list) == number
+
+
+@pytest.fixture
+def membership(room: Room) -> Membership:
+    return Membership.objects.create(room=room, user=User.objects.create(username="ada"))
+
+
+def test_a_membership_is_made_and_changed(admin_client: Client, membership: Membership) -> None:
+    bob = User.objects.create(username="bob")
+    before = history.mark(membership.room_id).rights_seq
+    data = {"room": membership.room_id, "user": bob.pk, "role": "moderator"}
+    admin_client.post(reverse("admin:realtime_membership_add"), data)
+    made = Membership.objects.get(user=bob)
+    assert made.role == "moderator"
+    url = reverse("admin:realtime_membership_change", args=[made.pk])
+    admin_client.post(url, {"role": "owner", "user": membership.user_id, "read_seq": 99})
+    made.refresh_from_db()
+    assert (made.role, made.user, made.read_seq) == ("owner", bob, 0)
+    assert history.mark(membership.room_id).rights_seq == before + 2
+
+
+def test_removing_memberships_is_a_change_of_rights(
+    admin_client: Client, membership: Membership
+) -> None:
+    before = history.mark(membership.room_id).rights_seq
+    data = {"action": "delete_selected", "_selected_action": [membership.pk], "post": "yes"}
+    admin_client.post(reverse("admin:realtime_membership_changelist"), data)
+    assert not Membership.objects.exists()
+    assert history.mark(membership.room_id).rights_seq > before
+
+
+def test_memberships_are_found_by_room_and_user(
+    admin_client: Client, membership: Membership
+) -> None:
+    url = reverse("admin:realtime_membership_changelist")
+    for term, number in (("general", 1), ("ada", 1), ("bob", 0)):
+        assert len(admin_client.get(url, {"q": term}).context["cl"].result_list) == number
