@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from pytest_django import Settings
 
 from realtime import conf
 from realtime.conf import Config, config, known_keys
@@ -41,9 +40,9 @@ def meanings() -> dict[str, str]:
     }
 
 
-def test_without_settings_the_defaults_hold(settings: Settings) -> None:
-    del settings.REALTIME
-    assert config() == Config()
+def test_without_settings_the_defaults_hold() -> None:
+    with override_settings(REALTIME={}):
+        assert config() == Config()
 
 
 def test_what_is_given_holds_and_the_rest_is_default() -> None:
