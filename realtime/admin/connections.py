@@ -27,10 +27,10 @@ class NoticeForm(forms.Form):
     """What to tell the chosen clients."""
 
     text = forms.CharField(
-        label=_("text"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3, "cols": 60})
+        label=_("Text"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3, "cols": 60})
     )
     level = forms.ChoiceField(
-        label=_("level"),
+        label=_("Level"),
         choices=[("info", _("info")), ("warning", _("warning")), ("error", _("error"))],
     )
 
@@ -65,7 +65,7 @@ class AliveFilter(admin.SimpleListFilter):
 class ConnectionAdmin(ReadOnlyAdmin):
     """Live sockets. To disconnect or to notify takes the permission to change them."""
 
-    list_display = ("username", "user", "rooms", "node", "address", "connected_at")
+    list_display = ("username", "user", "rooms", "process", "address", "connected_at")
     list_filter = (AliveFilter, "connected_at")
     list_select_related = ("user", "node")
     search_fields = ("username", "=user_key", "=address", "=id")
@@ -101,6 +101,11 @@ class ConnectionAdmin(ReadOnlyAdmin):
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may use the actions."""
         return request.user.has_perm("realtime.change_connection")
+
+    @admin.display(description=_("node"), ordering="node")
+    def process(self, connection: Connection) -> str:
+        """Where it is, in few words."""
+        return f"{connection.node.hostname}:{connection.node.pid}"
 
     @admin.display(description=_("rooms"))
     def rooms(self, connection: Connection) -> str:
