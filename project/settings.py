@@ -37,7 +37,12 @@ def database(url: str) -> dict[str, Any]:
     found: dict[str, Any] = {**dj_database_url.parse(url)}
     if found["ENGINE"].endswith("postgresql"):
         found["CONN_HEALTH_CHECKS"] = True
-        found.setdefault("OPTIONS", {})["pool"] = {"min_size": 2, "max_size": 12}
+        found["OPTIONS"] = {
+            **found.get("OPTIONS", {}),
+            "pool": {"min_size": 2, "max_size": 12, "timeout": 5},
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,  # milliseconds
+        }
     elif found["ENGINE"].endswith("sqlite3"):
         found["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from .engine.engine import EVERYONE, Engine, user_topic
 from .engine.event import Event
@@ -25,13 +25,14 @@ from .store.history import Draft, Stored
 from .store.identity import Identity
 from .wire.clean import clean_data
 from .wire.codecs import Frame
-from .wire.errors import CloseCode, Disconnect
+from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .wire.events import Notice, Outgoing, SignalEvent
 
 __all__ = ["LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
 
 SITE = "site:"
 """What the `user_id` of a message from the site itself starts with."""
+MAX_BYTES = 64 * 1024
 LEVELS = ("info", "warning", "error")
 
 
@@ -61,6 +62,7 @@ class Target:
         """Show a text from an administrator; `level` is info, warning or error."""
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        _check_length(text)
         self._say(Notice(level=level, text=text))
 
     async def anotice(self, text: str, level: str = "info") -> None:
@@ -109,8 +111,9 @@ class RoomTarget(Target):
         `nonce` twice is one message. Returns it, or None inside a transaction: then it is
         stored after that commits, in a transaction of its own, so that the room is not
         locked meanwhile. Raises what the database raises, and `CommandError` for `data` that
-        JSON cannot say everywhere.
+        JSON cannot say everywhere or a text of more than 64 KiB.
         """
+        _check_length(content)
         if data is not None:
             clean_data(data)
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
@@ -132,7 +135,12 @@ class RoomTarget(Target):
         return await sync_to_async(self.message)(content, **kwargs)
 
     def _store(self, draft: Draft) -> Stored:
-        [stored] = history.append([draft])
+        try:
+            [stored] = history.append([draft])
+        except OperationalError:  # a deadlock or a lost connection: the nonce allows another try
+            if connections[history.database()].in_atomic_block:
+                raise
+            [stored] = history.append([draft])
         if stored.is_new:
             _announce(str(self.slug), stored)
         return stored
@@ -161,6 +169,11 @@ def connection(connection: str) -> Target:
 def everyone() -> Target:
     """All connections of the whole site."""
     return Target(EVERYONE)
+
+
+def _check_length(text: str) -> None:
+    if len(text.encode()) > MAX_BYTES:
+        raise CommandError(ErrorCode.TOO_LARGE, f"a text may have at most {MAX_BYTES} bytes")
 
 
 def _on_commit(action: Callable[[], object]) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.services import Redis, Services, find_browser
 from tests.site import Factory, Sites
 
+pytest.register_assert_rewrite("tests.chatter", "tests.client")
+
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:

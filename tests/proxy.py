@@ -6,7 +6,10 @@ from types import TracebackType
 
 
 class Proxy:
-    """Forwards TCP to `port`; `cut()` aborts what is open and refuses more until `restore()`."""
+    """Forwards TCP to `port`; `cut()` aborts what is open and refuses more until `restore()`.
+
+    `mute()` swallows what the server sends, as on a line that breaks a moment later.
+    """
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -14,6 +17,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
+        self._is_mute = False
 
     async def __aenter__(self) -> "Proxy":
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
@@ -36,20 +40,33 @@ class Proxy:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def mute(self) -> None:
+        self._is_mute = True
+
     def restore(self) -> None:
-        self._is_cut = False
+        self._is_cut = self._is_mute = False
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             if not self._is_cut:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
-                await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+                there = self._pump(reader, far_writer)
+                back = self._pump(far_reader, writer, may_be_mute=True)
+                await asyncio.gather(there, back)
         writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        may_be_mute: bool = False,
+    ) -> None:
         self._writers.add(writer)
         try:
             while data := await reader.read(65536):
+                if may_be_mute and self._is_mute:
+                    continue
                 writer.write(data)
                 await writer.drain()
         except OSError:

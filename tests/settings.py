@@ -22,8 +22,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 REALTIME = {**REALTIME, **json.loads(os.environ.get("REALTIME_TEST_SETTINGS", "{}"))}
 
 
-def _layers(name: str, url: str) -> dict[str, object]:
-    prefix = os.environ.get("REALTIME_TEST_PREFIX", "test")
+def layers(name: str, url: str, prefix: str) -> dict[str, object]:
+    """The channel layer "core", "pubsub", "lossy" or, for any other name, the in-memory one."""
     if name == "core":
         hosts = [{"address": url, "socket_timeout": 15}]
         config = {"hosts": hosts, "prefix": prefix, "capacity": 10_000}
@@ -39,4 +39,5 @@ def _layers(name: str, url: str) -> dict[str, object]:
 
 _url = os.environ.get("REDIS_URL", "")
 _name = os.environ.get("REALTIME_TEST_LAYER") or ("pubsub" if _url else "memory")
-CHANNEL_LAYERS = {"default": _layers(_name, _url)}
+_prefix = os.environ.get("REALTIME_TEST_PREFIX", "test")
+CHANNEL_LAYERS = {"default": layers(_name, _url, _prefix)}

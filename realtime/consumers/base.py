@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -15,7 +16,7 @@ from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..store.identity import Identity
 from ..wire.codecs import choose
-from ..wire.commands import Auth, Command, Message, Ping, Signal
+from ..wire.commands import Auth, Command, Joins, Message, Ping, Signal
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Pong, Welcome, timestamp
 from ..wire.ratelimit import Bucket
@@ -26,7 +27,10 @@ logger = logging.getLogger("realtime.consumer")
 
 BAD_FRAMES = 5
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
-"""How often a client may run into a limit before it is taken for an attack."""
+"""How often a client may run into a limit, or be wrong, before it is taken for an attack."""
+RATE_LIMITED_SECONDS = 5.0
+BUSY_SECONDS = 0.25
+"""How long a frame may take before no more is read from its client."""
 
 
 class Consumer(AsyncConsumer):
@@ -53,7 +57,7 @@ class Consumer(AsyncConsumer):
         self.engine = await Engine.current()
         self.codec, subprotocol = choose(scope.get("subprotocols", []))
         self.id = self.engine.new_connection()
-        self.outbox = Outbox(self.id, send, self.codec, self.end)
+        self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck)
         try:
             await self._live(subprotocol, send)
         finally:
@@ -85,6 +89,9 @@ class Consumer(AsyncConsumer):
         """End the connection from outside of its own task: tell why, close, then abort."""
         if self._ending is None and not self._is_gone:
             self._ending = asyncio.get_running_loop().create_task(self._end(why))
+
+    def recheck(self, room: str) -> None:
+        """The rights in a room have changed."""
 
     def may_change_identity(self) -> bool:
         """Whether `auth` may still make this connection somebody else."""
@@ -126,6 +133,7 @@ class Consumer(AsyncConsumer):
     def _open(self) -> None:
         self._is_open = True
         self.outbox.watch()
+        self._throttle = self.outbox.throttle()
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self.engine.loop.time())
         self.engine.open(self.outbox, self.who, self._address)
         settings = config()
@@ -154,7 +162,7 @@ class Consumer(AsyncConsumer):
                 return
             if self._ending is None:
                 text = event.get("text")
-                await self._take(event.get("bytes") or b"" if text is None else text)
+                await self._take_alone(event.get("bytes") or b"" if text is None else text)
 
     async def _end(self, why: Disconnect) -> None:
         await self.outbox.farewell(why)
@@ -174,11 +182,23 @@ class Consumer(AsyncConsumer):
 
     # A frame.
 
+    async def _take_alone(self, frame: str | bytes) -> None:
+        """Take a frame; while that goes on for long, let the client wait at its own end."""
+        stop, go_on = self._throttle
+        busy = self.engine.loop.call_later(BUSY_SECONDS, stop)
+        try:
+            await self._take(frame)
+        finally:
+            busy.cancel()
+            if self.engine.loop.time() >= busy.when():
+                go_on()
+
     async def _take(self, frame: str | bytes) -> None:
         is_good = True
         for decoded in self._decode(frame):
             if isinstance(decoded, CommandError):
                 is_good = False
+                self._count_refusal()
                 self.reply(Failure.of(decoded))
             else:
                 await self._carry_out(decoded)
@@ -199,7 +219,7 @@ class Consumer(AsyncConsumer):
 
     async def _carry_out(self, command: Command) -> None:
         try:
-            self._limit("message" if isinstance(command, (Message, Signal)) else "command")
+            self._limit(command)
             await self.handle(command)
         except CommandError as error:
             self.refuse(command, error)
@@ -217,13 +237,16 @@ class Consumer(AsyncConsumer):
         failure.room = error.room or getattr(command, "room", None)
         self.reply(failure)
 
-    def _limit(self, kind: str) -> None:
-        wait = self.engine.limit(self.who, kind)
-        if not wait:
-            return
-        if self._refusals.take(self.engine.loop.time()):
-            raise Disconnect(CloseCode.RATE_LIMITED, retry_after=wait)
-        raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
+    def _limit(self, command: Command) -> None:
+        kind = "message" if isinstance(command, (Message, Signal)) else "command"
+        amount = len(command.rooms) if isinstance(command, Joins) else 1
+        if wait := self.engine.limit(self.who, kind, amount):
+            self._count_refusal()
+            raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
+
+    def _count_refusal(self) -> None:
+        if wait := self._refusals.take(self.engine.loop.time()):
+            raise Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, RATE_LIMITED_SECONDS))
 
     # Who it is.
 
@@ -257,7 +280,10 @@ class Consumer(AsyncConsumer):
     @property
     def _address(self) -> str:
         client = self.scope.get("client")
-        return str(client[0]) if client else ""
+        try:
+            return str(ip_address(client[0])) if client else ""
+        except ValueError:  # behind a proxy it is what the client has written
+            return ""
 
 
 def _now() -> str:

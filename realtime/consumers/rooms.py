@@ -1,15 +1,18 @@
 """The commands of rooms: what a chat needs."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..engine.catchup import attach, fitting
 from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..store import history, presence, rooms
-from ..store.history import MADE_NONCE, Draft
+from ..store.history import MADE_NONCE, Draft, Mark
 from ..store.rooms import Entry
 from ..wire.commands import (
     Command,
@@ -34,6 +37,7 @@ from ..wire.events import (
     Member,
     MessageState,
     PresenceList,
+    Resync,
     SignalEvent,
     TypingEvent,
     timestamp,
@@ -41,6 +45,8 @@ from ..wire.events import (
 from .base import Consumer
 
 __all__ = ["RoomConsumer"]
+
+logger = logging.getLogger("realtime.consumer")
 
 MEMBERS_SHOWN = 200
 
@@ -61,6 +67,7 @@ class RoomConsumer(Consumer):
         self._seats: dict[str, Seat] = {}
         self._in_flight = 0
         self._landed = asyncio.Event()
+        self._rechecks: set[asyncio.Task[None]] = set()
 
     async def handle(self, command: Command) -> None:
         """Carry out one command of PROTOCOL.md."""
@@ -95,6 +102,12 @@ class RoomConsumer(Consumer):
         """Only outside of all rooms: inside, others know this connection by its user."""
         return not self._seats
 
+    def recheck(self, room: str) -> None:
+        """Ask again what this connection may do in a room, and leave it if that is nothing."""
+        task = asyncio.get_running_loop().create_task(self._recheck(room))
+        self._rechecks.add(task)
+        task.add_done_callback(self._rechecks.discard)
+
     # Coming and going.
 
     async def _joins(self, command: Joins) -> None:
@@ -110,9 +123,8 @@ class RoomConsumer(Consumer):
         if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
-        entry = await engine.db.read(rooms.enter, target.room, self.who)
+        entry = await self._enter(target.room)
         topic = await engine.hub.open_room(entry.room_id, entry.slug)
-        topic.detach(self.id)
         may_read = entry.may_read_history
         caught = await attach(
             engine.hub,
@@ -142,17 +154,30 @@ class RoomConsumer(Consumer):
             )
         )
 
+    async def _enter(self, room: str) -> Entry:
+        try:
+            return await self.engine.db.read(rooms.enter, room, self.who)
+        except CommandError:
+            self._stand_up(room)
+            raise
+
+    def _stand_up(self, room: str) -> None:
+        """Give a seat back, if there is one."""
+        if seat := self._seats.pop(room, None):
+            self.engine.hub.detach(seat.topic, self.id)
+            self.engine.presence.leave(self.id, seat.entry.room_id)
+
     def _members_and_me(self, topic: RoomTopic) -> list[Member]:
         members = topic.roster.members()
-        if topic.roster.is_crowd or any(one.user_id == self.who.user_id for one in members):
+        if not members and topic.roster.count:
+            return []  # too many to name
+        if any(one.user_id == self.who.user_id for one in members):
             return members
         return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
 
     def _leave(self, command: Leave) -> None:
-        seat = self._seat(command.room)
-        del self._seats[command.room]
-        self.engine.hub.detach(seat.topic, self.id)
-        self.engine.presence.leave(self.id, seat.entry.room_id)
+        self._seat(command.room)
+        self._stand_up(command.room)
         self.reply(
             Left(
                 room=command.room,
@@ -168,12 +193,13 @@ class RoomConsumer(Consumer):
             return seat
         if seat is not None:
             del self._seats[room]  # the hub has sent this connection out, to join again
+            self.engine.presence.leave(self.id, seat.entry.room_id)
         raise CommandError(ErrorCode.NOT_JOINED, "join the room first", room=room)
 
     async def _allowed(self, room: str, is_allowed: Callable[[Entry], bool]) -> Seat:
         """The seat in a room, if what was decided on entering still holds and allows this."""
         seat = self._seat(room)
-        if seat.entry.rights_seq != seat.topic.rights_seq:
+        if seat.entry.rights_seq < seat.topic.rights_seq:
             await self._ask_again(seat)
         if not is_allowed(seat.entry):
             raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not do that here", room=room)
@@ -184,12 +210,18 @@ class RoomConsumer(Consumer):
         try:
             entry = await self.engine.db.read(rooms.rights, seat.entry.slug, self.who)
         except CommandError:
-            self.engine.hub.detach(seat.topic, self.id)
-            self.engine.presence.leave(self.id, seat.entry.room_id)
-            self._seats.pop(seat.entry.slug, None)
+            self._stand_up(seat.entry.slug)
             raise
         seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
-        seat.topic.rights_seq = max(seat.topic.rights_seq, seat.entry.rights_seq)
+
+    async def _recheck(self, room: str) -> None:
+        try:
+            await self._ask_again(self._seat(room))
+        except CommandError as error:
+            error.room = room
+            self.reply(Failure.of(error))
+        except DatabaseError as error:  # the next command asks again
+            logger.warning("connection %s: rights in %r are unknown: %r", self.id, room, error)
 
     # Messages.
 
@@ -231,13 +263,16 @@ class RoomConsumer(Consumer):
 
     async def _history(self, command: History) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_read_history)
-        room_id, through = seat.entry.room_id, None
+        room_id, through, epoch = seat.entry.room_id, None, seat.topic.position.epoch
         if command.after is not None:
             changes = await self.engine.db.read(
                 history.since, room_id, command.after, command.limit
             )
+            if not changes.mark.purged_seq <= command.after <= changes.through:
+                self._resync(seat, changes.mark)
+                return
             states, has_more = _oldest_fitting(changes.states), changes.has_more
-            through = changes.through
+            through, epoch = changes.through, changes.mark.epoch
             if len(states) < len(changes.states):
                 has_more, through = True, states[-1].position
         else:
@@ -251,12 +286,17 @@ class RoomConsumer(Consumer):
             HistoryPage(
                 room=command.room,
                 messages=states,
-                epoch=seat.topic.position.epoch,
+                epoch=epoch,
                 has_more=has_more,
                 through=through,
                 ref=command.ref,
             )
         )
+
+    def _resync(self, seat: Seat, mark: Mark) -> None:
+        """What the client has cannot be continued: part of what came after is gone."""
+        seat.topic.detach(self.id)
+        self.reply(Resync(room=seat.entry.slug, seq=mark.last_seq, epoch=mark.epoch))
 
     # What is not stored.
 
@@ -275,14 +315,14 @@ class RoomConsumer(Consumer):
         self.engine.hub.say(seat.topic.name, told, but=self.id)
 
     async def _presence(self, command: Presence) -> None:
-        seat = self._seat(command.room)
+        seat = await self._allowed(command.room, lambda entry: True)
         members, count = await self.engine.db.read(
             presence.members, seat.entry.room_id, MEMBERS_SHOWN
         )
         self.reply(PresenceList(room=command.room, members=members, count=count, ref=command.ref))
 
     async def _read(self, command: Read) -> None:
-        seat = self._seat(command.room)
+        seat = await self._allowed(command.room, lambda entry: True)
         if not self.who.is_guest:
             await self.engine.db.read(
                 rooms.mark_read, seat.entry.room_id, self.who.user_pk, command.seq

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import msgspec
 
 from ..store import history
+from ..store.history import Mark
 from ..wire.commands import Since
+from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import MessageState
 from .db import Database
-from .flusher import FRAME_BYTES, Lane
+from .flusher import FRAME_BYTES
 from .hub import Hub
 from .outbox import Outbox
 from .topic import RoomTopic
@@ -19,6 +21,7 @@ from .topic import RoomTopic
 __all__ = ["Caught", "attach", "fitting"]
 
 RESUME_STATES = 500
+ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -37,14 +40,15 @@ async def attach(
     """Attach a connection to a room's topic, with all it has missed since a position.
 
     Without `since`, or where that cannot be continued or is too much, it starts with the newest
-    `limit` messages instead.
+    `limit` messages instead. Raises `CommandError` with `unavailable` where the room moves on
+    faster than it can be read.
     """
-    caught = None
-    if since is not None and since.epoch == topic.position.epoch:
-        caught = await _resume(hub, db, topic, outbox, since.seq)
-    if caught is None:
-        caught = await _start(db, topic, outbox, limit)
-    return caught
+    caught = await _resume(hub, db, topic, outbox, since) if since is not None else None
+    for _ in range(ATTEMPTS):
+        caught = caught or await _start(hub, db, topic, outbox, limit)
+        if caught is not None:
+            return caught
+    raise CommandError(ErrorCode.UNAVAILABLE, "the room is too busy", retry_after=1)
 
 
 def fitting(states: list[MessageState]) -> list[MessageState]:
@@ -58,51 +62,61 @@ def fitting(states: list[MessageState]) -> list[MessageState]:
 
 
 async def _resume(
-    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, position: int
+    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, since: Since
 ) -> Caught | None:
-    lane = topic.lane(outbox.codec)
-    if position > topic.position.seq:
+    lane, position = topic.lane(outbox.codec), since.seq
+    if since.epoch == topic.position.epoch and position > topic.position.seq:
         await hub.catch_up(topic)  # the client has heard of it from a faster process
     if not topic.ring.purged_seq <= position <= topic.position.seq:
         return None
-    while lane.position < position:
+    while lane.position < position <= topic.position.seq:
         await lane.flushed()
         lane.move(topic.position.seq)
     states = topic.ring.since(position)
-    through = topic.position.seq
     if states is None:
         changes = await db.read(history.since, topic.room_id, position, RESUME_STATES)
         if changes.has_more or position < changes.mark.purged_seq:
             return None
-        states, through = changes.states, changes.through
-    states = _up_to(lane, topic, states, through)
+        states = _latest(topic, changes.states, changes.through, changes.mark)
+    if states is None or since.epoch != topic.position.epoch or lane.position < position:
+        return None
+    states = [state for state in states if state.position <= lane.position]
     if len(states) > RESUME_STATES or len(fitting(states)) < len(states):
         return None
     topic.attach(outbox)
     return Caught(states, False, True, lane.position)
 
 
-async def _start(db: Database, topic: RoomTopic, outbox: Outbox, limit: int) -> Caught:
+async def _start(
+    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, limit: int
+) -> Caught | None:
     lane = topic.lane(outbox.codec)
     found = topic.ring.recent(limit)
     if found is not None:
         states, has_more = found
-        states = [state for state in states if state.position <= lane.position]
     else:
-        states, has_more, mark = await db.read(history.recent, topic.room_id, limit)
-        states = _up_to(lane, topic, states, mark.last_seq)
+        older, has_more, mark = await db.read(history.recent, topic.room_id, limit)
+        latest = _latest(topic, older, mark.last_seq, mark)
+        if latest is None:
+            await hub.catch_up(topic)
+            return None
+        states = latest
+    states = [state for state in states if state.position <= lane.position]
     states.sort(key=lambda state: state.seq)
     kept = fitting(states[-limit:] if limit else [])
     topic.attach(outbox)
     return Caught(kept, has_more or len(kept) < len(states), False, lane.position)
 
 
-def _up_to(
-    lane: Lane, topic: RoomTopic, states: list[MessageState], through: int
-) -> list[MessageState]:
-    """What was read from the database, brought to exactly where the lane is now."""
+def _latest(
+    topic: RoomTopic, states: list[MessageState], through: int, mark: Mark
+) -> list[MessageState] | None:
+    """What was read from the database, and what has happened since; None where that is unknown."""
+    newer = topic.ring.since(through)
+    if newer is None or mark.epoch != topic.position.epoch:
+        return None
     latest = {state.id: state for state in states}
-    for state in topic.ring.since(through) or ():
+    for state in newer:
         latest.pop(state.id, None)
         latest[state.id] = state
-    return [state for state in latest.values() if state.position <= lane.position]
+    return list(latest.values())

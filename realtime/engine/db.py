@@ -1,18 +1,20 @@
 """The bounded executor through which async code reaches the database.
 
-Three lanes, so that one slow query never stalls writing, leases or every socket:
-`write` (one thread: new messages), `pulse` (one: leases and presence) and `read`.
+Lanes, so that one slow query never stalls writing, leases or every socket: `write` (one
+thread: new messages), `wait` (one: those of locked rooms), `pulse` (one: leases and presence)
+and `read`.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, local
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import OperationalError, connections
 
 from ..conf import config
 from ..store.history import database
@@ -20,6 +22,8 @@ from ..store.history import database
 __all__ = ["Database"]
 
 T = TypeVar("T")
+READ_SECONDS = 5.0
+STOP_SECONDS = 2.0
 IDLE_SECONDS = 5
 """How long an open connection is trusted without a test."""
 
@@ -33,8 +37,19 @@ class Database:
         self._lanes: dict[str, ThreadPoolExecutor] = {}
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a query that others need not wait for."""
-        return await self._run("read", function, *args)
+        """Run a query that others need not wait for.
+
+        Raises `OperationalError` when it takes longer than five seconds.
+        """
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await self._run("read", function, *args)
+        except TimeoutError:
+            raise OperationalError(f"no answer within {READ_SECONDS} s") from None
+
+    async def wait(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something that waits for a lock, where it is in nobody's way."""
+        return await self._run("write" if self.is_sqlite else "wait", function, *args)
 
     async def write(self, function: Callable[..., T], *args: Any) -> T:
         """Run something in the one thread that appends messages."""
@@ -50,10 +65,11 @@ class Database:
         return connections[database()].vendor == "sqlite"
 
     async def stop(self) -> None:
-        """Close every thread's connections and end the threads."""
+        """Close every thread's connections and end the threads, but for those that hang."""
         lanes, self._lanes = self._lanes, {}
-        for name, lane in lanes.items():
-            await asyncio.to_thread(_close, lane, self._size(name))
+        await asyncio.gather(
+            *(asyncio.to_thread(_close, lane, self._size(name)) for name, lane in lanes.items())
+        )
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._threads == 0:
@@ -72,14 +88,15 @@ class Database:
         return self._threads if name == "read" else 1
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
-        connection = connections[database()]
-        self._test(connection)
+        for connection in connections.all(initialized_only=True):
+            self._test(connection)
         try:
             return function(*args)
         finally:
             self._idle.since = time.monotonic()
-            if "pool" in connection.settings_dict.get("OPTIONS", {}):
-                connection.close()
+            for connection in connections.all(initialized_only=True):
+                if "pool" in connection.settings_dict.get("OPTIONS", {}):
+                    connection.close()
 
     def _test(self, connection: Any) -> None:
         if connection.connection is None:
@@ -94,9 +111,11 @@ def _close(lane: ThreadPoolExecutor, size: int) -> None:
     together = Barrier(size)
 
     def close_mine() -> None:
-        together.wait(timeout=10)
+        together.wait(timeout=STOP_SECONDS)
         connections.close_all()
 
-    for job in [lane.submit(close_mine) for _ in range(size)]:
-        job.result()
-    lane.shutdown()
+    jobs = [lane.submit(close_mine) for _ in range(size)]
+    with suppress(TimeoutError, BrokenBarrierError):
+        for job in jobs:
+            job.result(timeout=STOP_SECONDS)
+    lane.shutdown(wait=False, cancel_futures=True)

@@ -30,6 +30,7 @@ __all__ = ["EVERYONE", "Engine", "shutdown", "user_topic"]
 logger = logging.getLogger("realtime.engine")
 
 EVERYONE = "everyone"
+RELEASE_SECONDS = 2.0
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
 
 
@@ -109,8 +110,9 @@ class Engine:
         await self._pulse.stop()
         await self.presence.stop()
         try:
-            self.hub.say_people(await self.db.pulse(presence.release, self.node))
-        except DatabaseError as error:  # the lease runs out by itself
+            async with asyncio.timeout(RELEASE_SECONDS):
+                self.hub.say_people(await self.db.pulse(presence.release, self.node))
+        except (DatabaseError, TimeoutError) as error:  # the lease runs out by itself
             logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
         await self.hub.stop()
         await self.db.stop()
@@ -158,15 +160,19 @@ class Engine:
         self.hub.announce(self._slugs[stored.message.room_id], stored)
 
     def recheck(self, marks: dict[int, Mark]) -> None:
-        """Notice rooms whose rights have changed; commands then ask again."""
+        """Have every member of a room whose rights have changed ask again what it may do there."""
         for room_id, mark in marks.items():
-            if topic := self.hub.room(room_id):
-                topic.rights_seq = mark.rights_seq
+            topic = self.hub.room(room_id)
+            if topic is None or mark.rights_seq <= topic.rights_seq:
+                continue
+            topic.rights_seq = mark.rights_seq
+            for outbox in list(topic.members.values()):
+                outbox.recheck(topic.slug)
 
     # Limits.
 
-    def limit(self, who: Identity, kind: str) -> float:
-        """Take one message or command from a user's allowance; return the seconds to wait, or 0."""
+    def limit(self, who: Identity, kind: str, amount: int = 1) -> float:
+        """Take messages or commands from a user's allowance; return the seconds to wait, or 0."""
         now = time.monotonic()
         key = who.user_id, kind
         bucket = self._buckets.get(key)
@@ -174,7 +180,7 @@ class Engine:
             if len(self._buckets) > 10_000:
                 self._forget_buckets(now)
             bucket = self._buckets[key] = _bucket(kind, now)
-        return bucket.take(now)
+        return bucket.take(now, min(amount, bucket.burst))
 
     def _forget_buckets(self, now: float) -> None:
         self._buckets = {

@@ -32,7 +32,15 @@ class Lane:
     `position` is that of the log as far as it was sent.
     """
 
-    __slots__ = ("_flusher", "_pending", "_waiters", "codec", "members", "position")
+    __slots__ = (
+        "_flusher",
+        "_newcomers",
+        "_pending",
+        "_waiters",
+        "codec",
+        "members",
+        "position",
+    )
 
     def __init__(self, codec: Codec, flusher: "Flusher", position: int) -> None:
         self.codec = codec
@@ -41,18 +49,30 @@ class Lane:
         self._flusher = flusher
         self._pending: list[Event] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._newcomers: set[str] = set()
+
+    def attach(self, outbox: Outbox) -> None:
+        """Let a connection have what is taken from now on."""
+        self.members[outbox.id] = outbox
+        self._newcomers.add(outbox.id)
+
+    def detach(self, connection: str) -> None:
+        """Let a connection have no more."""
+        del self.members[connection]
+        self._newcomers.discard(connection)
 
     def put(self, event: Event) -> None:
-        """Add an event; without members it is as good as sent."""
-        if self.members:
+        """Add an event; without members, and nothing before it, it is as good as sent."""
+        if self.members or self._pending:
             if not self._pending:
                 self._flusher.wake(self)
             self._pending.append(event)
-        elif event.seq is not None and not self._pending:
+        elif event.seq is not None:
             self.position = event.seq
 
     def take(self) -> list[Event]:
         """Take what one round sends; from here on it counts as sent."""
+        self._newcomers.clear()
         number = self._round_size()
         events, self._pending = self._pending[:number], self._pending[number:]
         for event in reversed(events):
@@ -64,6 +84,10 @@ class Lane:
         else:
             self._all_taken()
         return events
+
+    def is_due(self, connection: str) -> bool:
+        """Whether a connection was here when the round was taken, and has been ever since."""
+        return connection in self.members and connection not in self._newcomers
 
     def reset(self, position: int) -> None:
         """Drop what waits and start at another position."""
@@ -94,7 +118,7 @@ class Lane:
         """So many events that a server can write them out before the next ones come."""
         size = 0
         for number, event in enumerate(self._pending):
-            size += len(event.frame.text) + 1
+            size += event.frame.size + 1
             if number and size > FRAME_BYTES:
                 return number
             if number >= ROUND_EVENTS and not self.codec.is_coalescing:
@@ -157,9 +181,8 @@ async def _flush(lane: Lane) -> None:
     events = lane.take()
     parts = lane.parts(events)
     excluded = {event.but for event in events if event.but}
-    members = lane.members
-    for number, (connection, outbox) in enumerate(list(members.items()), 1):
-        if connection in members:  # it may have left while others had their turn
+    for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
+        if lane.is_due(connection):  # it may have left while others had their turn
             own = lane.parts(events, connection) if connection in excluded else parts
             for part in own:
                 outbox.send(part)

@@ -9,7 +9,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
+
+from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..store import history, presence
@@ -167,16 +170,16 @@ class Hub:
         if topic is None or event.seq is None:
             return
         if topic.state is not State.LIVE:
-            topic.keep(event)
+            topic.keep(event, epoch)
             return
         if epoch != topic.position.epoch:
-            self._spawn(self._check_epoch(topic))
+            self._start_repair(topic)
             return
         match topic.position.judge(event.seq, event.first):
             case Verdict.NEXT:
                 self._advance(topic, event)
             case Verdict.GAP:
-                topic.keep(event)
+                topic.keep(event, epoch)
                 self._repair_soon(topic)
 
     def _advance(self, topic: RoomTopic, event: Event | None) -> None:
@@ -197,6 +200,8 @@ class Hub:
             if not topic.roster.is_crowd:
                 gone = Left(room=topic.slug, user_id=user_id, username=username)
                 topic.deliver(Event(Frame.of(gone)))
+        if topic.roster.is_incomplete:
+            self._spawn(self._reload_roster(topic))
         if topic.roster.is_crowd and topic.room_id not in self._crowds:
             self._crowds.add(topic.room_id)
             asyncio.get_running_loop().call_later(CROWD_SECONDS, self._tell_crowd, topic)
@@ -296,10 +301,15 @@ class Hub:
         is_deaf = False
         for topic in sorted(self.rooms, key=lambda topic: -len(topic.members)):
             mark, position = marks.get(topic.room_id), positions.get(topic.room_id)
-            if mark is None or position is None:
+            if position is None:
                 continue
+            if mark is None:  # the room is gone
+                _recheck(topic)
+                continue
+            if mark.purged_seq > topic.ring.purged_seq:
+                self._rings.purge(topic.room_id, mark.purged_seq)
             if mark.epoch != topic.position.epoch or mark.last_seq < position:
-                self._spawn(self._check_epoch(topic))
+                self._start_repair(topic)
             topic.times_behind += 1 if mark.last_seq > topic.position.seq else -topic.times_behind
             if topic.times_behind:
                 self._start_repair(topic)
@@ -308,7 +318,9 @@ class Hub:
 
     async def catch_up(self, topic: RoomTopic) -> None:
         """Bring a topic to where the database is now."""
-        await self._repair(topic)
+        if topic.repair is not None:  # one that runs may have read before
+            await asyncio.shield(topic.repair)
+        await asyncio.shield(self._start_repair(topic))
 
     def correct_counts(self, counts: dict[int, int]) -> None:
         """Load the rosters that have drifted from what the database counts."""
@@ -329,19 +341,18 @@ class Hub:
             if topic.early:
                 self._start_repair(topic)
 
-    def _start_repair(self, topic: RoomTopic) -> None:
-        if topic.state is State.LIVE:
-            self._spawn(self._repair(topic))
+    def _start_repair(self, topic: RoomTopic) -> asyncio.Task[None]:
+        if topic.repair is None:
+            topic.state = State.REPAIRING
+            topic.repair = self._spawn(self._repair(topic))
+        return topic.repair
 
     async def _repair(self, topic: RoomTopic) -> None:
-        if topic.state is not State.LIVE:
-            return
-        topic.state = State.REPAIRING
         try:
             async with self._repairs:
                 await self._fill(topic)
         finally:
-            topic.state = State.LIVE
+            topic.state, topic.repair = State.LIVE, None
         self._settle(topic)
 
     async def _fill(self, topic: RoomTopic) -> None:
@@ -372,27 +383,32 @@ class Hub:
 
     async def _restart(self, topic: RoomTopic) -> None:
         """Send everybody out to join again: what they have cannot be continued."""
-        members = list(topic.members.values())
-        for outbox in members:
-            topic.detach(outbox.id)
-        topic.early.clear()
         await self._load(topic)
         told = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
-        for outbox in members:
+        for outbox in list(topic.members.values()):
+            topic.detach(outbox.id)
             outbox.reply(told)
+        self._linger(topic)
 
     async def _reload_roster(self, topic: RoomTopic) -> None:
-        topic.roster.load(
-            *await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
-        )
+        before = topic.roster.count
+        found = await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
+        topic.roster.load(*found)
+        if topic.roster.count != before:
+            members, count = topic.roster.members(), topic.roster.count
+            told = PresenceList(room=topic.slug, count=count, members=members)
+            topic.deliver(Event(Frame.of(told)))
 
     async def _poll(self, topic: RoomTopic) -> None:
-        while topic.is_polled and self._rooms.get(topic.room_id) is topic:
+        while topic.is_polled:
             await asyncio.sleep(POLL_SECONDS)
-            await self._repair(topic)
+            if self._rooms.get(topic.room_id) is not topic:
+                return
+            with suppress(DatabaseError):  # the repair has logged it, and the pulse tries again
+                await self.catch_up(topic)
             if await self._subscribe(topic):
                 topic.is_polled = False
-                await self._repair(topic)
+                await self.catch_up(topic)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -410,3 +426,8 @@ def _chosen(topic: Topic, only: str) -> Iterable[Outbox]:
     if not only:
         return list(topic.members.values())
     return [topic.members[only]] if only in topic.members else []
+
+
+def _recheck(topic: RoomTopic) -> None:
+    for outbox in list(topic.members.values()):
+        outbox.recheck(topic.slug)

@@ -6,10 +6,11 @@ way of a message. Publishing goes through one bounded queue; hearing is checked 
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -28,11 +29,20 @@ QUEUE_BYTES = 8 * 1024 * 1024
 MESSAGE_BYTES = 256 * 1024
 SEND_SECONDS = 2.0
 BREAKER_SECONDS = 1.0
+CANCEL_SECONDS = 0.5
+STALE_SECONDS = 5.0
 
 
 def group(topic: str) -> str:
     """The layer group of a topic."""
     return f"realtime.{topic}"
+
+
+class _Entry(NamedTuple):
+    topic: str
+    note: Note
+    size: int
+    at: float
 
 
 def envelope(topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
@@ -56,7 +66,7 @@ class Layer:
         self.is_renewal_due = False
         self._channel = ""
         self._topics: set[str] = set()
-        self._queue: deque[tuple[str, Note, int]] = deque()
+        self._queue: deque[_Entry] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
         self._groups_lock = asyncio.Lock()
@@ -79,10 +89,7 @@ class Layer:
             async with asyncio.timeout(SEND_SECONDS):
                 while self._queue and not self.is_away:
                     await asyncio.sleep(0.01)
-        tasks = [task for task in [*self._tasks, self._receiver] if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _end(*self._tasks, self._receiver)
         await self._let_go(self._backend)
 
     async def subscribe(self, topic: str) -> bool:
@@ -100,10 +107,10 @@ class Layer:
         if not self.is_shared:
             return
         size = sum(len(part) for part in note if isinstance(part, str)) + 32
-        self._queue.append((topic, note, size))
+        self._queue.append(_Entry(topic, note, size, time.monotonic()))
         self._bytes += size
         while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
-            self._bytes -= self._queue.popleft()[2]
+            self._bytes -= self._queue.popleft().size
         self._wake.set()
 
     async def fence(self, topic: str, seconds: float) -> bool:
@@ -152,9 +159,7 @@ class Layer:
         loop = asyncio.get_running_loop()
         self._receiver = loop.create_task(self._receive_all())
         await self._let_go(old)
-        if receiver is not None:
-            receiver.cancel()
-            await asyncio.wait([receiver])
+        await _end(receiver)
 
     async def _let_go(self, backend: Any) -> None:
         close = getattr(backend, "flush" if self._is_pubsub else "close_pools", None)
@@ -171,6 +176,9 @@ class Layer:
     async def _change(self, method: str, topic: str) -> bool:
         if not self.is_shared:
             return True
+        if self.is_away:  # whoever came first has waited for all
+            self.is_renewal_due = True
+            return False
         try:
             async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
                 await getattr(self._backend, method)(group(topic), await self._own_channel())
@@ -218,41 +226,58 @@ class Layer:
                 if not await self._publish(*self._next_batch()):
                     await asyncio.sleep(BREAKER_SECONDS)
 
-    def _next_batch(self) -> tuple[str, list[tuple[str, Note, int]]]:
-        topic = self._queue[0][0]
-        batch: list[tuple[str, Note, int]] = []
+    def _next_batch(self) -> tuple[str, list["_Entry"]]:
+        topic = self._queue[0].topic
+        batch: list[_Entry] = []
         size = 0
-        while self._queue and self._queue[0][0] == topic:
-            if batch and size + self._queue[0][2] > MESSAGE_BYTES:
+        while self._queue and self._queue[0].topic == topic:
+            if batch and size + self._queue[0].size > MESSAGE_BYTES:
                 break
-            entry = self._queue.popleft()
-            size += entry[2]
-            batch.append(entry)
+            batch.append(self._queue.popleft())
+            size += batch[-1].size
         self._bytes -= size
         return topic, batch
 
-    async def _publish(self, topic: str, batch: list[tuple[str, Note, int]]) -> bool:
-        message = envelope(topic, self._origin, [note for _, note, _ in batch])
+    async def _publish(self, topic: str, batch: list["_Entry"]) -> bool:
+        message = envelope(topic, self._origin, [entry.note for entry in batch])
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
                 async with asyncio.timeout(SEND_SECONDS):
                     await self._backend.group_send(group(topic), message)
+            except (TypeError, ValueError, OverflowError):
+                logger.exception("topic %s: a note cannot be sent", topic)
+                return True
             except Exception as error:
-                if attempt == 2 or isinstance(error, TimeoutError):
+                if attempt == 2 or self.is_away or isinstance(error, TimeoutError):
                     self._is_failing("publish", error)
+                    break
             else:
                 self.is_away = False
                 return True
-            if self.is_away and attempt == 1:
-                break
-        self._queue.extendleft(reversed(batch))
-        self._bytes += sum(size for _, _, size in batch)
+        self._put_back(batch)
         return False
+
+    def _put_back(self, batch: list["_Entry"]) -> None:
+        """Keep what is of the log, and what is not yet stale: nobody types a minute later."""
+        oldest = time.monotonic() - STALE_SECONDS
+        kept = [entry for entry in batch if entry.note[0] == "log" or entry.at > oldest]
+        self._queue.extendleft(reversed(kept))
+        self._bytes += sum(entry.size for entry in kept)
 
     def _is_failing(self, what: str, error: Exception) -> None:
         if not self.is_away:
             logger.warning("the channel layer cannot %s: %r", what, error)
         self.is_away = True
+
+
+async def _end(*tasks: asyncio.Task[None] | None) -> None:
+    pending = {task for task in tasks if task is not None}
+    while pending:
+        # More than once: below Python 3.12 `asyncio.wait_for`, which redis-py sends with, may lose
+        # a cancellation (https://github.com/python/cpython/issues/86296).
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
 
 
 def make_backend() -> Any:

@@ -38,6 +38,7 @@ class Pulse:
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
         self._renewed_since: float | None = None
+        self._missed = 0
         self._began = self._counted_at = time.monotonic()
         self._groups_at = time.monotonic()
 
@@ -63,7 +64,7 @@ class Pulse:
 
     def _pause(self) -> float:
         every = config().pulse_seconds
-        if self._engine.hub.layer.is_away:
+        if self._engine.hub.layer.is_away or self._missed:
             every = min(every, AWAY_SECONDS)
         return max(0.0, self._began + every - time.monotonic())
 
@@ -90,13 +91,16 @@ class Pulse:
         )
         is_deaf = engine.hub.compare(positions, marks)
         engine.recheck(marks)
+        # One missed probe may be a busy loop; the next one comes soon.
+        self._missed = 0 if is_heard else self._missed + 1
         if not layer.is_away:
-            await self._stay_subscribed(is_heard and not is_deaf)
+            await self._stay_subscribed(self._missed < 2 and not is_deaf)
 
     async def _stay_subscribed(self, is_heard: bool) -> None:
         layer = self._engine.hub.layer
         now = time.monotonic()
         if not is_heard:
+            self._missed = 0
             await layer.reopen()
         elif layer.is_renewal_due or now - self._groups_at > layer.group_expiry / 4:
             await layer.renew()

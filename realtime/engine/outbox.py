@@ -33,14 +33,17 @@ class Outbox:
     """Sends frames of one connection in order.
 
     `end` is called with the reason when the connection must end; it may be called again.
+    `recheck` is called with a room's slug when its rights have changed.
     """
 
     __slots__ = (
         "_blocked",
         "_bytes",
         "_config",
+        "_held",
         "_is_closed",
         "_is_paused",
+        "_is_told",
         "_queue",
         "_send",
         "_task",
@@ -48,23 +51,36 @@ class Outbox:
         "codec",
         "end",
         "id",
+        "recheck",
     )
 
     def __init__(
-        self, connection: str, send: Send, codec: Codec, end: Callable[[Disconnect], None]
+        self,
+        connection: str,
+        send: Send,
+        codec: Codec,
+        end: Callable[[Disconnect], None],
+        recheck: Callable[[str], None] = lambda room: None,
     ) -> None:
         self.id = connection
         self.codec = codec
         self.end = end
+        self.recheck = recheck
         self._send = send
         self._config = config()
         self._queue: deque[str | bytes] = deque()
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._blocked: asyncio.TimerHandle | None = None
+        self._held = 0
         self._is_paused = False
         self._is_closed = False
+        self._is_told = False
         self._warned = False
+
+    def throttle(self) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Two functions that stop and go on reading from the client."""
+        return transport.throttle(self._send)
 
     def watch(self) -> None:
         """Listen to the transport, once the socket is open."""
@@ -91,15 +107,17 @@ class Outbox:
             coroutine.close()
             self._enqueue(frame)
             self._drain()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # Stepped by hand, a cancellation is the server's, and must not end who sends.
             self._fail(error)
         else:
             self._drain(_Rest(coroutine, future))
 
     async def farewell(self, end: Disconnect) -> None:
         """Say why, close the socket, and abort it where that does not get through."""
-        if self._is_closed and end.code != CloseCode.SLOW:
+        if self._is_told:
             return
+        self._is_told = True
         self.close()
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
@@ -124,7 +142,7 @@ class Outbox:
 
     def _enqueue(self, frame: str | bytes) -> None:
         self._queue.append(frame)
-        self._bytes += len(frame)
+        self._bytes += _size(frame)
         limits = self._config
         filled = max(len(self._queue) / limits.outbox_frames, self._bytes / limits.outbox_bytes)
         if filled > 1:
@@ -140,7 +158,7 @@ class Outbox:
         self._queue.clear()
         self.end(Disconnect(CloseCode.SLOW))
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         was_closed, self._is_closed = self._is_closed, True
         # An OSError says that the peer has gone, which `receive` is about to tell as well.
         if not was_closed and not isinstance(error, OSError):
@@ -158,7 +176,7 @@ class Outbox:
             while self._queue and not self._is_paused:
                 self._progress()
                 frame = self._queue.popleft()
-                self._bytes -= len(frame)
+                self._bytes -= _size(frame)
                 await self._send(_message(frame))
         except Exception as error:
             self._fail(error)
@@ -180,8 +198,16 @@ class Outbox:
 
     def _block(self) -> None:
         if self._blocked is None and not self._is_closed:
+            self._held = transport.held(self._send)
             loop = asyncio.get_running_loop()
-            self._blocked = loop.call_later(BLOCKED_SECONDS, self._cut, "it takes nothing")
+            self._blocked = loop.call_later(BLOCKED_SECONDS, self._still_blocked)
+
+    def _still_blocked(self) -> None:
+        self._blocked = None
+        if transport.held(self._send) < self._held:
+            self._block()  # a thin line, but it takes something
+        else:
+            self._cut("it takes nothing")
 
     def _progress(self) -> None:
         if not self._is_paused:
@@ -214,6 +240,10 @@ class _Rest:
                 future = step[0](step[1])
             except StopIteration:
                 return
+
+
+def _size(frame: str | bytes) -> int:
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
 
 
 def _message(frame: str | bytes) -> dict[str, Any]:

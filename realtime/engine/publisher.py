@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from .layer import SEND_SECONDS, Note, envelope, group, make_backend
+from .layer import BREAKER_SECONDS, SEND_SECONDS, Note, envelope, group, make_backend
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
@@ -27,12 +28,16 @@ class Publisher:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backend: Any = None
+        self._closed_until = 0.0
 
     def publish(self, topic: str, note: Note, *, is_stored: bool = False) -> None:
         """Publish and wait for it at most two seconds; a failing layer is logged.
 
         Raises `LayerUnavailable` where there is none, unless what is told is stored anyway.
         """
+        if time.monotonic() < self._closed_until:
+            logger.warning("topic %s: not told, the channel layer is away", topic)
+            return
         with self._lock:
             self._start()
         if self._backend is None or self._loop is None:
@@ -41,10 +46,10 @@ class Publisher:
             raise LayerUnavailable("there is no channel layer that other processes share")
         sending = asyncio.run_coroutine_threadsafe(self._send(topic, note), self._loop)
         try:
-            sending.result(SEND_SECONDS * 2)
+            sending.result(SEND_SECONDS)
         except FutureTimeoutError:
             sending.cancel()
-            logger.warning("topic %s: the channel layer does not answer", topic)
+            self._fail(topic, "no answer")
 
     def forget(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not run."""
@@ -69,9 +74,13 @@ class Publisher:
                     await self._backend.group_send(group(topic), message)
             except Exception as error:
                 if attempt == 2:
-                    logger.warning("topic %s: the channel layer failed: %r", topic, error)
+                    self._fail(topic, repr(error))
             else:
                 return
+
+    def _fail(self, topic: str, why: str) -> None:
+        self._closed_until = time.monotonic() + BREAKER_SECONDS
+        logger.warning("topic %s: the channel layer failed: %s", topic, why)
 
 
 publisher = Publisher()

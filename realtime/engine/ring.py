@@ -47,6 +47,13 @@ class Ring:
         self.floor = max(self.floor, old.position)
         return True
 
+    def purge(self, position: int) -> None:
+        """Forget what the database has removed, up to a position."""
+        while self._states and next(iter(self._states.values())).position <= position:
+            self.shrink()
+        self.floor = max(self.floor, position)
+        self.purged_seq = position
+
     def since(self, position: int) -> list[MessageState] | None:
         """What changed after `position`, oldest change first; None where it is not all here."""
         if position < self.floor:
@@ -97,6 +104,13 @@ class RingMemory:
         self._size += ring.size - before
         self._rings.move_to_end(room_id)
         self._shrink()
+
+    def purge(self, room_id: int, position: int) -> None:
+        """Forget what was removed from a room's log."""
+        ring = self._rings[room_id]
+        before = ring.size
+        ring.purge(position)
+        self._size += ring.size - before
 
     def close(self, room_id: int) -> None:
         """Forget a room."""

@@ -45,7 +45,7 @@ class Roster:
             self.count = max(0, self.count - 1)
 
     def members(self) -> list[Member]:
-        """Everybody by name; empty in a crowd."""
-        if self.is_crowd:
+        """Everybody by name; empty where not all names are known."""
+        if self.is_crowd or self.is_incomplete:
             return []
         return [Member(user_id=key, username=name) for key, name in self._people.items()]

@@ -4,6 +4,7 @@ A topic has a lane for each encoding in use. What is delivered waits in the lane
 flusher sends it; a lane's position leaves out what still waits.
 """
 
+import asyncio
 from collections.abc import Iterable
 from enum import Enum
 
@@ -45,12 +46,12 @@ class Topic:
     def attach(self, outbox: Outbox) -> None:
         """Let a connection have what is delivered from now on."""
         self.members[outbox.id] = outbox
-        self.lane(outbox.codec).members[outbox.id] = outbox
+        self.lane(outbox.codec).attach(outbox)
 
     def detach(self, connection: str) -> None:
         """Let a connection have no more."""
         if outbox := self.members.pop(connection, None):
-            del self._lanes[outbox.codec].members[connection]
+            self._lanes[outbox.codec].detach(connection)
 
     def deliver(self, event: Event) -> None:
         """Send an event to every member, in order."""
@@ -87,7 +88,8 @@ class RoomTopic(Topic):
         self.roster = roster
         self.ring = Ring([], 0, 0)
         self.rights_seq = 0
-        self.early: dict[int, Event] = {}
+        self.early: dict[tuple[str, int], Event] = {}
+        self.repair: asyncio.Task[None] | None = None
         self.is_polled = False
         self.is_repair_due = False
         self.times_behind = 0
@@ -104,20 +106,22 @@ class RoomTopic(Topic):
         for lane in self._lanes.values():
             lane.reset(mark.last_seq)
 
-    def keep(self, event: Event) -> None:
+    def keep(self, event: Event, epoch: str) -> None:
         """Keep an event that came before its turn."""
         if event.seq is not None and len(self.early) < self.EARLY:
-            self.early.setdefault(event.seq, event)
+            self.early.setdefault((epoch, event.seq), event)
 
     def next_early(self) -> Event | None:
         """The kept event whose turn has come, if any."""
-        for seq in sorted(self.early):
-            if seq > self.position.seq:
-                first = self.early[seq].first
+        if event := self.early.pop((self.position.epoch, self.position.seq + 1), None):
+            return event
+        for epoch, seq in sorted(self.early):
+            if epoch == self.position.epoch and seq > self.position.seq:
+                first = self.early[epoch, seq].first
                 if (seq if first is None else first) > self.position.seq + 1:
                     return None
-                return self.early.pop(seq)
-            del self.early[seq]
+                return self.early.pop((epoch, seq))
+            del self.early[epoch, seq]
         return None
 
     def take(self, event: Event) -> None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["abort", "on_shutdown", "watch"]
+__all__ = ["abort", "held", "on_shutdown", "throttle", "watch"]
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -24,14 +24,35 @@ def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> N
         transport.registerProducer(_Producer(pause, resume), True)
 
 
+def held(send: Any) -> int:
+    """How many bytes the transport under an ASGI `send` has yet to write, as far as it tells."""
+    twisted = _twisted(send)
+    if twisted is not None:
+        waiting = len(getattr(twisted, "dataBuffer", b"")) - getattr(twisted, "offset", 0)
+        return int(waiting + getattr(twisted, "_tempDataLen", 0))
+    transport = _asyncio(send)
+    return transport.get_write_buffer_size() if transport is not None else 0
+
+
+def throttle(send: Any) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Two functions that stop and go on reading from a socket.
+
+    Daphne queues without bound what comes while a handler is busy; others stop by themselves.
+    """
+    twisted = _twisted(send)
+    if twisted is None:
+        return _nothing, _nothing
+    return twisted.pauseProducing, twisted.resumeProducing
+
+
 def abort(send: Any) -> None:
     """Drop the connection under an ASGI `send` at once, unsent data and all."""
     transport = _twisted(send)
     if transport is not None:
         transport.abortConnection()
         return
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if isinstance(transport, asyncio.WriteTransport):
+    transport = _asyncio(send)
+    if transport is not None:
         _reset(transport.get_extra_info("socket"))
         transport.abort()
 
@@ -52,6 +73,15 @@ def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     reactor.addSystemEventTrigger(  # type: ignore[union-attr]
         "before", "shutdown", lambda: Deferred.fromFuture(asyncio.ensure_future(stop()))
     )
+
+
+def _nothing() -> None:
+    pass
+
+
+def _asyncio(send: Any) -> asyncio.WriteTransport | None:
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    return transport if isinstance(transport, asyncio.WriteTransport) else None
 
 
 def _twisted(send: Any) -> Any:

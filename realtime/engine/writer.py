@@ -8,9 +8,10 @@ is tried again until the draft's deadline. Repeating is harmless: every draft ha
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
@@ -30,6 +31,7 @@ QUEUE_DRAFTS = 10_000
 LOCK_MS = 500
 ALONE_LOCK_MS = 50
 BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+SWEEP_SECONDS = 0.5
 SQLITE_PAUSE_SECONDS = 0.001
 """Between commits, so that other writers of the file get their turn."""
 
@@ -41,7 +43,8 @@ class Job:
     draft: Draft
     done: Callable[[Result], None]
     deadline: float
-    tried: bool = field(default=False)
+    tried: bool = False
+    is_done: bool = False
 
 
 class Writer:
@@ -52,6 +55,7 @@ class Writer:
         self._committed = committed
         self._jobs: list[Job] = []
         self._slow: dict[int, list[Job]] = {}
+        self._open: deque[Job] = deque()
         self._count = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -81,6 +85,9 @@ class Writer:
         self._count += 1
         self._idle.clear()
         job = Job(draft, done, time.monotonic() + config().write_timeout_seconds)
+        if not self._open:
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+        self._open.append(job)
         if draft.room_id in self._slow:
             self._slow[draft.room_id].append(job)
         else:
@@ -130,7 +137,7 @@ class Writer:
             if _is_passing(error):
                 logger.warning("%d messages wait for the database: %r", len(batch), error)
                 return batch
-            await self._write_each(batch)
+            return await self._write_each(batch, self._db.write)
         if self._db.is_sqlite:
             await asyncio.sleep(SQLITE_PAUSE_SECONDS)
         return []
@@ -146,18 +153,21 @@ class Writer:
         for result in results:
             # After a commit whose outcome nobody knew, what is found may never have been told.
             if result.is_new or is_repeat:
-                self._committed(result)
+                self._tell(result)
 
-    async def _write_each(self, batch: list[Job]) -> None:
-        """Give each draft a transaction of its own: foreign keys are judged at commit."""
-        for job in batch:
+    async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
+        """Give each draft a transaction of its own: foreign keys are judged at commit.
+
+        Returns the jobs to try again: from the first that may pass later, to keep their order.
+        """
+        for number, job in enumerate(batch):
             try:
-                await self._commit([job], LOCK_MS, self._db.write)
+                await self._commit([job], LOCK_MS, run)
             except Exception as error:
                 if _is_passing(error):
-                    self._defer([job])
-                else:
-                    self._fail([job], _refusal(job, error))
+                    return batch[number:]
+                self._fail([job], _refusal(job, error))
+        return []
 
     async def _write_by_room(self, batch: list[Job]) -> list[Job]:
         rooms: dict[int, list[Job]] = {}
@@ -173,7 +183,7 @@ class Writer:
                 elif _is_passing(error):
                     left += jobs
                 else:
-                    await self._write_each(jobs)
+                    left += await self._write_each(jobs, self._db.write)
         return left
 
     # A room that somebody else has locked goes on in a lane of its own.
@@ -195,34 +205,54 @@ class Writer:
         while self._slow[room_id]:
             batch = self._drop_late(self._slow[room_id][:BATCH_DRAFTS])
             self._slow[room_id] = batch + self._slow[room_id][BATCH_DRAFTS:]
-            if not batch:
-                continue
-            try:
-                await self._commit(batch, LOCK_MS, self._db.read)
-            except Exception as error:
-                if _is_passing(error):
-                    await asyncio.sleep(_backoff(attempt))
-                    attempt += 1
-                    continue
-                await self._write_each(batch)
-            self._slow[room_id] = self._slow[room_id][len(batch) :]
+            left = await self._try_slowly(batch)
+            self._slow[room_id] = left + self._slow[room_id][len(batch) :]
+            if left:
+                await asyncio.sleep(_backoff(attempt))
+                attempt += 1
         del self._slow[room_id]
+
+    async def _try_slowly(self, batch: list[Job]) -> list[Job]:
+        try:
+            await self._commit(batch, LOCK_MS, self._db.wait)
+        except Exception as error:
+            if _is_passing(error):
+                return batch
+            return await self._write_each(batch, self._db.wait)
+        return []
 
     # What became of a job.
 
     def _drop_late(self, batch: list[Job]) -> list[Job]:
         now = time.monotonic()
-        late = [job for job in batch if job.deadline < now]
-        if late:
-            self._fail(late, _unavailable())
-            batch = [job for job in batch if job.deadline >= now]
-        return batch
+        self._fail([job for job in batch if job.deadline < now], _unavailable())
+        return [job for job in batch if not job.is_done]
+
+    def _sweep(self) -> None:
+        """Tell those whose deadline has passed, also while a commit hangs.
+
+        Should that commit succeed after all, the room is told, and the nonce keeps it one message.
+        """
+        now = time.monotonic()
+        while self._open and (self._open[0].is_done or self._open[0].deadline < now):
+            self._finish(self._open.popleft(), _unavailable())
+        if self._open:
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _fail(self, jobs: list[Job], error: CommandError) -> None:
         for job in jobs:
             self._finish(job, error)
 
+    def _tell(self, stored: Stored) -> None:
+        try:
+            self._committed(stored)
+        except Exception:  # it is committed: whoever was not told finds it in the database
+            logger.exception("a room cannot be told of its message")
+
     def _finish(self, job: Job, result: Result) -> None:
+        if job.is_done:
+            return
+        job.is_done = True
         self._count -= 1
         if not self._count:
             self._idle.set()

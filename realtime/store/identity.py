@@ -7,6 +7,8 @@ __all__ = ["GUEST", "Identity"]
 
 GUEST = "guest:"
 """What a guest's `user_id` starts with."""
+NAME_CHARACTERS = 150
+"""What the tables hold of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Identity:
     @classmethod
     def of(cls, user: Any) -> Self:
         """The identity of a Django user."""
-        return cls(str(user.pk), user.get_username(), user)
+        return cls(str(user.pk), user.get_username()[:NAME_CHARACTERS], user)
 
     @property
     def is_guest(self) -> bool:

@@ -1,0 +1,69 @@
+"""Pages that push, for `test_push.py`."""
+
+import contextlib
+from threading import Thread
+
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from realtime import push
+from realtime.models import Room
+
+
+def tell(text: str) -> None:
+    """A stored message and a signal that is not."""
+    push.room("general").message(text, username="page")
+    push.room("general").send({"text": text})
+
+
+def in_thread(text: str) -> None:
+    """Push from a plain thread, which has a database connection of its own."""
+
+    def work() -> None:
+        tell(text)
+        connection.close()
+
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def committed(request: HttpRequest) -> HttpResponse:
+    """What another thread pushes before the commit comes first."""
+    with transaction.atomic():
+        tell("in the transaction")
+        in_thread("before its commit")
+    return HttpResponse()
+
+
+def rolled_back(request: HttpRequest) -> HttpResponse:
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+        tell("never")
+        _ = 1 / 0
+    tell("after the rollback")
+    return HttpResponse()
+
+
+def inner_rolled_back(request: HttpRequest) -> HttpResponse:
+    with transaction.atomic():
+        with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+            tell("never")
+            _ = 1 / 0
+        tell("outer")
+    return HttpResponse()
+
+
+async def asynchronous(request: HttpRequest) -> HttpResponse:
+    room = push.room(await Room.objects.aget(slug="general"))
+    await room.amessage("from async code", username="page")
+    await room.asend({"text": "from async code"})
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("committed", committed),
+    path("rolled-back", rolled_back),
+    path("inner-rolled-back", inner_rolled_back),
+    path("asynchronous", asynchronous),
+]

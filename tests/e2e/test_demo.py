@@ -1,0 +1,90 @@
+"""Two people in the demo, each with a real browser; one is offline for a while."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.proxy import Proxy
+from tests.site import Demo
+
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+        yield browser
+        await browser.close()
+
+
+async def test_who_was_offline_sees_what_was_missed_once_and_in_order(
+    demo: Demo, browser: Browser
+) -> None:
+    """Two browsers chat; the line of one is cut, ten messages pass, it comes back."""
+    errors: list[str] = []
+    async with Proxy(demo.port) as line:
+        ann = await _enter(browser, demo.url, "Ann", errors)
+        bea = await _enter(browser, f"http://127.0.0.1:{line.port}/", "Bea", errors)
+        await _say(ann, "hello, Bea")
+        await _sees(bea, "hello, Bea")
+        await _say(bea, "hello, Ann")
+        await _sees(ann, "hello, Ann")
+        line.cut()
+        await expect(bea.get_by_test_id("banner")).to_be_visible(timeout=20_000)
+        for number in range(10):
+            await _say(ann, f"missed {number}")
+        line.restore()
+        await _sees(bea, "missed 9")
+        await expect(bea.get_by_test_id("banner")).to_be_hidden(timeout=20_000)
+        await _say(bea, "back again")
+        await _sees(ann, "back again")
+        said = [
+            "hello, Bea",
+            "hello, Ann",
+            *(f"missed {number}" for number in range(10)),
+            "back again",
+        ]
+        for page in (ann, bea):
+            assert await _shown(page, len(said)) == said
+            for name in ("Ann", "Bea"):
+                await expect(page.get_by_test_id("members")).to_contain_text(name)
+    assert errors == []
+
+
+async def _enter(browser: Browser, url: str, name: str, errors: list[str]) -> Page:
+    """Open the chat as a guest of this name, noting what its scripts raise."""
+    page = await (await browser.new_context()).new_page()
+    page.on("pageerror", lambda error: errors.append(f"{name}: {error}"))
+    await page.goto(url)
+    await page.get_by_test_id("name").fill(name)
+    await page.get_by_test_id("join").click()
+    await expect(page.get_by_test_id("composer")).to_be_enabled(timeout=20_000)
+    return page
+
+
+async def _say(page: Page, text: str) -> None:
+    await page.get_by_test_id("composer").fill(text)
+    await page.get_by_test_id("send").click()
+    await _sees(page, text)
+
+
+async def _sees(page: Page, text: str) -> None:
+    message = page.locator("[data-message-id]").filter(has_text=text)
+    await expect(message).to_have_count(1, timeout=30_000)
+
+
+async def _shown(page: Page, number: int) -> list[str]:
+    """The last texts on the page, in the order a reader sees them."""
+    found = await page.locator("[data-message-id]").all_inner_texts()
+    return [text.strip().splitlines()[-1].strip() for text in found][-number:]

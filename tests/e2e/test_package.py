@@ -1,0 +1,167 @@
+"""The wheel in somebody else's project: check, migrate, connect, chat."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client import Client
+from tests.services import Process, Services, answers, free_port
+from tests.site import ROOT
+
+SETTINGS = """
+INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "channels", "realtime"]
+ASGI_APPLICATION = "mysite.asgi.application"
+REALTIME = {"GUESTS": True}
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+"""
+ASGI = """
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
+from realtime.asgi import get_asgi_application
+
+application = get_asgi_application()
+"""
+SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
+
+
+class Project:
+    """A fresh `startproject` in an environment that has `realtime` from the wheel."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.folder = folder / "site"
+        self.python = folder / "venv" / "bin" / "python"
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DJANGO_", "PYTHON"))
+        }
+        _run(sys.executable, "-m", "venv", "--without-pip", str(folder / "venv"))
+        self._borrow_dependencies(folder / "venv")
+        _run(
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(self.python),
+            "install",
+            "--no-deps",
+            "--quiet",
+            str(wheel),
+        )
+        self.folder.mkdir()
+        self.manage = [str(self.python), "-W", "error", "manage.py"]
+        _run(
+            str(self.python),
+            "-m",
+            "django",
+            "startproject",
+            "mysite",
+            str(self.folder),
+            env=self.env,
+        )
+        with (self.folder / "mysite" / "settings.py").open("a") as settings:
+            settings.write(SETTINGS)
+        (self.folder / "mysite" / "asgi.py").write_text(ASGI)
+
+    def run(self, *command: str) -> str:
+        return _run(*self.manage, *command, cwd=self.folder, env=self.env)
+
+    def _borrow_dependencies(self, venv: Path) -> None:
+        """Let it see what is installed here; `realtime` is not."""
+        [packages] = venv.glob("lib/python*/site-packages")
+        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy so that no build folder is left here."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(
+        ROOT / "realtime", source / "realtime", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(target),
+        str(source),
+    )
+    [built] = target.glob("django_channels_realtime-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def project(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("project"), wheel)
+
+
+@pytest.fixture(scope="module")
+def server(project: Project, services: Services) -> Iterator[tuple[Process, int]]:
+    project.run("migrate", "-v", "0")
+    project.run("shell", "-c", SEED)
+    port = free_port()
+    command = [str(project.python), "-m", "daphne", "-p", str(port), "mysite.asgi:application"]
+    log = services.folder / f"project-{port}.log"
+    process = Process(command, log, cwd=project.folder, env=project.env)
+    process.spawn()
+    process.wait_ready(lambda: answers(port))
+    yield process, port
+    process.kill()
+    process.show_log()
+
+
+def test_the_package_is_the_one_from_the_wheel(project: Project, tmp_path: Path) -> None:
+    code = "import realtime; print(realtime.__file__)"
+    found = _run(str(project.python), "-c", code, cwd=tmp_path, env=project.env)
+    assert Path(found.strip()).is_relative_to(project.python.parent.parent)
+
+
+def test_the_wheel_holds_what_a_site_needs_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    folders = {name.split("/")[0] for name in names}
+    assert folders == {"realtime", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+    for name in ("py.typed", "migrations/0001_initial.py", "static/realtime/client.js"):
+        assert f"realtime/{name}" in names
+    assert not [name for name in names if "test" in name and name != "realtime/testing.py"]
+
+
+def test_check_is_clean_and_no_migration_is_missing(project: Project) -> None:
+    assert "no issues" in project.run("check")
+    project.run("makemigrations", "--check", "--dry-run")
+
+
+async def test_two_clients_chat(server: tuple[Process, int]) -> None:
+    """Connected to Daphne, in a project with nothing but the lines of the README."""
+    url = f"ws://127.0.0.1:{server[1]}/ws"
+    async with await Client.connect(url) as alice, await Client.connect(url, "ndjson") as bob:
+        await alice.join("lobby")
+        await bob.join("lobby")
+        ack = await alice.say("lobby", "hello from a wheel")
+        message = await bob.expect("message")
+        assert (message["content"], message["seq"], message["id"]) == (
+            "hello from a wheel",
+            1,
+            ack["id"],
+        )
+
+
+def _run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+    return done.stdout

@@ -1,0 +1,78 @@
+"""The two ends of an outbox: a server that takes frames, and the connection that owns it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db import connections
+
+from realtime.engine.outbox import Outbox
+from realtime.wire.codecs import JSON, Codec
+from realtime.wire.errors import Disconnect
+from tests.client import Object, decode
+
+T = TypeVar("T")
+
+
+class Server:
+    """What an ASGI server gives as `send`; it suspends while `gate` is not set."""
+
+    def __init__(self) -> None:
+        self.messages: list[Object] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    async def send(self, message: Object) -> None:
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        self.messages.append(message)
+
+    @property
+    def frames(self) -> list[str | bytes]:
+        """What was sent, without opening and closing."""
+        return [
+            one["text"] if "text" in one else one["bytes"]
+            for one in self.messages
+            if one["type"] == "websocket.send"
+        ]
+
+
+class End:
+    """A connection as the hub sees it; `items` are all the objects it was sent, in order."""
+
+    def __init__(self, name: str = "n.1", codec: Codec = JSON, server: Server | None = None):
+        self.server = server or Server()
+        self.ends: list[Disconnect] = []
+        self.outbox = Outbox(name, self.server.send, codec, self.ends.append)
+        self._encoding = codec.subprotocol.rpartition(".")[2]
+
+    @property
+    def items(self) -> list[Object]:
+        return [item for frame in self.server.frames for item in decode(self._encoding, frame)]
+
+    def kinds(self, kind: str) -> list[Object]:
+        return [item for item in self.items if item["type"] == kind]
+
+    def seqs(self) -> list[Any]:
+        """The positions of the log's events."""
+        return [item["seq"] for item in self.items if item["type"] in ("message", "changed")]
+
+
+async def ticks(number: int = 3) -> None:
+    """Give every task that can run a turn."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run Django code in a thread whose connections do not outlive it."""
+
+    def run() -> T:
+        try:
+            return function(*args)
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(run)

@@ -1,0 +1,169 @@
+"""The engine's middle without sockets: a hub on the database, and members with a place in rooms."""
+
+from typing import Any
+
+import msgspec
+
+from realtime.engine.catchup import attach
+from realtime.engine.db import Database
+from realtime.engine.event import Event
+from realtime.engine.hub import Hub
+from realtime.engine.topic import RoomTopic
+from realtime.models import Room
+from realtime.store import history
+from realtime.store.history import Stored
+from realtime.wire.codecs import JSON, Codec
+from realtime.wire.commands import Since
+from realtime.wire.events import MessageState
+from tests.client import Object, eventually
+from tests.engine import log
+from tests.engine.ends import End
+
+
+class Member(End):
+    """A client of the protocol in one room; `faults` lists what it was promised otherwise."""
+
+    def __init__(self, name: str, hub: Hub, db: Database, codec: Codec = JSON) -> None:
+        super().__init__(name, codec)
+        self.hub = hub
+        self.db = db
+        self.topic: RoomTopic | None = None
+
+    async def join(
+        self, room: Room, since: Since | None = None, limit: int = 100, *, comes_back: bool = False
+    ) -> Object:
+        """Enter as a consumer does; what a client is told stands among its frames."""
+        if comes_back:
+            known = self.known()
+            since = Since(seq=known.position, epoch=known.epoch)
+        topic = await self.hub.open_room(room.pk, room.slug)
+        topic.detach(self.outbox.id)
+        caught = await attach(self.hub, self.db, topic, self.outbox, since=since, limit=limit)
+        self.topic = topic
+        told = {
+            "type": "joined",
+            "through": caught.through,
+            "epoch": topic.position.epoch,
+            "recovered": caught.recovered,
+            "has_more": caught.has_more,
+            "messages": msgspec.to_builtins(caught.states),
+        }
+        self.outbox.send(msgspec.json.encode(told).decode())
+        return told
+
+    def leave(self) -> None:
+        if self.topic is not None:
+            self.hub.detach(self.topic, self.outbox.id)
+
+    def known(self) -> "Known":
+        """What a client that took everything so far knows."""
+        known = Known()
+        for item in self.items:
+            known.take(item)
+        return known
+
+
+class Known:
+    """A client's view, made from what it was sent."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.epoch = ""
+        self.states: dict[int, tuple[int, str]] = {}
+        self.faults: list[str] = []
+
+    def take(self, item: Object) -> None:
+        match item["type"]:
+            case "joined":
+                self._join(item)
+            case "message":
+                self._advance(item, item)
+            case "changed":
+                self._advance(item, item["message"])
+
+    def _join(self, item: Object) -> None:
+        if not item["recovered"]:
+            self.states.clear()
+        for message in item["messages"]:
+            self._keep(message)
+            if _position(message) > item["through"]:
+                self.faults.append(f"{message} is beyond through {item['through']}")
+        self.position, self.epoch = item["through"], item["epoch"]
+
+    def _advance(self, event: Object, message: Object) -> None:
+        if event["seq"] <= self.position:
+            self.faults.append(f"{event['seq']} after {self.position}")
+        if event.get("from", event["seq"]) > self.position + 1:
+            self.faults.append(f"gap from {self.position} to {event}")
+        self.position = event["seq"]
+        self._keep(message)
+
+    def _keep(self, message: Object) -> None:
+        known = self.states.get(message["seq"])
+        if known is not None and known[0] >= _position(message):
+            self.faults.append(f"{message} again, after {known}")
+        self.states[message["seq"]] = _position(message), message["content"]
+
+
+def _position(message: Object) -> int:
+    return int(message.get("changed_seq", message["seq"]))
+
+
+class Process:
+    """A hub with its own threads; several of them in one loop are several server processes."""
+
+    def __init__(self, origin: str = "one") -> None:
+        self.origin = origin
+        self.db = Database()
+        self.hub = Hub(origin, self.db)
+        self._number = 0
+
+    async def __aenter__(self) -> "Process":
+        self.hub.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.hub.stop()
+        await self.db.stop()
+
+    def member(self, codec: Codec = JSON) -> Member:
+        self._number += 1
+        return Member(f"{self.origin}.{self._number}", self.hub, self.db, codec)
+
+    async def joined(self, room: Room, codec: Codec = JSON, **options: Any) -> Member:
+        made = self.member(codec)
+        await made.join(room, **options)
+        return made
+
+    async def append(self, room: Room, *contents: str) -> list[Stored]:
+        """Store messages without telling anybody."""
+        return await self.db.write(log.append, room.pk, *contents)
+
+    async def say(self, room: Room, *contents: str) -> list[Stored]:
+        """Store messages and tell the room."""
+        stored = await self.append(room, *contents)
+        for one in stored:
+            self.hub.announce(room.slug, one)
+        return stored
+
+    def hear(self, room: Room, stored: Stored) -> None:
+        """Hear of a message from another process."""
+        self.hear_state(room, history.state_of(stored.message), stored.epoch)
+
+    def hear_state(self, room: Room, state: MessageState, epoch: str) -> None:
+        event = Event.of_state(room.slug, state)
+        self.hub.publish(
+            f"room.{room.pk}", ["log", event.seq, event.first, epoch, event.frame.text]
+        )
+
+    def topic(self, room: Room) -> RoomTopic:
+        found = self.hub.room(room.pk)
+        assert found is not None
+        return found
+
+
+async def arrived(member: Member, position: int, seconds: float = 10) -> None:
+    """Wait until a member has come as far as `position`."""
+    await eventually(
+        lambda: member.known().position >= position, seconds, f"{position} at {member.outbox.id}"
+    )
