@@ -14,6 +14,7 @@ from ..auth.identify import identify, identify_token
 from ..conf import config
 from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
+from ..engine.transport import Intake
 from ..store.identity import Identity
 from ..wire.codecs import choose
 from ..wire.commands import Auth, Command, Joins, Message, Ping, Signal
@@ -30,7 +31,7 @@ REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
 BUSY_SECONDS = 0.25
-"""How long a frame may take before no more is read from its client."""
+"""How long a frame may take before nothing more is read from its client."""
 
 
 class Consumer(AsyncConsumer):
@@ -107,7 +108,7 @@ class Consumer(AsyncConsumer):
                 raise end
             self._open()
             await self.opened()
-            await self._serve()
+            await self._serve(send)
         except Disconnect as why:
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
@@ -133,7 +134,6 @@ class Consumer(AsyncConsumer):
     def _open(self) -> None:
         self._is_open = True
         self.outbox.watch()
-        self._throttle = self.outbox.throttle()
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self.engine.loop.time())
         self.engine.open(self.outbox, self.who, self._address)
         settings = config()
@@ -154,15 +154,20 @@ class Consumer(AsyncConsumer):
             )
         )
 
-    async def _serve(self) -> None:
+    async def _serve(self, send: Any) -> None:
+        intake = Intake(self._receive, send)
         while True:
             event = await self._receive()
+            intake.check()
             if event["type"] == "websocket.disconnect":
                 self._is_gone = True
                 return
             if self._ending is None:
                 text = event.get("text")
-                await self._take_alone(event.get("bytes") or b"" if text is None else text)
+                busy = self.engine.loop.call_later(BUSY_SECONDS, intake.stop)
+                await self._take(event.get("bytes") or b"" if text is None else text)
+                busy.cancel()
+                intake.check()
 
     async def _end(self, why: Disconnect) -> None:
         await self.outbox.farewell(why)
@@ -181,17 +186,6 @@ class Consumer(AsyncConsumer):
             await self.closed()
 
     # A frame.
-
-    async def _take_alone(self, frame: str | bytes) -> None:
-        """Take a frame; while that goes on for long, let the client wait at its own end."""
-        stop, go_on = self._throttle
-        busy = self.engine.loop.call_later(BUSY_SECONDS, stop)
-        try:
-            await self._take(frame)
-        finally:
-            busy.cancel()
-            if self.engine.loop.time() >= busy.when():
-                go_on()
 
     async def _take(self, frame: str | bytes) -> None:
         is_good = True

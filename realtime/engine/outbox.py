@@ -78,10 +78,6 @@ class Outbox:
         self._is_told = False
         self._warned = False
 
-    def throttle(self) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Two functions that stop and go on reading from the client."""
-        return transport.throttle(self._send)
-
     def watch(self) -> None:
         """Listen to the transport, once the socket is open."""
         transport.watch(self._send, self._pause, self._resume)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["abort", "held", "on_shutdown", "throttle", "watch"]
+__all__ = ["Intake", "abort", "held", "on_shutdown", "watch"]
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -34,15 +34,34 @@ def held(send: Any) -> int:
     return transport.get_write_buffer_size() if transport is not None else 0
 
 
-def throttle(send: Any) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Two functions that stop and go on reading from a socket.
+class Intake:
+    """How much of a client's input may wait for its handler.
 
-    Daphne queues without bound what comes while a handler is busy; others stop by themselves.
+    Daphne queues without bound what comes while one is busy; others stop reading by themselves.
     """
-    twisted = _twisted(send)
-    if twisted is None:
-        return _nothing, _nothing
-    return twisted.pauseProducing, twisted.resumeProducing
+
+    FULL, DRAINED = 64, 8
+
+    def __init__(self, receive: Any, send: Any) -> None:
+        queue = getattr(receive, "__self__", None)
+        self._queue = queue if isinstance(queue, asyncio.Queue) else None
+        self._transport = _twisted(send)
+        self._is_stopped = False
+
+    def check(self) -> None:
+        """Stop reading when too much waits, and go on when that is done."""
+        waiting = self._queue.qsize() if self._queue is not None else 0
+        if waiting > self.FULL:
+            self.stop()
+        elif self._is_stopped and waiting < self.DRAINED:
+            self._is_stopped = False
+            self._transport.resumeProducing()
+
+    def stop(self) -> None:
+        """Let the client wait at its own end until the next `check`."""
+        if self._transport is not None and not self._is_stopped:
+            self._is_stopped = True
+            self._transport.pauseProducing()
 
 
 def abort(send: Any) -> None:
@@ -73,10 +92,6 @@ def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     reactor.addSystemEventTrigger(  # type: ignore[union-attr]
         "before", "shutdown", lambda: Deferred.fromFuture(asyncio.ensure_future(stop()))
     )
-
-
-def _nothing() -> None:
-    pass
 
 
 def _asyncio(send: Any) -> asyncio.WriteTransport | None:
