@@ -11,8 +11,8 @@ __all__ = ["get_asgi_application"]
 def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> ProtocolTypeRouter:
     """Make a site's ASGI application; a drop-in for Django's function of the same name.
 
-    `websocket_urlpatterns` are Channels routes, by default those of `realtime.routing`. They
-    are only reached by pages of the site's own origin.
+    `websocket_urlpatterns` are Channels routes, by default those of `realtime.routing`. Pages
+    of foreign origins do not reach them.
     """
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck

@@ -44,8 +44,8 @@ CORE_POP_SECONDS = 5
 CORE_CAPACITY = 100
 """How many messages the core layer keeps for a channel unless told otherwise."""
 DAPHNE = (4, 2, 2)
-OTHER_THREADS = 2 + 4
-"""The writer and the pulse, and some for the site's own views."""
+OTHER_THREADS = 3 + 4
+"""The writing lanes and the pulse, and some for the site's own views."""
 POOL_SIZE = 4
 """What psycopg's pool holds unless told otherwise."""
 

@@ -25,7 +25,7 @@ class Policy:
         return True
 
     def may_read_history(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they get messages from before they came."""
+        """Whether they get messages from before they came; without it nothing is resumed either."""
         return True
 
     def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:

@@ -91,10 +91,10 @@ class Target:
 class RoomTarget(Target):
     """Everybody in a room."""
 
-    def __init__(self, room: Room) -> None:
-        super().__init__(room_topic(room.pk))
-        self.slug = room.slug
-        self._room_id = room.pk
+    def __init__(self, room: Room | str) -> None:
+        super().__init__("")
+        self.slug = room if isinstance(room, str) else room.slug
+        self._room_id: int | None = None if isinstance(room, str) else room.pk
 
     def message(
         self,
@@ -118,7 +118,7 @@ class RoomTarget(Target):
             clean_data(data)
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
         draft = Draft(
-            room_id=self._room_id,
+            room_id=self._find(),
             content=content,
             sender=who.user_id,
             username=who.username,
@@ -134,22 +134,35 @@ class RoomTarget(Target):
         """Store a message and tell the room."""
         return await sync_to_async(self.message)(content, **kwargs)
 
+    def _tell(self, note: Note) -> None:
+        self._topic = room_topic(self._find())
+        super()._tell(note)
+
+    def _find(self) -> int:
+        # Only now: the caller of an async twin cannot ask the database.
+        if self._room_id is None:
+            self._room_id = Room.objects.using(history.database()).get(slug=self.slug).pk
+        return self._room_id
+
     def _store(self, draft: Draft) -> Stored:
+        is_repeat = False
         try:
             [stored] = history.append([draft])
         except OperationalError:  # a deadlock or a lost connection: the nonce allows another try
             if connections[history.database()].in_atomic_block:
                 raise
+            is_repeat = True
             [stored] = history.append([draft])
-        if stored.is_new:
+        if stored.is_new or is_repeat:
             _announce(str(self.slug), stored)
         return stored
 
 
 def room(room: Room | str) -> RoomTarget:
-    """Everybody in a room, by its slug; raises `Room.DoesNotExist`."""
-    if isinstance(room, str):
-        room = Room.objects.using(history.database()).get(slug=room)
+    """Everybody in a room, given as such or by its slug.
+
+    What is sent to a room that does not exist raises `Room.DoesNotExist`.
+    """
     return RoomTarget(room)
 
 

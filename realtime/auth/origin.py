@@ -33,7 +33,7 @@ class OriginCheck:
             await self.application(scope, receive, send)
             return
         await receive()
-        await send({"type": "websocket.close", "code": 4403})
+        await send({"type": "websocket.close"})
 
 
 def is_allowed(scope: dict[str, Any]) -> bool:

@@ -38,7 +38,8 @@ class Consumer(AsyncConsumer):
     """A connection that speaks protocol v1: `auth` and `ping`; subclasses add commands.
 
     It is mounted as any Channels consumer. Subclasses extend `handle`, and may use `opened`
-    and `closed`; whatever is raised in them ends in `_live`, the one error boundary.
+    and `closed`. A `CommandError` becomes an `error` reply; anything else that is raised ends the
+    connection, with a log line.
     """
 
     engine: Engine
@@ -165,8 +166,10 @@ class Consumer(AsyncConsumer):
             if self._ending is None:
                 text = event.get("text")
                 busy = self.engine.loop.call_later(BUSY_SECONDS, intake.stop)
-                await self._take(event.get("bytes") or b"" if text is None else text)
-                busy.cancel()
+                try:
+                    await self._take(event.get("bytes") or b"" if text is None else text)
+                finally:
+                    busy.cancel()
                 intake.check()
 
     async def _end(self, why: Disconnect) -> None:
@@ -183,7 +186,10 @@ class Consumer(AsyncConsumer):
             self._ending.cancel()
         if self._is_open:
             self.engine.close(self.id, self.who)
-            await self.closed()
+            try:
+                await self.closed()
+            except Exception:
+                logger.exception("connection %s cannot clean up", self.id)
 
     # A frame.
 

@@ -48,8 +48,6 @@ __all__ = ["RoomConsumer"]
 
 logger = logging.getLogger("realtime.consumer")
 
-MEMBERS_SHOWN = 200
-
 
 @dataclass(slots=True)
 class Seat:
@@ -70,7 +68,7 @@ class RoomConsumer(Consumer):
         self._rechecks: set[asyncio.Task[None]] = set()
 
     async def handle(self, command: Command) -> None:
-        """Carry out one command of PROTOCOL.md."""
+        """Carry out one command of docs/protocol.md."""
         match command:
             case Message():
                 await self._message(command)
@@ -295,7 +293,7 @@ class RoomConsumer(Consumer):
 
     def _resync(self, seat: Seat, mark: Mark) -> None:
         """What the client has cannot be continued: part of what came after is gone."""
-        seat.topic.detach(self.id)
+        self._stand_up(seat.entry.slug)
         self.reply(Resync(room=seat.entry.slug, seq=mark.last_seq, epoch=mark.epoch))
 
     # What is not stored.
@@ -317,14 +315,14 @@ class RoomConsumer(Consumer):
     async def _presence(self, command: Presence) -> None:
         seat = await self._allowed(command.room, lambda entry: True)
         members, count = await self.engine.db.read(
-            presence.members, seat.entry.room_id, MEMBERS_SHOWN
+            presence.members, seat.entry.room_id, config().presence_events_up_to
         )
         self.reply(PresenceList(room=command.room, members=members, count=count, ref=command.ref))
 
     async def _read(self, command: Read) -> None:
         seat = await self._allowed(command.room, lambda entry: True)
         if not self.who.is_guest:
-            await self.engine.db.read(
+            await self.engine.db.pulse(
                 rooms.mark_read, seat.entry.room_id, self.who.user_pk, command.seq
             )
 

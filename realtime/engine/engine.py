@@ -166,8 +166,7 @@ class Engine:
             if topic is None or mark.rights_seq <= topic.rights_seq:
                 continue
             topic.rights_seq = mark.rights_seq
-            for outbox in list(topic.members.values()):
-                outbox.recheck(topic.slug)
+            self.hub.recheck(topic)
 
     # Limits.
 

@@ -28,7 +28,7 @@ from .layer import Layer, Note
 from .outbox import Outbox
 from .ring import Ring, RingMemory
 from .roster import Roster
-from .topic import RoomTopic, State, Topic
+from .topic import RoomTopic, State, Topic, room_topic
 
 __all__ = ["Hub"]
 
@@ -115,7 +115,7 @@ class Hub:
         room_id = stored.message.room_id
         self._take_log(room_id, event, stored.epoch)
         self.layer.publish(
-            f"room.{room_id}", ["log", event.seq, event.first, stored.epoch, event.frame.text]
+            room_topic(room_id), ["log", event.seq, event.first, stored.epoch, event.frame.text]
         )
 
     def say(self, topic: str, outgoing: Outgoing, *, but: str = "") -> None:
@@ -130,7 +130,7 @@ class Hub:
         for person in announcement.left:
             rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
         for room_id, (joined, left) in rooms.items():
-            self.publish(f"room.{room_id}", ["people", json.dumps([joined, left])])
+            self.publish(room_topic(room_id), ["people", json.dumps([joined, left])])
 
     def publish(self, topic: str, note: Note) -> None:
         """Take a note here, then tell the other processes."""
@@ -139,7 +139,7 @@ class Hub:
 
     # What is heard.
 
-    def _hear(self, topic: str, origin: str, notes: list[Note]) -> None:
+    def _hear(self, topic: str, notes: list[Note]) -> None:
         for note in notes:
             self._take_note(topic, note)
 
@@ -304,7 +304,7 @@ class Hub:
             if position is None:
                 continue
             if mark is None:  # the room is gone
-                _recheck(topic)
+                self.recheck(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
                 self._rings.purge(topic.room_id, mark.purged_seq)
@@ -315,6 +315,11 @@ class Hub:
                 self._start_repair(topic)
             is_deaf |= topic.times_behind > 1
         return is_deaf
+
+    def recheck(self, topic: RoomTopic) -> None:
+        """Have every member ask again what it may do in the room."""
+        for outbox in list(topic.members.values()):
+            outbox.recheck(topic.slug)
 
     async def catch_up(self, topic: RoomTopic) -> None:
         """Bring a topic to where the database is now."""
@@ -426,8 +431,3 @@ def _chosen(topic: Topic, only: str) -> Iterable[Outbox]:
     if not only:
         return list(topic.members.values())
     return [topic.members[only]] if only in topic.members else []
-
-
-def _recheck(topic: RoomTopic) -> None:
-    for outbox in list(topic.members.values()):
-        outbox.recheck(topic.slug)

@@ -51,13 +51,13 @@ def envelope(topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
 
 
 class Layer:
-    """Subscribes and publishes; calls `hear(topic, origin, notes)` for what arrives.
+    """Subscribes and publishes; calls `hear(topic, notes)` for what arrives.
 
     `is_shared` is False with the in-memory layer or none: then this process is alone, and
     nothing is subscribed or published at all.
     """
 
-    def __init__(self, origin: str, hear: Callable[[str, str, list[Note]], None]) -> None:
+    def __init__(self, origin: str, hear: Callable[[str, list[Note]], None]) -> None:
         self._origin = origin
         self._hear = hear
         self._backend: Any = make_backend()
@@ -183,7 +183,7 @@ class Layer:
             async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
                 await getattr(self._backend, method)(group(topic), await self._own_channel())
         except Exception as error:
-            self._is_failing("subscribe", error)
+            self._fail("subscribe", error)
             self.is_renewal_due = True
             return False
         return True
@@ -197,7 +197,7 @@ class Layer:
                 while True:
                     self._take(await backend.receive(channel))
             except Exception as error:
-                self._is_failing("receive", error)
+                self._fail("receive", error)
                 await asyncio.sleep(BREAKER_SECONDS / 2)
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ class Layer:
             self._arrived(notes)
             return
         try:
-            self._hear(topic, origin, notes)
+            self._hear(topic, notes)
         except Exception:
             logger.exception("a message of topic %s could not be taken", topic)
 
@@ -249,7 +249,7 @@ class Layer:
                 return True
             except Exception as error:
                 if attempt == 2 or self.is_away or isinstance(error, TimeoutError):
-                    self._is_failing("publish", error)
+                    self._fail("publish", error)
                     break
             else:
                 self.is_away = False
@@ -264,7 +264,7 @@ class Layer:
         self._queue.extendleft(reversed(kept))
         self._bytes += sum(entry.size for entry in kept)
 
-    def _is_failing(self, what: str, error: Exception) -> None:
+    def _fail(self, what: str, error: Exception) -> None:
         if not self.is_away:
             logger.warning("the channel layer cannot %s: %r", what, error)
         self.is_away = True

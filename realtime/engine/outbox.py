@@ -26,7 +26,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 BLOCKED_SECONDS = 7.5
 """How long a socket may take nothing at all."""
 FAREWELL_SECONDS = 1.5
-"""How long the last words may take before the transport is aborted."""
+"""How long the last words may take, and then the peer's answer, before the socket is aborted."""
 
 
 class Outbox:
@@ -110,7 +110,7 @@ class Outbox:
             self._drain(_Rest(coroutine, future))
 
     async def farewell(self, end: Disconnect) -> None:
-        """Say why, close the socket, and abort it where that does not get through."""
+        """Say why and close the socket; abort it where that does not get through."""
         if self._is_told:
             return
         self._is_told = True
@@ -123,6 +123,7 @@ class Outbox:
                 )
         except Exception as error:
             logger.debug("connection %s took no farewell: %r", self.id, error)
+            self.abort()
 
     def abort(self) -> None:
         """Drop the socket, whatever the peer does."""

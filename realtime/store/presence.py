@@ -1,6 +1,6 @@
 """Who is here: leases of nodes, and the connections and presences that hang on them.
 
-All times are the database's own, so that no two hosts' clocks are ever compared.
+Leases are compared by the database's clock alone, so that no two hosts' clocks ever are.
 """
 
 from collections.abc import Iterable, Sequence

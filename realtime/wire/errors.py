@@ -28,9 +28,7 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
 
 
-RETRYABLE = frozenset(
-    {ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.TOKEN_EXPIRED, ErrorCode.INTERNAL}
-)
+RETRYABLE = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.TOKEN_EXPIRED})
 
 
 class CloseCode(IntEnum):

@@ -218,9 +218,10 @@ async def test_a_purged_position_is_not_continued(process: Process, room: Room) 
 
 async def test_too_much_to_resume_starts_anew(process: Process, room: Room) -> None:
     """Beyond 500 messages the newest ones come, and the client asks for the rest."""
-    await process.joined(room)
+    member = await process.joined(room)
     epoch = process.topic(room).position.epoch
-    await process.append(room, *[str(number) for number in range(501)])
+    await process.say(room, *[str(number) for number in range(501)])
+    await arrived(member, 501)
     told = await process.member().join(room, Since(1, epoch))
     assert (told["recovered"], len(told["messages"])) == (True, 500)
     told = await process.member().join(room, Since(0, epoch), limit=10)

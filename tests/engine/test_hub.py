@@ -170,9 +170,7 @@ async def test_a_new_epoch_sends_everybody_out_to_join_again(process: Process, r
     process.hear(room, stored)
     for one in (member, other):
         await eventually(lambda one=one: one.kinds("resync"))  # type: ignore[misc]
-        assert [(item["seq"], item["epoch"]) for item in one.kinds("resync")] == [
-            (2, stored.epoch)
-        ]
+        assert [(item["seq"], item["epoch"]) for item in one.kinds("resync")] == [(2, stored.epoch)]
     assert process.topic(room).members == {}
     told = await member.join(room)
     assert [one["content"] for one in told["messages"]] == ["a", "B"]
@@ -225,9 +223,7 @@ async def test_a_position_that_was_purged_cannot_be_repaired(process: Process, r
 async def test_a_room_is_opened_once_for_all_who_wait(process: Process, room: Room) -> None:
     """A hundred joins at once read the database once."""
     await process.append(room, "a")
-    topics = await asyncio.gather(
-        *(process.hub.open_room(room.pk, room.slug) for _ in range(100))
-    )
+    topics = await asyncio.gather(*(process.hub.open_room(room.pk, room.slug) for _ in range(100)))
     assert len({id(topic) for topic in topics}) == 1
     assert topics[0].position.seq == 1
 
@@ -459,4 +455,3 @@ async def test_a_forgotten_room_is_unsubscribed(
         await member.join(room)
         await one.say(room, "a")
         await arrived(member, 1)
-

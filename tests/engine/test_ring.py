@@ -145,7 +145,7 @@ def test_its_size_is_that_of_what_it_holds(steps: list[tuple[int, int]]) -> None
     held = ring()
     for position, (key, length) in enumerate(steps, 1):
         held.add(state(key, key, max(key, position), "x" * length))
-    kept = {key: length for key, length in steps}
+    kept = dict(steps)
     assert held.size == sum(OVERHEAD_BYTES + 2 * length for length in kept.values())
     while held.shrink():
         pass

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 import pytest
+from asgiref.sync import SyncToAsync
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
 from pytest_django import DjangoDbBlocker
@@ -40,9 +41,16 @@ def switched(url: str) -> Iterator[None]:
     try:
         yield
     finally:
+        SyncToAsync.single_thread_executor.submit(_forget).result()
         connections["default"].close()
         connections.settings["default"] = before
         connections["default"] = was
+
+
+def _forget() -> None:
+    """Drop what the thread of `sync_to_async` knows: it keeps connections of its own."""
+    connections["default"].close()
+    del connections["default"]
 
 
 def empty() -> None:

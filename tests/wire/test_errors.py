@@ -27,7 +27,7 @@ ERROR_CODES = {
     "limit_exceeded": False,
     "unavailable": True,
     "token_expired": True,
-    "internal": True,
+    "internal": False,
 }
 """Every error code, and whether the same command may succeed later."""
 
