@@ -52,12 +52,6 @@ def own_redis(services: Services) -> Iterator[Redis]:
     redis.stop()
 
 
-@pytest.fixture(scope="session")
-def postgres_url(services: Services) -> str:
-    """A PostgreSQL server, by the URL of its maintenance database."""
-    return services.postgres_url()
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, sites: Sites) -> str:
     """A fresh, migrated database; the test runs once on SQLite and once on PostgreSQL."""

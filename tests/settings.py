@@ -2,22 +2,15 @@
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0123456789" * 4)
 
 from project.settings import *  # noqa: F403
-from project.settings import DATABASES, REALTIME
+from project.settings import REALTIME
 
 ROOT_URLCONF = os.environ.get("REALTIME_TEST_URLS", "project.urls")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # A file, so that the engine's threads see what the test wrote.
-    file = Path(tempfile.gettempdir()) / f"realtime-test-{os.getpid()}.sqlite3"
-    DATABASES["default"]["TEST"] = {"NAME": str(file)}
 
 REALTIME = {**REALTIME, **json.loads(os.environ.get("REALTIME_TEST_SETTINGS", "{}"))}
 

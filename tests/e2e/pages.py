@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from realtime import push
-from realtime.models import Room
 
 
 def tell(text: str) -> None:
@@ -55,9 +54,8 @@ def inner_rolled_back(request: HttpRequest) -> HttpResponse:
 
 
 async def asynchronous(request: HttpRequest) -> HttpResponse:
-    room = push.room(await Room.objects.aget(slug="general"))
-    await room.amessage("from async code", username="page")
-    await room.asend({"text": "from async code"})
+    await push.room("general").amessage("from async code", username="page")
+    await push.room("general").asend({"text": "from async code"})
     return HttpResponse()
 
 

@@ -17,7 +17,6 @@ django.setup()
 from threading import Thread
 from django.db import transaction
 from realtime import push
-from realtime.models import Room
 from tests.e2e.pages import in_thread, tell
 
 with transaction.atomic():
@@ -31,9 +30,8 @@ except ZeroDivisionError:
     pass
 
 async def main():
-    room = push.room(await Room.objects.aget(slug="general"))
-    await room.amessage("from async code", username="script")
-    await room.asend({"text": "from async code"})
+    await push.room("general").amessage("from async code", username="script")
+    await push.room("general").asend({"text": "from async code"})
 
 asyncio.run(main())
 """
