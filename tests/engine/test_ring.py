@@ -197,3 +197,15 @@ def test_opening_a_room_again_counts_it_once() -> None:
     held = ring(state(2, 1))
     memory.open(1, held)
     assert held.size == OVERHEAD_BYTES
+
+
+def test_what_is_purged_is_forgotten() -> None:
+    """It answers as the database does after pruning, and gives the memory back."""
+    memory = RingMemory(10 * OVERHEAD_BYTES)
+    held = ring(*(state(seq, seq) for seq in range(1, 6)))
+    memory.open(1, held)
+    memory.purge(1, 3)
+    assert held.since(2) is None
+    assert [one.seq for one in held.since(3) or ()] == [4, 5]
+    assert held.recent(10) == ([state(4, 4), state(5, 5)], False)
+    assert held.size == 2 * OVERHEAD_BYTES

@@ -1,0 +1,176 @@
+"""Who a handshake comes from: the scope's user, the session, a token, or nobody known."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client
+from pytest_django.fixtures import Settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from realtime.auth.guests import token_of
+from realtime.auth.identify import identify, identify_token
+from realtime.engine.db import Database
+from realtime.store.identity import Identity
+from realtime.wire.errors import CloseCode, Disconnect
+from tests.site import Sites
+from tests.store.conftest import empty, switched
+
+GUEST = Identity("guest:0123456789abcdef", "Grace")
+
+
+@pytest.fixture(scope="session")
+def url(sites: Sites) -> str:
+    return sites.database_url("sqlite")
+
+
+@pytest.fixture(autouse=True)
+def database(url: str, django_db_blocker: DjangoDbBlocker, settings: Settings) -> Iterator[None]:
+    settings.REALTIME = {"GUESTS": True}
+    with django_db_blocker.unblock(), switched(url):
+        empty()
+        yield
+
+
+@pytest.fixture
+async def db() -> AsyncIterator[Database]:
+    made = Database()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def ada() -> Any:
+    return get_user_model().objects.create_user("ada", password="old secret")
+
+
+@pytest.fixture
+def browser(ada: Any) -> Client:
+    """A browser in which Ada is logged in."""
+    client = Client()
+    client.force_login(ada)
+    return client
+
+
+def scope(browser: Client | None = None, query: str = "", **headers: str) -> dict[str, Any]:
+    found = [(name.encode(), value.encode()) for name, value in headers.items()]
+    if browser is not None:
+        cookies = "; ".join(f"{key}={one.value}" for key, one in browser.cookies.items())
+        found.append((b"cookie", cookies.encode()))
+    return {"type": "websocket", "headers": found, "query_string": query.encode()}
+
+
+async def test_a_session_says_who_it_is(db: Database, browser: Client, ada: Any) -> None:
+    """As for every other request of that browser."""
+    who = await identify(scope(browser), db)
+    assert (who.user_id, who.username, who.is_guest) == (str(ada.pk), "ada", False)
+
+
+class TestEndedSessions:
+    """A cookie of a session that no longer holds makes a guest, never the user."""
+
+    async def test_logged_out(self, db: Database, browser: Client) -> None:
+        """The session is gone from the server."""
+        made = scope(browser)
+        await browser.alogout()
+        assert (await identify(made, db)).is_guest
+
+    async def test_password_changed(self, db: Database, browser: Client, ada: Any) -> None:
+        """Elsewhere: the session's hash no longer fits."""
+        ada.set_password("new secret")
+        await ada.asave()
+        assert (await identify(scope(browser), db)).is_guest
+
+    async def test_deactivated(self, db: Database, browser: Client, ada: Any) -> None:
+        """Nobody who may not log in."""
+        ada.is_active = False
+        await ada.asave()
+        assert (await identify(scope(browser), db)).is_guest
+
+    async def test_deleted(self, db: Database, browser: Client, ada: Any) -> None:
+        """There is no such user."""
+        await ada.adelete()
+        assert (await identify(scope(browser), db)).is_guest
+
+    @pytest.mark.parametrize("cookie", ["sessionid=forged", "sessionid=", "x", "", "é=ü; ;="])
+    async def test_forged(self, db: Database, cookie: str) -> None:
+        """A cookie that nobody was given."""
+        assert (await identify(scope(cookie=cookie), db)).is_guest
+
+
+async def test_a_user_in_the_scope_wins(db: Database, browser: Client) -> None:
+    """Other middleware has decided; our own authenticators are not asked."""
+    bob = await get_user_model().objects.acreate_user("bob")
+    made = scope(browser, f"token={token_of(GUEST)}") | {"user": bob}
+    assert (await identify(made, db)).username == "bob"
+
+
+async def test_an_anonymous_user_in_the_scope_wins_over_the_session(
+    db: Database, browser: Client
+) -> None:
+    """Then a token or a new guest it is."""
+    who = await identify(scope(browser) | {"user": AnonymousUser()}, db)
+    assert who.is_guest
+    made = scope(browser, f"token={token_of(GUEST)}") | {"user": AnonymousUser()}
+    assert await identify(made, db) == GUEST
+
+
+@pytest.mark.parametrize("where", ["query", "header"])
+async def test_a_token_says_who_it_is(db: Database, where: str) -> None:
+    """By the address or by a header, which browsers cannot send."""
+    token = token_of(GUEST)
+    made = (
+        scope(query=f"token={token}")
+        if where == "query"
+        else scope(authorization=f"Bearer {token}")
+    )
+    assert await identify(made, db) == GUEST
+
+
+async def test_a_session_wins_over_a_token(db: Database, browser: Client) -> None:
+    """Who has logged in is no longer the guest of before."""
+    who = await identify(scope(browser, f"token={token_of(GUEST)}"), db)
+    assert who.username == "ada"
+
+
+@pytest.mark.parametrize("query", ["token=forged", "token=%00", "token=%ff", "a=1&token=x&token=y"])
+async def test_a_forged_token_is_refused(db: Database, query: str) -> None:
+    """It does not make a new guest either."""
+    with pytest.raises(Disconnect) as caught:
+        await identify(scope(query=query), db)
+    assert caught.value.code == CloseCode.UNAUTHENTICATED
+
+
+async def test_an_empty_token_is_none(db: Database) -> None:
+    """A client that has none yet."""
+    assert (await identify(scope(query="token="), db)).is_guest
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("token={}", ""),
+        ("a=1&token={}&b=2", "a=1&b=2"),
+        ("token={}&token={}", ""),
+        ("a=%C3%A9&token={}", "a=%C3%A9"),
+        ("tok%65n={}", ""),
+    ],
+)
+async def test_the_token_is_taken_out_of_the_scope(db: Database, query: str, left: str) -> None:
+    """No log of the address has it; what else was there stays."""
+    made = scope(query=query.replace("{}", token_of(GUEST)))
+    assert await identify(made, db) == GUEST
+    assert made["query_string"] == left.encode()
+
+
+async def test_without_guests_nobody_is_nobody(db: Database, settings: Settings) -> None:
+    """Also a guest's token from before."""
+    settings.REALTIME = {"GUESTS": False}
+    for made in (scope(), scope(query=f"token={token_of(GUEST)}")):
+        with pytest.raises(Disconnect) as caught:
+            await identify(made, db)
+        assert caught.value.code == CloseCode.UNAUTHENTICATED
+    with pytest.raises(Disconnect):
+        identify_token(token_of(GUEST))

@@ -1,0 +1,400 @@
+"""One connection's life: decoding, errors, limits, identity, and always cleaning up."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from realtime.auth.guests import token_of
+from realtime.consumers import Consumer, RoomConsumer
+from realtime.engine.engine import Engine
+from realtime.store.identity import Identity
+from realtime.wire.commands import Command, Ping
+from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from tests.client import ENCODINGS, encode, eventually
+from tests.consumers.sockets import Closed, Socket
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_the_first_frame_says_who_one_is(engine: Engine, encoding: str) -> None:
+    """A guest gets a name, a token to come back with, and the limits."""
+    async with Socket(encoding=encoding) as socket:
+        told = socket.welcome
+        assert told["user_id"].startswith("guest:")
+        assert told["username"]
+        assert told["guest_token"]
+        assert told["connection"].startswith(f"{engine.node.id}.")
+        assert (told["protocol"], told["heartbeat"]) == ("realtime.v1", 25)
+        assert told["limits"]["frame_bytes"] == 64 * 1024
+        assert (await socket.ask("ping", t=7))["t"] == 7
+
+
+async def test_the_plainest_client_is_understood(engine: Engine) -> None:
+    """No subprotocol, no ref: still a welcome and a pong."""
+    socket = Socket()
+    socket.communicator.scope["subprotocols"] = []
+    assert await socket.communicator.connect() == (True, None)
+    await socket.expect("welcome")
+    await socket.send("ping")
+    pong = await socket.expect("pong")
+    assert pong.keys() == {"type", "server_time"}
+    await socket.close()
+
+
+async def test_unknown_subprotocols_are_passed_over(engine: Engine) -> None:
+    """The first one known here is taken, in the client's order."""
+    socket = Socket(encoding="msgpack")
+    socket.communicator.scope["subprotocols"] = ["chat", "realtime.v1.msgpack", "realtime.v1.json"]
+    async with socket:
+        assert isinstance(socket.frames[0], bytes)
+
+
+# Bad frames.
+
+BAD = {
+    "not JSON": ("{", "invalid_json"),
+    "nothing": ("", "invalid_json"),
+    "a number": ("7", "invalid_message"),
+    "a list": ("[]", "invalid_message"),
+    "no type": ("{}", "invalid_message"),
+    "an unknown type": ('{"type":"fly"}', "unknown_type"),
+    "a missing field": ('{"type":"join"}', "invalid_message"),
+    "a wrong type": ('{"type":"join","room":7}', "invalid_message"),
+    "a key twice": ('{"type":"ping","type":"ping"}', "invalid_message"),
+    "too deep": ('{"type":"ping","t":' + "[" * 5000 + "]" * 5000 + "}", "invalid_message"),
+    "NUL": ('{"type":"join","room":"a\\u0000"}', "invalid_message"),
+    "a huge ref": ('{"type":"ping","ref":18446744073709551616}', "invalid_message"),
+    "too long": ('{"type":"ping","t":"' + "x" * 65536 + '"}', "too_large"),
+    "too many bytes": ('{"type":"ping","t":"' + "😀" * 16384 + '"}', "too_large"),
+    "bytes": (b'{"type":"ping"}', "invalid_json"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_frame_is_answered_and_the_connection_stays(engine: Engine, name: str) -> None:
+    """A typed error for each, and the next command works."""
+    frame, code = BAD[name]
+    async with Socket() as socket:
+        await socket.raw(frame)
+        assert (await socket.receive())["code"] == code
+        assert (await socket.ask("ping"))["type"] == "pong"
+
+
+async def test_an_error_names_what_it_answers(engine: Engine) -> None:
+    """The `ref` and room of a command that could not be decoded, where they can be read."""
+    async with Socket() as socket:
+        await socket.raw('{"type":"join","ref":"r","room":"general","history":1000}')
+        error = await socket.receive()
+        assert (error["code"], error["ref"], error["room"]) == ("invalid_message", "r", "general")
+        assert (error["retryable"], bool(error["message"])) == (False, True)
+
+
+async def test_five_bad_frames_in_a_row_end_the_connection(engine: Engine) -> None:
+    """Each is answered, then an in-band `disconnect`, then the close."""
+    async with Socket() as socket:
+        for _ in range(5):
+            await socket.raw("{")
+        told, code = await socket.ended()
+        assert code == told["code"] == CloseCode.TOO_MANY_ERRORS
+        assert told["reconnect"] is False
+        assert [item["type"] for item in socket.seen[1:]] == ["error"] * 5 + ["disconnect"]
+
+
+async def test_a_good_frame_resets_the_count(engine: Engine) -> None:
+    """Only frames in a row count, and a refused command is a good frame."""
+    async with Socket() as socket:
+        for _ in range(3):
+            for _ in range(4):
+                await socket.raw("{")
+            assert await socket.refused("leave", room="nowhere") == "not_joined"
+        assert (await socket.ask("ping"))["type"] == "pong"
+
+
+@pytest.mark.parametrize("encoding", ["ndjson", "msgpack"])
+async def test_several_commands_in_a_frame_are_answered_in_order(
+    engine: Engine, encoding: str
+) -> None:
+    """A bad one among them fails alone."""
+    async with Socket(encoding=encoding) as socket:
+        commands = [{"type": "ping", "ref": 1}, {"type": "fly"}, {"type": "ping", "ref": 2}]
+        parts = [encode(encoding, command) for command in commands]
+        joined = b"".join(parts) if encoding == "msgpack" else "\n".join(parts)  # type: ignore[arg-type]
+        await socket.raw(joined)
+        items = [await socket.receive() for _ in range(3)]
+        assert [item["type"] for item in items] == ["pong", "error", "pong"]
+
+
+# What goes wrong inside.
+
+
+class Odd(RoomConsumer):
+    """Raises for a `ping` what the test wants."""
+
+    raises: Exception = ValueError("odd")
+
+    async def handle(self, command: Command) -> None:
+        if isinstance(command, Ping):
+            raise self.raises
+        await super().handle(command)
+
+
+def raising(error: Exception) -> Any:
+    return type("Raising", (Odd,), {"raises": error}).as_asgi()  # type: ignore[attr-defined]
+
+
+async def test_a_handler_that_raises_ends_its_connection_and_leaves_nothing(
+    engine: Engine, caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    """Told and closed with 4011, one log line, no member, no connection, no task."""
+    application = raising(ValueError("secret"))
+    tasks = len(asyncio.all_tasks())
+    for _ in range(20):
+        socket = Socket(application=application)
+        await socket.open()
+        await socket.join("general")
+        await socket.send("ping")
+        told, code = await socket.ended()
+        assert code == told["code"] == CloseCode.INTERNAL
+        assert "secret" not in str(told)
+        await socket.communicator.wait()
+    assert engine.connections == {}
+    [topic] = engine.hub.rooms
+    assert topic.members == {}
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(errors) == 20
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks + 1)
+
+
+async def test_a_handler_may_refuse_or_end(engine: Engine) -> None:
+    """`CommandError` is a reply; `Disconnect` with a code of the application's own ends."""
+    refusal = CommandError(ErrorCode.PERMISSION_DENIED, "No.")
+    async with Socket(application=raising(refusal)) as socket:
+        assert await socket.refused("ping") == "permission_denied"
+    async with Socket(application=raising(Disconnect(4400, "Later."))) as socket:
+        await socket.send("ping")
+        told, code = await socket.ended()
+        assert (code, told["reason"], told["reconnect"]) == (4400, "Later.", True)
+
+
+async def test_opening_that_fails_ends_the_connection(engine: Engine) -> None:
+    """Also before the first command there is one boundary, and `closed` runs."""
+    closed: list[str] = []
+
+    class Broken(Consumer):
+        async def opened(self) -> None:
+            raise ValueError("odd")
+
+        async def closed(self) -> None:
+            closed.append(self.id)
+
+    socket = Socket(application=Broken.as_asgi())
+    await socket.open()
+    _, code = await socket.ended()
+    assert code == CloseCode.INTERNAL
+    await socket.communicator.wait()
+    assert (len(closed), engine.connections) == (1, {})
+
+
+async def test_a_consumer_without_rooms_knows_no_room_commands(engine: Engine) -> None:
+    """`Consumer` alone speaks `auth` and `ping`."""
+    async with Socket(application=Consumer.as_asgi()) as socket:
+        assert await socket.refused("join", room="general") == "unknown_type"
+
+
+async def test_a_cancelled_connection_says_goodbye_and_cleans_up(engine: Engine) -> None:
+    """Servers that are stopped cancel their applications."""
+    socket = Socket()
+    await socket.open()
+    await socket.join("general")
+    socket.communicator.future.cancel()
+    told, code = await socket.ended()
+    assert code == told["code"] == CloseCode.SHUTDOWN
+    with pytest.raises(asyncio.CancelledError):
+        await socket.communicator.future
+    assert engine.connections == {}
+
+
+async def test_a_client_that_disconnects_leaves_nothing(engine: Engine) -> None:
+    """No connection, no member."""
+    async with Socket() as socket:
+        await socket.join("general")
+        assert len(engine.connections) == 1
+    assert engine.connections == {}
+    assert engine.hub.rooms[0].members == {}
+
+
+async def test_a_stopping_engine_tells_its_clients_and_lets_nobody_in(engine: Engine) -> None:
+    """Those who are there are told when to come back; those who come, too."""
+    async with Socket() as socket:
+        stopping = asyncio.ensure_future(engine.stop())
+        told, code = await socket.ended()
+        assert (code, told["reconnect"]) == (CloseCode.SHUTDOWN, True)
+        assert told["retry_after"] > 0
+        late = Socket()
+        await late.open()
+        assert (await late.ended())[1] == CloseCode.SHUTDOWN
+    await stopping
+
+
+async def test_a_server_that_ends_a_connection_from_outside_tells_why(engine: Engine) -> None:
+    """The in-band reason comes before the close, and no frame of the client counts any more."""
+    async with Socket() as socket:
+        engine.connections[socket.welcome["connection"]].end(Disconnect(CloseCode.KICKED, "Out."))
+        await socket.send("message", room="general", content="still here")
+        told, code = await socket.ended()
+        assert (code, told["reason"]) == (CloseCode.KICKED, "Out.")
+
+
+async def test_what_is_not_a_connect_is_no_connection(engine: Engine) -> None:
+    """A socket that is gone before the handshake never was."""
+    socket = Socket()
+    await socket.communicator.send_input({"type": "websocket.disconnect", "code": 1006})
+    await socket.communicator.wait()
+    assert engine.connections == {}
+
+
+# Limits.
+
+
+def limited(settings: Settings, **limits: float) -> None:
+    settings.REALTIME = {**settings.REALTIME, **limits}
+
+
+async def test_more_messages_than_allowed_are_refused(engine: Engine, settings: Settings) -> None:
+    """With the seconds to wait; commands have an allowance of their own."""
+    limited(settings, MESSAGES_PER_SECOND=0.01, MESSAGES_BURST=2)
+    async with Socket() as socket:
+        await socket.join("general")
+        for _ in range(2):
+            assert (await socket.ask("message", room="general", content="hi"))["type"] == "ack"
+        error = await socket.ask("message", room="general", content="hi")
+        assert (error["code"], error["retryable"]) == ("rate_limited", True)
+        assert error["retry_after"] == pytest.approx(100, rel=0.1)
+        assert await socket.refused("signal", room="general", data={}) == "rate_limited"
+        assert (await socket.ask("ping"))["type"] == "pong"
+
+
+async def test_one_user_has_one_allowance(engine: Engine, settings: Settings) -> None:
+    """Two connections of a user share it, another user has another."""
+    limited(settings, COMMANDS_PER_SECOND=0.01, COMMANDS_BURST=4)
+    async with Socket() as one:
+        token = one.welcome["guest_token"]
+        async with Socket(f"/ws?token={token}") as two, Socket() as other:
+            for socket in (one, two, one, two):
+                assert (await socket.ask("ping"))["type"] == "pong"
+            assert await two.refused("ping") == "rate_limited"
+            assert (await other.ask("ping"))["type"] == "pong"
+
+
+async def test_many_rooms_at_once_cost_as_many_commands(engine: Engine, settings: Settings) -> None:
+    """`joins` is no way around the allowance."""
+    limited(settings, COMMANDS_PER_SECOND=0.01, COMMANDS_BURST=5)
+    async with Socket() as socket:
+        rooms = [{"room": f"none-{number}"} for number in range(4)]
+        assert await socket.refused("joins", rooms=rooms) == "unknown_room"
+        assert await socket.refused("joins", rooms=rooms) == "rate_limited"
+
+
+async def test_who_goes_on_after_many_refusals_is_cut(engine: Engine, settings: Settings) -> None:
+    """Warnings first, then 4029 with the time to stay away."""
+    limited(settings, COMMANDS_PER_SECOND=0.01, COMMANDS_BURST=1)
+    async with Socket() as socket:
+        for _ in range(150):
+            await socket.send("ping")
+        told, code = await socket.ended()
+        assert (code, told["code"], told["reconnect"]) == (4029, 4029, True)
+        assert told["retry_after"] > 0
+        assert sum(item["type"] == "error" for item in socket.seen) >= 50
+
+
+# Who it is.
+
+
+async def test_a_guest_may_choose_a_name(engine: Engine) -> None:
+    """The reply has a new token with the new name; the identity stays."""
+    async with Socket() as socket:
+        reply = await socket.ask("auth", name="  Grace\u202e  Hopper ")
+        assert reply["username"] == "Grace Hopper"
+        assert reply["user_id"] == socket.welcome["user_id"]
+        async with Socket(f"/ws?token={reply['guest_token']}") as again:
+            assert again.welcome["username"] == "Grace Hopper"
+            assert again.welcome["user_id"] == socket.welcome["user_id"]
+
+
+async def test_a_name_that_cannot_be_shown_is_refused(engine: Engine) -> None:
+    """And the old one stays."""
+    async with Socket() as socket:
+        assert await socket.refused("auth", name="\u202e\u200b ") == "invalid_message"
+        assert (await socket.ask("auth"))["username"] == socket.welcome["username"]
+
+
+async def test_a_token_makes_the_connection_its_guest(engine: Engine) -> None:
+    """What is sent to that user from now on comes here."""
+    token = token_of(Identity("guest:1234", "Ada"))
+    async with Socket() as socket:
+        reply = await socket.ask("auth", token=token)
+        assert (reply["user_id"], reply["username"]) == ("guest:1234", "Ada")
+        await socket.join("general")
+        await socket.send("message", room="general", content="hi")
+        assert (await socket.expect("message"))["user_id"] == "guest:1234"
+
+
+async def test_a_bad_token_ends_the_connection(engine: Engine) -> None:
+    """With 4500: coming back with it makes no sense."""
+    async with Socket() as socket:
+        await socket.send("auth", token="forged")
+        told, code = await socket.ended()
+        assert (code, told["reconnect"]) == (CloseCode.UNAUTHENTICATED, False)
+
+
+async def test_inside_a_room_nobody_becomes_somebody_else(engine: Engine) -> None:
+    """The others know the connection by its user; outside it may change."""
+    async with Socket() as socket:
+        await socket.join("general")
+        assert await socket.refused("auth", name="Eve") == "permission_denied"
+        assert (await socket.ask("auth"))["username"] == socket.welcome["username"]
+        await socket.ask("leave", room="general")
+        assert (await socket.ask("auth", name="Eve"))["username"] == "Eve"
+
+
+async def test_a_user_does_not_choose_a_name(engine: Engine, ada: Any) -> None:
+    """Nor gets a guest's token."""
+    async with Socket(user=ada) as socket:
+        assert (socket.welcome["user_id"], socket.welcome["username"]) == (str(ada.pk), "ada")
+        assert "guest_token" not in socket.welcome
+        assert await socket.refused("auth", name="Eve") == "permission_denied"
+
+
+async def test_without_guests_nobody_gets_in_unknown(engine: Engine, settings: Settings) -> None:
+    """Accepted, told, closed: a browser sees the reason; nothing else is sent."""
+    settings.REALTIME = {**settings.REALTIME, "GUESTS": False}
+    socket = Socket()
+    await socket.open()
+    told, code = await socket.ended()
+    assert (code, told["reconnect"]) == (CloseCode.UNAUTHENTICATED, False)
+    assert [item["type"] for item in socket.seen] == ["disconnect"]
+    await socket.communicator.wait()
+    assert engine.connections == {}
+
+
+@pytest.mark.parametrize("make", [lambda: Socket("/ws?token=forged")])
+async def test_a_handshake_with_a_bad_token_is_told_so(
+    engine: Engine, make: Callable[[], Socket]
+) -> None:
+    """It is no guest either."""
+    socket = make()
+    await socket.open()
+    assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
+
+
+async def test_nothing_is_sent_after_the_close(engine: Engine) -> None:
+    """Frames that follow a fatal one are neither carried out nor answered."""
+    async with Socket() as socket:
+        await socket.send("auth", token="forged")
+        await socket.send("ping")
+        await socket.ended()
+        with pytest.raises((Closed, TimeoutError, asyncio.TimeoutError)):
+            await socket.receive(timeout=0.05)

@@ -1,0 +1,542 @@
+"""The commands of rooms: what each does, what each refuses, and who hears of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError
+from pytest_django.fixtures import Settings
+
+from realtime.engine.engine import Engine
+from realtime.models import Membership, Message, Room
+from realtime.store import history
+from realtime.store.history import Draft
+from tests.client import ENCODINGS, Object, eventually
+from tests.consumers.sockets import Socket
+from tests.engine import log
+
+
+def contents(item: Object) -> list[str]:
+    return [message["content"] for message in item["messages"]]
+
+
+@sync_to_async
+def append(room: Room, *contents: str) -> None:
+    log.append(room.pk, *contents)
+
+
+async def say(socket: Socket, *contents: str) -> None:
+    for content in contents:
+        reply = await socket.ask("message", room="general", content=content)
+        assert reply["type"] == "ack", reply
+
+
+# Joining.
+
+
+async def test_a_join_brings_the_state_of_the_room(engine: Engine, room: Room) -> None:
+    """Messages, position, epoch, who is there and what one is."""
+    await append(room, "a", "b")
+    async with Socket() as socket:
+        told = await socket.join("general")
+        assert contents(told) == ["a", "b"]
+        assert (told["through"], told["has_more"], told["recovered"]) == (2, False, False)
+        assert (told["role"], told["count"]) == ("guest", 1)
+        assert told["members"] == [
+            {"user_id": socket.welcome["user_id"], "username": socket.welcome["username"]}
+        ]
+        assert len(told["epoch"]) == 8
+
+
+async def test_a_join_may_want_less_history(engine: Engine, room: Room) -> None:
+    """As much as asked for, and whether there is more."""
+    await append(room, *"abc")
+    async with Socket() as socket:
+        told = await socket.join("general", history=2)
+        assert (contents(told), told["has_more"]) == (["b", "c"], True)
+        told = await socket.join("general", history=0)
+        assert (contents(told), told["has_more"], told["through"]) == ([], True, 3)
+
+
+async def test_a_resume_brings_only_what_was_missed(engine: Engine, room: Room) -> None:
+    """And says that nothing is missing."""
+    await append(room, *"abc")
+    async with Socket() as socket:
+        epoch = (await socket.join("general"))["epoch"]
+    async with Socket() as socket:
+        told = await socket.join("general", since={"seq": 1, "epoch": epoch})
+        assert (contents(told), told["recovered"], told["through"]) == (["b", "c"], True, 3)
+        told = await socket.join("general", since={"seq": 1, "epoch": "other"})
+        assert (contents(told), told["recovered"]) == (["a", "b", "c"], False)
+
+
+async def test_joining_a_joined_room_refreshes_it_and_tells_nobody(
+    engine: Engine, room: Room
+) -> None:
+    """And every later event still comes once."""
+    async with Socket() as one, Socket() as other:
+        await one.join("general")
+        await other.join("general")
+        await one.expect("joined", user_id=other.welcome["user_id"])
+        await other.join("general")
+        await say(one, "a")
+        await other.expect("message", content="a")
+        assert [item["type"] for item in await one.settled()].count("joined") == 0
+        assert [item["content"] for item in other.seen if item["type"] == "message"] == ["a"]
+
+
+async def test_a_room_that_does_not_exist_is_unknown(engine: Engine) -> None:
+    """The error names the room."""
+    async with Socket() as socket:
+        error = await socket.ask("join", room="nowhere")
+        assert (error["code"], error["room"]) == ("unknown_room", "nowhere")
+
+
+async def test_a_private_room_does_not_exist_for_others(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    """The same answer as for no room at all, word for word; a member gets in."""
+    await sync_to_async(Membership.objects.create)(room=private, user=ada, role="owner")
+    async with Socket(user=ada) as member, Socket(user=bob) as other, Socket() as guest:
+        assert (await member.join("secret"))["role"] == "owner"
+        for socket in (other, guest):
+            hidden = await socket.ask("join", room="secret")
+            nothing = await socket.ask("join", room="nowhere")
+            for error in (hidden, nothing):
+                error.pop("ref")
+                error.pop("room")
+            assert hidden == nothing
+            for kind in ("message", "signal", "typing", "history", "presence", "read", "leave"):
+                fields: Object = {"content": "x", "data": {}, "seq": 1}
+                assert await socket.refused(kind, room="secret", **fields) == "not_joined"
+
+
+async def test_a_user_becomes_a_member_and_a_guest_does_not(
+    engine: Engine, room: Room, ada: Any
+) -> None:
+    """By entering a public room."""
+    async with Socket(user=ada) as user, Socket() as guest:
+        assert (await user.join("general"))["role"] == "member"
+        assert (await guest.join("general"))["role"] == "guest"
+    users = await sync_to_async(list)(Membership.objects.values_list("user__username", flat=True))
+    assert users == ["ada"]
+
+
+async def test_many_rooms_can_be_joined_at_once(engine: Engine, room: Room) -> None:
+    """One reply each, in order; one that fails stops no other."""
+    await sync_to_async(Room.objects.create)(slug="other")
+    async with Socket() as socket:
+        rooms = [{"room": "general"}, {"room": "nowhere"}, {"room": "other", "history": 1}]
+        await socket.send("joins", rooms=rooms, ref=7)
+        items = [await socket.receive() for _ in range(3)]
+        assert [(item["type"], item["room"], item["ref"]) for item in items] == [
+            ("joined", "general", 7),
+            ("error", "nowhere", 7),
+            ("joined", "other", 7),
+        ]
+
+
+async def test_the_number_of_rooms_is_bounded(
+    engine: Engine, room: Room, settings: Settings
+) -> None:
+    """A joined one may still be refreshed, and leaving makes room."""
+    settings.REALTIME = {**settings.REALTIME, "ROOMS_PER_CONNECTION": 1}
+    await sync_to_async(Room.objects.create)(slug="other")
+    async with Socket() as socket:
+        await socket.join("general")
+        assert await socket.refused("join", room="other") == "limit_exceeded"
+        await socket.join("general")
+        await socket.ask("leave", room="general")
+        await socket.join("other")
+
+
+# Leaving.
+
+
+async def test_who_has_left_hears_nothing_more(engine: Engine, room: Room) -> None:
+    """The others hear that they left; the room is no longer theirs to use."""
+    async with Socket() as one, Socket() as other:
+        await one.join("general")
+        await other.join("general")
+        await one.expect("joined", user_id=other.welcome["user_id"])
+        reply = await other.ask("leave", room="general")
+        assert (reply["type"], reply["user_id"]) == ("left", other.welcome["user_id"])
+        await one.expect("left", user_id=other.welcome["user_id"])
+        await say(one, "a")
+        assert await other.settled() == []
+        assert await other.refused("leave", room="general") == "not_joined"
+
+
+async def test_who_disconnects_is_told_to_have_left_after_the_grace(
+    engine: Engine, room: Room, settings: Settings
+) -> None:
+    """Not at once: a reload would flap."""
+    settings.REALTIME = {**settings.REALTIME, "PRESENCE_GRACE_SECONDS": 0.01}
+    async with Socket() as one:
+        await one.join("general")
+        async with Socket() as other:
+            await other.join("general")
+            await one.expect("joined", user_id=other.welcome["user_id"])
+        await one.expect("left", user_id=other.welcome["user_id"])
+
+
+# Messages.
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_a_message_is_acknowledged_and_comes_to_everybody(
+    engine: Engine, room: Room, encoding: str
+) -> None:
+    """The sender included, with all that was said, stored before it is told."""
+    async with Socket(encoding=encoding) as one, Socket(encoding=encoding) as other:
+        await one.join("general")
+        await other.join("general")
+        data = {"mood": ["😀", 1, 2.5, None, True]}
+        ack = await one.ask("message", room="general", content="hi", nonce="n", data=data)
+        assert (ack["type"], ack["seq"], ack["nonce"]) == ("ack", 1, "n")
+        row = await sync_to_async(Message.objects.get)()
+        assert (row.pk, row.seq, row.content, row.data) == (ack["id"], 1, "hi", data)
+        for socket in (one, other):
+            [event] = await socket.all("message", 1)
+            assert (event["seq"], event["id"]) == (1, ack["id"])
+            assert (event["content"], event["data"], event["nonce"]) == ("hi", data, "n")
+            assert event["user_id"] == one.welcome["user_id"]
+            assert event["username"] == one.welcome["username"]
+            assert event["created_at"] == ack["created_at"]
+
+
+async def test_a_message_without_ref_and_nonce_is_not_acknowledged(
+    engine: Engine, room: Room
+) -> None:
+    """The event is answer enough; no made nonce goes out."""
+    async with Socket() as socket:
+        await socket.join("general")
+        await socket.send("message", room="general", content="hi")
+        event = await socket.expect("message")
+        assert "nonce" not in event
+        assert [item["type"] for item in await socket.settled()].count("ack") == 0
+
+
+async def test_the_same_nonce_is_one_message(engine: Engine, room: Room) -> None:
+    """Every repeat is answered with the first one's ack; another user's nonce is another."""
+    async with Socket() as one, Socket() as other:
+        await one.join("general")
+        await other.join("general")
+        acks = [
+            await one.ask("message", room="general", content=content, nonce="n")
+            for content in ("first", "again")
+        ]
+        assert acks[0]["id"] == acks[1]["id"]
+        assert (await other.ask("message", room="general", content="x", nonce="n"))["seq"] == 2
+    assert await sync_to_async(Message.objects.count)() == 2
+
+
+async def test_many_messages_may_be_on_their_way(engine: Engine, room: Room) -> None:
+    """One client pipelines; acks and events come in order, also beyond the bound in flight."""
+    async with Socket() as socket:
+        await socket.join("general")
+        for number in range(150):
+            await socket.send("message", room="general", content=str(number), ref=number)
+        acks = [await socket.expect("ack") for _ in range(150)]
+        assert [ack["ref"] for ack in acks] == list(range(150))
+        assert [ack["seq"] for ack in acks] == list(range(1, 151))
+        told = [item["content"] for item in await socket.all("message", 150)]
+        assert told == [str(number) for number in range(150)]
+
+
+async def test_messages_in_flight_are_bounded(
+    engine: Engine, room: Room, settings: Settings
+) -> None:
+    """The next frame is only read when one has landed."""
+    settings.REALTIME = {**settings.REALTIME, "MESSAGES_IN_FLIGHT": 3}
+    gate, write = asyncio.Event(), engine.db.write
+    waiting: list[int] = []
+
+    async def slow(function: Any, *args: Any) -> Any:
+        waiting.append(len(args[0]))
+        await gate.wait()
+        return await write(function, *args)
+
+    async with Socket() as socket:
+        await socket.join("general")
+        engine.writer._db.write = slow  # type: ignore[method-assign,assignment]
+        for number in range(10):
+            await socket.send("message", room="general", content=str(number), ref=number)
+        await eventually(lambda: waiting)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert engine.writer._count == 3
+        gate.set()
+        assert [(await socket.expect("ack"))["ref"] for _ in range(10)] == list(range(10))
+
+
+BAD = {
+    "empty": ({"content": ""}, "invalid_message"),
+    "only spaces": ({"content": " \n\u3000"}, "invalid_message"),
+    "too long": ({"content": "x" * 4001}, "too_large"),
+    "a made nonce": ({"content": "hi", "nonce": "~1"}, "invalid_message"),
+    "an empty nonce": ({"content": "hi", "nonce": ""}, "invalid_message"),
+    "a long nonce": ({"content": "hi", "nonce": "x" * 65}, "invalid_message"),
+    "data that is a list": ({"content": "hi", "data": []}, "invalid_message"),
+    "a huge integer": ({"content": "hi", "data": {"n": 2**53}}, "invalid_message"),
+    "large data": ({"content": "hi", "data": {"n": "x" * 8192}}, "too_large"),
+    "NUL": ({"content": "a\x00b"}, "invalid_message"),
+    "no room": ({"content": "hi", "room": "other"}, "not_joined"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_message_is_refused_and_not_stored(
+    engine: Engine, room: Room, name: str
+) -> None:
+    """A typed error for each; the connection stays in the room."""
+    fields, code = BAD[name]
+    async with Socket() as socket:
+        await socket.join("general")
+        assert await socket.refused("message", **{"room": "general"} | fields) == code
+        assert await sync_to_async(Message.objects.count)() == 0
+        await say(socket, "fine")
+
+
+async def test_data_may_stand_without_text(engine: Engine, room: Room) -> None:
+    """A picture needs no words."""
+    async with Socket() as socket:
+        await socket.join("general")
+        reply = await socket.ask("message", room="general", content="", data={"image": 7})
+        assert reply["type"] == "ack"
+
+
+async def test_a_room_that_was_deleted_takes_no_messages(engine: Engine, room: Room) -> None:
+    """The sender hears that there is no such room, and stays connected."""
+    async with Socket() as socket:
+        await socket.join("general")
+        await sync_to_async(room.delete)()
+        assert await socket.refused("message", room="general", content="hi") == "unknown_room"
+        assert (await socket.ask("ping"))["type"] == "pong"
+
+
+# Rights.
+
+
+async def test_a_revoked_member_may_do_nothing_more(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    """Told by the pulse's reading of the room's rights: also who is silent hears nothing more."""
+    for user in (ada, bob):
+        await sync_to_async(Membership.objects.create)(room=private, user=user)
+    async with Socket(user=ada) as stays, Socket(user=bob) as goes:
+        await stays.join("secret")
+        await goes.join("secret")
+        await sync_to_async(lambda: Membership.objects.get(user=bob).delete())()
+        engine.recheck(await engine.db.read(history.marks, [private.pk]))
+        assert (await goes.expect("error"))["code"] == "unknown_room"
+        reply = await stays.ask("message", room="secret", content="among us")
+        assert reply["type"] == "ack"
+        assert [item["type"] for item in await goes.settled()].count("message") == 0
+        assert await goes.refused("message", room="secret", content="hi") == "not_joined"
+        assert await goes.refused("join", room="secret") == "unknown_room"
+
+
+async def test_a_policy_decides_command_by_command(
+    engine: Engine, room: Room, settings: Settings
+) -> None:
+    """Who may not post may still read, and hears why."""
+    settings.REALTIME = {**settings.REALTIME, "POLICY": "tests.consumers.test_rooms.ReadOnly"}
+    await append(room, "a")
+    async with Socket() as socket:
+        told = await socket.join("general")
+        assert (contents(told), told["has_more"]) == ([], False)
+        fields: Object = {"room": "general", "content": "hi", "data": {}}
+        for kind in ("message", "signal", "typing", "history"):
+            assert await socket.refused(kind, **fields) == "permission_denied"
+        assert (await socket.ask("presence", room="general"))["type"] == "presence"
+
+
+class ReadOnly:
+    """May enter, and nothing else."""
+
+    def may_see(self, *args: Any) -> bool:
+        return True
+
+    may_join = may_see
+
+    def may_post(self, *args: Any) -> bool:
+        return False
+
+    may_read_history = may_signal = may_post
+
+
+# History.
+
+
+async def test_history_pages_back_to_the_beginning(engine: Engine, room: Room) -> None:
+    """Ascending pages, without a hole and without an overlap."""
+    await append(room, *[str(number) for number in range(25)])
+    async with Socket() as socket:
+        await socket.join("general", history=0)
+        found: list[str] = []
+        before, has_more = None, True
+        while has_more:
+            fields = {} if before is None else {"before": before}
+            page = await socket.ask("history", room="general", limit=10, **fields)
+            found = contents(page) + found
+            before, has_more = page["messages"][0]["seq"], page["has_more"]
+        assert found == [str(number) for number in range(25)]
+
+
+async def test_history_after_a_position_brings_what_changed(engine: Engine, room: Room) -> None:
+    """Page by page, each with the position it reaches."""
+    await append(room, *"abcde")
+    async with Socket() as socket:
+        epoch = (await socket.join("general"))["epoch"]
+        page = await socket.ask("history", room="general", after=1, limit=2)
+        assert (contents(page), page["through"], page["has_more"]) == (["b", "c"], 3, True)
+        page = await socket.ask("history", room="general", after=3, limit=10)
+        assert (contents(page), page["through"], page["has_more"]) == (["d", "e"], 5, False)
+        assert page["epoch"] == epoch
+        page = await socket.ask("history", room="general", after=5)
+        assert (contents(page), page["through"]) == ([], 5)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_no_page_is_larger_than_a_frame_may_be(
+    engine: Engine, room: Room, encoding: str
+) -> None:
+    """256 KiB at most, and paging goes on where it stopped, in both directions."""
+    texts = [f"{number}" + "😀" * 3990 for number in range(40)]
+    await append(room, *texts)
+    async with Socket(encoding=encoding) as socket:
+        told = await socket.join("general", history=100)
+        assert told["has_more"] is True
+        assert contents(told) == texts[-len(told["messages"]) :]
+        after, found = 0, list[str]()
+        while after < 40:
+            page = await socket.ask("history", room="general", after=after, limit=100)
+            assert page["has_more"] is (page["through"] < 40)
+            found += contents(page)
+            after = page["through"]
+        assert found == texts
+        before, found = 41, []
+        while len(found) < 40:
+            page = await socket.ask("history", room="general", before=before, limit=100)
+            found = contents(page) + found
+            before = page["messages"][0]["seq"]
+            assert page["has_more"] is (before > 1)
+        assert found == texts
+        sizes = [
+            len(frame if isinstance(frame, bytes) else frame.encode()) for frame in socket.frames
+        ]
+        assert max(sizes) <= 256 * 1024
+
+
+async def test_history_that_was_purged_cannot_be_continued(engine: Engine, room: Room) -> None:
+    """The client joins again; paging back simply ends."""
+    await append(room, *"abcde")
+    await sync_to_async(log.purge)(room.pk, 3)
+    async with Socket() as socket:
+        await socket.join("general")
+        page = await socket.ask("history", room="general", before=6)
+        assert (contents(page), page["has_more"]) == (["d", "e"], False)
+        await socket.send("history", room="general", after=1)
+        assert (await socket.expect("resync"))["seq"] == 5
+        assert await socket.refused("message", room="general", content="hi") == "not_joined"
+        assert contents(await socket.join("general")) == ["d", "e"]
+
+
+# What is not stored.
+
+
+@pytest.mark.parametrize("kind", ["typing", "signal"])
+async def test_the_others_hear_what_is_not_stored(engine: Engine, room: Room, kind: str) -> None:
+    """Not the one who says it, and nobody outside of the room."""
+    async with Socket() as one, Socket() as other, Socket() as outside:
+        await one.join("general")
+        await other.join("general")
+        fields = {"data": {"x": 1}} if kind == "signal" else {}
+        await one.send(kind, room="general", **fields)
+        told = await other.expect(kind)
+        assert (told["room"], told["user_id"]) == ("general", one.welcome["user_id"])
+        assert told.get("data") == fields.get("data")
+        assert [item["type"] for item in await one.settled()].count(kind) == 0
+        assert await outside.settled() == []
+    assert await sync_to_async(Message.objects.count)() == 0
+
+
+async def test_presence_counts_users_and_their_connections(
+    engine: Engine, room: Room, ada: Any
+) -> None:
+    """Two tabs are one user; a guest is another."""
+    async with Socket(user=ada) as one, Socket(user=ada) as two, Socket() as guest:
+        for socket in (one, two, guest):
+            await socket.join("general")
+        async with asyncio.timeout(5):
+            while True:
+                told = await one.ask("presence", room="general")
+                members = {item["username"]: item["connections"] for item in told["members"]}
+                if members == {"ada": 2, guest.welcome["username"]: 1}:
+                    break
+        assert told["count"] == 2
+
+
+async def test_a_read_mark_moves_forward_only(engine: Engine, room: Room, ada: Any) -> None:
+    """Never back, never beyond the end of the log; a guest has none, and hears no error."""
+    await append(room, *"abc")
+    async with Socket(user=ada) as socket, Socket() as guest:
+        await socket.join("general")
+        await guest.join("general")
+        for seq, expected in ((2, 2), (1, 2), (9, 2), (3, 3)):
+            await socket.send("read", room="general", seq=seq)
+            await socket.ask("ping")
+            mark = await sync_to_async(Membership.objects.get)(user=ada)
+            assert mark.read_seq == expected
+        await guest.send("read", room="general", seq=1)
+        assert "error" not in [item["type"] for item in await guest.settled()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("message", {"content": "hi"}),
+        ("history", {}),
+        ("typing", {}),
+        ("signal", {"data": {}}),
+        ("presence", {}),
+        ("read", {"seq": 1}),
+        ("leave", {}),
+    ],
+)
+async def test_outside_of_a_room_nothing_can_be_done_in_it(
+    engine: Engine, room: Room, kind: str, fields: Object
+) -> None:
+    """A public one neither: join first."""
+    async with Socket() as socket:
+        assert await socket.refused(kind, room="general", **fields) == "not_joined"
+
+
+async def test_a_database_that_fails_is_unavailable_for_now(engine: Engine, room: Room) -> None:
+    """The client may try again; the connection stays."""
+
+    async def away(*args: Any) -> Any:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    async with Socket() as socket:
+        await socket.join("general")
+        read = engine.db.read
+        engine.db.read = away  # type: ignore[method-assign,assignment]
+        error = await socket.ask("history", room="general")
+        assert (error["code"], error["retryable"]) == ("unavailable", True)
+        assert "unexpectedly" not in error["message"]
+        engine.db.read = read  # type: ignore[method-assign]
+        assert (await socket.ask("history", room="general"))["type"] == "history"
+
+
+async def test_an_earlier_position_is_a_gap_a_client_can_fill(engine: Engine, room: Room) -> None:
+    """A message stored by other code is told with the next one, in order."""
+    async with Socket() as socket:
+        await socket.join("general")
+        draft = Draft(room_id=room.pk, content="untold", sender="7", username="ada")
+        await sync_to_async(history.append)([draft])
+        await say(socket, "told")
+        told = [item["content"] for item in await socket.all("message", 2)]
+        assert told == ["untold", "told"]

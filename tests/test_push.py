@@ -1,0 +1,388 @@
+"""Push: send from anywhere in Django code, on commit, to whoever is meant."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.db import OperationalError, connections, transaction
+from pytest_django.fixtures import Settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from realtime import push, testing
+from realtime.engine.engine import Engine, user_topic
+from realtime.engine.layer import Layer, Note
+from realtime.engine.publisher import publisher
+from realtime.models import Message, Room
+from realtime.store import history
+from realtime.wire.errors import CloseCode, CommandError
+from tests.client import eventually
+from tests.consumers.sockets import Socket
+from tests.settings import layers
+from tests.site import UNLIMITED, Sites
+from tests.store.conftest import empty, switched
+
+
+@pytest.fixture(scope="module")
+def url(sites: Sites) -> str:
+    return sites.database_url("sqlite")
+
+
+@pytest.fixture
+def room(url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Room]:
+    with django_db_blocker.unblock(), switched(url):
+        empty()
+        yield Room.objects.create(slug="general")
+
+
+@pytest.fixture
+def ada(room: Room) -> Any:
+    return get_user_model().objects.create_user("ada")
+
+
+@pytest.fixture
+async def engine(room: Room) -> AsyncIterator[Engine]:
+    async with testing.engine(GUESTS=True, **UNLIMITED) as running:
+        yield running
+
+
+@pytest.fixture
+async def member(engine: Engine) -> AsyncIterator[Socket]:
+    """A guest in the room "general"."""
+    async with Socket() as socket:
+        await socket.join("general")
+        yield socket
+
+
+# To whom.
+
+
+async def test_a_message_to_a_room_is_stored_and_told(member: Socket) -> None:
+    """From the site itself, under the name it gives; the returned row has its number."""
+    message = await push.room("general").amessage(
+        "built", username="CI", data={"build": 7}, nonce="n"
+    )
+    assert message is not None
+    told = await member.expect("message")
+    assert (told["seq"], told["id"]) == (1, message.pk)
+    assert (told["content"], told["data"], told["nonce"]) == ("built", {"build": 7}, "n")
+    assert (told["username"], told["user_id"]) == ("CI", "site:CI")
+
+
+async def test_a_message_may_come_from_a_user(member: Socket, ada: Any, room: Room) -> None:
+    """As if that user had sent it; a room may be given as such."""
+    await push.room(room).amessage("hi", user=ada)
+    told = await member.expect("message")
+    assert (told["user_id"], told["username"]) == (str(ada.pk), "ada")
+
+
+async def test_the_same_nonce_is_one_message(member: Socket) -> None:
+    """A job that is run again tells nobody again."""
+    first = await push.room("general").amessage("once", nonce="n")
+    again = await push.room("general").amessage("twice", nonce="n")
+    assert first == again
+    await member.expect("message")
+    assert await member.settled() == []
+
+
+async def test_each_target_reaches_those_it_names(engine: Engine, ada: Any) -> None:
+    """A room, a user with all connections, a guest, one connection, everyone."""
+    async with Socket(user=ada) as one, Socket(user=ada) as two, Socket() as guest:
+        await guest.join("general")
+        targets = {
+            "room": push.room("general"),
+            "user": push.user(ada),
+            "key": push.user(ada.pk),
+            "guest": push.user(guest.welcome["user_id"]),
+            "connection": push.connection(two.welcome["connection"]),
+            "everyone": push.everyone(),
+        }
+        for name, target in targets.items():
+            await target.asend({"to": name})
+        got = [
+            [item["data"]["to"] for item in await socket.settled() if item["type"] == "signal"]
+            for socket in (one, two, guest)
+        ]
+        assert got == [
+            ["user", "key", "everyone"],
+            ["user", "key", "connection", "everyone"],
+            ["room", "guest", "everyone"],
+        ]
+
+
+async def test_a_signal_to_a_room_says_which(member: Socket) -> None:
+    """From the site it has no user."""
+    await push.room("general").asend({"x": 1})
+    told = await member.expect("signal")
+    assert told == {"type": "signal", "room": "general", "data": {"x": 1}}
+
+
+async def test_a_notice_has_a_level(member: Socket) -> None:
+    """Info, unless said otherwise."""
+    await push.everyone().anotice("Back soon.", level="warning")
+    assert await member.expect("notice") == {
+        "type": "notice",
+        "level": "warning",
+        "text": "Back soon.",
+    }
+    with pytest.raises(ValueError, match="level"):
+        await push.everyone().anotice("x", level="loud")
+
+
+async def test_a_connection_can_be_ended(engine: Engine) -> None:
+    """One of them, with a reason; others stay."""
+    async with Socket() as one, Socket() as other:
+        await push.connection(one.welcome["connection"]).adisconnect("Out.")
+        told, code = await one.ended()
+        assert (code, told["reason"]) == (CloseCode.KICKED, "Out.")
+        assert (await other.ask("ping"))["type"] == "pong"
+
+
+async def test_a_room_can_be_sent_away(member: Socket) -> None:
+    """With a code after which clients come back."""
+    await push.room("general").adisconnect("Later.", code=4400)
+    told, code = await member.ended()
+    assert (code, told["reconnect"]) == (4400, True)
+
+
+@pytest.mark.parametrize("code", [1000, 3999, 5000])
+def test_only_close_codes_of_the_protocol_can_be_used(code: int) -> None:
+    """Others cannot be sent under every server."""
+    with pytest.raises(ValueError, match="code"):
+        push.everyone().disconnect(code=code)
+
+
+@pytest.mark.parametrize("name", ["", "node", ".1", "node."])
+def test_what_is_no_connection_is_refused(name: str) -> None:
+    """A typing error is told at once."""
+    with pytest.raises(ValueError, match="connection"):
+        push.connection(name)
+
+
+def test_a_room_that_does_not_exist_is_told(room: Room) -> None:
+    """When something is sent to it."""
+    for send in (
+        lambda: push.room("nowhere").message("hi"),
+        lambda: push.room("nowhere").notice("hi"),
+    ):
+        with pytest.raises(Room.DoesNotExist):
+            send()
+
+
+@pytest.mark.parametrize("data", [{"x": 2**53}, {"x": float("nan")}, {"x": "\x00"}, {7: 1}])
+def test_data_that_json_cannot_say_everywhere_is_refused(data: Any, room: Room) -> None:
+    """Before anything is stored or sent."""
+    with pytest.raises(CommandError):
+        push.room("general").message("hi", data=data)
+    with pytest.raises(CommandError):
+        push.everyone().send(data)
+    assert Message.objects.count() == 0
+
+
+async def test_a_lost_answer_is_repeated_and_told(
+    member: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit went through, the connection did not: still one message, and told."""
+    append, calls = history.append, list[Any]()
+
+    def losing(*args: Any, **options: Any) -> Any:
+        stored = append(*args, **options)
+        calls.append(stored)
+        if len(calls) == 1:
+            raise OperationalError("the connection was lost")
+        return stored
+
+    monkeypatch.setattr(history, "append", losing)
+    await push.room("general").amessage("hi")
+    assert (await member.expect("message"))["content"] == "hi"
+    assert await Message.objects.acount() == 1
+
+
+# Transactions.
+
+
+class Rollback(Exception):  # noqa: N818
+    pass
+
+
+@sync_to_async
+def in_transaction(work: Callable[[], object], *, fails: bool = False) -> object:
+    try:
+        with transaction.atomic():
+            result = work()
+            if fails:
+                raise Rollback
+    except Rollback:
+        return None
+    return result
+
+
+def everything() -> object:
+    push.everyone().send({"x": 1})
+    push.everyone().notice("hi")
+    return push.room("general").message("hi", username="CI")
+
+
+async def test_inside_a_transaction_everything_goes_out_on_commit(member: Socket) -> None:
+    """In the order in which it was said; the message has no number before."""
+    states: list[int] = []
+
+    def work() -> object:
+        result = everything()
+        states.append(Message.objects.count())
+        return result
+
+    assert await in_transaction(work) is None
+    assert states == [0]
+    told = [await member.receive() for _ in range(3)]
+    assert [item["type"] for item in told] == ["signal", "notice", "message"]
+
+
+async def test_nothing_goes_out_when_it_is_rolled_back(member: Socket) -> None:
+    """No signal, no message, no disconnect."""
+
+    def work() -> None:
+        everything()
+        push.everyone().disconnect()
+
+    await in_transaction(work, fails=True)
+    assert await member.settled() == []
+    assert await Message.objects.acount() == 0
+
+
+async def test_a_savepoint_that_is_rolled_back_takes_only_its_own_along(member: Socket) -> None:
+    """What was said around it goes out."""
+
+    def work() -> None:
+        push.everyone().send({"n": 1})
+        try:
+            with transaction.atomic():
+                everything()
+                raise Rollback
+        except Rollback:
+            pass
+        push.everyone().send({"n": 2})
+
+    await in_transaction(work)
+    assert [item["data"] for item in await member.settled()] == [{"n": 1}, {"n": 2}]
+
+
+async def test_one_push_that_fails_on_commit_stops_no_other(
+    member: Socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The transaction is committed already: an error is logged."""
+
+    def work() -> None:
+        push.room("general").message("lost", username="x" * 10, user=None, nonce="n")
+        push.everyone().send({"n": 1})
+        Room.objects.filter(slug="general").delete()
+
+    await in_transaction(work)
+    assert (await member.expect("signal"))["data"] == {"n": 1}
+    assert "on_commit" in caplog.text
+
+
+# From elsewhere.
+
+
+async def test_a_plain_thread_can_push(member: Socket) -> None:
+    """It has no event loop; the engine of this process is woken at once."""
+    thread = threading.Thread(target=lambda: push.everyone().send({"from": "thread"}))
+    thread.start()
+    assert (await member.expect("signal"))["data"] == {"from": "thread"}
+    await asyncio.to_thread(thread.join)
+
+
+def test_without_an_engine_what_is_stored_is_stored(room: Room) -> None:
+    """The pulse of whoever serves sockets finds it."""
+    message = push.room("general").message("hi", username="CI")
+    assert message is not None
+    assert Message.objects.get() == message
+
+
+def test_without_an_engine_and_a_shared_layer_nobody_can_be_reached(room: Room) -> None:
+    """What is not stored would be lost, so it is an error."""
+    publisher.forget()
+    for send in (
+        lambda: push.everyone().send({"x": 1}),
+        lambda: push.room("general").notice("hi"),
+        lambda: push.connection("node.1").disconnect(),
+    ):
+        with pytest.raises(push.LayerUnavailable):
+            send()
+
+
+class Listener:
+    """Another process, which hears what comes over the layer."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, list[Note]]] = []
+        self.layer = Layer("listener", lambda *what: self.heard.append(what))
+
+    def notes(self, topic: str) -> list[Note]:
+        return [note for name, notes in self.heard if name == topic for note in notes]
+
+
+@pytest.fixture(params=["pubsub", "core"])
+async def listener(
+    request: pytest.FixtureRequest, redis_url: str, settings: Settings, room: Room
+) -> AsyncIterator[Listener]:
+    settings.CHANNEL_LAYERS = {"default": layers(request.param, redis_url, f"push-{id(room)}")}
+    publisher.forget()
+    made = Listener()
+    made.layer.start()
+    for topic in (f"room.{room.pk}", "everyone", user_topic("7"), "node.abc"):
+        await made.layer.subscribe(topic)
+        assert await made.layer.fence(topic, 5)
+    yield made
+    await made.layer.stop()
+    await asyncio.to_thread(stop_publisher, "flush" if request.param == "pubsub" else "close_pools")
+
+
+def stop_publisher(close: str) -> None:
+    """End the thread that a process without sockets publishes from."""
+    loop, backend = publisher._loop, publisher._backend
+    publisher.forget()
+    if loop is None:
+        return
+
+    async def let_go() -> None:
+        await getattr(backend, close)()
+
+    asyncio.run_coroutine_threadsafe(let_go(), loop).result(5)
+    loop.call_soon_threadsafe(loop.stop)
+    for thread in threading.enumerate():
+        if thread.name == "realtime-publisher":
+            thread.join(5)
+    loop.close()
+
+
+async def test_a_process_without_sockets_reaches_the_others(listener: Listener, room: Room) -> None:
+    """From sync code in a thread of its own: stored messages and all the rest, in order."""
+
+    def work() -> None:
+        push.room(room).message("hi", username="CI")
+        for number in range(20):
+            push.everyone().send({"n": number})
+        push.user(7).notice("to you")
+        push.connection("abc.1").disconnect("Out.")
+        connections.close_all()
+
+    await asyncio.to_thread(work)
+    await eventually(lambda: len(listener.heard) == 23)
+    [log] = listener.notes(f"room.{room.pk}")
+    assert log[:3] == ["log", 1, None]
+    assert [note[0] for note in listener.notes("everyone")] == ["say"] * 20
+    assert "to you" in listener.notes(user_topic("7"))[0][1]
+    assert listener.notes("node.abc") == [["end", 4503, "Out.", "abc.1"]]
+
+
+async def test_async_code_without_an_engine_reaches_the_others(
+    listener: Listener, room: Room
+) -> None:
+    """The loop is not blocked meanwhile."""
+    await push.room(room).anotice("hi")
+    await eventually(lambda: listener.notes(f"room.{room.pk}"))

@@ -1,0 +1,70 @@
+"""A site's own tests: `realtime.testing.engine` in Django's test cases."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from realtime import testing
+from realtime.conf import config
+from realtime.engine.engine import Engine
+from realtime.models import Node
+from tests.site import Sites, environment, run
+from tests.store.conftest import switched
+
+
+@pytest.fixture
+def database(sites: Sites, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A real SQLite file."""
+    with django_db_blocker.unblock(), switched(sites.database_url("sqlite")):
+        yield
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_sites_tests_pass_and_leave_no_connection(kind: str, sites: Sites) -> None:
+    """A connection that is left would keep `manage.py test` from dropping its database."""
+    url = sites.database_url(kind)
+    command = ["-W", "error::ResourceWarning", "-m", "django", "test", "tests.sitecase", "-v", "2"]
+    assert "Found 6 test(s)." in run(*command, env=environment(url), seconds=60)
+
+
+async def test_the_engine_is_there_for_the_block_only(database: None) -> None:
+    """Afterwards nothing runs, and a new block has a new engine."""
+    threads, tasks = threading.active_count(), len(asyncio.all_tasks())
+    async with testing.engine() as first:
+        assert await Engine.current() is first
+        assert Engine.running() is first
+    assert Engine.running() is None
+    assert len(asyncio.all_tasks()) == tasks
+    async with testing.engine() as second:
+        assert second is not first
+    assert threading.active_count() <= threads + 1  # asgiref keeps one of its own
+
+
+async def test_settings_hold_for_the_block_only(database: None) -> None:
+    """Given keys go over the site's own, and the threads are Django's."""
+    before = settings.REALTIME
+    async with testing.engine(HEARTBEAT_SECONDS=7):
+        assert (config().heartbeat_seconds, config().db_threads) == (7, 0)
+        assert config().guests is before["GUESTS"]
+    assert before == settings.REALTIME
+    assert config().heartbeat_seconds == 25
+
+
+async def test_an_error_in_the_block_stops_the_engine_all_the_same(database: None) -> None:
+    """The next test is not to blame."""
+    with pytest.raises(ZeroDivisionError):
+        async with testing.engine():
+            raise ZeroDivisionError
+    assert Engine.running() is None
+
+
+async def test_the_engine_leaves_no_row(database: None) -> None:
+    """Its node is taken off the tables."""
+    async with testing.engine() as engine:
+        while not await Node.objects.filter(pk=engine.node.id).aexists():
+            await asyncio.sleep(0)
+    assert await Node.objects.acount() == 0
