@@ -102,6 +102,10 @@ class RoomConsumer(Consumer):
 
     def recheck(self, room: str) -> None:
         """Ask again what this connection may do in a room, and leave it if that is nothing."""
+        seat = self._seats.get(room)
+        if seat is None or self.id not in seat.topic.members:
+            self._stand_up(room)  # the hub has sent it out, to join again
+            return
         task = asyncio.get_running_loop().create_task(self._recheck(room))
         self._rechecks.add(task)
         task.add_done_callback(self._rechecks.discard)

@@ -393,6 +393,7 @@ class Hub:
         for outbox in list(topic.members.values()):
             topic.detach(outbox.id)
             outbox.reply(told)
+            outbox.recheck(topic.slug)
         self._linger(topic)
 
     async def _reload_roster(self, topic: RoomTopic) -> None:

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
-from realtime.store import history
+from realtime.store import history, presence
 from realtime.store.history import Draft
 from tests.client import ENCODINGS, Object, eventually
 from tests.consumers.sockets import Socket
@@ -540,3 +540,21 @@ async def test_an_earlier_position_is_a_gap_a_client_can_fill(engine: Engine, ro
         await say(socket, "told")
         told = [item["content"] for item in await socket.all("message", 2)]
         assert told == ["untold", "told"]
+
+
+async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
+    engine: Engine, room: Room, ada: Any
+) -> None:
+    """A restored log ends every seat in its room, and with it the presence."""
+    async with Socket(user=ada) as socket:
+        await socket.join("general")
+        known = await engine.db.read(history.mark, room.pk)
+        await engine.db.write(history.renew_epoch, room.pk, known.epoch)
+        topic = engine.hub.room(room.pk)
+        assert topic is not None
+        await engine.hub.catch_up(topic)
+        assert (await socket.expect("resync"))["epoch"] == topic.position.epoch
+        async with asyncio.timeout(5):
+            while (await engine.db.read(presence.members, room.pk, 9))[1]:
+                await asyncio.sleep(0.01)
+        assert (await socket.join("general"))["epoch"] == topic.position.epoch
