@@ -542,19 +542,25 @@ async def test_an_earlier_position_is_a_gap_a_client_can_fill(engine: Engine, ro
         assert told == ["untold", "told"]
 
 
+async def present(engine: Engine, room: Room, number: int) -> None:
+    """Wait until so many users are in a room."""
+    async with asyncio.timeout(5):
+        while (await engine.db.read(presence.members, room.pk, 9))[1] != number:
+            await asyncio.sleep(0.01)
+
+
 async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
     engine: Engine, room: Room, ada: Any
 ) -> None:
     """A restored log ends every seat in its room, and with it the presence."""
     async with Socket(user=ada) as socket:
         await socket.join("general")
+        await present(engine, room, 1)
         known = await engine.db.read(history.mark, room.pk)
         await engine.db.write(history.renew_epoch, room.pk, known.epoch)
         topic = engine.hub.room(room.pk)
         assert topic is not None
         await engine.hub.catch_up(topic)
         assert (await socket.expect("resync"))["epoch"] == topic.position.epoch
-        async with asyncio.timeout(5):
-            while (await engine.db.read(presence.members, room.pk, 9))[1]:
-                await asyncio.sleep(0.01)
+        await present(engine, room, 0)
         assert (await socket.join("general"))["epoch"] == topic.position.epoch
