@@ -17,6 +17,7 @@ from realtime.wire.commands import Since
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.client import eventually
 from tests.engine import log
+from tests.engine.ends import ticks
 from tests.engine.process import Member, Process, arrived
 from tests.engine.test_ring import state
 
@@ -180,10 +181,22 @@ async def test_a_resume_waits_for_a_repair_that_runs(process: Process, room: Roo
     """It may have read the database before what the client knows was there."""
     await process.joined(room)
     topic = process.topic(room)
-    await process.append(room, "a")
+    read, gate, has_read = process.db.read, asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(function: object, *args: object) -> object:
+        result = await read(function, *args)  # type: ignore[arg-type]
+        has_read.set()
+        await gate.wait()
+        return result
+
+    process.db.read = read_slowly  # type: ignore[method-assign,assignment]
     repair = process.hub._start_repair(topic)
-    await process.append(room, "b")
-    told = await process.member().join(room, Since(2, topic.position.epoch))
+    await has_read.wait()
+    await process.append(room, *"ab")
+    joining = asyncio.ensure_future(process.member().join(room, Since(2, topic.position.epoch)))
+    await ticks(10)
+    gate.set()
+    told = await joining
     assert repair.done()
     assert (told["recovered"], told["through"], told["messages"]) == (True, 2, [])
 
@@ -284,8 +297,9 @@ def _set_epoch(room_id: int, epoch: str) -> None:
     history.Head.objects.filter(pk=room_id).update(epoch=epoch)
 
 
+@pytest.mark.parametrize("last_seq", [1, 3])
 async def test_a_join_finds_an_epoch_that_this_process_has_not_heard_of(
-    room: Room, settings: Settings
+    room: Room, settings: Settings, last_seq: int
 ) -> None:
     """The members are sent to join again, and the joiner begins in the new life of the log."""
     settings.REALTIME = {"RING_BYTES": 0}
@@ -293,11 +307,11 @@ async def test_a_join_finds_an_epoch_that_this_process_has_not_heard_of(
         member = await process.joined(room)
         await process.say(room, *"abc")
         await arrived(member, 3)
-        await process.db.write(log.restore, room.pk, 1)
+        await process.db.write(log.restore, room.pk, last_seq)
         await process.db.write(_set_epoch, room.pk, "epoch-02")
         told = await process.member().join(room)
-        assert (told["epoch"], told["through"]) == ("epoch-02", 1)
-        assert [one["content"] for one in told["messages"]] == ["a"]
+        assert (told["epoch"], told["through"]) == ("epoch-02", last_seq)
+        assert [one["content"] for one in told["messages"]] == list("abc")[:last_seq]
         assert [item["epoch"] for item in member.kinds("resync")] == ["epoch-02"]
 
 
