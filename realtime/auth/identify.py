@@ -64,7 +64,9 @@ def _take_token(scope: dict[str, Any]) -> str | None:
     if tokens:
         rest = [pair for pair in query if pair[0] != "token"]
         scope["query_string"] = urlencode(rest).encode()
-    for name, value in scope.get("headers", []):
+    for header in scope.get("headers", []):
+        name, value = header
         if name == b"authorization" and value[:7].lower() == b"bearer ":
+            scope["headers"] = [one for one in scope["headers"] if one is not header]
             return str(value[7:], "latin1").strip()
     return tokens[0] if tokens and tokens[0] else None

@@ -48,10 +48,19 @@ def is_allowed(scope: dict[str, Any]) -> bool:
         return False
     [origin] = origins
     listed = [*config().allowed_origins, *settings.CSRF_TRUSTED_ORIGINS]
-    if origin.lower() in (one.lower() for one in listed):
+    if any(_is_listed(origin.lower(), one.lower()) for one in listed):
         return True
     match = ORIGIN.fullmatch(origin)
     return match is not None and _is_own(scope, *match.groups())
+
+
+def _is_listed(origin: str, listed: str) -> bool:
+    if "://*." not in listed:
+        return origin == listed
+    # As in CSRF_TRUSTED_ORIGINS: https://*.example.com is every subdomain.
+    scheme, _, domain = listed.partition("://*")
+    match = ORIGIN.fullmatch(origin)
+    return match is not None and origin.startswith(f"{scheme}://") and origin.endswith(domain)
 
 
 def _is_own(scope: dict[str, Any], scheme: str, host: str, port: str | None) -> bool:

@@ -66,7 +66,7 @@ async def _resume(
 ) -> Caught | None:
     lane, position = topic.lane(outbox.codec), since.seq
     if since.epoch == topic.position.epoch and position > topic.position.seq:
-        await hub.catch_up(topic)  # the client has heard of it from a faster process
+        await hub.keeper.catch_up(topic)  # the client has heard of it from a faster process
     if not topic.ring.purged_seq <= position <= topic.position.seq:
         return None
     while lane.position < position <= topic.position.seq:
@@ -98,7 +98,7 @@ async def _start(
         older, has_more, mark = await db.read(history.recent, topic.room_id, limit)
         latest = _latest(topic, older, mark.last_seq, mark)
         if latest is None:
-            await hub.catch_up(topic)
+            await hub.keeper.catch_up(topic)
             return None
         states = latest
     states = [state for state in states if state.position <= lane.position]

@@ -1,8 +1,7 @@
 """The fan-out of one process: topics, what is heard about them, and who gets it here.
 
-The database is the log; the layer only says earlier what the database would say anyway.
-So an event is judged by its position: the next one is delivered, an old one dropped, and
-at a jump what is missing is read from the database first.
+The database is the log; the layer only says earlier what the database would say anyway. So
+what is heard of a room's log goes to its keeper, who judges it by its position.
 """
 
 import asyncio
@@ -19,14 +18,13 @@ from ..store import history, presence
 from ..store.history import Mark, Stored
 from ..wire.codecs import Frame
 from ..wire.errors import Disconnect
-from ..wire.events import Entered, Left, Outgoing, PresenceList, Resync
-from ..wire.position import Verdict
+from ..wire.events import Entered, Left, Outgoing, PresenceList
 from .db import Database
 from .event import Event
 from .flusher import Flusher
+from .keeper import LogKeeper
 from .layer import Layer, Note
 from .outbox import Outbox
-from .ring import Ring, RingMemory
 from .roster import Roster
 from .topic import RoomTopic, State, Topic, room_topic
 
@@ -35,13 +33,7 @@ __all__ = ["Hub"]
 logger = logging.getLogger("realtime.hub")
 
 FENCE_SECONDS = 1.0
-GAP_SECONDS = 0.03
-"""How long an event that came early may overtake others before the database is asked."""
-REPAIRS_AT_ONCE = 4
 LINGER_SECONDS = 60.0
-OPEN_STATES = 100
-"""How many recent changes a room's topic starts with."""
-PAGE = 500
 POLL_SECONDS = 1.0
 CROWD_SECONDS = 1.0
 
@@ -56,8 +48,7 @@ class Hub:
         self._rooms: dict[int, RoomTopic] = {}
         self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
         self._flushers = (Flusher(rests=False), Flusher(rests=True))
-        self._rings = RingMemory(config().ring_bytes)
-        self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        self.keeper = LogKeeper(db, self._spawn, self._linger)
         self._crowds: set[int] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -166,28 +157,8 @@ class Hub:
                 logger.warning("topic %s: cannot take a note of kind %r", name, note[0])
 
     def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
-        topic = self._rooms.get(room_id)
-        if topic is None or event.seq is None:
-            return
-        if topic.state is not State.LIVE:
-            topic.keep(event, epoch)
-            return
-        if epoch != topic.position.epoch:
-            self._start_repair(topic)
-            return
-        match topic.position.judge(event.seq, event.first):
-            case Verdict.NEXT:
-                self._advance(topic, event)
-            case Verdict.GAP:
-                topic.keep(event, epoch)
-                self._repair_soon(topic)
-
-    def _advance(self, topic: RoomTopic, event: Event | None) -> None:
-        while event is not None:
-            topic.take(event)
-            if event.state is not None:
-                self._rings.add(topic.room_id, event.state)
-            event = topic.next_early() if topic.early else None
+        if topic := self._rooms.get(room_id):
+            self.keeper.take(topic, event, epoch)
 
     def _take_people(self, topic: RoomTopic, joined: list[Any], left: list[Any]) -> None:
         for user_id, username, connection in joined:
@@ -218,7 +189,7 @@ class Hub:
         self._topics[topic.name] = self._rooms[room_id] = topic
         try:
             is_heard = await self._subscribe(topic)
-            await self._load(topic)
+            await self.keeper.load(topic)
         except BaseException:
             self._forget(topic)
             self._spawn(self.layer.unsubscribe(topic.name))
@@ -238,30 +209,6 @@ class Hub:
         return await self.layer.subscribe(topic.name) and await self.layer.fence(
             topic.name, FENCE_SECONDS
         )
-
-    async def _load(self, topic: RoomTopic) -> None:
-        changes = await self._db.read(history.newest, topic.room_id, OPEN_STATES)
-        members, count = await self._db.read(
-            presence.members, topic.room_id, config().presence_events_up_to
-        )
-        topic.roster.load(members, count)
-        floor = changes.mark.purged_seq
-        if changes.has_more:
-            floor = changes.states[0].position - 1
-        ring = Ring(changes.states, floor, changes.mark.purged_seq)
-        topic.open(changes.mark, ring)
-        self._rings.open(topic.room_id, ring)
-        self._settle(topic)
-
-    def _settle(self, topic: RoomTopic) -> None:
-        """Judge what was kept; if there still is a gap, repair it."""
-        self._advance_early(topic)
-        if topic.early:
-            self._repair_soon(topic)
-
-    def _advance_early(self, topic: RoomTopic) -> None:
-        if event := topic.next_early():
-            self._advance(topic, event)
 
     def _linger(self, topic: Topic) -> None:
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close_if_idle, topic)
@@ -284,7 +231,7 @@ class Hub:
         self._topics.pop(topic.name, None)
         if isinstance(topic, RoomTopic):
             self._rooms.pop(topic.room_id, None)
-            self._rings.close(topic.room_id)
+            self.keeper.forget(topic)
 
     # Keeping up with the database.
 
@@ -307,12 +254,12 @@ class Hub:
                 self.recheck(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
-                self._rings.purge(topic.room_id, mark.purged_seq)
+                self.keeper.purge(topic, mark.purged_seq)
             if mark.epoch != topic.position.epoch or mark.last_seq < position:
-                self._start_repair(topic)
+                self.keeper.repair(topic)
             topic.times_behind += 1 if mark.last_seq > topic.position.seq else -topic.times_behind
             if topic.times_behind:
-                self._start_repair(topic)
+                self.keeper.repair(topic)
             is_deaf |= topic.times_behind > 1
         return is_deaf
 
@@ -321,80 +268,12 @@ class Hub:
         for outbox in list(topic.members.values()):
             outbox.recheck(topic.slug)
 
-    async def catch_up(self, topic: RoomTopic) -> None:
-        """Bring a topic to where the database is now."""
-        if topic.repair is not None:  # one that runs may have read before
-            await asyncio.shield(topic.repair)
-        await asyncio.shield(self._start_repair(topic))
-
     def correct_counts(self, counts: dict[int, int]) -> None:
         """Load the rosters that have drifted from what the database counts."""
         for topic in self.rooms:
             counted = counts.get(topic.room_id, 0)
             if counted != topic.roster.count or topic.roster.is_incomplete:
                 self._spawn(self._reload_roster(topic))
-
-    def _repair_soon(self, topic: RoomTopic) -> None:
-        if not topic.is_repair_due:
-            topic.is_repair_due = True
-            asyncio.get_running_loop().call_later(GAP_SECONDS, self._repair_if_behind, topic)
-
-    def _repair_if_behind(self, topic: RoomTopic) -> None:
-        topic.is_repair_due = False
-        if topic.early and self._rooms.get(topic.room_id) is topic:
-            self._advance_early(topic)
-            if topic.early:
-                self._start_repair(topic)
-
-    def _start_repair(self, topic: RoomTopic) -> asyncio.Task[None]:
-        if topic.repair is None:
-            topic.state = State.REPAIRING
-            topic.repair = self._spawn(self._repair(topic))
-        return topic.repair
-
-    async def _repair(self, topic: RoomTopic) -> None:
-        try:
-            async with self._repairs:
-                await self._fill(topic)
-        finally:
-            topic.state, topic.repair = State.LIVE, None
-        self._settle(topic)
-
-    async def _fill(self, topic: RoomTopic) -> None:
-        has_more = True
-        while has_more:
-            position = topic.position.seq
-            changes = await self._db.read(history.since, topic.room_id, position, PAGE)
-            mark = changes.mark
-            if mark.epoch != topic.position.epoch or mark.last_seq < position:
-                await self._check_epoch(topic)
-                return
-            if position < mark.purged_seq:
-                await self._restart(topic)
-                return
-            for state in topic.take_states(changes.states, changes.through):
-                self._rings.add(topic.room_id, state)
-            has_more = changes.has_more
-
-    async def _check_epoch(self, topic: RoomTopic) -> None:
-        """See whether the log has begun another life, or has to: it ends before our position."""
-        position = topic.position.seq
-        mark = await self._db.read(history.mark, topic.room_id)
-        if mark.epoch == topic.position.epoch:
-            if mark.last_seq >= position:
-                return
-            await self._db.pulse(history.renew_epoch, topic.room_id, mark.epoch)
-        await self._restart(topic)
-
-    async def _restart(self, topic: RoomTopic) -> None:
-        """Send everybody out to join again: what they have cannot be continued."""
-        await self._load(topic)
-        told = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
-        for outbox in list(topic.members.values()):
-            topic.detach(outbox.id)
-            outbox.reply(told)
-            outbox.recheck(topic.slug)
-        self._linger(topic)
 
     async def _reload_roster(self, topic: RoomTopic) -> None:
         before = topic.roster.count
@@ -411,10 +290,10 @@ class Hub:
             if self._rooms.get(topic.room_id) is not topic:
                 return
             with suppress(DatabaseError):  # the repair has logged it, and the pulse tries again
-                await self.catch_up(topic)
+                await self.keeper.catch_up(topic)
             if await self._subscribe(topic):
                 topic.is_polled = False
-                await self.catch_up(topic)
+                await self.keeper.catch_up(topic)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -96,6 +96,10 @@ class RingMemory:
         self._size += ring.size
         self._shrink()
 
+    def holds(self, room_id: int, ring: Ring) -> bool:
+        """Whether this is the ring of an open room."""
+        return self._rings.get(room_id) is ring
+
     def add(self, room_id: int, state: MessageState) -> None:
         """Add a state to a room's ring."""
         ring = self._rings[room_id]

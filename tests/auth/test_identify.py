@@ -127,6 +127,7 @@ async def test_a_token_says_who_it_is(db: Database, where: str) -> None:
         else scope(authorization=f"Bearer {token}")
     )
     assert await identify(made, db) == GUEST
+    assert token not in repr(made)
 
 
 async def test_a_session_wins_over_a_token(db: Database, browser: Client) -> None:

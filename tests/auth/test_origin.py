@@ -160,3 +160,26 @@ async def test_what_it_wraps_never_sees_a_refused_handshake() -> None:
         assert (await communicator.connect())[0] is is_open
         await communicator.wait()
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://chat.example.org", True),
+        ("https://a.b.example.org", True),
+        ("https://example.org", False),
+        ("http://chat.example.org", False),
+        ("https://chat.example.org:8443", False),
+        ("https://evilexample.org", False),
+        ("https://chat.example.org.evil.com", False),
+        ("https://evil.com/.example.org", False),
+        ("https://user@chat.example.org", False),
+    ],
+)
+def test_a_trusted_origin_may_stand_for_its_subdomains(
+    settings: Any, origin: str, allowed: bool
+) -> None:
+    """As Django's own setting means it."""
+    settings.CSRF_TRUSTED_ORIGINS = ["https://*.example.org"]
+    scope = {"headers": [(b"host", b"testserver"), (b"origin", origin.encode())]}
+    assert is_allowed(scope) is allowed

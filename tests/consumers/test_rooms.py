@@ -560,7 +560,7 @@ async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
         await engine.db.write(history.renew_epoch, room.pk, known.epoch)
         topic = engine.hub.room(room.pk)
         assert topic is not None
-        await engine.hub.catch_up(topic)
+        await engine.hub.keeper.catch_up(topic)
         assert (await socket.expect("resync"))["epoch"] == topic.position.epoch
         await present(engine, room, 0)
         assert (await socket.join("general"))["epoch"] == topic.position.epoch

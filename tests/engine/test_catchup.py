@@ -121,7 +121,7 @@ async def test_every_member_has_everything_once_and_in_order(
         walk = Walk(process, room, codec, seed)
         await walk.come()
         await walk.run(80)
-        await process.hub.catch_up(process.topic(room))
+        await process.hub.keeper.catch_up(process.topic(room))
         truth = await process.db.read(log.states, room.pk)
         end = process.topic(room).position.seq
         for member in walk.members:
@@ -190,7 +190,7 @@ async def test_a_resume_waits_for_a_repair_that_runs(process: Process, room: Roo
         return result
 
     process.db.read = read_slowly  # type: ignore[method-assign,assignment]
-    repair = process.hub._start_repair(topic)
+    repair = process.hub.keeper.repair(topic)
     await has_read.wait()
     await process.append(room, *"ab")
     joining = asyncio.ensure_future(process.member().join(room, Since(2, topic.position.epoch)))

@@ -7,6 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.engine import hub as module
+from realtime.engine import keeper
 from realtime.engine import layer as layer_module
 from realtime.engine.topic import State
 from realtime.models import Room
@@ -66,7 +67,7 @@ async def test_an_event_that_overtook_another_waits_for_it(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the missing one arrives by itself, the database is not asked."""
-    monkeypatch.setattr(module, "GAP_SECONDS", 60)
+    monkeypatch.setattr(keeper, "GAP_SECONDS", 60)
     member = await process.joined(room)
     first, second, third = await process.append(room, *"abc")
     process.hear(room, third)
@@ -92,7 +93,7 @@ async def test_a_large_gap_is_filled_page_by_page(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much was missed."""
-    monkeypatch.setattr(module, "PAGE", 7)
+    monkeypatch.setattr(keeper, "PAGE", 7)
     member = await process.joined(room)
     names = [str(number) for number in range(50)]
     *_, last = await process.append(room, *names)
@@ -122,7 +123,7 @@ async def test_what_arrives_during_a_repair_comes_after_it(process: Process, roo
     member = await process.joined(room)
     topic = process.topic(room)
     await process.append(room, *"ab")
-    repair = process.hub._start_repair(topic)
+    repair = process.hub.keeper.repair(topic)
     assert topic.state is State.REPAIRING
     await process.say(room, *"cd")
     await repair
@@ -146,7 +147,7 @@ async def test_a_last_event_that_was_lost_is_found_by_comparing(
         await process.append(room, "b")
         marks = await process.db.read(history.marks, positions)
         assert process.hub.compare(positions, marks) is expected
-        await process.hub.catch_up(process.topic(room))
+        await process.hub.keeper.catch_up(process.topic(room))
 
 
 async def test_comparing_what_is_level_asks_nothing(process: Process, room: Room) -> None:
@@ -204,7 +205,7 @@ async def test_many_events_of_a_new_epoch_restart_a_topic_once(
     for stored in await process.append(room, *"abc"):
         process.hear(room, stored)
     await eventually(lambda: member.kinds("resync"))
-    await process.hub.catch_up(process.topic(room))
+    await process.hub.keeper.catch_up(process.topic(room))
     assert len(member.kinds("resync")) == 1
 
 
