@@ -58,8 +58,8 @@ class Pulse:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
             await self._guard(self._renew)
-            await self._guard(self._compare)
             await self._guard(self._bury)
+            await self._guard(self._compare)
             await self._guard(self._count)
 
     def _pause(self) -> float:
