@@ -117,15 +117,7 @@ class RoomTarget(Target):
         if data is not None:
             clean_data(data)
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
-        draft = Draft(
-            room_id=self._find(),
-            content=content,
-            sender=who.user_id,
-            username=who.username,
-            user_id=who.user_pk,
-            data=data,
-            **({"nonce": nonce} if nonce is not None else {}),
-        )
+        draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
         stored: list[Stored] = []
         _on_commit(lambda: stored.append(self._store(draft)))
         return stored[0].message if stored else None
@@ -203,9 +195,8 @@ def _announce(slug: str, stored: Stored) -> None:
         engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
         return
     event = Event.of_state(slug, history.state_of(stored.message))
-    note = ["log", event.seq, event.first, stored.epoch, event.frame.text]
     # Whoever is not reached finds it in the database within a pulse.
-    publisher.publish(room_topic(stored.message.room_id), note, is_stored=True)
+    publisher.publish(room_topic(stored.message.room_id), event.note(stored.epoch), is_stored=True)
 
 
 def _publish(topic: str, note: Note) -> None:

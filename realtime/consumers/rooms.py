@@ -13,6 +13,7 @@ from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..store import history, presence, rooms
 from ..store.history import MADE_NONCE, Draft, Mark
+from ..store.identity import Identity
 from ..store.rooms import Entry
 from ..wire.commands import (
     Command,
@@ -125,7 +126,7 @@ class RoomConsumer(Consumer):
         if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
-        entry = await self._enter(target.room)
+        entry = await self._ask(rooms.enter, target.room)
         topic = await engine.hub.open_room(entry.room_id, entry.slug)
         may_read = entry.may_read_history
         caught = await attach(
@@ -156,9 +157,10 @@ class RoomConsumer(Consumer):
             )
         )
 
-    async def _enter(self, room: str) -> Entry:
+    async def _ask(self, decide: Callable[[str, Identity], Entry], room: str) -> Entry:
+        """Ask what this connection may do in a room; a refusal ends its seat there."""
         try:
-            return await self.engine.db.read(rooms.enter, room, self.who)
+            return await self.engine.db.read(decide, room, self.who)
         except CommandError:
             self._stand_up(room)
             raise
@@ -193,9 +195,7 @@ class RoomConsumer(Consumer):
         seat = self._seats.get(room)
         if seat is not None and self.id in seat.topic.members:
             return seat
-        if seat is not None:
-            del self._seats[room]  # the hub has sent this connection out, to join again
-            self.engine.presence.leave(self.id, seat.entry.room_id)
+        self._stand_up(room)  # the hub may have sent this connection out, to join again
         raise CommandError(ErrorCode.NOT_JOINED, "join the room first", room=room)
 
     async def _allowed(self, room: str, is_allowed: Callable[[Entry], bool]) -> Seat:
@@ -209,11 +209,7 @@ class RoomConsumer(Consumer):
 
     async def _ask_again(self, seat: Seat) -> None:
         known = seat.topic.rights_seq
-        try:
-            entry = await self.engine.db.read(rooms.rights, seat.entry.slug, self.who)
-        except CommandError:
-            self._stand_up(seat.entry.slug)
-            raise
+        entry = await self._ask(rooms.rights, seat.entry.slug)
         seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
 
     async def _recheck(self, room: str) -> None:
@@ -233,14 +229,8 @@ class RoomConsumer(Consumer):
         while self._in_flight >= config().messages_in_flight:
             self._landed.clear()
             await self._landed.wait()
-        draft = Draft(
-            room_id=seat.entry.room_id,
-            content=command.content,
-            sender=self.who.user_id,
-            username=self.who.username,
-            user_id=self.who.user_pk,
-            data=command.data,
-            **({"nonce": command.nonce} if command.nonce else {}),
+        draft = Draft.by(
+            self.who, seat.entry.room_id, command.content, data=command.data, nonce=command.nonce
         )
         self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
         self._in_flight += 1

@@ -1,6 +1,7 @@
 """What goes to many."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,10 @@ class Event:
         told = _decode(text)
         state = told.message if isinstance(told, Changed) else _state(told)
         return cls(Frame(text), state.position, told.first, state)
+
+    def note(self, epoch: str) -> list[Any]:
+        """What other processes are told of an event of a room's log."""
+        return ["log", self.seq, self.first, epoch, self.frame.text]
 
 
 def _outgoing(slug: str, state: MessageState, first: int | None) -> MessageEvent | Changed:

@@ -105,9 +105,7 @@ class Hub:
         event = Event.of_state(slug, history.state_of(stored.message))
         room_id = stored.message.room_id
         self._take_log(room_id, event, stored.epoch)
-        self.layer.publish(
-            room_topic(room_id), ["log", event.seq, event.first, stored.epoch, event.frame.text]
-        )
+        self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 
     def say(self, topic: str, outgoing: Outgoing, *, but: str = "") -> None:
         """Tell a topic something that is not stored; `but` is a connection that is left out."""

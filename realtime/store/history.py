@@ -7,7 +7,7 @@ resumes from a replica that lags.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from django.db import connections, router, transaction
@@ -17,6 +17,7 @@ from django.utils import timezone
 from ..models import Head, Message
 from ..models.rooms import new_epoch
 from ..wire.events import MessageState, timestamp
+from .identity import Identity
 
 __all__ = [
     "MADE_NONCE",
@@ -74,6 +75,27 @@ class Draft:
     user_id: Any = None
     data: dict[str, Any] | None = None
     nonce: str = field(default_factory=_made_nonce)
+
+    @classmethod
+    def by(
+        cls,
+        who: Identity,
+        room_id: int,
+        content: str,
+        *,
+        data: dict[str, Any] | None = None,
+        nonce: str | None = None,
+    ) -> Self:
+        """What somebody says in a room."""
+        return cls(
+            room_id=room_id,
+            content=content,
+            sender=who.user_id,
+            username=who.username,
+            user_id=who.user_pk,
+            data=data,
+            nonce=_made_nonce() if nonce is None else nonce,
+        )
 
     @property
     def key(self) -> tuple[int, str, str]:
