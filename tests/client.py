@@ -58,6 +58,7 @@ class Client:
         *,
         origin: str | None = None,
         headers: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> "Client":
         """Open a connection; with no `encoding` none is offered, as the plainest client does."""
         subprotocols = [f"realtime.v1.{encoding}"] if encoding else None
@@ -66,7 +67,7 @@ class Client:
             subprotocols=subprotocols,  # type: ignore[arg-type]
             origin=origin,  # type: ignore[arg-type]
             additional_headers=headers,
-            compression=None,
+            compression=compression,
             proxy=None,
             ping_interval=None,
             open_timeout=30,

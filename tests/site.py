@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -66,20 +66,29 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT, seconds: floa
     return done.stdout
 
 
-def migrate(database_url: str) -> None:
-    """Make the tables and the public rooms of `ROOMS`."""
-    run("-c", _SEED, *ROOMS, env=environment(database_url))
+def migrate(database_url: str, rooms: Sequence[str] = ROOMS) -> None:
+    """Make the tables and some public rooms."""
+    run("-c", _SEED, *rooms, env=environment(database_url))
 
 
 class Server(Process):
     """One process of the site, under "daphne" or "uvicorn"."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str], kind: str = "daphne") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        env: Mapping[str, str],
+        kind: str = "daphne",
+        application: str = "project.asgi:application",
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws = f"ws://127.0.0.1:{self.port}/ws"
         super().__init__(
-            _command(kind, self.port), folder / f"{kind}-{self.port}.log", cwd=ROOT, env=env
+            [*_command(kind, self.port), application],
+            folder / f"{kind}-{self.port}.log",
+            cwd=ROOT,
+            env=env,
         )
 
     def start(self) -> None:
@@ -104,7 +113,7 @@ def _command(kind: str, port: int) -> list[str]:
             "websockets-sansio",
             "--no-access-log",
         ]
-    return [*command, "project.asgi:application"]
+    return command
 
 
 class Site:

@@ -10,6 +10,7 @@ import logging
 import time
 
 from ..wire.codecs import Codec
+from ..wire.packet import Packet
 from .event import Event
 from .outbox import Outbox
 
@@ -107,12 +108,12 @@ class Lane:
             self._waiters.append(waiter)
             await waiter
 
-    def parts(self, events: list[Event], connection: str = "") -> list[str | bytes]:
-        """The frames that carry events, without those that one connection does not get."""
+    def packet(self, events: list[Event], connection: str = "") -> Packet:
+        """What carries events, without those that one connection does not get."""
         frames = [event.frame for event in events if not connection or event.but != connection]
         if self.codec.is_coalescing:
-            return [self.codec.join(frames)] if frames else []
-        return [self.codec.join([frame]) for frame in frames]
+            return Packet([self.codec.join(frames)] if frames else [])
+        return Packet([self.codec.join([frame]) for frame in frames])
 
     def _round_size(self) -> int:
         """So many events that a server can write them out before the next ones come."""
@@ -179,12 +180,10 @@ class Flusher:
 
 async def _flush(lane: Lane) -> None:
     events = lane.take()
-    parts = lane.parts(events)
+    packet = lane.packet(events)
     excluded = {event.but for event in events if event.but}
     for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
         if lane.is_due(connection):  # it may have left while others had their turn
-            own = lane.parts(events, connection) if connection in excluded else parts
-            for part in own:
-                outbox.send(part)
+            outbox.post(lane.packet(events, connection) if connection in excluded else packet)
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)

@@ -1,9 +1,10 @@
 """The sending half of one connection: bounded, and never in anybody's way.
 
-The ASGI `send` is stepped once by hand. It nearly always finishes without suspending, and
-then a frame has cost no task, no queue and no copy. Where it suspends, or the transport
-says that it is full, frames wait in a bounded queue; a connection that lets the queue
-overflow, or stays blocked too long, is ended as slow.
+Where the server is known, bytes go straight to its transport, framed once for all who get them.
+Elsewhere the ASGI `send` is stepped once by hand; it nearly always finishes without suspending, and
+then a frame has cost no task, no queue and no copy. Where either says that it is full, frames
+wait in a bounded queue; a connection that lets the queue overflow, or stays blocked too long,
+is ended as slow.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from ..conf import config
 from ..wire.codecs import Codec
 from ..wire.errors import CloseCode, Disconnect
 from ..wire.events import Goodbye, Outgoing
+from ..wire.packet import Packet, framed
 from . import transport
 
 __all__ = ["Outbox"]
@@ -44,6 +46,7 @@ class Outbox:
         "_is_closed",
         "_is_paused",
         "_is_told",
+        "_line",
         "_queue",
         "_send",
         "_task",
@@ -67,6 +70,7 @@ class Outbox:
         self.end = end
         self.recheck = recheck
         self._send = send
+        self._line: transport.Write | None = None
         self._config = config()
         self._queue: deque[str | bytes] = deque()
         self._bytes = 0
@@ -81,17 +85,26 @@ class Outbox:
     def watch(self) -> None:
         """Listen to the transport, once the socket is open."""
         transport.watch(self._send, self._pause, self._resume)
+        self._line = transport.line(self._send)
 
     def reply(self, outgoing: Outgoing) -> None:
         """Encode and send one reply."""
         self.send(self.codec.encode(outgoing))
 
+    def post(self, packet: Packet) -> None:
+        """Send what goes to many; as `send` for each of its frames."""
+        if self._line is None or not self._is_free or not self._line(packet.raw):
+            for frame in packet.frames:
+                self.send(frame)
+
     def send(self, frame: str | bytes) -> None:
         """Send a frame now if the socket takes it, else queue it; never waits, never raises."""
         if self._is_closed:
             return
-        if self._task is not None or self._is_paused or self._queue:
+        if not self._is_free:
             self._enqueue(frame)
+            return
+        if self._line is not None and self._line(framed(frame)):
             return
         coroutine: Any = self._send(_message(frame))
         try:
@@ -108,6 +121,11 @@ class Outbox:
             self._fail(error)
         else:
             self._drain(_Rest(coroutine, future))
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether nothing waits that has to go out before."""
+        return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 
     async def farewell(self, end: Disconnect) -> None:
         """Say why and close the socket; abort it where that does not get through."""

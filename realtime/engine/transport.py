@@ -2,6 +2,7 @@
 
 Daphne's `send` never blocks, so its transport is asked to say when it is full; neither
 server can end a socket whose peer has stopped reading other than by aborting its transport;
+both make the frame of a message anew for each socket, so what goes to many is written past them;
 and of a shutdown Daphne tells nobody, but Twisted's reactor does.
 Everything is found by feature; where it is not found, nothing is done.
 """
@@ -13,7 +14,9 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["Intake", "abort", "held", "on_shutdown", "watch"]
+__all__ = ["Intake", "Write", "abort", "held", "line", "on_shutdown", "watch"]
+
+Write = Callable[[bytes], bool]
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -32,6 +35,21 @@ def held(send: Any) -> int:
         return int(waiting + getattr(twisted, "_tempDataLen", 0))
     transport = _asyncio(send)
     return transport.get_write_buffer_size() if transport is not None else 0
+
+
+def line(send: Any) -> Write | None:
+    """Find a way to write whole frames as bytes to the transport under an open ASGI `send`.
+
+    None where none is known, or where the frames would have to be compressed. What is
+    returned writes, or says that it cannot now and that `send` has to be asked instead.
+    """
+    protocol = _autobahn(send)
+    if protocol is not None:
+        return _DaphneLine(protocol).write if protocol._perMessageCompress is None else None
+    protocol = _sansio(send)
+    if protocol is not None:
+        return _UvicornLine(protocol).write if not protocol.conn.extensions else None
+    return None
 
 
 class Intake:
@@ -94,6 +112,22 @@ def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     )
 
 
+def _autobahn(send: Any) -> Any:
+    """Daphne's protocol, if it is built as the ones that were tried."""
+    protocol = next(iter(getattr(send, "args", ())), None)
+    needed = ("_perMessageCompress", "send_queue", "state", "STATE_OPEN", "transport")
+    return protocol if all(hasattr(protocol, name) for name in needed) else None
+
+
+def _sansio(send: Any) -> Any:
+    """Uvicorn's protocol on the I/O-free half of `websockets`, if it is built as those tried."""
+    protocol: Any = getattr(send, "__self__", None)
+    needed = ("close_sent", "conn", "disconnected", "transport", "writable")
+    if not all(hasattr(protocol, name) for name in needed):
+        return None
+    return protocol if hasattr(protocol.conn, "extensions") else None
+
+
 def _asyncio(send: Any) -> asyncio.WriteTransport | None:
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     return transport if isinstance(transport, asyncio.WriteTransport) else None
@@ -114,3 +148,36 @@ class _Producer:
 
     def stopProducing(self) -> None:  # noqa: N802
         """The transport is gone; the consumer hears of it by its own disconnect."""
+
+
+class _DaphneLine:
+    """Past autobahn, which keeps no other state of an outgoing message than statistics."""
+
+    __slots__ = ("_open", "_protocol")
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._open = protocol.STATE_OPEN
+
+    def write(self, raw: bytes) -> bool:
+        protocol = self._protocol
+        if protocol.state != self._open or protocol.send_queue:
+            return False
+        protocol.transport.write(raw)
+        return True
+
+
+class _UvicornLine:
+    """Past `websockets`, which keeps no state of an outgoing message at all."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def write(self, raw: bytes) -> bool:
+        protocol = self._protocol
+        if protocol.close_sent or protocol.disconnected or not protocol.writable.is_set():
+            return False
+        protocol.transport.write(raw)
+        return True

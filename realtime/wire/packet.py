@@ -1,0 +1,36 @@
+"""What goes to many, put together once: frames, and the bytes that they are on the line."""
+
+from collections.abc import Sequence
+
+__all__ = ["Packet", "framed"]
+
+TEXT, BINARY = 0x81, 0x82
+"""The first byte of a whole message (RFC 6455, section 5.2)."""
+
+
+class Packet:
+    """Frames to be sent one after the other, and their bytes, made when first asked for."""
+
+    __slots__ = ("_raw", "frames")
+
+    def __init__(self, frames: Sequence[str | bytes]) -> None:
+        self.frames = frames
+        self._raw: bytes | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """All the frames as they go over the line."""
+        if self._raw is None:
+            self._raw = b"".join([framed(frame) for frame in self.frames])
+        return self._raw
+
+
+def framed(frame: str | bytes) -> bytes:
+    """One frame as a server sends it: whole, unmasked and uncompressed."""
+    first, payload = (TEXT, frame.encode()) if isinstance(frame, str) else (BINARY, frame)
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 1 << 16:
+        return bytes((first, 126)) + size.to_bytes(2) + payload
+    return bytes((first, 127)) + size.to_bytes(8) + payload
