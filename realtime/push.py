@@ -20,9 +20,9 @@ from .engine.layer import Note
 from .engine.publisher import LayerUnavailable, publisher
 from .engine.topic import room_topic
 from .models import Message, Room
-from .store import history
-from .store.history import Draft, Stored
+from .store import history, log
 from .store.identity import Identity
+from .store.log import Draft, Stored
 from .wire.clean import clean_data
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
@@ -120,7 +120,9 @@ class RoomTarget(Target):
         draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
         stored: list[Stored] = []
         _on_commit(lambda: stored.append(self._store(draft)))
-        return stored[0].message if stored else None
+        if not stored:
+            return None
+        return Message.objects.using(history.database()).get(pk=stored[0].state.id)
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
         """Store a message and tell the room."""
@@ -139,12 +141,12 @@ class RoomTarget(Target):
     def _store(self, draft: Draft) -> Stored:
         is_repeat = False
         try:
-            [stored] = history.append([draft])
+            [stored] = log.append([draft])
         except OperationalError:  # a deadlock or a lost connection: the nonce allows another try
             if connections[history.database()].in_atomic_block:
                 raise
             is_repeat = True
-            [stored] = history.append([draft])
+            [stored] = log.append([draft])
         if stored.is_new or is_repeat:
             _announce(str(self.slug), stored)
         return stored
@@ -194,9 +196,9 @@ def _announce(slug: str, stored: Stored) -> None:
     if engine is not None:
         engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
         return
-    event = Event.of_state(slug, history.state_of(stored.message))
+    event = Event.of_state(slug, stored.state)
     # Whoever is not reached finds it in the database within a pulse.
-    publisher.publish(room_topic(stored.message.room_id), event.note(stored.epoch), is_stored=True)
+    publisher.publish(room_topic(stored.room_id), event.note(stored.epoch), is_stored=True)
 
 
 def _publish(topic: str, note: Note) -> None:

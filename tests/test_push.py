@@ -17,7 +17,7 @@ from realtime.engine.engine import Engine, user_topic
 from realtime.engine.layer import Layer, Note
 from realtime.engine.publisher import publisher
 from realtime.models import Message, Room
-from realtime.store import history
+from realtime.store import log
 from realtime.wire.errors import CloseCode, CommandError
 from tests.client import eventually
 from tests.consumers.sockets import Socket
@@ -186,7 +186,7 @@ async def test_a_lost_answer_is_repeated_and_told(
     member: Socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit went through, the connection did not: still one message, and told."""
-    append, calls = history.append, list[Any]()
+    append, calls = log.append, list[Any]()
 
     def losing(*args: Any, **options: Any) -> Any:
         stored = append(*args, **options)
@@ -195,7 +195,7 @@ async def test_a_lost_answer_is_repeated_and_told(
             raise OperationalError("the connection was lost")
         return stored
 
-    monkeypatch.setattr(history, "append", losing)
+    monkeypatch.setattr(log, "append", losing)
     await push.room("general").amessage("hi")
     assert (await member.expect("message"))["content"] == "hi"
     assert await Message.objects.acount() == 1

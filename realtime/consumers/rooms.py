@@ -12,8 +12,9 @@ from ..engine.catchup import attach, fitting
 from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..store import history, presence, rooms
-from ..store.history import MADE_NONCE, Draft, Mark
+from ..store.history import MADE_NONCE, Mark
 from ..store.identity import Identity
+from ..store.log import Draft
 from ..store.rooms import Entry
 from ..wire.commands import (
     Command,
@@ -41,7 +42,6 @@ from ..wire.events import (
     Resync,
     SignalEvent,
     TypingEvent,
-    timestamp,
 )
 from .base import Consumer
 
@@ -241,13 +241,13 @@ class RoomConsumer(Consumer):
         if isinstance(result, CommandError):
             self.refuse(command, result)
         elif command.ref is not None or command.nonce is not None:
-            message = result.message
+            state = result.state
             self.reply(
                 Ack(
                     room=command.room,
-                    seq=message.seq,
-                    id=message.pk,
-                    created_at=timestamp(message.created_at),
+                    seq=state.seq,
+                    id=state.id,
+                    created_at=state.created_at,
                     nonce=command.nonce,
                     ref=command.ref,
                 )

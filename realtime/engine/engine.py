@@ -13,8 +13,9 @@ from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..store import presence
-from ..store.history import Draft, Mark, Stored
+from ..store.history import Mark
 from ..store.identity import Identity
+from ..store.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
 from ..wire.ratelimit import Bucket
 from .db import Database
@@ -157,7 +158,7 @@ class Engine:
         self.writer.submit(draft, done)
 
     def _committed(self, stored: Stored) -> None:
-        self.hub.announce(self._slugs[stored.message.room_id], stored)
+        self.hub.announce(self._slugs[stored.room_id], stored)
 
     def recheck(self, marks: dict[int, Mark]) -> None:
         """Have every member of a room whose rights have changed ask again what it may do there."""

@@ -14,8 +14,9 @@ from typing import Any
 from django.db import Error as DatabaseError
 
 from ..conf import config
-from ..store import history, presence
-from ..store.history import Mark, Stored
+from ..store import presence
+from ..store.history import Mark
+from ..store.log import Stored
 from ..wire.codecs import Frame
 from ..wire.errors import Disconnect
 from ..wire.events import Entered, Left, Outgoing, PresenceList
@@ -102,8 +103,8 @@ class Hub:
 
     def announce(self, slug: str, stored: Stored) -> None:
         """Tell a room of a message that is committed."""
-        event = Event.of_state(slug, history.state_of(stored.message))
-        room_id = stored.message.room_id
+        event = Event.of_state(slug, stored.state)
+        room_id = stored.room_id
         self._take_log(room_id, event, stored.epoch)
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 

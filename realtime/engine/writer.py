@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from ..conf import config
-from ..store import history
-from ..store.history import Draft, Stored
+from ..store import log
+from ..store.log import Draft, Stored
 from ..wire.errors import CommandError, ErrorCode
 from .db import Database
 
@@ -263,7 +263,7 @@ class Writer:
 
 
 def _append(drafts: list[Draft], lock_ms: int) -> list[Stored]:
-    return history.append(drafts, lock_timeout_ms=lock_ms)
+    return log.append(drafts, lock_timeout_ms=lock_ms)
 
 
 def _backoff(attempt: int) -> float:

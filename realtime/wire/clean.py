@@ -19,6 +19,7 @@ __all__ = [
     "MAX_DATA_BYTES",
     "MAX_DEPTH",
     "MAX_INTEGER",
+    "as_sent",
     "clean",
     "clean_data",
     "refuse_duplicates",
@@ -68,6 +69,21 @@ def clean_data(data: dict[str, Any]) -> None:
         _clean_value(value, depth)
     if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
         raise CommandError(ErrorCode.TOO_LARGE, f"data must be at most {MAX_DATA_BYTES} bytes")
+
+
+def as_sent(value: Any) -> Any:
+    """What `clean_data` let in, from what a database gives back.
+
+    PostgreSQL's jsonb has one kind of number: 1e300 returns as an integer that nobody can encode.
+    """
+    kind = type(value)
+    if kind is dict:
+        return {key: as_sent(item) for key, item in value.items()}
+    if kind is list:
+        return [as_sent(item) for item in value]
+    if kind is int and abs(value) > MAX_INTEGER:
+        return float(value)
+    return value
 
 
 def refuse_duplicates(frame: str | bytes) -> None:

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from realtime.admin.large import BoundedPaginator
 from realtime.models import Connection, Membership, Message, Node, Room
-from realtime.store import history, presence
-from realtime.store.history import Draft
+from realtime.store import log, presence
+from realtime.store.log import Draft
 from realtime.store.presence import LiveNode
 from tests.admin.conftest import Connect
 
@@ -22,7 +22,7 @@ def say(room: Room, number: int) -> None:
         Draft(room_id=room.pk, content=f"text {n}", sender=str(n), username=f"user {n}")
         for n in range(number)
     ]
-    history.append(drafts)
+    log.append(drafts)
 
 
 def some_rooms(number: int, connect: Connect) -> None:

@@ -9,15 +9,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from realtime.models import Message, Room
-from realtime.store import history
-from realtime.store.history import Draft
+from realtime.store import log
+from realtime.store.log import Draft
 
 LIST = reverse("admin:realtime_message_changelist")
 
 
 def say(room: Room, content: str, username: str = "Ada", sender: str = "7") -> Message:
     draft = Draft(room_id=room.pk, content=content, sender=sender, username=username)
-    return history.append([draft])[0].message
+    [stored] = log.append([draft])
+    return Message.objects.get(pk=stored.state.id)
 
 
 def shown(client: Client, **query: object) -> list[str]:

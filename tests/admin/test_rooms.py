@@ -8,8 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from realtime.models import Membership, Room
-from realtime.store import history
-from realtime.store.history import Draft
+from realtime.store import history, log
+from realtime.store.log import Draft
 from realtime.store.rooms import direct_key
 from tests.admin.conftest import LOST, Connect
 
@@ -57,10 +57,10 @@ def test_saving_a_room_between_two_messages_rewinds_nothing(
 ) -> None:
     draft = {"room_id": room.pk, "content": "a", "sender": "1", "username": "a"}
     form = admin_client.get(change(room)).context["adminform"].form
-    history.append([Draft(**draft), Draft(**draft)])
+    log.append([Draft(**draft), Draft(**draft)])
     admin_client.post(change(room), {**form.initial, "title": "New"})
-    [stored] = history.append([Draft(**draft)])
-    assert stored.message.seq == 3
+    [stored] = log.append([Draft(**draft)])
+    assert stored.state.seq == 3
 
 
 def test_making_a_room_private_is_a_change_of_rights(admin_client: Client, room: Room) -> None:
@@ -79,7 +79,7 @@ def test_the_list_shows_the_position_and_the_live_users(
     admin_client: Client, room: Room, connect: Connect
 ) -> None:
     Room.objects.create(slug="quiet")
-    history.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
+    log.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
     connect("ada", room)
     connect("ada", room)
     connect("bob", room)

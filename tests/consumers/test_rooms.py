@@ -11,7 +11,8 @@ from pytest_django.fixtures import Settings
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.store import history, presence
-from realtime.store.history import Draft
+from realtime.store.log import Draft
+from realtime.store.log import append as append_drafts
 from tests.client import ENCODINGS, Object, eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
@@ -536,7 +537,7 @@ async def test_an_earlier_position_is_a_gap_a_client_can_fill(engine: Engine, ro
     async with Socket() as socket:
         await socket.join("general")
         draft = Draft(room_id=room.pk, content="untold", sender="7", username="ada")
-        await sync_to_async(history.append)([draft])
+        await sync_to_async(append_drafts)([draft])
         await say(socket, "told")
         told = [item["content"] for item in await socket.all("message", 2)]
         assert told == ["untold", "told"]

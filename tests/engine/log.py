@@ -5,14 +5,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from realtime.models import Head, Message
-from realtime.store import history
-from realtime.store.history import Draft, Stored
+from realtime.store import history, log
+from realtime.store.log import Draft, Stored
 from realtime.wire.events import MessageState
 
 
 def append(room_id: int, *contents: str) -> list[Stored]:
     """Store messages; nobody is told."""
-    return history.append(
+    return log.append(
         [Draft(room_id=room_id, content=text, sender="7", username="ada") for text in contents]
     )
 

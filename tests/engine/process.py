@@ -10,8 +10,7 @@ from realtime.engine.event import Event
 from realtime.engine.hub import Hub
 from realtime.engine.topic import RoomTopic
 from realtime.models import Room
-from realtime.store import history
-from realtime.store.history import Stored
+from realtime.store.log import Stored
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.events import MessageState
@@ -148,7 +147,7 @@ class Process:
 
     def hear(self, room: Room, stored: Stored) -> None:
         """Hear of a message from another process."""
-        self.hear_state(room, history.state_of(stored.message), stored.epoch)
+        self.hear_state(room, stored.state, stored.epoch)
 
     def hear_state(self, room: Room, state: MessageState, epoch: str) -> None:
         event = Event.of_state(room.slug, state)

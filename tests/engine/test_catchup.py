@@ -59,7 +59,7 @@ class Walk:
         contents = [f"message {self.number + one}" for one in range(self.dice.randint(1, 3))]
         self.number += len(contents)
         for stored in await self.process.append(self.room, *contents):
-            self._will_tell(history.state_of(stored.message), stored.epoch)
+            self._will_tell(stored.state, stored.epoch)
 
     async def edit(self) -> None:
         if self.number:

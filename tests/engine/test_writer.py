@@ -14,7 +14,7 @@ from realtime.engine.db import Database
 from realtime.engine.writer import Result, Writer
 from realtime.models import Message, Room
 from realtime.store import history
-from realtime.store.history import Draft, Stored
+from realtime.store.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.client import eventually
 from tests.database import Database as Rows
@@ -74,7 +74,7 @@ class Desk:
         }
 
     def _committed(self, stored: Stored) -> None:
-        self.told.append((stored.message.room_id, stored.message.content))
+        self.told.append((stored.room_id, stored.state.content))
         if self.error is not None:
             raise self.error
 
@@ -154,7 +154,7 @@ async def test_the_sender_hears_before_the_room(desk: Desk, room: Room) -> None:
     result = await desk.writer.append(
         Draft(room_id=room.pk, content="hi", sender="7", username="ada")
     )
-    assert result.message.seq == 1
+    assert result.state.seq == 1
     assert await stored(room) == ["hi"]
 
 
@@ -179,7 +179,7 @@ async def test_a_repeat_is_answered_alike_and_not_told_again(desk: Desk, room: R
     first, again = desk.results["first"], desk.results["again"]
     assert isinstance(first, Stored)
     assert isinstance(again, Stored)
-    assert first.message.pk == again.message.pk
+    assert first.state.id == again.state.id
     assert desk.told == [(room.pk, "first")]
 
 

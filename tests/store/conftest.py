@@ -95,3 +95,8 @@ def together(jobs: Sequence[Callable[[], object]], seconds: float = 30) -> list[
         if isinstance(result, BaseException):
             raise result
     return results
+
+
+@pytest.fixture
+def four_rooms() -> list[Room]:
+    return [Room.objects.create(slug=f"r{number}") for number in range(4)]
