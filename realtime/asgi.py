@@ -1,5 +1,6 @@
 """The one ASGI helper: HTTP by Django, WebSockets by the consumers, behind the origin check."""
 
+import gc
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -20,5 +21,15 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     from .routing import websocket_urlpatterns as own
 
     publisher.is_server = True
+    _keep_for_good()
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
     return ProtocolTypeRouter({"http": http, "websocket": OriginCheck(URLRouter(routes))})
+
+
+def _keep_for_good() -> None:
+    """Take what is loaded by now out of the garbage collector's rounds.
+
+    They stop every connection for as long as it takes to look at a whole Django, some 50 ms.
+    """
+    gc.collect()
+    gc.freeze()

@@ -56,6 +56,7 @@ class Writer:
         self._jobs: list[Job] = []
         self._slow: dict[int, list[Job]] = {}
         self._open: deque[Job] = deque()
+        self._is_sweep_due = False
         self._count = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -85,9 +86,8 @@ class Writer:
         self._count += 1
         self._idle.clear()
         job = Job(draft, done, time.monotonic() + config().write_timeout_seconds)
-        if not self._open:
-            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
         self._open.append(job)
+        self._sweep_soon()
         if draft.room_id in self._slow:
             self._slow[draft.room_id].append(job)
         else:
@@ -150,6 +150,7 @@ class Writer:
         results: Sequence[Stored] = await run(_append, drafts, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
+        self._forget_done()
         for result in results:
             # After a commit whose outcome nobody knew, what is found may never have been told.
             if result.is_new or is_repeat:
@@ -234,10 +235,21 @@ class Writer:
         Should that commit succeed after all, the room is told, and the nonce keeps it one message.
         """
         now = time.monotonic()
-        while self._open and (self._open[0].is_done or self._open[0].deadline < now):
+        while self._open and self._open[0].deadline < now:
             self._finish(self._open.popleft(), _unavailable())
+        self._forget_done()
+        self._is_sweep_due = False
         if self._open:
+            self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        if not self._is_sweep_due:
+            self._is_sweep_due = True
             asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _forget_done(self) -> None:
+        while self._open and self._open[0].is_done:
+            self._open.popleft()
 
     def _fail(self, jobs: list[Job], error: CommandError) -> None:
         for job in jobs:
