@@ -72,7 +72,7 @@ def migrate(database_url: str, rooms: Sequence[str] = ROOMS) -> None:
 
 
 class Server(Process):
-    """One process of the site, under "daphne" or "uvicorn"."""
+    """One process of the site, under "daphne", "uvicorn" or "uvloop", which is uvicorn on it."""
 
     def __init__(
         self,
@@ -100,20 +100,11 @@ class Server(Process):
 
 
 def _command(kind: str, port: int) -> list[str]:
-    command = [sys.executable, "-m", kind]
     if kind == "daphne":
-        command += ["-b", "127.0.0.1", "-p", str(port)]
-    else:
-        command += [
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--ws",
-            "websockets-sansio",
-            "--no-access-log",
-        ]
-    return command
+        return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+    loop = "uvloop" if kind == "uvloop" else "asyncio"
+    command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
+    return [*command, "--loop", loop, "--ws", "websockets-sansio", "--no-access-log"]
 
 
 class Site:

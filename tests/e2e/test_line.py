@@ -9,7 +9,7 @@ from tests.client import ENCODINGS, Client
 from tests.services import Services
 from tests.site import Factory, Server, Site, environment
 
-SERVERS = ["daphne", "uvicorn"]
+SERVERS = ["daphne", "uvicorn", "uvloop"]
 SIZES = [1, 60, 200, 4000]
 
 

@@ -64,7 +64,7 @@ class SilentSocket:
             got += data
 
 
-@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn", "uvloop"])
 async def test_a_client_that_never_reads_delays_nobody_and_is_cut_within_ten_seconds(
     make_site: Factory, kind: str
 ) -> None:

@@ -31,13 +31,37 @@ class Wire:
         pass
 
 
+class TcpWire(Wire):
+    """One whose socket takes what `room` there is at once."""
+
+    TLS = False
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        super().__init__()
+        self.room = room
+        self.sent = b""
+        self._tempDataBuffer: list[bytes] = []
+
+    @property
+    def dataBuffer(self) -> bytes:  # noqa: N802
+        return self.data
+
+    def writeSomeData(self, data: bytes) -> int | Exception:  # noqa: N802
+        if self.room < 0:
+            return ConnectionResetError()
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+
 class Autobahn:
     """What of Daphne's protocol is looked at."""
 
     STATE_OPEN = 3
 
     def __init__(self) -> None:
-        self.transport = Wire()
+        self.transport: Wire = Wire()
         self.state = self.STATE_OPEN
         self.send_queue: list[bytes] = []
         self._perMessageCompress: object = None
@@ -150,6 +174,30 @@ async def test_a_paused_producer_makes_frames_wait_in_order() -> None:
         await asyncio.sleep(0)
     assert protocol.asked == ["a", "b", "c"]
     outbox.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 5, 1000, -1])
+async def test_what_the_socket_does_not_take_at_once_waits_in_the_transport(room: int) -> None:
+    """And what comes later waits behind it, also where the connection turns out to be lost."""
+    protocol = Autobahn()
+    protocol.transport = wire = TcpWire(room)
+    outbox = outbox_on(protocol)
+    outbox.post(Packet(["a", "b"]))
+    if wire.data:
+        wire.room = 1000  # it would be taken, but out of order
+    outbox.post(Packet(["c"]))
+    everything = b"".join(framed(frame) for frame in "abc")
+    assert wire.sent + wire.data == everything
+    assert len(wire.sent) == min(max(room, 0), len(everything))
+
+
+async def test_encrypted_sockets_are_not_written_past() -> None:
+    """What goes over the socket there is not what is written."""
+    protocol = Autobahn()
+    protocol.transport = wire = TcpWire()
+    wire.TLS = True
+    outbox_on(protocol).post(Packet(["a"]))
+    assert (wire.sent, wire.data) == (b"", framed("a"))
 
 
 async def test_where_frames_must_be_compressed_the_server_does_it() -> None:
