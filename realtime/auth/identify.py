@@ -1,12 +1,9 @@
 """Who a handshake comes from: the scope's user, the session, a token, or a new guest."""
 
-from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from django.conf import settings
-from django.contrib import auth
 from django.http import parse_cookie
 
 from ..conf import config
@@ -14,6 +11,7 @@ from ..engine.db import Database
 from ..store.identity import Identity
 from ..wire.errors import CloseCode, Disconnect
 from .guests import new_guest, read_token
+from .sessions import users_of
 
 __all__ = ["identify", "identify_token"]
 
@@ -27,7 +25,7 @@ async def identify(scope: dict[str, Any], db: Database) -> Identity:
     token = _take_token(scope)
     user = scope.get("user")
     if user is None and (key := _session_key(scope)):
-        user = await db.read(_session_user, key)
+        user = await db.together(users_of, key)
     if user is not None and user.is_authenticated:
         return Identity.of(user)
     if token is not None:
@@ -51,11 +49,6 @@ def _session_key(scope: dict[str, Any]) -> str | None:
             cookies = parse_cookie(value.decode("latin1"))
             return str(cookies.get(settings.SESSION_COOKIE_NAME, "")) or None
     return None
-
-
-def _session_user(key: str) -> Any:
-    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    return auth.get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
 
 
 def _take_token(scope: dict[str, Any]) -> str | None:

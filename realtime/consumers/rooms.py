@@ -13,7 +13,6 @@ from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..store import history, presence, rooms
 from ..store.history import MADE_NONCE, Mark
-from ..store.identity import Identity
 from ..store.log import Draft
 from ..store.rooms import Entry
 from ..wire.commands import (
@@ -46,6 +45,8 @@ from ..wire.events import (
 from .base import Consumer
 
 __all__ = ["RoomConsumer"]
+
+Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
 
 logger = logging.getLogger("realtime.consumer")
 
@@ -126,7 +127,7 @@ class RoomConsumer(Consumer):
         if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
-        entry = await self._ask(rooms.enter, target.room)
+        entry = await self._ask(rooms.enter_all, target.room)
         topic = await engine.hub.open_room(entry.room_id, entry.slug)
         may_read = entry.may_read_history
         caught = await attach(
@@ -157,13 +158,14 @@ class RoomConsumer(Consumer):
             )
         )
 
-    async def _ask(self, decide: Callable[[str, Identity], Entry], room: str) -> Entry:
+    async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""
-        try:
-            return await self.engine.db.read(decide, room, self.who)
-        except CommandError:
+        verdict = await self.engine.db.together(decide, (room, self.who))
+        if isinstance(verdict, Entry):
+            return verdict
+        if isinstance(verdict, CommandError):
             self._stand_up(room)
-            raise
+        raise verdict or CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=room)
 
     def _stand_up(self, room: str) -> None:
         """Give a seat back, if there is one."""
@@ -209,7 +211,7 @@ class RoomConsumer(Consumer):
 
     async def _ask_again(self, seat: Seat) -> None:
         known = seat.topic.rights_seq
-        entry = await self._ask(rooms.rights, seat.entry.slug)
+        entry = await self._ask(rooms.all_rights, seat.entry.slug)
         seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
 
     async def _recheck(self, room: str) -> None:

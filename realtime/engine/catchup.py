@@ -22,6 +22,10 @@ __all__ = ["Caught", "attach", "fitting"]
 
 RESUME_STATES = 500
 ATTEMPTS = 5
+ROOM_BYTES = FRAME_BYTES - 4096
+"""What a reply may hold of messages, beside its other fields."""
+FIELD_BYTES = 300
+"""What the names and numbers of a state take at most."""
 
 
 @dataclass(slots=True)
@@ -53,12 +57,22 @@ async def attach(
 
 def fitting(states: list[MessageState]) -> list[MessageState]:
     """The newest of them that fit into one frame, at least one."""
+    if sum(map(_at_most, states)) < ROOM_BYTES:
+        return states
     size = 0
     for number, state in enumerate(reversed(states)):
         size += len(msgspec.json.encode(state)) + 1
-        if size > FRAME_BYTES - 4096 and number:
+        if size > ROOM_BYTES and number:
             return states[-number:]
     return states
+
+
+def _at_most(state: MessageState) -> int:
+    """More bytes than a state can have: in a storm, many would be encoded only to be counted."""
+    if state.data is not None:
+        return ROOM_BYTES
+    text = len(state.content or "") + len(state.user_id) + len(state.username)
+    return FIELD_BYTES + 6 * (text + len(state.nonce or ""))  # as \u0000 each
 
 
 async def _resume(

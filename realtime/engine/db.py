@@ -7,9 +7,10 @@ and `read`.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Barrier, BrokenBarrierError, local
 from typing import Any, TypeVar
 
@@ -18,9 +19,11 @@ from django.db import OperationalError, connections
 
 from ..conf import config
 from ..store.history import database
+from .gathered import Gathered
 
 __all__ = ["Database"]
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 READ_SECONDS = 5.0
 STOP_SECONDS = 2.0
@@ -35,6 +38,7 @@ class Database:
         self._threads = config().db_threads
         self._idle = local()
         self._lanes: dict[str, ThreadPoolExecutor] = {}
+        self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Run a query that others need not wait for.
@@ -46,6 +50,16 @@ class Database:
                 return await self._run("read", function, *args)
         except TimeoutError:
             raise OperationalError(f"no answer within {READ_SECONDS} s") from None
+
+    async def together(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
+        """Look something up along with all who ask for the same kind of thing meanwhile.
+
+        While one `find(keys)` runs, the next keys gather; no artificial delay. Returns what was
+        found under `key`, None if nothing. Raises as `read` does.
+        """
+        if find not in self._gathered:
+            self._gathered[find] = Gathered(partial(self.read, find))
+        return await self._gathered[find].get(key)
 
     async def wait(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that waits for a lock, where it is in nobody's way."""
