@@ -245,7 +245,8 @@ class Hub:
         was behind twice running, as where nothing is heard any more.
         """
         is_deaf = False
-        for topic in sorted(self.rooms, key=lambda topic: -len(topic.members)):
+        broken: list[RoomTopic] = []
+        for topic in self.rooms:
             mark, position = marks.get(topic.room_id), positions.get(topic.room_id)
             if position is None:
                 continue
@@ -254,12 +255,13 @@ class Hub:
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
                 self.keeper.purge(topic, mark.purged_seq)
-            if mark.epoch != topic.position.epoch or mark.last_seq < position:
-                self.keeper.repair(topic)
-            topic.times_behind += 1 if mark.last_seq > topic.position.seq else -topic.times_behind
-            if topic.times_behind:
-                self.keeper.repair(topic)
+            is_behind = mark.last_seq > topic.position.seq
+            topic.times_behind = topic.times_behind + 1 if is_behind else 0
+            if is_behind or mark.epoch != topic.position.epoch or mark.last_seq < position:
+                broken.append(topic)
             is_deaf |= topic.times_behind > 1
+        for topic in sorted(broken, key=lambda topic: -len(topic.members)):
+            self.keeper.repair(topic)
         return is_deaf
 
     def recheck(self, topic: RoomTopic) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any, NamedTuple
 
-from ..models import Head, Membership, Room
+from ..models import Membership, Room
 from ..policy import policy
 from ..wire.errors import CommandError, ErrorCode
-from .history import database, mark
+from .history import database, make_heads
 from .identity import Identity
 
 __all__ = ["Entry", "all_rights", "direct_key", "enter", "enter_all", "mark_read", "rights"]
@@ -93,8 +93,7 @@ class _Found(NamedTuple):
 
 def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
     asked = list(asked)
-    rows = Room.objects.using(database()).select_related("head")
-    rooms = {room.slug: room for room in rows.filter(slug__in={slug for slug, _ in asked})}
+    rooms = _rooms({slug for slug, _ in asked})
     users = {who.user_pk for slug, who in asked if who.user is not None and slug in rooms}
     memberships: dict[tuple[int, Any], Membership] = {}
     if users:
@@ -106,6 +105,16 @@ def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
         place = memberships.get((room.pk, who.user_pk)) if room is not None else None
         found[slug, who] = _Found(room, place)
     return found
+
+
+def _rooms(slugs: set[str]) -> dict[str, Room]:
+    """Rooms with their heads, by slug."""
+    rows = Room.objects.using(database()).select_related("head").filter(slug__in=slugs)
+    rooms = {room.slug: room for room in rows}
+    if headless := [room.pk for room in rooms.values() if not hasattr(room, "head")]:
+        make_heads(database(), headless)
+        rooms = {room.slug: room for room in rows.all()}
+    return rooms
 
 
 def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
@@ -137,7 +146,7 @@ def _decide(room: Room | None, slug: str, who: Identity, membership: Membership 
         room_id=room.pk,
         slug=room.slug,
         role=_role(room, who, membership),
-        rights_seq=_rights_seq(room),
+        rights_seq=room.head.rights_seq,
         may_read_history=rules.may_read_history(who, room, membership),
         may_post=rules.may_post(who, room, membership),
         may_signal=rules.may_signal(who, room, membership),
@@ -148,13 +157,6 @@ def _role(room: Room, who: Identity, membership: Membership | None) -> str:
     if membership is not None:
         return membership.role
     return "guest" if who.is_guest else Membership.Role.MEMBER.value
-
-
-def _rights_seq(room: Room) -> int:
-    try:
-        return room.head.rights_seq
-    except Head.DoesNotExist:
-        return mark(room.pk).rights_seq
 
 
 def _unknown(slug: str) -> CommandError:

@@ -210,3 +210,38 @@ def test_a_deleted_user_leaves_his_rooms(private: Room, ada: Identity) -> None:
     before = rooms.enter("private", ada).rights_seq
     ada.user.delete()
     assert history.mark(private.pk).rights_seq > before
+
+
+def test_many_enter_in_a_few_queries(room: Room, private: Room) -> None:
+    """However many ask, for however many rooms."""
+    users = [get_user_model().objects.create(username=str(number)) for number in range(10)]
+    asked = [(slug, Identity.of(user)) for slug in ("general", "private") for user in users]
+    asked += [("general", GUEST), ("nowhere", GUEST)]
+    Membership.objects.create(room=private, user=users[0], role="owner")
+    with CaptureQueriesContext(connection) as queries:
+        verdicts = rooms.enter_all(asked)
+    assert len([one for one in queries if one["sql"].startswith(("SELECT", "INSERT"))]) <= 5
+    entered = [ask for ask, verdict in verdicts.items() if isinstance(verdict, rooms.Entry)]
+    assert [slug for slug, _ in entered] == ["general"] * 10 + ["private", "general"]
+    refused = [verdict for verdict in verdicts.values() if isinstance(verdict, CommandError)]
+    assert {one.code for one in refused} == {ErrorCode.UNKNOWN_ROOM}
+    assert room.memberships.count() == 10
+    assert private.memberships.get().user == users[0]
+
+
+class Picky(Policy):
+    """Fails for one of those who ask."""
+
+    def may_join(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+        if who.username == "bad":
+            raise ZeroDivisionError
+        return True
+
+
+def test_a_policy_that_fails_for_one_fails_for_nobody_else(room: Room, settings: Settings) -> None:
+    """They only happen to ask at the same time."""
+    settings.REALTIME = {"POLICY": f"{__name__}.Picky"}
+    good, bad = Identity("guest:1", "good"), Identity("guest:2", "bad")
+    verdicts = rooms.enter_all([("general", bad), ("general", good)])
+    assert isinstance(verdicts["general", good], rooms.Entry)
+    assert isinstance(verdicts["general", bad], ZeroDivisionError)

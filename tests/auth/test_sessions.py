@@ -1,0 +1,128 @@
+"""Many sessions at once are judged as Django judges each."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib import auth
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from realtime.auth.sessions import users_of
+
+pytestmark = pytest.mark.django_db
+
+
+KINDS = ["good", "inactive", "deleted", "changed", "expired", "unhashed", "foreign", "anonymous"]
+
+
+class OnlyAda(ModelBackend):
+    """A backend with an opinion of its own."""
+
+    def get_user(self, user_id: Any) -> Any:
+        user = super().get_user(user_id)
+        return user if user is not None and user.username == "ada" else None
+
+
+def log_in(name: str, backend: str = "django.contrib.auth.backends.ModelBackend") -> str:
+    """The key of a new session of a new user."""
+    user = get_user_model().objects.create_user(name, password="old secret")
+    client = Client()
+    client.force_login(user, backend)
+    return client.session.session_key or ""
+
+
+def change(key: str, **fields: Any) -> None:
+    """Change what a session says; None removes it."""
+    session = SessionStore(key)
+    for name, value in fields.items():
+        if value is None:
+            del session[name]
+        else:
+            session[name] = value
+    session.save()
+
+
+def as_django_says(keys: list[str]) -> dict[str, str]:
+    """Who Django finds, one by one."""
+    found = {}
+    for key in keys:
+        user = auth.get_user(SimpleNamespace(session=SessionStore(key)))  # type: ignore[arg-type]
+        if user.is_authenticated:
+            found[key] = user.get_username()
+    return found
+
+
+def names(keys: list[str]) -> dict[str, str]:
+    return {key: user.get_username() for key, user in users_of(keys).items()}
+
+
+def test_many_sessions_cost_two_queries() -> None:
+    """One for the sessions, one for their users."""
+    keys = [log_in(f"user-{number}") for number in range(20)]
+    with CaptureQueriesContext(connection) as queries:
+        found = names(keys)
+    assert found == {key: f"user-{number}" for number, key in enumerate(keys)}
+    assert len(queries) == 2
+
+
+def test_every_kind_of_session_is_judged_as_django_does(settings: Settings) -> None:
+    """The good among the ended, the forged and the broken."""
+    other = f"{__name__}.OnlyAda"
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, other]
+    users = get_user_model().objects
+    kinds = [
+        "good",
+        "inactive",
+        "deleted",
+        "changed",
+        "expired",
+        "unhashed",
+        "foreign",
+        "anonymous",
+    ]
+    keys = {kind: log_in(kind) for kind in kinds}
+    keys |= {"ada": log_in("ada", other), "bob": log_in("bob", other)}
+    users.filter(username="inactive").update(is_active=False)
+    users.filter(username="deleted").delete()
+    users.filter(username="changed").update(password="new")
+    Session.objects.filter(pk=keys["expired"]).update(
+        expire_date=timezone.now() - timedelta(seconds=1)
+    )
+    change(keys["unhashed"], **{auth.HASH_SESSION_KEY: None})
+    change(keys["foreign"], **{auth.BACKEND_SESSION_KEY: "no.such.Backend"})
+    change(keys["anonymous"], **{auth.SESSION_KEY: None})
+    asked = [*keys.values(), "nobodyhasthiskey", "", "short"]
+    found = names(asked)
+    assert found == as_django_says(asked)
+    assert set(found.values()) == {"good", "ada"}
+
+
+def test_a_session_signed_with_an_old_secret_goes_on(settings: Settings) -> None:
+    """Django accepts it by SECRET_KEY_FALLBACKS, and so do we."""
+    settings.SECRET_KEY, new = "old" * 20, "new" * 20
+    keys = [log_in("ada"), log_in("bob")]
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = new, ["old" * 20]
+    assert set(names(keys).values()) == {"ada", "bob"}
+
+
+@pytest.mark.parametrize("key", ["a\x00b" * 5, "é" * 32, "x" * 5000, "'; --" * 5])
+def test_a_key_that_cannot_be_takes_nobody_along(key: str) -> None:
+    """One handshake with a bad cookie must not fail those it shares a query with."""
+    good = log_in("ada")
+    assert names([key, good]) == {good: "ada"}
+
+
+def test_another_session_engine_is_asked_one_by_one(settings: Settings) -> None:
+    """Only the database's own store can be read at once."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+    keys = [log_in("ada"), log_in("bob")]
+    assert set(names(keys).values()) == {"ada", "bob"}
