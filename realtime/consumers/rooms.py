@@ -244,7 +244,7 @@ class RoomConsumer(Consumer):
             self.refuse(command, result)
         elif command.ref is not None or command.nonce is not None:
             state = result.state
-            self.reply(
+            self.outbox.reply_soon(
                 Ack(
                     room=command.room,
                     seq=state.seq,

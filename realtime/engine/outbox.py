@@ -49,6 +49,7 @@ class Outbox:
         "_line",
         "_queue",
         "_send",
+        "_soon",
         "_task",
         "_warned",
         "codec",
@@ -73,6 +74,7 @@ class Outbox:
         self._line: transport.Write | None = None
         self._config = config()
         self._queue: deque[str | bytes] = deque()
+        self._soon: list[str | bytes] = []
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._blocked: asyncio.TimerHandle | None = None
@@ -91,14 +93,22 @@ class Outbox:
         """Encode and send one reply."""
         self.send(self.codec.encode(outgoing))
 
+    def reply_soon(self, outgoing: Outgoing) -> None:
+        """Encode a reply, to be written with all others of this turn of the event loop."""
+        if not self._soon:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._soon.append(self.codec.encode(outgoing))
+
     def post(self, packet: Packet) -> None:
-        """Send what goes to many; as `send` for each of its frames."""
+        """Send several frames; as `send` for each of them."""
+        self._flush()
         if self._line is None or not self._is_free or not self._line(packet.raw):
             for frame in packet.frames:
                 self.send(frame)
 
     def send(self, frame: str | bytes) -> None:
         """Send a frame now if the socket takes it, else queue it; never waits, never raises."""
+        self._flush()
         if self._is_closed:
             return
         if not self._is_free:
@@ -122,6 +132,11 @@ class Outbox:
         else:
             self._drain(_Rest(coroutine, future))
 
+    def _flush(self) -> None:
+        if self._soon:
+            frames, self._soon = self._soon, []
+            self.post(Packet(frames))
+
     @property
     def _is_free(self) -> bool:
         """Whether nothing waits that has to go out before."""
@@ -132,6 +147,7 @@ class Outbox:
         if self._is_told:
             return
         self._is_told = True
+        self._flush()
         self.close()
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
