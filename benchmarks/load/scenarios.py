@@ -1,0 +1,391 @@
+"""What is done to a server. Each scenario prints marks, at which the runner reads the meters."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from .dialects import DIALECTS, Dialect, Realtime
+from .senders import Latencies, Pace, Window
+from .sockets import Book, Socket, until
+from .stream import text_of
+
+__all__ = ["SCENARIOS"]
+
+Options = dict[str, Any]
+Figures = dict[str, float]
+AT_ONCE = 50
+SETTLE_SECONDS = 1.5
+"""Until everybody has been told who is there."""
+ROOMS_TOLD_PER_SECOND = 500
+
+
+def mark(name: str) -> None:
+    """Tell the runner where we are; it answers when it has read its meters."""
+    print(name, flush=True)
+    input()
+
+
+async def fanout(options: Options) -> Figures:
+    """One room, one sender with a window; a message has landed when another member has it."""
+    dialect, book = DIALECTS[options["dialect"]], Book()
+    bases = options["bases"]
+    sockets = await _members(dialect, book, bases, ["general"], options["members"])
+    sender, observer = sockets[0], sockets[1]
+    window = Window(sender, "general", 1, options["outstanding"], Latencies())
+    await _ready(book, sender, "general", options)
+    observer.on_run = window.run_arrived
+    window.start()
+    await asyncio.sleep(options["warm_up"])
+    before = window.landings
+    figures = await _measure(sockets, options["seconds"], window.latencies)
+    figures["messages"] = window.landings - before
+    window.is_stopped = True
+    return figures | await _compare([book], sockets)
+
+
+async def persist(options: Options) -> Figures:
+    """Senders in rooms wait for acknowledgements: as fast as it goes, then at fixed rates."""
+    dialect = DIALECTS[options["dialect"]]
+    rooms = [f"room-{number}" for number in range(10)]
+    books = {room: Book() for room in rooms}
+    latencies = Latencies()
+    windows = []
+    for number in range(options["senders"]):
+        room = rooms[number % len(rooms)]
+        socket = await Socket.open(dialect, books[room], options["bases"][0], room)
+        windows.append(Window(socket, room, number, options["outstanding"], latencies))
+        books[room].senders.add(socket)
+    for room in rooms:
+        first = next(window for window in windows if window.room == room)
+        await _ready(books[room], first.socket, room, options)
+    for window in windows:
+        window.socket.on_ack = window.landed
+        window.start()
+    await asyncio.sleep(options["warm_up"])
+    sockets = [window.socket for window in windows]
+    before = sum(window.landings for window in windows)
+    figures = await _measure(sockets, options["seconds"], latencies)
+    rate = (sum(window.landings for window in windows) - before) / figures["seconds"]
+    for window in windows:
+        window.is_stopped = True
+    await until(lambda: not latencies.waiting, 20)
+    figures |= {"messages_per_second": rate, "unanswered": float(latencies.waiting)}
+    for name, share in (("quarter", 0.25), ("half", 0.5)):
+        paced = await _paced(windows, rate * share, options["seconds"])
+        figures |= {
+            f"{name}_p50_ms": paced.percentile(0.5),
+            f"{name}_p99_ms": paced.percentile(0.99),
+        }
+    return figures | await _compare(list(books.values()), sockets)
+
+
+async def _paced(windows: list[Window], rate: float, seconds: float) -> Latencies:
+    latencies = Latencies()
+    pace = Pace([(window.socket, window.room, window.id) for window in windows], rate, latencies)
+    for window in windows:
+        pace.continues(window.id, window.landings)
+        window.latencies = latencies
+    await pace.run(_after(1.0))
+    latencies.seconds.clear()
+    await pace.run(_after(seconds))
+    await until(lambda: not latencies.waiting, 20)
+    return latencies
+
+
+async def latency(options: Options) -> Figures:
+    """One room, a fixed rate; some members may read nothing at all.
+
+    With `to_last` a message counts once, when the last member has it; else each delivery counts.
+    `observers` is how many members are looked at for that, all of them if it is not given.
+    """
+    dialect, book = DIALECTS[options["dialect"]], Book()
+    stalled = options.get("stalled", 0)
+    sockets = await _members(dialect, book, options["bases"], ["general"], options["members"])
+    await _ready(book, sockets[0], "general", options)
+    readers = sockets[: len(sockets) - stalled]
+    for socket in sockets[len(readers) :]:
+        socket.stall()
+        book.sockets.remove(socket)
+    observers = readers[-options.get("observers", len(readers)) :]
+    latencies = Latencies(len(observers)) if options["to_last"] else Deliveries()
+    for socket in observers:
+        socket.on_run = latencies.run_arrived
+    pace = Pace([(sockets[0], "general", 1)], options["rate"], latencies)
+    await pace.run(_after(options["warm_up"]))
+    sent = pace.sent
+    figures = await _measure(
+        readers, options["seconds"], latencies, pace.run(_after(options["seconds"]))
+    )
+    figures["messages"] = pace.sent - sent
+    await until(lambda: not latencies.waiting, 5)
+    return figures | await _compare([book], readers)
+
+
+class Deliveries(Latencies):
+    """Seconds from the sending of each message to each of its arrivals."""
+
+    def arrived(self, sender: int, number: int) -> None:
+        entry = self._open.get((sender, number))
+        if entry is not None:
+            self.seconds.append(time.perf_counter() - entry[0])
+
+    @property
+    def waiting(self) -> int:
+        return 0
+
+
+async def connect(options: Options) -> Figures:
+    """Handshakes, so many at once, each with its own session cookie."""
+    dialect = DIALECTS[options["dialect"]]
+    with open(options["cookies"]) as file:  # noqa: PTH123 - before anything runs
+        cookies = json.load(file)
+    book, base = Book(), options["bases"][0]
+
+    async def open_one(cookie: str) -> Socket:
+        return await Socket.open(dialect, book, base, "", cookie)
+
+    await _at_once([lambda c=c: open_one(c) for c in cookies[:AT_ONCE]], AT_ONCE)
+    mark("measuring")
+    took, seconds = await _timed([lambda c=c: open_one(c) for c in cookies[AT_ONCE:]], AT_ONCE)
+    mark("measured")
+    latencies = Latencies()
+    latencies.seconds = took
+    return {
+        "connects": len(took),
+        "connects_per_second": len(took) / seconds,
+        "p50_ms": latencies.percentile(0.5),
+        "p99_ms": latencies.percentile(0.99),
+    }
+
+
+async def idle(options: Options) -> Figures:
+    """Many open sockets in rooms of a hundred, and then nothing."""
+    dialect, base = DIALECTS[options["dialect"]], options["bases"][0]
+    book, number = Book(), options["connections"]
+    await _at_once([lambda: Socket.open(dialect, book, base, "room-0") for _ in range(20)], 20)
+    mark("empty")
+    opening: list[Callable[[], Awaitable[Socket]]] = [
+        lambda n=n: Socket.open(dialect, book, base, f"room-{n // 100}") for n in range(number)
+    ]
+    await _at_once(opening, AT_ONCE)
+    await asyncio.sleep(options["warm_up"])
+    mark("measuring")
+    await asyncio.sleep(options["seconds"])
+    mark("measured")
+    return {"connections": number, "seconds": options["seconds"]}
+
+
+async def resume(options: Options) -> Figures:
+    """All members of a room drop, miss messages, and come back at once."""
+    dialect, base, number = DIALECTS["json"], options["bases"][0], options["members"]
+    at_once, missed = options["at_once"], options["missed"]
+    if not isinstance(dialect, Realtime):
+        raise TypeError("only ours resumes")
+    hello, book = DIALECTS["hello"], Book()
+
+    async def bare() -> Socket:
+        return await Socket.open(hello, book, base, "")
+
+    warm = await _at_once([bare] * at_once, at_once)
+    _close(warm)
+    bare_sockets, bare_seconds = await _clocked([bare] * number, at_once)
+    _close(bare_sockets)
+    first = await Socket.connect(dialect, dialect.url(base, ""))
+    await first.heard(b'"type":"welcome"')
+    joined = json.loads(await dialect.join(first, "general"))
+    since = {"seq": joined["through"], "epoch": joined["epoch"]}
+    first.is_in(book)
+    window = Window(first, "general", 1, 1, Latencies())
+    first.on_ack = lambda number: window.landed(number) if number < missed else None
+    window.start()
+    if not await until(lambda: first.received >= missed, 30):
+        raise TimeoutError("the messages that should be missed were not stored")
+
+    async def back() -> int:
+        socket = await Socket.connect(dialect, dialect.url(base, ""))
+        await socket.heard(b'"type":"welcome"')
+        return await _caught_up(dialect, socket, since)
+
+    await asyncio.sleep(1)
+    mark("measuring")
+    caught, seconds = await _clocked([back] * number, at_once)
+    mark("measured")
+    return {
+        "members": number,
+        "seconds": seconds,
+        "bare_seconds": bare_seconds,
+        "ratio": seconds / bare_seconds,
+        "faults": float(sum(one != missed for one in caught)),
+    }
+
+
+async def _caught_up(dialect: Realtime, socket: Socket, since: dict[str, Any]) -> int:
+    joined = json.loads(await dialect.join(socket, "general", since))
+    numbers = [int(state["content"].split(".")[1]) for state in joined["messages"]]
+    return len(numbers) if numbers == list(range(1, len(numbers) + 1)) else -1
+
+
+async def rooms(options: Options) -> Figures:
+    """Many rooms of ten, each connection in up to a hundred; messages at a fixed rate, in turn."""
+    dialect, base = DIALECTS["json"], options["bases"][0]
+    if not isinstance(dialect, Realtime):
+        raise TypeError("only ours has many rooms on one connection")
+    names = [f"room-{number}" for number in range(options["rooms"])]
+    sockets: list[Socket] = []
+    senders = []
+    books = []
+    for start in range(0, len(names), 100):
+        block = names[start : start + 100]
+        books.append(Book())
+        members = await _at_once([partial(_in_all, dialect, base, block, books[-1])] * 10, 10)
+        sockets += members
+        senders += [(members[0], room, start + n) for n, room in enumerate(block)]
+    await asyncio.sleep(SETTLE_SECONDS + len(names) / ROOMS_TOLD_PER_SECOND)
+    latencies = Latencies()
+    pace = Pace(senders, options["rate"], latencies)
+    for socket, _, _ in senders:
+        socket.on_run = latencies.run_arrived
+    await pace.run(_after(options["warm_up"]))
+    sent = pace.sent
+    figures = await _measure(
+        sockets, options["seconds"], latencies, pace.run(_after(options["seconds"]))
+    )
+    figures["messages"] = pace.sent - sent
+    return figures | await _compare(books, sockets)
+
+
+async def _in_all(dialect: Realtime, base: str, names: list[str], book: Book) -> Socket:
+    socket = await Socket.connect(dialect, dialect.url(base, ""))
+    await socket.heard(b'"type":"welcome"')
+    for name in names:
+        await dialect.join(socket, name)
+    socket.is_in(book)
+    return socket
+
+
+# What the scenarios share.
+
+
+async def _members(
+    dialect: Dialect, book: Book, bases: Sequence[str], rooms: Sequence[str], number: int
+) -> list[Socket]:
+    opening: list[Callable[[], Awaitable[Socket]]] = [
+        lambda n=n: Socket.open(dialect, book, bases[n % len(bases)], rooms[n % len(rooms)])
+        for n in range(number)
+    ]
+    return await _at_once(opening, AT_ONCE)
+
+
+async def _at_once(makers: Sequence[Callable[[], Awaitable[Any]]], number: int) -> list[Any]:
+    """Run them all, so many at a time; results in order."""
+    results: list[Any] = [None] * len(makers)
+    left = iter(enumerate(makers))
+
+    async def some() -> None:
+        for index, make in left:
+            results[index] = await make()
+
+    await asyncio.gather(*(some() for _ in range(number)))
+    return results
+
+
+async def _clocked(
+    makers: Sequence[Callable[[], Awaitable[Any]]], number: int
+) -> tuple[list[Any], float]:
+    began = time.perf_counter()
+    return await _at_once(makers, number), time.perf_counter() - began
+
+
+async def _timed(
+    makers: Sequence[Callable[[], Awaitable[Any]]], number: int
+) -> tuple[list[float], float]:
+    """Run them all; returns the seconds that each took, and all of them."""
+
+    async def timed(make: Callable[[], Awaitable[Any]]) -> float:
+        began = time.perf_counter()
+        await make()
+        return time.perf_counter() - began
+
+    return await _clocked([lambda m=m: timed(m) for m in makers], number)
+
+
+async def _ready(book: Book, sender: Socket, room: str, options: Options) -> None:
+    """Send probes until every member hears the sender: some servers subscribe late."""
+    dialect = sender.dialect
+    book.senders.add(sender)
+    for _ in range(20):
+        sender.send(dialect.message(room, text_of(0, 0), 0))
+        if await until(lambda: all(socket.stream.probes for socket in book.listeners), 0.5):
+            break
+    else:
+        raise TimeoutError("some member hears nothing")
+    await asyncio.sleep(SETTLE_SECONDS)
+    book.unite()
+
+
+async def _measure(
+    sockets: Sequence[Socket],
+    seconds: float,
+    latencies: Latencies,
+    doing: Awaitable[None] | None = None,
+) -> Figures:
+    mark("measuring")
+    latencies.seconds.clear()
+    received, frames = _total(sockets)
+    began = time.perf_counter()
+    await (doing if doing is not None else asyncio.sleep(seconds))
+    took = time.perf_counter() - began
+    received_after, frames_after = _total(sockets)
+    mark("measured")
+    deliveries, frames = received_after - received, frames_after - frames
+    return {
+        "seconds": took,
+        "deliveries": deliveries,
+        "deliveries_per_second": deliveries / took,
+        "events_per_frame": deliveries / max(1, frames),
+        "p50_ms": latencies.percentile(0.5),
+        "p99_ms": latencies.percentile(0.99),
+    }
+
+
+def _total(sockets: Sequence[Socket]) -> tuple[int, int]:
+    return sum(socket.received for socket in sockets), sum(socket.frames for socket in sockets)
+
+
+async def _compare(books: Sequence[Book], sockets: Sequence[Socket]) -> Figures:
+    """Wait until every member of a room has all that was sent; what is missing is lost."""
+
+    def missing() -> int:
+        return sum(_missing(book) for book in books)
+
+    await until(lambda: not missing(), 10)
+    return {"lost": float(missing()), "faults": float(sum(book.faults for book in books))}
+
+
+def _missing(book: Book) -> int:
+    total = sum(book.sent.values())
+    return sum(max(0, total - socket.received) for socket in book.listeners)
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    end = time.perf_counter() + seconds
+    return lambda: time.perf_counter() >= end
+
+
+def _close(sockets: Sequence[Socket]) -> None:
+    for socket in sockets:
+        socket.close()
+
+
+SCENARIOS: dict[str, Callable[[Options], Awaitable[Figures]]] = {
+    "fanout": fanout,
+    "persist": persist,
+    "latency": latency,
+    "connect": connect,
+    "idle": idle,
+    "resume": resume,
+    "rooms": rooms,
+}

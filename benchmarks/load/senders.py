@@ -1,0 +1,127 @@
+"""What sends: as fast as a window allows, or at a fixed rate."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from .sockets import Socket
+from .stream import Run, text_of
+
+__all__ = ["Latencies", "Pace", "Window"]
+
+
+class Latencies:
+    """Seconds from the sending of each message to the last of so many arrivals."""
+
+    def __init__(self, arrivals: int = 1) -> None:
+        self.arrivals = arrivals
+        self.seconds: list[float] = []
+        self._open: dict[tuple[int, int], list[float]] = {}
+
+    def sent(self, sender: int, number: int) -> None:
+        """A message leaves."""
+        self._open[sender, number] = [time.perf_counter(), 0]
+
+    def arrived(self, sender: int, number: int) -> None:
+        """A message, or what stands for it, has come to one place."""
+        entry = self._open.get((sender, number))
+        if entry is None:
+            return
+        entry[1] += 1
+        if entry[1] >= self.arrivals:
+            self.seconds.append(time.perf_counter() - entry[0])
+            del self._open[sender, number]
+
+    def run_arrived(self, run: Run) -> None:
+        """Messages of one sender have come."""
+        sender, first, last = run
+        for number in range(first, last + 1):
+            self.arrived(sender, number)
+
+    @property
+    def waiting(self) -> int:
+        """How many are on their way."""
+        return len(self._open)
+
+    def percentile(self, share: float) -> float:
+        """In milliseconds."""
+        ordered = sorted(self.seconds)
+        return ordered[int(len(ordered) * share)] * 1000 if ordered else 0.0
+
+
+class Window:
+    """Keeps so many messages of one socket outstanding, until it is stopped.
+
+    A message is outstanding until `landed` is called for it: by an acknowledgement, or by the
+    arrival at another member.
+    """
+
+    def __init__(self, socket: Socket, room: str, number: int, size: int, book: Latencies) -> None:
+        self.socket = socket
+        self.room = room
+        self.id = number
+        self.size = size
+        self.latencies = book
+        self.landings = 0
+        self.is_stopped = False
+        self._next = 0
+
+    def start(self) -> None:
+        """Fill the window."""
+        for _ in range(self.size):
+            self._send()
+
+    def landed(self, number: int) -> None:
+        """One has arrived: send the next."""
+        self.landings += 1
+        self.latencies.arrived(self.id, number)
+        if not self.is_stopped:
+            self._send()
+
+    def run_arrived(self, run: Run) -> None:
+        """Some have arrived, of whomever."""
+        sender, first, last = run
+        if sender == self.id:
+            for number in range(first, last + 1):
+                self.landed(number)
+
+    def _send(self) -> None:
+        self._next += 1
+        self.latencies.sent(self.id, self._next)
+        self.socket.book.sent[self.id] = self._next
+        text = text_of(self.id, self._next)
+        self.socket.send(self.socket.dialect.message(self.room, text, self._next))
+
+
+class Pace:
+    """Sends at a fixed rate, the senders in turn, whatever the server does."""
+
+    def __init__(
+        self, senders: Sequence[tuple[Socket, str, int]], rate: float, latencies: Latencies
+    ) -> None:
+        self.senders = senders
+        self.rate = rate
+        self.latencies = latencies
+        self.sent = 0
+        self._numbers: dict[int, int] = {}
+
+    async def run(self, is_over: Callable[[], bool]) -> None:
+        """Send until it is over."""
+        began = time.perf_counter()
+        before = self.sent
+        while not is_over():
+            due = before + int((time.perf_counter() - began) * self.rate)
+            while self.sent < due:
+                self._send(*self.senders[self.sent % len(self.senders)])
+            await asyncio.sleep(min(0.001, 1 / self.rate))
+
+    def continues(self, sender: int, number: int) -> None:
+        """Have a sender go on from a number that it has used."""
+        self._numbers[sender] = number
+
+    def _send(self, socket: Socket, room: str, sender: int) -> None:
+        number = self._numbers[sender] = self._numbers.get(sender, 0) + 1
+        self.sent += 1
+        socket.book.sent[sender] = number
+        self.latencies.sent(sender, number)
+        socket.send(socket.dialect.message(room, text_of(sender, number), number))

@@ -1,0 +1,251 @@
+"""Rounds of a case: the entries in turn, A B A B, so that what drifts drifts for all."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import psycopg
+
+from tests.services import Postgres, Redis, find_postgres, find_redis, temporary_folder
+from tests.site import run
+
+from .cases import Case, Entry
+from .contenders import CONTENDERS, Ground, Stand
+from .meters import Reading, redis_work
+
+__all__ = ["Results", "Settings", "ground", "measure"]
+
+WAL_FILES = 40
+HISTORY = re.compile(r'statement: SELECT .*FROM "realtime_message"')
+SESSIONS = """
+import json, sys, django
+django.setup()
+from importlib import import_module
+from datetime import timedelta
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+store = import_module(settings.SESSION_ENGINE).SessionStore()
+User = get_user_model()
+number = int(sys.argv[1])
+users = User.objects.bulk_create([User(username=f"user-{n}", password="!") for n in range(number)])
+rows = []
+for n, user in enumerate(users):
+    data = {
+        SESSION_KEY: str(user.pk),
+        BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0],
+        HASH_SESSION_KEY: user.get_session_auth_hash(),
+    }
+    key = f"{n:032d}"
+    rows.append(Session(key, store.encode(data), timezone.now() + timedelta(days=1)))
+Session.objects.bulk_create(rows)
+cookies = [f"{settings.SESSION_COOKIE_NAME}={row.session_key}" for row in rows]
+json.dump(cookies, open(sys.argv[2], "w"))
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long, how often, and who."""
+
+    rounds: int = 3
+    seconds: float = 5
+    warm_up: float = 2
+    quick: bool = False
+    servers: tuple[str, ...] = ("daphne", "uvicorn")
+    peers: tuple[str, ...] | None = None
+    """None is all of them."""
+
+
+@dataclass
+class Results:
+    """What came out of a case: by label, the figures of each round; and who was left out, why."""
+
+    case: Case
+    rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def medians(self) -> dict[str, dict[str, float]]:
+        """By label and figure."""
+        return {
+            label: {
+                name: median(one[name] for one in rounds)
+                for name in rounds[0]
+                if all(name in one for one in rounds)
+            }
+            for label, rounds in self.rounds.items()
+        }
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether we lost, doubled or reordered anything."""
+        ours = {entry.label for entry in self.case.entries if not CONTENDERS[entry.contender].peer}
+        return any(
+            one.get("lost") or one.get("faults")
+            for label, rounds in self.rounds.items()
+            if label in ours
+            for one in rounds
+        )
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """Redis and PostgreSQL of our own."""
+    folder = temporary_folder()
+    redis = Redis(find_redis(), folder)
+    postgres = Postgres(find_postgres(), folder, durable=True)
+    try:
+        redis.start()
+        postgres.start()
+        _settle(postgres.url)
+        yield Ground(folder, redis, postgres)
+    finally:
+        redis.kill()
+        postgres.terminate()
+
+
+def _settle(url: str) -> None:
+    """Give PostgreSQL the log files that one that has run for a day has.
+
+    A new one makes each when it is needed, and everybody waits for some 50 ms.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET min_wal_size = '1GB'")
+        connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
+        connection.execute("SELECT pg_reload_conf()")
+        for _ in range(WAL_FILES):
+            connection.execute("SELECT pg_logical_emit_message(false, 'realtime', 'x')")
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
+
+
+@contextmanager
+def _statements(url: str) -> Iterator[None]:
+    """Have PostgreSQL log every statement."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for value in ("all", "none"):
+            connection.execute(f"ALTER SYSTEM SET log_statement = '{value}'")
+            connection.execute("SELECT pg_reload_conf()")
+            if value == "all":
+                yield
+
+
+def measure(case: Case, ground: Ground, settings: Settings, tell: Callable[[str], None]) -> Results:
+    """Run all rounds of a case."""
+    results = Results(case)
+    entries = list(_chosen(case, settings, results))
+    for number in range(settings.rounds):
+        for entry in entries:
+            figures = _round(case, entry, ground, settings)
+            results.rounds.setdefault(entry.label, []).append(figures)
+            main = case.columns[0]
+            tell(f"{case.name} {number + 1}/{settings.rounds} {entry.label}: {figures[main]:,.1f}")
+    return results
+
+
+def _chosen(case: Case, settings: Settings, results: Results) -> Iterator[Entry]:
+    for entry in case.entries:
+        contender = CONTENDERS[entry.contender]
+        if contender.server and contender.server not in settings.servers:
+            continue
+        if contender.peer and settings.peers is not None and contender.peer not in settings.peers:
+            continue
+        if reason := contender.lacks():
+            results.skipped[entry.label] = reason
+        else:
+            yield entry
+
+
+def _round(case: Case, entry: Entry, ground: Ground, settings: Settings) -> dict[str, float]:
+    with ExitStack() as stack:
+        if case.counts_queries:
+            stack.enter_context(_statements(ground.postgres.url))
+        stand = CONTENDERS[entry.contender].start(ground, **entry.ground)
+        stack.callback(stand.stop)
+
+        options = {
+            "dialect": entry.dialect,
+            "bases": stand.bases,
+            "seconds": settings.seconds,
+            "warm_up": settings.warm_up,
+            **case.options,
+            **entry.options,
+            **(case.quick if settings.quick else {}),
+        }
+        if "sessions" in options:
+            options["cookies"] = _sessions(ground, stand, options["sessions"])
+        return _load(case.scenario, options, ground, stand)
+
+
+def _sessions(ground: Ground, stand: Stand, number: int) -> str:
+    file = str(ground.folder / "cookies.json")
+    run("-c", SESSIONS, str(number), file, env=stand.environment)
+    return file
+
+
+def _load(scenario: str, options: dict[str, Any], ground: Ground, stand: Stand) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.load", scenario, json.dumps(options)]
+    client = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    marks: dict[str, dict[str, float]] = {}
+    last = ""
+    for line in client.stdout or ():
+        last = line.strip()
+        if not last.startswith("{"):
+            marks[last] = _meters(ground, stand)
+            print(file=client.stdin, flush=True)
+    if client.wait():
+        raise RuntimeError(f"the load client failed; server's log:\n{_logs(stand)}")
+    return _figures(json.loads(last), marks)
+
+
+def _logs(stand: Stand) -> str:
+    return "\n".join(process.log()[-3000:] for process in stand.processes)
+
+
+def _meters(ground: Ground, stand: Stand) -> dict[str, float]:
+    reading = Reading.of(stand.pids)
+    redis = redis_work(ground.redis.url)
+    return {
+        "cpu": reading.cpu_seconds,
+        "resident": reading.resident,
+        "peak": reading.peak,
+        "redis_cpu": redis["seconds"],
+        "publishes": redis["publishes"],
+        "history": len(HISTORY.findall(ground.postgres.log())),
+    }
+
+
+def _figures(told: dict[str, float], marks: dict[str, dict[str, float]]) -> dict[str, float]:
+    before, after = marks["measuring"], marks["measured"]
+    used = {name: after[name] - before[name] for name in after}
+    figures = dict(told)
+    figures["memory_mib"] = after["peak"] / 2**20
+    figures["cpu_percent"] = used["cpu"] / told.get("seconds", 1) * 100
+    for what, number in (
+        ("delivery", told.get("deliveries")),
+        (
+            "message",
+            told.get("messages", told.get("messages_per_second", 0) * told.get("seconds", 0)),
+        ),
+        ("connect", told.get("connects")),
+    ):
+        if number:
+            figures[f"cpu_us_per_{what}"] = used["cpu"] / number * 1e6
+    if told.get("messages"):
+        figures["redis_us_per_message"] = used["redis_cpu"] / told["messages"] * 1e6
+        figures["publishes_per_message"] = used["publishes"] / told["messages"]
+    if "empty" in marks:
+        grown = before["resident"] - marks["empty"]["resident"]
+        figures["kib_per_connection"] = grown / told["connections"] / 1024
+    figures["history_queries"] = used["history"]
+    return figures
