@@ -26,6 +26,8 @@ async def identify(scope: dict[str, Any], db: Database) -> Identity:
     user = scope.get("user")
     if user is None and (key := _session_key(scope)):
         user = await db.together(users_of, key)
+        if isinstance(user, Exception):
+            raise user
     if user is not None and user.is_authenticated:
         return Identity.of(user)
     if token is not None:

@@ -1,10 +1,11 @@
 """The users of sessions, for many handshakes with one query each for sessions and for users.
 
-Only where Django's own code would ask the database for just that; any other session engine or
-backend is asked one by one. The rules are those of `django.contrib.auth.get_user`.
+Only with Django's own database sessions and a backend that finds users as Django's does; any other
+is asked one by one. The rules are those of `django.contrib.auth.get_user`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -23,14 +25,18 @@ KEY_CHARACTERS = 40
 
 
 def users_of(keys: Iterable[str]) -> dict[str, Any]:
-    """The users that are logged in by these session keys; other keys are left out."""
+    """The users that are logged in by these session keys; other keys are left out.
+
+    What one of them fails with is returned in its place, for it concerns nobody else.
+    """
     store = import_module(settings.SESSION_ENGINE).SessionStore
-    sane = [key for key in keys if _is_sane(key)]
-    if store.load is not DatabaseStore.load:
-        found = iter([(key, _user_of(store(key))) for key in sane])
-    else:
-        found = _users_of(_sessions(store, sane))
-    return {key: user for key, user in found if user is not None and user.is_authenticated}
+    sessions = {key: store(key) for key in keys}
+    users: dict[str, Any] = {}
+    if store is DatabaseStore:
+        sessions = _loaded(key for key in sessions if _is_sane(key))
+        users = _users(sessions)
+    found = {key: _verified(session, users.get(key)) for key, session in sessions.items()}
+    return {key: user for key, user in found.items() if user is not None}
 
 
 def _is_sane(key: str) -> bool:
@@ -38,47 +44,49 @@ def _is_sane(key: str) -> bool:
     return len(key) <= KEY_CHARACTERS and key.isascii() and key.isprintable()
 
 
-def _sessions(store: Any, keys: list[str]) -> dict[str, Any]:
-    rows = store.get_model_class().objects.filter(
-        session_key__in=keys, expire_date__gt=timezone.now()
-    )
-    sessions = {row.session_key: store(row.session_key) for row in rows}
+def _loaded(keys: Iterable[str]) -> dict[str, Any]:
+    """The sessions that are still good, with what they hold."""
+    rows = Session.objects.filter(session_key__in=list(keys), expire_date__gt=timezone.now())
+    sessions = {}
     for row in rows:
-        sessions[row.session_key]._session_cache = store().decode(row.session_data)
+        session = sessions[row.session_key] = DatabaseStore(row.session_key)
+        session._session_cache = session.decode(row.session_data)  # type: ignore[attr-defined]
     return sessions
 
 
-def _users_of(sessions: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    users = _users(session[auth.SESSION_KEY] for session in sessions.values() if _is_plain(session))
+def _users(sessions: dict[str, Any]) -> dict[str, Any]:
+    """The users of those sessions whose backend finds them by primary key alone."""
+    primary_key = auth.get_user_model()._meta.pk
+    wanted = {}
     for key, session in sessions.items():
-        user = users.get(session.get(auth.SESSION_KEY)) if _is_plain(session) else None
-        # Django's own code judges whatever is not simply so: old secrets, users that are gone.
-        yield key, user if _is_verified(session, user) else _user_of(session)
+        with suppress(Exception):  # Django's own code will say what is wrong with it
+            if _is_plain(session):
+                wanted[key] = primary_key.to_python(session[auth.SESSION_KEY])
+    found = auth.get_user_model()._default_manager.in_bulk(list(set(wanted.values())))
+    return {key: found.get(value) for key, value in wanted.items()}
 
 
 def _is_plain(session: Any) -> bool:
-    """Whether its user is found by primary key alone."""
     path = session.get(auth.BACKEND_SESSION_KEY)
     if path not in settings.AUTHENTICATION_BACKENDS or auth.SESSION_KEY not in session:
         return False
     return type(auth.load_backend(path)).get_user is ModelBackend.get_user
 
 
-def _users(keys: Iterable[Any]) -> dict[Any, Any]:
-    """Users by what sessions call them."""
-    primary_key = auth.get_user_model()._meta.pk
-    wanted = {key: primary_key.to_python(key) for key in keys}
-    found = auth.get_user_model()._default_manager.in_bulk(list(set(wanted.values())))
-    return {key: found.get(value) for key, value in wanted.items()}
+def _verified(session: Any, user: Any) -> Any:
+    """The user of a session, None if it has none, or what finding it failed with."""
+    try:
+        if user is None or not _is_verified(session, user):
+            # Django's own code judges whatever is not simply so: old secrets, users that are gone.
+            user = auth.get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
+        return user if user is not None and user.is_authenticated else None
+    except Exception as error:
+        return error
 
 
 def _is_verified(session: Any, user: Any) -> bool:
-    backend = auth.load_backend(session[auth.BACKEND_SESSION_KEY]) if user is not None else None
+    backend = auth.load_backend(session[auth.BACKEND_SESSION_KEY])
     if not isinstance(backend, ModelBackend) or not backend.user_can_authenticate(user):
         return False
     told = session.get(auth.HASH_SESSION_KEY)
     return bool(told) and constant_time_compare(told, user.get_session_auth_hash())
-
-
-def _user_of(session: Any) -> Any:
-    return auth.get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]

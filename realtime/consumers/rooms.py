@@ -160,7 +160,7 @@ class RoomConsumer(Consumer):
 
     async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""
-        verdict = await self.engine.db.together(decide, (room, self.who))
+        verdict = await self.engine.db.together(decide, rooms.Ask(room, self.who))
         if isinstance(verdict, Entry):
             return verdict
         if isinstance(verdict, CommandError):

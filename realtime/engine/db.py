@@ -49,17 +49,21 @@ class Database:
             async with asyncio.timeout(READ_SECONDS):
                 return await self._run("read", function, *args)
         except TimeoutError:
-            raise OperationalError(f"no answer within {READ_SECONDS} s") from None
+            raise _too_slow() from None
 
     async def together(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
         """Look something up along with all who ask for the same kind of thing meanwhile.
 
         While one `find(keys)` runs, the next keys gather; no artificial delay. Returns what was
-        found under `key`, None if nothing. Raises as `read` does.
+        found under `key`, None if nothing. Raises as `read` does, and after as long.
         """
         if find not in self._gathered:
             self._gathered[find] = Gathered(partial(self.read, find))
-        return await self._gathered[find].get(key)
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await self._gathered[find].get(key)
+        except TimeoutError:
+            raise _too_slow() from None
 
     async def wait(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that waits for a lock, where it is in nobody's way."""
@@ -119,6 +123,10 @@ class Database:
             connection.errors_occurred = False
             if not connection.is_usable():
                 connection.close()
+
+
+def _too_slow() -> OperationalError:
+    return OperationalError(f"no answer within {READ_SECONDS} s")
 
 
 def _close(lane: ThreadPoolExecutor, size: int) -> None:

@@ -1,7 +1,8 @@
-"""One query for many who ask at the same time: while one runs, the next questions gather."""
+"""One query for many who ask at the same time: while some run, the next questions gather."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 __all__ = ["Gathered"]
@@ -10,6 +11,18 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 KEYS = 100
 """How many are asked for at once, so that the first of a storm do not wait for the last."""
+AT_ONCE = 2
+"""How many queries run, so that a slow one does not hold up all others."""
+
+
+class _Question(Generic[V]):
+    """What somebody wants to know, and how many still do."""
+
+    __slots__ = ("answer", "askers")
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self.askers = 0
 
 
 class Gathered(Generic[K, V]):
@@ -17,43 +30,43 @@ class Gathered(Generic[K, V]):
 
     def __init__(self, find: Callable[[list[K]], Awaitable[dict[K, V]]]) -> None:
         self._find = find
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._waiting: dict[K, _Question[V]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V | None:
         """What is found under a key, None if nothing; asked for after this call, not before."""
         if key not in self._waiting:
-            self._waiting[key] = asyncio.get_running_loop().create_future()
-        future = self._waiting[key]
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
-        return await asyncio.shield(future)
+            self._waiting[key] = _Question()
+        question = self._waiting[key]
+        if len(self._tasks) < AT_ONCE:
+            # In a context of its own: it is nobody's request.
+            task = asyncio.get_running_loop().create_task(self._run(), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        question.askers += 1
+        try:
+            return await asyncio.shield(question.answer)
+        finally:
+            question.askers -= 1
 
     async def _run(self) -> None:
-        try:
-            while self._waiting:
-                keys = list(self._waiting)[:KEYS]
-                await self._answer({key: self._waiting.pop(key) for key in keys})
-        finally:
-            self._task = None
+        while self._waiting:
+            asked = {key: self._waiting.pop(key) for key in list(self._waiting)[:KEYS]}
+            asked = {key: question for key, question in asked.items() if question.askers}
+            if asked:
+                await self._answer(asked)
 
-    async def _answer(self, asked: dict[K, asyncio.Future[V | None]]) -> None:
+    async def _answer(self, asked: dict[K, _Question[V]]) -> None:
         try:
             found = await self._find(list(asked))
-        except BaseException as error:
-            for future in asked.values():
-                _fail(future, error)
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:
+            for question in asked.values():
+                question.answer.set_exception(error)
+                question.answer.exception()  # whoever asked may have gone
+        except BaseException:
+            for question in asked.values():
+                question.answer.cancel()
+            raise
         else:
-            for key, future in asked.items():
-                if not future.done():
-                    future.set_result(found.get(key))
-
-
-def _fail(future: asyncio.Future[V], error: BaseException) -> None:
-    if isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    elif not future.done():
-        future.set_exception(error)
-        future.exception()  # whoever asked may have gone
+            for key, question in asked.items():
+                question.answer.set_result(found.get(key))

@@ -17,7 +17,7 @@ from ..conf import config
 from ..wire.codecs import Codec
 from ..wire.errors import CloseCode, Disconnect
 from ..wire.events import Goodbye, Outgoing
-from ..wire.packet import Packet, framed
+from ..wire.packet import Packet
 from . import transport
 
 __all__ = ["Outbox"]
@@ -102,7 +102,7 @@ class Outbox:
     def post(self, packet: Packet) -> None:
         """Send several frames; as `send` for each of them."""
         self._flush()
-        if self._line is None or not self._is_free or not self._line(packet.raw):
+        if not self._is_free or not self._write(packet):
             for frame in packet.frames:
                 self.send(frame)
 
@@ -114,7 +114,7 @@ class Outbox:
         if not self._is_free:
             self._enqueue(frame)
             return
-        if self._line is not None and self._line(framed(frame)):
+        if self._write(Packet([frame])):
             return
         coroutine: Any = self._send(_message(frame))
         try:
@@ -131,6 +131,16 @@ class Outbox:
             self._fail(error)
         else:
             self._drain(_Rest(coroutine, future))
+
+    def _write(self, packet: Packet) -> bool:
+        """Write past the server; False where the server has to be asked."""
+        if self._line is None:
+            return False
+        try:
+            return self._line(packet.raw)
+        except Exception as error:
+            self._fail(error)
+            return True
 
     def _flush(self) -> None:
         if self._soon:

@@ -164,9 +164,7 @@ class _DaphneLine:
         self._protocol = protocol
         self._open = protocol.STATE_OPEN
         self._transport = protocol.transport
-        needed = ("TLS", "_tempDataBuffer", "dataBuffer", "writeSomeData")
-        is_known = all(hasattr(self._transport, name) for name in needed)
-        self._socket = self._transport if is_known and not self._transport.TLS else None
+        self._socket = self._transport if _is_plain_socket(self._transport) else None
 
     def write(self, raw: bytes) -> bool:
         if self._protocol.state != self._open or self._protocol.send_queue:
@@ -184,6 +182,13 @@ class _DaphneLine:
         return sent if isinstance(sent, int) else 0  # the reactor will find that it is lost
 
 
+def _is_plain_socket(transport: Any) -> bool:
+    # Asked of the class: what encrypts wraps a socket, and passes on what is asked of the object.
+    if not all(hasattr(type(transport), name) for name in ("TLS", "dataBuffer", "writeSomeData")):
+        return False
+    return hasattr(transport, "_tempDataBuffer") and not transport.TLS
+
+
 class _UvicornLine:
     """Past `websockets`, which keeps no state of an outgoing message at all."""
 
@@ -194,7 +199,9 @@ class _UvicornLine:
 
     def write(self, raw: bytes) -> bool:
         protocol = self._protocol
-        if protocol.close_sent or protocol.disconnected or not protocol.writable.is_set():
+        if protocol.close_sent or protocol.disconnected or protocol.transport.is_closing():
+            return False
+        if not protocol.writable.is_set():
             return False
         protocol.transport.write(raw)
         return True

@@ -1,9 +1,13 @@
 """Finding a room, and what an identity may do there."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 
 from ..models import Membership, Room
 from ..policy import policy
@@ -11,7 +15,7 @@ from ..wire.errors import CommandError, ErrorCode
 from .history import database, make_heads
 from .identity import Identity
 
-__all__ = ["Entry", "all_rights", "direct_key", "enter", "enter_all", "mark_read", "rights"]
+__all__ = ["Ask", "Entry", "all_rights", "direct_key", "enter", "enter_all", "mark_read", "rights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,18 @@ class Entry:
     may_signal: bool
 
 
-Ask = tuple[str, Identity]
-"""The slug of a room, and who asks for it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """Somebody who asks for a room.
+
+    No two are the same: each connection of a user has a `user` of its own, with rights that may
+    differ.
+    """
+
+    slug: str
+    who: Identity
+
+
 Verdict = Entry | Exception
 
 
@@ -37,28 +51,24 @@ def enter(slug: str, who: Identity) -> Entry:
 
     Raises `CommandError` with `unknown_room` or `permission_denied`.
     """
-    return _only(enter_all([(slug, who)]))
+    return _only(enter_all([Ask(slug, who)]))
 
 
 def rights(slug: str, who: Identity) -> Entry:
     """What an identity may do in a room now; raises as `enter` does, and changes nothing."""
-    return _only(all_rights([(slug, who)]))
+    return _only(all_rights([Ask(slug, who)]))
 
 
 def enter_all(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
     """As `enter` for many at once, in a few queries; a refusal is returned."""
     found = _find(asked)
     verdicts = _decide_all(found)
-    members = [
-        Membership(room=one.room, user_id=who.user_pk)
-        for (slug, who), one in found.items()
-        if isinstance(verdicts[slug, who], Entry) and one.may_become_member(who)
-    ]
-    if members:
-        # In one order for all processes, so that no two wait for each other.
-        members.sort(key=lambda member: (member.room_id, str(member.user_id)))
-        Membership.objects.using(database()).bulk_create(members, ignore_conflicts=True)
-    return verdicts
+    members = {
+        ask: Membership(room=one.room, user_id=one.user_pk)
+        for ask, one in found.items()
+        if isinstance(verdicts[ask], Entry) and one.may_become_member
+    }
+    return verdicts | _insert(members) if members else verdicts
 
 
 def all_rights(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
@@ -83,47 +93,82 @@ class _Found(NamedTuple):
     """The room that was asked for, and the place in it that somebody has."""
 
     room: Room | None
-    membership: Membership | None = None
+    user_pk: Any
+    membership: Membership | None
 
-    def may_become_member(self, who: Identity) -> bool:
-        if self.room is None or self.membership is not None or who.user is None:
+    @property
+    def may_become_member(self) -> bool:
+        if self.room is None or self.user_pk is None or self.membership is not None:
             return False
         return self.room.kind == Room.Kind.PUBLIC
 
 
 def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
-    asked = list(asked)
-    rooms = _rooms({slug for slug, _ in asked})
-    users = {who.user_pk for slug, who in asked if who.user is not None and slug in rooms}
+    users = {ask: _user_pk(ask.who) for ask in asked}
+    rooms = _rooms({ask.slug for ask in users})
+    wanted = {pk for ask, pk in users.items() if pk is not None and ask.slug in rooms}
     memberships: dict[tuple[int, Any], Membership] = {}
-    if users:
+    if wanted:
         places = Membership.objects.using(database()).filter(room__in=rooms.values())
-        memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=users)}
+        memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
     found = {}
-    for slug, who in asked:
-        room = rooms.get(slug)
-        place = memberships.get((room.pk, who.user_pk)) if room is not None else None
-        found[slug, who] = _Found(room, place)
+    for ask, pk in users.items():
+        room = rooms.get(ask.slug)
+        found[ask] = _Found(room, pk, memberships.get((room.pk, pk)) if room is not None else None)
     return found
+
+
+def _user_pk(who: Identity) -> Any:
+    """The user's key as the database has it; None for a guest, and for what cannot be a key."""
+    if who.user is None:
+        return None
+    try:
+        return Membership._meta.get_field("user").target_field.to_python(who.user_pk)
+    except ValidationError:
+        return None
+
+
+def _insert(members: dict[Ask, Membership]) -> dict[Ask, Verdict]:
+    """Make memberships; returns what failed, each by itself."""
+    # In one order for all processes, so that no two wait for each other.
+    rows = sorted(members.values(), key=lambda row: (row.room_id, str(row.user_id)))
+    failed: dict[Ask, Verdict] = {}
+    try:
+        _insert_all(rows)
+    except IntegrityError:  # somebody's user, or the room, was deleted meanwhile
+        for ask, row in members.items():
+            try:
+                _insert_all([row])
+            except IntegrityError as error:
+                failed[ask] = error
+    return failed
+
+
+def _insert_all(rows: list[Membership]) -> None:
+    with transaction.atomic(using=database()):
+        Membership.objects.using(database()).bulk_create(rows, ignore_conflicts=True)
 
 
 def _rooms(slugs: set[str]) -> dict[str, Room]:
     """Rooms with their heads, by slug."""
     rows = Room.objects.using(database()).select_related("head").filter(slug__in=slugs)
     rooms = {room.slug: room for room in rows}
-    if headless := [room.pk for room in rooms.values() if not hasattr(room, "head")]:
-        make_heads(database(), headless)
-        rooms = {room.slug: room for room in rows.all()}
+    headless = [room.pk for room in rooms.values() if not hasattr(room, "head")]
+    for pk in headless:
+        with suppress(IntegrityError):  # it was deleted meanwhile
+            make_heads(database(), [pk])
+    if headless:
+        rooms = {room.slug: room for room in rows.all() if hasattr(room, "head")}
     return rooms
 
 
 def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
     verdicts: dict[Ask, Verdict] = {}
-    for (slug, who), (room, membership) in found.items():
+    for ask, (room, _, membership) in found.items():
         try:
-            verdicts[slug, who] = _decide(room, slug, who, membership)
+            verdicts[ask] = _decide(room, ask.slug, ask.who, membership)
         except Exception as error:  # of a site's own policy: it concerns nobody else
-            verdicts[slug, who] = error
+            verdicts[ask] = error
     return verdicts
 
 

@@ -1,6 +1,7 @@
 """Many sessions at once are judged as Django judges each."""
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from django.contrib import auth
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -42,7 +44,7 @@ def log_in(name: str, backend: str = "django.contrib.auth.backends.ModelBackend"
 
 def change(key: str, **fields: Any) -> None:
     """Change what a session says; None removes it."""
-    session = SessionStore(key)
+    session = DatabaseStore(key)
     for name, value in fields.items():
         if value is None:
             del session[name]
@@ -55,7 +57,7 @@ def as_django_says(keys: list[str]) -> dict[str, str]:
     """Who Django finds, one by one."""
     found = {}
     for key in keys:
-        user = auth.get_user(SimpleNamespace(session=SessionStore(key)))  # type: ignore[arg-type]
+        user = auth.get_user(SimpleNamespace(session=DatabaseStore(key)))  # type: ignore[arg-type]
         if user.is_authenticated:
             found[key] = user.get_username()
     return found
@@ -121,8 +123,45 @@ def test_a_key_that_cannot_be_takes_nobody_along(key: str) -> None:
     assert names([key, good]) == {good: "ada"}
 
 
-def test_another_session_engine_is_asked_one_by_one(settings: Settings) -> None:
-    """Only the database's own store can be read at once."""
-    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+@pytest.mark.parametrize("engine", ["cached_db", "signed_cookies", "file"])
+def test_another_session_engine_is_asked_one_by_one(
+    settings: Settings, tmp_path: Path, engine: str
+) -> None:
+    """Only the database's own store can be read at once; keys of others may be long."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
     keys = [log_in("ada"), log_in("bob")]
     assert set(names(keys).values()) == {"ada", "bob"}
+
+
+class SessionStore(DatabaseStore):
+    """A site's own: some sessions are revoked."""
+
+    def _get_session_from_db(self) -> Any:
+        return None
+
+
+def test_a_store_that_only_looks_like_djangos_is_asked_itself(settings: Settings) -> None:
+    """Whatever of it a site has changed."""
+    keys = [log_in("ada")]
+    settings.SESSION_ENGINE = __name__
+    assert names(keys) == {}
+
+
+class Failing(ModelBackend):
+    """A backend that cannot find its users."""
+
+    def get_user(self, user_id: Any) -> Any:
+        raise ConnectionError("the directory is away")
+
+
+def test_one_that_fails_takes_nobody_along(settings: Settings) -> None:
+    """A backend that raises, and a key that no user can have."""
+    failing = f"{__name__}.Failing"
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, failing]
+    good, odd, away = log_in("good"), log_in("odd"), log_in("away", failing)
+    change(odd, **{auth.SESSION_KEY: "not a number"})
+    found = users_of([good, odd, away])
+    assert found[good].get_username() == "good"
+    assert isinstance(found[odd], ValidationError)
+    assert isinstance(found[away], ConnectionError)

@@ -6,6 +6,12 @@ import pytest
 
 from realtime.engine import gathered
 from realtime.engine.gathered import Gathered
+from tests.engine.ends import ticks
+
+
+@pytest.fixture(autouse=True)
+def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathered, "AT_ONCE", 1)
 
 
 class Finder:
@@ -84,6 +90,39 @@ async def test_one_who_goes_takes_nobody_along() -> None:
     gone.cancel()
     finder.gate.set()
     assert await stays == 1
+
+
+async def test_a_slow_question_does_not_hold_up_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another goes on beside it; only then others gather."""
+    monkeypatch.setattr(gathered, "AT_ONCE", 2)
+    finder = Finder()
+    shared = Gathered(finder)
+    tasks = []
+    for key in ("a", "bb", "ccc", "dddd"):
+        tasks += asks(shared, key)
+        await ticks()
+    assert finder.asked == [["a"], ["bb"]]
+    finder.gate.set()
+    assert await asyncio.gather(*tasks) == [1, 2, 3, 4]
+    assert finder.asked == [["a"], ["bb"], ["ccc", "dddd"]]
+
+
+async def test_what_nobody_wants_to_know_any_more_is_not_asked() -> None:
+    """As where the one who asked has waited too long."""
+    finder = Finder()
+    shared = Gathered(finder)
+    first = asks(shared, "a")
+    await ticks()
+    [gone] = asks(shared, "bb")
+    [stays] = asks(shared, "ccc")
+    await ticks(1)
+    gone.cancel()
+    await ticks()
+    finder.gate.set()
+    assert await asyncio.gather(*first, stays) == [1, 3]
+    assert finder.asked == [["a"], ["ccc"]]
 
 
 async def test_a_storm_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from realtime.engine import transport
 from realtime.engine.outbox import Outbox
 from realtime.wire.codecs import JSON
-from realtime.wire.errors import Disconnect
+from realtime.wire.errors import CloseCode, Disconnect
 from realtime.wire.events import Notice
 from realtime.wire.packet import Packet, framed
 
@@ -20,9 +20,13 @@ class Wire:
 
     def __init__(self) -> None:
         self.data = b""
+        self.closing = False
 
     def write(self, data: bytes) -> None:
         self.data += data
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
         self.producer = producer
@@ -132,6 +136,7 @@ async def test_replies_and_events_keep_their_order(protocol: Protocol) -> None:
         (Autobahn, lambda one: one.send_queue.append(b"")),
         (Sansio, lambda one: setattr(one, "close_sent", True)),
         (Sansio, lambda one: setattr(one, "disconnected", True)),
+        (Sansio, lambda one: setattr(one.transport, "closing", True)),
     ],
 )
 async def test_the_server_is_asked_where_it_is_not_simply_open(kind: type, change: Any) -> None:
@@ -191,13 +196,45 @@ async def test_what_the_socket_does_not_take_at_once_waits_in_the_transport(room
     assert len(wire.sent) == min(max(room, 0), len(everything))
 
 
-async def test_encrypted_sockets_are_not_written_past() -> None:
-    """What goes over the socket there is not what is written."""
+class Wrapper(Wire):
+    """What Twisted encrypts with: it passes on what it is asked for to the socket inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = TcpWire()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def test_a_socket_that_encrypts_itself_is_not_written_past() -> None:
+    """What goes over it is not what is written."""
     protocol = Autobahn()
     protocol.transport = wire = TcpWire()
     wire.TLS = True
     outbox_on(protocol).post(Packet(["a"]))
     assert (wire.sent, wire.data) == (b"", framed("a"))
+
+
+async def test_a_wrapped_socket_is_not_written_past() -> None:
+    """Though it looks like one from outside."""
+    protocol = Autobahn()
+    protocol.transport = wrapper = Wrapper()
+    outbox_on(protocol).post(Packet(["a"]))
+    assert (wrapper.inner.sent, wrapper.data) == (b"", framed("a"))
+
+
+async def test_a_transport_that_raises_ends_only_its_own_connection() -> None:
+    """Others of the same round get theirs."""
+    protocol = Autobahn()
+    protocol.transport.write = None  # type: ignore[assignment]
+    ends: list[Disconnect] = []
+    outbox = Outbox("n.1", protocol.asgi_send, JSON, ends.append)
+    outbox.watch()
+    outbox.post(Packet(["a"]))
+    outbox.send("b")
+    assert [end.code for end in ends] == [CloseCode.INTERNAL]
+    assert protocol.asked == []
 
 
 async def test_where_frames_must_be_compressed_the_server_does_it() -> None:

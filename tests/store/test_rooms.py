@@ -10,6 +10,7 @@ from realtime.models import Head, Membership, Room
 from realtime.policy import Policy
 from realtime.store import history, rooms
 from realtime.store.identity import Identity
+from realtime.store.rooms import Ask
 from realtime.wire.errors import CommandError, ErrorCode
 
 GUEST = Identity("guest:1", "Guest")
@@ -212,17 +213,23 @@ def test_a_deleted_user_leaves_his_rooms(private: Room, ada: Identity) -> None:
     assert history.mark(private.pk).rights_seq > before
 
 
+def asks(*asked: tuple[str, Identity]) -> list[Ask]:
+    return [Ask(slug, who) for slug, who in asked]
+
+
 def test_many_enter_in_a_few_queries(room: Room, private: Room) -> None:
     """However many ask, for however many rooms."""
     users = [get_user_model().objects.create(username=str(number)) for number in range(10)]
-    asked = [(slug, Identity.of(user)) for slug in ("general", "private") for user in users]
-    asked += [("general", GUEST), ("nowhere", GUEST)]
+    asked = [Ask(slug, Identity.of(user)) for slug in ("general", "private") for user in users]
+    asked += asks(("general", GUEST), ("nowhere", GUEST))
     Membership.objects.create(room=private, user=users[0], role="owner")
+    rooms.rights("general", GUEST)
+    rooms.rights("private", Identity.of(users[0]))  # they have heads now
     with CaptureQueriesContext(connection) as queries:
         verdicts = rooms.enter_all(asked)
-    assert len([one for one in queries if one["sql"].startswith(("SELECT", "INSERT"))]) <= 5
-    entered = [ask for ask, verdict in verdicts.items() if isinstance(verdict, rooms.Entry)]
-    assert [slug for slug, _ in entered] == ["general"] * 10 + ["private", "general"]
+    assert len([one for one in queries if one["sql"].startswith(("SELECT", "INSERT"))]) == 3
+    entered = [ask.slug for ask, verdict in verdicts.items() if isinstance(verdict, rooms.Entry)]
+    assert entered == ["general"] * 10 + ["private", "general"]
     refused = [verdict for verdict in verdicts.values() if isinstance(verdict, CommandError)]
     assert {one.code for one in refused} == {ErrorCode.UNKNOWN_ROOM}
     assert room.memberships.count() == 10
@@ -230,18 +237,66 @@ def test_many_enter_in_a_few_queries(room: Room, private: Room) -> None:
 
 
 class Picky(Policy):
-    """Fails for one of those who ask."""
+    """Fails for one of those who ask, and asks the user of each what it may do."""
 
     def may_join(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         if who.username == "bad":
             raise ZeroDivisionError
         return True
 
+    def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+        return getattr(who.user, "scope", "") == "write"
+
 
 def test_a_policy_that_fails_for_one_fails_for_nobody_else(room: Room, settings: Settings) -> None:
     """They only happen to ask at the same time."""
     settings.REALTIME = {"POLICY": f"{__name__}.Picky"}
-    good, bad = Identity("guest:1", "good"), Identity("guest:2", "bad")
-    verdicts = rooms.enter_all([("general", bad), ("general", good)])
-    assert isinstance(verdicts["general", good], rooms.Entry)
-    assert isinstance(verdicts["general", bad], ZeroDivisionError)
+    bad, good = asks(
+        ("general", Identity("guest:2", "bad")), ("general", Identity("guest:1", "good"))
+    )
+    verdicts = rooms.enter_all([bad, good])
+    assert isinstance(verdicts[good], rooms.Entry)
+    assert isinstance(verdicts[bad], ZeroDivisionError)
+
+
+def test_one_user_may_have_other_rights_on_another_connection(
+    room: Room, settings: Settings
+) -> None:
+    """As with two tokens of different scope: Django takes both users for the same."""
+    settings.REALTIME = {"POLICY": f"{__name__}.Picky"}
+    user = get_user_model().objects.create(username="ada")
+    asked = []
+    for scope in ("write", "read"):
+        one = get_user_model().objects.get(pk=user.pk)
+        one.scope = scope
+        asked.append(Ask("general", Identity.of(one)))
+    verdicts = rooms.enter_all(asked)
+    found = [verdict.may_post for verdict in verdicts.values() if isinstance(verdict, rooms.Entry)]
+    assert found == [True, False]
+
+
+def test_a_deleted_user_takes_nobody_along(room: Room, ada: Identity) -> None:
+    """Its connection lives on until somebody looks."""
+    gone = get_user_model().objects.create(username="gone")
+    ask_of_gone, ask_of_ada = asks(("general", Identity.of(gone)), ("general", ada))
+    get_user_model().objects.filter(pk=gone.pk).delete()
+    verdicts = rooms.enter_all([ask_of_gone, ask_of_ada])
+    assert isinstance(verdicts[ask_of_gone], IntegrityError)
+    assert isinstance(verdicts[ask_of_ada], rooms.Entry)
+    assert room.memberships.get().user == ada.user
+
+
+def test_a_key_of_another_type_finds_its_membership(private: Room, ada: Identity) -> None:
+    """As the users that tokens give: what they say of their key is text."""
+    Membership.objects.create(room=private, user=ada.user, role="owner")
+    user = get_user_model()(pk=str(ada.user_pk), username="ada")
+    assert rooms.enter("private", Identity.of(user)).role == "owner"
+
+
+def test_what_cannot_be_a_key_is_no_member(room: Room, private: Room, ada: Identity) -> None:
+    """And fails nobody else."""
+    strange = Identity.of(get_user_model()(pk="not a number", username="strange"))
+    of_strange, of_ada = asks(("private", strange), ("general", ada))
+    verdicts = rooms.enter_all([of_strange, of_ada])
+    assert isinstance(verdicts[of_strange], CommandError)
+    assert isinstance(verdicts[of_ada], rooms.Entry)
