@@ -77,9 +77,8 @@ class Stand:
 
 @dataclass(frozen=True)
 class Contender:
-    """A server to measure: `start(ground, processes, slugs)` makes it run."""
+    """A server to measure: `start(ground, processes, rooms)` makes it run."""
 
-    name: str
     start: Callable[..., Stand]
     server: str = ""
     peer: str = ""
@@ -199,38 +198,24 @@ def _lacks_nchan() -> str:
 _SOCKETIO = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", *UVICORN]
 
 CONTENDERS = {
-    "daphne": Contender("realtime, Daphne", _ours("daphne"), "daphne"),
-    "daphne-sqlite": Contender("realtime, Daphne, SQLite", _ours("daphne", "sqlite"), "daphne"),
-    "uvicorn": Contender("realtime, uvicorn", _ours("uvicorn"), "uvicorn"),
-    "stock-daphne": Contender(
-        "Channels chat, core layer, Daphne", _stock("daphne", "core"), "daphne", "stock"
-    ),
-    "stock-pubsub-daphne": Contender(
-        "Channels chat, pubsub layer, Daphne", _stock("daphne", "pubsub"), "daphne", "stock"
-    ),
-    "stock-daphne-sqlite": Contender(
-        "Channels chat, Daphne, SQLite", _stock("daphne", "memory", "sqlite"), "daphne", "stock"
-    ),
-    "stock-uvicorn": Contender(
-        "Channels chat, core layer, uvicorn", _stock("uvicorn", "core"), "uvicorn", "stock"
-    ),
-    "stock-pubsub-uvicorn": Contender(
-        "Channels chat, pubsub layer, uvicorn", _stock("uvicorn", "pubsub"), "uvicorn", "stock"
-    ),
+    "daphne": Contender(_ours("daphne"), "daphne"),
+    "daphne-sqlite": Contender(_ours("daphne", "sqlite"), "daphne"),
+    "uvicorn": Contender(_ours("uvicorn"), "uvicorn"),
+    "stock-daphne": Contender(_stock("daphne", "core"), "daphne", "stock"),
+    "stock-pubsub-daphne": Contender(_stock("daphne", "pubsub"), "daphne", "stock"),
+    "stock-daphne-sqlite": Contender(_stock("daphne", "memory", "sqlite"), "daphne", "stock"),
+    "stock-uvicorn": Contender(_stock("uvicorn", "core"), "uvicorn", "stock"),
+    "stock-pubsub-uvicorn": Contender(_stock("uvicorn", "pubsub"), "uvicorn", "stock"),
     "python-socketio": Contender(
-        "python-socketio, uvicorn",
         _program(sys.executable, *_SOCKETIO, "benchmarks.peers.socketio_server:app"),
         peer="python-socketio",
         lacks=_lacks_module("socketio"),
     ),
     "websockets": Contender(
-        "websockets broadcast",
         _program(sys.executable, "-m", "benchmarks.peers.websockets_server"),
         peer="websockets",
     ),
-    "ws": Contender("ws on Node", _node("ws.mjs"), peer="ws", lacks=_lacks_node),
-    "socketio": Contender(
-        "Socket.IO on Node", _node("socketio.mjs"), peer="socketio", lacks=_lacks_node
-    ),
-    "nchan": Contender("nchan in nginx", _nchan, peer="nchan", lacks=_lacks_nchan),
+    "ws": Contender(_node("ws.mjs"), peer="ws", lacks=_lacks_node),
+    "socketio": Contender(_node("socketio.mjs"), peer="socketio", lacks=_lacks_node),
+    "nchan": Contender(_nchan, peer="nchan", lacks=_lacks_nchan),
 }

@@ -117,25 +117,27 @@ def _settle(url: str) -> None:
 
     A new one makes each when it is needed, and everybody waits for some 50 ms.
     """
+    _alter_system(url, min_wal_size="1GB", max_wal_size="4GB")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET min_wal_size = '1GB'")
-        connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
-        connection.execute("SELECT pg_reload_conf()")
         for _ in range(WAL_FILES):
             connection.execute("SELECT pg_logical_emit_message(false, 'realtime', 'x')")
             connection.execute("SELECT pg_switch_wal()")
         connection.execute("CHECKPOINT")
 
 
+def _alter_system(url: str, **settings: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, value in settings.items():
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 @contextmanager
 def _statements(url: str) -> Iterator[None]:
     """Have PostgreSQL log every statement."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        for value in ("all", "none"):
-            connection.execute(f"ALTER SYSTEM SET log_statement = '{value}'")
-            connection.execute("SELECT pg_reload_conf()")
-            if value == "all":
-                yield
+    _alter_system(url, log_statement="all")
+    yield
+    _alter_system(url, log_statement="none")
 
 
 def measure(case: Case, ground: Ground, settings: Settings, tell: Callable[[str], None]) -> Results:
@@ -170,7 +172,6 @@ def _round(case: Case, entry: Entry, ground: Ground, settings: Settings) -> dict
             stack.enter_context(_statements(ground.postgres.url))
         stand = CONTENDERS[entry.contender].start(ground, **entry.ground)
         stack.callback(stand.stop)
-
         options = {
             "dialect": entry.dialect,
             "bases": stand.bases,
@@ -231,16 +232,9 @@ def _figures(told: dict[str, float], marks: dict[str, dict[str, float]]) -> dict
     figures = dict(told)
     figures["memory_mib"] = after["peak"] / 2**20
     figures["cpu_percent"] = used["cpu"] / told.get("seconds", 1) * 100
-    for what, number in (
-        ("delivery", told.get("deliveries")),
-        (
-            "message",
-            told.get("messages", told.get("messages_per_second", 0) * told.get("seconds", 0)),
-        ),
-        ("connect", told.get("connects")),
-    ):
-        if number:
-            figures[f"cpu_us_per_{what}"] = used["cpu"] / number * 1e6
+    for one, many in (("delivery", "deliveries"), ("message", "messages"), ("connect", "connects")):
+        if told.get(many):
+            figures[f"cpu_us_per_{one}"] = used["cpu"] / told[many] * 1e6
     if told.get("messages"):
         figures["redis_us_per_message"] = used["redis_cpu"] / told["messages"] * 1e6
         figures["publishes_per_message"] = used["publishes"] / told["messages"]

@@ -68,11 +68,13 @@ async def persist(options: Options) -> Figures:
     sockets = [window.socket for window in windows]
     before = sum(window.landings for window in windows)
     figures = await _measure(sockets, options["seconds"], latencies)
-    rate = (sum(window.landings for window in windows) - before) / figures["seconds"]
+    messages = sum(window.landings for window in windows) - before
+    rate = messages / figures["seconds"]
     for window in windows:
         window.is_stopped = True
     await until(lambda: not latencies.waiting, 20)
-    figures |= {"messages_per_second": rate, "unanswered": float(latencies.waiting)}
+    figures |= {"messages": messages, "messages_per_second": rate}
+    figures["unanswered"] = float(latencies.waiting)
     for name, share in (("quarter", 0.25), ("half", 0.5)):
         paced = await _paced(windows, rate * share, options["seconds"])
         figures |= {

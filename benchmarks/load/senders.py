@@ -87,10 +87,7 @@ class Window:
 
     def _send(self) -> None:
         self._next += 1
-        self.latencies.sent(self.id, self._next)
-        self.socket.book.sent[self.id] = self._next
-        text = text_of(self.id, self._next)
-        self.socket.send(self.socket.dialect.message(self.room, text, self._next))
+        _say(self.socket, self.room, self.id, self._next, self.latencies)
 
 
 class Pace:
@@ -122,6 +119,10 @@ class Pace:
     def _send(self, socket: Socket, room: str, sender: int) -> None:
         number = self._numbers[sender] = self._numbers.get(sender, 0) + 1
         self.sent += 1
-        socket.book.sent[sender] = number
-        self.latencies.sent(sender, number)
-        socket.send(socket.dialect.message(room, text_of(sender, number), number))
+        _say(socket, room, sender, number, self.latencies)
+
+
+def _say(socket: Socket, room: str, sender: int, number: int, latencies: Latencies) -> None:
+    latencies.sent(sender, number)
+    socket.book.sent[sender] = number
+    socket.send(socket.dialect.message(room, text_of(sender, number), number))

@@ -30,11 +30,11 @@ def users_of(keys: Iterable[str]) -> dict[str, Any]:
     What one of them fails with is returned in its place, for it concerns nobody else.
     """
     store = import_module(settings.SESSION_ENGINE).SessionStore
-    sessions = {key: store(key) for key in keys}
-    users: dict[str, Any] = {}
     if store is DatabaseStore:
-        sessions = _loaded(key for key in sessions if _is_sane(key))
+        sessions = _loaded(key for key in keys if _is_sane(key))
         users = _users(sessions)
+    else:
+        sessions, users = {key: store(key) for key in keys}, {}
     found = {key: _verified(session, users.get(key)) for key, session in sessions.items()}
     return {key: user for key, user in found.items() if user is not None}
 

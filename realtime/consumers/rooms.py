@@ -165,7 +165,7 @@ class RoomConsumer(Consumer):
             return verdict
         if isinstance(verdict, CommandError):
             self._stand_up(room)
-        raise verdict or CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=room)
+        raise verdict or rooms.unknown(room)
 
     def _stand_up(self, room: str) -> None:
         """Give a seat back, if there is one."""

@@ -99,22 +99,23 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self._flush)
         self._soon.append(self.codec.encode(outgoing))
 
+    def send(self, frame: str | bytes) -> None:
+        """Send one frame, as `post` does."""
+        self.post(Packet([frame]))
+
     def post(self, packet: Packet) -> None:
-        """Send several frames; as `send` for each of them."""
+        """Send frames now if the socket takes them, else queue them; never waits, never raises."""
         self._flush()
         if not self._is_free or not self._write(packet):
             for frame in packet.frames:
-                self.send(frame)
+                self._hand_over(frame)
 
-    def send(self, frame: str | bytes) -> None:
-        """Send a frame now if the socket takes it, else queue it; never waits, never raises."""
-        self._flush()
+    def _hand_over(self, frame: str | bytes) -> None:
+        """Give a frame to the server, or to the queue where others wait."""
         if self._is_closed:
             return
         if not self._is_free:
             self._enqueue(frame)
-            return
-        if self._write(Packet([frame])):
             return
         coroutine: Any = self._send(_message(frame))
         try:

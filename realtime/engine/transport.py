@@ -112,9 +112,14 @@ def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     )
 
 
+def _daphne(send: Any) -> Any:
+    # Its `send` is a method of the server with the protocol bound to it.
+    return next(iter(getattr(send, "args", ())), None)
+
+
 def _autobahn(send: Any) -> Any:
     """Daphne's protocol, if it is built as the ones that were tried."""
-    protocol = next(iter(getattr(send, "args", ())), None)
+    protocol = _daphne(send)
     needed = ("_perMessageCompress", "send_queue", "state", "STATE_OPEN", "transport")
     return protocol if all(hasattr(protocol, name) for name in needed) else None
 
@@ -135,8 +140,7 @@ def _asyncio(send: Any) -> Any:
 
 
 def _twisted(send: Any) -> Any:
-    protocol = next(iter(getattr(send, "args", ())), None)
-    transport = getattr(protocol, "transport", None)
+    transport = getattr(_daphne(send), "transport", None)
     return transport if hasattr(transport, "registerProducer") else None
 
 

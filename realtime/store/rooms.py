@@ -15,7 +15,17 @@ from ..wire.errors import CommandError, ErrorCode
 from .history import database, make_heads
 from .identity import Identity
 
-__all__ = ["Ask", "Entry", "all_rights", "direct_key", "enter", "enter_all", "mark_read", "rights"]
+__all__ = [
+    "Ask",
+    "Entry",
+    "all_rights",
+    "direct_key",
+    "enter",
+    "enter_all",
+    "mark_read",
+    "rights",
+    "unknown",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +192,7 @@ def _only(verdicts: dict[Ask, Verdict]) -> Entry:
 def _decide(room: Room | None, slug: str, who: Identity, membership: Membership | None) -> Entry:
     rules = policy()
     if room is None or not rules.may_see(who, room, membership):
-        raise _unknown(slug)  # not "denied": that would tell that the room exists
+        raise unknown(slug)  # not "denied": that would tell that the room exists
     if not rules.may_join(who, room, membership):
         raise CommandError(
             ErrorCode.PERMISSION_DENIED, "you may not enter this room", room=room.slug
@@ -204,5 +214,6 @@ def _role(room: Room, who: Identity, membership: Membership | None) -> str:
     return "guest" if who.is_guest else Membership.Role.MEMBER.value
 
 
-def _unknown(slug: str) -> CommandError:
+def unknown(slug: str) -> CommandError:
+    """The refusal for a room that does not exist, or not for whoever asks."""
     return CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=slug)
