@@ -10,6 +10,10 @@ from .stream import Run, text_of
 __all__ = ["Latencies", "Pace", "Window"]
 
 
+TICK_SECONDS = 0.001
+"""The resolution of uvloop's clock: a shorter sleep is none, and would take a core."""
+
+
 class Latencies:
     """Seconds from the sending of each message to the last of so many arrivals."""
 
@@ -110,7 +114,8 @@ class Pace:
             due = before + int((time.perf_counter() - began) * self.rate)
             while self.sent < due:
                 self._send(*self.senders[self.sent % len(self.senders)])
-            await asyncio.sleep(min(0.001, 1 / self.rate))
+            following = began + (self.sent - before + 1) / self.rate
+            await asyncio.sleep(max(TICK_SECONDS, following - time.perf_counter()))
 
     def continues(self, sender: int, number: int) -> None:
         """Have a sender go on from a number that it has used."""
