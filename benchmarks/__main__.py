@@ -16,7 +16,7 @@ from .runner import Settings, ground, measure
 
 
 def main() -> int:
-    """Run the cases of the command line; 1 if we lost, doubled or reordered anything."""
+    """Run the cases of the command line; 1 if we lost, doubled or reordered, or did not end."""
     options = _options()
     settings = Settings(
         rounds=1 if options.quick else options.rounds,
@@ -27,13 +27,13 @@ def main() -> int:
         peers=None if options.peers is None else tuple(options.peers),
     )
     done = []
+    about = describe(sys.argv)
     with ground() as place:
         for name in options.cases or CASES:
             done.append(measure(CASES[name], place, settings, _progress))
             print(table(done[-1]), flush=True)
-    if options.json:
-        about = describe(sys.argv)
-        options.json.write_text(json.dumps(as_json(done, about), indent=1) + "\n")
+            if options.json:
+                options.json.write_text(json.dumps(as_json(done, about), indent=1) + "\n")
     return int(any(results.has_failed for results in done))
 
 

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from tests.services import Postgres, Process, Redis, answers, create_database, free_port
 from tests.site import ROOT, UNLIMITED, environment, migrate, run
@@ -31,6 +34,16 @@ class Ground:
     redis: Redis
     postgres: Postgres
     templates: dict[str, str] = field(default_factory=dict)
+
+    def drop(self, url: str) -> None:
+        """Remove what `database` made: a run makes hundreds."""
+        name = url.rpartition("/")[2]
+        if url.startswith("sqlite"):
+            for file in self.folder.glob(f"{name}*"):
+                file.unlink()
+        elif url:
+            with psycopg.connect(self.postgres.url, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
     def database(self, kind: str, fill: Callable[[str], Any], name: str) -> str:
         """A fresh database of a kind, "postgres" or "sqlite", copied from one that `fill` made."""
@@ -97,7 +110,12 @@ def _ours(kind: str, database: str = "postgres") -> Callable[..., Stand]:
             REALTIME_TEST_SETTINGS=json.dumps(UNLIMITED),
             REALTIME_TEST_PREFIX=uuid.uuid4().hex[:8],
         )
-        stands = [_asgi(ground, kind, "project.asgi", env, url) for _ in range(processes)]
+        with ExitStack() as started:
+            stands = []
+            for _ in range(processes):
+                stands.append(_asgi(ground, kind, "project.asgi", env, url))
+                started.callback(stands[-1].stop)
+            started.pop_all()
         return Stand(
             [process for stand in stands for process in stand.processes],
             [base for stand in stands for base in stand.bases],
@@ -177,7 +195,11 @@ def _stand(
 ) -> Stand:
     process = Process(command, ground.folder / f"server-{port}.log", cwd=ROOT, env=env)
     process.spawn()
-    process.wait_ready(lambda: answers(port))
+    try:
+        process.wait_ready(lambda: answers(port))
+    except BaseException:
+        process.kill()
+        raise
     return Stand([process], [f"ws://127.0.0.1:{port}"], database, env)
 
 

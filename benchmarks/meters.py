@@ -33,12 +33,11 @@ class Reading:
 
 
 def redis_work(url: str) -> dict[str, float]:
-    """How many commands a Redis has run, and the seconds of CPU it used for everything."""
+    """How often a Redis was told to publish, and the seconds of CPU it used for everything."""
     with redis.Redis.from_url(url) as client:
         info: dict[str, Any] = client.info("all")
     return {
         "publishes": info.get("cmdstat_publish", {}).get("calls", 0),
-        "commands": info["total_commands_processed"],
         "seconds": info["used_cpu_user"] + info["used_cpu_sys"],
     }
 

@@ -34,10 +34,10 @@ UNITS = {
     "events_per_frame": "events/frame",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
-    "quarter_p50_ms": "p50 ms at a quarter",
-    "quarter_p99_ms": "p99 ms at a quarter",
-    "half_p50_ms": "p50 ms at half",
-    "half_p99_ms": "p99 ms at half",
+    "paced_per_second": "fixed rate/s",
+    "paced_p50_ms": "p50 ms at it",
+    "paced_p99_ms": "p99 ms at it",
+    "cut": "cut",
     "memory_mib": "peak MiB",
     "kib_per_connection": "KiB/connection",
     "cpu_percent": "CPU %",
@@ -58,9 +58,9 @@ ABOUT = {
         " should not depend on how many members there are."
     ),
     "persist": (
-        "Senders wait for acknowledgements: first as fast as the server can, then at a quarter and"
-        " at half of that rate, one by one. The Channels chat is the tutorial's with one `acreate`"
-        " a message."
+        "Senders wait for acknowledgements: first as fast as the server can, then at a fixed rate,"
+        " four times what the Channels chat reached in the same round. That is the tutorial's with"
+        " one `acreate` a message."
     ),
     "latency": (
         "The rate is fixed, whatever a server can do; the clock stops when the last member has the"
@@ -75,16 +75,17 @@ ABOUT = {
         " anything. Ours have joined a room; the peer accepts sockets and does nothing else."
     ),
     "resume": (
-        "Each member tells its last position and gets what it has missed. The bare connects are"
-        " as many connections that get their welcome and no more."
+        "Each member tells its last position and gets what it has missed: from the process that it"
+        " was on, or from another that nobody was on before. The bare connects are as many"
+        " connections at once that get their welcome and no more."
     ),
     "rooms": (
         "One process; the rooms are sent to in turn. What a message costs should not depend on how"
         " many rooms there are."
     ),
     "slow": (
-        "The same twice, the second time with some who stay connected and read nothing. Latencies"
-        " are those of the others."
+        "The same twice, the second time with ten more who stop reading when the measuring begins,"
+        " until they are cut. Latencies are those of the others."
     ),
     "nodes": (
         "The members are spread evenly over the processes. A delivery should cost the same CPU"
@@ -112,6 +113,7 @@ def table(results: Results) -> str:
         rest = "".join(f"  {one}" for one in faults(results.rounds[label]))
         lines.append(f"{label:{width}}  " + "  ".join(f"{cell:>15}" for cell in cells) + rest)
     lines += [f"{label}: skipped, {reason}" for label, reason in results.skipped.items()]
+    lines += [f"{label}: failed, {reason}" for label, reason in results.failed.items()]
     for text, needed, value, is_met in judged(results):
         lines.append(f"{'ok  ' if is_met else 'MISS'} {text}: {value:.2f} ({needed})")
     return "\n".join(lines)
@@ -122,7 +124,7 @@ def judged(results: Results) -> list[tuple[str, str, float, bool]]:
     found = []
     for target in results.case.targets:
         try:
-            value = target.measured(results.medians)
+            value = target.measured(results.sound)
         except (KeyError, ValueError, ZeroDivisionError):
             continue
         found.append((target.text, needed(target), value, target.is_met(value)))
@@ -142,6 +144,7 @@ def as_json(done: list[Results], about: dict[str, object]) -> dict[str, Any]:
             results.case.name: {
                 "rounds": results.rounds,
                 "skipped": results.skipped,
+                "failed": results.failed,
                 "targets": [
                     {"text": text, "needed": needed, "measured": value, "is_met": is_met}
                     for text, needed, value, is_met in judged(results)
@@ -198,7 +201,8 @@ def read(file: Path) -> Run:
     about = json.loads(file.read_text())
     cases = about.pop("cases")
     results = {
-        name: Results(CASES[name], one["rounds"], one["skipped"]) for name, one in cases.items()
+        name: Results(CASES[name], one["rounds"], one["skipped"], one.get("failed", {}))
+        for name, one in cases.items()
     }
     return Run(about, results)
 
@@ -317,8 +321,10 @@ def _wrong(results: Results) -> Iterator[str]:
 def _left_out(results: Results) -> Iterator[str]:
     for label, reason in results.skipped.items():
         yield f"{label}: skipped, {reason}."
+    for label, reason in results.failed.items():
+        yield f"**{label}** failed: {reason}."
     labels = [one.label for one in results.case.entries]
-    known = {*results.rounds, *results.skipped}
+    known = {*results.rounds, *results.skipped, *results.failed}
     if absent := [label for label in labels if label not in known]:
         yield f"Not asked for by the command: {'; '.join(absent)}."
 
@@ -337,11 +343,12 @@ def _chart_file(name: str) -> str:
 
 def _points(results: Results) -> list[tuple[str, float, float]]:
     """The label, the chart's figure, and the place on the axis of all that have one."""
-    places = {entry.label: entry.x for entry in results.case.entries}
+    case = results.case
+    places = {entry.label: entry.x for entry in case.entries}
     return [
-        (label, figures[results.case.chart], places.get(label) or 0)
+        (label, figures[case.chart], places.get(label) or 0)
         for label, figures in results.medians.items()
-        if results.case.chart in figures
+        if case.chart in figures and (not case.axis or places.get(label) is not None)
     ]
 
 

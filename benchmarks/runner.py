@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
+from threading import Timer
 from typing import Any
 
 import psycopg
 
+from tests.database import Database
 from tests.services import Postgres, Redis, find_postgres, find_redis, temporary_folder
 from tests.site import run
 
@@ -22,6 +25,12 @@ from .meters import Reading, redis_work
 __all__ = ["Results", "Settings", "ground", "measure"]
 
 WAL_FILES = 40
+LOAD_SECONDS = 300
+"""No round takes so long."""
+QUICK_X = 100
+"""How far a quick run goes along the axis of a case that grows."""
+PROBED_ROOMS = 10
+"""Rooms with one message that shows that all listen, before those that count."""
 HISTORY = re.compile(r'statement: SELECT .*FROM "realtime_message"')
 SESSIONS = """
 import json, sys, django
@@ -71,6 +80,8 @@ class Results:
     case: Case
     rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Who did not get to the end of a round, and why."""
 
     @property
     def medians(self) -> dict[str, dict[str, float]]:
@@ -85,15 +96,20 @@ class Results:
         }
 
     @property
+    def sound(self) -> dict[str, dict[str, float]]:
+        """The medians of those who lost, doubled and reordered nothing: only they are compared."""
+        return {
+            label: figures
+            for label, figures in self.medians.items()
+            if label not in self.failed
+            and not any(one.get("lost") or one.get("faults") for one in self.rounds[label])
+        }
+
+    @property
     def has_failed(self) -> bool:
-        """Whether we lost, doubled or reordered anything."""
+        """Whether we lost, doubled or reordered anything, or did not get to the end."""
         ours = {entry.label for entry in self.case.entries if not CONTENDERS[entry.contender].peer}
-        return any(
-            one.get("lost") or one.get("faults")
-            for label, rounds in self.rounds.items()
-            if label in ours
-            for one in rounds
-        )
+        return not ours & {*self.rounds, *self.failed} <= self.sound.keys()
 
 
 @contextmanager
@@ -110,6 +126,7 @@ def ground() -> Iterator[Ground]:
     finally:
         redis.kill()
         postgres.terminate()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settle(url: str) -> None:
@@ -136,8 +153,10 @@ def _alter_system(url: str, **settings: str) -> None:
 def _statements(url: str) -> Iterator[None]:
     """Have PostgreSQL log every statement."""
     _alter_system(url, log_statement="all")
-    yield
-    _alter_system(url, log_statement="none")
+    try:
+        yield
+    finally:
+        _alter_system(url, log_statement="none")
 
 
 def measure(case: Case, ground: Ground, settings: Settings, tell: Callable[[str], None]) -> Results:
@@ -146,11 +165,23 @@ def measure(case: Case, ground: Ground, settings: Settings, tell: Callable[[str]
     entries = list(_chosen(case, settings, results))
     for number in range(settings.rounds):
         for entry in entries:
-            figures = _round(case, entry, ground, settings)
+            if entry.label in results.failed:
+                continue
+            said = f"{case.name} {number + 1}/{settings.rounds} {entry.label}: "
+            try:
+                figures = _round(case, entry, ground, settings, results)
+            except (OSError, RuntimeError, TimeoutError, subprocess.SubprocessError) as error:
+                results.failed[entry.label] = reason(error)
+                tell(said + results.failed[entry.label])
+                continue
             results.rounds.setdefault(entry.label, []).append(figures)
-            main = case.columns[0]
-            tell(f"{case.name} {number + 1}/{settings.rounds} {entry.label}: {figures[main]:,.1f}")
+            tell(f"{said}{figures[case.columns[0]]:,.1f}")
     return results
+
+
+def reason(error: Exception) -> str:
+    """The last line of what went wrong."""
+    return (str(error).strip().splitlines() or [repr(error)])[-1]
 
 
 def _chosen(case: Case, settings: Settings, results: Results) -> Iterator[Entry]:
@@ -160,17 +191,22 @@ def _chosen(case: Case, settings: Settings, results: Results) -> Iterator[Entry]
             continue
         if contender.peer and settings.peers is not None and contender.peer not in settings.peers:
             continue
-        if reason := contender.lacks():
-            results.skipped[entry.label] = reason
+        if settings.quick and entry.x is not None and entry.x > QUICK_X:
+            continue
+        if lack := contender.lacks():
+            results.skipped[entry.label] = lack
         else:
             yield entry
 
 
-def _round(case: Case, entry: Entry, ground: Ground, settings: Settings) -> dict[str, float]:
+def _round(
+    case: Case, entry: Entry, ground: Ground, settings: Settings, results: Results
+) -> dict[str, float]:
     with ExitStack() as stack:
         if case.counts_queries:
             stack.enter_context(_statements(ground.postgres.url))
         stand = CONTENDERS[entry.contender].start(ground, **entry.ground)
+        stack.callback(ground.drop, stand.database)
         stack.callback(stand.stop)
         options = {
             "dialect": entry.dialect,
@@ -183,7 +219,17 @@ def _round(case: Case, entry: Entry, ground: Ground, settings: Settings) -> dict
         }
         if "sessions" in options:
             options["cookies"] = _sessions(ground, stand, options["sessions"])
-        return _load(case.scenario, options, ground, stand)
+        if paced_by := results.rounds.get(entry.paced_by):
+            options["rate"] = paced_by[-1][case.columns[0]] * entry.pace
+        figures = _load(case.scenario, options, ground, stand)
+        if not CONTENDERS[entry.contender].peer and "acknowledged" in figures:
+            figures["lost"] += abs(_rows(stand) - figures["acknowledged"] - PROBED_ROOMS)
+        return figures
+
+
+def _rows(stand: Stand) -> int:
+    """How many messages the database has in truth."""
+    return Database(stand.database).count("message")
 
 
 def _sessions(ground: Ground, stand: Stand, number: int) -> str:
@@ -197,6 +243,8 @@ def _load(scenario: str, options: dict[str, Any], ground: Ground, stand: Stand) 
     client = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )
+    deadline = Timer(LOAD_SECONDS, client.kill)
+    deadline.start()
     marks: dict[str, dict[str, float]] = {}
     last = ""
     for line in client.stdout or ():
@@ -204,8 +252,9 @@ def _load(scenario: str, options: dict[str, Any], ground: Ground, stand: Stand) 
         if not last.startswith("{"):
             marks[last] = _meters(ground, stand)
             print(file=client.stdin, flush=True)
+    deadline.cancel()
     if client.wait():
-        raise RuntimeError(f"the load client failed; server's log:\n{_logs(stand)}")
+        raise RuntimeError(f"{_logs(stand)}\nthe load client failed: {last}")
     return _figures(json.loads(last), marks)
 
 

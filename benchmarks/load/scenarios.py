@@ -10,7 +10,7 @@ from typing import Any
 from .dialects import DIALECTS, Dialect, Realtime
 from .senders import Latencies, Pace, Window
 from .sockets import Book, Socket, until
-from .stream import text_of
+from .stream import SIZE, text_of
 
 __all__ = ["SCENARIOS"]
 
@@ -43,11 +43,13 @@ async def fanout(options: Options) -> Figures:
     figures = await _measure(sockets, options["seconds"], window.latencies)
     figures["messages"] = window.landings - before
     window.is_stopped = True
-    return figures | await _compare([book], sockets)
+    told = await _compare([book], sockets)
+    told["faults"] += window.faults
+    return figures | told
 
 
 async def persist(options: Options) -> Figures:
-    """Senders in rooms wait for acknowledgements: as fast as it goes, then at fixed rates."""
+    """Senders in rooms wait for acknowledgements: as fast as it goes, then at a fixed rate."""
     dialect = DIALECTS[options["dialect"]]
     rooms = [f"room-{number}" for number in range(10)]
     books = {room: Book() for room in rooms}
@@ -69,26 +71,28 @@ async def persist(options: Options) -> Figures:
     before = sum(window.landings for window in windows)
     figures = await _measure(sockets, options["seconds"], latencies)
     messages = sum(window.landings for window in windows) - before
-    rate = messages / figures["seconds"]
+    figures |= {"messages": messages, "messages_per_second": messages / figures["seconds"]}
     for window in windows:
         window.is_stopped = True
     await until(lambda: not latencies.waiting, 20)
-    figures |= {"messages": messages, "messages_per_second": rate}
-    figures["unanswered"] = float(latencies.waiting)
-    for name, share in (("quarter", 0.25), ("half", 0.5)):
-        paced = await _paced(windows, rate * share, options["seconds"])
-        figures |= {
-            f"{name}_p50_ms": paced.percentile(0.5),
-            f"{name}_p99_ms": paced.percentile(0.99),
-        }
-    return figures | await _compare(list(books.values()), sockets)
+    unanswered = latencies.waiting
+    if rate := options.get("rate"):
+        paced = await _paced(windows, rate, options["seconds"])
+        unanswered += paced.waiting
+        figures["paced_per_second"] = rate
+        figures["paced_p50_ms"] = paced.percentile(0.5)
+        figures["paced_p99_ms"] = paced.percentile(0.99)
+    told = await _compare(list(books.values()), sockets)
+    told["lost"] += unanswered
+    told["faults"] += sum(window.faults for window in windows)
+    return figures | told | {"acknowledged": sum(window.landings for window in windows)}
 
 
 async def _paced(windows: list[Window], rate: float, seconds: float) -> Latencies:
     latencies = Latencies()
     pace = Pace([(window.socket, window.room, window.id) for window in windows], rate, latencies)
     for window in windows:
-        pace.continues(window.id, window.landings)
+        pace.continues(window.id, window.last)
         window.latencies = latencies
     await pace.run(_after(1.0))
     latencies.seconds.clear()
@@ -98,32 +102,37 @@ async def _paced(windows: list[Window], rate: float, seconds: float) -> Latencie
 
 
 async def latency(options: Options) -> Figures:
-    """One room, a fixed rate; some members may read nothing at all.
+    """One room, a fixed rate; some members may stop reading when the measuring begins.
 
     With `to_last` a message counts once, when the last member has it; else each delivery counts.
     `observers` is how many members are looked at for that, all of them if it is not given.
     """
-    dialect, book = DIALECTS[options["dialect"]], Book()
-    stalled = options.get("stalled", 0)
+    dialect, book, base = DIALECTS[options["dialect"]], Book(), options["bases"][0]
     sockets = await _members(dialect, book, options["bases"], ["general"], options["members"])
+    stalled = [
+        await Socket.open(dialect, Book(), base, "general", is_small=True)
+        for _ in range(options.get("stalled", 0))
+    ]
     await _ready(book, sockets[0], "general", options)
-    readers = sockets[: len(sockets) - stalled]
-    for socket in sockets[len(readers) :]:
-        socket.stall()
-        book.sockets.remove(socket)
-    observers = readers[-options.get("observers", len(readers)) :]
+    observers = sockets[-options.get("observers", len(sockets)) :]
     latencies = Latencies(len(observers)) if options["to_last"] else Deliveries()
     for socket in observers:
         socket.on_run = latencies.run_arrived
-    pace = Pace([(sockets[0], "general", 1)], options["rate"], latencies)
+    size = options.get("text_bytes", SIZE)
+    pace = Pace([(sockets[0], "general", 1)], options["rate"], latencies, size)
     await pace.run(_after(options["warm_up"]))
+    for socket in stalled:
+        socket.stall()
     sent = pace.sent
     figures = await _measure(
-        readers, options["seconds"], latencies, pace.run(_after(options["seconds"]))
+        sockets, options["seconds"], latencies, pace.run(_after(options["seconds"]))
     )
     figures["messages"] = pace.sent - sent
+    for socket in stalled:
+        socket.wake()
     await until(lambda: not latencies.waiting, 5)
-    return figures | await _compare([book], readers)
+    figures["cut"] = float(sum(socket.is_lost for socket in stalled))
+    return figures | await _compare([book], sockets)
 
 
 class Deliveries(Latencies):
@@ -177,49 +186,54 @@ async def idle(options: Options) -> Figures:
     mark("measuring")
     await asyncio.sleep(options["seconds"])
     mark("measured")
-    return {"connections": number, "seconds": options["seconds"]}
+    return {"connections": number, "seconds": options["seconds"], "lost": float(book.dropped)}
 
 
 async def resume(options: Options) -> Figures:
-    """All members of a room drop, miss messages, and come back at once."""
-    dialect, base, number = DIALECTS["json"], options["bases"][0], options["members"]
-    at_once, missed = options["at_once"], options["missed"]
+    """All members of a room drop, miss messages, and come back at once.
+
+    They come back to the last of the processes: to the one they were on, where there is no other.
+    """
+    dialect, number = DIALECTS["json"], options["members"]
+    base, back_to = options["bases"][0], options["bases"][-1]
+    missed = options["missed"]
     if not isinstance(dialect, Realtime):
         raise TypeError("only ours resumes")
-    hello, book = DIALECTS["hello"], Book()
 
     async def bare() -> Socket:
-        return await Socket.open(hello, book, base, "")
+        return await Socket.open(DIALECTS["hello"], Book(), back_to, "")
 
-    warm = await _at_once([bare] * at_once, at_once)
-    _close(warm)
-    bare_sockets, bare_seconds = await _clocked([bare] * number, at_once)
+    _close(await _at_once([bare] * AT_ONCE, AT_ONCE))  # warm, and as most servers are
+    bare_sockets, bare_seconds = await _clocked([bare] * number, number)
     _close(bare_sockets)
-    first = await Socket.connect(dialect, dialect.url(base, ""))
-    await first.heard(b'"type":"welcome"')
-    joined = json.loads(await dialect.join(first, "general"))
+    sender = await Socket.connect(dialect, dialect.url(base, ""))
+    await sender.heard(b'"type":"welcome"')
+    joined = json.loads(await dialect.join(sender, "general"))
     since = {"seq": joined["through"], "epoch": joined["epoch"]}
-    first.is_in(book)
-    window = Window(first, "general", 1, 1, Latencies())
-    first.on_ack = lambda number: window.landed(number) if number < missed else None
+    _close(await _members(dialect, Book(), [base], ["general"], number))
+    book = Book()
+    sender.is_in(book)
+    window = Window(sender, "general", 1, 1, Latencies())
+    sender.on_ack = lambda number: window.landed(number) if number < missed else None
     window.start()
-    if not await until(lambda: first.received >= missed, 30):
+    if not await until(lambda: sender.received >= missed, 30):
         raise TimeoutError("the messages that should be missed were not stored")
 
     async def back() -> int:
-        socket = await Socket.connect(dialect, dialect.url(base, ""))
+        socket = await Socket.connect(dialect, dialect.url(back_to, ""))
         await socket.heard(b'"type":"welcome"')
         return await _caught_up(dialect, socket, since)
 
-    await asyncio.sleep(1)
+    await asyncio.sleep(SETTLE_SECONDS)
     mark("measuring")
-    caught, seconds = await _clocked([back] * number, at_once)
+    caught, seconds = await _clocked([back] * number, number)
     mark("measured")
     return {
         "members": number,
         "seconds": seconds,
         "bare_seconds": bare_seconds,
         "ratio": seconds / bare_seconds,
+        "lost": float(book.dropped),
         "faults": float(sum(one != missed for one in caught)),
     }
 
@@ -364,7 +378,8 @@ async def _compare(books: Sequence[Book], sockets: Sequence[Socket]) -> Figures:
         return sum(_missing(book) for book in books)
 
     await until(lambda: not missing(), 10)
-    return {"lost": float(missing()), "faults": float(sum(book.faults for book in books))}
+    lost = missing() + sum(book.dropped for book in books)
+    return {"lost": float(lost), "faults": float(sum(book.faults for book in books))}
 
 
 def _missing(book: Book) -> int:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from .sockets import Socket
-from .stream import Run, text_of
+from .stream import SIZE, Run, text_of
 
 __all__ = ["Latencies", "Pace", "Window"]
 
@@ -21,6 +21,10 @@ class Latencies:
         self.arrivals = arrivals
         self.seconds: list[float] = []
         self._open: dict[tuple[int, int], list[float]] = {}
+
+    def is_open(self, sender: int, number: int) -> bool:
+        """Whether a message is on its way."""
+        return (sender, number) in self._open
 
     def sent(self, sender: int, number: int) -> None:
         """A message leaves."""
@@ -60,15 +64,19 @@ class Window:
     arrival at another member.
     """
 
-    def __init__(self, socket: Socket, room: str, number: int, size: int, book: Latencies) -> None:
+    def __init__(
+        self, socket: Socket, room: str, number: int, size: int, latencies: Latencies
+    ) -> None:
         self.socket = socket
         self.room = room
         self.id = number
         self.size = size
-        self.latencies = book
+        self.latencies = latencies
         self.landings = 0
+        self.faults = 0
+        """What landed that was not on its way: twice, or never sent."""
+        self.last = 0
         self.is_stopped = False
-        self._next = 0
 
     def start(self) -> None:
         """Fill the window."""
@@ -77,6 +85,9 @@ class Window:
 
     def landed(self, number: int) -> None:
         """One has arrived: send the next."""
+        if not self.latencies.is_open(self.id, number):
+            self.faults += 1
+            return
         self.landings += 1
         self.latencies.arrived(self.id, number)
         if not self.is_stopped:
@@ -90,19 +101,24 @@ class Window:
                 self.landed(number)
 
     def _send(self) -> None:
-        self._next += 1
-        _say(self.socket, self.room, self.id, self._next, self.latencies)
+        self.last += 1
+        _say(self.socket, self.room, self.id, self.last, self.latencies)
 
 
 class Pace:
     """Sends at a fixed rate, the senders in turn, whatever the server does."""
 
     def __init__(
-        self, senders: Sequence[tuple[Socket, str, int]], rate: float, latencies: Latencies
+        self,
+        senders: Sequence[tuple[Socket, str, int]],
+        rate: float,
+        latencies: Latencies,
+        text_bytes: int = SIZE,
     ) -> None:
         self.senders = senders
         self.rate = rate
         self.latencies = latencies
+        self.text_bytes = text_bytes
         self.sent = 0
         self._numbers: dict[int, int] = {}
 
@@ -124,10 +140,17 @@ class Pace:
     def _send(self, socket: Socket, room: str, sender: int) -> None:
         number = self._numbers[sender] = self._numbers.get(sender, 0) + 1
         self.sent += 1
-        _say(socket, room, sender, number, self.latencies)
+        _say(socket, room, sender, number, self.latencies, self.text_bytes)
 
 
-def _say(socket: Socket, room: str, sender: int, number: int, latencies: Latencies) -> None:
+def _say(
+    socket: Socket,
+    room: str,
+    sender: int,
+    number: int,
+    latencies: Latencies,
+    text_bytes: int = SIZE,
+) -> None:
     latencies.sent(sender, number)
     socket.book.sent[sender] = number
-    socket.send(socket.dialect.message(room, text_of(sender, number), number))
+    socket.send(socket.dialect.message(room, text_of(sender, number, text_bytes), number))

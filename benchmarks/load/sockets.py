@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import socket as tcp
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +14,10 @@ from .stream import Frame, Run, Stream, frames
 
 __all__ = ["Book", "Socket", "until"]
 
-TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+TEXT, PING, PONG = 1, 9, 10
 ENTER_SECONDS = 60
+SMALL_BUFFER = 4096
+"""Of a socket that is to be full soon; else a kernel takes megabytes for one that reads nothing."""
 
 
 class Book:
@@ -25,6 +28,8 @@ class Book:
         self.sent: dict[int, int] = {}
         """The last number of each sender."""
         self.senders: set[Socket] = set()
+        self.dropped = 0
+        """How many the server has closed."""
 
     @property
     def listeners(self) -> list["Socket"]:
@@ -71,19 +76,29 @@ class Socket(asyncio.Protocol):
         self._index = 0
         self._is_in = False
         self._is_followed = False
+        self.is_lost = self._is_closed = False
 
     @classmethod
     async def open(
-        cls, dialect: Dialect, book: Book, base: str, room: str, cookie: str = ""
+        cls,
+        dialect: Dialect,
+        book: Book,
+        base: str,
+        room: str,
+        cookie: str = "",
+        *,
+        is_small: bool = False,
     ) -> "Socket":
-        """Connect and enter a room."""
-        socket = await cls.connect(dialect, dialect.url(base, room), cookie)
+        """Connect and enter a room; a small one has hardly a buffer."""
+        socket = await cls.connect(dialect, dialect.url(base, room), cookie, is_small=is_small)
         await dialect.enter(socket, room)
         socket.is_in(book)
         return socket
 
     @classmethod
-    async def connect(cls, dialect: Dialect, url: str, cookie: str = "") -> "Socket":
+    async def connect(
+        cls, dialect: Dialect, url: str, cookie: str = "", *, is_small: bool = False
+    ) -> "Socket":
         """Connect, and no more; raises ConnectionError where the server refuses."""
         parts = urlsplit(url)
         path = parts.path + ("?" + parts.query if parts.query else "")
@@ -101,9 +116,9 @@ class Socket(asyncio.Protocol):
             lines.append(f"Cookie: {cookie}")
         request = "\r\n".join([*lines, "", ""]).encode()
         loop = asyncio.get_running_loop()
-        _, socket = await loop.create_connection(
-            lambda: cls(dialect, request), parts.hostname, parts.port
-        )
+        raw = socket_of(SMALL_BUFFER if is_small else 0)
+        await loop.sock_connect(raw, (parts.hostname, parts.port))
+        _, socket = await loop.create_connection(lambda: cls(dialect, request), sock=raw)
         async with asyncio.timeout(ENTER_SECONDS):
             await socket._opened
         return socket
@@ -147,8 +162,13 @@ class Socket(asyncio.Protocol):
         """Read nothing any more."""
         self.transport.pause_reading()
 
+    def wake(self) -> None:
+        """Read again, if only to see whether the server has closed."""
+        self.transport.resume_reading()
+
     def close(self) -> None:
         """Drop the connection."""
+        self._is_closed = True
         self.transport.abort()
 
     async def heard(self, what: bytes) -> bytes:
@@ -172,6 +192,9 @@ class Socket(asyncio.Protocol):
         transport.write(self._request)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        if self._is_in and not self._is_closed:
+            self.book.dropped += 1
         lost = ConnectionError("the server has closed the connection")
         for future in (self._opened, self._wanted[1] if self._wanted else None):
             if future is not None and not future.done():
@@ -249,6 +272,16 @@ class Socket(asyncio.Protocol):
         if self._wanted is not None and self._wanted[0] in payload and not self._wanted[1].done():
             self._heard.clear()
             self._wanted[1].set_result(payload)
+
+
+def socket_of(receive_buffer: int) -> tcp.socket:
+    """A TCP socket; with a receive buffer of so many bytes, 0 for what the kernel thinks best."""
+    made = tcp.socket()
+    made.setblocking(False)
+    made.setsockopt(tcp.IPPROTO_TCP, tcp.TCP_NODELAY, 1)
+    if receive_buffer:
+        made.setsockopt(tcp.SOL_SOCKET, tcp.SO_RCVBUF, receive_buffer)
+    return made
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -22,9 +22,9 @@ Frame = tuple[int, bytes, int]
 """Opcode, payload, and where in the bytes it ends."""
 
 
-def text_of(sender: int, number: int) -> str:
+def text_of(sender: int, number: int, size: int = SIZE) -> str:
     """The text of a sender's message; number 0 is the probe that shows who is listening."""
-    return f"~{sender}.{number}.".ljust(SIZE - 1, "x") + "~"
+    return f"~{sender}.{number}.".ljust(size - 1, "x") + "~"
 
 
 def frames(data: bytes, start: int = 0) -> Iterator[Frame]:
