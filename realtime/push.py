@@ -9,6 +9,7 @@ Inside a transaction everything goes out when that commits, and not at all if it
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -26,7 +27,7 @@ from .store.log import Draft, Stored
 from .wire.clean import clean_data
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from .wire.events import Notice, Outgoing, SignalEvent
+from .wire.events import MessageState, Notice, Outgoing, SignalEvent
 
 __all__ = ["LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
 
@@ -120,9 +121,7 @@ class RoomTarget(Target):
         draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
         stored: list[Stored] = []
         _on_commit(lambda: stored.append(self._store(draft)))
-        if not stored:
-            return None
-        return Message.objects.using(history.database()).get(pk=stored[0].state.id)
+        return _message(draft, stored[0].state) if stored else None
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
         """Store a message and tell the room."""
@@ -176,6 +175,24 @@ def connection(connection: str) -> Target:
 def everyone() -> Target:
     """All connections of the whole site."""
     return Target(EVERYONE)
+
+
+def _message(draft: Draft, state: MessageState) -> Message:
+    """The row that was stored: asking the database for it could fail, and look like not stored."""
+    row = {  # in the order of the table
+        "id": state.id,
+        "room_id": draft.room_id,
+        "seq": state.seq,
+        "changed_seq": state.position,
+        "sender": draft.sender,
+        "user_id": draft.user_id,
+        "username": state.username,
+        "content": state.content or "",
+        "data": state.data,
+        "nonce": draft.nonce,
+        "created_at": datetime.fromisoformat(state.created_at),
+    }
+    return Message.from_db(history.database(), list(row), list(row.values()))
 
 
 def _check_length(text: str) -> None:

@@ -11,7 +11,7 @@ from ..engine.db import Database
 from ..store.identity import Identity
 from ..wire.errors import CloseCode, Disconnect
 from .guests import new_guest, read_token
-from .sessions import users_of
+from .sessions import are_rows, user_of, users_of
 
 __all__ = ["identify", "identify_token"]
 
@@ -25,9 +25,7 @@ async def identify(scope: dict[str, Any], db: Database) -> Identity:
     token = _take_token(scope)
     user = scope.get("user")
     if user is None and (key := _session_key(scope)):
-        user = await db.together(users_of, key)
-        if isinstance(user, Exception):
-            raise user
+        user = await _user_of(key, db)
     if user is not None and user.is_authenticated:
         return Identity.of(user)
     if token is not None:
@@ -43,6 +41,15 @@ def identify_token(token: str) -> Identity:
     if guest is None or not config().guests:
         raise Disconnect(CloseCode.UNAUTHENTICATED)
     return guest
+
+
+async def _user_of(key: str, db: Database) -> Any:
+    if not are_rows():
+        return await db.read(user_of, key)
+    user = await db.together(users_of, key)
+    if isinstance(user, Exception):
+        raise user
+    return user
 
 
 def _session_key(scope: dict[str, Any]) -> str | None:

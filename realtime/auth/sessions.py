@@ -1,7 +1,8 @@
 """The users of sessions, for many handshakes with one query each for sessions and for users.
 
 Only with Django's own database sessions and a backend that finds users as Django's does; any other
-is asked one by one. The rules are those of `django.contrib.auth.get_user`.
+is asked one by one. The rules are those of `django.contrib.auth.get_user`, but nothing is written:
+a session that gets another key would need a cookie, which a handshake cannot set.
 """
 
 from collections.abc import Iterable
@@ -18,23 +19,33 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-__all__ = ["users_of"]
+__all__ = ["are_rows", "user_of", "users_of"]
 
 KEY_CHARACTERS = 40
 """What Django's table of sessions holds of a key."""
 
 
+def are_rows() -> bool:
+    """Whether sessions are rows of Django's own table, so that one query finds many."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    return bool(store is DatabaseStore)
+
+
+def user_of(key: str) -> Any:
+    """The user that is logged in by this session key, None if there is none; for any store."""
+    user = _verified(import_module(settings.SESSION_ENGINE).SessionStore(key), None)
+    if isinstance(user, Exception):
+        raise user
+    return user
+
+
 def users_of(keys: Iterable[str]) -> dict[str, Any]:
-    """The users that are logged in by these session keys; other keys are left out.
+    """The users that are logged in by these session keys, where `are_rows()`; others are left out.
 
     What one of them fails with is returned in its place, for it concerns nobody else.
     """
-    store = import_module(settings.SESSION_ENGINE).SessionStore
-    if store is DatabaseStore:
-        sessions = _loaded(key for key in keys if _is_sane(key))
-        users = _users(sessions)
-    else:
-        sessions, users = {key: store(key) for key in keys}, {}
+    sessions = _loaded(key for key in keys if _is_sane(key))
+    users = _users(sessions)
     found = {key: _verified(session, users.get(key)) for key, session in sessions.items()}
     return {key: user for key, user in found.items() if user is not None}
 
@@ -77,7 +88,8 @@ def _verified(session: Any, user: Any) -> Any:
     """The user of a session, None if it has none, or what finding it failed with."""
     try:
         if user is None or not _is_verified(session, user):
-            # Django's own code judges whatever is not simply so: old secrets, users that are gone.
+            # Django's own code judges whatever is not simply so: other backends, missing users.
+            session.cycle_key = _keep_key
             user = auth.get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
         return user if user is not None and user.is_authenticated else None
     except Exception as error:
@@ -88,5 +100,10 @@ def _is_verified(session: Any, user: Any) -> bool:
     backend = auth.load_backend(session[auth.BACKEND_SESSION_KEY])
     if not isinstance(backend, ModelBackend) or not backend.user_can_authenticate(user):
         return False
-    told = session.get(auth.HASH_SESSION_KEY)
-    return bool(told) and constant_time_compare(told, user.get_session_auth_hash())
+    told = session.get(auth.HASH_SESSION_KEY) or ""
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(told, known) for known in hashes)
+
+
+def _keep_key() -> None:
+    """Stands for `cycle_key`, by which Django renews a session that an old secret has signed."""

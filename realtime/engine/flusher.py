@@ -6,9 +6,9 @@ fewer and larger, while on an idle site nothing waits.
 """
 
 import asyncio
-import logging
 import time
 
+from ..logs import get_logger
 from ..wire.codecs import Codec
 from ..wire.packet import Packet
 from .event import Event
@@ -16,7 +16,7 @@ from .outbox import Outbox
 
 __all__ = ["Flusher", "Lane"]
 
-logger = logging.getLogger("realtime.flusher")
+logger = get_logger("realtime.flusher")
 
 FAIR_MEMBERS = 256
 """After how many members the event loop gets a turn."""
@@ -184,6 +184,8 @@ async def _flush(lane: Lane) -> None:
     excluded = {event.but for event in events if event.but}
     for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
         if lane.is_due(connection):  # it may have left while others had their turn
-            outbox.post(lane.packet(events, connection) if connection in excluded else packet)
+            own = lane.packet(events, connection) if connection in excluded else packet
+            if own.frames:
+                outbox.post(own)
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)

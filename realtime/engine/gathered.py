@@ -1,6 +1,7 @@
 """One query for many who ask at the same time: while some run, the next questions gather."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from typing import Generic, TypeVar
@@ -11,6 +12,8 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 KEYS = 100
 """How many are asked for at once, so that the first of a storm do not wait for the last."""
+LONG_SECONDS = 0.5
+"""What takes longer is asked for fewer at a time: else slow ones together would never be done."""
 AT_ONCE = 2
 """How many queries run, so that a slow one does not hold up all others."""
 
@@ -32,6 +35,7 @@ class Gathered(Generic[K, V]):
         self._find = find
         self._waiting: dict[K, _Question[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._size = KEYS
 
     async def get(self, key: K) -> V | None:
         """What is found under a key, None if nothing; asked for after this call, not before."""
@@ -51,12 +55,13 @@ class Gathered(Generic[K, V]):
 
     async def _run(self) -> None:
         while self._waiting:
-            asked = {key: self._waiting.pop(key) for key in list(self._waiting)[:KEYS]}
+            asked = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._size]}
             asked = {key: question for key, question in asked.items() if question.askers}
             if asked:
                 await self._answer(asked)
 
     async def _answer(self, asked: dict[K, _Question[V]]) -> None:
+        began = time.monotonic()
         try:
             found = await self._find(list(asked))
         except Exception as error:
@@ -70,3 +75,6 @@ class Gathered(Generic[K, V]):
         else:
             for key, question in asked.items():
                 question.answer.set_result(found.get(key))
+        finally:
+            is_long = time.monotonic() - began > LONG_SECONDS
+            self._size = max(1, self._size // 2) if is_long else min(KEYS, self._size * 2)

@@ -45,8 +45,8 @@ class Entry:
 class Ask:
     """Somebody who asks for a room.
 
-    No two are the same: each connection of a user has a `user` of its own, with rights that may
-    differ.
+    No two are the same: other middleware may have put two users with one key, but other rights,
+    into their scopes.
     """
 
     slug: str

@@ -4,10 +4,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from realtime.engine.catchup import fitting
+from realtime.engine.catchup import _at_most, fitting
 from realtime.engine.flusher import FRAME_BYTES
 from realtime.engine.ring import Ring
 from realtime.models import Room
@@ -15,6 +18,7 @@ from realtime.store import history
 from realtime.wire.codecs import JSON, NDJSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.errors import CommandError, ErrorCode
+from realtime.wire.events import MessageState
 from tests.client import eventually
 from tests.engine import log
 from tests.engine.ends import ticks
@@ -333,6 +337,31 @@ async def test_a_room_that_moves_on_too_fast_is_told_so(room: Room, settings: Se
         with pytest.raises(CommandError) as caught:
             await asyncio.wait_for(process.member().join(room), 10)
         assert caught.value.code == ErrorCode.UNAVAILABLE
+
+
+@given(
+    content=st.none() | st.text(),
+    names=st.tuples(st.text(max_size=150), st.text(max_size=150)),
+    nonce=st.none() | st.text(max_size=64),
+    numbers=st.tuples(*[st.integers(0, 2**63 - 1)] * 3),
+)
+def test_the_bound_of_a_state_is_never_below_its_size(
+    content: str | None, names: tuple[str, str], nonce: str | None, numbers: tuple[int, int, int]
+) -> None:
+    """Control characters become six bytes each."""
+    made = MessageState(
+        id=numbers[0],
+        seq=numbers[1],
+        changed_seq=numbers[2],
+        user_id=names[0],
+        username=names[1],
+        created_at="2026-01-01T00:00:00.000Z",
+        edited_at="2026-01-01T00:00:00.000Z",
+        deleted=True,
+        content=content,
+        nonce=nonce,
+    )
+    assert len(msgspec.json.encode(made)) <= _at_most(made)
 
 
 def test_the_newest_that_fit_into_a_frame_are_kept() -> None:

@@ -131,3 +131,19 @@ async def test_a_storm_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     keys = ["a", "bb", "ccc", "dddd", "eeeee"]
     assert await asyncio.gather(*asks(shared, *keys)) == [1, 2, 3, 4, 5]
     assert [len(asked) for asked in finder.asked] == [2, 2, 1]
+
+
+async def test_what_takes_long_is_asked_for_fewer_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred slow ones in one question would all fail, and again when they come back."""
+    monkeypatch.setattr(gathered, "LONG_SECONDS", -1)
+    finder = Finder()
+    finder.gate.set()
+    shared = Gathered(finder)
+    await asyncio.gather(*asks(shared, *(f"{number:03}" for number in range(250))))
+    assert [len(keys) for keys in finder.asked][:7] == [100, 50, 25, 12, 6, 3, 1]
+    monkeypatch.setattr(gathered, "LONG_SECONDS", 60)
+    finder.asked.clear()
+    await asyncio.gather(*asks(shared, *(f"{number:03}" for number in range(31))))
+    assert [len(keys) for keys in finder.asked] == [1, 2, 4, 8, 16]

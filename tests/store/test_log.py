@@ -199,7 +199,8 @@ def test_a_batch_costs_the_same_few_queries_whatever_its_size(room: Room, other_
             log.append(drafts)
         statements = [query["sql"].split()[0] for query in queries]
         numbers.append(len([word for word in statements if word not in ("BEGIN", "COMMIT")]))
-    assert numbers[0] == numbers[1] <= 5
+    # PostgreSQL: lock, insert. SQLite: lock, read heads, look for nonces, insert, move each head.
+    assert numbers == ([2, 2] if connection.vendor == "postgresql" else [5, 5])
 
 
 # Two at once.
