@@ -17,13 +17,24 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     """
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck
+    from .engine.engine import Engine
     from .engine.publisher import publisher
     from .routing import websocket_urlpatterns as own
 
     publisher.is_server = True
     _keep_for_good()
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
-    return ProtocolTypeRouter({"http": http, "websocket": OriginCheck(URLRouter(routes))})
+
+    async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+        """What servers other than Daphne tell of their beginning and end."""
+        while (event := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{event['type']}.complete"})
+        if (engine := Engine.here()) is not None:
+            await engine.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    websocket = OriginCheck(URLRouter(routes))
+    return ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
 
 
 def _keep_for_good() -> None:

@@ -30,7 +30,12 @@ __all__ = [
     "check_sqlite",
 ]
 
-ZERO_IS_FINE = {"db_threads", "presence_grace_seconds", "presence_events_up_to"}
+ZERO_IS_FINE = {
+    "db_threads",
+    "presence_events_up_to",
+    "presence_grace_seconds",
+    "trusted_proxies",
+}
 KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     bool: ("True or False", (bool,)),
     str: ("a string", (str,)),

@@ -39,10 +39,23 @@ class Config:
     """How many of them at once."""
     commands_per_second: float = 30
     """Other commands of one user."""
-    commands_burst: int = 150
+    commands_burst: int = 60
     """How many of them at once."""
+    joins_per_second: float = 10
+    """Rooms that one user joins; as many at once as one connection may be in."""
     messages_in_flight: int = 64
     """Messages of one connection that may wait for their commit at once."""
+    handler_seconds: float = 5
+    """How long a command may take before it is answered with `unavailable`."""
+
+    connections_per_user: int = 20
+    """Connections of one user in a process; more are refused with 4504."""
+    connections_per_address: int = 100
+    """Connections from one IP address in a process; more are refused with 4504."""
+    connections_per_process: int = 10_000
+    """Connections of a process; more are sent elsewhere with 4013."""
+    trusted_proxies: int = 0
+    """How many proxies of your own add to `X-Forwarded-For`; 0 also spares private addresses."""
 
     outbox_frames: int = 500
     """Frames that may wait for a slow client before it is cut with 4008."""

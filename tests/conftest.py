@@ -6,10 +6,17 @@ from functools import partial
 
 import pytest
 
+from tests.lines import all_again
 from tests.services import Redis, Services, find_browser
 from tests.site import Factory, Sites
 
 pytest.register_assert_rewrite("tests.chatter", "tests.client")
+
+
+@pytest.fixture(autouse=True)
+def _all_lines() -> None:
+    """What a test before this one has logged leaves out none of this one's lines."""
+    all_again()
 
 
 @pytest.fixture(scope="session")

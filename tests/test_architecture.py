@@ -11,6 +11,7 @@ FLOORS = {
     "wire": 0,
     "models": 1,
     "conf": 1,
+    "logs": 1,
     "signals": 1,
     "migrations": 1,
     "store": 2,

@@ -1,37 +1,39 @@
 """One connection's life: open, decode, dispatch, reply, and always clean up."""
 
 import asyncio
-import logging
+from collections.abc import Awaitable
 from datetime import UTC, datetime
-from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
 
+from ..auth.address import address_of, limited_address
 from ..auth.guests import renamed, token_of
 from ..auth.identify import identify, identify_token
 from ..conf import config
 from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.transport import Intake
+from ..logs import get_logger
 from ..store.identity import Identity
 from ..wire.codecs import choose
-from ..wire.commands import Auth, Command, Joins, Message, Ping, Signal
+from ..wire.commands import Auth, Command, Join, Joins, Message, Ping, Signal
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Pong, Welcome, timestamp
 from ..wire.ratelimit import Bucket
 
 __all__ = ["Consumer"]
 
-logger = logging.getLogger("realtime.consumer")
+logger = get_logger("realtime.consumer")
 
+T = TypeVar("T")
 BAD_FRAMES = 5
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
-BUSY_SECONDS = 0.25
-"""How long a frame may take before nothing more is read from its client."""
+SILENT_HEARTBEATS = 2
+"""How many a client may leave out that has promised them by its subprotocol."""
 
 
 class Consumer(AsyncConsumer):
@@ -52,13 +54,19 @@ class Consumer(AsyncConsumer):
         self._receive = receive
         self._is_open = False
         self._is_gone = False
+        self._is_overdue = False
+        self._is_counted = self._is_signed_in = False
         self._ending: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
+        self._silence: asyncio.TimerHandle | None = None
+        self._address, self._limited = address_of(scope), limited_address(scope)
         self._bad_frames = 0
         if (await receive())["type"] != "websocket.connect":
             return
         self.engine = await Engine.current()
         self.codec, subprotocol = choose(scope.get("subprotocols", []))
         self.id = self.engine.new_connection()
+        self._heard_at = self.engine.loop.time()
         self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck)
         try:
             await self._live(subprotocol, send)
@@ -92,6 +100,20 @@ class Consumer(AsyncConsumer):
         if self._ending is None and not self._is_gone:
             self._ending = asyncio.get_running_loop().create_task(self._end(why))
 
+    async def in_time(self, work: Awaitable[T]) -> T:
+        """Do a command, or a part of one that is answered by itself.
+
+        Raises `CommandError` with `unavailable` where it takes longer than `HANDLER_SECONDS`.
+        """
+        self.engine.watchdog.begin(self)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not self._is_overdue or (self._task is not None and self._task.uncancel()):
+                raise
+            self._is_overdue = False
+            raise CommandError(ErrorCode.UNAVAILABLE, "that took too long", retry_after=1) from None
+
     def recheck(self, room: str) -> None:
         """The rights in a room have changed."""
 
@@ -108,9 +130,12 @@ class Consumer(AsyncConsumer):
             if end is not None:
                 raise end
             self._open()
+            if subprotocol is not None:
+                self._watch_silence()
             await self.opened()
             await self._serve(send)
         except Disconnect as why:
+            logger.info("connection %s ends: %s", self.id, why, extra={"kind": why.code})
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
             await asyncio.shield(self.outbox.farewell(shutdown()))
@@ -123,8 +148,13 @@ class Consumer(AsyncConsumer):
         """Find out who it is; what speaks against it is told after the handshake."""
         if self.engine.is_stopping:
             return shutdown()
+        limits = self.engine.limits
         try:
+            limits.enter(self._limited)
+            self._is_counted = True
             self.who = await identify(self.scope, self.engine.db)
+            limits.sign_in(self.who.user_id)
+            self._is_signed_in = True
         except Disconnect as why:
             return why
         except Exception:
@@ -156,21 +186,44 @@ class Consumer(AsyncConsumer):
         )
 
     async def _serve(self, send: Any) -> None:
-        intake = Intake(self._receive, send)
+        self._intake = Intake(self._receive, send)
         while True:
             event = await self._receive()
-            intake.check()
+            self._intake.check()
             if event["type"] == "websocket.disconnect":
                 self._is_gone = True
                 return
-            if self._ending is None:
+            self._heard_at = self.engine.loop.time()
+            # What comes after the end was told stays without an answer: its sender repeats it.
+            if self._ending is None and not self.engine.is_stopping:
                 text = event.get("text")
-                busy = self.engine.loop.call_later(BUSY_SECONDS, intake.stop)
                 try:
                     await self._take(event.get("bytes") or b"" if text is None else text)
                 finally:
-                    busy.cancel()
-                intake.check()
+                    self.engine.watchdog.rest(self)
+                self._intake.check()
+
+    # What the watchdog and the clock say.
+
+    def stop_reading(self) -> None:
+        """A command takes long: let the client wait at its own end."""
+        self._intake.stop()
+
+    def give_up(self) -> None:
+        """A command takes too long."""
+        if self._task is not None:
+            logger.warning("connection %s: a command takes too long", self.id)
+            self._is_overdue = True
+            self._task.cancel()
+
+    def _watch_silence(self) -> None:
+        """End the connection once nothing was heard for two heartbeats."""
+        loop, most = self.engine.loop, config().heartbeat_seconds * SILENT_HEARTBEATS
+        left = self._heard_at + most - loop.time()
+        if left > 0:
+            self._silence = loop.call_later(left, self._watch_silence)
+        else:
+            self.end(Disconnect(CloseCode.SILENT))
 
     async def _end(self, why: Disconnect) -> None:
         await self.outbox.farewell(why)
@@ -184,6 +237,12 @@ class Consumer(AsyncConsumer):
         self.outbox.close()
         if self._ending is not None:
             self._ending.cancel()
+        if self._silence is not None:
+            self._silence.cancel()
+        if self._is_signed_in:
+            self.engine.limits.sign_out(self.who.user_id)
+        if self._is_counted:
+            self.engine.limits.leave(self._limited)
         if self._is_open:
             self.engine.close(self.id, self.who)
             try:
@@ -220,7 +279,7 @@ class Consumer(AsyncConsumer):
     async def _carry_out(self, command: Command) -> None:
         try:
             self._limit(command)
-            await self.handle(command)
+            await self.in_time(self.handle(command))
         except CommandError as error:
             self.refuse(command, error)
         except DatabaseError as error:
@@ -238,9 +297,8 @@ class Consumer(AsyncConsumer):
         self.reply(failure)
 
     def _limit(self, command: Command) -> None:
-        kind = "message" if isinstance(command, (Message, Signal)) else "command"
         amount = len(command.rooms) if isinstance(command, Joins) else 1
-        if wait := self.engine.limit(self.who, kind, amount):
+        if wait := self.engine.limits.wait(self.who, self._limited, _kind(command), amount):
             self._count_refusal()
             raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
 
@@ -255,8 +313,7 @@ class Consumer(AsyncConsumer):
         if who != self.who:
             if not self.may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
-            self.engine.rename(self.outbox, self.who, who, self._address)
-            self.who = who
+            self._become(who)
         self.reply(
             Authenticated(
                 user_id=who.user_id,
@@ -265,6 +322,13 @@ class Consumer(AsyncConsumer):
                 ref=command.ref,
             )
         )
+
+    def _become(self, who: Identity) -> None:
+        if who.user_id != self.who.user_id:
+            self.engine.limits.sign_in(who.user_id)
+            self.engine.limits.sign_out(self.who.user_id)
+        self.engine.rename(self.outbox, self.who, who, self._address)
+        self.who = who
 
     def _claimed(self, command: Auth) -> Identity:
         who = self.who if command.token is None else identify_token(command.token)
@@ -277,13 +341,12 @@ class Consumer(AsyncConsumer):
         except ValueError as error:
             raise CommandError(ErrorCode.INVALID_MESSAGE, str(error)) from None
 
-    @property
-    def _address(self) -> str:
-        client = self.scope.get("client")
-        try:
-            return str(ip_address(client[0])) if client else ""
-        except ValueError:  # behind a proxy it is what the client has written
-            return ""
+
+def _kind(command: Command) -> str:
+    """Which allowance it is taken from."""
+    if isinstance(command, (Message, Signal)):
+        return "message"
+    return "join" if isinstance(command, (Join, Joins)) else "command"
 
 
 def _now() -> str:

@@ -1,7 +1,6 @@
 """The commands of rooms: what a chat needs."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ from ..conf import config
 from ..engine.catchup import attach, fitting
 from ..engine.topic import RoomTopic
 from ..engine.writer import Result
+from ..logs import get_logger
 from ..store import history, presence, rooms
 from ..store.history import MADE_NONCE, Mark
 from ..store.log import Draft
@@ -48,7 +48,7 @@ __all__ = ["RoomConsumer"]
 
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
 
-logger = logging.getLogger("realtime.consumer")
+logger = get_logger("realtime.consumer")
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class RoomConsumer(Consumer):
     async def _joins(self, command: Joins) -> None:
         for target in command.rooms:
             try:
-                await self._join(command, target)
+                await self.in_time(self._join(command, target))
             except CommandError as error:
                 failure = Failure.of(error)
                 failure.ref, failure.room = command.ref, target.room

@@ -6,12 +6,14 @@ and `read`.
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from threading import Barrier, BrokenBarrierError, local
+from threading import Barrier, BrokenBarrierError, get_ident, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -37,6 +39,7 @@ class Database:
     def __init__(self) -> None:
         self._threads = config().db_threads
         self._idle = local()
+        self._busy: dict[int, Any] = {}
         self._lanes: dict[str, ThreadPoolExecutor] = {}
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
@@ -83,11 +86,17 @@ class Database:
         return connections[database()].vendor == "sqlite"
 
     async def stop(self) -> None:
-        """Close every thread's connections and end the threads, but for those that hang."""
+        """Close every thread's connections and end the threads.
+
+        One that hangs in a database which does not answer would keep the whole process from
+        ending: its connection is cut.
+        """
         lanes, self._lanes = self._lanes, {}
         await asyncio.gather(
             *(asyncio.to_thread(_close, lane, self._size(name)) for name, lane in lanes.items())
         )
+        for connection in list(self._busy.values()):
+            _cut(connection)
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._threads == 0:
@@ -106,11 +115,13 @@ class Database:
         return self._threads if name == "read" else 1
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
-        for connection in connections.all(initialized_only=True):
-            self._test(connection)
+        self._busy[get_ident()] = connections[database()]
         try:
+            for connection in connections.all(initialized_only=True):
+                self._test(connection)
             return function(*args)
         finally:
+            del self._busy[get_ident()]
             self._idle.since = time.monotonic()
             for connection in connections.all(initialized_only=True):
                 if "pool" in connection.settings_dict.get("OPTIONS", {}):
@@ -141,3 +152,11 @@ def _close(lane: ThreadPoolExecutor, size: int) -> None:
         for job in jobs:
             job.result(timeout=STOP_SECONDS)
     lane.shutdown(wait=False, cancel_futures=True)
+
+
+def _cut(connection: Any) -> None:
+    """Shut a connection's socket down, so that the thread which waits for it gets an error."""
+    raw = connection.connection
+    if hasattr(raw, "fileno"):
+        with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)

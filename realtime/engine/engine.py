@@ -2,36 +2,37 @@
 
 import asyncio
 import itertools
-import logging
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2s
 
 from django.db import Error as DatabaseError
 
-from ..conf import config
+from ..logs import get_logger
 from ..store import presence
 from ..store.history import Mark
 from ..store.identity import Identity
 from ..store.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
-from ..wire.ratelimit import Bucket
 from .db import Database
 from .hub import Hub
+from .limits import Limits
 from .node import Pulse, new_node
 from .outbox import FAREWELL_SECONDS, Outbox
 from .presence import PresenceLane
 from .transport import on_shutdown
+from .watchdog import Watchdog
 from .writer import Result, Writer
 
 __all__ = ["EVERYONE", "Engine", "shutdown", "user_topic"]
 
-logger = logging.getLogger("realtime.engine")
+logger = get_logger("realtime.engine")
 
 EVERYONE = "everyone"
-RELEASE_SECONDS = 2.0
+DRAIN_SECONDS = 2.0
+"""How long what is queued may take to be committed before clients are told of the end."""
+RELEASE_SECONDS = 1.5
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
 
 
@@ -56,6 +57,8 @@ class Engine:
         self.hub = Hub(self.node.id, self.db)
         self.writer = Writer(self.db, self._committed)
         self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
+        self.limits = Limits()
+        self.watchdog = Watchdog()
         self.is_stopping = False
         self.connections: dict[str, Outbox] = {}
         self._empty = asyncio.Event()
@@ -63,8 +66,8 @@ class Engine:
         self._slugs: dict[int, str] = {}
         self._numbers = itertools.count(1)
         self._pulse = Pulse(self)
-        self._buckets: dict[tuple[str, str], Bucket] = {}
         self._ready: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Task[None] | None = None
 
     @classmethod
     async def current(cls) -> "Engine":
@@ -80,6 +83,11 @@ class Engine:
     def running(cls) -> "Engine | None":
         """Some engine of this process, whose loop is running now."""
         return next((one for one in list(_engines.values()) if one.loop.is_running()), None)
+
+    @classmethod
+    def here(cls) -> "Engine | None":
+        """The engine of the running loop, if there is one."""
+        return _engines.get(asyncio.get_running_loop())
 
     async def start(self) -> None:
         """Start once; whoever comes meanwhile waits for it."""
@@ -98,16 +106,21 @@ class Engine:
         on_shutdown(self.stop)
 
     async def stop(self) -> None:
-        """Tell every client, commit what is queued, hand the lease over."""
-        if self.is_stopping:
-            return
-        self.is_stopping = True
+        """Commit what is queued, tell every client, hand the lease over: within ten seconds."""
+        if self._stopped is None:
+            self._stopped = asyncio.get_running_loop().create_task(self._stop())
+        await asyncio.shield(self._stopped)
+
+    async def _stop(self) -> None:
+        self.is_stopping = True  # nothing new is taken, nobody new let in
+        await self.writer.drain(DRAIN_SECONDS)
         for outbox in list(self.connections.values()):
             outbox.end(shutdown())
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS * 2):
                 await self._empty.wait()
-        await self.writer.stop()
+        self.watchdog.stop()
+        self.writer.stop()
         await self._pulse.stop()
         await self.presence.stop()
         try:
@@ -115,8 +128,7 @@ class Engine:
                 self.hub.say_people(await self.db.pulse(presence.release, self.node))
         except (DatabaseError, TimeoutError) as error:  # the lease runs out by itself
             logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
-        await self.hub.stop()
-        await self.db.stop()
+        await asyncio.gather(self.hub.stop(), self.db.stop())
         _engines.pop(self.loop, None)
 
     # Connections.
@@ -168,28 +180,3 @@ class Engine:
                 continue
             topic.rights_seq = mark.rights_seq
             self.hub.recheck(topic)
-
-    # Limits.
-
-    def limit(self, who: Identity, kind: str, amount: int = 1) -> float:
-        """Take messages or commands from a user's allowance; return the seconds to wait, or 0."""
-        now = time.monotonic()
-        key = who.user_id, kind
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            if len(self._buckets) > 10_000:
-                self._forget_buckets(now)
-            bucket = self._buckets[key] = _bucket(kind, now)
-        return bucket.take(now, min(amount, bucket.burst))
-
-    def _forget_buckets(self, now: float) -> None:
-        self._buckets = {
-            key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)
-        }
-
-
-def _bucket(kind: str, now: float) -> Bucket:
-    settings = config()
-    if kind == "message":
-        return Bucket(settings.messages_per_second, settings.messages_burst, now)
-    return Bucket(settings.commands_per_second, settings.commands_burst, now)

@@ -6,7 +6,6 @@ what is heard of a room's log goes to its keeper, who judges it by its position.
 
 import asyncio
 import json
-import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from django.db import Error as DatabaseError
 
 from ..conf import config
+from ..logs import get_logger
 from ..store import presence
 from ..store.history import Mark
 from ..store.log import Stored
@@ -31,7 +31,7 @@ from .topic import RoomTopic, State, Topic, room_topic
 
 __all__ = ["Hub"]
 
-logger = logging.getLogger("realtime.hub")
+logger = get_logger("realtime.hub")
 
 FENCE_SECONDS = 1.0
 LINGER_SECONDS = 60.0

@@ -5,7 +5,6 @@ way of a message. Publishing goes through one bounded queue; hearing is checked 
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,10 +15,11 @@ from uuid import uuid4
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from ..conf import config
+from ..logs import get_logger
 
 __all__ = ["Layer", "Note", "envelope", "group", "make_backend"]
 
-logger = logging.getLogger("realtime.layer")
+logger = get_logger("realtime.layer")
 
 Note = list[Any]
 """What one process tells the others: a kind, then strings and numbers."""

@@ -1,7 +1,6 @@
 """This process among the others: its lease, its pulse, and the burial of the dead."""
 
 import asyncio
-import logging
 import os
 import secrets
 import socket
@@ -9,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..conf import config
+from ..logs import get_logger
 from ..store import history, presence
 from ..store.presence import LiveNode
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pulse", "new_node"]
 
-logger = logging.getLogger("realtime.node")
+logger = get_logger("realtime.node")
 
 COUNT_SECONDS = 30.0
 PROBE_SECONDS = 2.0

@@ -8,12 +8,12 @@ is ended as slow.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from ..conf import config
+from ..logs import get_logger
 from ..wire.codecs import Codec
 from ..wire.errors import CloseCode, Disconnect
 from ..wire.events import Goodbye, Outgoing
@@ -22,7 +22,7 @@ from . import transport
 
 __all__ = ["Outbox"]
 
-logger = logging.getLogger("realtime.outbox")
+logger = get_logger("realtime.outbox")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 BLOCKED_SECONDS = 7.5
@@ -96,7 +96,7 @@ class Outbox:
     def reply_soon(self, outgoing: Outgoing) -> None:
         """Encode a reply, to be written with all others of this turn of the event loop."""
         if not self._soon:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._send_soon)
         self._soon.append(self.codec.encode(outgoing))
 
     def send(self, frame: str | bytes) -> None:
@@ -105,7 +105,7 @@ class Outbox:
 
     def post(self, packet: Packet) -> None:
         """Send frames now if the socket takes them, else queue them; never waits, never raises."""
-        self._flush()
+        self._send_soon()
         if not self._is_free or not self._write(packet):
             for frame in packet.frames:
                 self._hand_over(frame)
@@ -143,7 +143,7 @@ class Outbox:
             self._fail(error)
             return True
 
-    def _flush(self) -> None:
+    def _send_soon(self) -> None:
         if self._soon:
             frames, self._soon = self._soon, []
             self.post(Packet(frames))
@@ -158,7 +158,7 @@ class Outbox:
         if self._is_told:
             return
         self._is_told = True
-        self._flush()
+        self._send_soon()
         self.close()
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):

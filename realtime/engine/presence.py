@@ -1,12 +1,12 @@
 """Connections and presences, written behind in batches, never in the way of a message."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from django.db import IntegrityError
 
 from ..conf import config
+from ..logs import get_logger
 from ..models import Connection, Presence
 from ..store import presence
 from ..store.identity import Identity
@@ -15,7 +15,7 @@ from .db import Database
 
 __all__ = ["PresenceLane"]
 
-logger = logging.getLogger("realtime.presence")
+logger = get_logger("realtime.presence")
 
 GATHER_SECONDS = 0.05
 RETRY_SECONDS = 1.0
@@ -132,7 +132,10 @@ class PresenceLane:
             self._lost = True
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
             return
-        self._told(told)
+        try:
+            self._told(told)
+        except Exception:
+            logger.exception("rooms cannot be told who came and who went")
 
     async def _write_all(self) -> Announcement:
         self._lost = False

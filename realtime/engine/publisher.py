@@ -1,18 +1,18 @@
 """Publishing from a process that serves no sockets: a worker, a command, a WSGI server."""
 
 import asyncio
-import logging
 import os
 import threading
 import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from ..logs import get_logger
 from .layer import BREAKER_SECONDS, SEND_SECONDS, Note, envelope, group, make_backend
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
-logger = logging.getLogger("realtime.publisher")
+logger = get_logger("realtime.publisher")
 
 
 class LayerUnavailable(Exception):  # noqa: N818 - a state of the site, like Django's Http404

@@ -6,7 +6,6 @@ is tried again until the draft's deadline. Repeating is harmless: every draft ha
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from ..conf import config
+from ..logs import get_logger
 from ..store import log
 from ..store.log import Draft, Stored
 from ..wire.errors import CommandError, ErrorCode
@@ -23,7 +23,7 @@ from .db import Database
 
 __all__ = ["Result", "Writer"]
 
-logger = logging.getLogger("realtime.writer")
+logger = get_logger("realtime.writer")
 
 Result = Stored | CommandError
 BATCH_DRAFTS = 500
@@ -68,11 +68,14 @@ class Writer:
         """Begin to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def stop(self, seconds: float = 5.0) -> None:
-        """Commit what is queued, for so long, and end."""
+    async def drain(self, seconds: float) -> None:
+        """Wait until what is queued is committed, at most for so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
+
+    def stop(self) -> None:
+        """End; what is not committed by now its senders will repeat."""
         for task in [*self._slow_tasks, *([self._task] if self._task else [])]:
             task.cancel()
 

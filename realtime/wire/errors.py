@@ -37,6 +37,7 @@ class CloseCode(IntEnum):
     SHUTDOWN = 4001
     EXPIRED = 4005
     SLOW = 4008
+    SILENT = 4009
     INTERNAL = 4011
     AT_CAPACITY = 4013
     RATE_LIMITED = 4029
@@ -50,6 +51,7 @@ REASONS = {
     CloseCode.SHUTDOWN: "The server is restarting.",
     CloseCode.EXPIRED: "The session ended.",
     CloseCode.SLOW: "The connection reads too slowly.",
+    CloseCode.SILENT: "Nothing was heard from the connection.",
     CloseCode.INTERNAL: "An unexpected error on the server.",
     CloseCode.AT_CAPACITY: "The server has no room for another connection.",
     CloseCode.RATE_LIMITED: "Too many commands.",

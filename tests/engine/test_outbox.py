@@ -16,6 +16,7 @@ from realtime.wire.errors import CloseCode, Disconnect
 from realtime.wire.events import Notice
 from tests.client import Object, eventually
 from tests.engine.ends import End, Server, ticks
+from tests.lines import all_again
 
 
 async def test_a_frame_is_sent_before_send_returns() -> None:
@@ -50,6 +51,42 @@ async def test_a_reply_is_encoded_as_the_client_wants() -> None:
     end = End(codec=MSGPACK)
     end.outbox.reply(Notice(level="info", text="é"))
     assert end.items == [{"type": "notice", "level": "info", "text": "é"}]
+
+
+def notice(text: str) -> Notice:
+    return Notice(level="info", text=text)
+
+
+async def test_replies_of_one_turn_leave_together_and_before_what_follows() -> None:
+    """A commit acknowledges many messages: one write for all, and none overtakes another."""
+    writes: list[bytes] = []
+    end = End()
+    end.outbox._line = lambda raw: not writes.append(raw)
+    for text in ("a", "b"):
+        end.outbox.reply_soon(notice(text))
+    assert writes == []
+    await ticks()
+    assert [raw.count(b'"notice"') for raw in writes] == [2]
+    end.outbox.reply_soon(notice("c"))
+    end.outbox.send("d")
+    assert [raw.count(b'"notice"') for raw in writes] == [2, 1, 0]
+
+
+async def test_replies_that_wait_are_sent_before_the_farewell() -> None:
+    """What was committed is acknowledged, also when the server ends in the same turn."""
+    end = End()
+    end.outbox.reply_soon(notice("a"))
+    await end.outbox.farewell(Disconnect(CloseCode.SHUTDOWN))
+    assert [item["type"] for item in end.items] == ["notice", "disconnect"]
+
+
+async def test_replies_that_wait_for_a_closed_connection_are_dropped() -> None:
+    """It has gone; they were not for anybody else."""
+    end = End()
+    end.outbox.reply_soon(notice("a"))
+    end.outbox.close()
+    await ticks()
+    assert end.server.messages == []
 
 
 async def test_order_is_kept_over_a_send_that_suspends() -> None:
@@ -231,6 +268,7 @@ async def test_a_queue_four_fifths_full_is_warned_of_once(
     end.server.gate.set()
     await eventually(lambda: len(end.server.frames) == 11)
     end.server.gate.clear()
+    all_again()
     for number in range(10):
         end.outbox.send(str(number))
     assert len(caplog.records) == 2

@@ -35,6 +35,7 @@ CLOSE_CODES = {
     4001: True,
     4005: True,
     4008: True,
+    4009: True,
     4011: True,
     4013: True,
     4029: True,

@@ -1,0 +1,103 @@
+"""How much one user, one address and the whole process may have, of connections and of commands."""
+
+import random
+import time
+from collections import Counter
+
+from ..conf import config
+from ..store.identity import Identity
+from ..wire.errors import CloseCode, Disconnect
+from ..wire.ratelimit import Bucket
+
+__all__ = ["Limits"]
+
+BUCKETS = 10_000
+"""How many are kept before those that are full again are forgotten."""
+GUESTS = 10
+"""As many users' allowances all guests of one address have together: a name costs them nothing."""
+
+
+class Limits:
+    """Counts what is open, and what was asked lately."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._addresses: Counter[str] = Counter()
+        self._users: Counter[str] = Counter()
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    # Connections.
+
+    def enter(self, address: str) -> None:
+        """Count one more socket; raise `Disconnect` where that is too many, and count nothing.
+
+        `address` is empty where nobody knows it; then it is not limited.
+        """
+        settings = config()
+        if self._open >= settings.connections_per_process:
+            raise Disconnect(CloseCode.AT_CAPACITY, retry_after=round(random.uniform(1, 5), 2))  # noqa: S311
+        if address and self._addresses[address] >= settings.connections_per_address:
+            raise Disconnect(CloseCode.CONNECTION_LIMIT)
+        self._open += 1
+        self._addresses[address] += 1
+
+    def leave(self, address: str) -> None:
+        """A socket that has entered is gone."""
+        self._open -= 1
+        _take_off(self._addresses, address)
+
+    def sign_in(self, user_id: str) -> None:
+        """Count one more connection of a user; raise `Disconnect` where that is too many."""
+        if self._users[user_id] >= config().connections_per_user:
+            raise Disconnect(CloseCode.CONNECTION_LIMIT)
+        self._users[user_id] += 1
+
+    def sign_out(self, user_id: str) -> None:
+        """A connection that has signed in is gone, or is now somebody else's."""
+        _take_off(self._users, user_id)
+
+    # Commands.
+
+    def wait(self, who: Identity, address: str, kind: str, amount: int = 1) -> float:
+        """Take "message", "join" or "command" from an allowance; return the seconds to wait, or 0.
+
+        A user has one over all its connections; guests also share those of their address.
+        """
+        now = time.monotonic()
+        own = self._bucket(who.user_id, kind, now)
+        wait = own.take(now, min(amount, own.burst))
+        if wait or not (who.is_guest and address):
+            return wait
+        shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
+        return shared.take(now, min(amount, shared.burst))
+
+    def _bucket(self, whose: str, kind: str, now: float, times: int = 1) -> Bucket:
+        bucket = self._buckets.get((whose, kind))
+        if bucket is None:
+            if len(self._buckets) >= BUCKETS:
+                self._forget_full(now)
+            rate, burst = _allowance(kind)
+            bucket = self._buckets[whose, kind] = Bucket(rate * times, burst * times, now)
+        return bucket
+
+    def _forget_full(self, now: float) -> None:
+        self._buckets = {
+            key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)
+        }
+
+
+def _allowance(kind: str) -> tuple[float, float]:
+    settings = config()
+    match kind:
+        case "message":
+            return settings.messages_per_second, settings.messages_burst
+        case "join":
+            return settings.joins_per_second, settings.rooms_per_connection
+        case _:
+            return settings.commands_per_second, settings.commands_burst
+
+
+def _take_off(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

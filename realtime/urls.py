@@ -1,0 +1,13 @@
+"""Pages of the package: `path("realtime/", include("realtime.urls"))`."""
+
+from django.urls import path
+
+from . import views
+
+__all__ = ["app_name", "urlpatterns"]
+
+app_name = "realtime"
+urlpatterns = [
+    path("live/", views.live, name="live"),
+    path("ready/", views.ready, name="ready"),
+]

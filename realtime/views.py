@@ -1,0 +1,59 @@
+"""What a load balancer asks: is this process alive, and may it be given new clients."""
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import Error as DatabaseError
+from django.db import connections
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+
+from .engine.engine import Engine
+from .store.history import database
+
+__all__ = ["live", "ready"]
+
+DATABASE_SECONDS = 2.0
+
+
+@never_cache
+async def live(request: HttpRequest) -> JsonResponse:
+    """200: the event loop turns."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+async def ready(request: HttpRequest) -> JsonResponse:
+    """200 where new clients are welcome; 503 while the process ends or its database is away.
+
+    A Redis that is away is told, but no reason to send anybody elsewhere: every process has the
+    same one, and messages go on through the database.
+    """
+    engine = Engine.here()
+    told = {
+        "status": "ok",
+        "database": await _answers(engine),
+        "layer": engine is None or not engine.hub.layer.is_away,
+        "connections": 0 if engine is None else len(engine.connections),
+    }
+    if engine is not None and engine.is_stopping:
+        told["status"] = "stopping"
+    elif not told["database"]:
+        told["status"] = "unavailable"
+    return JsonResponse(told, status=200 if told["status"] == "ok" else 503)
+
+
+async def _answers(engine: Engine | None) -> bool:
+    ask: Any = sync_to_async(_ask) if engine is None else lambda: engine.db.read(_ask)
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS):
+            await ask()
+    except (DatabaseError, TimeoutError):
+        return False
+    return True
+
+
+def _ask() -> None:
+    with connections[database()].cursor() as cursor:
+        cursor.execute("SELECT 1")
