@@ -363,9 +363,9 @@ ROOMS = Case(
 
 SLOW = Case(
     "slow",
-    "200 readers, 100 messages of 2,000 bytes a second; then 10 more that stop reading",
+    "200 readers, 100 messages of 4,000 bytes a second; then 10 more that stop reading",
     "latency",
-    {"members": 200, "rate": 100, "to_last": False, "text_bytes": 2000, "seconds": 10},
+    {"members": 200, "rate": 100, "to_last": False, "text_bytes": 4000, "seconds": 12},
     [
         Entry("daphne", "json", "all read"),
         Entry("daphne", "json", "10 have stalled", {"stalled": 10}),

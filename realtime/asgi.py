@@ -19,9 +19,11 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     from .auth.origin import OriginCheck
     from .engine.engine import Engine
     from .engine.publisher import publisher
+    from .engine.transport import widen
     from .routing import websocket_urlpatterns as own
 
     publisher.is_server = True
+    widen()
     _keep_for_good()
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
 

@@ -19,6 +19,8 @@ Figures = dict[str, float]
 AT_ONCE = 50
 SETTLE_SECONDS = 1.5
 """Until everybody has been told who is there."""
+GONE_SECONDS = 5
+"""Until those who left are off the tables."""
 ROOMS_TOLD_PER_SECOND = 500
 
 
@@ -204,6 +206,7 @@ async def resume(options: Options) -> Figures:
         return await Socket.open(DIALECTS["hello"], Book(), back_to, "")
 
     _close(await _at_once([bare] * AT_ONCE, AT_ONCE))  # warm, and as most servers are
+    await asyncio.sleep(GONE_SECONDS)
     bare_sockets, bare_seconds = await _clocked([bare] * number, number)
     _close(bare_sockets)
     sender = await Socket.connect(dialect, dialect.url(base, ""))
@@ -224,7 +227,7 @@ async def resume(options: Options) -> Figures:
         await socket.heard(b'"type":"welcome"')
         return await _caught_up(dialect, socket, since)
 
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(GONE_SECONDS)
     mark("measuring")
     caught, seconds = await _clocked([back] * number, number)
     mark("measured")

@@ -195,7 +195,8 @@ class Socket(asyncio.Protocol):
         self.is_lost = True
         if self._is_in and not self._is_closed:
             self.book.dropped += 1
-        lost = ConnectionError("the server has closed the connection")
+        said = b" ".join(self._heard[-1:])[:200].decode(errors="replace")
+        lost = ConnectionError(f"the server has closed the connection, and last said: {said}")
         for future in (self._opened, self._wanted[1] if self._wanted else None):
             if future is not None and not future.done():
                 future.set_exception(lost)

@@ -12,8 +12,8 @@ from typing import Protocol
 __all__ = ["SIZE", "Frame", "Run", "Stream", "frames", "text_of"]
 
 SIZE = 100
-"""Bytes of a text."""
-TEXT = re.compile(rb"~(\d+)\.(\d+)\.x*~")
+"""Bytes of a text, unless somebody wants more."""
+TEXT = re.compile(rb"~(\d+)\.(\d+)\.(\d+)\.x*~")
 KEPT_FRAMES = 20_000
 
 Run = tuple[int, int, int]
@@ -24,7 +24,7 @@ Frame = tuple[int, bytes, int]
 
 def text_of(sender: int, number: int, size: int = SIZE) -> str:
     """The text of a sender's message; number 0 is the probe that shows who is listening."""
-    return f"~{sender}.{number}.".ljust(size - 1, "x") + "~"
+    return f"~{sender}.{number}.{size}.".ljust(size - 1, "x") + "~"
 
 
 def frames(data: bytes, start: int = 0) -> Iterator[Frame]:
@@ -136,7 +136,7 @@ class Stream:
         runs: list[Run] = []
         for match in TEXT.finditer(payload):
             sender, number = int(match[1]), int(match[2])
-            self.faults += len(match[0]) != SIZE
+            self.faults += len(match[0]) != int(match[3])
             if not number:
                 self.probes += 1
                 continue

@@ -128,7 +128,8 @@ class RoomConsumer(Consumer):
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
         entry = await self._ask(rooms.enter_all, target.room)
-        topic = await engine.hub.open_room(entry.room_id, entry.slug)
+        is_resumed = target.since is not None
+        topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
         may_read = entry.may_read_history
         caught = await attach(
             engine.hub,

@@ -88,6 +88,11 @@ async def _resume(
         lane.move(topic.position.seq)
     states = topic.ring.since(position)
     if states is None:
+        await hub.keeper.reach_back(topic)
+        states = topic.ring.since(position)
+    if states is None and topic.ring.room <= 0:
+        return None  # it has as much as may be resumed, and that is not enough
+    if states is None:
         changes = await db.read(history.since, topic.room_id, position, RESUME_STATES)
         if changes.has_more or position < changes.mark.purged_seq:
             return None

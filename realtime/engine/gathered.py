@@ -1,7 +1,6 @@
 """One query for many who ask at the same time: while some run, the next questions gather."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from typing import Generic, TypeVar
@@ -12,8 +11,6 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 KEYS = 100
 """How many are asked for at once, so that the first of a storm do not wait for the last."""
-LONG_SECONDS = 0.5
-"""What takes longer is asked for fewer at a time: else slow ones together would never be done."""
 AT_ONCE = 2
 """How many queries run, so that a slow one does not hold up all others."""
 
@@ -61,10 +58,11 @@ class Gathered(Generic[K, V]):
                 await self._answer(asked)
 
     async def _answer(self, asked: dict[K, _Question[V]]) -> None:
-        began = time.monotonic()
         try:
             found = await self._find(list(asked))
         except Exception as error:
+            # Perhaps it took too long: a hundred slow ones together would never be done.
+            self._size = max(1, self._size // 2)
             for question in asked.values():
                 question.answer.set_exception(error)
                 question.answer.exception()  # whoever asked may have gone
@@ -75,6 +73,4 @@ class Gathered(Generic[K, V]):
         else:
             for key, question in asked.items():
                 question.answer.set_result(found.get(key))
-        finally:
-            is_long = time.monotonic() - began > LONG_SECONDS
-            self._size = max(1, self._size // 2) if is_long else min(KEYS, self._size * 2)
+            self._size = min(KEYS, self._size * 2)

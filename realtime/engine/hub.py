@@ -23,9 +23,10 @@ from ..wire.events import Entered, Left, Outgoing, PresenceList
 from .db import Database
 from .event import Event
 from .flusher import Flusher
-from .keeper import LogKeeper
+from .keeper import OPEN_STATES, LogKeeper
 from .layer import Layer, Note
 from .outbox import Outbox
+from .ring import Ring
 from .roster import Roster
 from .topic import RoomTopic, State, Topic, room_topic
 
@@ -74,14 +75,17 @@ class Hub:
             self._spawn(self.layer.subscribe(name))
         return self._topics[name]
 
-    async def open_room(self, room_id: int, slug: str) -> RoomTopic:
-        """A room's topic, live; opened once for all who wait."""
+    async def open_room(self, room_id: int, slug: str, *, is_resumed: bool = False) -> RoomTopic:
+        """A room's topic, live; opened once for all who wait.
+
+        With `is_resumed` it starts with all that others may have missed: they will be many.
+        """
         topic = self._rooms.get(room_id)
         if topic is not None and topic.state is not State.OPENING:
             topic.asked_at = asyncio.get_running_loop().time()
             return topic
         if room_id not in self._opening:
-            self._opening[room_id] = self._spawn(self._open(room_id, slug))
+            self._opening[room_id] = self._spawn(self._open(room_id, slug, is_resumed))
         return await asyncio.shield(self._opening[room_id])
 
     def room(self, room_id: int) -> RoomTopic | None:
@@ -183,12 +187,12 @@ class Hub:
 
     # Opening and closing.
 
-    async def _open(self, room_id: int, slug: str) -> RoomTopic:
+    async def _open(self, room_id: int, slug: str, is_resumed: bool) -> RoomTopic:
         topic = RoomTopic(room_id, slug, self._flushers, Roster(config().presence_events_up_to))
         self._topics[topic.name] = self._rooms[room_id] = topic
         try:
             is_heard = await self._subscribe(topic)
-            await self.keeper.load(topic)
+            await self.keeper.load(topic, Ring.CAPACITY if is_resumed else OPEN_STATES)
         except BaseException:
             self._forget(topic)
             self._spawn(self.layer.unsubscribe(topic.name))

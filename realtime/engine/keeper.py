@@ -17,7 +17,7 @@ from .event import Event
 from .ring import Ring, RingMemory
 from .topic import RoomTopic, State
 
-__all__ = ["LogKeeper"]
+__all__ = ["OPEN_STATES", "LogKeeper"]
 
 GAP_SECONDS = 0.03
 """How long an event that came early may overtake others before the database is asked."""
@@ -62,9 +62,9 @@ class LogKeeper:
                 topic.keep(event, epoch)
                 self._repair_soon(topic)
 
-    async def load(self, topic: RoomTopic) -> None:
-        """Start a topic anew with what the database has."""
-        changes = await self._db.read(history.newest, topic.room_id, OPEN_STATES)
+    async def load(self, topic: RoomTopic, states: int = OPEN_STATES) -> None:
+        """Start a topic anew with the last changes that the database has."""
+        changes = await self._db.read(history.newest, topic.room_id, states)
         members, count = await self._db.read(
             presence.members, topic.room_id, config().presence_events_up_to
         )
@@ -89,6 +89,12 @@ class LogKeeper:
             topic.state = State.REPAIRING
             topic.repair = self._spawn(self._repair(topic))
         return topic.repair
+
+    async def reach_back(self, topic: RoomTopic) -> None:
+        """Have a topic's ring begin as early as it can: one query for all who come back."""
+        if topic.reach is None:
+            topic.reach = self._spawn(self._reach_back(topic))
+        await asyncio.shield(topic.reach)
 
     def purge(self, topic: RoomTopic, position: int) -> None:
         """Forget what was removed from a room's log."""
@@ -150,6 +156,19 @@ class LogKeeper:
             for state in topic.take_states(changes.states, changes.through):
                 self._rings.add(topic.room_id, state)
             has_more = changes.has_more
+
+    async def _reach_back(self, topic: RoomTopic) -> None:
+        try:
+            ring, floor = topic.ring, topic.ring.floor
+            if ring.room <= 0 or floor <= ring.purged_seq:
+                return
+            older, has_more = await self._db.read(history.older, topic.room_id, floor, ring.room)
+            # It may be another by now, or have forgotten something: then this would leave a hole.
+            if self._rings.holds(topic.room_id, ring) and ring.floor == floor:
+                end = older[0].position - 1 if has_more and older else ring.purged_seq
+                self._rings.extend(topic.room_id, older, end)
+        finally:
+            topic.reach = None
 
     async def _check_epoch(self, topic: RoomTopic) -> None:
         """See whether the log has begun another life, or has to: it ends before our position."""

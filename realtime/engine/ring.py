@@ -38,6 +38,20 @@ class Ring:
         if len(self._states) > self.CAPACITY:
             self.shrink()
 
+    def extend(self, older: list[MessageState], floor: int) -> None:
+        """Put what changed up to the floor before the rest; complete above another floor now."""
+        before = {state.id: state for state in older if state.id not in self._states}
+        self._states = OrderedDict({**before, **self._states})
+        self.size += sum(map(_size, before.values()))
+        self.floor = floor
+        while len(self._states) > self.CAPACITY:
+            self.shrink()
+
+    @property
+    def room(self) -> int:
+        """How many more states it can hold."""
+        return self.CAPACITY - len(self._states)
+
     def shrink(self) -> bool:
         """Forget the oldest change; False where there is none."""
         if not self._states:
@@ -107,6 +121,14 @@ class RingMemory:
         ring.add(state)
         self._size += ring.size - before
         self._rings.move_to_end(room_id)
+        self._shrink()
+
+    def extend(self, room_id: int, older: list[MessageState], floor: int) -> None:
+        """Have a room's ring begin earlier."""
+        ring = self._rings[room_id]
+        before = ring.size
+        ring.extend(older, floor)
+        self._size += ring.size - before
         self._shrink()
 
     def purge(self, room_id: int, position: int) -> None:

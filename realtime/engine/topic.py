@@ -90,6 +90,7 @@ class RoomTopic(Topic):
         self.rights_seq = 0
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
+        self.reach: asyncio.Task[None] | None = None
         self.is_polled = False
         self.is_repair_due = False
         self.times_behind = 0

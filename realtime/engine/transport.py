@@ -16,9 +16,11 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["Intake", "Write", "abort", "held", "line", "on_shutdown", "watch"]
+__all__ = ["Intake", "Write", "abort", "held", "line", "on_shutdown", "watch", "widen"]
 
 Write = Callable[[bytes], bool]
+BACKLOG = 4096
+"""Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -100,6 +102,23 @@ def _reset(sock: Any) -> None:
     """Have the kernel drop what a peer with a full window will never take (Twisted does so too)."""
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def widen() -> None:
+    """Let many handshakes wait in the kernel, where a reactor is about to run.
+
+    Twisted's ports have room for 50. When all clients come back at once, the others would wait for
+    seconds and more until TCP tries again.
+    """
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if hasattr(reactor, "callWhenRunning"):
+        reactor.callWhenRunning(_widen, reactor)  # type: ignore[union-attr]
+
+
+def _widen(reactor: Any) -> None:
+    for port in reactor.getReaders():
+        if hasattr(port, "backlog") and hasattr(port, "socket"):
+            port.socket.listen(max(BACKLOG, port.backlog))
 
 
 def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:

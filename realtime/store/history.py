@@ -92,6 +92,16 @@ def newest(room_id: int, limit: int) -> Changes:
     return Changes(states, end.last_seq, end, has_more=len(states) == limit)
 
 
+def older(room_id: int, position: int, limit: int) -> tuple[list[MessageState], bool]:
+    """The last `limit` changes up to `position`, oldest first, and whether there are more."""
+    rows = list(
+        _messages()
+        .filter(room_id=room_id, changed_seq__lte=position)
+        .order_by("-changed_seq")[: limit + 1]
+    )
+    return [state_of(row) for row in reversed(rows[:limit])], len(rows) > limit
+
+
 def page(room_id: int, before: int, limit: int) -> tuple[list[MessageState], bool]:
     """The `limit` messages with a place below `before`, ascending, and whether there are more."""
     rows = list(_messages().filter(room_id=room_id, seq__lt=before).order_by("-seq")[: limit + 1])

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from realtime.engine import hub
 from realtime.engine.catchup import _at_most, fitting
 from realtime.engine.flusher import FRAME_BYTES
 from realtime.engine.ring import Ring
@@ -113,14 +115,22 @@ class Walk:
         self.joins.append(asyncio.get_running_loop().create_task(join()))
 
 
-@pytest.mark.parametrize("ring_bytes", [64 * 1024 * 1024, 4000])
+@pytest.mark.parametrize(("ring_bytes", "capacity"), [(2**26, 500), (4000, 500), (2**26, 8)])
 @pytest.mark.parametrize("codec", [JSON, NDJSON])
 @pytest.mark.parametrize("seed", range(8))
 async def test_every_member_has_everything_once_and_in_order(
-    room: Room, settings: Settings, seed: int, codec: Codec, ring_bytes: int
+    room: Room,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    codec: Codec,
+    ring_bytes: int,
+    capacity: int,
 ) -> None:
     """Joins, deliveries, edits and losses in random order, with much memory and with little."""
     settings.REALTIME = {"RING_BYTES": ring_bytes}
+    monkeypatch.setattr(Ring, "CAPACITY", capacity)
+    monkeypatch.setattr(hub, "OPEN_STATES", 3)
     async with Process() as process:
         walk = Walk(process, room, codec, seed)
         await walk.come()
@@ -135,6 +145,49 @@ async def test_every_member_has_everything_once_and_in_order(
             known = member.known()
             assert known.faults == []
             assert known.states == truth
+
+
+async def test_many_who_come_back_to_a_fresh_process_cost_one_query(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a deploy nobody was here before; each is somewhere else in the log."""
+    async with Process() as process:
+        await process.append(room, *(f"message {number}" for number in range(300)))
+        epoch = (await process.db.read(history.mark, room.pk)).epoch
+        await process.hub.open_room(room.pk, room.slug)  # somebody new was here first
+        asked: list[str] = []
+        read = process.db.read
+
+        async def noted(function: Any, *args: Any) -> Any:
+            asked.append(function.__name__)
+            return await read(function, *args)
+
+        monkeypatch.setattr(process.db, "read", noted)
+        members = [process.member() for _ in range(50)]
+        told = await asyncio.gather(
+            *(
+                member.join(room, Since(seq=number * 4, epoch=epoch))
+                for number, member in enumerate(members)
+            )
+        )
+        for number, one in enumerate(told):
+            assert one["recovered"]
+            assert [state["seq"] for state in one["messages"]] == list(range(number * 4 + 1, 301))
+        assert asked == ["older"]
+
+
+async def test_who_missed_more_than_may_be_resumed_costs_no_query_of_its_own(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They start with the newest messages instead."""
+    async with Process() as process:
+        await process.append(room, *(f"message {number}" for number in range(600)))
+        epoch = (await process.db.read(history.mark, room.pk)).epoch
+        await process.member().join(room, Since(seq=0, epoch=epoch))
+        monkeypatch.setattr(process.db, "read", None)
+        told = await process.member().join(room, Since(seq=50, epoch=epoch))
+        assert not told["recovered"]
+        assert [state["seq"] for state in told["messages"]] == list(range(501, 601))
 
 
 def _is_level(member: Member, end: int) -> bool:

@@ -57,6 +57,35 @@ def test_recent_messages_that_may_be_elsewhere_are_not_answered() -> None:
     assert held.recent(2) is None
 
 
+@given(
+    seqs=st.lists(st.integers(1, 12), min_size=1, max_size=30),
+    split=st.integers(0, 30),
+    since=st.integers(0, 31),
+)
+def test_a_ring_that_is_extended_is_as_if_it_had_begun_there(
+    seqs: list[int], split: int, since: int
+) -> None:
+    """Messages that changed since are newer in the ring than in what is put before it."""
+    changes = [state(seq, seq, position) for position, seq in enumerate(seqs, 1)]
+    split = min(split, len(changes))
+    whole, late = ring(*changes), ring(*changes[split:], floor=split)
+    latest = {one.id: one for one in changes}
+    older = [one for one in changes[:split] if latest[one.id] is one]
+    late.extend(older, 0)
+    assert late.since(since) == whole.since(since)
+    assert late.recent(5) == whole.recent(5)
+    assert late.size == whole.size
+
+
+def test_a_ring_is_not_extended_beyond_what_it_holds() -> None:
+    """The oldest are forgotten again, and it says so."""
+    held = ring(*(state(number, number) for number in range(101, 501)), floor=100)
+    assert held.room == 100
+    held.extend([state(number, number) for number in range(1, 101)], 0)
+    held.add(state(501, 501))
+    assert (held.floor, held.since(0), len(held.since(1) or ())) == (1, None, 500)
+
+
 def test_no_messages_wanted_still_tells_whether_there_are_any() -> None:
     """`history: 0` is answered from memory."""
     assert ring().recent(0) == ([], False)
