@@ -1,6 +1,6 @@
 """Where a connection comes from, as far as that can be believed."""
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from ..conf import config
@@ -23,14 +23,20 @@ def address_of(scope: dict[str, Any]) -> str:
 
 
 def limited_address(scope: dict[str, Any]) -> str:
-    """The address to count connections by; empty where it may be that of a proxy.
+    """What connections are counted by: the address; of IPv6 its /64, which one client may have.
 
-    Without `TRUSTED_PROXIES` a private address is most likely one, and all users come from it.
+    Empty where it may be that of a proxy: without `TRUSTED_PROXIES` a private address is most
+    likely one, and all users come from it.
     """
     address = address_of(scope)
-    if config().trusted_proxies or not address or ip_address(address).is_global:
-        return address
-    return ""
+    if not address:
+        return ""
+    parsed = ip_address(address)
+    if not (config().trusted_proxies or parsed.is_global):
+        return ""
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return address
 
 
 def _forwarded(scope: dict[str, Any]) -> list[str]:
@@ -40,6 +46,9 @@ def _forwarded(scope: dict[str, Any]) -> list[str]:
 
 def _clean(text: str) -> str:
     try:
-        return str(ip_address(text))
+        parsed = ip_address(text)
     except ValueError:
         return ""
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    return str(parsed)
