@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.client import eventually
 from tests.proxy import Proxy
-from tests.site import Demo
+from tests.site import Demo, Factory
 
 OPTIONS = [
     "--headless",
@@ -59,6 +60,20 @@ async def test_who_was_offline_sees_what_was_missed_once_and_in_order(
             assert await _shown(page, len(said)) == said
             for name in ("Ann", "Bea"):
                 await expect(page.get_by_test_id("members")).to_contain_text(name)
+    assert errors == []
+
+
+async def test_a_page_that_says_nothing_keeps_its_connection_by_its_heartbeat(
+    make_site: Factory, browser: Browser
+) -> None:
+    """The server ends whoever is silent for two heartbeats; a page pings once in each."""
+    site = make_site(settings={"HEARTBEAT_SECONDS": 1, "GUESTS": True})
+    errors: list[str] = []
+    page = await _enter(browser, f"{site.servers[0].url}/", "Ann", errors)
+    await eventually(lambda: site.database.count("connection") == 1)
+    [first] = site.database.rows("SELECT id FROM realtime_connection")
+    await page.wait_for_timeout(5_000)
+    assert site.database.rows("SELECT id FROM realtime_connection") == [first]
     assert errors == []
 
 

@@ -129,6 +129,7 @@ export class RealtimeClient extends EventTarget {
   #goodbye = null;
   #heard = 0;
   #timers = {};
+  #pause = 20;
   #ref = 0;
   #replies = new Map(); // ref → [on reply, on error]
   #outbox = new Map(); // nonce → message without an ack, in order
@@ -316,11 +317,14 @@ export class RealtimeClient extends EventTarget {
     page?.addEventListener("visibilitychange", () => page.hidden || wake(), { signal });
   }
 
-  #beat(seconds) {
-    this.#timers.beat = setInterval(() => {
+  // Begun anew by each answer, not by itself: a hidden page's timers that call timers run once a minute,
+  // and the server takes two heartbeats of silence for an end.
+  #beat() {
+    clearTimeout(this.#timers.beat);
+    this.#timers.beat = after(this.#pause, () => {
       this.#probe();
       this.#repeatUnanswered();
-    }, seconds * 1000);
+    });
   }
 
   #probe() {
@@ -377,6 +381,9 @@ export class RealtimeClient extends EventTarget {
         break;
       case "presence":
         room?.meet(frame);
+        break;
+      case "pong":
+        this.#beat();
     }
     onReply?.(frame);
     if (!onReply || frame.type === "authenticated" || frame.type === "presence") this.#emit(frame.type, frame);
@@ -392,7 +399,8 @@ export class RealtimeClient extends EventTarget {
     const { name, heartbeat } = this.#options;
     clearTimeout(this.#timers.deadline);
     this.limits = frame.limits ?? {};
-    this.#beat(Math.min(heartbeat, frame.heartbeat || heartbeat));
+    this.#pause = Math.min(heartbeat, frame.heartbeat || heartbeat);
+    this.#beat();
     this.#emit("welcome", frame);
     if (!name || this.#named || !frame.user_id.startsWith("guest:")) return this.#ready();
     const refused = ({ code, message }) => code !== "offline" && this.#end(4500, message);
