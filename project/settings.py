@@ -39,7 +39,8 @@ def database(url: str) -> dict[str, Any]:
         found["CONN_HEALTH_CHECKS"] = True
         found["OPTIONS"] = {
             **found.get("OPTIONS", {}),
-            "pool": {"min_size": 2, "max_size": 12, "timeout": 5},
+            # Short times: whoever waits in a pool that has given up is not woken by a new attempt.
+            "pool": {"min_size": 2, "max_size": 12, "timeout": 1.5, "reconnect_timeout": 1},
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,  # milliseconds
         }

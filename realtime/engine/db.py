@@ -17,7 +17,7 @@ from threading import Barrier, BrokenBarrierError, get_ident, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connections
+from django.db import InterfaceError, OperationalError, connections
 
 from ..conf import config
 from ..store.history import database
@@ -120,11 +120,14 @@ class Database:
             for connection in connections.all(initialized_only=True):
                 self._test(connection)
             return function(*args)
+        except (InterfaceError, OperationalError):
+            _sift(connections[database()])
+            raise
         finally:
             del self._busy[get_ident()]
             self._idle.since = time.monotonic()
             for connection in connections.all(initialized_only=True):
-                if "pool" in connection.settings_dict.get("OPTIONS", {}):
+                if _is_pooled(connection):
                     connection.close()
 
     def _test(self, connection: Any) -> None:
@@ -134,6 +137,20 @@ class Database:
             connection.errors_occurred = False
             if not connection.is_usable():
                 connection.close()
+
+
+def _is_pooled(connection: Any) -> bool:
+    return "pool" in connection.settings_dict.get("OPTIONS", {})
+
+
+def _sift(connection: Any) -> None:
+    """Have a pool replace its dead connections: where one is lost, the others mostly are as well.
+
+    It would find them one by one, and wait longer for each.
+    """
+    if _is_pooled(connection) and not connection.in_atomic_block and not connection.is_usable():
+        connection.close()
+        connection.pool.check()
 
 
 def _too_slow() -> OperationalError:
