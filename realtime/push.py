@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import OperationalError, connections, transaction
+from django.utils.timezone import make_naive
 
 from .engine.engine import EVERYONE, Engine, user_topic
 from .engine.event import Event
@@ -190,9 +192,14 @@ def _message(draft: Draft, state: MessageState) -> Message:
         "content": state.content or "",
         "data": state.data,
         "nonce": draft.nonce,
-        "created_at": datetime.fromisoformat(state.created_at),
+        "created_at": _moment(state.created_at),
     }
     return Message.from_db(history.database(), list(row), list(row.values()))
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if settings.USE_TZ else make_naive(moment)
 
 
 def _check_length(text: str) -> None:

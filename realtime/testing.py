@@ -29,3 +29,4 @@ async def engine(**overrides: Any) -> AsyncIterator[Engine]:
             yield running
         finally:
             await running.stop()
+            running.forget()

@@ -10,6 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from .engine.engine import Engine
+from .engine.publisher import publisher
 from .store.history import database
 
 __all__ = ["live", "ready"]
@@ -30,7 +31,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
     A Redis that is away is told, but no reason to send anybody elsewhere: every process has the
     same one, and messages go on through the database.
     """
-    engine = Engine.here()
+    # In a server the engine is asked, and started if need be: its threads are in nobody's way.
+    engine = await Engine.current() if publisher.is_server else Engine.here()
     told = {
         "status": "ok",
         "database": await _answers(engine),

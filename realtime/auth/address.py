@@ -45,8 +45,13 @@ def _forwarded(scope: dict[str, Any]) -> list[str]:
 
 
 def _clean(text: str) -> str:
+    """An address as Python writes it, without the port that some proxies add, or a zone."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        parsed = ip_address(text)
+        parsed = ip_address(text.partition("%")[0])
     except ValueError:
         return ""
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:

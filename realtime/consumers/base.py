@@ -103,7 +103,8 @@ class Consumer(AsyncConsumer):
     async def in_time(self, work: Awaitable[T]) -> T:
         """Do a command, or a part of one that is answered by itself.
 
-        Raises `CommandError` with `unavailable` where it takes longer than `HANDLER_SECONDS`.
+        Raises `CommandError` with `unavailable` where it takes longer than `HANDLER_SECONDS`, or
+        where the database fails.
         """
         self.engine.watchdog.begin(self)
         try:
@@ -113,6 +114,10 @@ class Consumer(AsyncConsumer):
                 raise
             self._is_overdue = False
             raise CommandError(ErrorCode.UNAVAILABLE, "that took too long", retry_after=1) from None
+        except DatabaseError as error:
+            logger.warning("connection %s: the database failed: %r", self.id, error)
+            message = "try again in a moment"
+            raise CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1) from None
 
     def recheck(self, room: str) -> None:
         """The rights in a room have changed."""
@@ -201,6 +206,7 @@ class Consumer(AsyncConsumer):
                     await self._take(event.get("bytes") or b"" if text is None else text)
                 finally:
                     self.engine.watchdog.rest(self)
+                self._heard_at = self.engine.loop.time()
                 self._intake.check()
 
     # What the watchdog and the clock say.
@@ -220,6 +226,8 @@ class Consumer(AsyncConsumer):
         """End the connection once nothing was heard for two heartbeats."""
         loop, most = self.engine.loop, config().heartbeat_seconds * SILENT_HEARTBEATS
         left = self._heard_at + most - loop.time()
+        if self.engine.watchdog.is_busy(self):  # it is not heard, because it is not read
+            left = most
         if left > 0:
             self._silence = loop.call_later(left, self._watch_silence)
         else:
@@ -282,12 +290,6 @@ class Consumer(AsyncConsumer):
             await self.in_time(self.handle(command))
         except CommandError as error:
             self.refuse(command, error)
-        except DatabaseError as error:
-            logger.warning("connection %s: the database failed: %r", self.id, error)
-            self.refuse(
-                command,
-                CommandError(ErrorCode.UNAVAILABLE, "try again in a moment", retry_after=1),
-            )
 
     def refuse(self, command: Command, error: CommandError) -> None:
         """Reply that a command failed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from django.db import Error as DatabaseError
 
 from ..conf import config
-from ..engine.catchup import attach, fitting
+from ..engine.catchup import Caught, attach, fitting
 from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..logs import get_logger
@@ -46,6 +46,8 @@ from .base import Consumer
 
 __all__ = ["RoomConsumer"]
 
+ATTEMPTS = 3
+"""How often a room is entered whose rights change meanwhile."""
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
 
 logger = get_logger("realtime.consumer")
@@ -127,18 +129,8 @@ class RoomConsumer(Consumer):
         if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
-        entry = await self._ask(rooms.enter_all, target.room)
-        is_resumed = target.since is not None
-        topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
+        entry, topic, caught = await self._enter(target)
         may_read = entry.may_read_history
-        caught = await attach(
-            engine.hub,
-            engine.db,
-            topic,
-            self.outbox,
-            since=target.since if may_read else None,
-            limit=target.history if may_read else 0,
-        )
         self._seats[entry.slug] = Seat(entry, topic)
         engine.presence.enter(self.id, entry.room_id)
         members = self._members_and_me(topic)
@@ -158,6 +150,26 @@ class RoomConsumer(Consumer):
                 ref=command.ref,
             )
         )
+
+    async def _enter(self, target: Join | Target) -> tuple[Entry, RoomTopic, Caught]:
+        """Be attached to a room with rights that are still those that were asked for."""
+        engine, is_resumed = self.engine, target.since is not None
+        for _ in range(ATTEMPTS):
+            entry = await self._ask(rooms.enter_all, target.room)
+            may_read = entry.may_read_history
+            topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
+            caught = await attach(
+                engine.hub,
+                engine.db,
+                topic,
+                self.outbox,
+                since=target.since if may_read else None,
+                limit=target.history if may_read else 0,
+            )
+            if entry.rights_seq >= topic.rights_seq:
+                return entry, topic, caught
+            engine.hub.detach(topic, self.id)  # they have changed meanwhile
+        raise CommandError(ErrorCode.UNAVAILABLE, "the room's rights keep changing", retry_after=1)
 
     async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""

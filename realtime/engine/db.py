@@ -6,14 +6,11 @@ and `read`.
 """
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from threading import Barrier, BrokenBarrierError, get_ident, local
+from threading import Barrier, BrokenBarrierError, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -22,6 +19,7 @@ from django.db import InterfaceError, OperationalError, connections
 from ..conf import config
 from ..store.history import database
 from .gathered import Gathered
+from .lane import Lane
 
 __all__ = ["Database"]
 
@@ -39,8 +37,8 @@ class Database:
     def __init__(self) -> None:
         self._threads = config().db_threads
         self._idle = local()
-        self._busy: dict[int, Any] = {}
-        self._lanes: dict[str, ThreadPoolExecutor] = {}
+        self._is_stopped = False
+        self._lanes: dict[str, Lane] = {}
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
@@ -86,17 +84,12 @@ class Database:
         return connections[database()].vendor == "sqlite"
 
     async def stop(self) -> None:
-        """Close every thread's connections and end the threads.
-
-        One that hangs in a database which does not answer would keep the whole process from
-        ending: its connection is cut.
-        """
+        """Close every thread's connections and end the threads, but for those that hang."""
         lanes, self._lanes = self._lanes, {}
         await asyncio.gather(
             *(asyncio.to_thread(_close, lane, self._size(name)) for name, lane in lanes.items())
         )
-        for connection in list(self._busy.values()):
-            _cut(connection)
+        self._is_stopped = True
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._threads == 0:
@@ -104,18 +97,15 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._lane(name), self._job, function, *args)
 
-    def _lane(self, name: str) -> ThreadPoolExecutor:
+    def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
-            self._lanes[name] = ThreadPoolExecutor(
-                self._size(name), thread_name_prefix=f"realtime-{name}"
-            )
+            self._lanes[name] = Lane(self._size(name), f"realtime-{name}")
         return self._lanes[name]
 
     def _size(self, name: str) -> int:
         return self._threads if name == "read" else 1
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
-        self._busy[get_ident()] = connections[database()]
         try:
             for connection in connections.all(initialized_only=True):
                 self._test(connection)
@@ -124,10 +114,9 @@ class Database:
             _sift(connections[database()])
             raise
         finally:
-            del self._busy[get_ident()]
             self._idle.since = time.monotonic()
             for connection in connections.all(initialized_only=True):
-                if _is_pooled(connection):
+                if _is_pooled(connection) or self._is_stopped:
                     connection.close()
 
     def _test(self, connection: Any) -> None:
@@ -157,7 +146,7 @@ def _too_slow() -> OperationalError:
     return OperationalError(f"no answer within {READ_SECONDS} s")
 
 
-def _close(lane: ThreadPoolExecutor, size: int) -> None:
+def _close(lane: Lane, size: int) -> None:
     together = Barrier(size)
 
     def close_mine() -> None:
@@ -168,12 +157,4 @@ def _close(lane: ThreadPoolExecutor, size: int) -> None:
     with suppress(TimeoutError, BrokenBarrierError):
         for job in jobs:
             job.result(timeout=STOP_SECONDS)
-    lane.shutdown(wait=False, cancel_futures=True)
-
-
-def _cut(connection: Any) -> None:
-    """Shut a connection's socket down, so that the thread which waits for it gets an error."""
-    raw = connection.connection
-    if hasattr(raw, "fileno"):
-        with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+    lane.shutdown()

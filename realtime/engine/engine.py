@@ -59,7 +59,7 @@ class Engine:
         self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
         self.limits = Limits()
         self.watchdog = Watchdog()
-        self.is_stopping = False
+        self.is_stopping = self.is_stopped = False
         self.connections: dict[str, Outbox] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -82,7 +82,10 @@ class Engine:
     @classmethod
     def running(cls) -> "Engine | None":
         """Some engine of this process, whose loop is running now."""
-        return next((one for one in list(_engines.values()) if one.loop.is_running()), None)
+        for one in list(_engines.values()):
+            if one.loop.is_running() and not one.is_stopped:
+                return one
+        return None
 
     @classmethod
     def here(cls) -> "Engine | None":
@@ -111,6 +114,13 @@ class Engine:
             self._stopped = asyncio.get_running_loop().create_task(self._stop())
         await asyncio.shield(self._stopped)
 
+    def forget(self) -> None:
+        """Let the next who asks on this loop get another engine, as tests want.
+
+        In a server that ends nobody does: whoever comes late is told so by the one that stopped.
+        """
+        _engines.pop(self.loop, None)
+
     async def _stop(self) -> None:
         self.is_stopping = True  # nothing new is taken, nobody new let in
         await self.writer.drain(DRAIN_SECONDS)
@@ -129,7 +139,7 @@ class Engine:
         except (DatabaseError, TimeoutError) as error:  # the lease runs out by itself
             logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
         await asyncio.gather(self.hub.stop(), self.db.stop())
-        _engines.pop(self.loop, None)
+        self.is_stopped = True
 
     # Connections.
 

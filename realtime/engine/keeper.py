@@ -162,11 +162,16 @@ class LogKeeper:
             ring, floor = topic.ring, topic.ring.floor
             if ring.room <= 0 or floor <= ring.purged_seq:
                 return
-            older, has_more = await self._db.read(history.older, topic.room_id, floor, ring.room)
+            changes = await self._db.read(history.older, topic.room_id, floor, ring.room)
+            mark = changes.mark
             # It may be another by now, or have forgotten something: then this would leave a hole.
-            if self._rings.holds(topic.room_id, ring) and ring.floor == floor:
-                end = older[0].position - 1 if has_more and older else ring.purged_seq
-                self._rings.extend(topic.room_id, older, end)
+            if not self._rings.holds(topic.room_id, ring) or ring.floor != floor:
+                return
+            if mark.epoch != topic.position.epoch or mark.purged_seq > floor:
+                return
+            end = changes.states[0].position - 1 if changes.has_more else 0
+            ring.purged_seq = max(ring.purged_seq, mark.purged_seq)
+            self._rings.extend(topic.room_id, changes.states, max(end, ring.purged_seq))
         finally:
             topic.reach = None
 

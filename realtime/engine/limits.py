@@ -25,6 +25,7 @@ class Limits:
         self._addresses: Counter[str] = Counter()
         self._users: Counter[str] = Counter()
         self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._many = BUCKETS
 
     # Connections.
 
@@ -74,7 +75,7 @@ class Limits:
     def _bucket(self, whose: str, kind: str, now: float, times: int = 1) -> Bucket:
         bucket = self._buckets.get((whose, kind))
         if bucket is None:
-            if len(self._buckets) >= BUCKETS:
+            if len(self._buckets) >= self._many:
                 self._forget_full(now)
             rate, burst = _allowance(kind)
             bucket = self._buckets[whose, kind] = Bucket(rate * times, burst * times, now)
@@ -84,6 +85,7 @@ class Limits:
         self._buckets = {
             key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)
         }
+        self._many = max(BUCKETS, 2 * len(self._buckets))  # looking costs a millisecond
 
 
 def _allowance(kind: str) -> tuple[float, float]:

@@ -14,6 +14,8 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 __all__ = ["Intake", "Write", "abort", "held", "line", "on_shutdown", "watch", "widen"]
@@ -93,8 +95,12 @@ def abort(send: Any) -> None:
         transport.abortConnection()
         return
     transport = _asyncio(send)
-    if transport is not None:
-        _reset(transport.get_extra_info("socket"))
+    if transport is None:
+        return
+    # One that has closed with nothing left to send has given its number back, maybe to another.
+    if not transport.is_closing() or transport.get_write_buffer_size():
+        with suppress(OSError):
+            _reset(transport.get_extra_info("socket"))
         transport.abort()
 
 
@@ -127,8 +133,7 @@ def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if getattr(reactor, "_asyncioEventloop", None) is asyncio.get_running_loop():
         _before_reactor(reactor, stop)
     elif threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            _before_handler(number, stop)
+        _before_handlers(stop)
 
 
 def _before_reactor(reactor: Any, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -139,24 +144,31 @@ def _before_reactor(reactor: Any, stop: Callable[[], Coroutine[Any, Any, None]])
     )
 
 
-def _before_handler(number: int, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Come before uvicorn's own handler of a signal: it closes every socket with 1012 at once."""
-    theirs: Any = signal.getsignal(number)
-    server = getattr(theirs, "__self__", None)
-    if not all(hasattr(server, name) for name in ("force_exit", "handle_exit", "should_exit")):
-        return
+def _before_handlers(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Come before uvicorn's own handlers of signals: they close every socket with 1012 at once."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Task[None] | None = None
+    is_passed_on = False
 
-    def begin() -> None:
+    def pass_on(theirs: Callable[[int, Any], None], number: int) -> None:
+        nonlocal is_passed_on
+        is_passed_on = True
+        theirs(number, None)
+
+    def begin(theirs: Callable[[int, Any], None], number: int) -> None:
         nonlocal stopping
-        if stopping is None:
-            stopping = loop.create_task(stop())
-            stopping.add_done_callback(lambda _: theirs(number, None))
-        else:  # somebody insists
-            theirs(number, None)
+        if stopping is not None:  # somebody insists
+            pass_on(theirs, number)
+            return
+        stopping = loop.create_task(stop())
+        stopping.add_done_callback(lambda _: None if is_passed_on else pass_on(theirs, number))
 
-    signal.signal(number, lambda *_: loop.call_soon_threadsafe(begin))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        theirs: Any = signal.getsignal(number)
+        server = getattr(theirs, "__self__", None)
+        if all(hasattr(server, name) for name in ("force_exit", "handle_exit", "should_exit")):
+            act = partial(begin, theirs, number)
+            signal.signal(number, lambda *_, act=act: loop.call_soon_threadsafe(act))
 
 
 def _daphne(send: Any) -> Any:

@@ -42,6 +42,10 @@ class Watchdog:
         """It is done."""
         self._since.pop(one, None)
 
+    def is_busy(self, one: Busy) -> bool:
+        """Whether it has a command in hand."""
+        return one in self._since
+
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:

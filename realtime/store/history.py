@@ -92,14 +92,18 @@ def newest(room_id: int, limit: int) -> Changes:
     return Changes(states, end.last_seq, end, has_more=len(states) == limit)
 
 
-def older(room_id: int, position: int, limit: int) -> tuple[list[MessageState], bool]:
-    """The last `limit` changes up to `position`, oldest first, and whether there are more."""
+def older(room_id: int, position: int, limit: int) -> Changes:
+    """The last `limit` changes up to `position`, oldest first.
+
+    How far the log is purged is read after the rows, so that what is missing among them is told.
+    """
     rows = list(
         _messages()
         .filter(room_id=room_id, changed_seq__lte=position)
         .order_by("-changed_seq")[: limit + 1]
     )
-    return [state_of(row) for row in reversed(rows[:limit])], len(rows) > limit
+    states = [state_of(row) for row in reversed(rows[:limit])]
+    return Changes(states, position, mark(room_id), len(rows) > limit)
 
 
 def page(room_id: int, before: int, limit: int) -> tuple[list[MessageState], bool]:

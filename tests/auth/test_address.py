@@ -36,6 +36,9 @@ def proxies(settings: Settings, request: pytest.FixtureRequest) -> None:
         (1, "127.0.0.1", ["unknown"], ""),
         (1, "127.0.0.1", [" ,, 1.1.1.1 "], "1.1.1.1"),
         (1, None, ["1.1.1.1"], "1.1.1.1"),
+        (1, None, ["1.1.1.1:5678"], "1.1.1.1"),
+        (1, None, ["[2001:db8::1]:80"], "2001:db8::1"),
+        (1, None, ["fe80::1%" + "x" * 300], "fe80::1"),
     ],
     indirect=["proxies"],
 )

@@ -410,6 +410,17 @@ async def test_a_client_with_a_subprotocol_that_says_nothing_for_two_heartbeats_
         assert (code, told["reconnect"]) == (CloseCode.SILENT, True)
 
 
+async def test_who_is_not_read_is_not_silent(engine: Engine, settings: Settings) -> None:
+    """While a command takes long the server itself does not listen."""
+    limited(settings, HEARTBEAT_SECONDS=0.1)
+    Patient.gate = asyncio.Event()
+    async with Socket(application=Patient.as_asgi()) as socket:
+        await socket.send("ping", t=1)
+        await asyncio.sleep(0.5)
+        Patient.gate.set()
+        await socket.expect("pong", t=1)
+
+
 async def test_a_plain_client_may_be_silent(engine: Engine, settings: Settings) -> None:
     """It has promised nothing: the server's own pings find out whether it is there."""
     limited(settings, HEARTBEAT_SECONDS=0.05)

@@ -8,6 +8,9 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from realtime import push
+from realtime.consumers import RoomConsumer
+from realtime.consumers import rooms as module
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.store import history, presence
@@ -565,3 +568,61 @@ async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
         assert (await socket.expect("resync"))["epoch"] == topic.position.epoch
         await present(engine, room, 0)
         assert (await socket.join("general"))["epoch"] == topic.position.epoch
+
+
+# What changes while somebody enters.
+
+
+async def test_rights_that_are_taken_while_somebody_enters_keep_them_out(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked before, attached after: nothing of the room may be told, then or later."""
+    entering, going_on = asyncio.Event(), asyncio.Event()
+    real = module.attach
+
+    async def attach(*args: Any, **kwargs: Any) -> Any:
+        entering.set()
+        await going_on.wait()
+        return await real(*args, **kwargs)
+
+    def revoke() -> dict[int, history.Mark]:
+        Room.objects.filter(pk=room.pk).update(kind=Room.Kind.PRIVATE)
+        history.change_rights([room.pk])
+        return history.marks([room.pk])
+
+    async with Socket() as watcher, Socket() as late:
+        await watcher.join("general")
+        monkeypatch.setattr(module, "attach", attach)
+        await late.send("join", room="general", ref="j")
+        await entering.wait()
+        engine.recheck(await sync_to_async(revoke)())
+        going_on.set()
+        assert (await late.expect("error", ref="j"))["code"] == "unknown_room"
+        await push.room("general").amessage("secret")
+        assert [item["type"] for item in await late.settled()] == []
+        topic = engine.hub.room(room.pk)
+        assert topic is not None
+        assert late.welcome["connection"] not in topic.members
+
+
+async def test_each_room_of_many_is_answered_also_where_the_database_fails(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the room, so that a client knows which to ask for again."""
+    real = RoomConsumer._ask
+
+    async def ask(self: RoomConsumer, decide: Any, slug: str) -> Any:
+        if slug == "two":
+            raise OperationalError("no answer within 5 s")
+        return await real(self, decide, slug)
+
+    monkeypatch.setattr(RoomConsumer, "_ask", ask)
+    async with Socket() as socket:
+        rooms = [{"room": slug} for slug in ("general", "two", "three")]
+        await socket.send("joins", rooms=rooms, ref="j")
+        told = [item for item in await socket.settled() if item.get("ref") == "j"]
+        assert [(item["room"], item.get("code")) for item in told] == [
+            ("general", None),
+            ("two", "unavailable"),
+            ("three", "unknown_room"),
+        ]

@@ -176,6 +176,21 @@ async def test_many_who_come_back_to_a_fresh_process_cost_one_query(
         assert asked == ["older"]
 
 
+async def test_what_was_purged_is_not_told_as_recovered(room: Room) -> None:
+    """Rows are gone of which this process has not heard yet."""
+    async with Process() as process:
+        await process.append(room, *(f"message {number}" for number in range(200)))
+        epoch = (await process.db.read(history.mark, room.pk)).epoch
+        topic = await process.hub.open_room(room.pk, room.slug)
+        await process.db.write(log.purge, room.pk, 50)
+        told = await process.member().join(room, Since(seq=10, epoch=epoch))
+        assert not told["recovered"]
+        told = await process.member().join(room, Since(seq=50, epoch=epoch))
+        assert told["recovered"]
+        assert [state["seq"] for state in told["messages"]] == list(range(51, 201))
+        assert topic.ring.floor == 50
+
+
 async def test_who_missed_more_than_may_be_resumed_costs_no_query_of_its_own(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
