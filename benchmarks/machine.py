@@ -37,7 +37,7 @@ def describe(command: list[str]) -> dict[str, object]:
     return {
         "day": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python -m benchmarks", *command[1:]]),
-        "machine": f"{_cpu()}, {_memory()} GiB, {platform.system()} {platform.release()}",
+        "machine": f"{_cpu()}, {_memory()} GiB, {platform.system()} {platform.release().partition("-")[0]}",
         "versions": {
             "Python": platform.python_version(),
             **_packages(),

@@ -133,6 +133,7 @@ async def latency(options: Options) -> Figures:
     for socket in stalled:
         socket.wake()
     await until(lambda: not latencies.waiting, 5)
+    await until(lambda: all(socket.is_lost for socket in stalled), 5)
     figures["cut"] = float(sum(socket.is_lost for socket in stalled))
     return figures | await _compare([book], sockets)
 
