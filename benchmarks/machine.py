@@ -37,7 +37,7 @@ def describe(command: list[str]) -> dict[str, object]:
     return {
         "day": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python -m benchmarks", *command[1:]]),
-        "machine": f"{_cpu()}, {_memory()} GiB, {platform.system()} {platform.release().partition("-")[0]}",
+        "machine": f"{_cpu()}, {_memory()} GiB, {platform.system()} {_kernel()}",
         "versions": {
             "Python": platform.python_version(),
             **_packages(),
@@ -45,6 +45,11 @@ def describe(command: list[str]) -> dict[str, object]:
             **_programs(),
         },
     }
+
+
+def _kernel() -> str:
+    """Its version, without what whoever built it has added."""
+    return platform.release().partition("-")[0]
 
 
 def _cpu() -> str:

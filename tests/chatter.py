@@ -5,8 +5,8 @@ import contextlib
 import itertools
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,19 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from tests.client import Client, Object
 from tests.database import Database
 
+NOTHING_BROKEN: dict[str, float] = dict.fromkeys(
+    (
+        "acked lost",
+        "stored twice",
+        "not shown",
+        "shown wrong",
+        "out of order",
+        "unanswered",
+        "holes",
+    ),
+    0,
+)
+"""What `reckon` counts, and how much of it there may be."""
 _LOST = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
 
 
@@ -28,37 +41,61 @@ class Known:
     messages: dict[str, Object] = field(default_factory=dict)
     is_joined: bool = False
 
+    def forget(self) -> None:
+        """Know nothing: what was known cannot be continued."""
+        self.position, self.epoch, self.is_joined = 0, "", False
+        self.messages.clear()
+
 
 class Chatter:
     """Keeps a place in `rooms` over any number of connections to `urls`, taken in turn.
 
     `faults` lists broken promises in words; it must stay empty. `losses` tells of each lost
-    socket, `refills` counts the resumes that the server could not fill and `history` did.
+    socket and failed connect, `ends` only of sockets that were open: the code told in-band, and
+    that of the close. `refills` counts the resumes that the server could not fill and `history`
+    did, `restarts` the rooms that had to be joined anew, which only `may_restart` allows.
+    `resumed` has the seconds from each lost socket until this client was in all its rooms again,
+    `waits`, by kind, those from each command until its answer, be it an error.
     """
 
     def __init__(
-        self, name: str, urls: Iterable[str], rooms: Iterable[str], encoding: str = ""
+        self,
+        name: str,
+        urls: Iterable[str],
+        rooms: Iterable[str],
+        encoding: str = "",
+        *,
+        may_restart: bool = False,
     ) -> None:
         self.name = name
         self.encoding = encoding
+        self.may_restart = may_restart
         self.known = {room: Known() for room in rooms}
         self.acks: dict[str, Object] = {}
         self.sent: dict[str, Object] = {}
         self.events: list[Object] = []
         self.faults: list[str] = []
         self.losses: list[str] = []
+        self.ends: list[tuple[int | None, int | None]] = []
+        self.resumed: list[float] = []
+        self.waits: dict[str, list[float]] = defaultdict(list)
         self.refills = 0
+        self.restarts = 0
         self.user_id = ""
         self._urls = itertools.cycle(list(urls))
         self._token = ""
         self._client: Client | None = None
+        self._open: dict[str, tuple[str, Object]] = {}
+        self._asked_at: dict[str, float] = {}
+        self._lost_at: float | None = None
         self._answers: dict[str, asyncio.Future[Object]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Chatter":
         self._task = asyncio.create_task(self._live())
         try:
-            await self.until(lambda: all(known.is_joined for known in self.known.values()), 30)
+            await self.until(lambda: self.is_inside, 60)
         except BaseException:
             await self.__aexit__()
             raise
@@ -66,19 +103,32 @@ class Chatter:
 
     async def __aexit__(self, *error: object) -> None:
         assert self._task
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        tasks = [self._task, *self._beside]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is in all its rooms."""
+        return all(known.is_joined for known in self.known.values())
 
     async def say(self, room: str, content: str) -> Object:
         """Send a message, repeating it until it is acknowledged; returns the first `ack`."""
         nonce = uuid.uuid4().hex
-        command = {"room": room, "content": content, "nonce": nonce, "ref": nonce}
-        self.sent[nonce] = command
+        self.sent[nonce] = {"room": room, "content": content, "nonce": nonce}
         self._answers[nonce] = asyncio.get_running_loop().create_future()
-        if self.known[room].is_joined:
-            await self._transmit("message", **command)
+        await self._ask("message", nonce, **self.sent[nonce])
         return await self._answers[nonce]
+
+    async def move(self) -> None:
+        """Hang up, and come back at the next server."""
+        before = len(self.resumed)
+        if self._client:
+            await self._client.close()
+        await self.until(lambda: len(self.resumed) > before)
 
     async def until(self, condition: Any, timeout: float = 30) -> None:
         """Wait for `condition()`; a crash of the client's own task is raised, not waited out."""
@@ -112,18 +162,39 @@ class Chatter:
         if self._token:
             url += f"?token={quote(self._token)}"
         async with await Client.connect(url, self.encoding) as client:
-            self._welcomed(await client.expect("welcome"))
-            self._client = client
-            for room, known in self.known.items():
-                await client.send("join", room=room, **_since(known))
-            while True:
-                await self._take(await client.receive(timeout=3600))
+            try:
+                await self._converse(client)
+            except _LOST:
+                self._lost(client)
+                raise
+
+    async def _converse(self, client: Client) -> None:
+        welcome = await client.expect("welcome")
+        self._welcomed(welcome)
+        self._client = client
+        self._aside(self._beat(client, welcome["heartbeat"]))
+        for room in self.known:
+            await self._join(room)
+        while True:
+            await self._take(await client.receive(timeout=3600))
 
     def _welcomed(self, welcome: Object) -> None:
         if self.user_id not in ("", welcome["user_id"]):
             self.faults.append(f"{self.user_id} came back as {welcome['user_id']}")
         self.user_id = welcome["user_id"]
         self._token = welcome.get("guest_token", self._token)
+
+    async def _beat(self, client: Client, seconds: float) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(seconds)
+                await client.send("ping")
+
+    def _lost(self, client: Client) -> None:
+        told = [item["code"] for item in client.seen[-5:] if item["type"] == "disconnect"]
+        self.ends.append((told[-1] if told else None, client.socket.close_code))
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
 
     async def _take(self, item: Object) -> None:
         match item["type"]:
@@ -138,7 +209,9 @@ class Chatter:
             case "ack":
                 self._acknowledged(item)
             case "error":
-                await self._failed(item)
+                self._failed(item)
+            case "resync" if self.may_restart:
+                await self._restart(item["room"])
             case "resync":
                 self.faults.append(f"resync: {item}")
             case _:
@@ -146,19 +219,39 @@ class Chatter:
 
     async def _joined(self, item: Object) -> None:
         room, known = item["room"], self.known[item["room"]]
+        self._answered(item["ref"])
+        if known.epoch not in ("", item["epoch"]):
+            if not self.may_restart:
+                self.faults.append(f"{room}: {known.epoch} goes on as {item['epoch']}")
+            self.restarts += 1
+            known.forget()
         for message in item["messages"]:
-            if message["seq"] <= known.position and "changed_seq" not in message:
+            if _changed(message) <= known.position:
                 self.faults.append(
                     f"{room}: {message['seq']} came again on resuming from {known.position}"
                 )
             self._keep(known, message)
         if known.epoch and not item["recovered"]:
             self.refills += 1
-            await self._ask(room, known.position, item["through"])
+            await self._fill(room, known.position, item["through"])
         known.position, known.epoch, known.is_joined = item["through"], item["epoch"], True
-        for nonce, command in self.sent.items():
-            if command["room"] == room and nonce not in self.acks:
-                await self._transmit("message", **command)
+        if self._lost_at is not None and self.is_inside:
+            self.resumed.append(time.monotonic() - self._lost_at)
+            self._lost_at = None
+        for ref, (_, fields) in list(self._open.items()):
+            if fields["room"] == room:
+                await self._transmit(ref)
+
+    async def _restart(self, room: str) -> None:
+        if f"join {room}" in self._open:  # it is on its way already
+            return
+        self.restarts += 1
+        self.known[room].forget()
+        for ref, (kind, fields) in list(self._open.items()):
+            if kind == "history" and fields["room"] == room:
+                del self._open[ref]
+                self._asked_at.pop(ref, None)
+        await self._join(room)
 
     async def _advance(self, event: Object, message: Object) -> None:
         known = self.known[event["room"]]
@@ -166,7 +259,7 @@ class Chatter:
             self.faults.append(f"{event['room']}: {event['seq']} after {known.position}")
         elif (event.get("from") or event["seq"]) > known.position + 1:
             self.faults.append(f"{event['room']}: gap from {known.position} to {event['seq']}")
-            await self._ask(event["room"], known.position, event["seq"])
+            await self._fill(event["room"], known.position, event["seq"])
         known.position = max(known.position, event["seq"])
         self._keep(known, message)
 
@@ -175,39 +268,73 @@ class Chatter:
         if have is None or _changed(message) > _changed(have):
             known.messages[str(message["id"])] = message
 
-    async def _ask(self, room: str, after: int, through: int) -> None:
+    async def _fill(self, room: str, after: int, through: int) -> None:
         """Read what lies between two positions, page by page."""
-        await self._transmit(
-            "history", room=room, after=after, limit=100, ref=f"fill {room} {through}"
-        )
+        ref = f"fill {room} {through}"
+        await self._ask("history", ref, room=room, after=after, limit=100)
 
     async def _refilled(self, item: Object) -> None:
+        self._answered(item["ref"])
         for message in item["messages"]:
             self._keep(self.known[item["room"]], message)
         through = int(item["ref"].split()[-1])
         if item["has_more"] and item["through"] < through:
-            await self._ask(item["room"], item["through"], through)
+            await self._fill(item["room"], item["through"], through)
 
     def _acknowledged(self, ack: Object) -> None:
         nonce = ack["nonce"]
+        self._answered(nonce)
         first = self.acks.setdefault(nonce, ack)
         if (first["seq"], first["id"]) != (ack["seq"], ack["id"]):
             self.faults.append(f"two acks for one nonce: {first} and {ack}")
         if not self._answers[nonce].done():
             self._answers[nonce].set_result(ack)
 
-    async def _failed(self, error: Object) -> None:
+    def _failed(self, error: Object) -> None:
         ref = error.get("ref")
-        if error["retryable"] and ref in self.sent:
-            await asyncio.sleep(error.get("retry_after") or 0.2)
-            await self._transmit("message", **self.sent[ref])
-        else:
+        command = self._open.get(ref)
+        self._note_wait(ref)
+        if command and error["retryable"]:
+            self._aside(self._repeat(ref, error.get("retry_after") or 0.2, self._client))
+        elif not (command and self.may_restart and error["code"] == "not_joined"):
             self.faults.append(f"error: {error}")
 
-    async def _transmit(self, kind: str, **fields: Any) -> None:
-        if self._client:
+    # Commands, each with a ref, that are repeated until they are answered.
+
+    async def _join(self, room: str) -> None:
+        ref, known = f"join {room}", self.known[room]
+        self._open[ref] = "join", {"room": room, "ref": ref, **_since(known)}
+        await self._transmit(ref)
+
+    async def _ask(self, kind: str, ref: str, **fields: Any) -> None:
+        self._open[ref] = kind, {"ref": ref, **fields}
+        if self.known[fields["room"]].is_joined:
+            await self._transmit(ref)
+
+    async def _transmit(self, ref: str) -> None:
+        if self._client and ref in self._open:
+            kind, fields = self._open[ref]
+            self._asked_at[ref] = time.monotonic()
             with contextlib.suppress(ConnectionClosed):
                 await self._client.send(kind, **fields)
+
+    async def _repeat(self, ref: str, seconds: float, client: Client | None) -> None:
+        await asyncio.sleep(seconds)
+        if self._client is client:  # over a new socket everything is repeated anyway
+            await self._transmit(ref)
+
+    def _answered(self, ref: str) -> None:
+        self._note_wait(ref)
+        self._open.pop(ref, None)
+
+    def _note_wait(self, ref: Any) -> None:
+        if (asked_at := self._asked_at.pop(ref, None)) is not None:
+            self.waits[self._open[ref][0]].append(time.monotonic() - asked_at)
+
+    def _aside(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
 
 def _since(known: Known) -> Object:
@@ -224,44 +351,74 @@ async def all_caught_up(
     chatters: Iterable[Chatter], database: Database, timeout: float = 60
 ) -> None:
     """Wait until each client has come as far in each of its rooms as the database has."""
-    ends: dict[str, int] = {}
+    ends: dict[str, tuple[int, int]] = {}
     for chatter in chatters:
         for room, known in chatter.known.items():
-            end = ends.setdefault(room, database.last_seq(room))
+            if room not in ends:
+                ends[room] = database.last_seq(room), len(database.messages(room))
+            end, rows = ends[room]
             await chatter.until(lambda known=known, end=end: known.position >= end, timeout)
-            await chatter.until(lambda known=known, end=end: len(known.messages) >= end, timeout)
+            await chatter.until(lambda known=known, rows=rows: len(known.messages) >= rows, timeout)
 
 
 def compare(chatters: Iterable[Chatter], database: Database) -> None:
     """Rows == acks == what every client shows; each once, in order, with no hole in `seq`."""
-    chatters = list(chatters)
-    assert [fault for chatter in chatters for fault in chatter.faults] == []
+    found = differences(list(chatters), database)
+    assert not any(found.values()), {kind: list(ones)[:5] for kind, ones in found.items()}
+
+
+def reckon(chatters: Iterable[Chatter], database: Database, above: int = 0) -> dict[str, float]:
+    """How much there is of each kind of difference: all of it must be 0."""
+    return {kind: len(ones) for kind, ones in differences(list(chatters), database, above).items()}
+
+
+def differences(
+    chatters: list[Chatter], database: Database, above: int = 0
+) -> dict[str, list[Any]]:
+    """What is not as it was acknowledged, by kind; what was purged is not `above` that `seq`.
+
+    `acked lost` has no row; `stored twice` has a row more than acks; `not shown` and `shown wrong`
+    are what a client's screen lacks, or has beyond the rows; `out of order` are gaps, repeats and
+    other broken promises on the way; `unanswered` never got an ack; `holes` lack a `seq`.
+    """
     stored = {
-        room: database.messages(room)
-        for room in {room for chatter in chatters for room in chatter.known}
+        room: [row for row in database.messages(room) if row.seq > above]
+        for room in sorted({room for chatter in chatters for room in chatter.known})
     }
-    for rows in stored.values():
-        assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
-    _compare_acks(chatters, stored)
+    rows = Counter((room, *row) for room, found in stored.items() for row in found)
+    acks = Counter(
+        (sent["room"], ack["seq"], str(ack["id"]), chatter.user_id, sent["content"])
+        for chatter in chatters
+        for nonce, ack in chatter.acks.items()
+        for sent in [chatter.sent[nonce]]
+        if ack["seq"] > above
+    )
+    found: dict[str, list[Any]] = {
+        "acked lost": list((acks - rows).elements()),
+        "stored twice": list((rows - acks).elements()),
+        "not shown": [],
+        "shown wrong": [],
+        "out of order": [fault for chatter in chatters for fault in chatter.faults],
+        "unanswered": [
+            sent
+            for chatter in chatters
+            for nonce, sent in chatter.sent.items()
+            if nonce not in chatter.acks
+        ],
+        "holes": [
+            (room, seq)
+            for room, ones in stored.items()
+            for seq in {*range(above + 1, above + len(ones) + 1)} - {row.seq for row in ones}
+        ],
+    }
     for chatter in chatters:
         for room, known in chatter.known.items():
-            shown = sorted(
-                (message["seq"], str(message["id"]), message["content"])
-                for message in known.messages.values()
+            shown = Counter(
+                (one["seq"], str(one["id"]), one["content"])
+                for one in known.messages.values()
+                if one["seq"] > above
             )
-            assert shown == [(row.seq, row.id, row.content) for row in stored[room]], (
-                f"{chatter.name} in {room}"
-            )
-
-
-def _compare_acks(chatters: list[Chatter], stored: dict[str, list[Any]]) -> None:
-    acknowledged: Counter[tuple[Any, ...]] = Counter()
-    for chatter in chatters:
-        assert chatter.acks.keys() == chatter.sent.keys(), f"{chatter.name} has unanswered messages"
-        for nonce, ack in chatter.acks.items():
-            sent = chatter.sent[nonce]
-            acknowledged[
-                sent["room"], ack["seq"], str(ack["id"]), chatter.user_id, sent["content"]
-            ] += 1
-    rows = Counter((room, *row) for room, found in stored.items() for row in found)
-    assert rows == acknowledged
+            there = Counter((row.seq, row.id, row.content) for row in stored[room])
+            found["not shown"] += [(chatter.name, room, *one) for one in there - shown]
+            found["shown wrong"] += [(chatter.name, room, *one) for one in shown - there]
+    return found

@@ -142,18 +142,24 @@ class Process:
 
 
 class Redis(Process):
-    """A Redis (or Valkey) server; once stopped it comes back empty, on the same port."""
+    """A Redis (or Valkey) server; once stopped it comes back on the same port.
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    It comes back empty, unless it `keeps_data`.
+    """
+
+    def __init__(self, binary: Path, folder: Path, *, keeps_data: bool = False) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+        data = folder / f"redis-{self.port}"
+        data.mkdir(exist_ok=True)
+        options = ["--bind", "127.0.0.1", "--save", "", "--dir", str(data)]
+        options += ["--appendonly", "yes" if keeps_data else "no"]
         command = [str(binary), "--port", str(self.port), *options]
         super().__init__(command, folder / f"redis-{self.port}.log")
 
     def start(self) -> None:
         self.spawn()
-        self.wait_ready(self._pongs)
+        self.wait_ready(self.answers)
 
     def stop(self) -> None:
         self.terminate()
@@ -162,22 +168,25 @@ class Redis(Process):
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
-    def _pongs(self) -> bool:
+    def answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
             return bool(client.ping())
         return False
 
 
 class Postgres(Process):
-    """A PostgreSQL server with a folder of its own; a `durable` one syncs, as benchmarks need."""
+    """A PostgreSQL server with data of its own; a `durable` one syncs, as benchmarks need."""
 
     stop_signal = signal.SIGINT
     death_signal = signal.SIGQUIT
 
-    def __init__(self, binaries: Path, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, binaries: Path, folder: Path, *, durable: bool = False, name: str = "postgres"
+    ) -> None:
         self.user = _server_user()
         self.binaries = _readable(binaries, folder, self.user)
-        self.data = folder / "postgres"
+        self.data = folder / name
+        self._frozen: list[int] = []
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         settings = {
@@ -190,13 +199,13 @@ class Postgres(Process):
         command = [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        super().__init__(command, folder / "postgres.log", cwd=folder, **self.user)
+        super().__init__(command, folder / f"{name}.log", cwd=folder, **self.user)
 
     def start(self) -> None:
         if not self.data.exists():
             self._initdb()
         self.spawn()
-        self.wait_ready(self._connects)
+        self.wait_ready(self.answers)
 
     def stop(self) -> None:
         self.terminate()
@@ -204,6 +213,27 @@ class Postgres(Process):
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def crash(self) -> None:
+        """Have it drop everything, as when the machine goes down; it recovers when started."""
+        self.signal(signal.SIGQUIT)
+        self.wait(15)
+
+    def pause(self) -> None:
+        """Freeze the server and its children, each of which is a session of its own."""
+        with contextlib.closing(psycopg.connect(self.url, autocommit=True)) as connection:
+            super().pause()  # before it can start more of them
+            found = connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
+            self._frozen = [pid for (pid,) in found]
+            for pid in self._frozen:
+                os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in self._frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._frozen = []
+        super().resume()
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Make a database, as a copy of `template`; returns its URL."""
@@ -226,7 +256,7 @@ class Postgres(Process):
             [*command, *options], check=True, capture_output=True, cwd=self.data.parent, **self.user
         )
 
-    def _connects(self) -> bool:
+    def answers(self) -> bool:
         with (
             contextlib.suppress(psycopg.OperationalError),
             psycopg.connect(self.url, connect_timeout=2),
@@ -248,6 +278,7 @@ class Services:
         self.folder = temporary_folder()
         self._redis: Redis | None = None
         self._postgres: Postgres | None = None
+        self._breakable: Postgres | None = None
         self._names: list[str] = []
 
     def redis_url(self) -> str:
@@ -258,8 +289,8 @@ class Services:
             self._redis = self.own_redis()
         return self._redis.url
 
-    def own_redis(self) -> Redis:
-        own = Redis(find_redis(), self.folder)
+    def own_redis(self, *, keeps_data: bool = False) -> Redis:
+        own = Redis(find_redis(), self.folder, keeps_data=keeps_data)
         own.start()
         return own
 
@@ -271,6 +302,15 @@ class Services:
             self._postgres.start()
         return self._postgres.url
 
+    def own_postgres(self) -> Postgres:
+        """The one that tests may stop and freeze, one test at a time; running when it is given."""
+        if self._breakable is None:
+            self._breakable = Postgres(find_postgres(), self.folder, name="breakable")
+        self._breakable.resume()
+        if not self._breakable.is_running():
+            self._breakable.start()
+        return self._breakable
+
     def new_name(self) -> str:
         """A database name that nobody has; dropped in the end from a server that is not ours."""
         self._names.append(f"realtime_{uuid.uuid4().hex[:12]}")
@@ -279,7 +319,7 @@ class Services:
     def stop(self) -> None:
         if os.environ.get("REALTIME_TEST_DATABASE_URL"):
             self._drop_databases()
-        for process in (self._redis, self._postgres):
+        for process in (self._redis, self._postgres, self._breakable):
             if process:
                 process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -350,5 +390,6 @@ def _readable(binaries: Path, folder: Path, user: dict[str, Any]) -> Path:
         return binaries
     except (PermissionError, subprocess.CalledProcessError):
         copy = folder / "pginstall"
-        shutil.copytree(binaries.parent, copy, symlinks=True)
+        if not copy.exists():
+            shutil.copytree(binaries.parent, copy, symlinks=True)
         return copy / binaries.name

@@ -16,10 +16,15 @@ REALTIME = {**REALTIME, **json.loads(os.environ.get("REALTIME_TEST_SETTINGS", "{
 
 
 def layers(name: str, url: str, prefix: str) -> dict[str, object]:
-    """The channel layer "core", "pubsub", "lossy" or, for any other name, the in-memory one."""
-    if name == "core":
+    """The channel layer "core", "pubsub" or "lossy", or the in-memory one for any other name.
+
+    "forgetful" is the core layer with memberships that expire after four seconds.
+    """
+    if name in ("core", "forgetful"):
         hosts = [{"address": url, "socket_timeout": 15}]
         config = {"hosts": hosts, "prefix": prefix, "capacity": 10_000}
+        if name == "forgetful":
+            config["group_expiry"] = 4
         return {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}
     backends = {
         "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",

@@ -13,7 +13,15 @@ from typing import Any
 import msgspec
 
 from tests.database import Database
-from tests.services import Process, Redis, Services, answers, create_database, free_port
+from tests.services import (
+    Postgres,
+    Process,
+    Redis,
+    Services,
+    answers,
+    create_database,
+    free_port,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ["general", *(f"room-{number}" for number in range(10))]
@@ -22,6 +30,9 @@ UNLIMITED = {
     "MESSAGES_BURST": 100_000,
     "COMMANDS_PER_SECOND": 100_000,
     "COMMANDS_BURST": 100_000,
+    "JOINS_PER_SECOND": 100_000,
+    "CONNECTIONS_PER_USER": 100_000,
+    "CONNECTIONS_PER_ADDRESS": 100_000,
 }
 _SEED = """
 import sys, django
@@ -110,6 +121,9 @@ def _command(kind: str, port: int) -> list[str]:
 class Site:
     """A migrated database with the rooms of `ROOMS`, and servers started on it one by one."""
 
+    postgres: Postgres | None = None
+    """The one it has for itself, if any."""
+
     def __init__(
         self, folder: Path, database_url: str, redis: Redis | str, env: Mapping[str, str]
     ) -> None:
@@ -120,9 +134,12 @@ class Site:
         self.env = environment(database_url, redis_url, **env)
         self.servers: list[Server] = []
 
-    def start(self, *kinds: str) -> list[Server]:
+    def start(
+        self, *kinds: str, application: str = "project.asgi:application", **env: str
+    ) -> list[Server]:
         """Start one server of each kind, all at once, and wait until they answer."""
-        started = [Server(self.folder, self.env, kind) for kind in kinds]
+        own = {**self.env, **env}
+        started = [Server(self.folder, own, kind, application) for kind in kinds]
         self.servers += started
         for server in started:
             server.spawn()
@@ -170,7 +187,7 @@ class Sites:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._template = ""
+        self._templates: dict[str, str] = {}
         self._file: Path | None = None
 
     def make(
@@ -181,13 +198,18 @@ class Sites:
         layer: str = "pubsub",
         servers: tuple[str, ...] = ("daphne",),
         own_redis: bool = False,
+        keeps_data: bool = False,
+        own_postgres: bool = False,
         settings: Mapping[str, Any] = UNLIMITED,
         urls: str = "project.urls",
     ) -> Site:
-        """A running site that ends with `stack`; `layer` is one of those in `tests/settings.py`."""
+        """A running site that ends with `stack`; `layer` is one of those in `tests/settings.py`.
+
+        A Redis or PostgreSQL of its own may be stopped; that Redis may keep its data then.
+        """
         redis: Redis | str = ""
         if own_redis:
-            redis = self.services.own_redis()
+            redis = self.services.own_redis(keeps_data=keeps_data)
             stack.callback(redis.stop)
         elif layer != "memory":
             redis = self.services.redis_url()
@@ -197,22 +219,28 @@ class Sites:
             "REALTIME_TEST_PREFIX": uuid.uuid4().hex[:8],
             "REALTIME_TEST_SETTINGS": msgspec.json.encode(settings).decode(),
         }
-        site = Site(self.services.folder, self.database_url(database), redis, env)
+        postgres = self.services.own_postgres() if own_postgres else None
+        if postgres is not None:
+            stack.callback(postgres.resume)
+        url = self._new_postgres(postgres.url) if postgres else self.database_url(database)
+        site = Site(self.services.folder, url, redis, env)
+        site.postgres = postgres
         stack.callback(site.stop)
         site.start(*servers)
         return site
 
     def database_url(self, kind: str) -> str:
         """The URL of a fresh, migrated database: "postgres" or "sqlite"."""
-        return self._new_postgres() if kind == "postgres" else self._new_file()
+        if kind == "postgres":
+            return self._new_postgres(self.services.postgres_url())
+        return self._new_file()
 
-    def _new_postgres(self) -> str:
-        server = self.services.postgres_url()
-        if not self._template:
+    def _new_postgres(self, server: str) -> str:
+        if server not in self._templates:
             template = self.services.new_name()
             migrate(create_database(server, template))
-            self._template = template
-        return create_database(server, self.services.new_name(), self._template)
+            self._templates[server] = template
+        return create_database(server, self.services.new_name(), self._templates[server])
 
     def _new_file(self) -> str:
         if self._file is None:

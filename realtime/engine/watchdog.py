@@ -55,7 +55,7 @@ class Watchdog:
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if self._since else None
         now, most = self._loop.time(), config().handler_seconds
         for one, since in list(self._since.items()):
-            if now - since >= most:
+            if now - since > most - LOOK_SECONDS:  # at the next look it would be too late
                 self._since[one] = now
                 one.give_up()
             elif now - since >= LOOK_SECONDS:

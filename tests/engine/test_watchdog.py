@@ -27,7 +27,7 @@ class Worker:
 @pytest.fixture
 async def watchdog(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> AsyncIterator[Watchdog]:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
-    settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 0.05}
+    settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 0.2}
     made = Watchdog()
     yield made
     made.stop()
@@ -39,8 +39,7 @@ async def test_who_takes_long_is_told_to_stop_reading_and_then_to_give_up(
     worker = Worker()
     watchdog.begin(worker)
     await eventually(lambda: "give up" in worker.told)
-    assert worker.told[0] == "stop"
-    assert worker.told.index("give up") == len(worker.told) - 1
+    assert set(worker.told[: worker.told.index("give up")]) == {"stop"}
     await eventually(lambda: worker.told.count("give up") == 2)  # it did not listen
     watchdog.rest(worker)
 
@@ -57,7 +56,7 @@ async def test_who_is_done_in_time_hears_nothing(watchdog: Watchdog) -> None:
 
 async def test_each_part_of_a_command_has_its_own_time(watchdog: Watchdog) -> None:
     worker = Worker()
-    end = asyncio.get_running_loop().time() + 0.2
+    end = asyncio.get_running_loop().time() + 0.5
     while asyncio.get_running_loop().time() < end:
         watchdog.begin(worker)
         await asyncio.sleep(0)

@@ -1,0 +1,91 @@
+"""Clients that never read: they are cut, and nobody else notices."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, closing
+
+from tests.client import Client, eventually
+from tests.e2e.test_slow import BULK, Reader, SilentSocket
+from tests.faults.crowd import MB, Memory, p99
+from tests.faults.fault import Figures, Ground, fault
+
+CLIENTS = 50
+PER_SECOND = 64
+"""Of 16 KB each: 1 MB/s for every member."""
+READERS = ["", "", "", "ndjson", "msgpack"]
+FLOOR_SECONDS = 0.02
+"""Below this a p99 is the noise of a small machine."""
+
+
+class Talk:
+    """One who sends, and those who read it; notes how long each message was on its way."""
+
+    def __init__(self, sender: Client, readers: list[Reader]) -> None:
+        self.sender = sender
+        self.readers = readers
+        self.sent: list[float] = []
+
+    async def go_on(self, seconds: float) -> list[float]:
+        """Send for so long; returns the seconds that each message took to each reader."""
+        first, began = len(self.sent), time.monotonic()
+        while (now := time.monotonic()) < began + seconds:
+            content = f"{len(self.sent)}{BULK}"
+            self.sent.append(now)
+            await self.sender.send("message", room="general", content=content)
+            due = began + (len(self.sent) - first) / PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await eventually(lambda: all(len(one.arrived) == len(self.sent) for one in self.readers))
+        return [
+            reader.arrived[number] - self.sent[number]
+            for reader in self.readers
+            for number in range(first, len(self.sent))
+        ]
+
+
+@fault(
+    "F10",
+    f"{CLIENTS} clients that never read, in a room with 1 MB/s",
+    must={"not cut": 0, "last cut, s": 10, "memory of each, MB": 2, "others' p99, times": 2},
+)
+async def clients_that_never_read(ground: Ground) -> Figures:
+    """Five members of the same room read as ever."""
+    site = ground.make_site()
+    [server] = site.servers
+    async with AsyncExitStack() as stack:
+        sender = await stack.enter_async_context(await Client.connect(server.ws))
+        await sender.join("general")
+        readers = [Reader(await Client.connect(server.ws, encoding)) for encoding in READERS]
+        for reader in readers:
+            await stack.enter_async_context(reader.client)
+            await reader.client.join("general")
+            stack.callback(asyncio.create_task(reader.watch()).cancel)
+        talk = Talk(sender, readers)
+        without = p99(await talk.go_on(ground.size(3, 15)))
+        silent = [
+            stack.enter_context(closing(SilentSocket(server, "general"))) for _ in range(CLIENTS)
+        ]
+        memory = Memory(server)
+        cuts = asyncio.create_task(_watch(silent))
+        beside = p99(await talk.go_on(ground.size(11, 15)))
+        cut_after = await cuts
+        return {
+            "not cut": CLIENTS - len(cut_after),
+            "last cut, s": max(cut_after, default=0),
+            "memory of each, MB": memory.peak / CLIENTS / MB,
+            "others' p99 without, ms": without * 1000,
+            "others' p99 beside, ms": beside * 1000,
+            "others' p99, times": beside / max(without, FLOOR_SECONDS),
+        }
+
+
+async def _watch(silent: list[SilentSocket], seconds: float = 15) -> list[float]:
+    """After how many seconds each was cut."""
+    began = time.monotonic()
+    cut_after: list[float] = []
+    left = list(silent)
+    while left and time.monotonic() < began + seconds:
+        cut = [one for one in left if one.is_cut()]
+        cut_after += [time.monotonic() - began] * len(cut)
+        left = [one for one in left if one not in cut]
+        await asyncio.sleep(0.05)
+    return cut_after

@@ -1,0 +1,53 @@
+"""A peer that vanishes without a FIN, as a phone in a tunnel: it is not present for long."""
+
+import time
+from contextlib import AsyncExitStack
+
+from tests.client import Client
+from tests.faults.crowd import Raw
+from tests.faults.fault import Figures, Ground, fault
+from tests.site import UNLIMITED
+
+HEARTBEAT_SECONDS = 25
+SHORT_HEARTBEAT_SECONDS = 2
+WAIT_SECONDS = 90
+PROMISES = {"Sec-WebSocket-Protocol": "realtime.v1.json"}
+"""Who speaks a version of the protocol sends heartbeats; the plainest client may not."""
+
+
+@fault("F17", "a peer that vanishes without a FIN", must={"offline, s": 60})
+async def vanished(ground: Ground) -> Figures:
+    """It answers nothing, not even a ping, and its connection stays open.
+
+    In CI the heartbeat is short and what two of the usual length would take more is added; the
+    plainest client, which only the server's own pings find out, is in the full form alone.
+    """
+    heartbeat = ground.size(SHORT_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS)
+    settings = {**UNLIMITED, "HEARTBEAT_SECONDS": heartbeat}
+    [url] = ground.make_site(settings=settings).urls
+    async with AsyncExitStack() as stack:
+        watcher = await stack.enter_async_context(await Client.connect(url))
+        await watcher.join("general")
+        silent = {}
+        for headers in ground.size([PROMISES], [PROMISES, {}]):
+            raw = await Raw.open(url, headers)
+            stack.callback(raw.drop)
+            name = (await raw.expect("welcome"))["user_id"]
+            raw.send("join", room="general", ref=1)
+            await raw.expect("joined", ref=1)
+            silent[name] = time.monotonic()
+        took = await _offline(watcher, silent)
+    shortened = 2 * (HEARTBEAT_SECONDS - heartbeat)
+    return {"offline, s": max(took) + shortened}
+
+
+async def _offline(watcher: Client, silent: dict[str, float]) -> list[float]:
+    """For each, the seconds until the watcher saw it leave, or time was up."""
+    took: list[float] = []
+    try:
+        while len(took) < len(silent):
+            left = (await watcher.expect("left", WAIT_SECONDS))["user_id"]
+            took.append(time.monotonic() - silent[left])
+    except TimeoutError:
+        took.append(WAIT_SECONDS)
+    return took

@@ -1,0 +1,56 @@
+"""G8: PostgreSQL is there and answers nothing; a server is stopped meanwhile."""
+
+import asyncio
+import time
+
+from tests.chatter import NOTHING_BROKEN, reckon
+from tests.faults.fault import Figures, Ground, fault
+from tests.faults.traffic import TWO, exit_time, messages, reply_times, some_acks, traffic
+from tests.site import ROOMS, UNLIMITED
+
+FROZEN_SECONDS = 8
+TRIED_SECONDS = 4
+"""For how long a message is tried: less than PostgreSQL is away, so that errors come."""
+
+
+@fault(
+    "G8",
+    "PostgreSQL frozen (SIGSTOP) for 8 s under traffic, and once more while a server is stopped",
+    must={
+        **NOTHING_BROKEN,
+        "message answered after, s": TRIED_SECONDS + 1,
+        "command answered after, s": 5.5,
+        "exit while frozen, s": 10,
+        "recovery, s": 5,
+    },
+)
+async def frozen(ground: Ground) -> Figures:
+    """Who asks gets an error in time, and repeats: what was committed after all is there once."""
+    number, rate = ground.size((8, 5), (50, 5))
+    settings = {**UNLIMITED, "WRITE_TIMEOUT_SECONDS": TRIED_SECONDS}
+    site = ground.make_site(servers=TWO, own_postgres=True, settings=settings)
+    postgres = site.postgres
+    assert postgres
+    async with traffic(site, number, rate) as chatters:
+        await some_acks(chatters)
+        postgres.pause()
+        until = time.monotonic() + FROZEN_SECONDS
+        took = await asyncio.gather(
+            *(reply_times(site.urls[turn % 2], room, until) for turn, room in enumerate(ROOMS[5:9]))
+        )
+        postgres.resume()
+        recovery = time.monotonic()
+        await some_acks(chatters)
+        recovered = time.monotonic() - recovery
+        postgres.pause()
+        exit_seconds = await exit_time(site.servers[1])
+        postgres.resume()
+        await some_acks(chatters)
+    return {
+        **reckon(chatters, site.database),
+        "message answered after, s": max(max(one.waits["message"]) for one in chatters),
+        "command answered after, s": max(map(max, took)),
+        "exit while frozen, s": exit_seconds,
+        "recovery, s": recovered,
+        "messages": messages(site),
+    }
