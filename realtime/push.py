@@ -8,19 +8,18 @@
 Inside a transaction everything goes out when that commits, and not at all if it does not.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connections
 from django.utils.timezone import make_naive
 
-from .engine.engine import EVERYONE, Engine, user_topic
-from .engine.event import Event
+from .engine.engine import EVERYONE, user_topic
 from .engine.layer import Note
-from .engine.publisher import LayerUnavailable, publisher
+from .engine.publisher import LayerUnavailable
+from .engine.tell import announce, on_commit, tell
 from .engine.topic import room_topic
 from .models import Message, Room
 from .store import history, log
@@ -88,7 +87,7 @@ class Target:
         self._tell([kind, Frame.of(outgoing).text, self._only])
 
     def _tell(self, note: Note) -> None:
-        _on_commit(lambda: _publish(self._topic, note))
+        on_commit(lambda: tell(self._topic, note))
 
 
 class RoomTarget(Target):
@@ -122,7 +121,7 @@ class RoomTarget(Target):
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
         draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
         stored: list[Stored] = []
-        _on_commit(lambda: stored.append(self._store(draft)))
+        on_commit(lambda: stored.append(self._store(draft)))
         return _message(draft, stored[0].state) if stored else None
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
@@ -149,7 +148,7 @@ class RoomTarget(Target):
             is_repeat = True
             [stored] = log.append([draft])
         if stored.is_new or is_repeat:
-            _announce(str(self.slug), stored)
+            announce(str(self.slug), stored)
         return stored
 
 
@@ -205,29 +204,3 @@ def _moment(text: str) -> datetime:
 def _check_length(text: str) -> None:
     if len(text.encode()) > MAX_BYTES:
         raise CommandError(ErrorCode.TOO_LARGE, f"a text may have at most {MAX_BYTES} bytes")
-
-
-def _on_commit(action: Callable[[], object]) -> None:
-    alias = history.database()
-    if connections[alias].in_atomic_block:
-        transaction.on_commit(action, using=alias, robust=True)
-    else:
-        action()
-
-
-def _announce(slug: str, stored: Stored) -> None:
-    engine = Engine.running()
-    if engine is not None:
-        engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
-        return
-    event = Event.of_state(slug, stored.state)
-    # Whoever is not reached finds it in the database within a pulse.
-    publisher.publish(room_topic(stored.room_id), event.note(stored.epoch), is_stored=True)
-
-
-def _publish(topic: str, note: Note) -> None:
-    engine = Engine.running()
-    if engine is not None:
-        engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
-        return
-    publisher.publish(topic, note)

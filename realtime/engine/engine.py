@@ -11,7 +11,6 @@ from django.db import Error as DatabaseError
 
 from ..logs import get_logger
 from ..store import presence
-from ..store.history import Mark
 from ..store.identity import Identity
 from ..store.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
@@ -181,12 +180,3 @@ class Engine:
 
     def _committed(self, stored: Stored) -> None:
         self.hub.announce(self._slugs[stored.room_id], stored)
-
-    def recheck(self, marks: dict[int, Mark]) -> None:
-        """Have every member of a room whose rights have changed ask again what it may do there."""
-        for room_id, mark in marks.items():
-            topic = self.hub.room(room_id)
-            if topic is None or mark.rights_seq <= topic.rights_seq:
-                continue
-            topic.rights_seq = mark.rights_seq
-            self.hub.recheck(topic)

@@ -14,7 +14,7 @@ from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..logs import get_logger
-from ..store import presence
+from ..store import history, presence
 from ..store.history import Mark
 from ..store.log import Stored
 from ..wire.codecs import Frame
@@ -142,12 +142,8 @@ class Hub:
         if topic is None:
             return
         match note:
-            case ["log", _, _, str(epoch), str(text)] if isinstance(topic, RoomTopic):
-                self._take_log(topic.room_id, Event.of_text(text), epoch)
             case ["say", str(text), str(but)]:
                 topic.deliver(Event(Frame(text), but=but))
-            case ["people", str(text)] if isinstance(topic, RoomTopic):
-                self._take_people(topic, *json.loads(text))
             case ["end", int(code), str(reason), str(only)]:
                 for outbox in _chosen(topic, only):
                     outbox.end(Disconnect(code, reason))
@@ -156,8 +152,21 @@ class Hub:
                     outbox.send(outbox.codec.join([Frame(text)]))
             case ["fence", _]:
                 pass
+            case _ if isinstance(topic, RoomTopic):
+                self._take_room_note(topic, note)
             case _:
                 logger.warning("topic %s: cannot take a note of kind %r", name, note[0])
+
+    def _take_room_note(self, topic: RoomTopic, note: Note) -> None:
+        match note:
+            case ["log", _, _, str(epoch), str(text)]:
+                self._take_log(topic.room_id, Event.of_text(text), epoch)
+            case ["people", str(text)]:
+                self._take_people(topic, *json.loads(text))
+            case ["rights"]:
+                self._spawn(self._ask_rights(topic))
+            case _:
+                logger.warning("room %s: cannot take a note of kind %r", topic.slug, note[0])
 
     def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
@@ -255,7 +264,7 @@ class Hub:
             if position is None:
                 continue
             if mark is None:  # the room is gone
-                self.recheck(topic)
+                self._recheck_all(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
                 self.keeper.purge(topic, mark.purged_seq)
@@ -268,10 +277,22 @@ class Hub:
             self.keeper.repair(topic)
         return is_deaf
 
-    def recheck(self, topic: RoomTopic) -> None:
-        """Have every member ask again what it may do in the room."""
+    def recheck(self, marks: dict[int, Mark]) -> None:
+        """Have every member of a room whose rights have changed ask again what it may do there."""
+        for room_id, mark in marks.items():
+            topic = self._rooms.get(room_id)
+            if topic is not None and mark.rights_seq > topic.rights_seq:
+                topic.rights_seq = mark.rights_seq
+                self._recheck_all(topic)
+
+    def _recheck_all(self, topic: RoomTopic) -> None:
         for outbox in list(topic.members.values()):
             outbox.recheck(topic.slug)
+
+    async def _ask_rights(self, topic: RoomTopic) -> None:
+        mark = await self._db.together(history.marks, topic.room_id)
+        if mark is not None:
+            self.recheck({topic.room_id: mark})
 
     def correct_counts(self, counts: dict[int, int]) -> None:
         """Load the rosters that have drifted from what the database counts."""

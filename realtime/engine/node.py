@@ -90,7 +90,7 @@ class Pulse:
             layer.fence(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
         )
         is_deaf = engine.hub.compare(positions, marks)
-        engine.recheck(marks)
+        engine.hub.recheck(marks)
         # One missed probe may be a busy loop; the next one comes soon.
         self._missed = 0 if is_heard else self._missed + 1
         if not layer.is_away:

@@ -100,7 +100,9 @@ class RoomTopic(Topic):
     def open(self, mark: Mark, ring: Ring) -> None:
         """Start at a position, with what the database has up to there."""
         self.position.reset(mark.last_seq, mark.epoch)
-        self.rights_seq = mark.rights_seq
+        # While it was opened, somebody may have heard of newer rights.
+        is_new = self.state is State.OPENING
+        self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
         self.ring = ring
         self._hole = None
         self.state = State.LIVE

@@ -4,7 +4,7 @@ import secrets
 import string
 
 from django.conf import settings
-from django.core.validators import MinLengthValidator
+from django.core.validators import MaxValueValidator, MinLengthValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 __all__ = ["Head", "Membership", "Message", "Room", "new_epoch"]
 
+MAX_SLOW_SECONDS = 24 * 60 * 60
 EPOCH_ALPHABET = string.ascii_letters + string.digits
 
 
@@ -47,12 +48,24 @@ class Room(models.Model):
         validators=[MinLengthValidator(1)],
         help_text=_("The two users of a direct room, hashed."),
     )
+    slow_seconds = models.PositiveIntegerField(
+        _("slow mode"),
+        default=0,
+        validators=[MaxValueValidator(MAX_SLOW_SECONDS)],
+        help_text=_("Seconds that everybody has to wait between two messages."),
+    )
+    is_read_only = models.BooleanField(
+        _("read only"), default=False, help_text=_("Only moderators may write.")
+    )
+    invitation_key = models.CharField(max_length=8, default=new_epoch, editable=False)
+    """What invitations are signed with; another one makes all that are out void."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("room")
         verbose_name_plural = _("rooms")
         ordering = ["slug"]
+        permissions = [("moderate_room", _("Can moderate all rooms"))]
         constraints = [
             models.CheckConstraint(
                 name="realtime_room_direct_key",

@@ -12,6 +12,7 @@ from django.db.models import F
 
 from ..models import Head, Message
 from ..models.rooms import new_epoch
+from ..signals import rights_changed
 from ..wire.clean import as_sent
 from ..wire.events import MessageState, timestamp
 
@@ -148,9 +149,9 @@ def renew_epoch(room_id: int, known: str) -> None:
 
 def change_rights(room_ids: Iterable[int]) -> None:
     """Let everything that is remembered of rights in these rooms be asked for again."""
-    Head.objects.using(database()).filter(pk__in=list(room_ids)).update(
-        rights_seq=F("rights_seq") + 1
-    )
+    rooms = list(room_ids)
+    Head.objects.using(database()).filter(pk__in=rooms).update(rights_seq=F("rights_seq") + 1)
+    rights_changed.send(None, room_ids=rooms)
 
 
 def state_of(message: Message) -> MessageState:

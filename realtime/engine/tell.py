@@ -1,0 +1,58 @@
+"""Telling every process something, from any thread of any process of the site."""
+
+from collections.abc import Callable
+
+from django.db import connections, transaction
+from django.dispatch import receiver
+
+from ..signals import rights_changed
+from ..store import history
+from ..store.log import Stored
+from .engine import Engine
+from .event import Event
+from .layer import Note
+from .publisher import publisher
+from .topic import room_topic
+
+__all__ = ["announce", "on_commit", "tell"]
+
+
+def on_commit(action: Callable[[], object]) -> None:
+    """Do something once what is written is certain, and not at all where it is taken back."""
+    alias = history.database()
+    if connections[alias].in_atomic_block:
+        transaction.on_commit(action, using=alias, robust=True)
+    else:
+        action()
+
+
+def tell(topic: str, note: Note, *, is_stored: bool = False) -> None:
+    """Tell a topic now; with `is_stored` its processes find out by themselves, only later.
+
+    Raises `LayerUnavailable` where it is not stored, and this process can reach no other.
+    """
+    engine = Engine.running()
+    if engine is not None:
+        engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
+        return
+    publisher.publish(topic, note, is_stored=is_stored)
+
+
+def announce(slug: str, stored: Stored) -> None:
+    """Tell a room of a message that is committed."""
+    engine = Engine.running()
+    if engine is not None:
+        engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
+        return
+    event = Event.of_state(slug, stored.state)
+    # Whoever is not reached finds it in the database within a pulse.
+    publisher.publish(room_topic(stored.room_id), event.note(stored.epoch), is_stored=True)
+
+
+@receiver(rights_changed, dispatch_uid="realtime.tell.rights")
+def _rights_changed(room_ids: list[int], **_: object) -> None:
+    def tell_rooms() -> None:
+        for room_id in room_ids:
+            tell(room_topic(room_id), ["rights"], is_stored=True)
+
+    on_commit(tell_rooms)

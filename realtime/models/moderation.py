@@ -1,0 +1,111 @@
+"""Who is kept out or quiet, and what was complained about."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .rooms import Message, Room
+
+__all__ = ["Report", "Sanction"]
+
+
+class Sanction(models.Model):
+    """A ban or a mute: of a user, guest or address, in one room or in all, until it ends."""
+
+    class Kind(models.TextChoices):
+        """What it takes away."""
+
+        BAN = "ban", _("ban")
+        MUTE = "mute", _("mute")
+
+    kind = models.CharField(_("kind"), max_length=4, choices=Kind)
+    room = models.ForeignKey(
+        Room,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="sanctions",
+        verbose_name=_("room"),
+        help_text=_("Empty is the whole site."),
+    )
+    user_key = models.CharField(_("user id"), max_length=150, blank=True, db_index=True)
+    address = models.CharField(
+        _("address"),
+        max_length=50,
+        blank=True,
+        db_index=True,
+        help_text=_("An IPv4 address, or the /64 network of an IPv6 one."),
+    )
+    username = models.CharField(_("name"), max_length=150, blank=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("by"),
+    )
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+    ends_at = models.DateTimeField(
+        _("until"), null=True, blank=True, db_index=True, help_text=_("Empty is for good.")
+    )
+
+    class Meta:
+        verbose_name = _("sanction")
+        verbose_name_plural = _("sanctions")
+        constraints = [
+            models.CheckConstraint(
+                name="realtime_sanction_kind", condition=Q(kind__in=["ban", "mute"])
+            ),
+            models.CheckConstraint(
+                name="realtime_sanction_whom",
+                condition=Q(user_key="") & ~Q(address="") | ~Q(user_key="") & Q(address=""),
+            ),
+            models.UniqueConstraint(
+                name="realtime_sanction_once",
+                fields=["room", "kind", "user_key", "address"],
+                condition=Q(room__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="realtime_sanction_site_once",
+                fields=["kind", "user_key", "address"],
+                condition=Q(room__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.username or self.user_key or self.address}"
+
+
+class Report(models.Model):
+    """A complaint about a message; open until somebody has dealt with it."""
+
+    message = models.ForeignKey(
+        Message, models.CASCADE, related_name="reports", verbose_name=_("message")
+    )
+    reporter = models.CharField(_("user id"), max_length=150)
+    username = models.CharField(_("name"), max_length=150)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("reported at"), default=timezone.now, editable=False)
+    resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True, db_index=True)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("resolved by"),
+    )
+
+    class Meta:
+        verbose_name = _("report")
+        verbose_name_plural = _("reports")
+        constraints = [
+            models.UniqueConstraint(name="realtime_report_once", fields=["message", "reporter"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.username}: {self.reason[:40]}"
