@@ -15,6 +15,7 @@ __all__ = ["Fault", "Figures", "Ground", "Outcome", "all_faults", "fault", "orde
 T = TypeVar("T")
 Figures = dict[str, float]
 """What was counted, by a name that says its unit: `{"acked lost": 0, "resumed p99, s": 1.2}`."""
+TIMES = (", s", ", ms", ", times")
 _faults: dict[str, "Fault"] = {}
 
 
@@ -42,10 +43,18 @@ class Outcome:
     def broken(self) -> list[str]:
         """The promises that did not hold, in words; empty is good."""
         return [
-            f"{name}: {self.figures[name]:g}, may be {most:g}"
-            for name, most in self.fault.must.items()
-            if not self.figures[name] <= most
+            f"{name}: {self.figures[name]:g}, may be {self.fault.must[name]:g}"
+            for name in self._broken
         ]
+
+    @property
+    def is_only_late(self) -> bool:
+        """Whether nothing but times is wrong, as on a machine that was busy for a moment."""
+        return all(name.endswith(TIMES) for name in self._broken)
+
+    @property
+    def _broken(self) -> list[str]:
+        return [name for name, most in self.fault.must.items() if not self.figures[name] <= most]
 
 
 @dataclass(frozen=True)
