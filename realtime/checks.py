@@ -19,7 +19,8 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
 
-from .conf import Config, config, known_keys
+from .conf import CREATORS, Config, config, known_keys
+from .policy import Policy
 
 __all__ = [
     "check_allowed_hosts",
@@ -60,12 +61,12 @@ POOL_SIZE = 4
 
 @register("realtime")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 a dict; E002 with known keys; E007 of the right types; E006 a policy that exists."""
+    """E001 a dict; E002 known keys; E007 right types; E006 a policy; E008 who makes rooms."""
     given = getattr(settings, "REALTIME", {})
     if not isinstance(given, dict):
         return [Error("REALTIME must be a dict.", id="realtime.E001")]
     unknown = [_unknown(key) for key in given if key not in known_keys()]
-    return unknown + (list(_wrong_types(given)) or list(_missing_policy()))
+    return unknown + (list(_wrong_types(given)) or [*_missing_policy(), *_unknown_creators()])
 
 
 def _unknown(key: Any) -> CheckMessage:
@@ -101,8 +102,17 @@ def _missing_policy() -> Iterator[CheckMessage]:
     except ImportError as error:
         yield Error("REALTIME['POLICY'] cannot be imported.", hint=str(error), id="realtime.E006")
         return
-    if not isinstance(found, type):
-        yield Error("REALTIME['POLICY'] must name a class.", id="realtime.E006")
+    if not (isinstance(found, type) and issubclass(found, Policy)):
+        yield Error(
+            "REALTIME['POLICY'] must name a subclass of realtime.policy.Policy.",
+            id="realtime.E006",
+        )
+
+
+def _unknown_creators() -> Iterator[CheckMessage]:
+    if config().create_rooms not in CREATORS:
+        text = f"REALTIME['CREATE_ROOMS'] must be one of {', '.join(CREATORS)}."
+        yield Error(text, id="realtime.E008")
 
 
 # The channel layer

@@ -7,7 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
-__all__ = ["Config", "config", "known_keys"]
+__all__ = ["CREATORS", "Config", "config", "known_keys"]
+
+CREATORS = ("users", "staff", "nobody")
+"""What `CREATE_ROOMS` may be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +27,16 @@ class Config:
     """Whether a client without an `Origin` header is refused."""
     policy: str = "realtime.policy.Policy"
     """The class that decides who may do what."""
+    create_rooms: str = "staff"
+    """Whose `create` makes rooms: "users", "staff" with the permission to add them, "nobody"."""
+    direct_rooms: bool = True
+    """Whether two users may open a room of their own."""
+    rooms_per_user: int = 20
+    """How many rooms a user may own by `create`."""
+    invitation_seconds: int = 7 * 24 * 60 * 60
+    """How long the link of an invitation is good."""
+    kick_seconds: int = 60
+    """How long somebody who was kicked stays out."""
 
     heartbeat_seconds: int = 25
     """How often a client should send a `ping`."""

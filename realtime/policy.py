@@ -1,4 +1,8 @@
-"""Who may do what: one class, replaced by the setting `POLICY`."""
+"""Who may do what: one class, replaced by the setting `POLICY`.
+
+What is told apart here is rights. Bans and mutes are facts of the tables, which no policy can
+forget (`store/sanctions.py`).
+"""
 
 from django.utils.module_loading import import_string
 
@@ -8,17 +12,22 @@ from .store.identity import Identity
 
 __all__ = ["Policy", "policy"]
 
+Role = Membership.Role
+
 
 class Policy:
-    """The rights of one identity in one room; subclass it to change them.
+    """The rights of one identity, mostly in one room; subclass it to change them.
 
     The methods may use the ORM. What they say is remembered for a connection in a room until
-    the room's rights change.
+    the room's rights, or those of its user, change. `membership` is the user's in the room, if
+    there is one.
     """
 
     def may_see(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         """Whether the room exists for them at all."""
-        return room.kind == Room.Kind.PUBLIC or membership is not None
+        if room.kind == Room.Kind.PUBLIC or membership is not None:
+            return True
+        return room.kind == Room.Kind.PRIVATE and _has_perm(who, "realtime.moderate_room")
 
     def may_join(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         """Whether they may enter."""
@@ -30,14 +39,51 @@ class Policy:
 
     def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         """Whether they may send messages."""
-        return True
+        return not room.is_read_only or self.may_moderate(who, room, membership)
 
     def may_signal(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         """Whether they may send what is not stored: signals and typing."""
         return True
+
+    def may_moderate(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+        """Whether they may kick, ban, mute, invite, and delete what others said."""
+        if room.kind == Room.Kind.DIRECT:
+            return False  # two equals
+        if membership is not None and membership.role in (Role.OWNER, Role.MODERATOR):
+            return True
+        return _has_perm(who, "realtime.moderate_room")
+
+    def may_manage(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+        """Whether they may name the room, appoint moderators and pass it on."""
+        if room.kind == Room.Kind.DIRECT:
+            return False
+        if membership is not None and membership.role == Role.OWNER:
+            return True
+        return _has_perm(who, "realtime.change_room")
+
+    def may_create(self, who: Identity, kind: str) -> bool:
+        """Whether they may make a room of this kind; "direct" is with one other user."""
+        if who.is_guest:
+            return False
+        if kind == Room.Kind.DIRECT:
+            return config().direct_rooms
+        match config().create_rooms:
+            case "users":
+                return True
+            case "staff":
+                return _has_perm(who, "realtime.add_room")
+            case _:
+                return False
 
 
 def policy() -> Policy:
     """The site's policy."""
     made: Policy = import_string(config().policy)()
     return made
+
+
+def _has_perm(who: Identity, permission: str) -> bool:
+    # Only of staff: for everybody else it would be two queries a join.
+    user = who.user
+    is_staff = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
+    return bool(is_staff and user.has_perm(permission))

@@ -2,8 +2,8 @@
 
 from django.urls import re_path
 
-from .consumers import RoomConsumer
+from .consumers import ChatConsumer
 
 __all__ = ["websocket_urlpatterns"]
 
-websocket_urlpatterns = [re_path(r"^ws/?$", RoomConsumer.as_asgi())]
+websocket_urlpatterns = [re_path(r"^ws/?$", ChatConsumer.as_asgi())]

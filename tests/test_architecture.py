@@ -20,6 +20,7 @@ FLOORS = {
     "consumers": 4,
     "auth": 4,
     "push": 4,
+    "moderation": 4,
     "admin": 4,
     "views": 4,
     "management": 4,

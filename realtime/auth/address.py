@@ -1,9 +1,10 @@
 """Where a connection comes from, as far as that can be believed."""
 
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ..conf import config
+from ..store.addresses import counted
 
 __all__ = ["address_of", "limited_address"]
 
@@ -23,20 +24,8 @@ def address_of(scope: dict[str, Any]) -> str:
 
 
 def limited_address(scope: dict[str, Any]) -> str:
-    """What connections are counted by: the address; of IPv6 its /64, which one client may have.
-
-    Empty where it may be that of a proxy: without `TRUSTED_PROXIES` a private address is most
-    likely one, and all users come from it.
-    """
-    address = address_of(scope)
-    if not address:
-        return ""
-    parsed = ip_address(address)
-    if not (config().trusted_proxies or parsed.is_global):
-        return ""
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, 64), strict=False))
-    return address
+    """What connections are counted by; empty where that may be a proxy."""
+    return counted(address_of(scope))
 
 
 def _forwarded(scope: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from django.db import Error as DatabaseError
 
@@ -11,7 +11,7 @@ from ..engine.catchup import Caught, attach, fitting
 from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..logs import get_logger
-from ..store import history, presence, rooms
+from ..store import history, places, presence, rooms
 from ..store.history import MADE_NONCE, Mark
 from ..store.log import Draft
 from ..store.rooms import Entry
@@ -39,10 +39,12 @@ from ..wire.events import (
     MessageState,
     PresenceList,
     Resync,
+    RoomState,
     SignalEvent,
     TypingEvent,
 )
 from .base import Consumer
+from .seat import Seat, about
 
 __all__ = ["RoomConsumer"]
 
@@ -51,14 +53,6 @@ ATTEMPTS = 3
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
 
 logger = get_logger("realtime.consumer")
-
-
-@dataclass(slots=True)
-class Seat:
-    """A room this connection is in, and what it may do there."""
-
-    entry: Entry
-    topic: RoomTopic
 
 
 class RoomConsumer(Consumer):
@@ -81,7 +75,7 @@ class RoomConsumer(Consumer):
             case Joins():
                 await self._joins(command)
             case Leave():
-                self._leave(command)
+                await self._leave(command)
             case History():
                 await self._history(command)
             case Typing():
@@ -98,6 +92,7 @@ class RoomConsumer(Consumer):
     async def closed(self) -> None:
         """Leave every room."""
         for seat in self._seats.values():
+            seat.forget()
             self.engine.hub.detach(seat.topic, self.id)
 
     def may_change_identity(self) -> bool:
@@ -131,7 +126,7 @@ class RoomConsumer(Consumer):
         engine = self.engine
         entry, topic, caught = await self._enter(target)
         may_read = entry.may_read_history
-        self._seats[entry.slug] = Seat(entry, topic)
+        self._sit(Seat(entry, topic))
         engine.presence.enter(self.id, entry.room_id)
         members = self._members_and_me(topic)
         self.reply(
@@ -146,8 +141,8 @@ class RoomConsumer(Consumer):
                 has_more=caught.has_more and may_read,
                 members=members,
                 count=len(members) or topic.roster.count,
-                role=entry.role,
                 ref=command.ref,
+                **about(entry),
             )
         )
 
@@ -173,7 +168,8 @@ class RoomConsumer(Consumer):
 
     async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""
-        verdict = await self.engine.db.together(decide, rooms.Ask(room, self.who))
+        ask = rooms.Ask(room, self.who, self._limited)
+        verdict = await self.engine.db.together(decide, ask)
         if isinstance(verdict, Entry):
             return verdict
         if isinstance(verdict, CommandError):
@@ -183,8 +179,15 @@ class RoomConsumer(Consumer):
     def _stand_up(self, room: str) -> None:
         """Give a seat back, if there is one."""
         if seat := self._seats.pop(room, None):
+            seat.forget()
             self.engine.hub.detach(seat.topic, self.id)
             self.engine.presence.leave(self.id, seat.entry.room_id)
+
+    def _sit(self, seat: Seat) -> None:
+        if before := self._seats.get(seat.entry.slug):
+            before.forget()
+        self._seats[seat.entry.slug] = seat
+        seat.remind(self.recheck)
 
     def _members_and_me(self, topic: RoomTopic) -> list[Member]:
         members = topic.roster.members()
@@ -194,8 +197,10 @@ class RoomConsumer(Consumer):
             return members
         return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
 
-    def _leave(self, command: Leave) -> None:
-        self._seat(command.room)
+    async def _leave(self, command: Leave) -> None:
+        seat = self._seat(command.room)
+        if command.for_good and not self.who.is_guest:
+            await self.engine.db.wait(places.leave, seat.entry.room_id, self.who)
         self._stand_up(command.room)
         self.reply(
             Left(
@@ -216,16 +221,20 @@ class RoomConsumer(Consumer):
     async def _allowed(self, room: str, is_allowed: Callable[[Entry], bool]) -> Seat:
         """The seat in a room, if what was decided on entering still holds and allows this."""
         seat = self._seat(room)
-        if seat.entry.rights_seq < seat.topic.rights_seq:
+        if seat.is_stale:
             await self._ask_again(seat)
         if not is_allowed(seat.entry):
-            raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not do that here", room=room)
+            why = seat.entry.muted or "you may not do that here"
+            raise CommandError(ErrorCode.PERMISSION_DENIED, why, room=room)
         return seat
 
     async def _ask_again(self, seat: Seat) -> None:
-        known = seat.topic.rights_seq
+        known, before = seat.topic.rights_seq, about(seat.entry)
         entry = await self._ask(rooms.all_rights, seat.entry.slug)
         seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
+        seat.remind(self.recheck)
+        if (now := about(seat.entry)) != before:
+            self.reply(RoomState(room=entry.slug, **now))
 
     async def _recheck(self, room: str) -> None:
         try:
@@ -245,7 +254,12 @@ class RoomConsumer(Consumer):
             self._landed.clear()
             await self._landed.wait()
         draft = Draft.by(
-            self.who, seat.entry.room_id, command.content, data=command.data, nonce=command.nonce
+            self.who,
+            seat.entry.room_id,
+            command.content,
+            data=command.data,
+            nonce=command.nonce,
+            slow_seconds=seat.entry.slow_seconds,
         )
         self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
         self._in_flight += 1

@@ -8,13 +8,15 @@ from django.dispatch import receiver
 from ..signals import rights_changed
 from ..store import history
 from ..store.log import Stored
+from ..wire.codecs import Frame
+from ..wire.events import Outgoing
 from .engine import Engine
 from .event import Event
 from .layer import Note
 from .publisher import publisher
 from .topic import room_topic
 
-__all__ = ["announce", "on_commit", "tell"]
+__all__ = ["announce", "on_commit", "say", "tell"]
 
 
 def on_commit(action: Callable[[], object]) -> None:
@@ -36,6 +38,12 @@ def tell(topic: str, note: Note, *, is_stored: bool = False) -> None:
         engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
         return
     publisher.publish(topic, note, is_stored=is_stored)
+
+
+def say(topic: str, outgoing: Outgoing) -> None:
+    """Tell the members of a topic something that is not stored, once all is committed."""
+    note = ["say", Frame.of(outgoing).text, ""]
+    on_commit(lambda: tell(topic, note, is_stored=True))
 
 
 def announce(slug: str, stored: Stored) -> None:

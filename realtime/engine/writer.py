@@ -16,7 +16,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from ..conf import config
 from ..logs import get_logger
-from ..store import log
+from ..store import slow
 from ..store.log import Draft, Stored
 from ..wire.errors import CommandError, ErrorCode
 from .db import Database
@@ -150,13 +150,13 @@ class Writer:
         is_repeat = any(job.tried for job in batch)
         for job in batch:
             job.tried = True
-        results: Sequence[Stored] = await run(_append, drafts, lock_ms)  # type: ignore[misc]
+        results: Sequence[Result] = await run(_append, drafts, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
         self._forget_done()
         for result in results:
             # After a commit whose outcome nobody knew, what is found may never have been told.
-            if result.is_new or is_repeat:
+            if isinstance(result, Stored) and (result.is_new or is_repeat):
                 self._tell(result)
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
@@ -277,8 +277,8 @@ class Writer:
             logger.exception("the sender of a message cannot be told")
 
 
-def _append(drafts: list[Draft], lock_ms: int) -> list[Stored]:
-    return log.append(drafts, lock_timeout_ms=lock_ms)
+def _append(drafts: list[Draft], lock_ms: int) -> list[Result]:
+    return slow.append(drafts, lock_timeout_ms=lock_ms)
 
 
 def _backoff(attempt: int) -> float:

@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'sanction',
                 'verbose_name_plural': 'sanctions',
-                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['ban', 'mute'])), name='realtime_sanction_kind'), models.CheckConstraint(condition=models.Q(models.Q(('user_key', ''), models.Q(('address', ''), _negated=True)), models.Q(models.Q(('user_key', ''), _negated=True), ('address', '')), _connector='OR'), name='realtime_sanction_whom'), models.UniqueConstraint(condition=models.Q(('room__isnull', False)), fields=('room', 'kind', 'user_key', 'address'), name='realtime_sanction_once'), models.UniqueConstraint(condition=models.Q(('room__isnull', True)), fields=('kind', 'user_key', 'address'), name='realtime_sanction_site_once')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['ban', 'mute'])), name='realtime_sanction_kind'), models.CheckConstraint(condition=models.Q(('address', ''), ('user_key', ''), _negated=True), name='realtime_sanction_whom'), models.UniqueConstraint(condition=models.Q(('room__isnull', False)), fields=('room', 'kind', 'user_key', 'address'), name='realtime_sanction_once'), models.UniqueConstraint(condition=models.Q(('room__isnull', True)), fields=('kind', 'user_key', 'address'), name='realtime_sanction_site_once')],
             },
         ),
     ]

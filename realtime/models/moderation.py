@@ -12,7 +12,7 @@ __all__ = ["Report", "Sanction"]
 
 
 class Sanction(models.Model):
-    """A ban or a mute: of a user, guest or address, in one room or in all, until it ends."""
+    """A ban or a mute of a user or guest, of an address or of both: in one room or in all."""
 
     class Kind(models.TextChoices):
         """What it takes away."""
@@ -62,7 +62,7 @@ class Sanction(models.Model):
             ),
             models.CheckConstraint(
                 name="realtime_sanction_whom",
-                condition=Q(user_key="") & ~Q(address="") | ~Q(user_key="") & Q(address=""),
+                condition=~Q(user_key="", address=""),
             ),
             models.UniqueConstraint(
                 name="realtime_sanction_once",

@@ -20,7 +20,7 @@ from ..wire.events import MessageState, timestamp
 from .history import MADE_NONCE, database, make_heads, state_of
 from .identity import Identity
 
-__all__ = ["Draft", "Stored", "append"]
+__all__ = ["Draft", "End", "Key", "Stored", "append", "known_ids", "lock_heads"]
 
 Key = tuple[int, str, str]
 """What is unique about a message: room, sender and nonce."""
@@ -92,6 +92,8 @@ class Draft:
     user_id: Any = None
     data: dict[str, Any] | None = None
     nonce: str = field(default_factory=_made_nonce)
+    slow_seconds: int = 0
+    """How long its sender has to wait after the last one (`slow.append`)."""
 
     @classmethod
     def by(
@@ -102,6 +104,7 @@ class Draft:
         *,
         data: dict[str, Any] | None = None,
         nonce: str | None = None,
+        slow_seconds: int = 0,
     ) -> Self:
         """What somebody says in a room."""
         return cls(
@@ -112,6 +115,7 @@ class Draft:
             user_id=who.user_pk,
             data=data,
             nonce=_made_nonce() if nonce is None else nonce,
+            slow_seconds=slow_seconds,
         )
 
     @property
@@ -129,7 +133,7 @@ class Stored(NamedTuple):
     is_new: bool
 
 
-class _Mark(NamedTuple):
+class End(NamedTuple):
     """Where a locked head stands."""
 
     last_seq: int
@@ -152,9 +156,7 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
     for draft in drafts:
         wanted.setdefault(draft.key, draft)  # the second of two equal ones gets the first's result
     with transaction.atomic(using=alias):
-        if is_postgres and lock_timeout_ms is not None:
-            _limit_waiting(alias, lock_timeout_ms)
-        heads = _locked_heads(alias, {draft.room_id for draft in drafts})
+        heads = lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
         new = insert(alias, wanted, heads)
         known = _known(alias, wanted.keys() - new.keys())
     return _results(drafts, new, known, heads)
@@ -169,7 +171,12 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
         )
 
 
-def _locked_heads(alias: str, room_ids: set[int]) -> dict[int, _Mark]:
+def lock_heads(
+    alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
+) -> dict[int, End]:
+    """Keep the logs of rooms as they are until the transaction ends; return where they end."""
+    if lock_timeout_ms is not None and connections[alias].vendor == "postgresql":
+        _limit_waiting(alias, lock_timeout_ms)
     heads = _lock(alias, room_ids)
     if missing := room_ids - heads.keys():
         make_heads(alias, missing)
@@ -177,7 +184,7 @@ def _locked_heads(alias: str, room_ids: set[int]) -> dict[int, _Mark]:
     return heads
 
 
-def _lock(alias: str, room_ids: set[int]) -> dict[int, _Mark]:
+def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
             cursor.execute(LOCK_HEADS, [list(room_ids)])
@@ -190,7 +197,7 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, _Mark]:
             # SQLite: a transaction that begins by reading cannot always become a writing one.
             heads.update(last_seq=F("last_seq"))
         rows = list(heads.values_list("pk", "last_seq", "epoch"))
-    return {room_id: _Mark(last_seq, epoch) for room_id, last_seq, epoch in rows}
+    return {room_id: End(last_seq, epoch) for room_id, last_seq, epoch in rows}
 
 
 # Both after the lock and in statements of their own, so that they see what its last holder
@@ -198,7 +205,7 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, _Mark]:
 
 
 def _insert_at_once(
-    alias: str, wanted: dict[Key, Draft], heads: dict[int, _Mark]
+    alias: str, wanted: dict[Key, Draft], heads: dict[int, End]
 ) -> dict[Key, MessageState]:
     now = timezone.now()
     with connections[alias].cursor() as cursor:
@@ -248,9 +255,9 @@ def _state(draft: Draft, pk: int, seq: int, sent_at: str) -> MessageState:
 
 
 def _insert_by_orm(
-    alias: str, wanted: dict[Key, Draft], heads: dict[int, _Mark]
+    alias: str, wanted: dict[Key, Draft], heads: dict[int, End]
 ) -> dict[Key, MessageState]:
-    known = _known_ids(alias, wanted)
+    known = known_ids(alias, wanted)
     drafts = [draft for draft in wanted.values() if draft.key not in known]
     new = _numbered(drafts, {room_id: mark.last_seq for room_id, mark in heads.items()})
     Message.objects.using(alias).bulk_create(new.values())
@@ -282,12 +289,13 @@ def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Messag
 
 def _known(alias: str, keys: Iterable[Key]) -> dict[Key, MessageState]:
     """What is stored under these keys."""
-    found = _known_ids(alias, keys)
+    found = known_ids(alias, keys)
     rows = Message.objects.using(alias).filter(pk__in=found.values()) if found else ()
     return {(row.room_id, row.sender, row.nonce): state_of(row) for row in rows}
 
 
-def _known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
+def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
+    """The primary keys of what is stored under these keys."""
     asked = list(keys)
     if not asked:
         return {}
@@ -304,7 +312,7 @@ def _results(
     drafts: Sequence[Draft],
     new: dict[Key, MessageState],
     known: dict[Key, MessageState],
-    heads: dict[int, _Mark],
+    heads: dict[int, End],
 ) -> list[Stored]:
     told: set[Key] = set()
     results = []

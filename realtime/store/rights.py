@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from ..models import Membership, Room
+from ..models import Membership, Room, Sanction
 from .history import change_rights
 
 __all__: list[str] = []
@@ -17,6 +17,12 @@ __all__: list[str] = []
 @receiver([post_save, post_delete], sender=Membership, dispatch_uid="realtime.membership")
 def _membership_changed(instance: Membership, **_: Any) -> None:
     change_rights([instance.room_id])
+
+
+@receiver([post_save, post_delete], sender=Sanction, dispatch_uid="realtime.sanction")
+def _sanction_changed(instance: Sanction, **_: Any) -> None:
+    if instance.room_id is not None:
+        change_rights([instance.room_id])
 
 
 @receiver(post_save, sender=Room, dispatch_uid="realtime.room")

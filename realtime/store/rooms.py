@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2s
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from ..models import Membership, Room
-from ..policy import policy
+from ..models import Membership, Room, Sanction
+from ..policy import Policy, policy
 from ..wire.errors import CommandError, ErrorCode
 from .history import database, make_heads
 from .identity import Identity
+from .sanctions import Subject, against, hits, told
 
 __all__ = [
     "Ask",
@@ -28,17 +30,39 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What an identity may do in a room, as decided when the room's rights were `rights_seq`."""
+    """What an identity may do in a room, as decided when the room's rights were `rights_seq`.
+
+    It holds `until` then at most. Who is `muted` may neither post nor signal, for this reason.
+    """
 
     room_id: int
     slug: str
+    title: str
+    kind: str
     role: str
     rights_seq: int
     may_read_history: bool
     may_post: bool
     may_signal: bool
+    may_moderate: bool
+    may_manage: bool
+    is_read_only: bool
+    slow_seconds: int
+    muted: str | None = None
+    until: datetime | None = None
+
+    @property
+    def rights(self) -> list[str]:
+        """What clients call them."""
+        may = {
+            "post": self.may_post,
+            "signal": self.may_signal,
+            "moderate": self.may_moderate,
+            "manage": self.may_manage,
+        }
+        return [name for name, is_allowed in may.items() if is_allowed]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +75,12 @@ class Ask:
 
     slug: str
     who: Identity
+    address: str = ""
+
+    @property
+    def subject(self) -> Subject:
+        """Whom a ban or mute may hit."""
+        return Subject(self.who.user_id, self.address)
 
 
 Verdict = Entry | Exception
@@ -100,11 +130,12 @@ def direct_key(one: str, other: str) -> str:
 
 
 class _Found(NamedTuple):
-    """The room that was asked for, and the place in it that somebody has."""
+    """The room that was asked for, the place in it that somebody has, and what is against them."""
 
     room: Room | None
     user_pk: Any
     membership: Membership | None
+    sanctions: list[Sanction]
 
     @property
     def may_become_member(self) -> bool:
@@ -121,11 +152,18 @@ def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
     if wanted:
         places = Membership.objects.using(database()).filter(room__in=rooms.values())
         memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
+    sanctions = against({ask.subject for ask in users}, [room.pk for room in rooms.values()])
     found = {}
     for ask, pk in users.items():
         room = rooms.get(ask.slug)
-        found[ask] = _Found(room, pk, memberships.get((room.pk, pk)) if room is not None else None)
+        membership = memberships.get((room.pk, pk)) if room is not None else None
+        mine = [one for one in sanctions if _is_about(one, room) and hits(one, ask.subject)]
+        found[ask] = _Found(room, pk, membership, mine)
     return found
+
+
+def _is_about(sanction: Sanction, room: Room | None) -> bool:
+    return sanction.room_id is None or (room is not None and sanction.room_id == room.pk)
 
 
 def _user_pk(who: Identity) -> Any:
@@ -174,9 +212,10 @@ def _rooms(slugs: set[str]) -> dict[str, Room]:
 
 def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
     verdicts: dict[Ask, Verdict] = {}
-    for ask, (room, _, membership) in found.items():
+    rules = policy()
+    for ask, one in found.items():
         try:
-            verdicts[ask] = _decide(room, ask.slug, ask.who, membership)
+            verdicts[ask] = _decide(rules, ask, one)
         except Exception as error:  # of a site's own policy: it concerns nobody else
             verdicts[ask] = error
     return verdicts
@@ -189,23 +228,40 @@ def _only(verdicts: dict[Ask, Verdict]) -> Entry:
     return verdict
 
 
-def _decide(room: Room | None, slug: str, who: Identity, membership: Membership | None) -> Entry:
-    rules = policy()
+def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
+    who, room, membership = ask.who, found.room, found.membership
     if room is None or not rules.may_see(who, room, membership):
-        raise unknown(slug)  # not "denied": that would tell that the room exists
+        raise unknown(ask.slug)  # not "denied": that would tell that the room exists
+    may_moderate = rules.may_moderate(who, room, membership)
+    # Those of a whole address would hit moderators as well.
+    against_me = [one for one in found.sanctions if one.user_key == who.user_id or not may_moderate]
+    for ban in against_me:
+        if ban.kind == Sanction.Kind.BAN:
+            raise _denied(told(ban), room)
     if not rules.may_join(who, room, membership):
-        raise CommandError(
-            ErrorCode.PERMISSION_DENIED, "you may not enter this room", room=room.slug
-        )
+        raise _denied("you may not enter this room", room)
+    mutes = [one for one in against_me if one.kind == Sanction.Kind.MUTE]
     return Entry(
         room_id=room.pk,
         slug=room.slug,
+        title=room.title,
+        kind=room.kind,
         role=_role(room, who, membership),
         rights_seq=room.head.rights_seq,
         may_read_history=rules.may_read_history(who, room, membership),
-        may_post=rules.may_post(who, room, membership),
-        may_signal=rules.may_signal(who, room, membership),
+        may_post=not mutes and rules.may_post(who, room, membership),
+        may_signal=not mutes and rules.may_signal(who, room, membership),
+        may_moderate=may_moderate,
+        may_manage=rules.may_manage(who, room, membership),
+        is_read_only=room.is_read_only,
+        slow_seconds=0 if may_moderate else room.slow_seconds,
+        muted=told(mutes[0]) if mutes else None,
+        until=min((one.ends_at for one in mutes if one.ends_at), default=None),
     )
+
+
+def _denied(text: str, room: Room) -> CommandError:
+    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)
 
 
 def _role(room: Room, who: Identity, membership: Membership | None) -> str:

@@ -1,6 +1,6 @@
 """What a client may send: one struct a command, told apart by `type`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -8,20 +8,34 @@ from .clean import MAX_INTEGER
 
 __all__ = [
     "COMMANDS",
+    "Accept",
     "AnyCommand",
+    "Appoint",
     "Auth",
+    "Ban",
     "Command",
+    "Configure",
+    "Create",
+    "Delete",
+    "Direct",
     "History",
+    "Invite",
     "Join",
     "Joins",
+    "Kick",
     "Leave",
     "Message",
+    "Mute",
     "Ping",
     "Presence",
     "Read",
+    "Report",
     "Signal",
     "Since",
+    "Target",
     "Typing",
+    "Unban",
+    "Unmute",
 ]
 
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
@@ -29,6 +43,11 @@ Ref = Annotated[str, Meta(max_length=64)] | Integer
 Slug = Annotated[str, Meta(min_length=1, max_length=100)]
 Seq = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=100)]
+UserId = Annotated[str, Meta(min_length=1, max_length=150)]
+MessageId = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+Reason = Annotated[str, Meta(max_length=500)]
+Seconds = Annotated[int, Meta(ge=1, le=100 * 365 * 24 * 60 * 60)]
+Title = Annotated[str, Meta(max_length=200)]
 
 
 class Command(Struct, kw_only=True, tag_field="type", tag=str.lower):
@@ -74,9 +93,10 @@ class Joins(Command):
 
 
 class Leave(Command):
-    """Leave a room."""
+    """Leave a room; `for_good` also gives the place in it back."""
 
     room: Slug
+    for_good: bool = False
 
 
 class Message(Command):
@@ -129,22 +149,142 @@ class Ping(Command):
     t: Integer | float | str | None = None
 
 
+# Rooms.
+
+
+class Create(Command):
+    """Make a room of one's own."""
+
+    title: Title
+    room: Annotated[str, Meta(max_length=100)] = ""
+    kind: Literal["public", "private"] = "public"
+
+
+class Direct(Command):
+    """Find or make the room of oneself and one other user."""
+
+    user_id: UserId | None = None
+    username: UserId | None = None
+
+
+class Configure(Command):
+    """Change what is set about a room."""
+
+    room: Slug
+    title: Title | None = None
+    slow_seconds: Annotated[int, Meta(ge=0, le=24 * 60 * 60)] | None = None
+    read_only: bool | None = None
+
+
+class Invite(Command):
+    """Give a user a place in a private room; with nobody named, ask for an invitation."""
+
+    room: Slug
+    user_id: UserId | None = None
+    username: UserId | None = None
+    void: bool = False
+
+
+class Accept(Command):
+    """Take the place that an invitation offers."""
+
+    invitation: Annotated[str, Meta(max_length=1000)]
+
+
+class Appoint(Command):
+    """Give a member another role; as owner, pass the room on."""
+
+    room: Slug
+    user_id: UserId
+    role: Literal["owner", "moderator", "member"]
+
+
+# Moderation.
+
+
+class Kick(Command):
+    """Put somebody out of a room, for a minute."""
+
+    room: Slug
+    user_id: UserId
+    reason: Reason = ""
+
+
+class Ban(Command):
+    """Keep somebody out of a room; with `address` whoever comes from where they are, too."""
+
+    room: Slug
+    user_id: UserId
+    seconds: Seconds | None = None
+    reason: Reason = ""
+    address: bool = False
+
+
+class Unban(Command):
+    """Let somebody in again."""
+
+    room: Slug
+    user_id: UserId
+
+
+class Mute(Command):
+    """Let somebody listen only."""
+
+    room: Slug
+    user_id: UserId
+    seconds: Seconds | None = None
+    reason: Reason = ""
+    address: bool = False
+
+
+class Unmute(Command):
+    """Let somebody speak again."""
+
+    room: Slug
+    user_id: UserId
+
+
+class Delete(Command):
+    """Take a message's text away."""
+
+    room: Slug
+    id: MessageId
+
+
+class Report(Command):
+    """Complain about a message."""
+
+    room: Slug
+    id: MessageId
+    reason: Reason = ""
+
+
 AnyCommand = (
-    Auth | Join | Joins | Leave | Message | History | Read | Typing | Signal | Presence | Ping
+    Auth
+    | Join
+    | Joins
+    | Leave
+    | Message
+    | History
+    | Read
+    | Typing
+    | Signal
+    | Presence
+    | Ping
+    | Create
+    | Direct
+    | Configure
+    | Invite
+    | Accept
+    | Appoint
+    | Kick
+    | Ban
+    | Unban
+    | Mute
+    | Unmute
+    | Delete
+    | Report
 )
 COMMANDS: dict[str, type[Command]] = {
-    struct.__name__.lower(): struct
-    for struct in (
-        Auth,
-        Join,
-        Joins,
-        Leave,
-        Message,
-        History,
-        Read,
-        Typing,
-        Signal,
-        Presence,
-        Ping,
-    )
+    struct.__name__.lower(): struct for struct in get_args(AnyCommand)
 }

@@ -20,6 +20,8 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"
     PERMISSION_DENIED = "permission_denied"
     UNKNOWN_ROOM = "unknown_room"
+    UNKNOWN_USER = "unknown_user"
+    UNKNOWN_MESSAGE = "unknown_message"
     NOT_JOINED = "not_joined"
     RATE_LIMITED = "rate_limited"
     LIMIT_EXCEEDED = "limit_exceeded"

@@ -15,10 +15,13 @@ __all__ = [
     "Ack",
     "Authenticated",
     "Changed",
+    "Done",
     "Entered",
     "Failure",
     "Goodbye",
     "HistoryPage",
+    "Invitation",
+    "Invited",
     "Joined",
     "Left",
     "Member",
@@ -29,6 +32,7 @@ __all__ = [
     "Pong",
     "PresenceList",
     "Resync",
+    "RoomState",
     "SignalEvent",
     "TypingEvent",
     "Welcome",
@@ -115,6 +119,13 @@ class Joined(Outgoing, tag="joined"):
     members: list[Member]
     count: int
     role: str
+    rights: list[str]
+    title: str = ""
+    kind: str = "public"
+    slow_seconds: int = 0
+    read_only: bool = False
+    muted: str | None = None
+    muted_until: str | None = None
     ref: Ref = None
 
 
@@ -208,6 +219,47 @@ class SignalEvent(Outgoing, tag="signal"):
     room: str | None = None
     user_id: str | None = None
     username: str | None = None
+
+
+class RoomState(Outgoing, tag="room"):
+    """What a room is like and what one may do there, when that has changed; also a reply."""
+
+    room: str
+    role: str
+    rights: list[str]
+    title: str = ""
+    kind: str = "public"
+    slow_seconds: int = 0
+    read_only: bool = False
+    muted: str | None = None
+    muted_until: str | None = None
+    ref: Ref = None
+
+
+class Invited(Outgoing, tag="invited"):
+    """There is a new place for the user, in a private or a direct room."""
+
+    room: str
+    kind: str
+    user_id: str
+    username: str
+    title: str = ""
+
+
+class Invitation(Outgoing, tag="invitation"):
+    """The reply to `invite`: what lets into the room whoever has it."""
+
+    room: str
+    invitation: str
+    expires_in: int
+    ref: Ref = None
+
+
+class Done(Outgoing, tag="done"):
+    """The reply to a command that has nothing else to tell."""
+
+    room: str | None = None
+    ref: Ref = None
 
 
 class Pong(Outgoing, tag="pong"):

@@ -58,7 +58,7 @@ class Socket:
     async def close(self) -> None:
         await self.communicator.disconnect(timeout=5)
 
-    async def send(self, kind: str, **fields: Any) -> None:
+    async def send(self, kind: str, /, **fields: Any) -> None:
         await self.raw(encode(self.encoding, {"type": kind, **fields}))
 
     async def raw(self, frame: str | bytes) -> None:
@@ -74,7 +74,7 @@ class Socket:
             self._take(message)
         return self._unread.popleft()
 
-    async def expect(self, kind: str, **fields: Any) -> Object:
+    async def expect(self, kind: str, /, **fields: Any) -> Object:
         """The next object of this type with these fields; others are passed over."""
         passed = []
         while not matches(item := await self.receive(), kind, fields):
@@ -82,7 +82,7 @@ class Socket:
             assert len(passed) < 1000, passed[:3]
         return item
 
-    async def ask(self, kind: str, **fields: Any) -> Object:
+    async def ask(self, kind: str, /, **fields: Any) -> Object:
         """Send a command and return the reply with its `ref`."""
         ref = f"{kind} {len(self.seen)}"
         await self.send(kind, ref=ref, **fields)
@@ -90,13 +90,13 @@ class Socket:
             pass
         return item
 
-    async def refused(self, kind: str, **fields: Any) -> str:
+    async def refused(self, kind: str, /, **fields: Any) -> str:
         """Send a command and return the code of the error it is answered with."""
         reply = await self.ask(kind, **fields)
         assert reply["type"] == "error", reply
         return str(reply["code"])
 
-    async def all(self, kind: str, number: int) -> list[Object]:
+    async def all(self, kind: str, /, number: int) -> list[Object]:
         """All objects of this type since the beginning, as soon as there are so many."""
         while sum(item["type"] == kind for item in self.seen) < number:
             self._take(await self.communicator.receive_output(5))

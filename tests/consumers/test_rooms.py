@@ -13,6 +13,7 @@ from realtime.consumers import RoomConsumer
 from realtime.consumers import rooms as module
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
+from realtime.policy import Policy
 from realtime.store import history, presence
 from realtime.store.log import Draft
 from realtime.store.log import append as append_drafts
@@ -356,7 +357,7 @@ async def test_a_policy_decides_command_by_command(
         assert (await socket.ask("presence", room="general"))["type"] == "presence"
 
 
-class ReadOnly:
+class ReadOnly(Policy):
     """May enter, and nothing else."""
 
     def may_see(self, *args: Any) -> bool:

@@ -6,15 +6,45 @@ from threading import Thread
 
 import pytest
 from asgiref.sync import SyncToAsync
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
 from pytest_django import DjangoDbBlocker
 
 from project.settings import database as settings_of
-from realtime.models import Connection, Head, Membership, Message, Node, Presence, Room
+from realtime.models import (
+    Connection,
+    Head,
+    Membership,
+    Message,
+    Node,
+    Presence,
+    Report,
+    RevokedToken,
+    Rights,
+    Room,
+    Sanction,
+)
 from tests.site import Sites
 
-MODELS = [Presence, Connection, Node, Message, Membership, Head, Room, get_user_model()]
+User = get_user_model()
+MODELS = [
+    LogEntry,
+    Presence,
+    Connection,
+    Node,
+    Report,
+    Sanction,
+    Message,
+    Membership,
+    Head,
+    Room,
+    RevokedToken,
+    Rights,
+    User.user_permissions.through,
+    User.groups.through,
+    User,
+]
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])

@@ -11,6 +11,7 @@ from realtime.wire.codecs import JSON, MSGPACK, NDJSON, Codec
 from realtime.wire.commands import COMMANDS
 from realtime.wire.errors import CommandError, ErrorCode
 
+JUDGEMENT = {"room": "r", "user_id": "1", "seconds": 60, "reason": "spam", "address": True}
 WHOLE: list[dict[str, Any]] = [
     {"type": "auth", "ref": 1, "token": "t", "name": "Ada"},
     {"type": "join", "ref": 1, "room": "r", "since": {"seq": 3, "epoch": "e"}, "history": 20},
@@ -28,6 +29,26 @@ WHOLE: list[dict[str, Any]] = [
     {"type": "signal", "ref": 1, "room": "r", "data": {"x": None}},
     {"type": "presence", "ref": 1, "room": "r"},
     {"type": "ping", "ref": 1, "t": 1.5},
+    {"type": "create", "ref": 1, "title": "T", "room": "r", "kind": "private"},
+    {"type": "direct", "ref": 1, "user_id": "1", "username": "ada"},
+    {
+        "type": "configure",
+        "ref": 1,
+        "room": "r",
+        "title": "T",
+        "slow_seconds": 5,
+        "read_only": True,
+    },
+    {"type": "invite", "ref": 1, "room": "r", "user_id": "1", "username": "ada", "void": True},
+    {"type": "accept", "ref": 1, "invitation": "i"},
+    {"type": "appoint", "ref": 1, "room": "r", "user_id": "1", "role": "owner"},
+    {"type": "kick", "ref": 1, "room": "r", "user_id": "1", "reason": "spam"},
+    {"type": "ban", "ref": 1, **JUDGEMENT},
+    {"type": "unban", "ref": 1, "room": "r", "user_id": "1"},
+    {"type": "mute", "ref": 1, **JUDGEMENT},
+    {"type": "unmute", "ref": 1, "room": "r", "user_id": "1"},
+    {"type": "delete", "ref": 1, "room": "r", "id": 5},
+    {"type": "report", "ref": 1, "room": "r", "id": 5, "reason": "rude"},
 ]
 """Every field of every command."""
 
@@ -46,6 +67,28 @@ PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
     ({"type": "signal", "room": "r", "data": {}}, commands.Signal(room="r", data={})),
     ({"type": "presence", "room": "r"}, commands.Presence(room="r")),
     ({"type": "ping"}, commands.Ping()),
+    ({"type": "create", "title": "T"}, commands.Create(title="T", room="", kind="public")),
+    ({"type": "direct"}, commands.Direct(user_id=None, username=None)),
+    ({"type": "configure", "room": "r"}, commands.Configure(room="r", title=None)),
+    ({"type": "invite", "room": "r"}, commands.Invite(room="r", void=False)),
+    ({"type": "accept", "invitation": "i"}, commands.Accept(invitation="i")),
+    (
+        {"type": "appoint", "room": "r", "user_id": "1", "role": "member"},
+        commands.Appoint(room="r", user_id="1", role="member"),
+    ),
+    ({"type": "kick", "room": "r", "user_id": "1"}, commands.Kick(room="r", user_id="1")),
+    (
+        {"type": "ban", "room": "r", "user_id": "1"},
+        commands.Ban(room="r", user_id="1", seconds=None, reason="", address=False),
+    ),
+    ({"type": "unban", "room": "r", "user_id": "1"}, commands.Unban(room="r", user_id="1")),
+    (
+        {"type": "mute", "room": "r", "user_id": "1"},
+        commands.Mute(room="r", user_id="1", seconds=None, reason="", address=False),
+    ),
+    ({"type": "unmute", "room": "r", "user_id": "1"}, commands.Unmute(room="r", user_id="1")),
+    ({"type": "delete", "room": "r", "id": 1}, commands.Delete(room="r", id=1)),
+    ({"type": "report", "room": "r", "id": 1}, commands.Report(room="r", id=1, reason="")),
 ]
 """The fewest fields of every command."""
 
@@ -86,6 +129,23 @@ WRONG: list[dict[str, Any]] = [
     {"type": "ping", "ref": 1.5},
     {"type": "ping", "ref": True},
     {"type": "ping", "ref": {}},
+    {"type": "create"},
+    {"type": "create", "title": "t" * 201},
+    {"type": "create", "title": "t", "kind": "direct"},
+    {"type": "direct", "username": ""},
+    {"type": "configure", "room": "r", "slow_seconds": -1},
+    {"type": "configure", "room": "r", "slow_seconds": 86_401},
+    {"type": "configure", "room": "r", "read_only": 1},
+    {"type": "invite", "room": "r", "user_id": 1},
+    {"type": "accept", "invitation": "i" * 1001},
+    {"type": "appoint", "room": "r", "user_id": "1", "role": "god"},
+    {"type": "kick", "room": "r", "user_id": ""},
+    {"type": "ban", "room": "r", "user_id": "1", "seconds": 0},
+    {"type": "ban", "room": "r", "user_id": "1", "seconds": 10**12},
+    {"type": "mute", "room": "r", "user_id": "1", "reason": "r" * 501},
+    {"type": "unban", "room": "r"},
+    {"type": "delete", "room": "r", "id": 0},
+    {"type": "report", "room": "r", "id": "5"},
     {"type": 1},
     {},
 ]

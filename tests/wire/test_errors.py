@@ -22,6 +22,8 @@ ERROR_CODES = {
     "not_authenticated": False,
     "permission_denied": False,
     "unknown_room": False,
+    "unknown_user": False,
+    "unknown_message": False,
     "not_joined": False,
     "rate_limited": True,
     "limit_exceeded": False,

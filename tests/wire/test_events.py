@@ -12,6 +12,16 @@ from realtime.wire.codecs import JSON, MSGPACK, NDJSON, Frame
 from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from realtime.wire.events import MessageState, Outgoing, timestamp
 
+ROOM: dict[str, Any] = {
+    "role": "member",
+    "rights": ["post"],
+    "title": "R",
+    "kind": "private",
+    "slow_seconds": 5,
+    "read_only": True,
+    "muted": "you are muted",
+    "muted_until": "2026-01-02T03:04:05.678Z",
+}
 NOW = "2026-01-02T03:04:05.678Z"
 WHO = {"user_id": "7", "username": "ada"}
 STATE = MessageState(id=5, seq=2, content="hi", created_at=NOW, **WHO)
@@ -51,8 +61,8 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
             has_more=False,
             members=[events.Member(connections=2, **WHO)],
             count=1,
-            role="member",
             ref=1,
+            **ROOM,
             **WHO,
         ),
         {
@@ -65,11 +75,25 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
             "has_more": False,
             "members": [{"connections": 2, **WHO}],
             "count": 1,
-            "role": "member",
             "ref": 1,
+            **ROOM,
             **WHO,
         },
     ),
+    (events.RoomState(room="r", ref=1, **ROOM), {"type": "room", "room": "r", "ref": 1, **ROOM}),
+    (
+        events.RoomState(room="r", role="guest", rights=[]),
+        {"type": "room", "room": "r", "role": "guest", "rights": []},
+    ),
+    (
+        events.Invited(room="r", kind="private", title="T", **WHO),
+        {"type": "invited", "room": "r", "kind": "private", "title": "T", **WHO},
+    ),
+    (
+        events.Invitation(room="r", invitation="i", expires_in=60, ref=1),
+        {"type": "invitation", "room": "r", "invitation": "i", "expires_in": 60, "ref": 1},
+    ),
+    (events.Done(room="r", ref=1), {"type": "done", "room": "r", "ref": 1}),
     (events.Entered(room="r", **WHO), {"type": "joined", "room": "r", **WHO}),
     (events.Left(room="r", ref=0, **WHO), {"type": "left", "room": "r", "ref": 0, **WHO}),
     (

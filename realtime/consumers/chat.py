@@ -1,0 +1,208 @@
+"""The commands of whoever runs a room: making it, letting people in, and keeping order."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import moderation as acts
+from ..conf import config
+from ..engine.engine import user_topic
+from ..engine.tell import say
+from ..models import Message, Room
+from ..store import founding, moderation, places, rooms
+from ..store.history import database
+from ..store.identity import Identity
+from ..store.rooms import Entry
+from ..wire.commands import (
+    Accept,
+    Appoint,
+    Ban,
+    Command,
+    Configure,
+    Create,
+    Delete,
+    Direct,
+    Invite,
+    Kick,
+    Mute,
+    Report,
+    Unban,
+    Unmute,
+)
+from ..wire.errors import CommandError, ErrorCode
+from ..wire.events import Done, Invitation, Invited, RoomState
+from .rooms import RoomConsumer
+from .seat import about
+
+__all__ = ["ChatConsumer"]
+
+Judgement = Kick | Ban | Unban | Mute | Unmute
+
+
+class ChatConsumer(RoomConsumer):
+    """A connection that can also make rooms and moderate them (docs/moderation.md)."""
+
+    async def handle(self, command: Command) -> None:
+        """Carry out one command of docs/protocol.md."""
+        match command:
+            case Create():
+                await self._come_by(_create, command)
+            case Direct():
+                await self._come_by(_direct, command)
+            case Accept():
+                await self._come_by(_accept, command)
+            case Invite():
+                await self._invite(command)
+            case Configure():
+                await self._act(command, _configure, _may_configure)
+            case Appoint():
+                await self._act(command, _appoint, lambda entry: entry.may_manage)
+            case Kick() | Ban() | Unban() | Mute() | Unmute():
+                await self._act(command, _judge, lambda entry: entry.may_moderate)
+            case Delete():
+                await self._act(command, _delete)
+            case Report():
+                await self._act(command, _report, lambda entry: entry.may_read_history)
+            case _:
+                await super().handle(command)
+
+    async def _come_by(self, act: Callable[..., Entry], command: Any) -> None:
+        entry = await self.engine.db.wait(act, command, self.who)
+        self.reply(RoomState(room=entry.slug, ref=command.ref, **about(entry)))
+
+    async def _act(
+        self,
+        command: Any,
+        act: Callable[..., None],
+        is_allowed: Callable[..., bool] = lambda entry: True,
+    ) -> None:
+        seat = await self._allowed(command.room, is_allowed)
+        await self.engine.db.wait(act, command, seat.entry, self.who)
+        self.reply(Done(room=command.room, ref=command.ref))
+
+    async def _invite(self, command: Invite) -> None:
+        seat = await self._allowed(command.room, lambda entry: entry.may_moderate)
+        token = await self.engine.db.wait(_invite, command, seat.entry, self.who)
+        if token is None:
+            self.reply(Done(room=command.room, ref=command.ref))
+            return
+        self.reply(
+            Invitation(
+                room=command.room,
+                invitation=token,
+                expires_in=config().invitation_seconds,
+                ref=command.ref,
+            )
+        )
+
+
+# What is done off the event loop. The first two may be asked for by anybody.
+
+
+def _create(command: Create, who: Identity) -> Entry:
+    room = founding.create(who, command.title, kind=command.kind, slug=command.room)
+    return rooms.rights(room.slug, who)
+
+
+def _direct(command: Direct, who: Identity) -> Entry:
+    other = moderation.find_user(command.user_id, command.username)
+    room, is_new = founding.direct(who, other)
+    if is_new:
+        _tell_invited(room, other, who)
+    return rooms.rights(room.slug, who)
+
+
+def _accept(command: Accept, who: Identity) -> Entry:
+    return rooms.rights(places.accept(command.invitation, who).slug, who)
+
+
+def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
+    room = _room(entry)
+    if command.void:
+        places.void_invitations(room, who)
+    if command.user_id is None and command.username is None:
+        return None if command.void else places.invitation(room, who)
+    user = moderation.find_user(command.user_id, command.username)
+    if places.add(room, user, who):
+        _tell_invited(room, user, who)
+    return None
+
+
+def _may_configure(entry: Entry) -> bool:
+    return entry.may_moderate or entry.may_manage
+
+
+def _configure(command: Configure, entry: Entry, who: Identity) -> None:
+    if command.title is not None and not entry.may_manage:
+        raise _denied("only its owner names a room")
+    founding.configure(
+        entry.room_id,
+        who,
+        title=command.title,
+        slow_seconds=command.slow_seconds,
+        is_read_only=command.read_only,
+    )
+
+
+def _appoint(command: Appoint, entry: Entry, who: Identity) -> None:
+    places.appoint(_room(entry), moderation.find_user(command.user_id), command.role, who)
+
+
+def _judge(command: Judgement, entry: Entry, who: Identity) -> None:
+    room, user = _room(entry), command.user_id
+    if user == who.user_id:
+        raise _denied("that is you")
+    moderation.check_rank(room, entry.may_manage, user)
+    match command:
+        case Kick():
+            acts.kick(room, user, reason=command.reason, by=who)
+        case Unban():
+            acts.unban(room, user, by=who)
+        case Unmute():
+            acts.unmute(room, user, by=who)
+        case Ban() | Mute():
+            sanction = acts.ban if isinstance(command, Ban) else acts.mute
+            sanction(
+                room,
+                user,
+                addresses=moderation.addresses_of(user) if command.address else None,
+                seconds=command.seconds,
+                reason=command.reason,
+                by=who,
+            )
+
+
+def _delete(command: Delete, entry: Entry, who: Identity) -> None:
+    messages = Message.objects.using(database()).filter(pk=command.id, room=entry.room_id)
+    sender = messages.values_list("sender", flat=True).first()
+    if sender is None:
+        raise moderation.unknown_message()
+    is_own = sender == who.user_id and entry.may_post
+    if not (is_own or entry.may_moderate):
+        raise _denied("only moderators delete what others said")
+    acts.delete(command.id, by=who)
+
+
+def _report(command: Report, entry: Entry, who: Identity) -> None:
+    moderation.report(command.id, entry.room_id, who, command.reason)
+
+
+def _room(entry: Entry) -> Room:
+    room = Room.objects.using(database()).filter(pk=entry.room_id).first()
+    if room is None:
+        raise rooms.unknown(entry.slug)
+    return room
+
+
+def _tell_invited(room: Room, user: Any, by: Identity) -> None:
+    told = Invited(
+        room=room.slug,
+        kind=room.kind,
+        title=room.title,
+        user_id=by.user_id,
+        username=by.username,
+    )
+    say(user_topic(str(user.pk)), told)
+
+
+def _denied(text: str) -> CommandError:
+    return CommandError(ErrorCode.PERMISSION_DENIED, text)

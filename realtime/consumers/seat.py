@@ -1,0 +1,59 @@
+"""A room that a connection is in, and what its client knows of it beside the log."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from ..engine.topic import RoomTopic
+from ..store.rooms import Entry
+from ..wire.events import timestamp
+
+__all__ = ["Seat", "about"]
+
+HOUR = 60 * 60
+
+
+@dataclass(slots=True)
+class Seat:
+    """A room this connection is in, and what it may do there."""
+
+    entry: Entry
+    topic: RoomTopic
+    reminder: asyncio.TimerHandle | None = None
+
+    def remind(self, recheck: Callable[[str], None]) -> None:
+        """Ask again once what was decided ends; what lasts longer is looked at now and then."""
+        self.forget()
+        if (until := self.entry.until) is not None:
+            left = max(0.0, (until - timezone.now()).total_seconds())
+            loop = asyncio.get_running_loop()
+            self.reminder = loop.call_later(min(left, HOUR), recheck, self.entry.slug)
+
+    def forget(self) -> None:
+        """Do not ask again."""
+        if self.reminder is not None:
+            self.reminder.cancel()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what was decided on entering may not be so any more."""
+        until = self.entry.until
+        is_over = until is not None and until <= timezone.now()
+        return is_over or self.entry.rights_seq < self.topic.rights_seq
+
+
+def about(entry: Entry) -> dict[str, Any]:
+    """What a client is told of a room beside its log."""
+    return {
+        "role": entry.role,
+        "rights": entry.rights,
+        "title": entry.title,
+        "kind": entry.kind,
+        "slow_seconds": entry.slow_seconds,
+        "read_only": entry.is_read_only,
+        "muted": entry.muted,
+        "muted_until": None if entry.until is None else timestamp(entry.until),
+    }

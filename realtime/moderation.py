@@ -1,0 +1,180 @@
+"""Steer rooms and people from anywhere: views, the admin, jobs, a shell.
+
+    moderation.ban(room, user, seconds=3600, reason="spam", by=request.user)
+    moderation.mute(None, "guest:0f3a…")          # on the whole site
+    await moderation.adelete(message)
+
+Each works on every server process within a second of its commit, and leaves an entry in the
+log of Django's admin where `by` says who did it. `user` is a user, its primary key, or the
+`user_id` of a guest; a `room` of None is the whole site. Who may do it is the caller's to say.
+"""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from . import push
+from .conf import config
+from .engine.tell import announce, on_commit
+from .models import Message, Room, Sanction
+from .store import history, moderation
+from .store.addresses import counted
+from .store.identity import Identity
+from .store.log import Stored
+from .store.sanctions import told
+from .wire.errors import CloseCode
+
+__all__ = [
+    "aban",
+    "adelete",
+    "akick",
+    "amute",
+    "aunban",
+    "aunmute",
+    "ban",
+    "delete",
+    "kick",
+    "mute",
+    "unban",
+    "unmute",
+]
+
+BAN, MUTE = Sanction.Kind.BAN.value, Sanction.Kind.MUTE.value
+
+
+def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> None:
+    """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`."""
+    if room is not None:
+        moderation.put_out(room, _key(user))
+    ban(room, user, seconds=config().kick_seconds, reason=reason, by=by)
+
+
+def ban(
+    room: Room | None,
+    user: Any = None,
+    *,
+    addresses: set[str] | None = None,
+    seconds: float | None = None,
+    reason: str = "",
+    by: Any = None,
+) -> list[Sanction]:
+    """Keep somebody out: a user, whoever comes from some addresses, or both.
+
+    `seconds` of None is for good. Off the whole site, their connections are closed with 4503.
+    Raises `ValueError` for an address that is none, or that may be a proxy's.
+    """
+    made = _sanction(BAN, room, user, addresses, seconds, reason, by)
+    if room is None:
+        _close(made)
+    return made
+
+
+def unban(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
+    """Let somebody in again; return how many bans there were."""
+    return moderation.lift(BAN, room, _key(user), address, _identity(by))
+
+
+def mute(
+    room: Room | None,
+    user: Any = None,
+    *,
+    addresses: set[str] | None = None,
+    seconds: float | None = None,
+    reason: str = "",
+    by: Any = None,
+) -> list[Sanction]:
+    """Let somebody listen only; as `ban` otherwise."""
+    return _sanction(MUTE, room, user, addresses, seconds, reason, by)
+
+
+def unmute(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
+    """Let somebody speak again; return how many mutes there were."""
+    return moderation.lift(MUTE, room, _key(user), address, _identity(by))
+
+
+def delete(message: Message | int, *, by: Any = None) -> None:
+    """Take a message's text and data away, everywhere; a tombstone keeps its place.
+
+    Raises `CommandError` with `unknown_message`.
+    """
+    pk = message.pk if isinstance(message, Message) else message
+    stored = moderation.delete(pk, _identity(by))
+    if stored.is_new:
+        slug = Room.objects.using(history.database()).get(pk=stored.room_id).slug
+        _announce(slug, stored)
+
+
+async def akick(room: Room | None, user: Any, **kwargs: Any) -> None:
+    """Put somebody out of a room."""
+    await sync_to_async(kick)(room, user, **kwargs)
+
+
+async def aban(room: Room | None, user: Any = None, **kwargs: Any) -> list[Sanction]:
+    """Keep somebody out."""
+    return await sync_to_async(ban)(room, user, **kwargs)
+
+
+async def aunban(room: Room | None, user: Any = None, **kwargs: Any) -> int:
+    """Let somebody in again."""
+    return await sync_to_async(unban)(room, user, **kwargs)
+
+
+async def amute(room: Room | None, user: Any = None, **kwargs: Any) -> list[Sanction]:
+    """Let somebody listen only."""
+    return await sync_to_async(mute)(room, user, **kwargs)
+
+
+async def aunmute(room: Room | None, user: Any = None, **kwargs: Any) -> int:
+    """Let somebody speak again."""
+    return await sync_to_async(unmute)(room, user, **kwargs)
+
+
+async def adelete(message: Message | int, **kwargs: Any) -> None:
+    """Take a message's text and data away."""
+    await sync_to_async(delete)(message, **kwargs)
+
+
+def _sanction(
+    kind: str,
+    room: Room | None,
+    user: Any,
+    addresses: set[str] | None,
+    seconds: float | None,
+    reason: str,
+    by: Any,
+) -> list[Sanction]:
+    if user is None and not addresses:
+        raise ValueError("name a user or an address")
+    return moderation.sanction(
+        kind,
+        room,
+        _key(user),
+        map(_bannable, addresses or ()),
+        seconds=seconds,
+        reason=reason,
+        by=_identity(by),
+    )
+
+
+def _announce(slug: str, stored: Stored) -> None:
+    on_commit(lambda: announce(slug, stored))
+
+
+def _close(bans: list[Sanction]) -> None:
+    for one in bans:
+        for connection in moderation.connections_hit(one):
+            push.connection(connection).disconnect(told(one), CloseCode.KICKED)
+
+
+def _bannable(address: str) -> str:
+    if found := counted(address.removesuffix("/64")):
+        return found
+    raise ValueError(f"{address} may be a proxy's: set TRUSTED_PROXIES")
+
+
+def _key(user: Any) -> str:
+    return "" if user is None else str(getattr(user, "pk", user))
+
+
+def _identity(by: Any) -> Identity | None:
+    return by if by is None or isinstance(by, Identity) else Identity.of(by)

@@ -1,0 +1,23 @@
+"""What an IP address is counted and banned by."""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from ..conf import config
+
+__all__ = ["counted"]
+
+
+def counted(address: str) -> str:
+    """The address itself; of IPv6 its /64, which one client may have.
+
+    Empty where it may be that of a proxy: without `TRUSTED_PROXIES` a private address is most
+    likely one, and all users come from it.
+    """
+    if not address:
+        return ""
+    parsed = ip_address(address)
+    if not (config().trusted_proxies or parsed.is_global):
+        return ""
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return address

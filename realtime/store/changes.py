@@ -1,0 +1,31 @@
+"""Changing what was said: a change takes the room's next position, the message keeps its place."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from ..models import Head, Message
+from .history import database, state_of
+from .log import Stored, lock_heads
+
+__all__ = ["delete"]
+
+
+def delete(message_id: int) -> Stored:
+    """Take a message's text and data away for good; what stays is that there was one.
+
+    Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
+    """
+    alias = database()
+    messages = Message.objects.using(alias)
+    room_id = messages.values_list("room", flat=True).get(pk=message_id)
+    with transaction.atomic(using=alias):
+        end = lock_heads(alias, {room_id})[room_id]
+        message = messages.get(pk=message_id)
+        if message.deleted_at is not None:
+            return Stored(room_id, state_of(message), end.epoch, is_new=False)
+        message.content, message.data = "", None
+        message.deleted_at = timezone.now()
+        message.changed_seq = end.last_seq + 1
+        message.save(update_fields=["content", "data", "deleted_at", "changed_seq"])
+        Head.objects.using(alias).filter(pk=room_id).update(last_seq=message.changed_seq)
+    return Stored(room_id, state_of(message), end.epoch, is_new=True)

@@ -1,0 +1,200 @@
+"""The rows behind what moderators do; rights change with them (`rights.py`)."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from ..models import Connection, Membership, Message, Report, Room, Sanction
+from ..wire.errors import CommandError, ErrorCode
+from . import changes, journal
+from .addresses import counted
+from .history import database
+from .identity import GUEST, Identity
+from .log import Stored
+
+__all__ = [
+    "addresses_of",
+    "check_rank",
+    "connections_hit",
+    "delete",
+    "find_user",
+    "lift",
+    "put_out",
+    "report",
+    "resolve",
+    "sanction",
+    "unknown_message",
+]
+
+REASON_CHARACTERS = 500
+
+
+def sanction(
+    kind: str,
+    room: Room | None,
+    user_key: str = "",
+    addresses: Iterable[str] = (),
+    *,
+    seconds: float | None = None,
+    reason: str = "",
+    by: Identity | None = None,
+) -> list[Sanction]:
+    """Ban or mute a user, also by the addresses they come from; one that is there is replaced.
+
+    Without a room it counts on the whole site, without `seconds` for good.
+    """
+    fields = {
+        "username": _name_of(user_key),
+        "reason": reason[:REASON_CHARACTERS],
+        "by": None if by is None else by.user,
+        "created_at": timezone.now(),
+        "ends_at": None if seconds is None else timezone.now() + timedelta(seconds=seconds),
+    }
+    made = []
+    with transaction.atomic(using=database()):
+        for address in set(addresses) - {""} or {""}:
+            one, is_new = _sanctions().update_or_create(
+                fields, kind=kind, room=room, user_key=user_key, address=address
+            )
+            journal.record(by, one, journal.ADDITION if is_new else journal.CHANGE, _text(one))
+            made.append(one)
+    return made
+
+
+def lift(
+    kind: str, room: Room | None, user_key: str = "", address: str = "", by: Identity | None = None
+) -> int:
+    """End the bans or mutes of a user, or of an address; return how many there were."""
+    whom = {"user_key": user_key} if user_key else {"address": address}
+    with transaction.atomic(using=database()):
+        rows = list(_sanctions().filter(kind=kind, room=room, **whom))
+        for one in rows:
+            journal.record(by, one, journal.DELETION, f"lifted: {_text(one)}")
+            one.delete()
+    return len(rows)
+
+
+def put_out(room: Room, user_key: str) -> None:
+    """Take away a user's place in a room."""
+    if (user_pk := _pk(user_key)) is not None:
+        for one in Membership.objects.using(database()).filter(room=room, user=user_pk):
+            one.delete()
+
+
+def delete(message_id: int, by: Identity | None = None) -> Stored:
+    """Take a message's text away; raises `CommandError` where there is no such message."""
+    with transaction.atomic(using=database()):
+        try:
+            stored = changes.delete(message_id)
+        except Message.DoesNotExist:
+            raise unknown_message() from None
+        if stored.is_new:
+            message = Message.objects.using(database()).get(pk=message_id)
+            journal.record(by, message, journal.DELETION, "deleted the text")
+            resolve([message_id], by)
+    return stored
+
+
+def report(message_id: int, room_id: int, who: Identity, reason: str) -> None:
+    """Complain about a message; a second complaint of the same user changes the first."""
+    if not Message.objects.using(database()).filter(pk=message_id, room=room_id).exists():
+        raise unknown_message()
+    Report.objects.using(database()).update_or_create(
+        {"username": who.username, "reason": reason[:REASON_CHARACTERS], "resolved_at": None},
+        message_id=message_id,
+        reporter=who.user_id,
+    )
+
+
+def resolve(message_ids: Iterable[int], by: Identity | None = None) -> int:
+    """Close the reports of messages; return how many were open."""
+    reports = Report.objects.using(database()).filter(message__in=list(message_ids))
+    user = None if by is None else by.user
+    return reports.filter(resolved_at=None).update(resolved_at=timezone.now(), resolved_by=user)
+
+
+def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
+    """Refuse what is meant for somebody as high as oneself: moderators do not put each other out.
+
+    Raises `CommandError` with `permission_denied`.
+    """
+    user_pk = _pk(user_key)
+    places = Membership.objects.using(database()).filter(room=room, user=user_pk)
+    role = places.values_list("role", flat=True).first() if user_pk is not None else None
+    if role == Membership.Role.OWNER or (role == Membership.Role.MODERATOR and not may_manage):
+        message = "that is not possible for somebody of this role"
+        raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
+
+
+def find_user(user_id: str | None = None, username: str | None = None) -> Any:
+    """The user of this `user_id` or name; raises `CommandError` with `unknown_user`."""
+    users = get_user_model()._default_manager.using(database()).filter(is_active=True)
+    found = None
+    if user_id is not None and (pk := _pk(user_id)) is not None:
+        found = users.filter(pk=pk).first()
+    elif username is not None:
+        found = users.filter(**{get_user_model().USERNAME_FIELD: username}).first()
+    if found is None:
+        raise CommandError(ErrorCode.UNKNOWN_USER, "there is no such user")
+    return found
+
+
+def addresses_of(user_key: str) -> set[str]:
+    """Where somebody is connected from now, as far as that can be banned."""
+    rows = Connection.objects.using(database()).filter(user_key=user_key)
+    return {counted(address) for address in rows.values_list("address", flat=True)} - {""}
+
+
+def connections_hit(one: Sanction) -> list[str]:
+    """The ids of the connections that are open now and that it is against."""
+    rows = Connection.objects.using(database())
+    found: set[str] = set()
+    if one.user_key:
+        found |= set(rows.filter(user_key=one.user_key).values_list("pk", flat=True))
+    if one.address:
+        here = rows.exclude(address="").values_list("pk", "address")
+        found |= {pk for pk, address in here if counted(address) == one.address}
+    return sorted(found)
+
+
+def unknown_message() -> CommandError:
+    """The refusal for a message that is not there."""
+    return CommandError(ErrorCode.UNKNOWN_MESSAGE, "there is no such message")
+
+
+def _sanctions() -> Any:
+    return Sanction.objects.using(database())
+
+
+def _pk(user_key: str) -> Any:
+    """The primary key behind a `user_id`; None for a guest's, and for what cannot be one."""
+    if user_key.startswith(GUEST):
+        return None
+    field = get_user_model()._meta.pk
+    try:
+        pk = field.to_python(user_key)
+        field.run_validators(pk)  # no database knows a number of forty digits
+    except ValidationError:
+        return None
+    return pk
+
+
+def _name_of(user_key: str) -> str:
+    if not user_key:
+        return ""
+    if (pk := _pk(user_key)) is not None:
+        user = get_user_model()._default_manager.using(database()).filter(pk=pk).first()
+        return "" if user is None else Identity.of(user).username
+    here = Connection.objects.using(database()).filter(user_key=user_key)
+    return here.values_list("username", flat=True).first() or ""
+
+
+def _text(one: Sanction) -> str:
+    where = f"in {one.room}" if one.room is not None else "on the whole site"
+    until = f"until {one.ends_at:%Y-%m-%d %H:%M} UTC" if one.ends_at else "for good"
+    return f"{one.kind} {where} {until}" + (f": {one.reason}" if one.reason else "")

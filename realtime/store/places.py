@@ -1,0 +1,135 @@
+"""Lasting places in rooms: by name, by invitation, passed on, given back."""
+
+from typing import Any
+
+from django.core import signing
+from django.db import transaction
+
+from ..conf import config
+from ..models import Membership, Room
+from ..models.rooms import new_epoch
+from ..policy import policy
+from ..wire.errors import CommandError, ErrorCode
+from . import journal
+from .history import database
+from .identity import Identity
+from .moderation import find_user
+from .sanctions import Subject, against, told
+
+__all__ = ["accept", "add", "appoint", "invitation", "leave", "void_invitations"]
+
+Role = Membership.Role
+SALT = "realtime.invitation"
+
+
+def add(room: Room, user: Any, by: Identity | None = None) -> bool:
+    """Give a user a place in a private room; whether they had none.
+
+    Raises `CommandError`: `permission_denied` for a direct room, and for who is banned.
+    """
+    if room.kind == Room.Kind.DIRECT:
+        raise _denied("a direct room is for two", room)
+    check_not_banned(room, str(user.pk))
+    with transaction.atomic(using=database()):
+        place, is_new = _places(room).get_or_create(room=room, user=user)
+        if is_new:
+            journal.record(by, place, journal.ADDITION, f"added {user} to {room}")
+    return bool(is_new)
+
+
+def invitation(room: Room, by: Identity) -> str:
+    """What lets whoever has it into a private room, for `INVITATION_SECONDS`.
+
+    It is good for as long as whoever gave it out may moderate the room.
+    """
+    if room.kind != Room.Kind.PRIVATE:
+        raise _denied("there are invitations to private rooms only", room)
+    return signing.dumps([room.pk, room.invitation_key, by.user_id], salt=SALT)
+
+
+def accept(token: str, who: Identity) -> Room:
+    """Take the place that an invitation offers; raises `CommandError` where it is not good.
+
+    All that may be wrong with it is told alike, so that nobody can ask about rooms.
+    """
+    if who.is_guest:
+        raise CommandError(ErrorCode.PERMISSION_DENIED, "sign in to accept an invitation")
+    try:
+        room_id, key, inviter = signing.loads(token, salt=SALT, max_age=config().invitation_seconds)
+        room = Room.objects.using(database()).get(
+            pk=room_id, invitation_key=key, kind=Room.Kind.PRIVATE
+        )
+        user = find_user(inviter)
+    except (signing.BadSignature, ValueError, Room.DoesNotExist, CommandError):
+        raise _void() from None
+    if not policy().may_moderate(Identity.of(user), room, _places(room).filter(user=user).first()):
+        raise _void()
+    add(room, who.user, who)
+    return room
+
+
+def void_invitations(room: Room, by: Identity | None = None) -> None:
+    """Make all invitations that are out worthless."""
+    rooms = Room.objects.using(database()).filter(pk=room.pk)
+    with transaction.atomic(using=database()):
+        rooms.update(invitation_key=new_epoch())
+        journal.record(by, room, journal.CHANGE, "made all invitations void")
+
+
+def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> None:
+    """Give a member another role; an owner who makes somebody else one becomes a moderator.
+
+    Raises `CommandError`: `unknown_user` for who is no member, `permission_denied` for owners.
+    """
+    with transaction.atomic(using=database()):
+        places = {one.user_id: one for one in _places(room).select_for_update().order_by("pk")}
+        place, own = places.get(user.pk), places.get(None if by is None else by.user_pk)
+        if place is None:
+            raise CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
+        if place.role == Role.OWNER and place.role != role:
+            raise _denied("an owner passes the room on, and is not appointed", room)
+        if role == Role.OWNER and own is not None and own.role == Role.OWNER and own != place:
+            _set(own, Role.MODERATOR)
+        _set(place, role)
+        journal.record(by, place, journal.CHANGE, f"{user} is now {role} of {room}")
+
+
+def leave(room_id: int, who: Identity) -> None:
+    """Give one's own place back; raises `CommandError` where that would leave a room alone."""
+    room = Room.objects.using(database()).filter(pk=room_id).first()
+    if room is None:
+        return
+    if room.kind == Room.Kind.DIRECT:
+        raise _denied("a direct room keeps its two users", room)
+    with transaction.atomic(using=database()):
+        place = _places(room).filter(user=who.user_pk).first()
+        if place is None:
+            return
+        others = _places(room).exclude(pk=place.pk)
+        if place.role == Role.OWNER and others.exists() and not others.filter(role=Role.OWNER):
+            raise _denied("pass the room on before you leave it", room)
+        place.delete()
+
+
+def check_not_banned(room: Room, user_key: str) -> None:
+    """Raise `CommandError` with `permission_denied` for a user whom a ban keeps out."""
+    for one in against([Subject(user_key)], [room.pk]):
+        if one.kind == one.Kind.BAN:
+            raise _denied(told(one), room)
+
+
+def _set(place: Membership, role: str) -> None:
+    place.role = role
+    place.save(update_fields=["role"])
+
+
+def _places(room: Room) -> Any:
+    return Membership.objects.using(database()).filter(room=room)
+
+
+def _denied(text: str, room: Room) -> CommandError:
+    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)
+
+
+def _void() -> CommandError:
+    return CommandError(ErrorCode.PERMISSION_DENIED, "the invitation is not good any more")

@@ -1,0 +1,385 @@
+"""Running a room over the wire: what moderators do reaches open sockets at once."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from realtime import moderation, push
+from realtime.consumers import ChatConsumer
+from realtime.engine.engine import Engine
+from realtime.models import Connection, Membership, Message, Report, Room, Sanction
+from realtime.wire.events import timestamp
+from tests.client import Object
+from tests.consumers.sockets import Socket as PlainSocket
+
+
+class Socket(PlainSocket):
+    def __init__(self, **scope: Any) -> None:
+        super().__init__(application=ChatConsumer.as_asgi(), **scope)
+
+    @property
+    def user_id(self) -> str:
+        return str(self.welcome["user_id"])
+
+
+@sync_to_async
+def make(room: Room, user: Any, role: str = "member") -> None:
+    Membership.objects.create(room=room, user=user, role=role)
+
+
+@pytest.fixture
+def owner(room: Room, ada: Any) -> Any:
+    Membership.objects.create(room=room, user=ada, role="owner")
+    return ada
+
+
+async def say(socket: Socket, content: str, room: str = "general") -> Object:
+    reply = await socket.ask("message", room=room, content=content, nonce=content)
+    assert reply["type"] == "ack", reply
+    return reply
+
+
+async def connected(number: int) -> None:
+    """Wait until so many connections stand in the tables."""
+    async with asyncio.timeout(5):
+        while await sync_to_async(Connection.objects.count)() != number:
+            pass
+
+
+def now(seconds: int) -> str:
+    return timestamp(timezone.now() + timedelta(seconds=seconds))
+
+
+def heard(items: list[Object]) -> list[str]:
+    return [item["content"] for item in items if item["type"] == "message"]
+
+
+# Putting out and keeping quiet.
+
+
+@pytest.mark.parametrize("kind", ["kick", "ban"])
+async def test_who_is_put_out_hears_nothing_more(
+    engine: Engine, room: Room, owner: Any, kind: str
+) -> None:
+    """At once, with the reason; and cannot come back."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await guest.join("general")
+        done = await mod.ask(kind, room="general", user_id=guest.user_id, reason="spam")
+        assert done["type"] == "done"
+        told = await guest.expect("error", room="general")
+        assert told["code"] == "permission_denied"
+        assert "spam" in told["message"]
+        await say(mod, "among us")
+        assert heard(await guest.settled()) == []
+        assert await guest.refused("message", room="general", content="a") == "not_joined"
+        assert await guest.refused("history", room="general") == "not_joined"
+        assert await guest.refused("join", room="general") == "permission_denied"
+
+
+async def test_a_kick_is_over_after_a_minute(engine: Engine, room: Room, owner: Any) -> None:
+    """A user loses the place and its role with it."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await mod.ask("kick", room="general", user_id=guest.user_id)
+        assert await guest.refused("join", room="general") == "permission_denied"
+        await sync_to_async(Sanction.objects.update)(ends_at=timezone.now())
+        await guest.join("general")
+
+
+async def test_a_ban_can_be_lifted(engine: Engine, room: Room, owner: Any) -> None:
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await mod.ask("ban", room="general", user_id=guest.user_id)
+        assert await guest.refused("join", room="general") == "permission_denied"
+        await mod.ask("unban", room="general", user_id=guest.user_id)
+        await guest.join("general")
+
+
+async def test_a_ban_may_be_of_the_address_as_well(engine: Engine, room: Room, owner: Any) -> None:
+    """A guest who takes another name is the same visitor."""
+    here = {"client": ["8.8.4.4", 1]}
+    async with Socket(user=owner, **here) as mod, Socket(**here) as guest:
+        await mod.join("general")
+        await guest.join("general")
+        await connected(2)
+        await mod.ask("ban", room="general", user_id=guest.user_id, address=True)
+        async with Socket(**here) as again, Socket(client=["8.8.8.8", 1]) as another:
+            assert await again.refused("join", room="general") == "permission_denied"
+            await another.join("general")
+        await say(mod, "moderators are spared")
+
+
+async def test_who_is_muted_is_told_and_may_listen(engine: Engine, room: Room, owner: Any) -> None:
+    """And is told when it is over."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        joined = await guest.join("general")
+        assert (joined["role"], joined["rights"]) == ("guest", ["post", "signal"])
+        await mod.ask("mute", room="general", user_id=guest.user_id, reason="loud")
+        told = await guest.expect("room")
+        assert (told["rights"], "loud" in told["muted"]) == ([], True)
+        for kind, more in (("message", {"content": "a"}), ("signal", {"data": {}}), ("typing", {})):
+            reply = await guest.ask(kind, room="general", **more)
+            assert (reply["code"], "loud" in reply["message"]) == ("permission_denied", True)
+        await say(mod, "can you hear me?")
+        await guest.expect("message", content="can you hear me?")
+        await mod.ask("unmute", room="general", user_id=guest.user_id)
+        assert (await guest.expect("room"))["rights"] == ["post", "signal"]
+        await say(guest, "yes")
+
+
+async def test_a_mute_ends_by_itself(engine: Engine, room: Room, owner: Any) -> None:
+    """On the second, and whoever was muted is told so."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await guest.join("general")
+        await mod.ask("mute", room="general", user_id=guest.user_id, seconds=1)
+        assert (await guest.expect("room"))["muted_until"] <= now(seconds=1)
+        assert await guest.refused("message", room="general", content="a") == "permission_denied"
+        assert (await guest.expect("room"))["rights"] == ["post", "signal"]
+        await say(guest, "again")
+
+
+async def test_nobody_is_judged_by_their_equals(
+    engine: Engine, room: Room, owner: Any, bob: Any
+) -> None:
+    """Nor by members, nor by themselves; moderators are by owners."""
+    await make(room, bob, "moderator")
+    async with Socket(user=owner) as top, Socket(user=bob) as mod, Socket() as guest:
+        for socket in (top, mod, guest):
+            await socket.join("general")
+        for kind in ("kick", "ban", "mute", "unban", "unmute"):
+            for judge, user in ((guest, mod), (mod, top), (mod, mod), (top, top)):
+                code = await judge.refused(kind, room="general", user_id=user.user_id)
+                assert code == "permission_denied"
+        assert (await top.ask("kick", room="general", user_id=mod.user_id))["type"] == "done"
+        assert await mod.refused("join", room="general") == "permission_denied"
+
+
+async def test_a_moderator_who_is_one_no_more_can_do_nothing(
+    engine: Engine, room: Room, owner: Any, bob: Any
+) -> None:
+    """Told with the new rights."""
+    await make(room, bob, "moderator")
+    async with Socket(user=owner) as top, Socket(user=bob) as mod, Socket() as guest:
+        for socket in (top, mod, guest):
+            await socket.join("general")
+        await top.ask("appoint", room="general", user_id=mod.user_id, role="member")
+        assert (await mod.expect("room"))["role"] == "member"
+        code = await mod.refused("kick", room="general", user_id=guest.user_id)
+        assert code == "permission_denied"
+
+
+async def test_a_room_can_be_made_slow_and_read_only(
+    engine: Engine, room: Room, owner: Any
+) -> None:
+    """All who are there are told; moderators may speak on."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await guest.join("general")
+        await mod.ask("configure", room="general", slow_seconds=60)
+        assert (await guest.expect("room"))["slow_seconds"] == 60
+        await say(guest, "first")
+        reply = await guest.ask("message", room="general", content="second", nonce="second")
+        assert reply["code"] == "rate_limited"
+        assert 50 < reply["retry_after"] <= 60
+        assert (await say(guest, "first"))["seq"] == 1
+        await say(mod, "a")
+        await say(mod, "b")
+        await mod.ask("configure", room="general", read_only=True, slow_seconds=0)
+        told = await guest.expect("room", slow_seconds=None)
+        assert (told["read_only"], told["rights"]) == (True, ["signal"])
+        assert await guest.refused("message", room="general", content="a") == "permission_denied"
+        await say(mod, "c")
+
+
+async def test_only_the_owner_names_a_room(engine: Engine, room: Room, owner: Any) -> None:
+    async with Socket(user=owner) as top, Socket() as guest:
+        await top.join("general")
+        await guest.join("general")
+        assert await guest.refused("configure", room="general", title="Mine") == "permission_denied"
+        await top.ask("configure", room="general", title="Ours")
+        assert (await guest.expect("room"))["title"] == "Ours"
+
+
+# Messages.
+
+
+async def test_a_deleted_message_is_gone_everywhere(engine: Engine, room: Room, owner: Any) -> None:
+    """For who is there, who comes, who comes back and who looks back; its place stays."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        start = await mod.join("general")
+        await guest.join("general")
+        ack = await say(guest, "secret")
+        await mod.ask("delete", room="general", id=ack["id"])
+        told = (await guest.expect("changed"))["message"]
+        assert (told["deleted"], told["seq"], "content" in told) == (True, 1, False)
+        page = await mod.ask("history", room="general")
+        async with Socket() as late:
+            since = {"seq": start["through"], "epoch": start["epoch"]}
+            joined, resumed = await late.join("general"), await late.join("general", since=since)
+        for reply in (page, joined, resumed):
+            assert [state["deleted"] for state in reply["messages"]] == [True]
+            assert [state.get("content") for state in reply["messages"]] == [None]
+        assert (await sync_to_async(Message.objects.get)()).content == ""
+
+
+async def test_one_deletes_ones_own_messages_only(engine: Engine, room: Room) -> None:
+    async with Socket() as one, Socket() as other:
+        await one.join("general")
+        await other.join("general")
+        ack = await say(one, "mine")
+        assert await other.refused("delete", room="general", id=ack["id"]) == "permission_denied"
+        assert await other.refused("delete", room="general", id=10**9) == "unknown_message"
+        assert (await one.ask("delete", room="general", id=ack["id"]))["type"] == "done"
+
+
+async def test_a_message_of_another_room_is_none_of_this(
+    engine: Engine, room: Room, owner: Any
+) -> None:
+    """A moderator's power ends at the door."""
+    other = await sync_to_async(Room.objects.create)(slug="other")
+    message = await push.room(other).amessage("theirs")
+    assert message is not None
+    async with Socket(user=owner) as mod:
+        await mod.join("general")
+        assert await mod.refused("delete", room="general", id=message.pk) == "unknown_message"
+        assert await mod.refused("report", room="general", id=message.pk) == "unknown_message"
+
+
+async def test_a_message_can_be_reported(engine: Engine, room: Room) -> None:
+    async with Socket() as one, Socket() as other:
+        await one.join("general")
+        await other.join("general")
+        ack = await say(one, "rude")
+        done = await other.ask("report", room="general", id=ack["id"], reason="rude")
+        assert done["type"] == "done"
+    report = await sync_to_async(Report.objects.get)()
+    assert (report.reporter, report.message_id) == (other.user_id, ack["id"])
+
+
+# Rooms.
+
+
+async def test_an_invited_user_is_told_and_may_enter(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    await make(private, ada, "owner")
+    async with Socket(user=ada) as top, Socket(user=bob) as guest:
+        await top.join("secret")
+        assert await guest.refused("join", room="secret") == "unknown_room"
+        assert await top.refused("invite", room="secret", username="nobody") == "unknown_user"
+        await top.ask("invite", room="secret", username="bob")
+        told = await guest.expect("invited")
+        assert (told["room"], told["username"]) == ("secret", "ada")
+        await guest.join("secret")
+        assert await guest.refused("invite", room="secret") == "permission_denied"
+
+
+async def test_an_invitation_is_a_key_for_whoever_has_it(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    """Users only, until it is made void."""
+    await make(private, ada, "owner")
+    async with Socket(user=ada) as top, Socket(user=bob) as other, Socket() as guest:
+        await top.join("secret")
+        key = (await top.ask("invite", room="secret"))["invitation"]
+        assert await guest.refused("accept", invitation=key) == "permission_denied"
+        await top.ask("invite", room="secret", void=True)
+        assert await other.refused("accept", invitation=key) == "permission_denied"
+        key = (await top.ask("invite", room="secret"))["invitation"]
+        reply = await other.ask("accept", invitation=key)
+        assert (reply["type"], reply["room"], reply["role"]) == ("room", "secret", "member")
+        await other.join("secret")
+
+
+async def test_who_leaves_for_good_cannot_come_back(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    await make(private, ada, "owner")
+    await make(private, bob)
+    async with Socket(user=bob) as member:
+        await member.join("secret")
+        assert (await member.ask("leave", room="secret"))["type"] == "left"
+        await member.join("secret")
+        assert (await member.ask("leave", room="secret", for_good=True))["type"] == "left"
+        assert await member.refused("join", room="secret") == "unknown_room"
+
+
+async def test_a_room_is_passed_on(engine: Engine, room: Room, owner: Any, bob: Any) -> None:
+    await make(room, bob)
+    async with Socket(user=owner) as top, Socket(user=bob) as next_one:
+        await top.join("general")
+        await next_one.join("general")
+        code = await top.refused("leave", room="general", for_good=True)
+        assert code == "permission_denied"
+        await top.ask("appoint", room="general", user_id=next_one.user_id, role="owner")
+        assert (await next_one.expect("room"))["rights"] == ["post", "signal", "moderate", "manage"]
+        assert (await top.expect("room"))["role"] == "moderator"
+
+
+async def test_two_users_talk_in_a_room_of_their_own(engine: Engine, ada: Any, bob: Any) -> None:
+    """Which nobody else sees."""
+    async with Socket(user=ada) as one, Socket(user=bob) as other, Socket() as guest:
+        reply = await one.ask("direct", username="bob")
+        slug = reply["room"]
+        assert (reply["type"], reply["kind"]) == ("room", "direct")
+        assert reply["rights"] == ["post", "signal"]
+        assert (await other.expect("invited"))["room"] == slug
+        assert (await other.ask("direct", user_id=one.user_id))["room"] == slug
+        await one.join(slug)
+        await other.join(slug)
+        await say(one, "psst", slug)
+        await other.expect("message", content="psst")
+        assert await guest.refused("join", room=slug) == "unknown_room"
+        assert await guest.refused("direct", username="bob") == "permission_denied"
+        assert await one.refused("direct", username="nobody") == "unknown_user"
+
+
+async def test_a_room_is_made_by_who_may(engine: Engine, ada: Any, settings: Any) -> None:
+    """Nobody but staff unless the site says so."""
+    async with Socket(user=ada) as socket:
+        assert await socket.refused("create", title="Tea") == "permission_denied"
+        settings.REALTIME = {**settings.REALTIME, "CREATE_ROOMS": "users"}
+        reply = await socket.ask("create", title="Tea", kind="private")
+        assert (reply["type"], reply["role"], reply["kind"]) == ("room", "owner", "private")
+        await socket.join(reply["room"])
+
+
+# From anywhere.
+
+
+async def test_the_site_itself_can_moderate(engine: Engine, room: Room, ada: Any, bob: Any) -> None:
+    """From any thread; the admin's log says by whom."""
+    async with Socket(user=bob) as member, Socket() as guest:
+        await member.join("general")
+        await guest.join("general")
+        ack = await say(guest, "rude")
+        await moderation.adelete(ack["id"], by=ada)
+        await member.expect("changed")
+        await moderation.amute(room, guest.user_id, by=ada)
+        await guest.expect("room")
+        await moderation.akick(room, bob, by=ada)
+        await member.expect("error", room="general")
+    assert await sync_to_async(LogEntry.objects.filter(user=ada).count)() == 3
+
+
+async def test_who_is_banned_from_the_site_is_closed(engine: Engine, room: Room, bob: Any) -> None:
+    """With the reason, and not to come back."""
+    async with Socket(user=bob) as member:
+        await connected(1)
+        await moderation.aban(None, bob, reason="spam")
+        told, code = await member.ended()
+        assert (code, told["reconnect"], "spam" in told["reason"]) == (4503, False, True)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "nowhere", ""])
+async def test_an_address_that_may_be_a_proxys_is_not_banned(engine: Engine, address: str) -> None:
+    with pytest.raises(ValueError, match=r"proxy|address"):
+        await moderation.aban(None, addresses={address} - {""})

@@ -1,0 +1,237 @@
+"""Bans, mutes, reports: the rows, whom they hit, and what the admin's log says."""
+
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from realtime.models import Connection, Head, Membership, Message, Node, Report, Room, Sanction
+from realtime.store import log, moderation, rooms, sanctions
+from realtime.store.identity import Identity
+from realtime.store.log import Draft
+from realtime.store.rooms import Ask, Entry
+from realtime.store.sanctions import Subject
+from realtime.wire.errors import CommandError, ErrorCode
+
+GUEST = Identity("guest:1", "Guest")
+HERE, ELSEWHERE = "8.8.4.4", "8.8.8.8"
+
+
+@pytest.fixture
+def ada() -> Any:
+    return get_user_model().objects.create(username="ada")
+
+
+@pytest.fixture
+def moderator() -> Identity:
+    return Identity.of(get_user_model().objects.create(username="mod"))
+
+
+def verdict(room: Room, who: Identity, address: str = "") -> Entry | ErrorCode:
+    ask = Ask(room.slug, who, address)
+    found = rooms.all_rights([ask])[ask]
+    if isinstance(found, CommandError):
+        return found.code
+    assert isinstance(found, Entry)
+    return found
+
+
+def say(room: Room, content: str = "a") -> int:
+    draft = Draft(room_id=room.pk, content=content, sender="guest:1", username="Guest")
+    return log.append([draft])[0].state.id
+
+
+# Whom it hits.
+
+
+def test_a_banned_user_may_not_enter(room: Room, ada: Any) -> None:
+    """Told why and until when, as the room is known to be there."""
+    moderation.sanction("ban", room, str(ada.pk), seconds=60, reason="spam")
+    with pytest.raises(CommandError, match=r"banned until .*: spam") as caught:
+        rooms.enter(room.slug, Identity.of(ada))
+    assert caught.value.code == ErrorCode.PERMISSION_DENIED
+
+
+def test_a_ban_in_one_room_is_none_in_another(room: Room, other_room: Room, ada: Any) -> None:
+    moderation.sanction("ban", room, str(ada.pk))
+    assert isinstance(verdict(other_room, Identity.of(ada)), Entry)
+
+
+def test_a_ban_of_the_site_is_one_in_every_room(room: Room, other_room: Room) -> None:
+    moderation.sanction("ban", None, GUEST.user_id)
+    assert verdict(room, GUEST) == verdict(other_room, GUEST) == ErrorCode.PERMISSION_DENIED
+
+
+def test_a_private_room_does_not_show_by_its_bans(ada: Any) -> None:
+    """Who may not see it hears what everybody hears."""
+    private = Room.objects.create(slug="secret", kind="private")
+    moderation.sanction("ban", private, str(ada.pk))
+    assert verdict(private, Identity.of(ada)) == ErrorCode.UNKNOWN_ROOM
+
+
+def test_what_is_over_is_over(room: Room) -> None:
+    moderation.sanction("ban", room, GUEST.user_id, seconds=60)
+    Sanction.objects.update(ends_at=timezone.now() - timedelta(seconds=1))
+    assert isinstance(verdict(room, GUEST), Entry)
+
+
+def test_who_comes_from_a_banned_address_may_not_enter(room: Room) -> None:
+    """By whatever name; from elsewhere the name alone counts."""
+    moderation.sanction("ban", room, "guest:2", [HERE])
+    assert verdict(room, GUEST, HERE) == ErrorCode.PERMISSION_DENIED
+    assert isinstance(verdict(room, GUEST, ELSEWHERE), Entry)
+    assert verdict(room, Identity("guest:2", "G"), ELSEWHERE) == ErrorCode.PERMISSION_DENIED
+
+
+def test_a_banned_address_does_not_lock_its_moderators_out(room: Room, ada: Any) -> None:
+    Membership.objects.create(room=room, user=ada, role="owner")
+    moderation.sanction("ban", room, "guest:2", [HERE])
+    assert isinstance(verdict(room, Identity.of(ada), HERE), Entry)
+
+
+def test_a_muted_user_may_enter_and_listen(room: Room, ada: Any) -> None:
+    [mute] = moderation.sanction("mute", room, str(ada.pk), seconds=60, reason="loud")
+    found = verdict(room, Identity.of(ada))
+    assert isinstance(found, Entry)
+    assert (found.may_post, found.may_signal, found.may_read_history) == (False, False, True)
+    assert found.until == mute.ends_at
+    assert found.rights == []
+    assert "loud" in str(found.muted)
+
+
+def test_site_bans_of_many_are_found_in_one_query(django_assert_num_queries: Any) -> None:
+    moderation.sanction("ban", None, "guest:1")
+    moderation.sanction("ban", None, "", [HERE])
+    moderation.sanction("mute", None, "guest:4")
+    asked = [Subject("guest:1"), Subject("guest:2", HERE), Subject("guest:3"), Subject("guest:4")]
+    with django_assert_num_queries(1):
+        assert set(sanctions.banned_from_site(asked)) == set(asked[:2])
+
+
+# The rows.
+
+
+def test_another_ban_takes_the_place_of_the_first(room: Room, moderator: Identity) -> None:
+    moderation.sanction("ban", room, "guest:1", seconds=60)
+    moderation.sanction("ban", room, "guest:1", reason="worse", by=moderator)
+    ban = Sanction.objects.get()
+    assert (ban.ends_at, ban.reason, ban.by) == (None, "worse", moderator.user)
+
+
+def test_lifting_ends_what_was_for_a_user_and_its_addresses(room: Room) -> None:
+    moderation.sanction("ban", room, "guest:1", [HERE, ELSEWHERE])
+    assert Sanction.objects.count() == 2
+    assert moderation.lift("ban", room, "guest:1") == 2
+    assert isinstance(verdict(room, GUEST, HERE), Entry)
+
+
+def test_lifting_a_mute_leaves_the_ban(room: Room) -> None:
+    moderation.sanction("ban", room, "guest:1")
+    moderation.sanction("mute", room, "guest:1")
+    assert moderation.lift("mute", room, "guest:1") == 1
+    assert Sanction.objects.get().kind == "ban"
+
+
+def test_each_change_of_rights_is_counted(room: Room, ada: Any) -> None:
+    """So that whoever is in the room is asked again."""
+    Membership.objects.create(room=room, user=ada)
+    log.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
+    counts = [Head.objects.get(room=room).rights_seq]
+    for act in (
+        lambda: moderation.sanction("mute", room, "guest:1"),
+        lambda: moderation.lift("mute", room, "guest:1"),
+        lambda: moderation.put_out(room, str(ada.pk)),
+    ):
+        act()
+        counts.append(Head.objects.get(room=room).rights_seq)
+    assert counts == sorted(set(counts))
+
+
+def test_the_admins_log_says_who_did_what(room: Room, moderator: Identity) -> None:
+    """Without the text that was deleted, and nothing of what the site does by itself."""
+    moderation.sanction("ban", room, "guest:1", seconds=60, reason="spam", by=moderator)
+    moderation.lift("ban", room, "guest:1", by=moderator)
+    moderation.delete(say(room, "very secret"), moderator)
+    moderation.sanction("ban", room, "guest:1")
+    entries = list(LogEntry.objects.order_by("pk"))
+    assert [(entry.action_flag, entry.user) for entry in entries] == [
+        (1, moderator.user),
+        (3, moderator.user),
+        (3, moderator.user),
+    ]
+    assert "spam" in entries[0].change_message
+    assert not any("secret" in f"{one.object_repr} {one.change_message}" for one in entries)
+
+
+def test_addresses_of_somebody_are_those_of_open_connections(room: Room) -> None:
+    """Of IPv6 the network; not those of proxies, which everybody shares."""
+    node = Node.objects.create(id="n", hostname="h", pid=1, expires_at=timezone.now())
+    for number, address in enumerate([HERE, "2600:1:2:3:4::5", "10.0.0.1", ""]):
+        Connection.objects.create(
+            id=f"n.{number}", node=node, user_key="guest:1", username="G", address=address
+        )
+    assert moderation.addresses_of("guest:1") == {HERE, "2600:1:2:3::/64"}
+    [_, here] = sorted(moderation.addresses_of("guest:1"), key=len, reverse=True)
+    [ban] = moderation.sanction("ban", None, "", [here])
+    assert moderation.connections_hit(ban) == ["n.0"]
+
+
+# Rank.
+
+
+@pytest.mark.parametrize(
+    ("role", "may_manage", "is_possible"),
+    [
+        ("member", False, True),
+        ("moderator", False, False),
+        ("moderator", True, True),
+        ("owner", True, False),
+        (None, False, True),
+    ],
+)
+def test_nobody_judges_those_of_their_own_rank(
+    room: Room, ada: Any, role: str | None, may_manage: bool, is_possible: bool
+) -> None:
+    if role:
+        Membership.objects.create(room=room, user=ada, role=role)
+    with nullcontext() if is_possible else pytest.raises(CommandError):
+        moderation.check_rank(room, may_manage, str(ada.pk))
+
+
+@pytest.mark.parametrize("user_id", ["guest:1", "nobody", "-1", "9" * 40, "1\u0660"])
+def test_a_strange_id_is_of_no_rank_and_no_user(room: Room, user_id: str) -> None:
+    moderation.check_rank(room, False, user_id)
+    moderation.put_out(room, user_id)
+    with pytest.raises(CommandError) as caught:
+        moderation.find_user(user_id)
+    assert caught.value.code == ErrorCode.UNKNOWN_USER
+
+
+# Reports.
+
+
+def test_a_second_complaint_of_the_same_user_changes_the_first(room: Room) -> None:
+    message = say(room)
+    for reason in ("rude", "very rude"):
+        moderation.report(message, room.pk, GUEST, reason)
+    assert [one.reason for one in Report.objects.all()] == ["very rude"]
+
+
+def test_a_message_of_another_room_cannot_be_reported(room: Room, other_room: Room) -> None:
+    """Nor be found out about."""
+    with pytest.raises(CommandError) as caught:
+        moderation.report(say(room), other_room.pk, GUEST, "")
+    assert caught.value.code == ErrorCode.UNKNOWN_MESSAGE
+
+
+def test_deleting_a_message_closes_its_reports(room: Room, moderator: Identity) -> None:
+    message = say(room)
+    moderation.report(message, room.pk, GUEST, "rude")
+    moderation.delete(message, moderator)
+    report = Report.objects.get()
+    assert (report.resolved_by, report.resolved_at is None) == (moderator.user, False)
+    assert Message.objects.get().content == ""

@@ -1,0 +1,227 @@
+"""Making rooms, and lasting places in them."""
+
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core import signing
+from django.utils import timezone
+from pytest_django import Settings
+
+from realtime.models import Membership, Room
+from realtime.store import founding, moderation, places
+from realtime.store.identity import Identity
+from realtime.wire.errors import CommandError, ErrorCode
+from tests.store.conftest import together
+
+GUEST = Identity("guest:1", "Guest")
+
+
+def person(name: str, **fields: Any) -> Identity:
+    return Identity.of(get_user_model().objects.create(username=name, **fields))
+
+
+@pytest.fixture
+def ada() -> Identity:
+    return person("ada")
+
+
+@pytest.fixture
+def bob() -> Identity:
+    return person("bob")
+
+
+@pytest.fixture
+def private(ada: Identity) -> Room:
+    """Ada's."""
+    room = Room.objects.create(slug="secret", kind="private")
+    Membership.objects.create(room=room, user=ada.user, role="owner")
+    return room
+
+
+@pytest.fixture
+def everybody_creates(settings: Settings) -> None:
+    settings.REALTIME = {"CREATE_ROOMS": "users"}
+
+
+def roles(room: Room) -> dict[str, str]:
+    rows = Membership.objects.filter(room=room).select_related("user")
+    return {row.user.get_username(): row.role for row in rows}
+
+
+def refusal(act: Any, *args: Any, **kwargs: Any) -> ErrorCode:
+    with pytest.raises(CommandError) as caught:
+        act(*args, **kwargs)
+    return caught.value.code
+
+
+# Making.
+
+
+@pytest.mark.parametrize(
+    ("whose", "may"),
+    [("nobody", ""), ("staff", "clerk"), ("users", "clerk, trainee, user"), ("guests", "")],
+)
+def test_who_makes_rooms_is_a_setting(settings: Settings, whose: str, may: str) -> None:
+    """A member of staff needs the permission; a guest never may."""
+    settings.REALTIME = {"CREATE_ROOMS": whose}
+    clerk, trainee = person("clerk", is_staff=True), person("trainee", is_staff=True)
+    clerk.user.user_permissions.add(Permission.objects.get(codename="add_room"))
+    for who in (clerk, trainee, person("user"), GUEST):
+        allowed = who.username in may
+        with nullcontext() if allowed else pytest.raises(CommandError, match="permission_denied"):
+            room = founding.create(who, f"Room of {who.username}", kind="public")
+            assert roles(room) == {who.username: "owner"}
+
+
+@pytest.mark.usefixtures("everybody_creates")
+def test_a_room_is_called_by_its_title(ada: Identity) -> None:
+    """A private one by nothing that could be guessed."""
+    assert founding.create(ada, "  Über  Tee ", kind="public").slug == "über-tee"
+    assert founding.create(ada, "Tea", kind="public", slug="Tea Time").slug == "tea-time"
+    private = founding.create(ada, "Tea", kind="private", slug="tea-3")
+    assert (len(private.slug), private.title) == (16, "Tea")
+
+
+@pytest.mark.usefixtures("everybody_creates")
+def test_there_is_one_room_of_a_name(ada: Identity) -> None:
+    founding.create(ada, "Tea", kind="public")
+    assert refusal(founding.create, ada, "tea!", kind="public") == ErrorCode.INVALID_MESSAGE
+    assert refusal(founding.create, ada, "!!!", kind="public") == ErrorCode.INVALID_MESSAGE
+    assert Room.objects.count() == 1
+
+
+def test_the_rooms_of_a_user_are_limited(settings: Settings, ada: Identity) -> None:
+    settings.REALTIME = {"CREATE_ROOMS": "users", "ROOMS_PER_USER": 1}
+    founding.create(ada, "One", kind="public")
+    assert refusal(founding.create, ada, "Two", kind="public") == ErrorCode.LIMIT_EXCEEDED
+
+
+def test_two_users_have_one_direct_room(ada: Identity, bob: Identity) -> None:
+    """Whoever asks, and whoever asks at the same moment."""
+    jobs = [lambda: founding.direct(ada, bob.user), lambda: founding.direct(bob, ada.user)] * 3
+    found = together(jobs)
+    assert len({room.pk for room, _ in found}) == 1  # type: ignore[attr-defined, misc]
+    assert sum(is_new for _, is_new in found) == 1  # type: ignore[attr-defined, misc]
+    assert roles(Room.objects.get()) == {"ada": "member", "bob": "member"}
+
+
+def test_a_direct_room_is_for_two(settings: Settings, ada: Identity, bob: Identity) -> None:
+    """Not for one, nor for guests, nor where the site does not want any."""
+    assert refusal(founding.direct, ada, ada.user) == ErrorCode.INVALID_MESSAGE
+    assert refusal(founding.direct, GUEST, ada.user) == ErrorCode.PERMISSION_DENIED
+    room, _ = founding.direct(ada, bob.user)
+    carol = person("carol")
+    assert refusal(places.add, room, carol.user) == ErrorCode.PERMISSION_DENIED
+    assert refusal(places.invitation, room, ada) == ErrorCode.PERMISSION_DENIED
+    assert refusal(places.leave, room.pk, ada) == ErrorCode.PERMISSION_DENIED
+    settings.REALTIME = {"DIRECT_ROOMS": False}
+    assert refusal(founding.direct, ada, carol.user) == ErrorCode.PERMISSION_DENIED
+
+
+def test_a_room_is_configured(room: Room) -> None:
+    founding.configure(room.pk, title=" A  title ", slow_seconds=5, is_read_only=True)
+    room.refresh_from_db()
+    assert (room.title, room.slow_seconds, room.is_read_only) == ("A title", 5, True)
+    founding.configure(room.pk, slow_seconds=0)
+    room.refresh_from_db()
+    assert (room.title, room.slow_seconds, room.is_read_only) == ("A title", 0, True)
+    assert refusal(founding.configure, room.pk, slow_seconds=10**6) == ErrorCode.INVALID_MESSAGE
+
+
+# Invitations.
+
+
+def test_an_invitation_gives_a_place(private: Room, ada: Identity, bob: Identity) -> None:
+    token = places.invitation(private, ada)
+    assert places.accept(token, bob) == private
+    assert places.accept(token, bob) == private
+    assert roles(private) == {"ada": "owner", "bob": "member"}
+
+
+def test_an_invitation_is_void_once_the_room_says_so(
+    private: Room, ada: Identity, bob: Identity
+) -> None:
+    token = places.invitation(private, ada)
+    places.void_invitations(private)
+    assert refusal(places.accept, token, bob) == ErrorCode.PERMISSION_DENIED
+    private.refresh_from_db()
+    places.accept(places.invitation(private, ada), bob)
+
+
+@pytest.mark.parametrize("change", ["demoted", "gone", "inactive", "public", "deleted"])
+def test_an_invitation_is_as_good_as_who_gave_it(
+    private: Room, ada: Identity, bob: Identity, change: str
+) -> None:
+    """And all that may be wrong with it sounds alike."""
+    token = places.invitation(private, ada)
+    match change:
+        case "demoted":
+            Membership.objects.update(role="member")
+        case "gone":
+            Membership.objects.all().delete()
+        case "inactive":
+            get_user_model().objects.filter(pk=ada.user_pk).update(is_active=False)
+        case "public":
+            Room.objects.update(kind="public")
+        case "deleted":
+            private.delete()
+    with pytest.raises(CommandError, match="not good any more"):
+        places.accept(token, bob)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "a", "a:b:c", signing.dumps([1], salt=places.SALT), signing.dumps([1, "x", "1"])],
+)
+def test_what_is_no_invitation_is_refused(private: Room, bob: Identity, token: str) -> None:
+    with pytest.raises(CommandError, match="not good any more"):
+        places.accept(token, bob)
+
+
+def test_an_invitation_runs_out(
+    private: Room, ada: Identity, bob: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = places.invitation(private, ada)
+    later = (timezone.now() + timedelta(days=8)).timestamp()
+    monkeypatch.setattr("django.core.signing.time.time", lambda: later)
+    with pytest.raises(CommandError, match="not good any more"):
+        places.accept(token, bob)
+
+
+def test_who_is_banned_gets_no_place(private: Room, ada: Identity, bob: Identity) -> None:
+    moderation.sanction("ban", private, bob.user_id, seconds=60)
+    token = places.invitation(private, ada)
+    assert refusal(places.accept, token, bob) == ErrorCode.PERMISSION_DENIED
+    assert refusal(places.add, private, bob.user) == ErrorCode.PERMISSION_DENIED
+    assert refusal(places.accept, token, GUEST) == ErrorCode.PERMISSION_DENIED
+    assert roles(private) == {"ada": "owner"}
+
+
+# Roles.
+
+
+def test_an_owner_passes_a_room_on(private: Room, ada: Identity, bob: Identity) -> None:
+    places.add(private, bob.user, ada)
+    places.appoint(private, bob.user, "owner", ada)
+    assert roles(private) == {"ada": "moderator", "bob": "owner"}
+
+
+def test_an_owner_is_not_appointed_by_others(private: Room, ada: Identity, bob: Identity) -> None:
+    assert refusal(places.appoint, private, ada.user, "member", bob) == ErrorCode.PERMISSION_DENIED
+    assert refusal(places.appoint, private, bob.user, "member", ada) == ErrorCode.UNKNOWN_USER
+
+
+def test_an_owner_passes_the_room_on_before_leaving(
+    private: Room, ada: Identity, bob: Identity
+) -> None:
+    places.add(private, bob.user, ada)
+    assert refusal(places.leave, private.pk, ada) == ErrorCode.PERMISSION_DENIED
+    places.appoint(private, bob.user, "owner", ada)
+    places.leave(private.pk, ada)
+    assert roles(private) == {"bob": "owner"}
+    places.leave(private.pk, bob)
+    assert roles(private) == {}

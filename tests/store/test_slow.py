@@ -1,0 +1,90 @@
+"""Slow mode: who has spoken waits, whoever stores it."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from realtime.models import Head, Message, Room
+from realtime.store import slow
+from realtime.store.log import Draft, Stored
+from realtime.wire.errors import CommandError, ErrorCode
+from tests.store.conftest import together
+
+
+def draft(room: Room, content: str, *, sender: str = "1", slow_seconds: int = 10) -> Draft:
+    return Draft(
+        room_id=room.pk,
+        content=content,
+        sender=sender,
+        username="ada",
+        nonce=content,
+        slow_seconds=slow_seconds,
+    )
+
+
+def stored(results: list[Stored | CommandError]) -> list[bool]:
+    return [isinstance(one, Stored) for one in results]
+
+
+def test_the_second_message_has_to_wait(room: Room) -> None:
+    """And is told for how long."""
+    assert stored(slow.append([draft(room, "a")])) == [True]
+    [refusal] = slow.append([draft(room, "b")])
+    assert isinstance(refusal, CommandError)
+    assert refusal.code == ErrorCode.RATE_LIMITED
+    assert refusal.retry_after == pytest.approx(10, abs=2)
+    assert list(Message.objects.values_list("content", flat=True)) == ["a"]
+
+
+def test_after_the_pause_one_may_speak_again(room: Room) -> None:
+    slow.append([draft(room, "a")])
+    Message.objects.update(created_at=timezone.now() - timedelta(seconds=11))
+    assert stored(slow.append([draft(room, "b")])) == [True]
+
+
+def test_a_clock_that_is_ahead_makes_nobody_wait_longer_than_the_room_asks(room: Room) -> None:
+    slow.append([draft(room, "a")])
+    Message.objects.update(created_at=timezone.now() + timedelta(seconds=61))
+    [refusal] = slow.append([draft(room, "b")])
+    assert isinstance(refusal, CommandError)
+    assert refusal.retry_after == pytest.approx(10)
+
+
+def test_only_the_first_of_one_batch_is_stored(room: Room) -> None:
+    """In its order, between those of others, and of rooms that are not slow."""
+    other = Room.objects.create(slug="other")
+    drafts = [
+        draft(room, "a"),
+        draft(room, "b"),
+        draft(room, "c", sender="2"),
+        draft(other, "d", slow_seconds=0),
+        draft(other, "e", slow_seconds=0),
+    ]
+    results = slow.append(drafts)
+    assert stored(results) == [True, False, True, True, True]
+    assert [one.state.content for one in results if isinstance(one, Stored)] == [*"acde"]
+    assert Head.objects.get(room=room).last_seq == 2
+
+
+def test_a_repeat_gets_the_first_ones_result(room: Room) -> None:
+    """It has nothing to wait for: it is stored already."""
+    [first] = slow.append([draft(room, "a")])
+    [again] = slow.append([draft(room, "a")])
+    assert isinstance(first, Stored)
+    assert isinstance(again, Stored)
+    assert (again.state, again.is_new) == (first.state, False)
+
+
+def test_a_repeat_in_the_same_batch_is_no_second_message(room: Room) -> None:
+    results = slow.append([draft(room, "a"), draft(room, "a")])
+    assert stored(results) == [True, True]
+    assert Message.objects.count() == 1
+
+
+def test_many_at_the_same_moment_are_one(room: Room) -> None:
+    """Sockets on many servers do not help: it is judged under the lock of the room."""
+    jobs = [lambda name=name: slow.append([draft(room, name)]) for name in "abcdefgh"]
+    results = [one for found in together(jobs) for one in found]  # type: ignore[attr-defined]
+    assert sum(stored(results)) == 1
+    assert Message.objects.count() == 1
