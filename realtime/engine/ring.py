@@ -84,12 +84,13 @@ class Ring:
         """The newest `limit` messages by place, and whether there are more; None if unknown."""
         if limit == 0:
             return [], bool(self._states) or self.floor > self.purged_seq
-        # Every message with a place above the floor has changed above it, so it is here.
+        has_older = self.floor > self.purged_seq
+        # Every message with a place above the floor has changed above it, so it is here. Where
+        # nothing lies between what was purged and the floor, all there are have.
         found = sorted(
-            (state for state in self._states.values() if state.seq > self.floor),
+            (state for state in self._states.values() if state.seq > self.floor or not has_older),
             key=lambda state: state.seq,
         )
-        has_older = self.floor > self.purged_seq
         if len(found) < limit and has_older:
             return None
         return found[-limit:], has_older or len(found) > limit

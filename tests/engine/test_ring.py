@@ -99,6 +99,13 @@ def test_a_purged_room_has_nothing_older() -> None:
     assert ring(state(5, 5), floor=4, purged=4).recent(10) == ([state(5, 5)], False)
 
 
+def test_a_message_that_was_changed_after_the_pruning_is_still_shown() -> None:
+    """Its place is below what was removed, and it is not."""
+    held = ring(state(1, 1), state(2, 2), state(1, 1, 3), state(4, 4))
+    held.purge(2)
+    assert held.recent(10) == ([state(1, 1, 3), state(4, 4)], False)
+
+
 class Model:
     """A room's log without any bound, as the database keeps it."""
 
