@@ -115,10 +115,7 @@ class Writer:
         attempt = 0
         while True:
             await self._wake.wait()
-            batch, self._jobs = self._jobs[:BATCH_DRAFTS], self._jobs[BATCH_DRAFTS:]
-            if not self._jobs:
-                self._wake.clear()
-            left = await self._write(batch)
+            left = await self._write(self._next_batch())
             if not left:
                 attempt = 0
                 continue
@@ -126,6 +123,12 @@ class Writer:
             self._wake.set()
             await asyncio.sleep(_backoff(attempt))
             attempt += 1
+
+    def _next_batch(self) -> list[Job]:
+        batch, self._jobs = self._jobs[:BATCH_DRAFTS], self._jobs[BATCH_DRAFTS:]
+        if not self._jobs:
+            self._wake.clear()
+        return batch
 
     async def _write(self, batch: list[Job]) -> list[Job]:
         """Write a batch; return the jobs to try again."""

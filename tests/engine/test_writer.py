@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -396,3 +397,19 @@ async def test_a_locked_room_fails_in_the_end(
     finally:
         await asyncio.to_thread(holder.close)
     assert desk.codes() == {"a": "unavailable"}
+
+
+async def test_nobody_who_was_answered_is_kept(desk: Desk, room: Room) -> None:
+    """A sender that has gone is free also where nothing more is sent for hours."""
+
+    class Sender:
+        def hear(self, result: Result) -> None:
+            desk.results["hello"] = result
+
+    sender = Sender()
+    is_kept = weakref.ref(sender)
+    draft = Draft(room_id=room.pk, content="hello", sender="7", username="ada")
+    desk.writer.submit(draft, sender.hear)
+    del sender
+    await desk.settled(1)
+    await eventually(lambda: is_kept() is None, 5, "the sender is gone")
