@@ -38,6 +38,7 @@ from ..wire.events import (
     Member,
     MessageState,
     PresenceList,
+    Removed,
     Resync,
     RoomState,
     SignalEvent,
@@ -172,9 +173,11 @@ class RoomConsumer(Consumer):
         verdict = await self.engine.db.together(decide, ask)
         if isinstance(verdict, Entry):
             return verdict
-        if isinstance(verdict, CommandError):
+        refusal = verdict or rooms.unknown(room)
+        if isinstance(refusal, CommandError) and room in self._seats:
             self._stand_up(room)
-        raise verdict or rooms.unknown(room)
+            self.reply(Removed(room=room, code=refusal.code, message=refusal.message))
+        raise refusal
 
     def _stand_up(self, room: str) -> None:
         """Give a seat back, if there is one."""
@@ -239,9 +242,8 @@ class RoomConsumer(Consumer):
     async def _recheck(self, room: str) -> None:
         try:
             await self._ask_again(self._seat(room))
-        except CommandError as error:
-            error.room = room
-            self.reply(Failure.of(error))
+        except CommandError as error:  # it has been told to be out
+            logger.info("connection %s is out of %r: %s", self.id, room, error.code)
         except DatabaseError as error:  # the next command asks again
             logger.warning("connection %s: rights in %r are unknown: %r", self.id, room, error)
 

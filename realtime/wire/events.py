@@ -31,6 +31,7 @@ __all__ = [
     "Outgoing",
     "Pong",
     "PresenceList",
+    "Removed",
     "Resync",
     "RoomState",
     "SignalEvent",
@@ -234,6 +235,14 @@ class RoomState(Outgoing, tag="room"):
     muted: str | None = None
     muted_until: str | None = None
     ref: Ref = None
+
+
+class Removed(Outgoing, tag="removed"):
+    """The server has taken the connection out of a room, whose rights have changed."""
+
+    room: str
+    code: ErrorCode
+    message: str
 
 
 class Invited(Outgoing, tag="invited"):

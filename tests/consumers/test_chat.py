@@ -72,7 +72,7 @@ async def test_who_is_put_out_hears_nothing_more(
         await guest.join("general")
         done = await mod.ask(kind, room="general", user_id=guest.user_id, reason="spam")
         assert done["type"] == "done"
-        told = await guest.expect("error", room="general")
+        told = await guest.expect("removed", room="general")
         assert told["code"] == "permission_denied"
         assert "spam" in told["message"]
         await say(mod, "among us")
@@ -366,7 +366,7 @@ async def test_the_site_itself_can_moderate(engine: Engine, room: Room, ada: Any
         await moderation.amute(room, guest.user_id, by=ada)
         await guest.expect("room")
         await moderation.akick(room, bob, by=ada)
-        await member.expect("error", room="general")
+        await member.expect("removed", room="general")
     assert await sync_to_async(LogEntry.objects.filter(user=ada).count)() == 3
 
 

@@ -334,7 +334,7 @@ async def test_a_revoked_member_may_do_nothing_more(
         await stays.join("secret")
         await goes.join("secret")
         await sync_to_async(lambda: Membership.objects.get(user=bob).delete())()
-        assert (await goes.expect("error"))["code"] == "unknown_room"
+        assert (await goes.expect("removed"))["code"] == "unknown_room"
         reply = await stays.ask("message", room="secret", content="among us")
         assert reply["type"] == "ack"
         assert [item["type"] for item in await goes.settled()].count("message") == 0

@@ -151,7 +151,7 @@ class Device:
             case {"ref": ref}:
                 self.answers[ref] = item
                 self._move(item)
-            case {"type": "error", "room": room}:
+            case {"type": "removed", "room": room}:
                 self.screens[room].is_joined = False
             case {"type": "resync", "room": room}:
                 self.screens[room] = Screen()

@@ -86,6 +86,10 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         {"type": "room", "room": "r", "role": "guest", "rights": []},
     ),
     (
+        events.Removed(room="r", code=ErrorCode.PERMISSION_DENIED, message="no"),
+        {"type": "removed", "room": "r", "code": "permission_denied", "message": "no"},
+    ),
+    (
         events.Invited(room="r", kind="private", title="T", **WHO),
         {"type": "invited", "room": "r", "kind": "private", "title": "T", **WHO},
     ),
