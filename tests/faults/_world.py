@@ -220,7 +220,7 @@ class World:
         positions = engine.hub.positions()
         marks = await engine.db.pulse(history.marks, positions)
         engine.hub.compare(positions, marks)
-        engine.recheck(marks)
+        engine.hub.recheck(marks)
         self.behind.clear()
 
     async def _kick(self, user: Any, nonces: list[str | None], ticks: int) -> None:
