@@ -45,6 +45,7 @@ def configuration(request: HttpRequest, rooms: list[Room], current: Room | None)
     return {
         "url": "/ws/",
         "room": current and current.slug,
+        "roomUrl": reverse("room", args=["SLUG"]),
         "rooms": [
             {"slug": room.slug, "title": str(room), "href": reverse("room", args=[room.slug])}
             for room in rooms

@@ -1,13 +1,13 @@
 """Bans and mutes: whom they hit, and until when."""
 
 from collections.abc import Iterable
+from datetime import UTC
 from typing import NamedTuple
 
 from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Sanction
-from ..wire.events import timestamp
 from .history import database
 
 __all__ = ["Subject", "against", "banned_from_site", "hits", "told"]
@@ -48,7 +48,7 @@ def told(sanction: Sanction) -> str:
     """What they hear who run into it."""
     text = "you are banned" if sanction.kind == Sanction.Kind.BAN else "you are muted"
     if sanction.ends_at is not None:
-        text += f" until {timestamp(sanction.ends_at)}"
+        text += f" until {sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return f"{text}: {sanction.reason}" if sanction.reason else text
 
 

@@ -1,5 +1,6 @@
 """Two people in the demo, each with a real browser; one is offline for a while."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -77,6 +78,43 @@ async def test_a_page_that_says_nothing_keeps_its_connection_by_its_heartbeat(
     assert errors == []
 
 
+async def test_a_moderator_keeps_order_from_the_page(demo: Demo, browser: Browser) -> None:
+    """What is deleted, muted and banned in one browser is so in the other at once."""
+    errors: list[str] = []
+    spammer = await _enter(browser, demo.url, "Spammer", errors)
+    admin = await _log_in(browser, demo, errors)
+    await _say(spammer, "buy my pills")
+    row = admin.locator("[data-message-id]").filter(has_text="buy my pills")
+    await row.hover()
+    await row.get_by_role("button").click()
+    await admin.get_by_role("button", name="Delete message").click()
+    for page in (spammer, admin):
+        await expect(page.get_by_text("This message was deleted.")).to_be_visible()
+        await expect(page.get_by_text("buy my pills")).to_have_count(0)
+    person = admin.get_by_test_id("members").locator("li").filter(has_text="Spammer")
+    await person.get_by_role("button").click()
+    await admin.get_by_role("button", name="Mute").click()
+    await expect(spammer.get_by_placeholder("You are muted until")).to_be_disabled()
+    await person.get_by_role("button").click()
+    await admin.get_by_role("button", name="Ban").click()
+    await expect(spammer.get_by_text("You are banned until")).to_be_visible()
+    await expect(person).to_have_count(0)
+    assert errors == []
+
+
+async def _log_in(browser: Browser, demo: Demo, errors: list[str]) -> Page:
+    """Open the chat as the demo's admin, whose password it has printed."""
+    page = await (await browser.new_context()).new_page()
+    page.on("pageerror", lambda error: errors.append(f"admin: {error}"))
+    [password] = re.findall(r"password (\S+)", demo.log())
+    await page.goto(f"{demo.url}login/")
+    await page.fill("[name=username]", "admin")
+    await page.fill("[name=password]", password)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("composer")).to_be_enabled(timeout=20_000)
+    return page
+
+
 async def _enter(browser: Browser, url: str, name: str, errors: list[str]) -> Page:
     """Open the chat as a guest of this name, noting what its scripts raise."""
     page = await (await browser.new_context()).new_page()
@@ -101,5 +139,4 @@ async def _sees(page: Page, text: str) -> None:
 
 async def _shown(page: Page, number: int) -> list[str]:
     """The last texts on the page, in the order a reader sees them."""
-    found = await page.locator("[data-message-id]").all_inner_texts()
-    return [text.strip().splitlines()[-1].strip() for text in found][-number:]
+    return (await page.locator("[data-message-id] .text").all_inner_texts())[-number:]

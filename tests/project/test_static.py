@@ -44,9 +44,9 @@ def test_collected_modules_import_one_another_by_their_hashed_names(collected: P
     hashed = [path for path in collected.glob("chat.*.js") if path.stem.count(".") == 1]
     [chat] = hashed
     names = IMPORT.findall(chat.read_text())
-    assert len(names) == 3
+    assert len(names) == 4
     for name in names:
-        assert re.fullmatch(r"\./(banner|client|messages)\.[0-9a-f]{12}\.js", name)
+        assert re.fullmatch(r"\./(actions|banner|client|messages)\.[0-9a-f]{12}\.js", name)
         assert (collected / name).is_file()
 
 

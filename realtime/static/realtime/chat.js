@@ -1,8 +1,9 @@
 /** The chat page: joins `client.js`, which knows the server, with what is on the screen. */
 
+import { ActionMenu } from "./actions.js";
 import { Banner, button } from "./banner.js";
 import { RealtimeClient, makeNonce } from "./client.js";
-import { KEEP, MessageList, avatar, make } from "./messages.js";
+import { KEEP, MessageList, avatar, make, more } from "./messages.js";
 
 const TOKEN_KEY = "realtime.guest";
 const TYPING_SECONDS = { every: 3, shown: 5 };
@@ -31,9 +32,10 @@ let hidden = 0;
 
 const list = new MessageList(
   { log: $("log"), list: $("messages"), jump: $("jump"), jumpText: $("jump-text") },
-  { top: loadEarlier, retry: deliver, drop },
+  { top: loadEarlier, retry: deliver, drop, menu: (anchor, message) => menu.ofMessage(anchor, client, currentRoom(), message) },
 );
 const banner = new Banner($("banner"));
+const menu = new ActionMenu($("actions"), tell);
 
 // Who is here: a user of the site, or a guest with a name
 
@@ -94,12 +96,23 @@ function listen(name) {
   });
   client.on("authenticated", introduce);
   client.on("room", ({ room, resumed }) => isCurrent(room.slug) && (resumed ? showPeople() : showRoom(room)));
-  client.on("refused", ({ room, code }) => isCurrent(room) && showRefusal(code));
+  client.on("refused", ({ room, code, message }) => isCurrent(room) && showRefusal(code, message));
+  client.on("rights", ({ room }) => isCurrent(room.slug) && showRights(room));
+  client.on("invited", showInvited);
   client.on("message", (event) => receive(event, true));
   client.on("changed", (event) => receive(event, false));
   for (const type of ["joined", "left", "presence"]) client.on(type, ({ room }) => isCurrent(room) && showPeople());
   client.on("typing", ({ room, user_id, username }) => isCurrent(room) && showTyping(user_id, username));
-  client.on("notice", ({ text }) => banner.say(text, button("Close", () => banner.clear())));
+  client.on("notice", ({ text }) => tell(text));
+}
+
+function tell(text, ...parts) {
+  banner.say(text, ...parts, button("Close", () => banner.clear()));
+}
+
+function showInvited({ room, title, username }) {
+  const open = button("Open", () => location.assign(config.roomUrl.replace("SLUG", encodeURIComponent(room))));
+  tell(`${username} has given you a place in ${title || "a room of you two"}.`, open);
 }
 
 function receive({ room, message, live }, isNew) {
@@ -120,6 +133,10 @@ function receive({ room, message, live }, isNew) {
 
 function isCurrent(slug) {
   return slug === current;
+}
+
+function currentRoom() {
+  return client?.rooms.get(current);
 }
 
 // Rooms
@@ -150,20 +167,26 @@ function showNothing(why) {
   say($("top"), why);
 }
 
-function showRefusal(code) {
-  showNothing(code === "unknown_room" ? "There is no such room." : "You may not enter this room.");
+function showRefusal(code, message) {
+  showNothing(code === "unknown_room" ? "There is no such room." : sentence(message));
   allowWriting();
 }
 
 function showRoom(room) {
   list.show(room);
   showTop();
+  showRights(room);
+}
+
+function showRights(room) {
+  if (room.about.title) titles.set(room.slug, room.about.title);
+  $("title").textContent = titles.get(room.slug);
   showPeople();
   allowWriting();
 }
 
 function showTop() {
-  const room = client.rooms.get(current);
+  const room = currentRoom();
   if (isLoading) say($("top"), "Loading…");
   else if (list.isEmpty) say($("top"), "No messages yet. Say hello.");
   else say($("top"), room?.hasMore ? "" : `The beginning of ${titles.get(current)}`);
@@ -172,7 +195,7 @@ function showTop() {
 }
 
 async function loadEarlier() {
-  const room = client?.rooms.get(current);
+  const room = currentRoom();
   if (isLoading || !room?.joined || !room.hasMore) return;
   isLoading = true;
   showTop();
@@ -219,7 +242,7 @@ function showUnread() {
 // People
 
 function showPeople() {
-  const { members, count } = client.rooms.get(current);
+  const { members, count } = currentRoom();
   const sorted = [...members.values()].sort((a, b) => a.username.localeCompare(b.username));
   $("members").replaceChildren(...sorted.map(person));
   $("here").textContent = `Here now · ${count}`;
@@ -230,6 +253,8 @@ function person({ user_id, username }) {
   const item = make("li");
   item.append(avatar(user_id, username), make("bdi", "name", username));
   if (user_id === client.userId) item.append(make("span", "you", "you"));
+  else if (currentRoom().may("moderate")) item.append(more("person"));
+  item.person = { user_id, username };
   return item;
 }
 
@@ -250,9 +275,21 @@ function typingText([first, second, ...more]) {
 // Writing
 
 function allowWriting() {
-  const mayWrite = Boolean(client?.rooms.get(current)?.epoch);
-  $("text").disabled = !mayWrite;
+  const room = currentRoom();
+  $("text").disabled = !room?.epoch || !room.may("post");
+  $("text").placeholder = room?.epoch ? writingHint(room) : "Write a message";
   showSendable();
+}
+
+function writingHint(room) {
+  const { muted, read_only, slow_seconds } = room.about;
+  if (muted) return sentence(muted);
+  if (!room.may("post")) return read_only ? "Only moderators write here." : "You may not write here.";
+  return slow_seconds ? `Write a message, one every ${slow_seconds} seconds` : "Write a message";
+}
+
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 function showSendable() {
@@ -323,6 +360,9 @@ function fitViewport() {
 }
 
 $("room-list").addEventListener("click", openRoom);
+$("members").addEventListener("click", ({ target }) => {
+  if (target.dataset.act === "menu") menu.ofPerson(target, client, currentRoom(), target.closest("li").person);
+});
 $("composer").addEventListener("submit", submit);
 $("text").addEventListener("input", typed);
 $("text").addEventListener("keydown", keyed);

@@ -1,10 +1,6 @@
 /**
  * One live line to a realtime server (protocol v1): it reconnects, resumes every room from its
- * position and repeats what was not acknowledged. It knows nothing of the page.
- *
- * States: idle, connecting, open, waiting, closed. Events: `state` {state, code, reason, retryIn},
- * `room` {room, resumed}, `refused` {room, code, message}, `message` and `changed` {room, message, live};
- * as they come: `welcome`, `authenticated`, `joined`, `left`, `presence`, `typing`, `signal`, `notice`, `error`.
+ * position and repeats what was not acknowledged. docs/client.md
  */
 
 const SUBPROTOCOL = "realtime.v1.ndjson";
@@ -37,7 +33,7 @@ export function makeNonce() {
 /** What is known of one room; only the client writes it. */
 export class Room {
   constructor(slug, history) {
-    Object.assign(this, { slug, history, wanted: true, role: null, hasMore: false, members: new Map(), count: 0 });
+    Object.assign(this, { slug, history, wanted: true, about: {}, hasMore: false, members: new Map(), count: 0 });
     this.messages = new Map(); // id → latest state
     this.unloaded = new Map(); // states of messages above the loaded ones
     this.ready = deferred();
@@ -48,6 +44,11 @@ export class Room {
   /** The messages in the order of the room's log. */
   list() {
     return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Whether the user may `post`, `signal`, `moderate` or `manage` here; `about` has the rest. */
+  may(right) {
+    return Boolean(this.about.rights?.includes(right));
   }
 
   /** Forget all but the newest `keep` messages. */
@@ -364,6 +365,12 @@ export class RealtimeClient extends EventTarget {
         return this.#event(room, frame, frame.message);
       case "resync":
         return room && this.#reenter(room);
+      case "removed":
+        room?.lineLost();
+        return room && this.#barred(room, new RealtimeError(frame));
+      case "room":
+        if (room) this.#emit("rights", { room: Object.assign(room, { about: frame }) });
+        return onReply?.(frame);
       case "disconnect":
         this.#goodbye = frame;
         return this.#lost(frame.code, frame.reason);
@@ -427,7 +434,7 @@ export class RealtimeClient extends EventTarget {
 
   #entered(room, reply, resumed) {
     if (!resumed) room.restart(reply);
-    Object.assign(room, { joined: true, repairing: false, position: reply.through, epoch: reply.epoch, role: reply.role });
+    Object.assign(room, { joined: true, repairing: false, position: reply.through, epoch: reply.epoch, about: reply });
     room.meet(reply);
     if (resumed) for (const state of reply.messages) this.#show(room, state, false);
     this.#emit("room", { room, resumed });

@@ -27,6 +27,15 @@ export function avatar(userId, username) {
   return element;
 }
 
+/** The button that opens the menu of what can be done about something. */
+export function more(what) {
+  const button = make("button", "more", "⋯");
+  button.type = "button";
+  button.dataset.act = "menu";
+  button.ariaLabel = `Actions for this ${what}`;
+  return button;
+}
+
 export class MessageList {
   #room = null;
   #items = new Map(); // id → li
@@ -35,7 +44,7 @@ export class MessageList {
   #top = 0;
   #missed = 0;
 
-  /** `elements`: log, list, jump, jumpText; `on`: top(), retry(nonce), drop(nonce). */
+  /** `elements`: log, list, jump, jumpText; `on`: top(), retry(nonce), drop(nonce), menu(button, message). */
   constructor(elements, on) {
     Object.assign(this, elements);
     this.on = on;
@@ -176,8 +185,9 @@ export class MessageList {
 
   #clicked(event) {
     const { act } = event.target.dataset;
-    const { nonce } = event.target.closest("li")?.dataset ?? {};
-    if (act) this.on[act](nonce);
+    const li = event.target.closest("li");
+    if (act === "menu") this.on.menu(event.target, li.message);
+    else if (act) this.on[act](li?.dataset.nonce);
   }
 
   // What was there before is not news to a screen reader.
@@ -222,6 +232,7 @@ export class MessageList {
     const body = make("div", "body");
     body.append(head, text, make("span", "fate"));
     li.replaceChildren(avatar(message.user_id, message.username), body);
+    if (message.id !== undefined && !message.deleted) li.append(more("message"));
     return li;
   }
 
