@@ -119,8 +119,8 @@ class Consumer(AsyncConsumer):
             message = "try again in a moment"
             raise CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1) from None
 
-    def recheck(self, room: str) -> None:
-        """The rights in a room have changed."""
+    def recheck(self, room: str, user_id: str = "") -> None:
+        """The rights in a room have changed, with `user_id` only those of that user."""
 
     def may_change_identity(self) -> bool:
         """Whether `auth` may still make this connection somebody else."""

@@ -49,6 +49,7 @@ from .seat import Seat, about
 
 __all__ = ["RoomConsumer"]
 
+AGAIN_SECONDS = 1.0
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
@@ -64,7 +65,7 @@ class RoomConsumer(Consumer):
         self._seats: dict[str, Seat] = {}
         self._in_flight = 0
         self._landed = asyncio.Event()
-        self._rechecks: set[asyncio.Task[None]] = set()
+        self._rechecks: dict[str, asyncio.Task[None]] = {}
 
     async def handle(self, command: Command) -> None:
         """Carry out one command of docs/protocol.md."""
@@ -92,6 +93,8 @@ class RoomConsumer(Consumer):
 
     async def closed(self) -> None:
         """Leave every room."""
+        for task in self._rechecks.values():
+            task.cancel()
         for seat in self._seats.values():
             seat.forget()
             self.engine.hub.detach(seat.topic, self.id)
@@ -100,15 +103,15 @@ class RoomConsumer(Consumer):
         """Only outside of all rooms: inside, others know this connection by its user."""
         return not self._seats
 
-    def recheck(self, room: str) -> None:
+    def recheck(self, room: str, user_id: str = "") -> None:
         """Ask again what this connection may do in a room, and leave it if that is nothing."""
         seat = self._seats.get(room)
         if seat is None or self.id not in seat.topic.members:
             self._stand_up(room)  # the hub has sent it out, to join again
-            return
-        task = asyncio.get_running_loop().create_task(self._recheck(room))
-        self._rechecks.add(task)
-        task.add_done_callback(self._rechecks.discard)
+        elif user_id in ("", self.who.user_id):
+            seat.is_doubtful = True
+            if room not in self._rechecks:
+                self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
 
     # Coming and going.
 
@@ -233,7 +236,12 @@ class RoomConsumer(Consumer):
 
     async def _ask_again(self, seat: Seat) -> None:
         known, before = seat.topic.rights_seq, about(seat.entry)
-        entry = await self._ask(rooms.all_rights, seat.entry.slug)
+        seat.is_doubtful = False  # unless somebody says so meanwhile
+        try:
+            entry = await self._ask(rooms.all_rights, seat.entry.slug)
+        except BaseException:
+            seat.is_doubtful = True
+            raise
         seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
         seat.remind(self.recheck)
         if (now := about(seat.entry)) != before:
@@ -241,11 +249,17 @@ class RoomConsumer(Consumer):
 
     async def _recheck(self, room: str) -> None:
         try:
-            await self._ask_again(self._seat(room))
+            while (seat := self._seats.get(room)) is not None and seat.is_doubtful:
+                await self._ask_again(seat)
         except CommandError as error:  # it has been told to be out
             logger.info("connection %s is out of %r: %s", self.id, room, error.code)
-        except DatabaseError as error:  # the next command asks again
+        except DatabaseError as error:  # the next command asks again, and so does the clock
             logger.warning("connection %s: rights in %r are unknown: %r", self.id, room, error)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.recheck, room)
+        except Exception:  # of a site's own policy; the next command meets it as well
+            logger.exception("connection %s: rights in %r are unknown", self.id, room)
+        finally:
+            del self._rechecks[room]
 
     # Messages.
 

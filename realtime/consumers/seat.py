@@ -22,6 +22,8 @@ class Seat:
 
     entry: Entry
     topic: RoomTopic
+    is_doubtful: bool = False
+    """Whether its rights have changed since they were asked for."""
     reminder: asyncio.TimerHandle | None = None
 
     def remind(self, recheck: Callable[[str], None]) -> None:
@@ -42,7 +44,9 @@ class Seat:
         """Whether what was decided on entering may not be so any more."""
         until = self.entry.until
         is_over = until is not None and until <= timezone.now()
-        return is_over or self.entry.rights_seq < self.topic.rights_seq
+        return (
+            is_over or self.is_doubtful or self.entry.rights_seq < self.topic.everybodys_rights_seq
+        )
 
 
 def about(entry: Entry) -> dict[str, Any]:

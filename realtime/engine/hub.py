@@ -163,8 +163,8 @@ class Hub:
                 self._take_log(topic.room_id, Event.of_text(text), epoch)
             case ["people", str(text)]:
                 self._take_people(topic, *json.loads(text))
-            case ["rights"]:
-                self._spawn(self._ask_rights(topic))
+            case ["rights", str(user_id)]:
+                self._spawn(self._ask_rights(topic, user_id))
             case _:
                 logger.warning("room %s: cannot take a note of kind %r", topic.slug, note[0])
 
@@ -264,7 +264,7 @@ class Hub:
             if position is None:
                 continue
             if mark is None:  # the room is gone
-                self._recheck_all(topic)
+                self._recheck(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
                 self.keeper.purge(topic, mark.purged_seq)
@@ -282,17 +282,22 @@ class Hub:
         for room_id, mark in marks.items():
             topic = self._rooms.get(room_id)
             if topic is not None and mark.rights_seq > topic.rights_seq:
-                topic.rights_seq = mark.rights_seq
-                self._recheck_all(topic)
+                topic.rights_seq = topic.everybodys_rights_seq = mark.rights_seq
+                self._recheck(topic)
 
-    def _recheck_all(self, topic: RoomTopic) -> None:
-        for outbox in list(topic.members.values()):
-            outbox.recheck(topic.slug)
-
-    async def _ask_rights(self, topic: RoomTopic) -> None:
+    async def _ask_rights(self, topic: RoomTopic, user_id: str) -> None:
         mark = await self._db.together(history.marks, topic.room_id)
-        if mark is not None:
+        if mark is None:
+            return
+        if user_id and mark.rights_seq == topic.rights_seq + 1:  # there was no other change
+            topic.rights_seq = mark.rights_seq
+            self._recheck(topic, user_id)
+        else:
             self.recheck({topic.room_id: mark})
+
+    def _recheck(self, topic: RoomTopic, user_id: str = "") -> None:
+        for outbox in list(topic.members.values()):
+            outbox.recheck(topic.slug, user_id)
 
     def correct_counts(self, counts: dict[int, int]) -> None:
         """Load the rosters that have drifted from what the database counts."""

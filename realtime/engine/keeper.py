@@ -192,5 +192,5 @@ class LogKeeper:
         for outbox in list(topic.members.values()):
             topic.detach(outbox.id)
             outbox.reply(told)
-            outbox.recheck(topic.slug)
+            outbox.recheck(topic.slug, "")
         self._emptied(topic)

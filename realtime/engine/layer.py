@@ -68,6 +68,7 @@ class Layer:
         self._topics: set[str] = set()
         self._queue: deque[_Entry] = deque()
         self._bytes = 0
+        self._is_publishing = False
         self._wake = asyncio.Event()
         self._groups_lock = asyncio.Lock()
         self._fences: dict[str, asyncio.Future[None]] = {}
@@ -87,7 +88,7 @@ class Layer:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(SEND_SECONDS):
-                while self._queue and not self.is_away:
+                while self._is_publishing and not self.is_away:
                     await asyncio.sleep(0.01)
         await _end(*self._tasks, self._receiver)
         await self._let_go(self._backend)
@@ -111,6 +112,7 @@ class Layer:
         self._bytes += size
         while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
             self._bytes -= self._queue.popleft().size
+        self._is_publishing = True  # until the last one has been sent
         self._wake.set()
 
     async def fence(self, topic: str, seconds: float) -> bool:
@@ -222,9 +224,11 @@ class Layer:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._is_publishing = True
             while self._queue:
                 if not await self._publish(*self._next_batch()):
                     await asyncio.sleep(BREAKER_SECONDS)
+            self._is_publishing = False
 
     def _next_batch(self) -> tuple[str, list["_Entry"]]:
         topic = self._queue[0].topic

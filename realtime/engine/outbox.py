@@ -35,7 +35,8 @@ class Outbox:
     """Sends frames of one connection in order.
 
     `end` is called with the reason when the connection must end; it may be called again.
-    `recheck` is called with a room's slug when its rights have changed.
+    `recheck` is called with a room's slug when its rights have changed, and with whose if it is
+    only one user's.
     """
 
     __slots__ = (
@@ -64,7 +65,7 @@ class Outbox:
         send: Send,
         codec: Codec,
         end: Callable[[Disconnect], None],
-        recheck: Callable[[str], None] = lambda room: None,
+        recheck: Callable[[str, str], None] = lambda room, user_id: None,
     ) -> None:
         self.id = connection
         self.codec = codec

@@ -87,7 +87,7 @@ class RoomTopic(Topic):
         self.state = State.OPENING
         self.roster = roster
         self.ring = Ring([], 0, 0)
-        self.rights_seq = 0
+        self.rights_seq = self.everybodys_rights_seq = 0
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
         self.reach: asyncio.Task[None] | None = None
@@ -103,6 +103,7 @@ class RoomTopic(Topic):
         # While it was opened, somebody may have heard of newer rights.
         is_new = self.state is State.OPENING
         self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
+        self.everybodys_rights_seq = self.rights_seq
         self.ring = ring
         self._hole = None
         self.state = State.LIVE

@@ -147,11 +147,14 @@ def renew_epoch(room_id: int, known: str) -> None:
     Head.objects.using(database()).filter(pk=room_id, epoch=known).update(epoch=new_epoch())
 
 
-def change_rights(room_ids: Iterable[int]) -> None:
-    """Let everything that is remembered of rights in these rooms be asked for again."""
+def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
+    """Let everything that is remembered of rights in these rooms be asked for again.
+
+    With `user_id` only that user's have changed.
+    """
     rooms = list(room_ids)
     Head.objects.using(database()).filter(pk__in=rooms).update(rights_seq=F("rights_seq") + 1)
-    rights_changed.send(None, room_ids=rooms)
+    rights_changed.send(None, room_ids=rooms, user_id=user_id)
 
 
 def state_of(message: Message) -> MessageState:

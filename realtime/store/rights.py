@@ -16,13 +16,13 @@ __all__: list[str] = []
 
 @receiver([post_save, post_delete], sender=Membership, dispatch_uid="realtime.membership")
 def _membership_changed(instance: Membership, **_: Any) -> None:
-    change_rights([instance.room_id])
+    change_rights([instance.room_id], str(instance.user_id))
 
 
 @receiver([post_save, post_delete], sender=Sanction, dispatch_uid="realtime.sanction")
 def _sanction_changed(instance: Sanction, **_: Any) -> None:
     if instance.room_id is not None:
-        change_rights([instance.room_id])
+        change_rights([instance.room_id], "" if instance.address else instance.user_key)
 
 
 @receiver(post_save, sender=Room, dispatch_uid="realtime.room")

@@ -13,6 +13,7 @@ from realtime import moderation, push
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, Membership, Message, Report, Room, Sanction
+from realtime.store import rooms
 from realtime.wire.events import timestamp
 from tests.client import Object
 from tests.consumers.sockets import Socket as PlainSocket
@@ -132,6 +133,33 @@ async def test_who_is_muted_is_told_and_may_listen(engine: Engine, room: Room, o
         await mod.ask("unmute", room="general", user_id=guest.user_id)
         assert (await guest.expect("room"))["rights"] == ["post", "signal"]
         await say(guest, "yes")
+
+
+async def test_what_concerns_one_is_no_question_for_all(
+    engine: Engine, room: Room, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or one user who comes and goes for good would keep a large room busy."""
+    asked: list[str] = []
+    real = rooms.all_rights
+
+    def all_rights(asks: Any) -> Any:
+        found = list(asks)
+        asked.extend(ask.who.user_id for ask in found)
+        return real(found)
+
+    monkeypatch.setattr(rooms, "all_rights", all_rights)
+    async with Socket(user=owner) as mod, Socket() as guest, Socket() as other:
+        for socket in (mod, guest, other):
+            await socket.join("general")
+        await mod.ask("mute", room="general", user_id=guest.user_id)
+        await guest.expect("room")
+        await say(other, "a")
+        assert asked == [guest.user_id]
+        await mod.ask("configure", room="general", read_only=True)
+        for socket in (guest, other):
+            await socket.expect("room")
+        await say(mod, "b")
+        assert sorted(asked[1:]) == sorted([mod.user_id, guest.user_id, other.user_id])
 
 
 async def test_a_mute_ends_by_itself(engine: Engine, room: Room, owner: Any) -> None:
