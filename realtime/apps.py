@@ -16,5 +16,8 @@ class RealtimeConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks and signal receivers."""
         from . import checks  # noqa: F401
+        from .auth import changes
         from .engine import tell  # noqa: F401
         from .store import rights  # noqa: F401
+
+        changes.connect()

@@ -38,6 +38,22 @@ class Config:
     kick_seconds: int = 60
     """How long somebody who was kicked stays out."""
 
+    authenticators: list[str] = field(
+        default_factory=lambda: [
+            "realtime.auth.users.ScopeUser",
+            "realtime.auth.sessions.SessionCookie",
+            "realtime.auth.tickets.Ticket",
+            "realtime.auth.guests.GuestToken",
+        ]
+    )
+    """The classes that say who a connection is, in this order."""
+    first_message_auth: bool = True
+    """Whether a client without any credentials may send them as its first command."""
+    auth_seconds: float = 5
+    """How long such a client may take."""
+    ticket_seconds: int = 30
+    """How long a ticket is good, at most 60."""
+
     heartbeat_seconds: int = 25
     """How often a client should send a `ping`."""
     frame_bytes: int = 64 * 1024

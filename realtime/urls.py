@@ -1,6 +1,6 @@
 """Pages of the package: `path("realtime/", include("realtime.urls"))`."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from . import views
 
@@ -8,6 +8,7 @@ __all__ = ["app_name", "urlpatterns"]
 
 app_name = "realtime"
 urlpatterns = [
+    re_path(r"^ticket/?$", views.ticket, name="ticket"),
     path("live/", views.live, name="live"),
     path("ready/", views.ready, name="ready"),
 ]

@@ -1,4 +1,4 @@
-"""What a load balancer asks: is this process alive, and may it be given new clients."""
+"""What pages ask for: a ticket; and load balancers: does this process live, may it have clients."""
 
 import asyncio
 from typing import Any
@@ -8,14 +8,28 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_POST
 
+from .auth import tickets
 from .engine.engine import Engine
 from .engine.publisher import publisher
 from .store.history import database
 
-__all__ = ["live", "ready"]
+__all__ = ["live", "ready", "ticket"]
 
 DATABASE_SECONDS = 2.0
+
+
+@never_cache
+@require_POST
+@csrf_protect
+def ticket(request: HttpRequest) -> JsonResponse:
+    """A ticket for whoever is logged in; 403 for others. Guests come back by their own token."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return JsonResponse({"error": "not_authenticated"}, status=403)
+    return JsonResponse({"ticket": tickets.issue_for(request), "expires_in": tickets.seconds()})
 
 
 @never_cache

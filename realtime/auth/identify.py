@@ -1,74 +1,43 @@
-"""Who a handshake comes from: the scope's user, the session, a token, or a new guest."""
+"""Who a connection comes from: the chain of authenticators is asked, one after the other."""
 
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
-
-from django.conf import settings
-from django.http import parse_cookie
 
 from ..conf import config
 from ..engine.db import Database
-from ..store.identity import Identity
+from ..store.identity import SignIn
+from ..store.sessions import key_of
 from ..wire.errors import CloseCode, Disconnect
-from .guests import new_guest, read_token
-from .sessions import are_rows, user_of, users_of
+from .authenticator import authenticators
+from .guests import new_guest
+from .handshake import TOKEN_CHARACTERS, cookies_of, take_token
 
 __all__ = ["identify", "identify_token"]
 
 
-async def identify(scope: dict[str, Any], db: Database) -> Identity:
+async def identify(scope: dict[str, Any], db: Database) -> SignIn | None:
     """Find out who opens a connection, and take the token out of the scope.
 
-    A `user` that other middleware has put into the scope wins. Raises `Disconnect` with
-    `UNAUTHENTICATED` for a token that is not ours, and for nobody where `GUESTS` is off.
+    What the scope says comes before a token; nobody is a new guest where `GUESTS` is on. None
+    where nothing was said at all and a first message may: see `FIRST_MESSAGE_AUTH`. Raises
+    `Disconnect` with `UNAUTHENTICATED` for credentials that are no good, whatever is wrong.
     """
-    token = _take_token(scope)
-    user = scope.get("user")
-    if user is None and (key := _session_key(scope)):
-        user = await _user_of(key, db)
-    if user is not None and user.is_authenticated:
-        return Identity.of(user)
+    token = take_token(scope)
+    for one in authenticators():
+        if (found := await one.afrom_scope(scope, db)) is not None:
+            return found
     if token is not None:
-        return identify_token(token)
+        return await identify_token(token, db)
     if config().guests:
-        return new_guest()
+        return SignIn(new_guest())
+    if config().first_message_auth and not key_of(cookies_of(scope)):
+        return None
     raise Disconnect(CloseCode.UNAUTHENTICATED)
 
 
-def identify_token(token: str) -> Identity:
+async def identify_token(token: str, db: Database) -> SignIn:
     """Who a token was given to; raises `Disconnect` with `UNAUTHENTICATED` where it is not ours."""
-    guest = read_token(token)
-    if guest is None or not config().guests:
-        raise Disconnect(CloseCode.UNAUTHENTICATED)
-    return guest
-
-
-async def _user_of(key: str, db: Database) -> Any:
-    if not are_rows():
-        return await db.read(user_of, key)
-    user = await db.together(users_of, key)
-    if isinstance(user, Exception):
-        raise user
-    return user
-
-
-def _session_key(scope: dict[str, Any]) -> str | None:
-    for name, value in scope.get("headers", []):
-        if name == b"cookie":
-            cookies = parse_cookie(value.decode("latin1"))
-            return str(cookies.get(settings.SESSION_COOKIE_NAME, "")) or None
-    return None
-
-
-def _take_token(scope: dict[str, Any]) -> str | None:
-    query = parse_qsl(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
-    tokens = [value for key, value in query if key == "token"]
-    if tokens:
-        rest = [pair for pair in query if pair[0] != "token"]
-        scope["query_string"] = urlencode(rest).encode()
-    for header in scope.get("headers", []):
-        name, value = header
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            scope["headers"] = [one for one in scope["headers"] if one is not header]
-            return str(value[7:], "latin1").strip()
-    return tokens[0] if tokens and tokens[0] else None
+    if len(token) <= TOKEN_CHARACTERS:
+        for one in authenticators():
+            if (found := await one.afrom_token(token, db)) is not None:
+                return found
+    raise Disconnect(CloseCode.UNAUTHENTICATED)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from ..conf import config
+from .handshake import hide_token
 
 __all__ = ["OriginCheck", "is_allowed"]
 
@@ -29,6 +30,7 @@ class OriginCheck:
         self.application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        hide_token(scope)  # while this is still the server's own, from which it logs
         if is_allowed(scope):
             await self.application(scope, receive, send)
             return

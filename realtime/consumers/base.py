@@ -9,6 +9,7 @@ from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
 
 from ..auth.address import address_of, limited_address
+from ..auth.authenticator import Proof, SignIn
 from ..auth.guests import renamed, token_of
 from ..auth.identify import identify, identify_token
 from ..conf import config
@@ -17,11 +18,13 @@ from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.transport import Intake
 from ..logs import get_logger
 from ..store.identity import Identity
-from ..wire.codecs import choose
+from ..wire.codecs import Decoded, choose
 from ..wire.commands import Auth, Command, Join, Joins, Message, Ping, Signal
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Pong, Welcome, timestamp
 from ..wire.ratelimit import Bucket
+from .expiry import Expiry
+from .first_message import FirstMessage
 
 __all__ = ["Consumer"]
 
@@ -47,6 +50,8 @@ class Consumer(AsyncConsumer):
     engine: Engine
     outbox: Outbox
     who: Identity
+    proof: Proof
+    """What `who` rests on."""
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Run the connection to its end."""
@@ -55,10 +60,11 @@ class Consumer(AsyncConsumer):
         self._is_open = False
         self._is_gone = False
         self._is_overdue = False
-        self._is_counted = self._is_signed_in = False
+        self._is_counted = self._is_signed_in = self._is_waiting = False
         self._ending: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
         self._silence: asyncio.TimerHandle | None = None
+        self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
         self._address, self._limited = address_of(scope), limited_address(scope)
         self._bad_frames = 0
         if (await receive())["type"] != "websocket.connect":
@@ -122,9 +128,20 @@ class Consumer(AsyncConsumer):
     def recheck(self, room: str, user_id: str = "") -> None:
         """The rights in a room have changed, with `user_id` only those of that user."""
 
+    def rights_changed(self) -> None:
+        """What the user may do may have changed, in every room."""
+
     def may_change_identity(self) -> bool:
         """Whether `auth` may still make this connection somebody else."""
         return True
+
+    def renew(self, user: Any) -> None:
+        """The user has changed, and is still good."""
+        who = Identity.of(user)
+        if who.username != self.who.username:
+            self.engine.rename(self.outbox, self.who, who, self._address)
+        self.who = who
+        self.rights_changed()
 
     # Its life.
 
@@ -134,11 +151,17 @@ class Consumer(AsyncConsumer):
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
             if end is not None:
                 raise end
+            self._intake = Intake(self._receive, send)
+            first = None if self._is_signed_in else await self._first_message()
+            if not self._is_signed_in:
+                return
             self._open()
             if subprotocol is not None:
                 self._watch_silence()
             await self.opened()
-            await self._serve(send)
+            if first is not None:
+                await self._go_on(*first)
+            await self._serve()
         except Disconnect as why:
             logger.info("connection %s ends: %s", self.id, why, extra={"kind": why.code})
             await self.outbox.farewell(why)
@@ -157,9 +180,11 @@ class Consumer(AsyncConsumer):
         try:
             limits.enter(self._limited)
             self._is_counted = True
-            self.who = await identify(self.scope, self.engine.db)
-            limits.sign_in(self.who.user_id)
-            self._is_signed_in = True
+            if (found := await identify(self.scope, self.engine.db)) is not None:
+                self._sign_in(found)
+            else:
+                limits.wait_in()
+                self._is_waiting = True
         except Disconnect as why:
             return why
         except Exception:
@@ -167,11 +192,39 @@ class Consumer(AsyncConsumer):
             return Disconnect(CloseCode.INTERNAL, retry_after=1)
         return None
 
+    def _sign_in(self, found: SignIn) -> None:
+        self.who, self.proof = found
+        self.engine.limits.sign_in(self.who.user_id)
+        self._is_signed_in = True
+
+    async def _first_message(self) -> tuple[Auth, list[Decoded]] | None:
+        """Wait for a client to say who it is; None if it has gone instead."""
+        try:
+            first = await FirstMessage(self._receive, self.codec, self.reply).wait()
+            if first is not None:
+                self._sign_in(await identify_token(first[0].token or "", self.engine.db))
+        finally:
+            self._stop_waiting()
+        if self.engine.is_stopping:
+            raise shutdown()
+        return first
+
+    def _stop_waiting(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self.engine.limits.wait_out()
+
+    async def _go_on(self, auth: Auth, rest: list[Decoded]) -> None:
+        """Answer the first command, and carry out what came along with it."""
+        self._tell_who(auth)
+        await self._take_all(rest)
+
     def _open(self) -> None:
         self._is_open = True
         self.outbox.watch()
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self.engine.loop.time())
         self.engine.open(self.outbox, self.who, self._address)
+        self._hold()
         settings = config()
         self.reply(
             Welcome(
@@ -190,8 +243,7 @@ class Consumer(AsyncConsumer):
             )
         )
 
-    async def _serve(self, send: Any) -> None:
-        self._intake = Intake(self._receive, send)
+    async def _serve(self) -> None:
         while True:
             event = await self._receive()
             self._intake.check()
@@ -247,11 +299,14 @@ class Consumer(AsyncConsumer):
             self._ending.cancel()
         if self._silence is not None:
             self._silence.cancel()
+        self._expiry.stop()
+        self._stop_waiting()
         if self._is_signed_in:
             self.engine.limits.sign_out(self.who.user_id)
         if self._is_counted:
             self.engine.limits.leave(self._limited)
         if self._is_open:
+            self.engine.guard.forget(self.id)
             self.engine.close(self.id, self.who)
             try:
                 await self.closed()
@@ -261,8 +316,11 @@ class Consumer(AsyncConsumer):
     # A frame.
 
     async def _take(self, frame: str | bytes) -> None:
+        await self._take_all(self._decode(frame))
+
+    async def _take_all(self, all_decoded: list[Decoded]) -> None:
         is_good = True
-        for decoded in self._decode(frame):
+        for decoded in all_decoded:
             if isinstance(decoded, CommandError):
                 is_good = False
                 self._count_refusal()
@@ -311,15 +369,24 @@ class Consumer(AsyncConsumer):
     # Who it is.
 
     async def _authenticate(self, command: Auth) -> None:
-        who = self._claimed(command)
+        who, proof = await self._claimed(command)
         if who != self.who:
-            if not self.may_change_identity():
+            is_other = who.is_guest or who.user_id != self.who.user_id
+            if is_other and not self.may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
             self._become(who)
+        if command.token is not None:
+            self.who, self.proof = who, proof
+            self._hold()
+        self._tell_who(command)
+
+    def _tell_who(self, command: Auth) -> None:
+        who, ends = self.who, self.proof.expires_at
         self.reply(
             Authenticated(
                 user_id=who.user_id,
                 username=who.username,
+                expires_at=None if ends is None else timestamp(datetime.fromtimestamp(ends, UTC)),
                 guest_token=token_of(who) if who.is_guest else None,
                 ref=command.ref,
             )
@@ -332,16 +399,26 @@ class Consumer(AsyncConsumer):
         self.engine.rename(self.outbox, self.who, who, self._address)
         self.who = who
 
-    def _claimed(self, command: Auth) -> Identity:
-        who = self.who if command.token is None else identify_token(command.token)
+    async def _claimed(self, command: Auth) -> SignIn:
+        found = SignIn(self.who, self.proof)
+        if command.token is not None:
+            found = await identify_token(command.token, self.engine.db)
         if command.name is None:
-            return who
-        if not who.is_guest:
+            return found
+        if not found.who.is_guest:
             raise CommandError(ErrorCode.PERMISSION_DENIED, "only a guest chooses a name")
         try:
-            return renamed(who, command.name)
+            return SignIn(renamed(found.who, command.name), found.proof)
         except ValueError as error:
             raise CommandError(ErrorCode.INVALID_MESSAGE, str(error)) from None
+
+    def _hold(self) -> None:
+        """Have it asked from now on whether what it rests on still holds."""
+        self.engine.guard.watch(self)
+        self._expiry.set(self.proof.expires_at)
+
+    def _warn_of_end(self) -> None:
+        self.reply(Failure.of(CommandError(ErrorCode.TOKEN_EXPIRED, "send a new token by `auth`")))
 
 
 def _kind(command: Command) -> str:

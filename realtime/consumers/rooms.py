@@ -113,6 +113,11 @@ class RoomConsumer(Consumer):
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
 
+    def rights_changed(self) -> None:
+        """Ask again in every room."""
+        for room in list(self._seats):
+            self.recheck(room)
+
     # Coming and going.
 
     async def _joins(self, command: Joins) -> None:
@@ -154,6 +159,7 @@ class RoomConsumer(Consumer):
         """Be attached to a room with rights that are still those that were asked for."""
         engine, is_resumed = self.engine, target.since is not None
         for _ in range(ATTEMPTS):
+            who = self.who
             entry = await self._ask(rooms.enter_all, target.room)
             may_read = entry.may_read_history
             topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
@@ -165,7 +171,7 @@ class RoomConsumer(Consumer):
                 since=target.since if may_read else None,
                 limit=target.history if may_read else 0,
             )
-            if entry.rights_seq >= topic.rights_seq:
+            if entry.rights_seq >= topic.rights_seq and self.who is who:
                 return entry, topic, caught
             engine.hub.detach(topic, self.id)  # they have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, "the room's rights keep changing", retry_after=1)

@@ -15,6 +15,7 @@ from ..store.identity import Identity
 from ..store.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
 from .db import Database
+from .guard import Guard
 from .hub import Hub
 from .limits import Limits
 from .node import Pulse, new_node
@@ -53,7 +54,8 @@ class Engine:
         self.node = new_node()
         self.topic = f"node.{self.node.id}"
         self.db = Database()
-        self.hub = Hub(self.node.id, self.db)
+        self.guard = Guard(self.db)
+        self.hub = Hub(self.node.id, self.db, self.guard.hear)
         self.writer = Writer(self.db, self._committed)
         self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
         self.limits = Limits()
@@ -130,6 +132,7 @@ class Engine:
                 await self._empty.wait()
         self.watchdog.stop()
         self.writer.stop()
+        self.guard.stop()
         await self._pulse.stop()
         await self.presence.stop()
         try:

@@ -6,7 +6,7 @@ what is heard of a room's log goes to its keeper, who judges it by its position.
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -43,9 +43,15 @@ CROWD_SECONDS = 1.0
 class Hub:
     """All topics of a process."""
 
-    def __init__(self, origin: str, db: Database) -> None:
+    def __init__(
+        self,
+        origin: str,
+        db: Database,
+        look: Callable[[list[str], str, str], None] = lambda connections, kind, which: None,
+    ) -> None:
         self.layer = Layer(origin, self._hear)
         self._db = db
+        self._look = look
         self._topics: dict[str, Topic] = {}
         self._rooms: dict[int, RoomTopic] = {}
         self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
@@ -150,6 +156,8 @@ class Hub:
             case ["whisper", str(text), str(only)]:
                 for outbox in _chosen(topic, only):
                     outbox.send(outbox.codec.join([Frame(text)]))
+            case ["look", str(kind), str(which)]:
+                self._look(list(topic.members), kind, which)
             case ["fence", _]:
                 pass
             case _ if isinstance(topic, RoomTopic):

@@ -13,6 +13,8 @@ __all__ = ["Limits"]
 
 BUCKETS = 10_000
 """How many are kept before those that are full again are forgotten."""
+UNKNOWN_SHARE = 10
+"""Of so many places one at most is for those who have yet to say who they are."""
 GUESTS = 10
 """As many users' allowances all guests of one address have together: a name costs them nothing."""
 
@@ -21,7 +23,7 @@ class Limits:
     """Counts what is open, and what was asked lately."""
 
     def __init__(self) -> None:
-        self._open = 0
+        self._open = self._unknown = 0
         self._addresses: Counter[str] = Counter()
         self._users: Counter[str] = Counter()
         self._buckets: dict[tuple[str, str], Bucket] = {}
@@ -36,7 +38,7 @@ class Limits:
         """
         settings = config()
         if self._open >= settings.connections_per_process:
-            raise Disconnect(CloseCode.AT_CAPACITY, retry_after=round(random.uniform(1, 5), 2))  # noqa: S311
+            raise _full()
         if address and self._addresses[address] >= settings.connections_per_address:
             raise Disconnect(CloseCode.CONNECTION_LIMIT)
         self._open += 1
@@ -46,6 +48,16 @@ class Limits:
         """A socket that has entered is gone."""
         self._open -= 1
         _take_off(self._addresses, address)
+
+    def wait_in(self) -> None:
+        """Count one more that has yet to say who it is; raise `Disconnect` if that is too many."""
+        if self._unknown >= max(1, config().connections_per_process // UNKNOWN_SHARE):
+            raise _full()
+        self._unknown += 1
+
+    def wait_out(self) -> None:
+        """It has, or is gone."""
+        self._unknown -= 1
 
     def sign_in(self, user_id: str) -> None:
         """Count one more connection of a user; raise `Disconnect` where that is too many."""
@@ -86,6 +98,10 @@ class Limits:
             key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)
         }
         self._many = max(BUCKETS, 2 * len(self._buckets))  # looking costs a millisecond
+
+
+def _full() -> Disconnect:
+    return Disconnect(CloseCode.AT_CAPACITY, retry_after=round(random.uniform(1, 5), 2))  # noqa: S311
 
 
 def _allowance(kind: str) -> tuple[float, float]:

@@ -58,6 +58,7 @@ class Pulse:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
             await self._guard(self._renew)
+            self._engine.guard.beat()
             await self._guard(self._bury)
             await self._guard(self._compare)
             await self._guard(self._count)

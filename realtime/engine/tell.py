@@ -10,18 +10,21 @@ from ..store import history
 from ..store.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Outgoing
-from .engine import Engine
+from .engine import EVERYONE, Engine, user_topic
 from .event import Event
 from .layer import Note
 from .publisher import publisher
 from .topic import room_topic
 
-__all__ = ["announce", "on_commit", "say", "tell"]
+__all__ = ["announce", "look", "look_everywhere", "on_commit", "say", "tell"]
 
 
-def on_commit(action: Callable[[], object]) -> None:
-    """Do something once what is written is certain, and not at all where it is taken back."""
-    alias = history.database()
+def on_commit(action: Callable[[], object], alias: str | None = None) -> None:
+    """Do something once what is written is certain, and not at all where it is taken back.
+
+    `alias` is the database that is written, by default our own.
+    """
+    alias = alias or history.database()
     if connections[alias].in_atomic_block:
         transaction.on_commit(action, using=alias, robust=True)
     else:
@@ -44,6 +47,16 @@ def say(topic: str, outgoing: Outgoing) -> None:
     """Tell the members of a topic something that is not stored, once all is committed."""
     note = ["say", Frame.of(outgoing).text, ""]
     on_commit(lambda: tell(topic, note, is_stored=True))
+
+
+def look(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
+    """Have all processes look at a user's connections, as `Guard.hear` says, after the commit."""
+    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which], is_stored=True), alias)
+
+
+def look_everywhere(kind: str, which: str = "") -> None:
+    """The same with everybody's."""
+    on_commit(lambda: tell(EVERYONE, ["look", kind, which], is_stored=True))
 
 
 def announce(slug: str, stored: Stored) -> None:

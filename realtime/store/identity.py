@@ -1,9 +1,10 @@
-"""Who somebody is to the protocol."""
+"""Who somebody is to the protocol, and what that rests on."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from hashlib import blake2s
+from typing import Any, NamedTuple, Self
 
-__all__ = ["GUEST", "Identity"]
+__all__ = ["GUEST", "Identity", "Proof", "SignIn", "digest_of"]
 
 GUEST = "guest:"
 """What a guest's `user_id` starts with."""
@@ -36,3 +37,39 @@ class Identity:
     def user_pk(self) -> Any:
         """The user's primary key, None for a guest."""
         return None if self.user is None else self.user.pk
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What an identity rests on, so that it can be asked whether that still holds.
+
+    With nothing in it, it rests on the user alone.
+    """
+
+    session: str = field(default="", repr=False)
+    """The key of a session."""
+    session_digest: str = ""
+    """What may be told of that key to other processes; a ticket knows no more of its session."""
+    password: str = field(default="", repr=False)
+    """A digest of the user's session hash, which changes with the password; empty: any will do."""
+    token_id: str = ""
+    """The id by which a token can be revoked."""
+    expires_at: float | None = None
+    """When it ends by itself, in seconds since the epoch."""
+
+    @classmethod
+    def of_session(cls, key: str) -> Self:
+        """A login of this session."""
+        return cls(session=key, session_digest=digest_of(key))
+
+
+class SignIn(NamedTuple):
+    """Somebody who has said who they are, and what proves it."""
+
+    who: Identity
+    proof: Proof = Proof()
+
+
+def digest_of(secret: str) -> str:
+    """A name for something secret and random, by which it cannot be found."""
+    return blake2s(secret.encode(), digest_size=16, person=b"realtime").hexdigest()

@@ -5,13 +5,30 @@ Bulk queries send no signals: code that uses them calls `history.change_rights` 
 
 from typing import Any
 
+from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from ..models import Membership, Room, Sanction
-from .history import change_rights
+from ..models import Membership, Rights, Room, Sanction
+from .history import change_rights, database
 
-__all__: list[str] = []
+__all__ = ["change_everywhere", "everywhere"]
+
+
+def everywhere() -> int:
+    """How often rights have changed that count in more than one room."""
+    found = _only().values_list("seq", flat=True)
+    return found[0] if found else 0
+
+
+def change_everywhere() -> None:
+    """Let everybody's rights be asked for again, in every room; the caller tells the processes."""
+    if not _only().update(seq=F("seq") + 1):
+        _only().update_or_create(id=Rights.ONLY, defaults={"seq": 1})
+
+
+def _only() -> Any:
+    return Rights.objects.using(database()).filter(pk=Rights.ONLY)
 
 
 @receiver([post_save, post_delete], sender=Membership, dispatch_uid="realtime.membership")

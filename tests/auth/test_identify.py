@@ -10,8 +10,8 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from realtime.auth import identify as chain
 from realtime.auth.guests import token_of
-from realtime.auth.identify import identify, identify_token
 from realtime.engine.db import Database
 from realtime.store.identity import Identity
 from realtime.wire.errors import CloseCode, Disconnect
@@ -52,6 +52,13 @@ def browser(ada: Any) -> Client:
     client = Client()
     client.force_login(ada)
     return client
+
+
+async def identify(scope: dict[str, Any], db: Database) -> Identity:
+    """Who it is, without what proves it."""
+    found = await chain.identify(scope, db)
+    assert found is not None
+    return found.who
 
 
 def scope(browser: Client | None = None, query: str = "", **headers: str) -> dict[str, Any]:
@@ -168,10 +175,10 @@ async def test_the_token_is_taken_out_of_the_scope(db: Database, query: str, lef
 
 async def test_without_guests_nobody_is_nobody(db: Database, settings: Settings) -> None:
     """Also a guest's token from before."""
-    settings.REALTIME = {"GUESTS": False}
+    settings.REALTIME = {"GUESTS": False, "FIRST_MESSAGE_AUTH": False}
     for made in (scope(), scope(query=f"token={token_of(GUEST)}")):
         with pytest.raises(Disconnect) as caught:
             await identify(made, db)
         assert caught.value.code == CloseCode.UNAUTHENTICATED
     with pytest.raises(Disconnect):
-        identify_token(token_of(GUEST))
+        await chain.identify_token(token_of(GUEST), db)

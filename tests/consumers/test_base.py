@@ -493,7 +493,7 @@ async def test_a_user_does_not_choose_a_name(engine: Engine, ada: Any) -> None:
 
 async def test_without_guests_nobody_gets_in_unknown(engine: Engine, settings: Settings) -> None:
     """Accepted, told, closed: a browser sees the reason; nothing else is sent."""
-    settings.REALTIME = {**settings.REALTIME, "GUESTS": False}
+    settings.REALTIME = {**settings.REALTIME, "GUESTS": False, "FIRST_MESSAGE_AUTH": False}
     socket = Socket()
     await socket.open()
     told, code = await socket.ended()

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from realtime.auth.sessions import are_rows, user_of, users_of
+from realtime.store.sessions import are_rows, user_of, users_of
 
 pytestmark = pytest.mark.django_db
 

@@ -1,0 +1,58 @@
+"""The contract of everything that can say who somebody is, and the chain that a site has chosen."""
+
+from functools import cache
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from ..conf import config
+from ..engine.db import Database
+from ..store.identity import Identity, Proof, SignIn
+
+__all__ = ["Authenticator", "Identity", "Proof", "SignIn", "authenticators"]
+
+
+class Authenticator:
+    """One way to sign in; a site lists its own in `AUTHENTICATORS`, as dotted paths.
+
+    Both methods may use the ORM: they run in a thread. They return None for whatever is
+    not theirs and for whatever is no good, and the next one in the chain is asked; nobody hears
+    which it was. What they raise ends the connection with 4011, so that it is tried again.
+
+    One instance serves a whole process.
+    """
+
+    def from_scope(self, scope: dict[str, Any]) -> SignIn | None:
+        """Who opens a connection, by its ASGI scope; tokens have been taken out of it."""
+        return None
+
+    def from_token(self, token: str) -> SignIn | None:
+        """Who a token was given to; it came with the handshake or in an `auth` command."""
+        return None
+
+    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> SignIn | None:
+        """As `from_scope`, on the event loop: for what needs no query, or a shared one."""
+        if type(self).from_scope is Authenticator.from_scope:
+            return None
+        return await db.read(self.from_scope, scope)
+
+    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+        """As `from_token`, on the event loop."""
+        if type(self).from_token is Authenticator.from_token:
+            return None
+        return await db.read(self.from_token, token)
+
+
+@cache
+def authenticators() -> list[Authenticator]:
+    """Those of the setting, in its order."""
+    return [import_string(path)() for path in config().authenticators]
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "REALTIME":
+        authenticators.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="realtime.auth.authenticator")

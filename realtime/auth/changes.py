@@ -1,0 +1,100 @@
+"""What Django tells of users, sessions and groups, told to every process that has them connected.
+
+Bulk queries send no signals: what they change is found by the pulse, within a minute.
+"""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.contrib.auth.signals import user_logged_out
+from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.http import HttpRequest
+
+from ..engine.tell import look, look_everywhere, on_commit
+from ..store import rights, tokens
+from ..store.identity import digest_of
+from .tickets import SESSION_FLAG
+
+__all__ = ["connect", "revoke", "rights_changed"]
+
+PASSING = {"last_login"}
+MANY = 100
+"""Of so many users each is told by itself; of more, everybody looks."""
+
+
+def revoke(jti: str, expires_at: float) -> None:
+    """Take a token no more, and end its connections; once the transaction commits.
+
+    `jti` is its claim of that name, `expires_at` when it ends by itself, in seconds since the
+    epoch: until then it is remembered.
+    """
+    tokens.revoke(jti, expires_at)
+    look_everywhere("token", jti)
+
+
+def rights_changed() -> None:
+    """Have everybody's rights be asked for again, in every room: after bulk changes of groups."""
+    rights.change_everywhere()
+    look_everywhere("rights")
+
+
+def connect() -> None:
+    """Listen to Django; once the models are loaded."""
+    model = get_user_model()
+    post_save.connect(_user_saved, model, dispatch_uid="realtime.user.saved")
+    post_delete.connect(_user_deleted, model, dispatch_uid="realtime.user.deleted")
+    post_delete.connect(_group_deleted, Group, dispatch_uid="realtime.group.deleted")
+    user_logged_out.connect(_logged_out, dispatch_uid="realtime.logout")
+    m2m_changed.connect(
+        _group_changed, Group.permissions.through, dispatch_uid="realtime.group.permissions"
+    )
+    for name in ("groups", "user_permissions"):
+        if hasattr(model, name):
+            through = getattr(model, name).through
+            m2m_changed.connect(_user_rights_changed, through, dispatch_uid=f"realtime.{name}")
+
+
+def _user_saved(
+    instance: Any, created: bool, using: str, update_fields: Any = None, **_: Any
+) -> None:
+    if not created and (update_fields is None or set(update_fields) - PASSING):
+        look(str(instance.pk), "user", alias=using)
+
+
+def _user_deleted(instance: Any, using: str, **_: Any) -> None:
+    look(str(instance.pk), "user", alias=using)
+
+
+def _logged_out(request: HttpRequest | None, user: Any, **_: Any) -> None:
+    """The session is about to end: it is told now, and for what knows only its digest kept."""
+    session = getattr(request, "session", None)
+    if user is None or session is None or not session.session_key:
+        return
+    digest = digest_of(session.session_key)
+    if session.get(SESSION_FLAG):
+        tokens.revoke(tokens.session_id(digest), session.get_expiry_date().timestamp())
+    look(str(user.pk), "session", digest)
+
+
+def _user_rights_changed(
+    instance: Any, action: str, reverse: bool, pk_set: Any, using: str, **_: Any
+) -> None:
+    if not action.startswith("post_"):
+        return
+    if not reverse:
+        look(str(instance.pk), "user", alias=using)
+    elif pk_set is None or len(pk_set) > MANY:
+        on_commit(rights_changed, using)
+    else:
+        for pk in pk_set:
+            look(str(pk), "user", alias=using)
+
+
+def _group_changed(action: str, using: str, **_: Any) -> None:
+    if action.startswith("post_"):
+        rights_changed()
+
+
+def _group_deleted(**_: Any) -> None:
+    rights_changed()

@@ -1,0 +1,66 @@
+"""What a handshake brings along: a token, which nobody else gets to see, and cookies."""
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from django.http import parse_cookie
+
+__all__ = ["TOKEN_CHARACTERS", "Secret", "cookies_of", "hide_token", "take_token"]
+
+TOKEN_CHARACTERS = 4096
+"""The longest token anybody looks at."""
+HIDDEN = "realtime.token"
+
+
+class Secret:
+    """Text that no log shows by accident."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+
+def hide_token(scope: dict[str, Any]) -> None:
+    """Take every token out of a scope's query and headers, in place: servers log from it too."""
+    query = parse_qsl(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
+    tokens = [value for key, value in query if key == "token"]
+    if tokens:
+        rest = [pair for pair in query if pair[0] != "token"]
+        scope["query_string"] = urlencode(rest).encode()
+    headers = [*scope.get("headers", [])]
+    bearers = [header for header in headers if _is_bearer(*header)]
+    if bearers:
+        scope["headers"] = [header for header in headers if header not in bearers]
+        tokens = [str(value[7:], "latin1").strip() for _, value in bearers]
+    if tokens and tokens[0]:
+        scope[HIDDEN] = Secret(tokens[0])
+
+
+def take_token(scope: dict[str, Any]) -> str | None:
+    """The token of a handshake, which is nowhere in the scope afterwards; None if there is none.
+
+    A header (RFC 6750) comes before `?token=`.
+    """
+    hide_token(scope)
+    token = scope.pop(HIDDEN, None)
+    return None if token is None else token.reveal()
+
+
+def cookies_of(scope: dict[str, Any]) -> dict[str, str]:
+    """The cookies of a handshake."""
+    for name, value in scope.get("headers", []):
+        if name == b"cookie":
+            return {key: str(one) for key, one in parse_cookie(value.decode("latin1")).items()}
+    return {}
+
+
+def _is_bearer(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"authorization" and value[:7].lower() == b"bearer "

@@ -1,0 +1,79 @@
+"""Tickets: who is logged in on a page gets one, and opens one socket with it anywhere.
+
+A ticket is signed, not stored. That it was used is: in the database, as that is the one store
+that all processes are sure to share, and only for as long as the ticket would have been good.
+"""
+
+import secrets
+import time
+from typing import Any
+
+from django.core import signing
+from django.http import HttpRequest
+
+from ..conf import config
+from ..engine.db import Database
+from ..store import tokens, users
+from ..store.identity import Identity, Proof, SignIn, digest_of
+from .authenticator import Authenticator
+
+__all__ = ["Ticket", "issue", "issue_for"]
+
+SALT = "realtime.ticket"
+MAX_SECONDS = 60
+SESSION_FLAG = "_realtime_tickets"
+"""Says in a session that its logout concerns connections which do not know its key."""
+
+
+def issue(user: Any, *, session_digest: str = "", until: float | None = None) -> str:
+    """A ticket for a user; `until` is when what comes of it ends, in seconds since the epoch."""
+    told = [secrets.token_hex(8), str(user.pk), users.password_of(user), session_digest, until]
+    return signing.dumps(told, salt=SALT)
+
+
+def issue_for(request: HttpRequest) -> str:
+    """A ticket for the user of a request; what comes of it ends with the request's session."""
+    session = getattr(request, "session", None)
+    if session is None or session.session_key is None:
+        return issue(request.user)
+    if SESSION_FLAG not in session:
+        session[SESSION_FLAG] = True
+    until = session.get_expiry_date().timestamp()
+    return issue(request.user, session_digest=digest_of(session.session_key), until=until)
+
+
+def seconds() -> int:
+    """How long a ticket is good."""
+    return min(config().ticket_seconds, MAX_SECONDS)
+
+
+class Ticket(Authenticator):
+    """Takes each ticket once."""
+
+    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+        """Only what is signed as a ticket reaches the database."""
+        told = _read(token)
+        return None if told is None else await db.read(_use, *told)
+
+
+def _read(token: str) -> list[Any] | None:
+    try:
+        told: list[Any] = signing.loads(token, salt=SALT, max_age=seconds())
+    except (signing.BadSignature, ValueError):
+        return None
+    return told
+
+
+def _use(ticket: str, pk: str, password: str, session: str, until: float | None) -> SignIn | None:
+    user = users.users_by([("pk", pk)]).get(("pk", pk))
+    if user is None or not users.is_good(user) or not users.is_password_of(user, password):
+        return None
+    session_id = tokens.session_id(session) if session else ""
+    if until is not None and until <= time.time():
+        return None
+    if session_id and tokens.revoked([session_id]):
+        return None
+    if not tokens.use_once(f"ticket:{ticket}", time.time() + seconds()):
+        return None
+    proof = Proof(session_digest=session, password=password, token_id=session_id, expires_at=until)
+    return SignIn(Identity.of(user), proof)

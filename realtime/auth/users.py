@@ -1,0 +1,35 @@
+"""Users whom other middleware has put into the scope."""
+
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY, get_user_model
+
+from ..engine.db import Database
+from ..store import users
+from .authenticator import Authenticator, Identity, Proof, SignIn
+
+__all__ = ["ScopeUser"]
+
+
+class ScopeUser(Authenticator):
+    """Believes a `user` in the scope, as Channels' `AuthMiddlewareStack` and others set it."""
+
+    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> SignIn | None:
+        """No query: but the session that came with the user may not be loaded yet."""
+        user = scope.get("user")
+        if user is None or not user.is_authenticated:
+            return None
+        if scope.get("session") is not None:
+            return await db.read(_with_session, user, scope["session"])
+        return SignIn(Identity.of(user), _by_password(user))
+
+
+def _with_session(user: Any, session: Any) -> SignIn:
+    key = str(getattr(session, "session_key", None) or "")
+    is_login = key and str(session.get(SESSION_KEY)) == str(user.pk)
+    return SignIn(Identity.of(user), Proof.of_session(key) if is_login else _by_password(user))
+
+
+def _by_password(user: Any) -> Proof:
+    is_ours = isinstance(user, get_user_model())
+    return Proof(password=users.password_of(user)) if is_ours else Proof()

@@ -1,0 +1,70 @@
+"""Clients that can send nothing along with the handshake: their first command says who they are.
+
+Until then nobody hears of them, and they hear nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..conf import config
+from ..wire.codecs import Codec, Decoded
+from ..wire.commands import Auth
+from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ..wire.events import Failure, Outgoing
+
+__all__ = ["FirstMessage"]
+
+FRAME_BYTES = 4096
+REFUSALS = 3
+"""How many commands of another kind are answered; the next one ends the connection."""
+
+
+class FirstMessage:
+    """Waits for an `auth` with a token."""
+
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[Any]],
+        codec: Codec,
+        reply: Callable[[Outgoing], None],
+    ) -> None:
+        self._receive = receive
+        self._codec = codec
+        self._reply = reply
+        self._refused = 0
+
+    async def wait(self) -> tuple[Auth, list[Decoded]] | None:
+        """The command, and what came after it in its frame; None if the client has gone.
+
+        Raises `Disconnect` with `UNAUTHENTICATED` after `AUTH_SECONDS`, for a frame of more than
+        4 KiB, and for whoever goes on with something else.
+        """
+        try:
+            async with asyncio.timeout(config().auth_seconds):
+                while (event := await self._receive())["type"] != "websocket.disconnect":
+                    if found := self._look(event.get("bytes") or event.get("text") or ""):
+                        return found
+        except TimeoutError:
+            raise Disconnect(CloseCode.UNAUTHENTICATED) from None
+        return None
+
+    def _look(self, frame: str | bytes) -> tuple[Auth, list[Decoded]] | None:
+        size = len(frame.encode("utf-8", "replace") if isinstance(frame, str) else frame)
+        if size > FRAME_BYTES:
+            raise Disconnect(CloseCode.UNAUTHENTICATED)
+        decoded = self._codec.decode(frame)
+        for number, one in enumerate(decoded):
+            if isinstance(one, Auth) and one.token is not None:
+                return one, decoded[number + 1 :]
+            self._refuse(one)
+        return None
+
+    def _refuse(self, one: Decoded) -> None:
+        self._refused += 1
+        if self._refused > REFUSALS:
+            raise Disconnect(CloseCode.UNAUTHENTICATED)
+        if not isinstance(one, CommandError):
+            told = "say who you are first, by `auth` with a token"
+            one = CommandError(ErrorCode.NOT_AUTHENTICATED, told, ref=one.ref)
+        self._reply(Failure.of(one))

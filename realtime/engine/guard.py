@@ -1,0 +1,200 @@
+"""Whether those who are connected may still be: asked at once when something is told, else in turn.
+
+What is told carries no rights: each process asks the database, so that a note that is lost, late
+or forged does no harm. Only a logout is believed as it is told, before the session is gone.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from ..conf import config
+from ..logs import get_logger
+from ..store import rights, tokens
+from ..store.identity import Identity, Proof, SignIn
+from ..store.sessions import are_rows
+from ..store.standing import Standing, is_known, standings
+from ..wire.errors import CloseCode, Disconnect
+from .db import Database
+
+__all__ = ["Guard", "Guarded"]
+
+logger = get_logger("realtime.guard")
+
+LOOK_SECONDS = 55.0
+"""How often each connection is looked at, less a pulse."""
+TOGETHER = 500
+ONE_BY_ONE = 50
+"""How many sessions are asked for in one go where each is a question of its own."""
+RETURN_SECONDS = 1.0
+"""By then a browser whose session was renewed has its new cookie."""
+FORGET_SECONDS = 60.0
+
+
+class Guarded(Protocol):
+    """A connection, as far as it is watched."""
+
+    id: str
+    who: Identity
+    proof: Proof
+
+    def end(self, why: Disconnect) -> None:
+        """End it."""
+
+    def renew(self, user: Any) -> None:
+        """The user has changed, and is still good."""
+
+
+class _Watched:
+    """A connection, and what was known of it when it was last looked at."""
+
+    __slots__ = ("connection", "due_at", "facts", "user_id")
+
+    def __init__(self, connection: Guarded) -> None:
+        self.connection = connection
+        self.user_id = connection.who.user_id
+        self.facts: Any = None
+        self.due_at = 0.0
+
+
+class Guard:
+    """All connections of a process, and when each was last looked at."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._watched: dict[str, _Watched] = {}
+        self._told: set[_Watched] = set()
+        self._rights_seq: int | None = None
+        self._forgot_at = time.monotonic()
+        self._telling: asyncio.Task[None] | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def watch(self, connection: Guarded) -> None:
+        """Look at a connection from the next pulse on; again when it rests on something else."""
+        known = self._watched.get(connection.id)
+        one = self._watched[connection.id] = _Watched(connection)
+        if known is not None and known.user_id == one.user_id:
+            one.facts = known.facts
+
+    def forget(self, connection: str) -> None:
+        """It is gone."""
+        self._watched.pop(connection, None)
+
+    def beat(self) -> None:
+        """Look at those whose turn it is, unless the last look still goes on."""
+        if self._beat is None or self._beat.done():
+            self._beat = self._spawn(self._look_around())
+
+    def hear(self, connections: Iterable[str], kind: str, which: str) -> None:
+        """Something was told that concerns these connections.
+
+        `user`: the user has changed. `rights`: what somebody may do, perhaps everybody.
+        `session`: the one of this digest has ended. `token`: the one of this id was revoked.
+        """
+        told = [self._watched[one] for one in connections if one in self._watched]
+        match kind:
+            case "user":
+                self._look_soon(told)
+            case "rights":
+                self._spawn(self._ask_rights(is_told=True))
+            case "token":
+                self._look_soon(one for one in told if one.connection.proof.token_id == which)
+            case "session":
+                for one in told:
+                    if one.connection.proof.session_digest == which:
+                        _expire(one.connection)
+
+    def stop(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _look_around(self) -> None:
+        await self._ask_rights()
+        now = time.monotonic()
+        await self._look([one for one in self._watched.values() if one.due_at <= now])
+        if now - self._forgot_at > FORGET_SECONDS:
+            self._forgot_at = now
+            await self._db.pulse(tokens.forget_expired)
+
+    def _look_soon(self, told: Iterable[_Watched]) -> None:
+        """Look at what was told of, along with all that is told while a look goes on."""
+        for one in told:
+            one.due_at = 0.0  # for the pulse, should this look fail
+            self._told.add(one)
+        if self._told and (self._telling is None or self._telling.done()):
+            self._telling = self._spawn(self._look_at_told())
+
+    async def _look_at_told(self) -> None:
+        while self._told:
+            told, self._told = self._told, set()
+            await self._look(list(told), is_told=True)
+
+    async def _ask_rights(self, *, is_told: bool = False) -> None:
+        seq = await self._db.read(rights.everywhere)
+        known = self._rights_seq
+        if seq != known and (known is not None or is_told):
+            await self._look(list(self._watched.values()), is_told=True, is_wide=True)
+        self._rights_seq = seq
+
+    async def _look(
+        self, watched: list[_Watched], *, is_told: bool = False, is_wide: bool = False
+    ) -> None:
+        """Look at some connections.
+
+        With `is_told` whoever was never looked at has changed; with `is_wide` everybody has, in
+        what cannot be compared.
+        """
+        known = [one for one in watched if is_known(one.connection.who)]
+        size = TOGETHER if are_rows() else ONE_BY_ONE
+        for start in range(0, len(known), size):
+            chunk = {one.connection.id: one for one in known[start : start + size]}
+            asked = {name: _sign_in(one) for name, one in chunk.items()}
+            found = await self._db.read(standings, asked)
+            for name, standing in found.items():
+                if self._watched.get(name) is chunk[name]:
+                    has_changed = is_wide or _has_changed(chunk[name], standing, is_told)
+                    self._judge(chunk[name], standing, has_changed)
+
+    def _judge(self, one: _Watched, standing: Standing | None, has_changed: bool) -> None:
+        if standing is None:
+            _expire(one.connection)
+            return
+        one.due_at = time.monotonic() + _look_seconds()
+        one.facts = standing.facts
+        if has_changed:
+            one.connection.renew(standing.user)
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("it is not known who may still be here: %r", error)
+
+
+def _sign_in(one: _Watched) -> SignIn:
+    return SignIn(one.connection.who, one.connection.proof)
+
+
+def _has_changed(one: _Watched, standing: Standing | None, is_told: bool) -> bool:
+    if standing is None or one.facts is None:
+        return is_told
+    return bool(one.facts != standing.facts)
+
+
+def _look_seconds() -> float:
+    """At different times, so that those who came together are not all looked at together."""
+    most = max(0.0, LOOK_SECONDS - config().pulse_seconds)
+    return random.uniform(most / 2, most)  # noqa: S311
+
+
+def _expire(connection: Guarded) -> None:
+    connection.end(Disconnect(CloseCode.EXPIRED, retry_after=RETURN_SECONDS))
