@@ -19,11 +19,13 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
 
+from .auth.checks import check_authenticators
 from .conf import CREATORS, Config, config, known_keys
 from .policy import Policy
 
 __all__ = [
     "check_allowed_hosts",
+    "check_authenticators",
     "check_channel_layer",
     "check_daphne",
     "check_database",
@@ -33,10 +35,12 @@ __all__ = [
 
 ZERO_IS_FINE = {
     "db_threads",
+    "jwt_leeway_seconds",
     "presence_events_up_to",
     "presence_grace_seconds",
     "trusted_proxies",
 }
+MOST = {"jwt_leeway_seconds": 30, "ticket_seconds": 60}
 KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     bool: ("True or False", (bool,)),
     str: ("a string", (str,)),
@@ -90,6 +94,8 @@ def _missed(value: Any, kind: Any, name: str) -> str:
     if isinstance(value, (list, tuple)) and not all(isinstance(item, str) for item in value):
         return wanted
     if isinstance(value, (int, float)) and kind is not bool:
+        if value > (most := MOST.get(name, value)):
+            return f"{wanted}, at most {most}"
         if name in ZERO_IS_FINE:
             return "" if value >= 0 else f"{wanted}, at least 0"
         return "" if value > 0 else f"{wanted} above 0"

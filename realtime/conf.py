@@ -53,6 +53,24 @@ class Config:
     """How long such a client may take."""
     ticket_seconds: int = 30
     """How long a ticket is good, at most 60."""
+    jwt_algorithms: list[str] = field(default_factory=list)
+    """The algorithms that a JWT may be signed with; never `none`, and not `HS` beside others."""
+    jwt_key: str = field(default="", repr=False)
+    """The secret (`HS`) or public key in PEM (`RS`, `ES`) of all JWTs."""
+    jwt_key_function: str = ""
+    """Or a function that gets a JWT's header, which nobody has verified, and returns the key."""
+    jwt_jwks_file: str = ""
+    """Or a file with a JSON Web Key Set, from which `kid` chooses; read again when it changes."""
+    jwt_audience: str = ""
+    """What `aud` must have; empty: a JWT must not have any."""
+    jwt_issuer: str = ""
+    """What `iss` must be; empty: it is not looked at."""
+    jwt_leeway_seconds: int = 10
+    """How far the issuer's clock may be from ours, at most 30."""
+    jwt_user_claim: str = "sub"
+    """The claim that says whose a JWT is."""
+    jwt_user_field: str = "pk"
+    """The unique field of the user model that has the same."""
 
     heartbeat_seconds: int = 25
     """How often a client should send a `ping`."""

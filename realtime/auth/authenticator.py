@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Any
 
-from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from ..conf import config
@@ -44,15 +43,11 @@ class Authenticator:
         return await db.read(self.from_token, token)
 
 
-@cache
-def authenticators() -> list[Authenticator]:
+def authenticators() -> tuple[Authenticator, ...]:
     """Those of the setting, in its order."""
-    return [import_string(path)() for path in config().authenticators]
+    return _made(tuple(config().authenticators))
 
 
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting == "REALTIME":
-        authenticators.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="realtime.auth.authenticator")
+@cache
+def _made(paths: tuple[str, ...]) -> tuple[Authenticator, ...]:
+    return tuple(import_string(path)() for path in paths)

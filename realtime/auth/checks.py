@@ -1,0 +1,105 @@
+"""System checks of how people sign in."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
+from django.core.exceptions import FieldDoesNotExist
+from django.utils.module_loading import import_string
+
+from ..conf import Config, config
+from .authenticator import Authenticator
+
+__all__ = ["check_authenticators"]
+
+WEB_TOKENS = "realtime.auth.web_tokens"
+ALGORITHMS = {f"{family}{bits}" for family in ("HS", "RS", "ES", "PS") for bits in (256, 384, 512)}
+ALGORITHMS |= {"EdDSA", "ES256K"}
+KEY_BYTES = 32
+"""RFC 7518, section 3.2: a secret at least as long as the hash."""
+
+
+@register("realtime")
+def check_authenticators(**kwargs: Any) -> list[CheckMessage]:
+    """E009 classes that exist; E010 PyJWT; E011, E012, E013 and W009, W010 what JWTs need."""
+    try:
+        paths = list(config().authenticators)
+    except (AttributeError, TypeError):  # E001 and E007 tell of it
+        return []
+    found = [message for path in paths for message in _missing(path)]
+    return found or [message for path in paths if _is_jwt(path) for message in _jwt(config())]
+
+
+def _missing(path: Any) -> Iterator[CheckMessage]:
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        if error.name == "jwt":
+            hint = "Install django-channels-realtime[jwt]."
+            yield Error("JWTs need PyJWT.", hint=hint, id="realtime.E010")
+        else:
+            text = f"REALTIME['AUTHENTICATORS'] has {path!r}, which cannot be imported."
+            yield Error(text, hint=str(error), id="realtime.E009")
+        return
+    except (AttributeError, TypeError, ValueError):
+        return  # no string: E007 tells of it
+    if not (isinstance(found, type) and issubclass(found, Authenticator)):
+        text = f"REALTIME['AUTHENTICATORS'] has {path!r}, which is no Authenticator."
+        yield Error(text, id="realtime.E009")
+
+
+def _is_jwt(path: str) -> bool:
+    return any(one.__module__ == WEB_TOKENS for one in import_string(path).__mro__)
+
+
+def _jwt(given: Config) -> Iterator[CheckMessage]:
+    yield from _keys(given)
+    yield from _algorithms(given.jwt_algorithms)
+    yield from _user_field(given.jwt_user_field)
+    if not given.jwt_audience:
+        hint = "Set JWT_AUDIENCE to what the issuer writes into aud for this site."
+        text = "A JWT that was made for another site is taken here too."
+        yield Caution(text, hint=hint, id="realtime.W009")
+
+
+def _keys(given: Config) -> Iterator[CheckMessage]:
+    sources = [given.jwt_key, given.jwt_key_function, given.jwt_jwks_file]
+    if sum(map(bool, sources)) != 1:
+        text = "JWTs need one of JWT_KEY, JWT_KEY_FUNCTION and JWT_JWKS_FILE."
+        yield Error(text, id="realtime.E011")
+    elif given.jwt_key_function:
+        try:
+            import_string(given.jwt_key_function)
+        except ImportError as error:
+            text = "REALTIME['JWT_KEY_FUNCTION'] cannot be imported."
+            yield Error(text, hint=str(error), id="realtime.E011")
+    is_secret = any(name.startswith("HS") for name in given.jwt_algorithms)
+    if is_secret and given.jwt_key and len(given.jwt_key.encode()) < KEY_BYTES:
+        text = f"JWT_KEY is shorter than {KEY_BYTES} bytes: it can be guessed from any token."
+        yield Caution(text, id="realtime.W010")
+
+
+def _algorithms(names: list[str]) -> Iterator[CheckMessage]:
+    unknown = sorted(set(names) - ALGORITHMS)
+    secret = [name for name in names if name.startswith("HS")]
+    if not names or unknown:
+        text = f"JWT_ALGORITHMS has {unknown}." if unknown else "JWT_ALGORITHMS is empty."
+        hint = f"Known: {', '.join(sorted(ALGORITHMS))}; `none` is none."
+        yield Error(text, hint=hint, id="realtime.E012")
+    elif secret and len(secret) < len(names):
+        hint = "With both, whoever knows the public key could sign with it as a secret."
+        text = "JWT_ALGORITHMS has HS algorithms beside others."
+        yield Error(text, hint=hint, id="realtime.E012")
+
+
+def _user_field(name: str) -> Iterator[CheckMessage]:
+    meta: Any = get_user_model()._meta
+    try:
+        is_unique = name == "pk" or meta.get_field(name).unique
+    except (AttributeError, FieldDoesNotExist):
+        is_unique = False
+    if not is_unique:
+        text = f"JWT_USER_FIELD: the user model has no unique field {name!r}."
+        yield Error(text, id="realtime.E013")

@@ -1,0 +1,124 @@
+"""JSON Web Tokens (RFC 7519) of an issuer that the site trusts; needs the extra `jwt`.
+
+What is wrong with a token nobody is told, and no log: each is refused alike.
+"""
+
+import json
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jwt
+from django.utils.module_loading import import_string
+
+from ..conf import config
+from ..engine.db import Database
+from ..store import tokens, users
+from ..store.identity import Identity, Proof, SignIn
+from .authenticator import Authenticator
+
+__all__ = ["WebToken"]
+
+MAX_LEEWAY_SECONDS = 30
+LATEST = 253_370_764_800
+"""The year 9999: whatever ends later does not end."""
+FLAWS = (jwt.PyJWTError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+"""What PyJWT and its keys raise for tokens that somebody has tinkered with."""
+
+
+class WebToken(Authenticator):
+    """Takes a JWT whose signature, times, audience and issuer are as the settings want them."""
+
+    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+        """Only what is signed well is asked for, along with all who come at the same time."""
+        if token.count(".") != 2:
+            return None
+        # A site's own function may ask anybody for the key.
+        has_function = bool(config().jwt_key_function)
+        claims = await db.read(_claims, token) if has_function else _claims(token)
+        if claims is None:
+            return None
+        asked = config().jwt_user_field, claims[config().jwt_user_claim]
+        user = await db.together(users.users_by, asked)
+        if user is None or not users.is_good(user):
+            return None
+        token_id = claims.get("jti", "")
+        if token_id and await db.together(tokens.revoked, token_id):
+            return None
+        return SignIn(Identity.of(user), Proof(token_id=token_id, expires_at=_end(claims["exp"])))
+
+
+def _claims(token: str) -> dict[str, Any] | None:
+    settings = config()
+    required = {"exp", settings.jwt_user_claim}
+    required |= {"aud"} if settings.jwt_audience else set()
+    required |= {"iss"} if settings.jwt_issuer else set()
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            _key(jwt.get_unverified_header(token)),
+            algorithms=settings.jwt_algorithms,
+            audience=settings.jwt_audience or None,
+            issuer=settings.jwt_issuer or None,
+            leeway=_leeway(),
+            options={"require": list(required)},
+        )
+    except FLAWS:
+        return None
+    return claims if _is_sane(claims) else None
+
+
+def _is_sane(claims: dict[str, Any]) -> bool:
+    user, token_id = claims[config().jwt_user_claim], claims.get("jti", "")
+    is_named = type(user) in (str, int) and isinstance(token_id, str)
+    return is_named and len(token_id) <= tokens.CHARACTERS and "\0" not in token_id
+
+
+def _key(header: dict[str, Any]) -> Any:
+    settings = config()
+    algorithm = header.get("alg")
+    if algorithm not in settings.jwt_algorithms or str(algorithm).lower() == "none":
+        raise jwt.InvalidAlgorithmError
+    if settings.jwt_key_function:
+        key = import_string(settings.jwt_key_function)(header)
+    elif settings.jwt_jwks_file:
+        key = _listed_key(settings.jwt_jwks_file, header)
+    else:
+        key = settings.jwt_key
+    if not key:  # with which everybody could sign
+        raise jwt.InvalidKeyError
+    return key
+
+
+def _listed_key(path: str, header: dict[str, Any]) -> Any:
+    status = Path(path).stat()
+    found = _key_set(path, status.st_mtime_ns, status.st_size)[header.get("kid")]
+    if found.algorithm_name != header["alg"]:
+        raise jwt.InvalidAlgorithmError
+    return found.key
+
+
+@lru_cache(maxsize=4)
+def _key_set(path: str, changed_at: int, size: int) -> dict[str | None, Any]:
+    """The keys of a file by `kid`; again when it has changed.
+
+    Raises `OSError` where it is no key set: that is not the token's fault.
+    """
+    try:
+        keys = jwt.PyJWKSet.from_dict(json.loads(Path(path).read_text())).keys
+    except (AttributeError, LookupError, ValueError, jwt.PyJWTError) as error:
+        raise OSError(f"{path} is no JSON Web Key Set: {error}") from None
+    return {key.key_id: key for key in keys if key.public_key_use in (None, "sig")}
+
+
+def _leeway() -> int:
+    return min(config().jwt_leeway_seconds, MAX_LEEWAY_SECONDS)
+
+
+def _end(claim: Any) -> float | None:
+    """When the connection ends: a token that our clock finds ended has the leeway left."""
+    expires_at = int(claim)
+    if expires_at >= LATEST:
+        return None
+    return float(expires_at if expires_at > time.time() else expires_at + _leeway())
