@@ -20,10 +20,12 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     from .engine.engine import Engine
     from .engine.publisher import publisher
     from .engine.transport import widen
+    from .logs import hide_tokens
     from .routing import websocket_urlpatterns as own
 
     publisher.is_server = True
     widen()
+    hide_tokens()
     _keep_for_good()
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
 

@@ -51,6 +51,8 @@ class Config:
     """Whether a client without any credentials may send them as its first command."""
     auth_seconds: float = 5
     """How long such a client may take."""
+    recheck_seconds: float = 60
+    """Within how long each connection's session, user and token are asked for again."""
     ticket_seconds: int = 30
     """How long a ticket is good, at most 60."""
     jwt_algorithms: list[str] = field(default_factory=list)

@@ -1,9 +1,18 @@
-"""Log lines that a thousand clients can cause: each kind at most once a second."""
+"""Log lines: of a kind that a thousand clients can cause at most one a second, and no tokens."""
 
 import logging
+import re
 import time
 
-__all__ = ["OncePerSecond", "get_logger"]
+__all__ = ["NoTokens", "OncePerSecond", "get_logger", "hide_tokens"]
+
+WIRE_LOGGERS = ("uvicorn.error", "uvicorn.access", "websockets.server", "websockets.protocol")
+"""Those of servers that write down what comes over the wire, at least at DEBUG."""
+SECRETS = re.compile(
+    r"""([?&]token=|token"\s*:\s*")[^&\s"']*"""
+    r"""|(\bGET [^\s?]*\?)\S*|(\b(?:authorization|cookie):|[<>]\s+BINARY)[^\r\n]*""",
+    re.IGNORECASE,
+)
 
 
 class OncePerSecond(logging.Filter):
@@ -41,3 +50,23 @@ def get_logger(name: str) -> logging.Logger:
     if not any(isinstance(one, OncePerSecond) for one in logger.filters):
         logger.addFilter(OncePerSecond())
     return logger
+
+
+class NoTokens(logging.Filter):
+    """Takes out of a line what could be a token, a cookie or a frame that nobody can read."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line through."""
+        text = record.getMessage()
+        hidden = SECRETS.sub(r"\1\2\3<hidden>", text)
+        if hidden != text:
+            record.msg, record.args = hidden, None
+        return True
+
+
+def hide_tokens() -> None:
+    """Let no server write down the tokens it is sent, whatever its log level."""
+    for name in WIRE_LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, NoTokens) for one in logger.filters):
+            logger.addFilter(NoTokens())

@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0123456789" * 4)
 
 from project.settings import *  # noqa: F403
-from project.settings import REALTIME
+from project.settings import LOGGING, REALTIME
 
 ROOT_URLCONF = os.environ.get("REALTIME_TEST_URLS", "project.urls")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
@@ -39,3 +39,7 @@ _url = os.environ.get("REDIS_URL", "")
 _name = os.environ.get("REALTIME_TEST_LAYER") or ("pubsub" if _url else "memory")
 _prefix = os.environ.get("REALTIME_TEST_PREFIX", "test")
 CHANNEL_LAYERS = {"default": layers(_name, _url, _prefix)}
+
+if os.environ.get("REALTIME_TEST_LOG"):
+    LOGGING["root"]["level"] = os.environ["REALTIME_TEST_LOG"]
+    LOGGING["loggers"]["django"]["level"] = LOGGING["loggers"]["realtime"]["level"] = "NOTSET"

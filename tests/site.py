@@ -83,7 +83,10 @@ def migrate(database_url: str, rooms: Sequence[str] = ROOMS) -> None:
 
 
 class Server(Process):
-    """One process of the site, under "daphne", "uvicorn" or "uvloop", which is uvicorn on it."""
+    """One process of the site, under "daphne", "uvicorn" or "uvloop", which is uvicorn on it.
+
+    "daphne-debug" and "uvicorn-debug" log all they can.
+    """
 
     def __init__(
         self,
@@ -111,11 +114,14 @@ class Server(Process):
 
 
 def _command(kind: str, port: int) -> list[str]:
+    kind, _, level = kind.partition("-")
     if kind == "daphne":
-        return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+        return [*command, "-v", "3"] if level else command
     loop = "uvloop" if kind == "uvloop" else "asyncio"
     command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
-    return [*command, "--loop", loop, "--ws", "websockets-sansio", "--no-access-log"]
+    command += ["--loop", loop, "--ws", "websockets-sansio"]
+    return [*command, "--log-level", level] if level else [*command, "--no-access-log"]
 
 
 class Site:

@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
+from contextvars import Context
 from typing import Any, Protocol
 
 from ..conf import config
@@ -23,8 +24,8 @@ __all__ = ["Guard", "Guarded"]
 
 logger = get_logger("realtime.guard")
 
-LOOK_SECONDS = 55.0
-"""How often each connection is looked at, less a pulse."""
+ASK_SECONDS = 5.0
+"""What a look may take: so much before its time each connection's turn comes."""
 TOGETHER = 500
 ONE_BY_ONE = 50
 """How many sessions are asked for in one go where each is a question of its own."""
@@ -169,7 +170,9 @@ class Guard:
             one.connection.renew(standing.user)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
+        # In a context of its own: it is nobody's request.
+        loop, context = asyncio.get_running_loop(), Context()
+        task: asyncio.Task[None] = loop.create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -192,7 +195,8 @@ def _has_changed(one: _Watched, standing: Standing | None, is_told: bool) -> boo
 
 def _look_seconds() -> float:
     """At different times, so that those who came together are not all looked at together."""
-    most = max(0.0, LOOK_SECONDS - config().pulse_seconds)
+    settings = config()
+    most = max(0.0, settings.recheck_seconds - settings.pulse_seconds - ASK_SECONDS)
     return random.uniform(most / 2, most)  # noqa: S311
 
 

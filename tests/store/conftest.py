@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import connection, connections
 from pytest_django import DjangoDbBlocker
 
@@ -43,6 +44,8 @@ MODELS = [
     Rights,
     User.user_permissions.through,
     User.groups.through,
+    Group.permissions.through,
+    Group,
     User,
 ]
 
