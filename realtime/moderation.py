@@ -13,7 +13,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from . import push
 from .conf import config
 from .engine.tell import announce, on_commit
 from .models import Message, Room, Sanction
@@ -21,8 +20,6 @@ from .store import history, moderation
 from .store.addresses import counted
 from .store.identity import Identity
 from .store.log import Stored
-from .store.sanctions import told
-from .wire.errors import CloseCode
 
 __all__ = [
     "aban",
@@ -63,10 +60,7 @@ def ban(
     `seconds` of None is for good. Off the whole site, their connections are closed with 4503.
     Raises `ValueError` for an address that is none, or that may be a proxy's.
     """
-    made = _sanction(BAN, room, user, addresses, seconds, reason, by)
-    if room is None:
-        _close(made)
-    return made
+    return _sanction(BAN, room, user, addresses, seconds, reason, by)
 
 
 def unban(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
@@ -158,12 +152,6 @@ def _sanction(
 
 def _announce(slug: str, stored: Stored) -> None:
     on_commit(lambda: announce(slug, stored))
-
-
-def _close(bans: list[Sanction]) -> None:
-    for one in bans:
-        for connection in moderation.connections_hit(one):
-            push.connection(connection).disconnect(told(one), CloseCode.KICKED)
 
 
 def _bannable(address: str) -> str:

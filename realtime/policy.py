@@ -61,6 +61,10 @@ class Policy:
             return True
         return _has_perm(who, "realtime.change_room")
 
+    def may_moderate_site(self, who: Identity) -> bool:
+        """Whether they moderate everywhere; the ban of an address does not keep them off."""
+        return _has_perm(who, "realtime.moderate_room")
+
     def may_create(self, who: Identity, kind: str) -> bool:
         """Whether they may make a room of this kind; "direct" is with one other user."""
         if who.is_guest:

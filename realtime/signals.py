@@ -2,10 +2,13 @@
 
 from django.dispatch import Signal
 
-__all__ = ["rights_changed"]
+__all__ = ["rights_changed", "site_sanctions_changed"]
 
 rights_changed = Signal()
 """Rights in some rooms have changed, in a transaction that may still be open.
 
 `room_ids`, and `user_id`: whose, where it is only one user's; else it is empty.
 """
+
+site_sanctions_changed = Signal()
+"""A ban or mute of the whole site has changed: `user_id`, empty where it is of an address."""

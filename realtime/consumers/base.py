@@ -17,7 +17,9 @@ from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.transport import Intake
 from ..logs import get_logger
+from ..store import sanctions
 from ..store.identity import Identity
+from ..store.sanctions import Visitor
 from ..wire.codecs import Decoded, choose
 from ..wire.commands import Auth, Command, Join, Joins, Message, Ping, Signal
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
@@ -65,7 +67,7 @@ class Consumer(AsyncConsumer):
         self._task = asyncio.current_task()
         self._silence: asyncio.TimerHandle | None = None
         self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
-        self._address, self._limited = address_of(scope), limited_address(scope)
+        self._address, self.address = address_of(scope), limited_address(scope)
         self._bad_frames = 0
         if (await receive())["type"] != "websocket.connect":
             return
@@ -178,10 +180,10 @@ class Consumer(AsyncConsumer):
             return shutdown()
         limits = self.engine.limits
         try:
-            limits.enter(self._limited)
+            limits.enter(self.address)
             self._is_counted = True
             if (found := await identify(self.scope, self.engine.db)) is not None:
-                self._sign_in(found)
+                await self._sign_in(found)
             else:
                 limits.wait_in()
                 self._is_waiting = True
@@ -192,7 +194,8 @@ class Consumer(AsyncConsumer):
             return Disconnect(CloseCode.INTERNAL, retry_after=1)
         return None
 
-    def _sign_in(self, found: SignIn) -> None:
+    async def _sign_in(self, found: SignIn) -> None:
+        await self._check_banned(found.who)
         self.who, self.proof = found
         self.engine.limits.sign_in(self.who.user_id)
         self._is_signed_in = True
@@ -202,7 +205,7 @@ class Consumer(AsyncConsumer):
         try:
             first = await FirstMessage(self._receive, self.codec, self.reply).wait()
             if first is not None:
-                self._sign_in(await identify_token(first[0].token or "", self.engine.db))
+                await self._sign_in(await identify_token(first[0].token or "", self.engine.db))
         finally:
             self._stop_waiting()
         if self.engine.is_stopping:
@@ -304,7 +307,7 @@ class Consumer(AsyncConsumer):
         if self._is_signed_in:
             self.engine.limits.sign_out(self.who.user_id)
         if self._is_counted:
-            self.engine.limits.leave(self._limited)
+            self.engine.limits.leave(self.address)
         if self._is_open:
             self.engine.guard.forget(self.id)
             self.engine.close(self.id, self.who)
@@ -358,7 +361,7 @@ class Consumer(AsyncConsumer):
 
     def _limit(self, command: Command) -> None:
         amount = len(command.rooms) if isinstance(command, Joins) else 1
-        if wait := self.engine.limits.wait(self.who, self._limited, _kind(command), amount):
+        if wait := self.engine.limits.wait(self.who, self.address, _kind(command), amount):
             self._count_refusal()
             raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
 
@@ -374,6 +377,7 @@ class Consumer(AsyncConsumer):
             is_other = who.is_guest or who.user_id != self.who.user_id
             if is_other and not self.may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
+            await self._check_banned(who)
             self._become(who)
         if command.token is not None:
             self.who, self.proof = who, proof
@@ -391,6 +395,11 @@ class Consumer(AsyncConsumer):
                 ref=command.ref,
             )
         )
+
+    async def _check_banned(self, who: Identity) -> None:
+        found = await self.engine.db.together(sanctions.on_site, Visitor(who, self.address))
+        if (ban := sanctions.ban_among(found or ())) is not None:
+            raise Disconnect(CloseCode.KICKED, sanctions.told(ban))
 
     def _become(self, who: Identity) -> None:
         if who.user_id != self.who.user_id:

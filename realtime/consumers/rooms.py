@@ -178,7 +178,7 @@ class RoomConsumer(Consumer):
 
     async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""
-        ask = rooms.Ask(room, self.who, self._limited)
+        ask = rooms.Ask(room, self.who, self.address)
         verdict = await self.engine.db.together(decide, ask)
         if isinstance(verdict, Entry):
             return verdict

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 from ..conf import config
 from ..logs import get_logger
-from ..store import rights, tokens
+from ..models import Sanction
+from ..store import rights, sanctions, tokens
 from ..store.identity import Identity, Proof, SignIn
+from ..store.sanctions import Visitor
 from ..store.sessions import are_rows
 from ..store.standing import Standing, is_known, standings
 from ..wire.errors import CloseCode, Disconnect
@@ -40,6 +42,8 @@ class Guarded(Protocol):
     id: str
     who: Identity
     proof: Proof
+    address: str
+    """What the connection is counted by, as `store.addresses` has it."""
 
     def end(self, why: Disconnect) -> None:
         """End it."""
@@ -47,16 +51,20 @@ class Guarded(Protocol):
     def renew(self, user: Any) -> None:
         """The user has changed, and is still good."""
 
+    def rights_changed(self) -> None:
+        """What may be done has changed, in every room."""
+
 
 class _Watched:
     """A connection, and what was known of it when it was last looked at."""
 
-    __slots__ = ("connection", "due_at", "facts", "user_id")
+    __slots__ = ("connection", "due_at", "facts", "sanctions", "user_id")
 
     def __init__(self, connection: Guarded) -> None:
         self.connection = connection
         self.user_id = connection.who.user_id
         self.facts: Any = None
+        self.sanctions: set[int] | None = None
         self.due_at = 0.0
 
 
@@ -78,7 +86,7 @@ class Guard:
         known = self._watched.get(connection.id)
         one = self._watched[connection.id] = _Watched(connection)
         if known is not None and known.user_id == one.user_id:
-            one.facts = known.facts
+            one.facts, one.sanctions = known.facts, known.sanctions
 
     def forget(self, connection: str) -> None:
         """It is gone."""
@@ -92,12 +100,13 @@ class Guard:
     def hear(self, connections: Iterable[str], kind: str, which: str) -> None:
         """Something was told that concerns these connections.
 
-        `user`: the user has changed. `rights`: what somebody may do, perhaps everybody.
+        `user`: the user has changed. `sanction`: a ban or mute of the whole site has.
+        `rights`: what somebody may do, perhaps everybody.
         `session`: the one of this digest has ended. `token`: the one of this id was revoked.
         """
         told = [self._watched[one] for one in connections if one in self._watched]
         match kind:
-            case "user":
+            case "user" | "sanction":
                 self._look_soon(told)
             case "rights":
                 self._spawn(self._ask_rights(is_told=True))
@@ -149,6 +158,7 @@ class Guard:
         With `is_told` whoever was never looked at has changed; with `is_wide` everybody has, in
         what cannot be compared.
         """
+        await self._look_for_sanctions(watched, is_told=is_told)
         known = [one for one in watched if is_known(one.connection.who)]
         size = TOGETHER if are_rows() else ONE_BY_ONE
         for start in range(0, len(known), size):
@@ -159,6 +169,25 @@ class Guard:
                 if self._watched.get(name) is chunk[name]:
                     has_changed = is_wide or _has_changed(chunk[name], standing, is_told)
                     self._judge(chunk[name], standing, has_changed)
+
+    async def _look_for_sanctions(self, watched: list[_Watched], *, is_told: bool) -> None:
+        for start in range(0, len(watched), TOGETHER):
+            chunk = {_visitor(one): one for one in watched[start : start + TOGETHER]}
+            found = await self._db.read(sanctions.on_site, chunk)
+            for visitor, one in chunk.items():
+                if self._watched.get(one.connection.id) is one:
+                    self._punish(one, found.get(visitor, []), is_told)
+
+    def _punish(self, one: _Watched, found: list[Sanction], is_told: bool) -> None:
+        if (ban := sanctions.ban_among(found)) is not None:
+            one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban)))
+            return
+        before, one.sanctions = one.sanctions, {row.pk for row in found}
+        if not is_known(one.connection.who):  # else it is still to be looked at
+            one.due_at = time.monotonic() + _look_seconds()
+        has_changed = is_told if before is None else before != one.sanctions
+        if has_changed:
+            one.connection.rights_changed()
 
     def _judge(self, one: _Watched, standing: Standing | None, has_changed: bool) -> None:
         if standing is None:
@@ -181,6 +210,10 @@ class Guard:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.warning("it is not known who may still be here: %r", error)
+
+
+def _visitor(one: _Watched) -> Visitor:
+    return Visitor(one.connection.who, one.connection.address)
 
 
 def _sign_in(one: _Watched) -> SignIn:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.db import connections, transaction
 from django.dispatch import receiver
 
-from ..signals import rights_changed
+from ..signals import rights_changed, site_sanctions_changed
 from ..store import history
 from ..store.log import Stored
 from ..wire.codecs import Frame
@@ -77,3 +77,11 @@ def _rights_changed(room_ids: list[int], user_id: str, **_: object) -> None:
             tell(room_topic(room_id), ["rights", user_id], is_stored=True)
 
     on_commit(tell_rooms)
+
+
+@receiver(site_sanctions_changed, dispatch_uid="realtime.tell.sanctions")
+def _site_sanctions_changed(user_id: str, **_: object) -> None:
+    if user_id:
+        look(user_id, "sanction")
+    else:
+        look_everywhere("sanction")

@@ -20,7 +20,6 @@ from .log import Stored
 __all__ = [
     "addresses_of",
     "check_rank",
-    "connections_hit",
     "delete",
     "find_user",
     "lift",
@@ -148,18 +147,6 @@ def addresses_of(user_key: str) -> set[str]:
     """Where somebody is connected from now, as far as that can be banned."""
     rows = Connection.objects.using(database()).filter(user_key=user_key)
     return {counted(address) for address in rows.values_list("address", flat=True)} - {""}
-
-
-def connections_hit(one: Sanction) -> list[str]:
-    """The ids of the connections that are open now and that it is against."""
-    rows = Connection.objects.using(database())
-    found: set[str] = set()
-    if one.user_key:
-        found |= set(rows.filter(user_key=one.user_key).values_list("pk", flat=True))
-    if one.address:
-        here = rows.exclude(address="").values_list("pk", "address")
-        found |= {pk for pk, address in here if counted(address) == one.address}
-    return sorted(found)
 
 
 def unknown_message() -> CommandError:

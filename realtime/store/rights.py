@@ -10,6 +10,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
 from ..models import Membership, Rights, Room, Sanction
+from ..signals import site_sanctions_changed
 from .history import change_rights, database
 
 __all__ = ["change_everywhere", "everywhere"]
@@ -38,8 +39,11 @@ def _membership_changed(instance: Membership, **_: Any) -> None:
 
 @receiver([post_save, post_delete], sender=Sanction, dispatch_uid="realtime.sanction")
 def _sanction_changed(instance: Sanction, **_: Any) -> None:
+    user_id = "" if instance.address else instance.user_key
     if instance.room_id is not None:
-        change_rights([instance.room_id], "" if instance.address else instance.user_key)
+        change_rights([instance.room_id], user_id)
+    else:
+        site_sanctions_changed.send(None, user_id=user_id)
 
 
 @receiver(post_save, sender=Room, dispatch_uid="realtime.room")

@@ -1,6 +1,7 @@
 """Bans and mutes: whom they hit, and until when."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC
 from typing import NamedTuple
 
@@ -8,9 +9,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Sanction
+from ..policy import policy
 from .history import database
+from .identity import Identity
 
-__all__ = ["Subject", "against", "banned_from_site", "hits", "told"]
+__all__ = ["Subject", "Visitor", "against", "ban_among", "hits", "on_site", "told"]
 
 
 class Subject(NamedTuple):
@@ -18,6 +21,19 @@ class Subject(NamedTuple):
 
     user_key: str
     address: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visitor:
+    """Somebody who comes from an address; no two are the same, as with `rooms.Ask`."""
+
+    who: Identity
+    address: str = ""
+
+    @property
+    def subject(self) -> Subject:
+        """Whom a sanction may hit."""
+        return Subject(self.who.user_id, self.address)
 
 
 def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:
@@ -30,11 +46,25 @@ def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[S
     return list(rows.filter(Q(room__in=list(room_ids)) | Q(room=None)))
 
 
-def banned_from_site(subjects: Iterable[Subject]) -> dict[Subject, Sanction]:
-    """The bans that keep any of them off the whole site, in one query."""
-    asked = list(subjects)
-    found = [one for one in against(asked) if one.kind == Sanction.Kind.BAN]
-    return {subject: one for subject in asked for one in found if hits(one, subject)}
+def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
+    """What is in force against each on the whole site, in one query; those without are left out."""
+    asked = list(visitors)
+    rows = against(one.subject for one in asked)
+    found = {one: [row for row in rows if hits(row, one.subject)] for one in asked} if rows else {}
+    return {one: mine for one, known in found.items() if (mine := _not_spared(one, known))}
+
+
+def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
+    """The first ban of them."""
+    return next((one for one in sanctions if one.kind == Sanction.Kind.BAN), None)
+
+
+def _not_spared(visitor: Visitor, found: list[Sanction]) -> list[Sanction]:
+    """Those of a whole address would hit moderators as well."""
+    mine = [one for one in found if one.user_key == visitor.who.user_id]
+    if len(mine) < len(found) and not policy().may_moderate_site(visitor.who):
+        return found
+    return mine
 
 
 def hits(sanction: Sanction, subject: Subject) -> bool:

@@ -398,13 +398,44 @@ async def test_the_site_itself_can_moderate(engine: Engine, room: Room, ada: Any
     assert await sync_to_async(LogEntry.objects.filter(user=ada).count)() == 3
 
 
-async def test_who_is_banned_from_the_site_is_closed(engine: Engine, room: Room, bob: Any) -> None:
-    """With the reason, and not to come back."""
-    async with Socket(user=bob) as member:
-        await connected(1)
-        await moderation.aban(None, bob, reason="spam")
+@pytest.mark.parametrize("by_address", [False, True])
+async def test_who_is_banned_from_the_site_is_closed(
+    engine: Engine, room: Room, bob: Any, by_address: bool
+) -> None:
+    """With the reason, not to come back; nor does a new connection stay."""
+    async with Socket(user=bob, client=["8.8.4.4", 1]) as member:
+        if by_address:
+            await moderation.aban(None, addresses={"8.8.4.4"}, reason="spam")
+        else:
+            await moderation.aban(None, bob, reason="spam")
         told, code = await member.ended()
         assert (code, told["reconnect"], "spam" in told["reason"]) == (4503, False, True)
+    again = Socket(user=bob, client=["8.8.4.4", 1])
+    await again.open()
+    _, code = await again.ended()
+    assert code == 4503
+
+
+async def test_who_is_muted_on_the_site_is_so_in_every_room(
+    engine: Engine, room: Room, bob: Any
+) -> None:
+    """At once, also a guest; and until it is lifted."""
+    async with Socket(user=bob) as member, Socket() as guest:
+        for socket in (member, guest):
+            await socket.join("general")
+            await moderation.amute(None, socket.user_id)
+            assert (await socket.expect("room"))["rights"] == []
+            await moderation.aunmute(None, socket.user_id)
+            assert (await socket.expect("room"))["rights"] == ["post", "signal"]
+
+
+async def test_a_ban_that_nobody_told_of_is_found_by_the_pulse(engine: Engine, room: Room) -> None:
+    """A guest's, too."""
+    async with Socket() as guest:
+        ban = Sanction(kind="ban", user_key=guest.user_id)
+        await sync_to_async(Sanction.objects.bulk_create)([ban])
+        engine.guard.beat()
+        assert (await guest.ended())[1] == 4503
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "nowhere", ""])

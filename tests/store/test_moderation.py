@@ -14,7 +14,7 @@ from realtime.store import log, moderation, rooms, sanctions
 from realtime.store.identity import Identity
 from realtime.store.log import Draft
 from realtime.store.rooms import Ask, Entry
-from realtime.store.sanctions import Subject
+from realtime.store.sanctions import Visitor
 from realtime.wire.errors import CommandError, ErrorCode
 
 GUEST = Identity("guest:1", "Guest")
@@ -103,13 +103,33 @@ def test_a_muted_user_may_enter_and_listen(room: Room, ada: Any) -> None:
     assert "loud" in str(found.muted)
 
 
-def test_site_bans_of_many_are_found_in_one_query(django_assert_num_queries: Any) -> None:
+def test_what_counts_on_the_site_is_found_for_many_in_one_query(
+    django_assert_num_queries: Any,
+) -> None:
+    """By name and by address; a room's own is no matter of the site."""
     moderation.sanction("ban", None, "guest:1")
     moderation.sanction("ban", None, "", [HERE])
     moderation.sanction("mute", None, "guest:4")
-    asked = [Subject("guest:1"), Subject("guest:2", HERE), Subject("guest:3"), Subject("guest:4")]
+    moderation.sanction("ban", Room.objects.create(slug="r"), "guest:3")
+    visitors = [
+        Visitor(Identity(name, "G"), address)
+        for name, address in [("guest:1", ""), ("guest:2", HERE), ("guest:3", ""), ("guest:4", "")]
+    ]
     with django_assert_num_queries(1):
-        assert set(sanctions.banned_from_site(asked)) == set(asked[:2])
+        found = sanctions.on_site(visitors)
+    assert [visitors.index(one) for one in found] == [0, 1, 3]
+    bans = [sanctions.ban_among(found.get(one, ())) is not None for one in visitors]
+    assert bans == [True, True, False, False]
+
+
+def test_a_banned_address_does_not_keep_the_sites_moderators_off(ada: Any) -> None:
+    """What is against them by name does."""
+    ada.is_staff = ada.is_superuser = True
+    moderation.sanction("ban", None, "", [HERE])
+    visitor = Visitor(Identity.of(ada), HERE)
+    assert sanctions.on_site([visitor]) == {}
+    moderation.sanction("ban", None, str(ada.pk))
+    assert [one.user_key for one in sanctions.on_site([visitor])[visitor]] == [str(ada.pk)]
 
 
 # The rows.
@@ -175,9 +195,6 @@ def test_addresses_of_somebody_are_those_of_open_connections(room: Room) -> None
             id=f"n.{number}", node=node, user_key="guest:1", username="G", address=address
         )
     assert moderation.addresses_of("guest:1") == {HERE, "2600:1:2:3::/64"}
-    [_, here] = sorted(moderation.addresses_of("guest:1"), key=len, reverse=True)
-    [ban] = moderation.sanction("ban", None, "", [here])
-    assert moderation.connections_hit(ban) == ["n.0"]
 
 
 # Rank.
