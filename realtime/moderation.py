@@ -12,6 +12,7 @@ log of Django's admin where `by` says who did it. `user` is a user, its primary 
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import transaction
 
 from .conf import config
 from .engine.tell import announce, on_commit
@@ -40,10 +41,16 @@ BAN, MUTE = Sanction.Kind.BAN.value, Sanction.Kind.MUTE.value
 
 
 def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> None:
-    """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`."""
-    if room is not None:
-        moderation.put_out(room, _key(user))
-    ban(room, user, seconds=config().kick_seconds, reason=reason, by=by)
+    """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`.
+
+    A ban that lasts longer stays as it is.
+    """
+    seconds = config().kick_seconds
+    with transaction.atomic(using=history.database()):
+        if room is not None:
+            moderation.put_out(room, _key(user))
+        if not moderation.lasting(BAN, room, _key(user), seconds):
+            ban(room, user, seconds=seconds, reason=reason, by=by)
 
 
 def ban(
@@ -64,8 +71,8 @@ def ban(
 
 
 def unban(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
-    """Let somebody in again; return how many bans there were."""
-    return moderation.lift(BAN, room, _key(user), address, _identity(by))
+    """Let somebody in again, or an address; return how many bans there were."""
+    return _lift(BAN, room, user, address, by)
 
 
 def mute(
@@ -82,8 +89,8 @@ def mute(
 
 
 def unmute(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
-    """Let somebody speak again; return how many mutes there were."""
-    return moderation.lift(MUTE, room, _key(user), address, _identity(by))
+    """Let somebody speak again, or an address; return how many mutes there were."""
+    return _lift(MUTE, room, user, address, by)
 
 
 def delete(message: Message | int, *, by: Any = None) -> None:
@@ -152,6 +159,13 @@ def _sanction(
 
 def _announce(slug: str, stored: Stored) -> None:
     on_commit(lambda: announce(slug, stored))
+
+
+def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any) -> int:
+    if user is None and not address:
+        raise ValueError("name a user or an address")
+    network = _bannable(address) if address else ""
+    return moderation.lift(kind, room, _key(user), network, _identity(by))
 
 
 def _bannable(address: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Connection, Membership, Message, Report, Room, Sanction
@@ -21,11 +22,14 @@ __all__ = [
     "addresses_of",
     "check_rank",
     "delete",
+    "dismiss",
     "find_user",
+    "lasting",
     "lift",
     "put_out",
     "report",
     "resolve",
+    "revoke",
     "sanction",
     "unknown_message",
 ]
@@ -70,8 +74,13 @@ def lift(
 ) -> int:
     """End the bans or mutes of a user, or of an address; return how many there were."""
     whom = {"user_key": user_key} if user_key else {"address": address}
+    return revoke(_sanctions().filter(kind=kind, room=room, **whom), by)
+
+
+def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
+    """End exactly these; return how many there were."""
     with transaction.atomic(using=database()):
-        rows = list(_sanctions().filter(kind=kind, room=room, **whom))
+        rows = list(sanctions)
         for one in rows:
             journal.record(by, one, journal.DELETION, f"lifted: {_text(one)}")
             one.delete()
@@ -104,7 +113,13 @@ def report(message_id: int, room_id: int, who: Identity, reason: str) -> None:
     if not Message.objects.using(database()).filter(pk=message_id, room=room_id).exists():
         raise unknown_message()
     Report.objects.using(database()).update_or_create(
-        {"username": who.username, "reason": reason[:REASON_CHARACTERS], "resolved_at": None},
+        {
+            "username": who.username,
+            "reason": reason[:REASON_CHARACTERS],
+            "created_at": timezone.now(),
+            "resolved_at": None,
+            "resolved_by": None,
+        },
         message_id=message_id,
         reporter=who.user_id,
     )
@@ -115,6 +130,17 @@ def resolve(message_ids: Iterable[int], by: Identity | None = None) -> int:
     reports = Report.objects.using(database()).filter(message__in=list(message_ids))
     user = None if by is None else by.user
     return reports.filter(resolved_at=None).update(resolved_at=timezone.now(), resolved_by=user)
+
+
+def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
+    """Close open reports without doing anything about their messages; return how many."""
+    with transaction.atomic(using=database()):
+        rows = [one for one in reports if one.resolved_at is None]
+        for one in rows:
+            one.resolved_at, one.resolved_by = timezone.now(), None if by is None else by.user
+            one.save(update_fields=["resolved_at", "resolved_by"])
+            journal.record(by, one, journal.CHANGE, "dismissed")
+    return len(rows)
 
 
 def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
@@ -128,6 +154,13 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
     if role == Membership.Role.OWNER or (role == Membership.Role.MODERATOR and not may_manage):
         message = "that is not possible for somebody of this role"
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
+
+
+def lasting(kind: str, room: Room | None, user_key: str, seconds: float) -> list[Sanction]:
+    """The ban or mute that a user is under already, if it outlasts so many seconds."""
+    ends = timezone.now() + timedelta(seconds=seconds)
+    rows = _sanctions().filter(kind=kind, room=room, user_key=user_key, address="")
+    return list(rows.filter(Q(ends_at=None) | Q(ends_at__gt=ends)))
 
 
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:

@@ -13,7 +13,17 @@ from ..policy import policy
 from .history import database
 from .identity import Identity
 
-__all__ = ["Subject", "Visitor", "against", "ban_among", "hits", "on_site", "told"]
+__all__ = [
+    "Subject",
+    "Visitor",
+    "against",
+    "ban_among",
+    "hits",
+    "in_force",
+    "is_in_force",
+    "on_site",
+    "told",
+]
 
 
 class Subject(NamedTuple):
@@ -42,7 +52,7 @@ def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[S
     whom = Q(user_key__in={one.user_key for one in asked})
     if addresses := {one.address for one in asked if one.address}:
         whom |= Q(address__in=addresses)
-    rows = Sanction.objects.using(database()).filter(whom, _in_force())
+    rows = Sanction.objects.using(database()).filter(whom, in_force())
     return list(rows.filter(Q(room__in=list(room_ids)) | Q(room=None)))
 
 
@@ -82,5 +92,11 @@ def told(sanction: Sanction) -> str:
     return f"{text}: {sanction.reason}" if sanction.reason else text
 
 
-def _in_force() -> Q:
+def in_force() -> Q:
+    """Those that are not over."""
     return Q(ends_at=None) | Q(ends_at__gt=timezone.now())
+
+
+def is_in_force(sanction: Sanction) -> bool:
+    """Whether this one is not over."""
+    return sanction.ends_at is None or sanction.ends_at > timezone.now()

@@ -9,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
+from realtime import moderation as acts
 from realtime.models import Connection, Head, Membership, Message, Node, Report, Room, Sanction
 from realtime.store import log, moderation, rooms, sanctions
 from realtime.store.identity import Identity
@@ -197,6 +198,33 @@ def test_addresses_of_somebody_are_those_of_open_connections(room: Room) -> None
     assert moderation.addresses_of("guest:1") == {HERE, "2600:1:2:3::/64"}
 
 
+@pytest.mark.parametrize(
+    ("address", "counts_as"), [("::ffff:8.8.4.4", HERE), ("2600:1:2:3::5", "2600:1:2:3::/64")]
+)
+def test_an_address_is_banned_as_it_is_counted(address: str, counts_as: str) -> None:
+    """However it is written; IPv4 in IPv6 is not a network of all."""
+    [ban] = acts.ban(None, addresses={address})
+    assert ban.address == counts_as
+    assert acts.unban(None, address=address) == 1
+
+
+def test_lifting_names_somebody(room: Room) -> None:
+    """Nobody at all would be everybody."""
+    moderation.sanction("ban", room, "guest:1")
+    with pytest.raises(ValueError, match="a user or an address"):
+        acts.unban(room)
+    assert Sanction.objects.exists()
+
+
+def test_a_kick_shortens_no_ban(room: Room) -> None:
+    moderation.sanction("ban", room, "guest:1", reason="for good")
+    acts.kick(room, "guest:1")
+    assert Sanction.objects.get().reason == "for good"
+    Sanction.objects.update(ends_at=timezone.now())
+    acts.kick(room, "guest:1")
+    assert isinstance(verdict(room, GUEST), ErrorCode)
+
+
 # Rank.
 
 
@@ -236,6 +264,18 @@ def test_a_second_complaint_of_the_same_user_changes_the_first(room: Room) -> No
     for reason in ("rude", "very rude"):
         moderation.report(message, room.pk, GUEST, reason)
     assert [one.reason for one in Report.objects.all()] == ["very rude"]
+
+
+def test_a_complaint_that_comes_again_is_open_again(room: Room, moderator: Identity) -> None:
+    message = say(room)
+    moderation.report(message, room.pk, GUEST, "rude")
+    [report] = Report.objects.all()
+    assert moderation.dismiss([report], moderator) == 1
+    assert moderation.dismiss([report], moderator) == 0
+    assert LogEntry.objects.get().change_message == "dismissed"
+    moderation.report(message, room.pk, GUEST, "still rude")
+    report.refresh_from_db()
+    assert (report.resolved_at, report.resolved_by) == (None, None)
 
 
 def test_a_message_of_another_room_cannot_be_reported(room: Room, other_room: Room) -> None:
