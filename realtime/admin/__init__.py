@@ -1,8 +1,17 @@
-"""The site's administrators looking in: rooms, what was said, and who is connected."""
+"""The site's administrators looking in, and keeping order."""
 
 from .connections import ConnectionAdmin
 from .messages import MessageAdmin
+from .moderation import ReportAdmin, SanctionAdmin
 from .nodes import NodeAdmin
 from .rooms import MembershipAdmin, RoomAdmin
 
-__all__ = ["ConnectionAdmin", "MembershipAdmin", "MessageAdmin", "NodeAdmin", "RoomAdmin"]
+__all__ = [
+    "ConnectionAdmin",
+    "MembershipAdmin",
+    "MessageAdmin",
+    "NodeAdmin",
+    "ReportAdmin",
+    "RoomAdmin",
+    "SanctionAdmin",
+]

@@ -5,18 +5,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from .. import push
+from .. import moderation, push
 from ..models import Connection, Presence
-from .large import ReadOnlyAdmin
+from .asking import filled
+from .judging import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
 
 __all__ = ["ConnectionAdmin", "NoticeForm"]
 
@@ -62,8 +61,11 @@ class AliveFilter(admin.SimpleListFilter):
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ReadOnlyAdmin):
-    """Live sockets. To disconnect or to notify takes the permission to change them."""
+class ConnectionAdmin(JudgingAdmin):
+    """Live sockets. To disconnect or to notify takes the permission to change them.
+
+    What is done to the people at their ends takes the one to add sanctions.
+    """
 
     list_display = ("username", "user", "rooms", "process", "address", "connected_at")
     list_filter = (AliveFilter, "connected_at")
@@ -71,7 +73,7 @@ class ConnectionAdmin(ReadOnlyAdmin):
     search_fields = ("username", "=user_key", "=address", "=id")
     fields = ("id", "username", "user_key", "user", "rooms", "node", "address", "connected_at")
     ordering = ("-connected_at", "pk")
-    actions = ("disconnect", "send_notice")
+    actions = ("disconnect", "send_notice", "kick", "ban", "mute")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Connections with their rooms."""
@@ -131,9 +133,19 @@ class ConnectionAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> HttpResponse | None:
         """Ask for a text, then show it to the chosen clients."""
-        form = NoticeForm(request.POST if "text" in request.POST else None)
+        form = filled(NoticeForm, request)
         if not form.is_valid():
-            return self._ask(request, queryset, form)
+            number = queryset.count()
+            question = ngettext(
+                "One client will see this.", "%(number)d clients will see this.", number
+            )
+            return self.ask(
+                request,
+                "send_notice",
+                form,
+                title=_("Send a notice"),
+                question=question % {"number": number},
+            )
         text, level = form.cleaned_data["text"], form.cleaned_data["level"]
         told = self._tell(
             request,
@@ -144,21 +156,44 @@ class ConnectionAdmin(ReadOnlyAdmin):
         self._report(request, ngettext("%d client was told.", "%d clients were told.", told), told)
         return None
 
-    def _ask(
-        self, request: HttpRequest, queryset: QuerySet[Connection], form: NoticeForm
-    ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Send a notice"),
-            "opts": self.opts,
-            "media": self.media + form.media,
-            "form": form,
-            "number": queryset.count(),
-            "checkbox": ACTION_CHECKBOX_NAME,
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "select_across": request.POST.get("select_across", "0"),
-        }
-        return TemplateResponse(request, "admin/realtime/connection/notice.html", context)
+    @admin.action(description=_("Kick…"), permissions=["sanction"])
+    def kick(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
+        """Put the people out of a room or off the site, for a moment."""
+        return self._judge(request, queryset, moderation.kick, KickForm, _("Kick"))
+
+    @admin.action(description=_("Ban…"), permissions=["sanction"])
+    def ban(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
+        """Keep the people out of a room or off the site."""
+        return self._judge(request, queryset, moderation.ban, RoomSentenceForm, _("Ban"))
+
+    @admin.action(description=_("Mute…"), permissions=["sanction"])
+    def mute(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
+        """Let the people listen only, in a room or on the whole site."""
+        return self._judge(request, queryset, moderation.mute, RoomSentenceForm, _("Mute"))
+
+    def _judge(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Connection],
+        act: Callable[..., Any],
+        form_class: type[RoomForm],
+        title: Any,
+    ) -> HttpResponse | None:
+        people = {one.user_key: str(one) for one in self.chosen(request, queryset)}
+        form = filled(form_class, request)
+        if not people:
+            return None
+        if not form.is_valid():
+            about = list(people.values())
+            name = act.__name__
+            return self.ask(
+                request, name, form, title=title, question=_("The people behind:"), about=about
+            )
+        room = form.cleaned_data["room"]
+        number = self.judge(request, act, [(room, key) for key in people], form)
+        text = ngettext("Done to %d person.", "Done to %d people.", number)
+        self._report(request, text, number)
+        return None
 
     def _tell(
         self,

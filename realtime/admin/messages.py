@@ -1,19 +1,61 @@
-"""What was said: to read and to find, not to write."""
+"""What was said: to read, to find, and to take the text away."""
 
-from django.contrib import admin
-from django.http import HttpRequest
+from collections.abc import Iterable
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from .. import moderation
 from ..models import Message
-from .large import ReadOnlyAdmin, RoomFilter
+from .asking import AskingAdmin, SureForm, filled
+from .large import RoomFilter
 
-__all__ = ["MessageAdmin"]
+__all__ = ["ErasingAdmin", "MessageAdmin", "excerpt"]
+
+
+def excerpt(message: Message) -> str:
+    """The beginning of the text."""
+    if message.deleted_at is not None:
+        return str(_("(deleted)"))
+    return Truncator(message.content).chars(80) or "-"
+
+
+class ErasingAdmin(AskingAdmin):
+    """Rows with messages behind them whose text can be taken away; the rows stay."""
+
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may do that."""
+        return request.user.has_perm("realtime.delete_message")
+
+    def erase(
+        self, request: HttpRequest, action: str, found: Iterable[Message]
+    ) -> HttpResponse | None:
+        """Ask whether that is meant, then do it."""
+        standing = [one for one in dict.fromkeys(found) if one.deleted_at is None]
+        if standing and not filled(SureForm, request).is_valid():
+            return self.ask(
+                request,
+                action,
+                SureForm(),
+                title=_("Delete the text"),
+                question=_("What these messages say will be gone for good, everywhere:"),
+                about=[f"{one.username}: {excerpt(one)}" for one in standing],
+            )
+        for message in standing:
+            moderation.delete(message, by=request.user)
+        number = len(standing)
+        text = ngettext("%d message was deleted.", "%d messages were deleted.", number)
+        self.message_user(request, text % number, messages.SUCCESS)
+        return None
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnlyAdmin):
-    """Messages, newest first; nobody adds, changes or deletes one here."""
+class MessageAdmin(ErasingAdmin):
+    """Messages, newest first; nobody adds or changes one here, and no row goes."""
 
     list_display = ("excerpt", "username", "room", "seq", "created_at")
     list_filter = ("created_at", RoomFilter)
@@ -31,6 +73,7 @@ class MessageAdmin(ReadOnlyAdmin):
         "edited_at",
         "deleted_at",
     )
+    actions = ("delete_text",)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """By the index that serves the list: a room's own where one is chosen."""
@@ -39,6 +82,10 @@ class MessageAdmin(ReadOnlyAdmin):
     @admin.display(description=_("content"))
     def excerpt(self, message: Message) -> str:
         """The beginning of the text."""
-        if message.deleted_at is not None:
-            return str(_("(deleted)"))
-        return Truncator(message.content).chars(80) or "-"
+        return excerpt(message)
+
+    @admin.action(description=_("Delete the text…"), permissions=["erase"])
+    def delete_text(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
+        """Take text and data away; a tombstone keeps the place."""
+        rows = self.chosen(request, queryset)
+        return self.erase(request, "delete_text", rows) if rows else None

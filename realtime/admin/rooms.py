@@ -1,33 +1,70 @@
 """Rooms and who belongs to them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from ..models import Membership, Message, Presence, Room
-from ..store import presence
+from ..store import places, presence
+from ..store.identity import Identity
 from .large import LargeAdmin, RoomFilter
 
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Any]
+else:
+    ModelForm = forms.ModelForm
+
 __all__ = ["MembershipAdmin", "RoomAdmin"]
+
+
+class RoomForm(ModelForm):
+    """What is set about a room."""
+
+    def clean_slow_seconds(self) -> int:
+        """Nothing is no slow mode."""
+        return self.cleaned_data["slow_seconds"] or 0
 
 
 @admin.register(Room)
 class RoomAdmin(LargeAdmin):
     """A room keeps its slug, because clients know it by that, and its log."""
 
-    list_display = ("slug", "title", "kind", "position", "here", "links")
-    list_filter = ("kind",)
+    form = RoomForm
+    list_display = (
+        "slug",
+        "title",
+        "kind",
+        "slow",
+        "is_read_only",
+        "position",
+        "here",
+        "links",
+    )
+    list_filter = ("kind", "is_read_only")
     search_fields = ("slug", "title")
-    fields = ("title", "slug", "kind", "position", "epoch", "created_at")
+    fields = (
+        "title",
+        "slug",
+        "kind",
+        "slow_seconds",
+        "is_read_only",
+        "position",
+        "epoch",
+        "created_at",
+    )
     sortable_by = ("slug",)
+    actions = ("void_invitations",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Room]:
         """Rooms with their position and with how many users are there."""
@@ -66,11 +103,35 @@ class RoomAdmin(LargeAdmin):
             kwargs["choices"] = kinds
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Slow mode may be left empty."""
+        if db_field.name == "slow_seconds":
+            kwargs["required"] = False
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def has_delete_permission(self, request: HttpRequest, obj: Room | None = None) -> bool:
         """Only one by one, and where nothing was ever said: messages are not deleted from here."""
         if obj is None or Message.objects.filter(room=obj).exists():
             return False
         return super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Room, form: Any, change: bool) -> None:
+        """Write what was changed here, and leave what others change meanwhile."""
+        obj.save(update_fields=form.changed_data if change else None)
+
+    @admin.action(description=_("Make all invitations void"), permissions=["change"])
+    def void_invitations(self, request: HttpRequest, queryset: QuerySet[Room]) -> None:
+        """Of the private ones among the rooms; there are none to others."""
+        rooms = list(queryset.filter(kind=Room.Kind.PRIVATE))
+        for room in rooms:
+            places.void_invitations(room, Identity.of(request.user))
+        text = ngettext("Done in %d private room.", "Done in %d private rooms.", len(rooms))
+        self.message_user(request, text % len(rooms), messages.SUCCESS)
+
+    @admin.display(description=_("slow mode"))
+    def slow(self, room: Room) -> str:
+        """How long everybody waits between two messages."""
+        return f"{room.slow_seconds} s" if room.slow_seconds else "-"
 
     @admin.display(description=_("position"))
     def position(self, room: Any) -> int:
@@ -90,7 +151,11 @@ class RoomAdmin(LargeAdmin):
     @admin.display(description="")
     def links(self, room: Room) -> str:
         """To what belongs to the room."""
-        names = (("message", _("messages")), ("membership", _("memberships")))
+        names = (
+            ("message", _("messages")),
+            ("membership", _("memberships")),
+            ("sanction", _("sanctions")),
+        )
         links = [
             format_html(
                 '<a href="{}?room={}">{}</a>',
@@ -100,13 +165,25 @@ class RoomAdmin(LargeAdmin):
             )
             for name, text in names
         ]
-        return format_html("{} · {}", *links)
+        return format_html("{} · {} · {}", *links)
+
+
+class MembershipForm(ModelForm):
+    """A place in a room for a user."""
+
+    def clean_room(self) -> Room:
+        """Any room but a direct one, which has its two."""
+        room: Room = self.cleaned_data["room"]
+        if room.kind == Room.Kind.DIRECT:
+            raise ValidationError(_("A direct room is for two."))
+        return room
 
 
 @admin.register(Membership)
 class MembershipAdmin(LargeAdmin):
-    """Who belongs to a room, as what."""
+    """Who belongs to a room, as what. A direct room keeps its two."""
 
+    form = MembershipForm
     list_display = ("user", "room", "role", "joined_at")
     list_filter = ("role", RoomFilter)
     list_select_related = ("room", "user")
@@ -124,3 +201,14 @@ class MembershipAdmin(LargeAdmin):
         """A membership stays one user's in one room."""
         fixed = ("read_seq", "joined_at")
         return fixed if obj is None else ("room", "user", *fixed)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """As Django has it, with places in direct rooms among what is protected.
+
+        Not refused as a permission: the user or the room may go, and they with it.
+        """
+        chosen = [one.pk for one in objs]
+        kept = Membership.objects.filter(pk__in=chosen, room__kind=Room.Kind.DIRECT)
+        names = [f"{one.user} · {one.room}" for one in kept.select_related("room", "user")]
+        *found, protected = super().get_deleted_objects(objs, request)
+        return *found, [*protected, *names]

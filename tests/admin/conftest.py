@@ -1,13 +1,15 @@
 """Fixtures of the admin tests."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from realtime.models import Connection, Node, Presence, Room
-from realtime.store import presence
+from realtime.models import Connection, Message, Node, Presence, Room
+from realtime.store import log, presence
+from realtime.store.log import Draft
 from realtime.store.presence import LiveNode
 
 LIVE = LiveNode("live", "host", 1, lease_seconds=60)
@@ -58,3 +60,22 @@ def staff(db: None) -> Callable[..., Client]:
         return client
 
     return sign_in
+
+
+def say(room: Room, content: str, username: str = "Ada", sender: str = "7") -> Message:
+    """A message that stands in the log."""
+    draft = Draft(room_id=room.pk, content=content, sender=sender, username=username)
+    [stored] = log.append([draft])
+    return Message.objects.get(pk=stored.state.id)
+
+
+def act(client: Client, url: str, action: str, *chosen: object, **data: object) -> Any:
+    """Use an action of a list on some rows, and follow where it leads."""
+    given = {"action": action, "_selected_action": chosen, **data}
+    return client.post(url, given, follow=True)
+
+
+def offered(client: Client, url: str) -> set[str]:
+    """The actions that somebody is offered on a list."""
+    form = client.get(url).context["action_form"]
+    return {name for name, _ in form.fields["action"].choices if name} if form else set()

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from realtime.admin.large import BoundedPaginator
-from realtime.models import Connection, Membership, Message, Node, Room
+from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
 from realtime.store import log, presence
 from realtime.store.log import Draft
 from realtime.store.presence import LiveNode
@@ -58,12 +58,27 @@ def some_nodes(number: int, connect: Connect) -> None:
         connect(f"u{n}", node=node)
 
 
+def some_sanctions(number: int, connect: Connect) -> None:
+    for n in range(number):
+        room = Room.objects.create(slug=f"r{Room.objects.count()}-{n}")
+        by = User.objects.create(username=f"u{User.objects.count()}")
+        Sanction.objects.create(kind="ban", room=room, user_key=f"guest:{n}", by=by)
+
+
+def some_reports(number: int, connect: Connect) -> None:
+    some_messages(number, connect)
+    for message in Message.objects.filter(reports=None):
+        Report.objects.create(message=message, reporter="guest:1", username="G")
+
+
 LISTS = {
     Room: some_rooms,
     Membership: some_memberships,
     Message: some_messages,
     Connection: some_connections,
     Node: some_nodes,
+    Sanction: some_sanctions,
+    Report: some_reports,
 }
 
 

@@ -1,24 +1,20 @@
 """What was said, as administrators see it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from realtime.models import Message, Room
-from realtime.store import log
-from realtime.store.log import Draft
+from realtime.models import Message, Report, Room
+from tests.admin.conftest import act, offered, say
 
 LIST = reverse("admin:realtime_message_changelist")
-
-
-def say(room: Room, content: str, username: str = "Ada", sender: str = "7") -> Message:
-    draft = Draft(room_id=room.pk, content=content, sender=sender, username=username)
-    [stored] = log.append([draft])
-    return Message.objects.get(pk=stored.state.id)
 
 
 def shown(client: Client, **query: object) -> list[str]:
@@ -97,3 +93,93 @@ def test_a_room_with_messages_is_not_deleted(admin_client: Client, room: Room) -
     data = {"action": "delete_selected", "_selected_action": [room.pk], "post": "yes"}
     admin_client.post(reverse("admin:realtime_room_changelist"), data)
     assert Message.objects.count() == 1
+
+
+# Taking the text away.
+
+
+def test_a_text_is_taken_away_once_somebody_is_sure(
+    admin_client: Client, admin_user: User, room: Room
+) -> None:
+    """The page before it names what will go; the place in the log stays."""
+    message, other = say(room, "<b>rude</b>"), say(room, "fine")
+    page = act(admin_client, LIST, "delete_text", message.pk).content.decode()
+    assert "Ada: &lt;b&gt;rude&lt;/b&gt;" in page
+    assert "fine" not in page
+    assert shown(admin_client) == ["fine", "<b>rude</b>"]
+    done = act(admin_client, LIST, "delete_text", message.pk, is_sure="True")
+    assert "1 message was deleted." in done.content.decode()
+    message.refresh_from_db()
+    assert (message.seq, message.changed_seq, message.content, message.data) == (1, 3, "", None)
+    other.refresh_from_db()
+    assert other.deleted_at is None
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (admin_user, str(message.pk))
+
+
+def test_what_was_deleted_is_nowhere(admin_client: Client, room: Room) -> None:
+    """Neither in a list, nor on a page, nor in the admin's log; nor can it be found."""
+    message = say(room, "secret")
+    Report.objects.create(message=message, reporter="guest:1", username="G")
+    act(admin_client, LIST, "delete_text", message.pk, is_sure="True")
+    pages = [
+        LIST,
+        reverse("admin:realtime_message_change", args=[message.pk]),
+        reverse("admin:realtime_message_history", args=[message.pk]),
+        reverse("admin:realtime_report_changelist") + "?state=all",
+        reverse("admin:realtime_report_change", args=[Report.objects.get().pk]),
+        reverse("admin:index"),
+    ]
+    for page in pages:
+        response = admin_client.get(page)
+        assert response.status_code == 200
+        assert "secret" not in response.content.decode()
+    assert shown(admin_client, q="secret") == []
+    [entry] = LogEntry.objects.all()
+    assert "secret" not in f"{entry.object_repr}{entry.change_message}"
+
+
+def test_a_text_is_taken_away_once(admin_client: Client, room: Room) -> None:
+    message = say(room, "rude")
+    for number in (1, 0):
+        done = act(admin_client, LIST, "delete_text", message.pk, is_sure="True")
+        assert f"{number} message" in done.content.decode()
+    assert LogEntry.objects.count() == 1
+
+
+def test_only_who_may_delete_takes_texts_away(staff: Callable[..., Client], room: Room) -> None:
+    message = say(room, "kept")
+    client = staff("view_message")
+    assert offered(client, LIST) == set()
+    act(client, LIST, "delete_text", message.pk, is_sure="True")
+    assert shown(client) == ["kept"]
+
+
+def test_who_may_delete_deletes_no_row(staff: Callable[..., Client], room: Room) -> None:
+    message = say(room, "kept")
+    client = staff("view_message", "delete_message")
+    assert offered(client, LIST) == {"delete_text"}
+    url = reverse("admin:realtime_message_delete", args=[message.pk])
+    assert client.post(url, {"post": "yes"}).status_code == 403
+    act(client, LIST, "delete_selected", message.pk, post="yes")
+    assert shown(client) == ["kept"]
+
+
+def test_too_many_at_once_are_refused(
+    admin_client: Client, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pages may be chosen with one click; nothing is done then."""
+    monkeypatch.setattr("realtime.admin.asking.MOST", 1)
+    one = say(room, "a").pk
+    say(room, "b")
+    for data in ({}, {"is_sure": "True"}):
+        done = act(admin_client, LIST, "delete_text", one, select_across="1", **data)
+        assert "At most 1 at once." in done.content.decode()
+    assert shown(admin_client) == ["b", "a"]
+
+
+def test_taking_away_is_guarded_against_forgery(admin_user: User, room: Room) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    done = act(client, LIST, "delete_text", say(room, "kept").pk, is_sure="True")
+    assert done.status_code == 403

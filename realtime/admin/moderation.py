@@ -1,0 +1,362 @@
+"""Who is kept out or quiet, and what was complained about."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget as RawId
+from django.core.exceptions import ValidationError
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.timesince import timesince
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from .. import moderation
+from ..models import Membership, Message, Report, Room, Sanction
+from ..store.addresses import counted
+from ..store.identity import GUEST, Identity
+from ..store.moderation import dismiss, find_user, resolve, revoke
+from ..store.sanctions import in_force, is_in_force
+from ..wire.errors import CommandError
+from .asking import filled
+from .judging import JudgingAdmin, SentenceForm, check_ahead, seconds_until
+from .large import LargeAdmin, RoomFilter
+from .messages import ErasingAdmin, excerpt
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Sanction]
+else:
+    ModelForm = forms.ModelForm
+
+__all__ = ["ReportAdmin", "SanctionAdmin", "SanctionForm"]
+
+
+class SanctionForm(ModelForm):
+    """Whom it is against: a user or guest, an address, or both."""
+
+    class Meta:
+        model = Sanction
+        fields = ("kind", "user_key", "address", "room", "reason", "ends_at")
+        widgets = {
+            "user_key": RawId(Membership._meta.get_field("user").remote_field, admin.site),
+        }
+        help_texts = {
+            "user_key": _("The id of a user, or that of a guest as the list of clients shows it."),
+            "reason": _("They are told."),
+        }
+
+    def clean_user_key(self) -> str:
+        """The `user_id` of a guest, or of a user that there is."""
+        key: str = self.cleaned_data["user_key"]
+        if not key or key.startswith(GUEST):
+            return key
+        try:
+            return str(find_user(key).pk)
+        except CommandError:
+            raise ValidationError(_("There is no such user.")) from None
+
+    def clean_address(self) -> str:
+        """The address as it is counted; of IPv6 the /64."""
+        address: str = self.cleaned_data["address"]
+        try:
+            found = counted(address.removesuffix("/64"))
+        except ValueError:
+            raise ValidationError(_("This is no IPv4 or IPv6 address.")) from None
+        if address and not found:
+            raise ValidationError(
+                _(
+                    "This may be the address of a proxy, where everybody comes from. "
+                    "With proxies of your own, set TRUSTED_PROXIES."
+                )
+            )
+        return found
+
+    def clean_ends_at(self) -> datetime | None:
+        """An end that is ahead, unless it stays as it was."""
+        moment: datetime | None = self.cleaned_data["ends_at"]
+        if moment is not None and "ends_at" in self.changed_data:
+            check_ahead(moment)
+        return moment
+
+    def clean(self) -> dict[str, Any]:
+        """Somebody has to be meant."""
+        found = super().clean() or self.cleaned_data
+        is_somebody = self.instance.pk or self.errors or found["user_key"] or found["address"]
+        if not is_somebody:
+            raise ValidationError(_("Name a user or an address."))
+        return found
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # One that is there already is replaced, not refused.
+        return {*super()._get_validation_exclusions(), "kind", "user_key"}  # type: ignore[misc]
+
+
+class ForceFilter(admin.SimpleListFilter):
+    """What counts now, or what is over."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """The two."""
+        return [("now", _("in force")), ("over", _("over"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Sanction]) -> QuerySet[Sanction]:
+        """Those of the state."""
+        match self.value():
+            case "now":
+                return queryset.filter(in_force())
+            case "over":
+                return queryset.exclude(in_force())
+        return queryset
+
+
+class PlaceFilter(RoomFilter):
+    """One room, or what counts in all."""
+
+    site = 0
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The whole site, and the rooms on offer."""
+        return [(str(self.site), str(_("the whole site"))), *super().lookups(request, model_admin)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Only what belongs there."""
+        if self.chosen() == self.site:
+            return queryset.filter(room=None)
+        return super().queryset(request, queryset)
+
+
+@admin.register(Sanction)
+class SanctionAdmin(LargeAdmin):
+    """Bans and mutes: made, changed and lifted here as `realtime.moderation` does it.
+
+    Making and lifting note themselves in the admin's log, changing is noted by the admin.
+    """
+
+    form = SanctionForm
+    list_display = (
+        "kind",
+        "whom",
+        "place",
+        "reason",
+        "by",
+        "created_at",
+        "until",
+        "is_in_force",
+    )
+    list_filter = ("kind", ForceFilter, PlaceFilter)
+    list_display_links = ("kind", "whom")
+    list_select_related = ("room", "by")
+    search_fields = ("username", "=user_key", "=address", "reason")
+    raw_id_fields = ("room",)
+    ordering = ("-pk",)
+    sortable_by = ()
+
+    def get_fields(self, request: HttpRequest, obj: Sanction | None = None) -> tuple[str, ...]:
+        """Whom and where is said once."""
+        if obj is None:
+            return ("kind", "user_key", "address", "room", "reason", "ends_at")
+        known = ("kind", "username", "user_key", "address", "place")
+        return (*known, "reason", "ends_at", "by", "created_at", "is_in_force")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Sanction | None = None
+    ) -> tuple[str, ...]:
+        """All but the reason and the end."""
+        fields = self.get_fields(request, obj)
+        return () if obj is None else tuple(set(fields) - {"reason", "ends_at"})
+
+    def save_model(self, request: HttpRequest, obj: Sanction, form: Any, change: bool) -> None:
+        """Ban or mute, or change until when and why."""
+        if change:
+            super().save_model(request, obj, form, change)
+            moderation.enforce([obj])
+            return
+        act = moderation.ban if obj.kind == Sanction.Kind.BAN else moderation.mute
+        [made] = act(
+            obj.room,
+            obj.user_key or None,
+            addresses={obj.address} - {""},
+            seconds=seconds_until(obj.ends_at),
+            reason=obj.reason,
+            by=request.user,
+        )
+        obj.pk = made.pk
+        obj.refresh_from_db()
+
+    def delete_model(self, request: HttpRequest, obj: Sanction) -> None:
+        """Lift it."""
+        revoke([obj], Identity.of(request.user))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Sanction]) -> None:
+        """Lift them."""
+        revoke(queryset, Identity.of(request.user))
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Nothing: it has noted itself."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Nothing: they note themselves."""
+
+    @admin.display(description=_("whom"))
+    def whom(self, sanction: Sanction) -> str:
+        """The user or guest, and the address."""
+        return " · ".join(filter(None, [sanction.username or sanction.user_key, sanction.address]))
+
+    @admin.display(description=_("room"))
+    def place(self, sanction: Sanction) -> str:
+        """Where it counts."""
+        return str(_("the whole site") if sanction.room is None else sanction.room)
+
+    @admin.display(description=_("until"))
+    def until(self, sanction: Sanction) -> datetime | str:
+        """Its end."""
+        return sanction.ends_at or str(_("for good"))
+
+    @admin.display(description=_("in force"), boolean=True)
+    def is_in_force(self, sanction: Sanction) -> bool:
+        """Whether it is not over."""
+        return is_in_force(sanction)
+
+
+class OpenFilter(admin.SimpleListFilter):
+    """Only what is open, unless asked otherwise."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """What there is besides the open ones."""
+        return [("closed", _("dealt with")), ("all", _("all"))]
+
+    def choices(self, changelist: Any) -> Any:
+        """The same, with the open ones in the place of Django's "All"."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": _("open")}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Report]) -> QuerySet[Report]:
+        """Those of the state."""
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(resolved_at__isnull=self.value() != "closed")
+
+
+class ReportRoomFilter(RoomFilter):
+    """The room that the message is in."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Only what was said there."""
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(Q(message__room=chosen))
+
+
+@admin.register(Report)
+class ReportAdmin(JudgingAdmin, ErasingAdmin):
+    """Complaints, those first that nobody has dealt with; whatever is done closes them."""
+
+    list_display = ("text", "room", "sender", "username", "reason", "age")
+    list_filter = (OpenFilter, ReportRoomFilter)
+    list_select_related = ("message__room",)
+    search_fields = ("username", "=reporter", "message__username", "=message__sender", "reason")
+    fields = (
+        "message",
+        "text",
+        "room",
+        "sender",
+        "username",
+        "reporter",
+        "reason",
+        "created_at",
+        "resolved_at",
+        "resolved_by",
+    )
+    ordering = (F("resolved_at").desc(nulls_first=True), "-pk")
+    actions = ("delete_message", "ban_sender", "mute_sender", "dismiss")
+
+    def has_dismiss_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may close reports without doing anything."""
+        return request.user.has_perm("realtime.change_report")
+
+    @admin.action(description=_("Delete the message…"), permissions=["erase"])
+    def delete_message(
+        self, request: HttpRequest, queryset: QuerySet[Report]
+    ) -> HttpResponse | None:
+        """Take its text and data away."""
+        found = [one.message for one in self._chosen(request, queryset)]
+        if not found or (page := self.erase(request, "delete_message", found)):
+            return page if found else None
+        self._close(request, found)
+        return None
+
+    @admin.action(description=_("Ban the sender from the room…"), permissions=["sanction"])
+    def ban_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
+        """Keep the sender out of the room."""
+        title = _("Ban the sender from the room")
+        return self._sentence(request, queryset, "ban_sender", moderation.ban, title)
+
+    @admin.action(description=_("Mute the sender in the room…"), permissions=["sanction"])
+    def mute_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
+        """Let the sender listen only."""
+        title = _("Mute the sender in the room")
+        return self._sentence(request, queryset, "mute_sender", moderation.mute, title)
+
+    @admin.action(description=_("Dismiss"), permissions=["dismiss"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+        """Close the reports, and leave all as it is."""
+        number = dismiss(self._chosen(request, queryset), Identity.of(request.user))
+        text = ngettext("%d report was dismissed.", "%d reports were dismissed.", number)
+        self.message_user(request, text % number, messages.SUCCESS)
+
+    @admin.display(description=_("message"))
+    def text(self, report: Report) -> str:
+        """The beginning of what was said."""
+        return excerpt(report.message)
+
+    @admin.display(description=_("room"))
+    def room(self, report: Report) -> Room:
+        """Where it was said."""
+        return report.message.room
+
+    @admin.display(description=_("sender"))
+    def sender(self, report: Report) -> str:
+        """Who said it."""
+        return report.message.username
+
+    @admin.display(description=_("age"))
+    def age(self, report: Report) -> str:
+        """How long ago somebody complained."""
+        return timesince(report.created_at, depth=1)
+
+    def _chosen(self, request: HttpRequest, queryset: QuerySet[Report]) -> list[Report]:
+        return self.chosen(request, queryset.select_related("message__room"))
+
+    def _sentence(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Report],
+        action: str,
+        sentence: Callable[..., Any],
+        title: Any,
+    ) -> HttpResponse | None:
+        found = [one.message for one in self._chosen(request, queryset)]
+        form = filled(SentenceForm, request)
+        whom = {(one.room, one.sender): f"{one.username} · {one.room}" for one in found}
+        if not whom:
+            return None
+        if not form.is_valid():
+            question = _("In these rooms:")
+            about = list(whom.values())
+            return self.ask(request, action, form, title=title, question=question, about=about)
+        number = self.judge(request, sentence, whom, form)
+        self._close(request, found)
+        text = ngettext("Done to %d sender.", "Done to %d senders.", number) % number
+        self.message_user(request, text, messages.SUCCESS)
+        return None
+
+    def _close(self, request: HttpRequest, found: Iterable[Message]) -> None:
+        resolve([one.pk for one in found], Identity.of(request.user))
