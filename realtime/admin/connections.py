@@ -179,7 +179,8 @@ class ConnectionAdmin(JudgingAdmin):
         form_class: type[RoomForm],
         title: Any,
     ) -> HttpResponse | None:
-        people = {one.user_key: str(one) for one in self.chosen(request, queryset)}
+        rows = self.chosen(request, queryset)
+        people = {one.user_key: f"{one.username} ({one.user_key})" for one in rows}
         form = filled(form_class, request)
         if not people:
             return None

@@ -13,10 +13,10 @@ from django.test import Client
 from django.urls import reverse
 
 from realtime.consumers import RoomConsumer
-from realtime.models import Connection, Node, Room
-from realtime.store import presence
+from realtime.models import Connection, Membership, Node, Room, Sanction
+from realtime.store import moderation, presence
 from realtime.testing import engine
-from tests.admin.conftest import LIVE, LOST, Connect
+from tests.admin.conftest import LIVE, LOST, Connect, offered
 
 LIST = reverse("admin:realtime_connection_changelist")
 NODES = reverse("admin:realtime_node_changelist")
@@ -197,3 +197,106 @@ def test_nodes_are_shown_alive_or_not(admin_client: Client, connect: Connect) ->
     }
     page = admin_client.get(reverse("admin:realtime_node_change", args=["lost"]))
     assert "icon-no" in page.content.decode()
+
+
+# What is done to the people.
+
+
+def test_a_client_is_banned_from_a_room(
+    admin_client: Client, admin_user: User, room: Room, connect: Connect
+) -> None:
+    """After a page has asked how; two clients of one user are one act."""
+    chosen = [connect("ada", room).pk, connect("ada", room).pk]
+    page = act(admin_client, "ban", *chosen).content.decode()
+    assert page.count("<li>ada (guest:ada)</li>") == 1
+    assert all(f'name="{name}"' in page for name in ("room", "ends_at_0", "reason", "by_address"))
+    assert not Sanction.objects.exists()
+    end = {"ends_at_0": "2999-01-01", "ends_at_1": "00:00"}
+    done = act(admin_client, "ban", *chosen, room=room.pk, reason="spam", **end)
+    assert "Done to 1 person." in done.content.decode()
+    one = Sanction.objects.get()
+    assert (one.kind, one.room, one.user_key, one.address) == ("ban", room, "guest:ada", "")
+    assert (one.reason, one.by, one.username) == ("spam", admin_user, "ada")
+    assert one.ends_at is not None
+    assert one.ends_at.year == 2999
+    assert LogEntry.objects.get().user == admin_user
+
+
+def test_a_client_is_muted_with_its_address(admin_client: Client, connect: Connect) -> None:
+    """On the whole site, where no room is named."""
+    chosen = connect("ada").pk
+    Connection.objects.update(address="8.8.4.4")
+    act(admin_client, "mute", chosen, reason="", by_address="on")
+    one = Sanction.objects.get()
+    assert (one.kind, one.room, one.user_key, one.address) == (
+        "mute",
+        None,
+        "guest:ada",
+        "8.8.4.4",
+    )
+
+
+def test_an_address_that_may_be_a_proxys_is_left_out(
+    admin_client: Client, room: Room, connect: Connect
+) -> None:
+    """And whoever asked for it is told."""
+    chosen = connect("ada").pk
+    Connection.objects.update(address="10.0.0.1")
+    done = act(admin_client, "ban", chosen, room=room.pk, reason="", by_address="on")
+    assert "by name alone" in done.content.decode()
+    assert Sanction.objects.get().address == ""
+
+
+def test_a_client_is_kicked(admin_client: Client, room: Room, connect: Connect) -> None:
+    """Out of the room and of the place in it, for a moment."""
+    user = User.objects.create(username="ada")
+    Membership.objects.create(room=room, user=user)
+    chosen = connect("ada", room, user=user).pk
+    page = act(admin_client, "kick", chosen).content.decode()
+    assert "ends_at" not in page
+    act(admin_client, "kick", chosen, room=room.pk, reason="enough")
+    assert not Membership.objects.exists()
+    one = Sanction.objects.get()
+    assert (one.user_key, one.reason) == (str(user.pk), "enough")
+    assert one.ends_at is not None
+    assert LogEntry.objects.filter(user__username="admin").count() == 1
+
+
+@pytest.mark.parametrize("action", ["kick", "ban", "mute"])
+def test_to_judge_takes_the_permission_to(
+    staff: Callable[..., Client], connect: Connect, action: str
+) -> None:
+    """The one to disconnect is another."""
+    one = connect("ada")
+    client = staff("view_connection", "change_connection")
+    assert offered(client, LIST) == {"disconnect", "send_notice"}
+    act(client, action, one.pk, reason="x")
+    assert not Sanction.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_to_judge_takes_no_other_permission(staff: Callable[..., Client], connect: Connect) -> None:
+    client = staff("view_connection", "add_sanction")
+    assert offered(client, LIST) == {"kick", "ban", "mute"}
+    act(client, "ban", connect("ada").pk, reason="")
+    assert Sanction.objects.get().by == User.objects.get(username="staff")
+
+
+def test_the_page_of_an_action_shows_names_as_text(admin_client: Client, connect: Connect) -> None:
+    chosen = connect("<script>alert(1)</script>").pk
+    html = act(admin_client, "ban", chosen).content.decode()
+    assert "&lt;script&gt;alert(1)" in html
+    assert "<script>alert(1)" not in html
+
+
+def test_a_client_that_is_banned_by_network_is_found(connect: Connect) -> None:
+    """However its address is abbreviated."""
+    addresses = ["2600::1", "2600:0:0:1::1", "2601::1", "8.8.4.4", "8.8.4.40", ""]
+    names = {}
+    for number, address in enumerate(addresses):
+        one = connect(f"u{number}")
+        Connection.objects.filter(pk=one.pk).update(address=address)
+        names[one.pk] = address
+    for network, hit in (("2600::/64", ["2600::1"]), ("8.8.4.4", ["8.8.4.4"])):
+        [ban] = moderation.sanction("ban", None, "", [network])
+        assert [names[pk] for pk in moderation.connections_hit(ban)] == hit

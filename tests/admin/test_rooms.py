@@ -1,17 +1,20 @@
 """Rooms and memberships, as administrators change them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from realtime.admin import RoomAdmin
 from realtime.models import Membership, Room
 from realtime.store import history, log
 from realtime.store.log import Draft
 from realtime.store.rooms import direct_key
-from tests.admin.conftest import LOST, Connect
+from tests.admin.conftest import LOST, Connect, act, offered
 
 ADD = reverse("admin:realtime_room_add")
 LIST = reverse("admin:realtime_room_changelist")
@@ -89,7 +92,7 @@ def test_the_list_shows_the_position_and_the_live_users(
 
 def test_the_list_leads_to_what_belongs_to_a_room(admin_client: Client, room: Room) -> None:
     html = admin_client.get(LIST).content.decode()
-    for name in ("message", "membership"):
+    for name in ("message", "membership", "sanction"):
         link = f"{reverse(f'admin:realtime_{name}_changelist')}?room={room.pk}"
         assert link in html
         assert admin_client.get(link).status_code == 200
@@ -98,6 +101,101 @@ def test_the_list_leads_to_what_belongs_to_a_room(admin_client: Client, room: Ro
 def test_rooms_are_found_by_slug_and_title(admin_client: Client, room: Room) -> None:
     for term, number in (("gener", 1), ("nothing", 0)):
         assert len(admin_client.get(LIST, {"q": term}).context["cl"].result_list) == number
+
+
+def test_a_room_is_made_slow_and_read_only(admin_client: Client, room: Room) -> None:
+    """Open sockets are told, as it is a change of rights; one entry in the log."""
+    before = history.mark(room.pk).rights_seq
+    data = {"title": "General", "kind": "public", "slow_seconds": "30", "is_read_only": "on"}
+    admin_client.post(change(room), data)
+    room.refresh_from_db()
+    assert (room.slow_seconds, room.is_read_only) == (30, True)
+    assert history.mark(room.pk).rights_seq > before
+    assert LogEntry.objects.get().action_flag == CHANGE
+    assert "30 s" in admin_client.get(LIST).content.decode()
+
+
+@pytest.mark.parametrize("seconds", ["-1", "86401", "x"])
+def test_slow_mode_has_its_bounds(admin_client: Client, room: Room, seconds: str) -> None:
+    data = {"title": "General", "kind": "public", "slow_seconds": seconds}
+    form = admin_client.post(change(room), data).context["adminform"].form
+    assert "slow_seconds" in form.errors
+
+
+def test_saving_a_room_leaves_what_others_change(
+    admin_client: Client, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner makes it slow, while an administrator, who has read it, names it."""
+    checked = RoomAdmin.form.full_clean
+
+    def meanwhile(form: Any) -> None:
+        checked(form)
+        Room.objects.update(slow_seconds=7, invitation_key="another")
+
+    monkeypatch.setattr(RoomAdmin.form, "full_clean", meanwhile)
+    admin_client.post(change(room), {"title": "New", "kind": "public", "slow_seconds": "0"})
+    room.refresh_from_db()
+    assert (room.title, room.slow_seconds, room.invitation_key) == ("New", 7, "another")
+
+
+def test_invitations_are_made_void(admin_client: Client, room: Room) -> None:
+    """Those to private rooms; there are no others."""
+    private = Room.objects.create(slug="secret", kind="private")
+    keys = {one.pk: one.invitation_key for one in Room.objects.all()}
+    act(admin_client, LIST, "void_invitations", room.pk, private.pk)
+    changed = [one for one in Room.objects.all() if one.invitation_key != keys[one.pk]]
+    assert changed == [private]
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.user.username) == (str(private.pk), "admin")
+
+
+def test_only_who_may_change_rooms_makes_invitations_void(
+    staff: Callable[..., Client], room: Room
+) -> None:
+    client = staff("view_room")
+    assert offered(client, LIST) == set()
+    Room.objects.update(kind="private")
+    act(client, LIST, "void_invitations", room.pk)
+    assert Room.objects.get().invitation_key == room.invitation_key
+
+
+@pytest.fixture
+def direct(db: None) -> list[Membership]:
+    """The places of two users in a room of their own."""
+    users = [User.objects.create(username=name) for name in ("cy", "di")]
+    key = direct_key(*(str(user.pk) for user in users))
+    room = Room.objects.create(slug="d", kind="direct", direct_key=key)
+    return [Membership.objects.create(room=room, user=user) for user in users]
+
+
+def test_a_direct_room_takes_nobody_else(admin_client: Client, direct: list[Membership]) -> None:
+    eve = User.objects.create(username="eve")
+    data = {"room": direct[0].room_id, "user": eve.pk, "role": "member"}
+    response = admin_client.post(reverse("admin:realtime_membership_add"), data)
+    assert response.context["adminform"].form.errors == {"room": ["A direct room is for two."]}
+    assert Membership.objects.count() == 2
+
+
+def test_a_direct_room_loses_nobody(
+    admin_client: Client, direct: list[Membership], membership: Membership
+) -> None:
+    """Neither one by one nor among others."""
+    url = reverse("admin:realtime_membership_delete", args=[direct[0].pk])
+    assert "cy · d" in admin_client.post(url, {"post": "yes"}).content.decode()
+    chosen = [direct[1].pk, membership.pk]
+    url = reverse("admin:realtime_membership_changelist")
+    act(admin_client, url, "delete_selected", *chosen, post="yes")
+    assert Membership.objects.count() == 3
+    act(admin_client, url, "delete_selected", membership.pk, post="yes")
+    assert Membership.objects.count() == 2
+
+
+def test_a_user_of_a_direct_room_can_be_deleted(
+    admin_client: Client, direct: list[Membership]
+) -> None:
+    url = reverse("admin:auth_user_delete", args=[direct[0].user_id])
+    admin_client.post(url, {"post": "yes"})
+    assert list(Membership.objects.all()) == [direct[1]]
 
 
 @pytest.fixture
