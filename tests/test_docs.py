@@ -2,9 +2,16 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 
+from realtime import moderation
+from realtime.models import Message, Report, Room, Sanction
+from realtime.store import log
+from realtime.store.log import Draft
 from realtime.wire import events
 from realtime.wire.codecs import CODECS
 from realtime.wire.commands import COMMANDS
@@ -65,6 +72,42 @@ def test_each_python_snippet_of_the_readme_compiles(snippet: str) -> None:
     """A reader can paste it; `await` may stand at the top as in a shell."""
     flags = __import__("ast").PyCF_ALLOW_TOP_LEVEL_AWAIT
     compile(snippet, "README.md", "exec", flags=flags)
+
+
+@pytest.mark.django_db
+def test_the_functions_of_moderation_do_what_their_page_says() -> None:
+    """Its snippet runs, and leaves what it says."""
+    text = (ROOT / "docs/moderation.md").read_text()
+    [snippet] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    admin = User.objects.create(username="admin")
+    room = Room.objects.create(slug="general")
+    draft = Draft(room_id=room.pk, content="rude", sender="7", username="Ada")
+    given = {
+        "room": room,
+        "user": User.objects.create(username="ada"),
+        "message": log.append([draft])[0].state.id,
+        "request": SimpleNamespace(user=admin),
+    }
+    exec(snippet, given)
+    kinds = list(Sanction.objects.order_by("pk").values_list("kind", "address"))
+    assert kinds == [("ban", "2600:1:2:3::/64"), ("mute", ""), ("ban", "")]
+    assert Message.objects.get().content == ""
+    assert LogEntry.objects.filter(user=admin).count() == 5
+
+
+def test_the_page_of_moderation_names_what_there_is() -> None:
+    """Commands, functions and permissions."""
+    text = (ROOT / "docs/moderation.md").read_text()
+    functions = set(re.findall(r"moderation\.(\w+)", text))
+    assert functions <= set(moderation.__all__)
+    table = text.split("## ")[0]
+    commands = {row.split("|")[2] for row in table.splitlines() if row.startswith("| ")}
+    named = {name for cell in commands for name in re.findall(r"`(\w+)`", cell)}
+    assert named - {"void"} <= set(COMMANDS)
+    permissions = set(re.findall(r"`realtime\.(\w+)`", text))
+    models = {model.__name__.lower() for model in (Message, Room, Sanction, Report)}
+    known = {f"{act}_{name}" for act in ("add", "change", "delete") for name in models}
+    assert permissions <= known | {"moderate_room"}
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:

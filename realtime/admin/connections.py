@@ -188,7 +188,7 @@ class ConnectionAdmin(JudgingAdmin):
             about = list(people.values())
             name = act.__name__
             return self.ask(
-                request, name, form, title=title, question=_("The people behind:"), about=about
+                request, name, form, title=title, question=_("Who is meant:"), about=about
             )
         room = form.cleaned_data["room"]
         number = self.judge(request, act, [(room, key) for key in people], form)

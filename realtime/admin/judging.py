@@ -79,8 +79,9 @@ class SentenceForm(ReasonForm):
         help_text=gettext_lazy("Empty is for good."),
     )
     by_address = forms.BooleanField(
-        label=gettext_lazy("Also whoever comes from the addresses they are at now"),
+        label=gettext_lazy("Also by address"),
         required=False,
+        help_text=gettext_lazy("Whoever comes from where they are connected from now."),
     )
     field_order = ("room", "ends_at", "reason", "by_address")
 

@@ -10,7 +10,9 @@ from django.contrib.admin.widgets import ForeignKeyRawIdWidget as RawId
 from django.core.exceptions import ValidationError
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
 from django.utils.timesince import timesince
+from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -34,6 +36,16 @@ else:
 __all__ = ["ReportAdmin", "SanctionAdmin", "SanctionForm"]
 
 
+class UserWidget(RawId):
+    """To look a user up, with room for the long ids of guests."""
+
+    def get_context(self, *args: Any) -> dict[str, Any]:
+        """As wide as any text."""
+        context = super().get_context(*args)
+        context["widget"]["attrs"]["class"] = "vTextField"
+        return context
+
+
 class SanctionForm(ModelForm):
     """Whom it is against: a user or guest, an address, or both."""
 
@@ -41,7 +53,7 @@ class SanctionForm(ModelForm):
         model = Sanction
         fields = ("kind", "user_key", "address", "room", "reason", "ends_at")
         widgets = {
-            "user_key": RawId(Membership._meta.get_field("user").remote_field, admin.site),
+            "user_key": UserWidget(Membership._meta.get_field("user").remote_field, admin.site),
         }
         help_texts = {
             "user_key": _("The id of a user, or that of a guest as the list of clients shows it."),
@@ -142,11 +154,11 @@ class SanctionAdmin(LargeAdmin):
         "kind",
         "whom",
         "place",
+        "is_in_force",
+        "until",
         "reason",
         "by",
         "created_at",
-        "until",
-        "is_in_force",
     )
     list_filter = ("kind", ForceFilter, PlaceFilter)
     list_display_links = ("kind", "whom")
@@ -213,9 +225,12 @@ class SanctionAdmin(LargeAdmin):
         return str(_("the whole site") if sanction.room is None else sanction.room)
 
     @admin.display(description=_("until"))
-    def until(self, sanction: Sanction) -> datetime | str:
+    def until(self, sanction: Sanction) -> str:
         """Its end."""
-        return sanction.ends_at or str(_("for good"))
+        if sanction.ends_at is None:
+            return str(_("for good"))
+        moment = localtime(sanction.ends_at) if is_aware(sanction.ends_at) else sanction.ends_at
+        return date_format(moment, "SHORT_DATETIME_FORMAT")
 
     @admin.display(description=_("in force"), boolean=True)
     def is_in_force(self, sanction: Sanction) -> bool:
@@ -259,16 +274,15 @@ class ReportRoomFilter(RoomFilter):
 class ReportAdmin(JudgingAdmin, ErasingAdmin):
     """Complaints, those first that nobody has dealt with; whatever is done closes them."""
 
-    list_display = ("text", "room", "sender", "username", "reason", "age")
+    list_display = ("text", "room", "sender", "reported_by", "reason", "age")
     list_filter = (OpenFilter, ReportRoomFilter)
     list_select_related = ("message__room",)
     search_fields = ("username", "=reporter", "message__username", "=message__sender", "reason")
     fields = (
         "message",
-        "text",
         "room",
         "sender",
-        "username",
+        "reported_by",
         "reporter",
         "reason",
         "created_at",
@@ -327,6 +341,11 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
         """Who said it."""
         return report.message.username
 
+    @admin.display(description=_("reporter"))
+    def reported_by(self, report: Report) -> str:
+        """Who complained."""
+        return report.username
+
     @admin.display(description=_("age"))
     def age(self, report: Report) -> str:
         """How long ago somebody complained."""
@@ -349,7 +368,7 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
         if not whom:
             return None
         if not form.is_valid():
-            question = _("In these rooms:")
+            question = _("Who is meant, and where:")
             about = list(whom.values())
             return self.ask(request, action, form, title=title, question=question, about=about)
         number = self.judge(request, sentence, whom, form)

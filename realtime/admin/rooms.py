@@ -45,11 +45,11 @@ class RoomAdmin(LargeAdmin):
         "slug",
         "title",
         "kind",
+        "here",
+        "links",
         "slow",
         "is_read_only",
         "position",
-        "here",
-        "links",
     )
     list_filter = ("kind", "is_read_only")
     search_fields = ("slug", "title")
