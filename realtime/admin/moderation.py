@@ -186,7 +186,6 @@ class SanctionAdmin(LargeAdmin):
         """Ban or mute, or change until when and why."""
         if change:
             super().save_model(request, obj, form, change)
-            moderation.enforce([obj])
             return
         act = moderation.ban if obj.kind == Sanction.Kind.BAN else moderation.mute
         [made] = act(
