@@ -36,6 +36,8 @@ logger = get_logger("realtime.hub")
 
 FENCE_SECONDS = 1.0
 LINGER_SECONDS = 60.0
+USER_LINGER_SECONDS = 5.0
+"""Of topics without a log: enough for a page that is loaded anew."""
 POLL_SECONDS = 1.0
 CROWD_SECONDS = 1.0
 
@@ -231,7 +233,8 @@ class Hub:
         )
 
     def _linger(self, topic: Topic) -> None:
-        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close_if_idle, topic)
+        seconds = LINGER_SECONDS if isinstance(topic, RoomTopic) else USER_LINGER_SECONDS
+        asyncio.get_running_loop().call_later(seconds, self._close_if_idle, topic)
 
     def _close_if_idle(self, topic: Topic) -> None:
         if topic.members or self._topics.get(topic.name) is not topic:

@@ -278,6 +278,18 @@ async def test_a_room_with_members_is_not_forgotten(
     await arrived(stays, 1)
 
 
+async def test_a_topic_without_a_log_is_soon_forgotten(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is left behind by each user who goes, and costs little to open again."""
+    monkeypatch.setattr(module, "USER_LINGER_SECONDS", 0.05)
+    topic, end = process.hub.topic("user.1"), End()
+    topic.attach(end.outbox)
+    process.hub.detach(topic, end.outbox.id)
+    assert process.hub.topic("user.1") is topic
+    await eventually(lambda: process.hub.topic("user.1") is not topic, 5)
+
+
 # What is not stored.
 
 
