@@ -168,8 +168,9 @@ class Engine:
         """Forget a connection."""
         if self.connections.pop(connection, None) is None:
             return
-        for name in (self.topic, EVERYONE, user_topic(who.user_id)):
-            self.hub.detach(self.hub.topic(name), connection)
+        for name in (self.topic, EVERYONE):  # kept: the pulse listens for itself
+            self.hub.topic(name).detach(connection)
+        self.hub.detach(self.hub.topic(user_topic(who.user_id)), connection)
         self.presence.disconnect(connection)
         if not self.connections:
             self._empty.set()

@@ -10,7 +10,8 @@ from pytest_django.fixtures import Settings
 
 from realtime.auth.guests import token_of
 from realtime.consumers import Consumer, RoomConsumer
-from realtime.engine.engine import Engine
+from realtime.engine import hub
+from realtime.engine.engine import EVERYONE, Engine
 from realtime.store.identity import Identity
 from realtime.wire.commands import Command, Ping
 from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
@@ -521,3 +522,14 @@ async def test_nothing_is_sent_after_the_close(engine: Engine) -> None:
         await socket.ended()
         with pytest.raises((Closed, TimeoutError, asyncio.TimeoutError)):
             await socket.receive(timeout=0.05)
+
+
+async def test_a_process_without_connections_still_hears_what_is_for_all(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pulse asks through its own topic whether it hears anything."""
+    monkeypatch.setattr(hub, "USER_LINGER_SECONDS", 0)
+    async with Socket():
+        users = [name for name in engine.hub._topics if name.startswith("user.")]
+    await eventually(lambda: not engine.hub._topics.keys() & users)
+    assert engine.hub._topics.keys() >= {EVERYONE, engine.topic}
