@@ -9,6 +9,8 @@ __all__ = ["Busy", "Watchdog"]
 
 LOOK_SECONDS = 0.25
 """How often it looks: so long a command may take before nothing more is read from its client."""
+LATE_SECONDS = 0.05
+"""How late a look may come."""
 
 
 class Busy(Protocol):
@@ -55,7 +57,7 @@ class Watchdog:
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if self._since else None
         now, most = self._loop.time(), config().handler_seconds
         for one, since in list(self._since.items()):
-            if now - since > most - LOOK_SECONDS:  # at the next look it would be too late
+            if now - since > most - LOOK_SECONDS - LATE_SECONDS:  # at the next it is too late
                 self._since[one] = now
                 one.give_up()
             elif now - since >= LOOK_SECONDS:

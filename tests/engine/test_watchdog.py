@@ -72,3 +72,15 @@ async def test_it_does_not_look_while_nobody_is_busy(watchdog: Watchdog) -> None
     watchdog.begin(worker)
     await eventually(lambda: "give up" in worker.told)
     watchdog.rest(worker)
+
+
+async def test_it_counts_on_a_look_that_comes_late(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """Timers are never early: what is nearly due at the next look would be late there."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.25)
+    settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 5}
+    worker = Worker()
+    watchdog._since[worker] = asyncio.get_running_loop().time() - 4.745
+    watchdog._look()
+    assert worker.told == ["give up"]
