@@ -1,4 +1,7 @@
-"""`python -m tests.faults [F1 …] [--full]`: break things, print what came of it, write it down."""
+"""`python -m tests.faults [F1 …] [--full]`: break things, print what came of it, write it down.
+
+`python -m tests.faults soak --minutes 60 [--seed 7]` breaks everything at random for so long.
+"""
 
 import argparse
 import asyncio
@@ -11,6 +14,7 @@ from functools import partial
 
 from tests.faults.fault import Fault, Ground, Outcome, all_faults
 from tests.faults.report import row, write
+from tests.faults.soak import lasting
 from tests.services import Services
 from tests.site import Sites
 
@@ -21,28 +25,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="FAULT", help=", ".join(faults))
     parser.add_argument("--full", action="store_true", help="the numbers of docs/reliability.md")
+    parser.add_argument("--minutes", type=float, help="how long the soak lasts")
+    parser.add_argument("--seed", type=int, help="what the soak does, and when")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in faults]:
         parser.error(f"no such fault: {', '.join(unknown)}")
+    if options.minutes:
+        if options.names != ["soak"]:
+            parser.error("only the soak takes --minutes")
+        faults["soak"] = lasting(options.minutes, options.seed)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("tests.faults").setLevel(logging.INFO)
-    return _run_all([faults[name] for name in options.names or faults], options.full)
+    is_full = bool(options.full or options.minutes)
+    outcomes = _run_all([faults[name] for name in options.names or faults], is_full)
+    if options.full:
+        write(outcome for outcome in outcomes if outcome)
+    return 0 if all(outcome and not outcome.broken for outcome in outcomes) else 1
 
 
-def _run_all(faults: list[Fault], is_full: bool) -> int:
+def _run_all(faults: list[Fault], is_full: bool) -> list[Outcome | None]:
     services = Services()
     outcomes = []
     try:
         for fault in faults:
-            if outcome := _run(fault, services, is_full):
-                outcomes.append(outcome)
+            outcomes.append(_run(fault, services, is_full))
+            if outcome := outcomes[-1]:
                 print(row(outcome), flush=True)
     finally:
         services.stop()
-        if is_full:
-            write(outcomes)
-    has_failed = len(outcomes) < len(faults) or any(outcome.broken for outcome in outcomes)
-    return 1 if has_failed else 0
+    return outcomes
 
 
 def _run(fault: Fault, services: Services, is_full: bool) -> Outcome | None:

@@ -1,6 +1,8 @@
 """A server that can be looked into, and whose handlers break when a client asks for it."""
 
+import asyncio
 import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,8 @@ async def counts(request: HttpRequest) -> JsonResponse:
             "connections": len(engine.connections),
             "members": sum(len(topic.members) for topic in topics),
             "topics": len(topics),
+            "tasks": len(asyncio.all_tasks()),
+            "threads": threading.active_count(),
             "outboxes": sum(type(one) is Outbox for one in gc.get_objects()),
         }
     )

@@ -114,13 +114,19 @@ class Raw:
 
     async def expect(self, kind: str, timeout: float = 30, **fields: Any) -> Object:
         """The next object of this type with these fields; others are passed over."""
-        async with asyncio.timeout(timeout):
-            while True:
-                opcode, payload = await self.receive()
-                if opcode == CLOSE:
-                    raise ConnectionError(f"closed with {payload[:2].hex()} after {self.seen[-1:]}")
-                if opcode == TEXT and matches(self.seen[-1], kind, fields):
-                    return self.seen[-1]
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._next(kind, fields)
+        except TimeoutError:
+            raise TimeoutError(f"no {kind}, but {self.seen[-3:]}") from None
+
+    async def _next(self, kind: str, fields: Object) -> Object:
+        while True:
+            opcode, payload = await self.receive()
+            if opcode == CLOSE:
+                raise ConnectionError(f"closed with {payload[:2].hex()} after {self.seen[-1:]}")
+            if opcode == TEXT and matches(self.seen[-1], kind, fields):
+                return self.seen[-1]
 
     async def ended(self, timeout: float = 30) -> int:
         """Read to the end; the close code, or 1006. TimeoutError where there is no end."""

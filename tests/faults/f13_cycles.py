@@ -28,11 +28,11 @@ async def cycles(ground: Ground) -> Figures:
     for client in stay:
         await client.join("general")
     await _run(server.ws, ground.size(*WARM_UP))
-    await _settle(site, stay[0])
+    await _settle(site)
     before, memory = await look(server), Memory(server)
     number = ground.size(500, 20_000)
     await _run(server.ws, number)
-    await _settle(site, stay[0])
+    await _settle(site)
     if ground.is_full:
         # The topics of users who do not come back linger for a minute, on purpose.
         await seconds_until(lambda: _has(site, "topics", before["topics"]), 90)
@@ -71,9 +71,8 @@ async def _cycle(url: str, *, is_polite: bool) -> None:
         raw.drop()
 
 
-async def _settle(site: Site, client: Client) -> None:
+async def _settle(site: Site) -> None:
     """Wait until only those who stay are there, or time is up: the figures tell what is left."""
-    await client.say("general", "still here")  # the writer remembers whose batch was its last
 
     async def is_settled() -> bool:
         return _rows(site) == 2 * STAY and await _has(site, "outboxes", STAY)
