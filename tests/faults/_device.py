@@ -168,6 +168,7 @@ class Device:
     def _joined(self, reply: Object, screen: Screen) -> None:
         since, through = self._resumed_from[reply["ref"]], reply["through"]
         if reply["recovered"]:
+            screen.go_back(since)  # where it asked from inside, some has come meanwhile
             screen.floor = min(screen.floor, since)
         else:
             since, screen.floor = 0, through

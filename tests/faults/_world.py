@@ -230,7 +230,7 @@ class World:
             await self._say(device, "secret", nonce)
         joins = {one: await one.ask("join", room="secret") for one in mine if one not in inside}
         await _tick(ticks)
-        await self.engine.db.read(Membership.objects.get(room__slug="secret", user=user).delete)
+        await self.engine.db.read(_revoke, user)
         await self._beat()
         await self._until(lambda: all(ref in device.answers for device, ref in joins.items()))
         await self._until(
@@ -311,6 +311,10 @@ def _shown(row: Message) -> Shown:
 
 def _last(one: Shown) -> int:
     return one[1]
+
+
+def _revoke(user: Any) -> None:
+    Membership.objects.get(room__slug="secret", user=user).delete()
 
 
 async def _tick(times: int) -> None:

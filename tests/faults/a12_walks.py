@@ -16,14 +16,14 @@ SECONDS = 300
 
 @fault(
     "A12",
-    "10,000 steps on each database (in CI 500 on SQLite) of random walks against a model: connects,"
-    " joins, messages, drops, resumes, kicks, pruning, and other processes that are heard late,"
-    " twice, backwards or never",
+    "10,000 steps, half of them on each database (in CI 500 on SQLite), of random walks against a"
+    " model: connects, joins, messages, drops, resumes, kicks, pruning, and other processes that"
+    " are heard late, twice, backwards or never",
     must={"promises broken": 0, "steps missing": 0},
 )
 async def walks(ground: Ground) -> Figures:
     """Rows, acknowledgements and screens agree after each step, and nothing is left in the end."""
-    steps, number = ground.size((500, 1), (2500, 4))
+    steps, number = ground.size((500, 1), (1250, 4))
     counts: Counter[str] = Counter()
     databases = ground.size(["sqlite"], ["sqlite", "postgres"])
     for database in databases:
