@@ -71,6 +71,7 @@ def switched(url: str) -> Iterator[None]:
     before, was = connections.settings["default"], connections["default"]
     connections.settings.update(connections.configure_settings({"default": options}))
     del connections["default"]
+    SyncToAsync.single_thread_executor.submit(_forget).result()  # of a test before this one
     try:
         yield
     finally:
