@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import Room, Sanction
-from ..push import SITE
 from ..store.moderation import addresses_of
 from .asking import AskingAdmin
 
@@ -108,12 +107,8 @@ class JudgingAdmin(AskingAdmin):
         whom: Iterable[Whom],
         form: forms.Form,
     ) -> int:
-        """Do to each of them, once, what a form of these says; return to how many.
-
-        The site itself is nobody.
-        """
-        given = form.cleaned_data
-        people = [one for one in dict.fromkeys(whom) if not one[1].startswith(SITE)]
+        """Do to each of them, once, what a form of these says; return to how many."""
+        given, people = form.cleaned_data, dict.fromkeys(whom)
         more: dict[str, Any] = {"reason": given["reason"], "by": request.user}
         if "ends_at" in given:
             more["seconds"] = seconds_until(given["ends_at"])

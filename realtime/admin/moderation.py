@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 
 from .. import moderation
 from ..models import Membership, Message, Report, Room, Sanction
+from ..push import SITE
 from ..store.addresses import counted
 from ..store.identity import GUEST, Identity
 from ..store.moderation import dismiss, find_user, resolve, revoke
@@ -361,10 +362,14 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
         sentence: Callable[..., Any],
         title: Any,
     ) -> HttpResponse | None:
-        found = [one.message for one in self._chosen(request, queryset)]
+        reported = [one.message for one in self._chosen(request, queryset)]
+        found = [one for one in reported if not one.sender.startswith(SITE)]
         form = filled(SentenceForm, request)
         whom = {(one.room, one.sender): f"{one.username} · {one.room}" for one in found}
         if not whom:
+            if reported:
+                text = str(_("That was said by the site itself."))
+                self.message_user(request, text, messages.WARNING)
             return None
         if not form.is_valid():
             question = _("Who is meant, and where:")

@@ -348,8 +348,10 @@ def test_an_end_that_is_over_asks_again(admin_client: Client, reported: Report) 
 def test_the_site_itself_is_not_judged(admin_client: Client, room: Room) -> None:
     message = say(room, "news", sender="site:CI")
     moderation.report(message.pk, room.pk, Identity("guest:2", "Bob"), "")
-    act(admin_client, REPORTS, "ban_sender", Report.objects.get().pk, reason="")
+    done = act(admin_client, REPORTS, "ban_sender", Report.objects.get().pk, reason="")
+    assert "by the site itself" in done.content.decode()
     assert not Sanction.objects.exists()
+    assert Report.objects.get().resolved_at is None
 
 
 def test_a_complaint_about_what_is_deleted_is_closed(
