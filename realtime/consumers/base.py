@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -37,6 +38,8 @@ BAD_FRAMES = 5
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
+BAN_SECONDS = 1.0
+"""How long a handshake waits for what may be against its user."""
 SILENT_HEARTBEATS = 2
 """How many a client may leave out that has promised them by its subprotocol."""
 
@@ -397,7 +400,11 @@ class Consumer(AsyncConsumer):
         )
 
     async def _check_banned(self, who: Identity) -> None:
-        found = await self.engine.db.together(sanctions.on_site, Visitor(who, self.address))
+        found = None
+        # Where the database is away the guard asks as soon as it is back; no room is entered before.
+        with suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout(BAN_SECONDS):
+                found = await self.engine.db.together(sanctions.on_site, Visitor(who, self.address))
         if (ban := sanctions.ban_among(found or ())) is not None:
             raise Disconnect(CloseCode.KICKED, sanctions.told(ban))
 
