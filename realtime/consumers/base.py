@@ -401,7 +401,7 @@ class Consumer(AsyncConsumer):
 
     async def _check_banned(self, who: Identity) -> None:
         found = None
-        # Where the database is away the guard asks as soon as it is back; no room is entered before.
+        # Where the database is away, the guard asks later; no room is entered before.
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(BAN_SECONDS):
                 found = await self.engine.db.together(sanctions.on_site, Visitor(who, self.address))
