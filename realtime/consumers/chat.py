@@ -176,9 +176,10 @@ def _delete(command: Delete, entry: Entry, who: Identity) -> None:
     sender = messages.values_list("sender", flat=True).first()
     if sender is None:
         raise moderation.unknown_message()
-    is_own = sender == who.user_id and entry.may_post
-    if not (is_own or entry.may_moderate):
-        raise _denied("only moderators delete what others said")
+    is_own = sender == who.user_id
+    if not (entry.may_moderate or (is_own and entry.may_post)):
+        others = "only moderators delete what others said"
+        raise _denied(entry.muted or "you may not do that here" if is_own else others)
     acts.delete(command.id, by=who)
 
 

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Connection, Membership, Message, Report, Room, Sanction
+from ..policy import policy
 from ..wire.errors import CommandError, ErrorCode
 from . import changes, journal
 from .addresses import counted
@@ -146,12 +147,16 @@ def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
 def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
     """Refuse what is meant for somebody as high as oneself: moderators do not put each other out.
 
+    That is judged by the policy, so the site's staff have their rank without a place in the room.
     Raises `CommandError` with `permission_denied`.
     """
-    user_pk = _pk(user_key)
-    places = Membership.objects.using(database()).filter(room=room, user=user_pk)
-    role = places.values_list("role", flat=True).first() if user_pk is not None else None
-    if role == Membership.Role.OWNER or (role == Membership.Role.MODERATOR and not may_manage):
+    user = _user(user_key)
+    if user is None:
+        return
+    who, rules = Identity.of(user), policy()
+    place = Membership.objects.using(database()).filter(room=room, user=user).first()
+    is_equal = not may_manage and rules.may_moderate(who, room, place)
+    if is_equal or rules.may_manage(who, room, place):
         message = "that is not possible for somebody of this role"
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
 
@@ -204,11 +209,18 @@ def _pk(user_key: str) -> Any:
     return pk
 
 
+def _user(user_key: str) -> Any:
+    """The user behind a `user_id`; None where there is none."""
+    pk = _pk(user_key)
+    users = get_user_model()._default_manager.using(database())
+    return None if pk is None else users.filter(pk=pk).first()
+
+
 def _name_of(user_key: str) -> str:
     if not user_key:
         return ""
-    if (pk := _pk(user_key)) is not None:
-        user = get_user_model()._default_manager.using(database()).filter(pk=pk).first()
+    if _pk(user_key) is not None:
+        user = _user(user_key)
         return "" if user is None else Identity.of(user).username
     here = Connection.objects.using(database()).filter(user_key=user_key)
     return here.values_list("username", flat=True).first() or ""

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from realtime import moderation, push
@@ -174,6 +176,18 @@ async def test_a_mute_ends_by_itself(engine: Engine, room: Room, owner: Any) -> 
         await say(guest, "again")
 
 
+async def test_who_is_muted_deletes_nothing(engine: Engine, room: Room, owner: Any) -> None:
+    """Not even what is their own; and is told why."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await guest.join("general")
+        ack = await say(guest, "mine")
+        await mod.ask("mute", room="general", user_id=guest.user_id, reason="loud")
+        await guest.expect("room")
+        reply = await guest.ask("delete", room="general", id=ack["id"])
+        assert (reply["code"], "loud" in reply["message"]) == ("permission_denied", True)
+
+
 async def test_nobody_is_judged_by_their_equals(
     engine: Engine, room: Room, owner: Any, bob: Any
 ) -> None:
@@ -188,6 +202,27 @@ async def test_nobody_is_judged_by_their_equals(
                 assert code == "permission_denied"
         assert (await top.ask("kick", room="general", user_id=mod.user_id))["type"] == "done"
         assert await mod.refused("join", room="general") == "permission_denied"
+
+
+@pytest.mark.parametrize(
+    ("right", "judges"),
+    [("moderate_room", ["owner"]), ("change_room", []), ("view_room", ["moderator", "owner"])],
+)
+async def test_staff_are_judged_by_their_rights(
+    engine: Engine, room: Room, owner: Any, bob: Any, right: str, judges: list[str]
+) -> None:
+    """Who may moderate or manage all rooms is as high as a room's own, without a place there."""
+    staff = await sync_to_async(get_user_model().objects.create_user)("staff", is_staff=True)
+    permission = await sync_to_async(Permission.objects.get)(codename=right)
+    await sync_to_async(staff.user_permissions.add)(permission)
+    await make(room, bob, "moderator")
+    done = []
+    for role, user in (("moderator", bob), ("owner", owner)):
+        async with Socket(user=user) as judge:
+            await judge.join("general")
+            reply = await judge.ask("ban", room="general", user_id=str(staff.pk))
+            done += [role] if reply["type"] == "done" else []
+    assert done == judges
 
 
 async def test_a_moderator_who_is_one_no_more_can_do_nothing(
