@@ -31,6 +31,7 @@ __all__ = [
     "check_database",
     "check_settings",
     "check_sqlite",
+    "check_versions",
 ]
 
 ZERO_IS_FINE = {
@@ -54,6 +55,15 @@ CORE_POP_SECONDS = 5
 CORE_CAPACITY = 100
 """How many messages the core layer keeps for a channel unless told otherwise."""
 DAPHNE = (4, 2, 2)
+ASGI_HOLES = "forged headers, uploads without a limit (CVE-2026-3902, CVE-2026-5766)"
+MENDED = (
+    ("Django", (5, 2), (5, 2, 14), ASGI_HOLES),
+    ("Django", (6, 0), (6, 0, 5), ASGI_HOLES),
+    ("msgpack", (), (1, 2, 1), "a frame may end the process (CVE-2026-57585)"),
+    ("redis", (), (4, 5, 5), "answers for somebody else (CVE-2023-28859)"),
+    ("Twisted", (), (24, 7), "answers to others' requests (CVE-2024-41671)"),
+)
+"""Packages, the series of versions if not all, the first one that is good, and what was wrong."""
 OTHER_THREADS = 3 + 4
 """The writing lanes and the pulse, and some for the site's own views."""
 POOL_SIZE = 4
@@ -199,13 +209,33 @@ def _wrong_order() -> Iterator[CheckMessage]:
 
 
 def _old_daphne() -> Iterator[CheckMessage]:
-    try:
-        installed = version("daphne")
-    except PackageNotFoundError:
-        return
-    if get_version_tuple(installed) < DAPHNE:
+    installed = _installed("daphne")
+    if installed and installed < DAPHNE:
         hint = "Older ones take frames of any size (CVE-2026-44545, CVE-2026-44546)."
         yield Error("daphne must be 4.2.2 or newer.", hint=hint, id="realtime.E004")
+
+
+# What others have mended
+
+
+@register("realtime")
+def check_versions(**kwargs: Any) -> list[CheckMessage]:
+    """W020 packages without the known holes that a site with sockets would have by them."""
+    found: list[CheckMessage] = []
+    for name, series, floor, hole in MENDED:
+        installed = _installed(name)
+        if installed and installed[: len(series)] == series and installed < floor:
+            text = f"{name} must be {'.'.join(map(str, floor))} or newer."
+            found.append(Caution(text, hint=f"Older ones have a hole: {hole}.", id="realtime.W020"))
+    return found
+
+
+def _installed(name: str) -> tuple[int, ...]:
+    """The version of a package; nothing where there is none."""
+    try:
+        return get_version_tuple(version(name))
+    except PackageNotFoundError:
+        return ()
 
 
 # The database

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import redis
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.db import connections
+from packaging.requirements import Requirement
 from pytest_django import Settings
 
 from realtime import checks
@@ -225,6 +227,51 @@ def test_without_daphne_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(checks, "version", missing)
     assert ids(checks.check_daphne()) == []
+
+
+# What others have mended
+
+
+@pytest.mark.parametrize(
+    ("name", "installed", "is_old"),
+    [
+        ("Django", "5.2.13", True),
+        ("Django", "5.2.14", False),
+        ("Django", "6.0.4", True),
+        ("Django", "6.0.5", False),
+        ("Django", "6.1", False),
+        ("msgpack", "1.2.0", True),
+        ("msgpack", "1.2.1", False),
+        ("redis", "4.5.4", True),
+        ("redis", "5.1", False),
+        ("Twisted", "24.3.0", True),
+        ("Twisted", "24.7.0", False),
+    ],
+)
+def test_a_version_with_a_known_hole(
+    monkeypatch: pytest.MonkeyPatch, name: str, installed: str, is_old: bool
+) -> None:
+    monkeypatch.setattr(checks, "version", lambda one: installed if one == name else "99")
+    found = checks.check_versions()
+    assert ids(found) == ["W020"] * is_old
+    assert all(name in message.msg and "CVE-" in (message.hint or "") for message in found)
+
+
+def test_a_package_that_is_not_there_has_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise checks.PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks, "version", missing)
+    assert ids(checks.check_versions()) == []
+
+
+def test_nothing_that_a_check_speaks_against_is_installed_with_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {one.name: one for one in map(Requirement, project["dependencies"])}
+    for name, series, floor, _ in checks.MENDED:
+        first = ".".join(map(str, series or (0,)))
+        last = ".".join(map(str, [*floor[:-1], floor[-1] - 1]))
+        assert not {first, last} & set(wanted[name].specifier.filter([first, last])), name
 
 
 # The database
