@@ -22,7 +22,7 @@ from realtime.wire.commands import COMMANDS
 from realtime.wire.errors import ErrorCode
 from tests.client import Object
 from tests.consumers.conftest import database, sqlite_url
-from tests.consumers.sockets import Closed, Socket
+from tests.consumers.sockets import Socket
 from tests.site import UNLIMITED
 
 __all__ = ["database", "sqlite_url"]
@@ -159,7 +159,7 @@ def test_the_document_names_every_command(kind: str) -> None:
     """And each of its cells is a promise."""
     for cells in TABLES[kind].values():
         assert list(cells) == list(ROWS)
-        assert set(cells.values()) <= {"yes", "closed", *ErrorCode}
+        assert set(cells.values()) <= {"yes", *ErrorCode}
     assert {label.split("`")[1] for label in ROWS} == set(COMMANDS)
 
 
@@ -245,7 +245,7 @@ def _say(room: Room, who: Identity) -> Message:
 
 
 async def _outcome(stage: Stage, column: str, label: str) -> str:
-    """What the command gets: "yes", "closed" or an error's code."""
+    """What the command gets: "yes" or an error's code."""
     scope = {} if stage.actor is None else {"user": stage.actor}
     actor = Socket(application=ChatConsumer.as_asgi(), **scope)
     async with Socket(application=ChatConsumer.as_asgi(), user=stage.witness) as witness:
@@ -277,14 +277,11 @@ async def _enter(actor: Socket, stage: Stage, label: str) -> None:
 
 async def _ask(actor: Socket, label: str, stage: Stage) -> str:
     kind, fields = label.split("`")[1], ROWS[label](stage)
-    try:
-        if label not in SILENT:
-            return _code(await actor.ask(kind, **fields))
-        await actor.send(kind, ref="silent", **fields)
-        said = [item for item in await actor.settled() if item.get("ref") == "silent"]
-        return _code(*said) if said else "yes"
-    except Closed:
-        return "closed"
+    if label not in SILENT:
+        return _code(await actor.ask(kind, **fields))
+    await actor.send(kind, ref="silent", **fields)
+    said = [item for item in await actor.settled() if item.get("ref") == "silent"]
+    return _code(*said) if said else "yes"
 
 
 def _code(reply: Object) -> str:
