@@ -43,3 +43,4 @@ CHANNEL_LAYERS = {"default": layers(_name, _url, _prefix)}
 if os.environ.get("REALTIME_TEST_LOG"):
     LOGGING["root"]["level"] = os.environ["REALTIME_TEST_LOG"]
     LOGGING["loggers"]["django"]["level"] = LOGGING["loggers"]["realtime"]["level"] = "NOTSET"
+WHITENOISE_MAX_AGE = 60  # in browsers, which would ask for each file with each page

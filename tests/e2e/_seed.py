@@ -20,7 +20,7 @@ from realtime.wire.errors import CommandError  # noqa: E402
 from tests.e2e.payloads import PAYLOADS, packed  # noqa: E402
 
 TEXTS = [payload.replace("\0", "") for payload in PAYLOADS]
-SHOWN = 5
+SHOWN = 3
 """Of how many rows of a kind, each with many payloads, the pages are opened."""
 
 
