@@ -59,6 +59,9 @@ def ids(found: list[CheckMessage]) -> list[str]:
         ({"ALLOWED_ORIGINS": "https://a.example"}, ["E007"]),
         ({"ALLOWED_ORIGINS": [1]}, ["E007"]),
         ({"POLICY": 1}, ["E007"]),
+        ({"TICKET_SECONDS": 61}, ["E007"]),
+        ({"TICKET_SECONDS": 60, "JWT_LEEWAY_SECONDS": 0}, []),
+        ({"JWT_LEEWAY_SECONDS": 31}, ["E007"]),
         ({"POLICY": "realtime.policy.Missing"}, ["E006"]),
         ({"POLICY": "missing.Policy"}, ["E006"]),
         ({"POLICY": "Policy"}, ["E006"]),
@@ -92,6 +95,67 @@ def test_broken_settings_break_no_other_check(settings: Settings, given: object)
     settings.REALTIME = given
     with database(ENGINE=POSTGRES, CONN_MAX_AGE=0, OPTIONS={"pool": True}):
         assert {"W005"} <= set(ids(run_checks(include_deployment_checks=True)))
+
+
+# Signing in
+
+WEB = "realtime.auth.web_tokens.WebToken"
+LONG = "a secret of at least thirty-two bytes"
+GOOD = {
+    "AUTHENTICATORS": [WEB],
+    "JWT_ALGORITHMS": ["HS256"],
+    "JWT_KEY": LONG,
+    "JWT_AUDIENCE": "us",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({}, []),
+        ({"AUTHENTICATORS": ["missing.One"]}, ["E009"]),
+        ({"AUTHENTICATORS": ["realtime.policy.Policy"]}, ["E009"]),
+        ({"AUTHENTICATORS": ["realtime.auth.guests.new_guest"]}, ["E009"]),
+        ({"AUTHENTICATORS": ["x", WEB]}, ["E009"]),
+        ({"JWT_KEY": ""}, ["E011"]),
+        ({"JWT_KEY": "", "AUTHENTICATORS": ["realtime.auth.tickets.Ticket"]}, []),
+        ({"JWT_JWKS_FILE": "keys.json"}, ["E011"]),
+        ({"JWT_KEY": "", "JWT_JWKS_FILE": "keys.json", "JWT_ALGORITHMS": ["RS256"]}, []),
+        ({"JWT_KEY": "", "JWT_KEY_FUNCTION": "missing.find"}, ["E011"]),
+        ({"JWT_KEY": "", "JWT_KEY_FUNCTION": "realtime.conf.config"}, []),
+        ({"JWT_ALGORITHMS": []}, ["E012"]),
+        ({"JWT_ALGORITHMS": ["none"]}, ["E012"]),
+        ({"JWT_ALGORITHMS": ["HS256", "none"]}, ["E012"]),
+        ({"JWT_ALGORITHMS": ["HS256", "RS256"]}, ["E012"]),
+        ({"JWT_ALGORITHMS": ["RS256", "ES256"]}, []),
+        ({"JWT_USER_FIELD": "first_name"}, ["E013"]),
+        ({"JWT_USER_FIELD": "nothing"}, ["E013"]),
+        ({"JWT_USER_FIELD": "username"}, []),
+        ({"JWT_AUDIENCE": ""}, ["W009"]),
+        ({"JWT_KEY": "short"}, ["W010"]),
+    ],
+    ids=repr,
+)
+def test_the_authenticators(settings: Settings, more: dict[str, Any], found: list[str]) -> None:
+    settings.REALTIME = {**GOOD, **more}
+    assert ids(checks.check_authenticators()) == found
+
+
+def test_jwts_without_their_library_are_told_what_to_install(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REALTIME = GOOD
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    monkeypatch.delitem(sys.modules, "realtime.auth.web_tokens", raising=False)
+    [message] = checks.check_authenticators()
+    assert message.id == "realtime.E010"
+    assert "[jwt]" in (message.hint or "")
+
+
+@pytest.mark.parametrize("given", [[], None, {"AUTHENTICATORS": None}, {"AUTHENTICATORS": [1]}])
+def test_broken_settings_do_not_break_the_check(settings: Settings, given: object) -> None:
+    settings.REALTIME = given
+    assert checks.check_authenticators() == []
 
 
 # The channel layer

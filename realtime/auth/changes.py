@@ -27,8 +27,10 @@ def revoke(jti: str, expires_at: float) -> None:
     """Take a token no more, and end its connections; once the transaction commits.
 
     `jti` is its claim of that name, `expires_at` when it ends by itself, in seconds since the
-    epoch: until then it is remembered.
+    epoch: until then it is remembered. Raises `ValueError` for an id that no token can have.
     """
+    if not jti or len(jti) > tokens.CHARACTERS or "\0" in jti:
+        raise ValueError(f"a jti has 1 to {tokens.CHARACTERS} characters")
     tokens.revoke(jti, expires_at)
     look_everywhere("token", jti)
 

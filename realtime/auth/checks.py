@@ -25,14 +25,14 @@ KEY_BYTES = 32
 def check_authenticators(**kwargs: Any) -> list[CheckMessage]:
     """E009 classes that exist; E010 PyJWT; E011, E012, E013 and W009, W010 what JWTs need."""
     try:
-        paths = list(config().authenticators)
+        paths = [path for path in config().authenticators if isinstance(path, str)]
     except (AttributeError, TypeError):  # E001 and E007 tell of it
         return []
     found = [message for path in paths for message in _missing(path)]
     return found or [message for path in paths if _is_jwt(path) for message in _jwt(config())]
 
 
-def _missing(path: Any) -> Iterator[CheckMessage]:
+def _missing(path: str) -> Iterator[CheckMessage]:
     try:
         found = import_string(path)
     except ImportError as error:
@@ -43,8 +43,6 @@ def _missing(path: Any) -> Iterator[CheckMessage]:
             text = f"REALTIME['AUTHENTICATORS'] has {path!r}, which cannot be imported."
             yield Error(text, hint=str(error), id="realtime.E009")
         return
-    except (AttributeError, TypeError, ValueError):
-        return  # no string: E007 tells of it
     if not (isinstance(found, type) and issubclass(found, Authenticator)):
         text = f"REALTIME['AUTHENTICATORS'] has {path!r}, which is no Authenticator."
         yield Error(text, id="realtime.E009")

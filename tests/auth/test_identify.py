@@ -1,16 +1,19 @@
 """Who a handshake comes from: the scope's user, the session, a token, or nobody known."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from django.db.backends.signals import connection_created
 from django.test import Client
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from realtime.auth import identify as chain
+from realtime.auth.authenticator import Authenticator, Proof, SignIn
 from realtime.auth.guests import token_of
 from realtime.engine.db import Database
 from realtime.store.identity import Identity
@@ -182,3 +185,118 @@ async def test_without_guests_nobody_is_nobody(db: Database, settings: Settings)
         assert caught.value.code == CloseCode.UNAUTHENTICATED
     with pytest.raises(Disconnect):
         await chain.identify_token(token_of(GUEST), db)
+
+
+# Nobody known.
+
+
+@pytest.mark.parametrize(
+    ("made", "may_wait"),
+    [
+        (scope(), True),
+        (scope(query="token="), True),
+        (scope(query="token=x"), False),
+        (scope(cookie="sessionid=ended"), False),
+        (scope(cookie="theme=dark"), True),
+        (scope(authorization="Bearer x"), False),
+    ],
+)
+async def test_only_who_has_said_nothing_may_say_it_later(
+    db: Database, settings: Settings, made: dict[str, Any], may_wait: bool
+) -> None:
+    """Credentials that are no good are refused at once."""
+    settings.REALTIME = {"GUESTS": False}
+    if may_wait:
+        assert await chain.identify(made, db) is None
+    else:
+        with pytest.raises(Disconnect):
+            await chain.identify(made, db)
+
+
+# A site's own.
+
+
+class ApiKey(Authenticator):
+    """Whoever knows the word is Ada."""
+
+    def from_token(self, token: str) -> SignIn | None:
+        if token != "the word":
+            return None
+        ada = get_user_model().objects.get(username="ada")
+        return SignIn(Identity.of(ada), Proof(token_id="word"))
+
+
+class Header(Authenticator):
+    """A proxy that has asked already."""
+
+    def from_scope(self, scope: dict[str, Any]) -> SignIn | None:
+        name = dict(scope["headers"]).get(b"x-user", b"").decode()
+        user = get_user_model().objects.filter(username=name).first()
+        return SignIn(Identity.of(user)) if user else None
+
+
+class Broken(Authenticator):
+    """Has a bug."""
+
+    def from_token(self, token: str) -> SignIn | None:
+        raise ZeroDivisionError
+
+
+async def test_a_sites_own_authenticators_may_use_the_orm(
+    db: Database, settings: Settings, ada: Any
+) -> None:
+    """In their order; nobody else is asked any more."""
+    own = [f"{__name__}.ApiKey", f"{__name__}.Header"]
+    settings.REALTIME = {"GUESTS": False, "AUTHENTICATORS": own}
+    assert (await identify(scope(query="token=the%20word"), db)).user == ada
+    assert (await identify(scope(**{"x-user": "ada"}), db)).user == ada
+    for made in (scope(query=f"token={token_of(GUEST)}"), scope(query="token=x")):
+        with pytest.raises(Disconnect):
+            await chain.identify(made, db)
+
+
+async def test_an_authenticator_that_fails_lets_nobody_in(db: Database, settings: Settings) -> None:
+    """It is no refusal either: the connection ends with 4011, and is tried again."""
+    settings.REALTIME = {"AUTHENTICATORS": [f"{__name__}.Broken"]}
+    with pytest.raises(ZeroDivisionError):
+        await chain.identify(scope(query="token=x"), db)
+
+
+async def test_a_session_is_what_a_login_rests_on(db: Database, browser: Client, ada: Any) -> None:
+    """Its key is shown by no log; also where other middleware has put it into the scope."""
+    found = await chain.identify(scope(browser), db)
+    assert found is not None
+    key = browser.session.session_key
+    assert found.proof == Proof.of_session(key or "")
+    assert key not in repr(found)
+    made = scope() | {"user": ada, "session": browser.session}
+    assert (await chain.identify(made, db) or found).proof == found.proof
+
+
+async def test_a_user_without_a_session_rests_on_the_password(db: Database, ada: Any) -> None:
+    """Other middleware has decided; when the password changes, it has to again."""
+    found = await chain.identify(scope() | {"user": ada}, db)
+    assert found is not None
+    assert found.proof.password
+    assert ada.password not in found.proof.password
+    assert found.proof.session == ""
+
+
+async def test_a_session_costs_no_more_than_before(db: Database, browser: Client) -> None:
+    """One query for the session and one for its user, however many come at once."""
+    made = [scope(browser) for _ in range(20)]
+    wrapped: list[str] = []
+
+    def count(execute: Any, sql: str, *rest: Any) -> Any:
+        wrapped.append(sql)
+        return execute(sql, *rest)
+
+    def listen(connection: Any, **_: Any) -> None:
+        connection.execute_wrappers.append(count)
+
+    connection_created.connect(listen)
+    try:
+        await asyncio.gather(*(identify(one, db) for one in made))
+    finally:
+        connection_created.disconnect(listen)
+    assert len([sql for sql in wrapped if sql.startswith("SELECT")]) <= 4
