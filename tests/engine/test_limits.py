@@ -147,3 +147,17 @@ def test_allowances_that_are_full_again_are_forgotten(
     for number in range(10):  # it looks again when there are twice as many
         limits.wait(Identity(f"new{number}", "x", user=object()), HOME, "message")
     assert len(limits._buckets) == 10
+
+
+def test_a_tenth_of_the_places_is_for_the_unknown(settings: Settings) -> None:
+    """At least one."""
+    for places, most in ((30, 3), (5, 1)):
+        settings.REALTIME = {"CONNECTIONS_PER_PROCESS": places}
+        limits = Limits()
+        for _ in range(most):
+            limits.wait_in()
+        with pytest.raises(Disconnect) as caught:
+            limits.wait_in()
+        assert caught.value.code == CloseCode.AT_CAPACITY
+        limits.wait_out()
+        limits.wait_in()
