@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from realtime.auth import tickets
 from realtime.auth.changes import revoke
+from tests.faults._token import token
 
 
 def make(request: HttpRequest, name: str) -> Any:
@@ -35,6 +36,11 @@ def log_in_again(request: HttpRequest, name: str) -> Any:
 def ticket_of(request: HttpRequest) -> Any:
     """Another ticket of this session."""
     return {"ticket": tickets.issue_for(request)}
+
+
+def short_token(request: HttpRequest, name: str) -> Any:
+    """A JWT that is good for four seconds."""
+    return {"token": token(get_user_model().objects.get(username=name).pk, 4)}
 
 
 def log_out(request: HttpRequest) -> None:
@@ -91,6 +97,7 @@ DONE: dict[str, Callable[..., Any]] = {
         make,
         log_in_again,
         ticket_of,
+        short_token,
         log_out,
         change_password,
         change_own_password,

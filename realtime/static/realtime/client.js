@@ -12,6 +12,7 @@ const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
 const DAY = 86_400_000;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
+const asked = (option) => (typeof option === "function" ? option() : option);
 const revision = (state) => state.changed_seq ?? state.seq;
 
 /** `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. */
@@ -243,12 +244,16 @@ export class RealtimeClient extends EventTarget {
 
   async #address() {
     const { url, token } = this.#options;
-    const address = new URL(await (typeof url === "function" ? url() : url), globalThis.location?.href);
+    const address = new URL(await asked(url), globalThis.location?.href);
     address.protocol = address.protocol.replace("http", "ws");
-    const given = await (typeof token === "function" ? token() : token);
+    const given = await asked(token);
     if (given) this.#named = true; // a guest who was here before keeps the name
     if (given || this.#guestToken) address.searchParams.set("token", given || this.#guestToken);
     return address;
+  }
+
+  async #renew() {
+    this.#transmit({ type: "auth", token: await asked(this.#options.token) });
   }
 
   #open(address) {
@@ -358,6 +363,7 @@ export class RealtimeClient extends EventTarget {
     const room = this.rooms.get(frame.room);
     switch (frame.type) {
       case "error":
+        if (frame.code === "token_expired") this.#renew().catch(() => {});
         return onError ? onError(new RealtimeError(frame)) : this.#emit("error", frame);
       case "message":
         return this.#event(room, frame, frame);

@@ -1,0 +1,56 @@
+"""The browser client with tokens that end: it asks for another one, and stays connected."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.e2e.test_demo import OPTIONS
+from tests.faults._token import SETTINGS, somebody
+from tests.site import UNLIMITED, Factory
+
+CONNECT = """async () => {
+  const { RealtimeClient } = await import("/static/realtime/client.js");
+  Object.assign(window, { asked: 0, renewed: 0, states: [] });
+  const token = async () => {
+    window.asked++;
+    const answer = await fetch("/do/short_token", { method: "POST", body: '{"name": "ada"}' });
+    return (await answer.json()).token;
+  };
+  const client = new RealtimeClient({ token });
+  client.on("state", ({ state }) => window.states.push(state));
+  client.on("authenticated", ({ expires_at }) => (window.renewed += Boolean(expires_at)));
+  client.connect();
+  await client.join("general");
+  return client.username;
+}"""
+
+RENEWED = """() => new Promise((done) => {
+  const timer = setInterval(() => window.renewed >= 3 && done(clearInterval(timer)), 50);
+})"""
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+        yield browser
+        await browser.close()
+
+
+async def test_a_token_is_replaced_before_it_ends(make_site: Factory, browser: Browser) -> None:
+    """Told by the server in time, the client asks its page for another one and sends it."""
+    settings = {**UNLIMITED, **SETTINGS, "GUESTS": False}
+    site = make_site(settings=settings, urls="tests.faults._people")
+    await somebody(site, "ada")
+    page = await browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.goto(f"{site.servers[0].url}/login/")
+    assert await page.evaluate(CONNECT) == "ada"
+    async with asyncio.timeout(20):
+        await page.evaluate(RENEWED)
+    assert await page.evaluate("window.states") == ["connecting", "open"]
+    assert await page.evaluate("window.asked") >= 4
+    assert errors == []
