@@ -1,7 +1,8 @@
 """What docs/auth.md shows works."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +78,16 @@ async def test_the_program_gets_messages(make_site: Factory) -> None:
     )
     made = await somebody(site, "ada")
     [url] = site.urls
-    listening: AsyncIterator[str] = run("async def messages")["messages"](
+    listening: AsyncGenerator[str, None] = run("async def messages")["messages"](
         url, token(made["pk"]), "general"
     )
     async with await Client.connect(url) as client:
         await client.send("auth", token=token(made["pk"]))
         await client.join("general")
-        await client.say("general", "before")
-        await client.say("general", "hello")
-        heard = anext(listening)
-        await client.say("general", "again")
-        while (text := await heard) not in ("hello", "again", "before"):
-            heard = anext(listening)
-    assert text
+        heard = asyncio.ensure_future(anext(listening))
+        async with asyncio.timeout(15):
+            while not heard.done():  # it is not known when the program has joined
+                await client.say("general", "hello")
+                await asyncio.wait([heard], timeout=0.1)
+        assert heard.result() == "hello"
+    await listening.aclose()
