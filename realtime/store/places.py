@@ -60,7 +60,7 @@ def accept(token: str, who: Identity) -> Room:
             pk=room_id, invitation_key=key, kind=Room.Kind.PRIVATE
         )
         user = find_user(inviter)
-    except (signing.BadSignature, ValueError, Room.DoesNotExist, CommandError):
+    except (signing.BadSignature, TypeError, ValueError, Room.DoesNotExist, CommandError):
         raise _void() from None
     if not policy().may_moderate(Identity.of(user), room, _places(room).filter(user=user).first()):
         raise _void()

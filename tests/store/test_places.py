@@ -173,11 +173,18 @@ def test_an_invitation_is_as_good_as_who_gave_it(
         places.accept(token, bob)
 
 
-@pytest.mark.parametrize(
-    "token",
-    ["", "a", "a:b:c", signing.dumps([1], salt=places.SALT), signing.dumps([1, "x", "1"])],
-)
-def test_what_is_no_invitation_is_refused(private: Room, bob: Identity, token: str) -> None:
+@pytest.mark.parametrize("told", [None, [1], [1, "x", "1"], "text", {"a": 1}])
+@pytest.mark.parametrize("salt", [places.SALT, "another"])
+def test_what_is_no_invitation_is_refused(
+    private: Room, bob: Identity, told: object, salt: str
+) -> None:
+    token = signing.dumps(told, salt=salt)
+    with pytest.raises(CommandError, match="not good any more"):
+        places.accept(token, bob)
+
+
+@pytest.mark.parametrize("token", ["", "a", "a:b:c", "\ud800", "a" * 1000])
+def test_what_is_not_signed_is_no_invitation(private: Room, bob: Identity, token: str) -> None:
     with pytest.raises(CommandError, match="not good any more"):
         places.accept(token, bob)
 
