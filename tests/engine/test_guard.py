@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from threading import Event
 from typing import Any
 
@@ -15,6 +15,7 @@ from realtime.engine import guard as module
 from realtime.engine.db import Database
 from realtime.engine.guard import Guard
 from realtime.store.identity import Identity, Proof, SignIn
+from realtime.store.sanctions import Visitor
 from realtime.store.standing import Standing
 from realtime.wire.errors import Disconnect
 from tests.client import eventually
@@ -29,6 +30,7 @@ class Fake:
         self.id = f"node.{pk}"
         self.who = Identity.of(user)
         self.proof = proof
+        self.address = ""
         self.ended: list[int] = []
         self.renewed: list[Any] = []
 
@@ -37,6 +39,9 @@ class Fake:
 
     def renew(self, user: Any) -> None:
         self.renewed.append(user)
+
+    def rights_changed(self) -> None:
+        """Of bans and mutes, which there are none of here."""
 
 
 class Asked:
@@ -67,12 +72,16 @@ class Asked:
     def everywhere(self) -> int:
         return self.seq
 
+    def on_site(self, asked: Iterable[Visitor]) -> dict[Visitor, list[Any]]:
+        return {}
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     made = Asked()
     monkeypatch.setattr(module, "standings", made.standings)
     monkeypatch.setattr(module.rights, "everywhere", made.everywhere)
+    monkeypatch.setattr(module.sanctions, "on_site", made.on_site)
     return made
 
 
