@@ -106,6 +106,7 @@ class Engine:
         self.writer.start()
         self.presence.start()
         self.presence.rebuild()
+        await self.guard.start()
         self._pulse.start()
         on_shutdown(self.stop)
 

@@ -8,8 +8,11 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Protocol
+
+from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..logs import get_logger
@@ -28,6 +31,7 @@ logger = get_logger("realtime.guard")
 
 ASK_SECONDS = 5.0
 """What a look may take: so much before its time each connection's turn comes."""
+START_SECONDS = 1.0
 TOGETHER = 500
 ONE_BY_ONE = 50
 """How many sessions are asked for in one go where each is a question of its own."""
@@ -81,6 +85,12 @@ class Guard:
         self._beat: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    async def start(self) -> None:
+        """Know what rights everybody has from now on; without that, all are looked at later."""
+        with suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                self._rights_seq = await self._db.read(rights.everywhere)
+
     def watch(self, connection: Guarded) -> None:
         """Look at a connection from the next pulse on; again when it rests on something else."""
         known = self._watched.get(connection.id)
@@ -109,7 +119,7 @@ class Guard:
             case "user" | "sanction":
                 self._look_soon(told)
             case "rights":
-                self._spawn(self._ask_rights(is_told=True))
+                self._spawn(self._ask_rights())
             case "token":
                 self._look_soon(one for one in told if one.connection.proof.token_id == which)
             case "session":
@@ -143,10 +153,9 @@ class Guard:
             told, self._told = self._told, set()
             await self._look(list(told), is_told=True)
 
-    async def _ask_rights(self, *, is_told: bool = False) -> None:
+    async def _ask_rights(self) -> None:
         seq = await self._db.read(rights.everywhere)
-        known = self._rights_seq
-        if seq != known and (known is not None or is_told):
+        if seq != self._rights_seq:
             await self._look(list(self._watched.values()), is_told=True, is_wide=True)
         self._rights_seq = seq
 

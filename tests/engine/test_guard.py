@@ -89,6 +89,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 async def guard(asked: Asked) -> AsyncIterator[Guard]:
     db = Database()
     made = Guard(db)
+    await made.start()
     yield made
     made.stop()
     await db.stop()
@@ -205,6 +206,17 @@ async def test_rights_of_everybody_are_asked_for_again_when_the_counter_has_move
         else:
             await beat(guard)
         assert all(len(one.renewed) == seq for one in connections)
+
+
+async def test_rights_that_were_not_known_at_the_start_are_asked_for(asked: Asked) -> None:
+    """They may have changed since somebody came: what the pulse finds first is no excuse."""
+    db = Database()
+    guard = Guard(db)
+    connections = watch(guard, 2)
+    await beat(guard)
+    assert all(len(one.renewed) == 1 for one in connections)
+    guard.stop()
+    await db.stop()
 
 
 async def test_a_database_that_is_away_ends_nobody_and_is_asked_again(
