@@ -18,10 +18,11 @@ from tests.site import UNLIMITED, Site
 WAYS = ("kicked", "banned", "removed", "hidden")
 """By a moderator's command, twice; the place taken away; the room made private."""
 SECONDS, WITHOUT_REDIS = 1, 6
+OUT = ("removed", "error")
 EVERY = 0.1
 NEVER = 99.0
-FURTHER = 0.4
-"""How long is listened beyond what may be, in seconds."""
+FURTHER = 1
+"""How long is listened to who is out, in seconds."""
 SET_UP = """
 import json, sys, django
 django.setup()
@@ -95,11 +96,11 @@ class Ear:
 
     def of(self, room: str) -> list[float]:
         """When there was something of a room, but that one is out."""
-        return [at for at, item in self.heard if _room(item) == room and item["type"] != "error"]
+        return [at for at, item in self.heard if _room(item) == room and item["type"] not in OUT]
 
     def told(self, room: str) -> float:
         """When it was said that one is out."""
-        tellings = (item for item in self.heard if item[1]["type"] == "error")
+        tellings = (item for item in self.heard if item[1]["type"] == "removed")
         return next((at for at, item in tellings if _room(item) == room), math.inf)
 
     def _replies(self, ref: str) -> list[Object]:
@@ -161,7 +162,7 @@ async def kicked(ground: Ground) -> Figures:
         refused += [await _not_joined(outsider, "general")]
         assert site.redis
         await stopped(site.redis)
-        without = await _put_out(site, mod, victims, "b", pulse + SECONDS)
+        without = await _put_out(site, mod, victims, "b", WITHOUT_REDIS)
         refused += [await _outside(victim, f"{way}-b") for way, victim in victims.items()]
     return {
         "out, s": took["out"],
@@ -196,20 +197,27 @@ async def _talking(talker: Ear, rooms: Iterable[str]) -> AsyncIterator[None]:
 async def _put_out(
     site: Site, mod: Ear, victims: dict[str, Ear], turn: str, most: float
 ) -> dict[str, float]:
-    """Take all their places away; how long they heard the room on, and how much after `most`."""
+    """Take all their places away; how long they heard the room on, and how much too late."""
     for way, victim in victims.items():
         before = len(victim.of(f"{way}-{turn}"))
         await victim.until(lambda: len(victim.of(f"{way}-{turn}")) > before + 1)  # noqa: B023
     acts = (_act(site, mod, way, victim, f"{way}-{turn}") for way, victim in victims.items())
     done = dict(zip(victims, await asyncio.gather(*acts), strict=True))
-    await asyncio.sleep(max(done.values()) + most + FURTHER - time.monotonic())
+    await asyncio.gather(*(_told(one, f"{way}-{turn}", most) for way, one in victims.items()))
+    await asyncio.sleep(FURTHER)
     out, told, later = [0.0], [0.0], 0
     for way, victim in victims.items():
-        times = victim.of(f"{way}-{turn}")
-        out.append(times[-1] - done[way])
-        told.append(min(victim.told(f"{way}-{turn}") - done[way], NEVER))
-        later += sum(at > done[way] + most for at in times)
+        heard, end = victim.of(f"{way}-{turn}"), victim.told(f"{way}-{turn}")
+        out.append(heard[-1] - done[way])
+        told.append(min(end - done[way], NEVER))
+        later += sum(at > min(end, done[way] + most) for at in heard)
     return {"out": max(out), "told": max(told), "later": later}
+
+
+async def _told(victim: Ear, room: str, most: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(most):
+            await victim.until(lambda: victim.told(room) < math.inf)
 
 
 async def _act(site: Site, mod: Ear, way: str, victim: Ear, room: str) -> float:
