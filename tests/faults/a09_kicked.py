@@ -120,10 +120,10 @@ class Ear:
     must={
         "out, s": SECONDS,
         "out without Redis, s": WITHOUT_REDIS,
+        "out while entering, s": SECONDS,
         "told, s": SECONDS,
         "told without Redis, s": WITHOUT_REDIS,
         "heard later": 0,
-        "heard by who was entering": 0,
         "heard by who was never in": 0,
         "not refused": 0,
     },
@@ -154,7 +154,7 @@ async def kicked(ground: Ground) -> Figures:
         for url in (here, there):
             talker = await enter(url, "talker", *everywhere)
             await stack.enter_async_context(_talking(talker, everywhere))
-        took, entering = await asyncio.gather(
+        took, (entering, late) = await asyncio.gather(
             _put_out(site, mod, victims, "a", SECONDS), _while_entering(mod, guests)
         )
         refused = [await _outside(victim, f"{way}-a") for way, victim in victims.items()]
@@ -167,10 +167,10 @@ async def kicked(ground: Ground) -> Figures:
     return {
         "out, s": took["out"],
         "out without Redis, s": without["out"],
+        "out while entering, s": entering,
         "told, s": took["told"],
         "told without Redis, s": without["told"],
-        "heard later": took["later"] + without["later"],
-        "heard by who was entering": entering,
+        "heard later": took["later"] + without["later"] + late,
         "heard by who was never in": sum(len(outsider.of(room)) for room in everywhere),
         "not refused": sum(refused),
     }
@@ -232,13 +232,20 @@ async def _act(site: Site, mod: Ear, way: str, victim: Ear, room: str) -> float:
     return time.monotonic()
 
 
-async def _while_entering(mod: Ear, guests: list[Ear]) -> int:
-    """Ban each while it joins, now sooner, now later; how much they heard a second after."""
+async def _while_entering(mod: Ear, guests: list[Ear]) -> tuple[float, int]:
+    """Ban each while it joins, now sooner, now later; how long they heard the room, how much late.
+
+    Late is what comes after one was told to be out.
+    """
     chance = random.Random(9)
     ends = [await _race(mod, guest, chance.uniform(-0.02, 0.02)) for guest in guests]
     await asyncio.sleep(ends[-1] + SECONDS + FURTHER - time.monotonic())
-    pairs = zip(guests, ends, strict=True)
-    return sum(at > end + SECONDS for guest, end in pairs for at in guest.of("general"))
+    out, late = 0.0, 0
+    for guest, end in zip(guests, ends, strict=True):
+        heard = guest.of("general")
+        out = max([out, *(at - end for at in heard[-1:])])
+        late += sum(at > guest.told("general") for at in heard)
+    return out, late
 
 
 async def _race(mod: Ear, guest: Ear, ahead: float) -> float:
