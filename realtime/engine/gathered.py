@@ -51,11 +51,15 @@ class Gathered(Generic[K, V]):
             question.askers -= 1
 
     async def _run(self) -> None:
-        while self._waiting:
-            asked = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._size]}
-            asked = {key: question for key, question in asked.items() if question.askers}
-            if asked:
-                await self._answer(asked)
+        try:
+            while self._waiting:
+                asked = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._size]}
+                asked = {key: question for key, question in asked.items() if question.askers}
+                if asked:
+                    await self._answer(asked)
+        finally:
+            # At once and not when it is done: who asks in between would wait for nobody.
+            self._tasks.discard(asyncio.current_task())
 
     async def _answer(self, asked: dict[K, _Question[V]]) -> None:
         try:

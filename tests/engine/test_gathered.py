@@ -146,3 +146,15 @@ async def test_what_failed_is_asked_for_fewer_at_a_time() -> None:
     finder.asked.clear()
     await asyncio.gather(*asks(shared, *keys[:31]))
     assert [len(keys) for keys in finder.asked] == [1, 2, 4, 8, 16]
+
+
+async def test_who_asks_in_the_turn_in_which_the_last_question_ends_is_answered() -> None:
+    """What has ended takes no more keys, though its task is not yet done away with."""
+    finder = Finder()
+    shared = Gathered(finder)
+    first = asks(shared, "a")
+    await ticks(2)
+    finder.gate.set()
+    late = asks(shared, "bb")
+    async with asyncio.timeout(1):
+        assert await asyncio.gather(*first, *late) == [1, 2]
