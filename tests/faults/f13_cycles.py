@@ -9,7 +9,7 @@ from tests.site import UNLIMITED, Site
 
 AT_ONCE = 20
 STAY = 10
-WARM_UP = 300, 5000
+WARM_UP = 300, 10_000
 """How many come before it counts, in CI and in full: until what goes makes room for what comes."""
 SETTINGS = {**UNLIMITED, "RING_BYTES": 64 * 1024}
 """The ring keeps recent messages on purpose; it is full after the warm-up."""
