@@ -66,6 +66,11 @@ class Fault:
     must: Figures
     run: Callable[[Ground], Awaitable[Figures]]
 
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether what it measures takes a machine on which nothing else goes on."""
+        return any(name.endswith((", ms", ", times")) for name in self.must)
+
     async def outcome(self, ground: Ground) -> Outcome:
         """Do it."""
         return Outcome(self, await self.run(ground))

@@ -6,10 +6,13 @@ from tests.faults.fault import Fault, Ground, all_faults
 from tests.services import Services
 from tests.site import Factory
 
-FAULTS = all_faults()
+ALL = [
+    pytest.param(fault, id=name, marks=[pytest.mark.alone] if fault.is_sensitive else [])
+    for name, fault in all_faults().items()
+]
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("fault", ALL)
 async def test_what_must_hold_holds(fault: Fault, make_site: Factory, services: Services) -> None:
     ground = Ground(make_site, services)
     outcome = await fault.outcome(ground)
