@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 from typing import Any
@@ -74,6 +75,9 @@ async def _connect(url: str, way: str, token: str) -> Client:
     return await Client.connect(url, way)
 
 
+logger = logging.getLogger(__name__)
+
+
 @fault(
     "A10",
     "forged, stale and broken tokens in the address, a header and first messages; two servers at "
@@ -97,8 +101,12 @@ async def tokens(ground: Ground) -> Figures:
         site = await _start(ground, {**SETTINGS, **more}, used).fill()
         for number, server in enumerate(site.site.servers):
             cases = _cases(site.bad.values(), None if ground.is_full else number)
-            told = Counter(await gathered(*(site.answer(server.ws, *case) for case in cases)))
-            _, times = told.most_common(1)[0]
+            answers = await gathered(*(site.answer(server.ws, *case) for case in cases))
+            told = Counter(answers)
+            [(usual, times)] = told.most_common(1)
+            for case, answer in zip(cases, answers, strict=True):
+                if answer != usual:
+                    logger.error("%s by %s: %s", *reversed(case), answer)
             tried += len(cases)
             otherwise += len(cases) - times
             let_in += sum(many for one, many in told.items() if one.startswith(ENTERED))
