@@ -161,6 +161,7 @@ class Outbox:
         self._is_told = True
         self._send_soon()
         self.close()
+        transport.wait_for_goodbye(self._send)
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._send(_message(self.codec.encode(Goodbye.of(end))))

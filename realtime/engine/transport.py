@@ -18,11 +18,24 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-__all__ = ["Intake", "Write", "abort", "held", "line", "on_shutdown", "watch", "widen"]
+__all__ = [
+    "Intake",
+    "Write",
+    "abort",
+    "held",
+    "line",
+    "on_shutdown",
+    "wait_for_goodbye",
+    "watch",
+    "widen",
+]
 
 Write = Callable[[bytes], bool]
 BACKLOG = 4096
 """Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
+
+GOODBYE_SECONDS = 3
+"""Of which up to one may be missing."""
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -102,6 +115,17 @@ def abort(send: Any) -> None:
         with suppress(OSError):
             _reset(transport.get_extra_info("socket"))
         transport.abort()
+
+
+def wait_for_goodbye(send: Any) -> None:
+    """Give a peer time to answer a close before the connection is dropped, unsent data and all.
+
+    Autobahn gives it a second, but that ends with the clock's: txaio truncates the time.
+    """
+    protocol = _daphne(send)
+    seconds = getattr(protocol, "closeHandshakeTimeout", 0)
+    if 0 < seconds < GOODBYE_SECONDS:
+        protocol.closeHandshakeTimeout = GOODBYE_SECONDS
 
 
 def _reset(sock: Any) -> None:
