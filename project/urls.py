@@ -11,6 +11,7 @@ from . import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("rooms/<str:slug>/", views.room, name="room"),
+    path("invitations/<str:token>/", views.invitation, name="invitation"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("realtime/", include("realtime.urls")),

@@ -21,6 +21,7 @@ FLOORS = {
     "auth": 4,
     "push": 4,
     "moderation": 4,
+    "rooms": 4,
     "admin": 4,
     "views": 4,
     "management": 4,

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from pytest_django import Settings
 
 from realtime import moderation
-from realtime.models import Message, Report, Room, Sanction
+from realtime.models import Membership, Message, Report, Room, Sanction
 from realtime.store import log
 from realtime.store.log import Draft
 from realtime.wire import events
@@ -93,6 +94,22 @@ def test_the_functions_of_moderation_do_what_their_page_says() -> None:
     assert kinds == [("ban", "2600:1:2:3::/64"), ("mute", ""), ("ban", "")]
     assert Message.objects.get().content == ""
     assert LogEntry.objects.filter(user=admin).count() == 5
+
+
+@pytest.mark.django_db
+def test_the_functions_of_rooms_do_what_their_page_says(settings: Settings) -> None:
+    """Its snippet runs, and leaves what it says."""
+    settings.REALTIME = {"CREATE_ROOMS": "users"}
+    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/rooms.md").read_text(), re.DOTALL)
+    given = {name: User.objects.create(username=name) for name in ("user", "other", "third")}
+    exec(snippet, given)
+    rows = Membership.objects.order_by("pk").values_list("room__kind", "role")
+    assert list(rows) == [
+        ("private", "owner"),
+        ("private", "member"),
+        ("direct", "member"),
+        ("direct", "member"),
+    ]
 
 
 def test_the_page_of_moderation_names_what_there_is() -> None:

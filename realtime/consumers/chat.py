@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import moderation as acts
+from .. import rooms
 from ..conf import config
-from ..engine.engine import user_topic
-from ..engine.tell import say
 from ..models import Message, Room
-from ..store import founding, moderation, places, rooms
+from ..store import founding, moderation, places
 from ..store.history import database
 from ..store.identity import Identity
-from ..store.rooms import Entry
+from ..store.rooms import Entry, rights, unknown
 from ..wire.commands import (
     Accept,
     Appoint,
@@ -29,7 +28,7 @@ from ..wire.commands import (
     Unmute,
 )
 from ..wire.errors import CommandError, ErrorCode
-from ..wire.events import Done, Invitation, Invited, RoomState
+from ..wire.events import Done, Invitation, RoomState
 from .rooms import RoomConsumer
 from .seat import about
 
@@ -99,20 +98,17 @@ class ChatConsumer(RoomConsumer):
 
 
 def _create(command: Create, who: Identity) -> Entry:
-    room = founding.create(who, command.title, kind=command.kind, slug=command.room)
-    return rooms.rights(room.slug, who)
+    room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
+    return rights(room.slug, who)
 
 
 def _direct(command: Direct, who: Identity) -> Entry:
     other = moderation.find_user(command.user_id, command.username)
-    room, is_new = founding.direct(who, other)
-    if is_new:
-        _tell_invited(room, other, who)
-    return rooms.rights(room.slug, who)
+    return rights(rooms.direct(who, other).slug, who)
 
 
 def _accept(command: Accept, who: Identity) -> Entry:
-    return rooms.rights(places.accept(command.invitation, who).slug, who)
+    return rights(rooms.accept(command.invitation, who).slug, who)
 
 
 def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
@@ -120,10 +116,8 @@ def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
     if command.void:
         places.void_invitations(room, who)
     if command.user_id is None and command.username is None:
-        return None if command.void else places.invitation(room, who)
-    user = moderation.find_user(command.user_id, command.username)
-    if places.add(room, user, who):
-        _tell_invited(room, user, who)
+        return None if command.void else rooms.invitation(room, by=who)
+    rooms.add(room, moderation.find_user(command.user_id, command.username), by=who)
     return None
 
 
@@ -190,19 +184,8 @@ def _report(command: Report, entry: Entry, who: Identity) -> None:
 def _room(entry: Entry) -> Room:
     room = Room.objects.using(database()).filter(pk=entry.room_id).first()
     if room is None:
-        raise rooms.unknown(entry.slug)
+        raise unknown(entry.slug)
     return room
-
-
-def _tell_invited(room: Room, user: Any, by: Identity) -> None:
-    told = Invited(
-        room=room.slug,
-        kind=room.kind,
-        title=room.title,
-        user_id=by.user_id,
-        username=by.username,
-    )
-    say(user_topic(str(user.pk)), told)
 
 
 def _denied(text: str) -> CommandError:

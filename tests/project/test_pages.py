@@ -10,13 +10,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from project.seed import seed
+from realtime import rooms
 from realtime.models import Membership, Room
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def rooms(db: None) -> None:
+def some_rooms(db: None) -> None:
     seed()
 
 
@@ -86,6 +87,31 @@ def test_private_room_is_there_for_its_members_only(client: Client, dora: User) 
     assert "Secret plans" in page(client, "/rooms/secret/")
     other = Client()
     assert "Secret plans" not in page(other, "/")
+
+
+def test_an_invitation_is_taken_by_its_button(client: Client, dora: User) -> None:
+    """Not by looking at the link, and not by somebody unknown; a void one says so."""
+    owner = User.objects.create_user("owner")
+    room = Room.objects.create(slug="secret", kind=Room.Kind.PRIVATE)
+    Membership.objects.create(room=room, user=owner, role="owner")
+    address = f"/invitations/{rooms.invitation(room, by=owner)}/"
+    assert client.get(address).headers["Location"].startswith("/login/")
+    client.force_login(dora)
+    assert "as dora" in page(client, address)
+    assert not Membership.objects.filter(user=dora).exists()
+    assert client.post(address).headers["Location"] == "/rooms/secret/"
+    assert Membership.objects.get(user=dora).role == "member"
+    Membership.objects.filter(user=owner).delete()
+    assert "not good any more" in client.post(address).content.decode()
+
+
+def test_a_direct_room_is_on_the_page_of_its_two_users(client: Client, dora: User) -> None:
+    """And of nobody else."""
+    room = rooms.direct(dora, User.objects.create_user("owner"))
+    assert client.get(f"/rooms/{room.slug}/").status_code == 404
+    client.force_login(dora)
+    config = config_of(page(client, f"/rooms/{room.slug}/"))
+    assert (config["room"], config["rooms"][-1]["title"]) == (room.slug, "owner")
 
 
 def test_title_is_text(client: Client) -> None:

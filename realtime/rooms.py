@@ -1,0 +1,127 @@
+"""Rooms of users from anywhere: views, jobs, a shell.
+
+    room = rooms.direct(request.user, other)                 # the room of these two
+    token = rooms.invitation(room, by=request.user)          # for a link
+    rooms.accept(token, request.user)
+    rooms.add(room, user, by=request.user)
+
+The policy says who may make rooms; whether somebody may add others, invite or appoint is the
+caller's to say. What is refused raises `CommandError`. Whoever is connected hears of a new
+place by `invited`, once it is committed.
+"""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from .engine.engine import user_topic
+from .engine.tell import say
+from .models import Room
+from .store import founding, places
+from .store.identity import Identity
+from .wire.events import Invited
+
+__all__ = [
+    "aaccept",
+    "aadd",
+    "accept",
+    "acreate",
+    "add",
+    "adirect",
+    "ainvitation",
+    "aleave",
+    "create",
+    "direct",
+    "invitation",
+    "leave",
+]
+
+
+def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Room:
+    """Make a room that belongs to `user`; `kind` is "public" or "private".
+
+    Raises `CommandError`: `permission_denied`, `limit_exceeded`, or `invalid_message` for a slug
+    that is taken.
+    """
+    return founding.create(_identity(user), title, kind=kind, slug=slug)
+
+
+def direct(user: Any, other: Any) -> Room:
+    """The room of exactly these two users, made if need be."""
+    who = _identity(user)
+    room, is_new = founding.direct(who, other)
+    if is_new:
+        _tell(room, other, who)
+    return room
+
+
+def add(room: Room, user: Any, *, by: Any = None) -> bool:
+    """Give a user a place in a private room; whether they had none."""
+    who = None if by is None else _identity(by)
+    is_new = places.add(room, user, who)
+    if is_new and who is not None:
+        _tell(room, user, who)
+    return is_new
+
+
+def invitation(room: Room, *, by: Any) -> str:
+    """What lets whoever has it into a private room, for `INVITATION_SECONDS`.
+
+    It is good for as long as `by` may moderate the room, and until invitations are made void.
+    """
+    return places.invitation(room, _identity(by))
+
+
+def accept(token: str, user: Any) -> Room:
+    """Take the place that an invitation offers."""
+    return places.accept(token, _identity(user))
+
+
+def leave(room: Room, user: Any) -> None:
+    """Give a place back; an owner passes the room on before."""
+    places.leave(room.pk, _identity(user))
+
+
+async def acreate(user: Any, title: str, **kwargs: Any) -> Room:
+    """Make a room that belongs to `user`."""
+    return await sync_to_async(create)(user, title, **kwargs)
+
+
+async def adirect(user: Any, other: Any) -> Room:
+    """The room of exactly these two users."""
+    return await sync_to_async(direct)(user, other)
+
+
+async def aadd(room: Room, user: Any, **kwargs: Any) -> bool:
+    """Give a user a place in a private room."""
+    return await sync_to_async(add)(room, user, **kwargs)
+
+
+async def ainvitation(room: Room, **kwargs: Any) -> str:
+    """What lets whoever has it into a private room."""
+    return await sync_to_async(invitation)(room, **kwargs)
+
+
+async def aaccept(token: str, user: Any) -> Room:
+    """Take the place that an invitation offers."""
+    return await sync_to_async(accept)(token, user)
+
+
+async def aleave(room: Room, user: Any) -> None:
+    """Give a place back."""
+    await sync_to_async(leave)(room, user)
+
+
+def _tell(room: Room, user: Any, by: Identity) -> None:
+    told = Invited(
+        room=room.slug,
+        kind=room.kind,
+        title=room.title,
+        user_id=by.user_id,
+        username=by.username,
+    )
+    say(user_topic(str(user.pk)), told)
+
+
+def _identity(user: Any) -> Identity:
+    return user if isinstance(user, Identity) else Identity.of(user)
