@@ -158,7 +158,19 @@ function enter(slug) {
   allowWriting();
 }
 
+async function invite() {
+  try {
+    const { invitation } = await client.request({ type: "invite", room: current });
+    const link = new URL(config.invitationUrl.replace("TOKEN", invitation), location.href).href;
+    await navigator.clipboard?.writeText(link).catch(() => {}); // the text can be copied by hand
+    tell(`Whoever has this link may come in: ${link}`);
+  } catch (error) {
+    tell(`That was not possible: ${error.message}.`);
+  }
+}
+
 function showNothing(why) {
+  $("invite").hidden = true;
   list.clear();
   $("members").replaceChildren();
   $("here").textContent = "Here now";
@@ -181,6 +193,7 @@ function showRoom(room) {
 function showRights(room) {
   if (room.about.title) titles.set(room.slug, room.about.title);
   $("title").textContent = titles.get(room.slug);
+  $("invite").hidden = room.about.kind !== "private" || !room.may("moderate");
   showPeople();
   allowWriting();
 }
@@ -363,6 +376,7 @@ $("room-list").addEventListener("click", openRoom);
 $("members").addEventListener("click", ({ target }) => {
   if (target.dataset.act === "menu") menu.ofPerson(target, client, currentRoom(), target.closest("li").person);
 });
+$("invite").addEventListener("click", invite);
 $("composer").addEventListener("submit", submit);
 $("text").addEventListener("input", typed);
 $("text").addEventListener("keydown", keyed);
