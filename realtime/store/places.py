@@ -14,7 +14,7 @@ from . import journal
 from .history import database
 from .identity import Identity
 from .moderation import find_user
-from .sanctions import Subject, against, told
+from .sanctions import Subject, against, ban_among, told
 
 __all__ = ["accept", "add", "appoint", "invitation", "leave", "void_invitations"]
 
@@ -29,7 +29,7 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
     """
     if room.kind == Room.Kind.DIRECT:
         raise _denied("a direct room is for two", room)
-    check_not_banned(room, str(user.pk))
+    _check_not_banned(room, str(user.pk))
     with transaction.atomic(using=database()):
         place, is_new = _places(room).get_or_create(room=room, user=user)
         if is_new:
@@ -111,11 +111,9 @@ def leave(room_id: int, who: Identity) -> None:
         place.delete()
 
 
-def check_not_banned(room: Room, user_key: str) -> None:
-    """Raise `CommandError` with `permission_denied` for a user whom a ban keeps out."""
-    for one in against([Subject(user_key)], [room.pk]):
-        if one.kind == one.Kind.BAN:
-            raise _denied(told(one), room)
+def _check_not_banned(room: Room, user_key: str) -> None:
+    if (ban := ban_among(against([Subject(user_key)], [room.pk]))) is not None:
+        raise _denied(told(ban), room)
 
 
 def _set(place: Membership, role: str) -> None:

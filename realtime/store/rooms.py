@@ -15,7 +15,7 @@ from ..policy import Policy, policy
 from ..wire.errors import CommandError, ErrorCode
 from .history import database, make_heads
 from .identity import Identity
-from .sanctions import Subject, against, hits, told
+from .sanctions import Subject, against, ban_among, felt, hits, told
 
 __all__ = [
     "Ask",
@@ -233,14 +233,12 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     if room is None or not rules.may_see(who, room, membership):
         raise unknown(ask.slug)  # not "denied": that would tell that the room exists
     may_moderate = rules.may_moderate(who, room, membership)
-    # Those of a whole address would hit moderators as well.
-    against_me = [one for one in found.sanctions if one.user_key == who.user_id or not may_moderate]
-    for ban in against_me:
-        if ban.kind == Sanction.Kind.BAN:
-            raise _denied(told(ban), room)
+    sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
+    if (ban := ban_among(sanctions)) is not None:
+        raise _denied(told(ban), room)
     if not rules.may_join(who, room, membership):
         raise _denied("you may not enter this room", room)
-    mutes = [one for one in against_me if one.kind == Sanction.Kind.MUTE]
+    mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
     return Entry(
         room_id=room.pk,
         slug=room.slug,

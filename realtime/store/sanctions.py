@@ -18,6 +18,7 @@ __all__ = [
     "Visitor",
     "against",
     "ban_among",
+    "felt",
     "hits",
     "in_force",
     "is_in_force",
@@ -61,7 +62,7 @@ def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
     asked = list(visitors)
     rows = against(one.subject for one in asked)
     found = {one: [row for row in rows if hits(row, one.subject)] for one in asked} if rows else {}
-    return {one: mine for one, known in found.items() if (mine := _not_spared(one, known))}
+    return {one: mine for one, known in found.items() if (mine := _felt_on_site(one.who, known))}
 
 
 def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
@@ -69,12 +70,15 @@ def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
     return next((one for one in sanctions if one.kind == Sanction.Kind.BAN), None)
 
 
-def _not_spared(visitor: Visitor, found: list[Sanction]) -> list[Sanction]:
-    """Those of a whole address would hit moderators as well."""
-    mine = [one for one in found if one.user_key == visitor.who.user_id]
-    if len(mine) < len(found) and not policy().may_moderate_site(visitor.who):
+def felt(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> list[Sanction]:
+    """Those of them that count: of a whole address only for whoever does not moderate there."""
+    return [one for one in found if one.user_key == who.user_id or not is_moderator]
+
+
+def _felt_on_site(who: Identity, found: list[Sanction]) -> list[Sanction]:
+    if all(one.user_key == who.user_id for one in found):  # without asking the policy
         return found
-    return mine
+    return felt(found, who, is_moderator=policy().may_moderate_site(who))
 
 
 def hits(sanction: Sanction, subject: Subject) -> bool:
