@@ -2,9 +2,10 @@
 
 from .connections import ConnectionAdmin
 from .messages import MessageAdmin
-from .moderation import ReportAdmin, SanctionAdmin
 from .nodes import NodeAdmin
+from .reports import ReportAdmin
 from .rooms import MembershipAdmin, RoomAdmin
+from .sanctions import SanctionAdmin
 
 __all__ = [
     "ConnectionAdmin",

@@ -1,9 +1,11 @@
 """Fixtures of the admin tests."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
@@ -79,3 +81,21 @@ def offered(client: Client, url: str) -> set[str]:
     """The actions that somebody is offered on a list."""
     form = client.get(url).context["action_form"]
     return {name for name, _ in form.fields["action"].choices if name} if form else set()
+
+
+def listed(client: Client, url: str, **query: object) -> list[Any]:
+    """The rows of a list."""
+    response = client.get(url, query)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def entries() -> list[tuple[int, str]]:
+    """What the log says was done, and by whom."""
+    rows = LogEntry.objects.order_by("pk").values_list("action_flag", "user__username")
+    return list(rows)
+
+
+def until(moment: datetime) -> dict[str, str]:
+    """An end, as its two fields take it."""
+    return {"ends_at_0": f"{moment:%Y-%m-%d}", "ends_at_1": f"{moment:%H:%M:%S}"}

@@ -1,21 +1,21 @@
-"""Bans, mutes and reports, as administrators deal with them."""
+"""Bans and mutes, as administrators deal with them."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime.models import Message, Report, Room, Sanction
+from realtime.models import Report, Room, Sanction
 from realtime.store import history, moderation
 from realtime.store.identity import Identity
-from tests.admin.conftest import act, offered, say
+from tests.admin.conftest import act, entries, listed, offered, say, until
 
 SANCTIONS = reverse("admin:realtime_sanction_changelist")
 ADD = reverse("admin:realtime_sanction_add")
@@ -36,25 +36,9 @@ def add(client: Client, **data: Any) -> Any:
     return client.post(ADD, {"kind": "ban", **data})
 
 
-def until(moment: datetime) -> dict[str, str]:
-    return {"ends_at_0": f"{moment:%Y-%m-%d}", "ends_at_1": f"{moment:%H:%M:%S}"}
-
-
 def errors(response: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = response.context["adminform"].form.errors
     return found
-
-
-def listed(client: Client, url: str = SANCTIONS, **query: object) -> list[Any]:
-    response = client.get(url, query)
-    assert response.status_code == 200
-    return list(response.context["cl"].result_list)
-
-
-def entries() -> list[tuple[int, str]]:
-    """What the log says was done, and by whom."""
-    rows = LogEntry.objects.order_by("pk").values_list("action_flag", "user__username")
-    return list(rows)
 
 
 @pytest.fixture
@@ -208,7 +192,7 @@ def test_the_list_is_filtered(admin_client: Client, ban: Sanction) -> None:
         ({"q": GUEST}, [ban]),
         ({"q": "spa"}, [ban]),
     ]:
-        assert listed(admin_client, **query) == found
+        assert listed(admin_client, SANCTIONS, **query) == found
     html = admin_client.get(SANCTIONS).content.decode()
     assert all(text in html for text in ("the whole site", "for good", "8.8.4.4", GUEST))
     assert ("icon-yes" in html, "icon-no" in html) == (True, True)
@@ -241,7 +225,7 @@ def test_what_somebody_is_called_is_only_text(admin_client: Client, room: Room) 
 def test_nobody_judges_without_the_permission(staff: Callable[..., Client], ban: Sanction) -> None:
     """To look is not to touch."""
     client = staff("view_sanction")
-    assert listed(client) == [ban]
+    assert listed(client, SANCTIONS) == [ban]
     assert offered(client, SANCTIONS) == set()
     for response in (
         client.get(ADD),
@@ -269,126 +253,3 @@ def test_judging_is_guarded_against_forgery(admin_user: User, db: None) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
     assert add(client, user_key=GUEST).status_code == 403
-
-
-# Reports.
-
-
-@pytest.fixture
-def reported(room: Room) -> Report:
-    message = say(room, "rude", username="Eve", sender=GUEST)
-    moderation.report(message.pk, room.pk, Identity("guest:2", "Bob"), "it hurts")
-    return Report.objects.get()
-
-
-def test_open_reports_come_first(admin_client: Client, reported: Report) -> None:
-    """Alone, unless asked otherwise."""
-    closed = Report.objects.create(message=reported.message, reporter="guest:3", username="C")
-    Report.objects.filter(pk=closed.pk).update(resolved_at=timezone.now())
-    assert listed(admin_client, REPORTS) == [reported]
-    assert listed(admin_client, REPORTS, state="closed") == [closed]
-    assert listed(admin_client, REPORTS, state="all") == [reported, closed]
-    assert listed(admin_client, REPORTS, room=reported.message.room_id) == [reported]
-    assert listed(admin_client, REPORTS, room=10**6) == []
-    html = admin_client.get(REPORTS).content.decode()
-    assert all(text in html for text in ("rude", "General", "Eve", "Bob", "it hurts", "0\xa0min"))
-
-
-@pytest.mark.parametrize(
-    ("action", "data", "flag"),
-    [
-        ("delete_message", {"is_sure": "True"}, DELETION),
-        ("ban_sender", {"reason": "bad"}, ADDITION),
-        ("mute_sender", {"reason": "bad"}, ADDITION),
-        ("dismiss", {}, CHANGE),
-    ],
-)
-def test_what_is_done_about_a_report_closes_it(
-    admin_client: Client,
-    admin_user: User,
-    reported: Report,
-    action: str,
-    data: dict[str, str],
-    flag: int,
-) -> None:
-    """With one entry in the log."""
-    act(admin_client, REPORTS, action, reported.pk, **data)
-    reported.refresh_from_db()
-    assert reported.resolved_by == admin_user
-    assert listed(admin_client, REPORTS) == []
-    assert entries() == [(flag, "admin")]
-    assert (Message.objects.get().content == "") == (action == "delete_message")
-
-
-@pytest.mark.parametrize("kind", ["ban", "mute"])
-def test_the_sender_is_judged_in_the_room(
-    admin_client: Client, reported: Report, kind: str
-) -> None:
-    """A page asks how; two complaints about one sender are one act."""
-    moderation.report(reported.message_id, reported.message.room_id, Identity("guest:3", "C"), "")
-    chosen = [one.pk for one in Report.objects.all()]
-    page = act(admin_client, REPORTS, f"{kind}_sender", *chosen)
-    assert "Eve · General" in page.content.decode()
-    assert not Sanction.objects.exists()
-    end = timezone.now() + timedelta(hours=1)
-    act(admin_client, REPORTS, f"{kind}_sender", *chosen, reason="bad", **until(end))
-    made = Sanction.objects.get()
-    assert (made.kind, made.user_key, made.room) == (kind, GUEST, reported.message.room)
-    assert made.ends_at is not None
-    assert len(entries()) == 1
-
-
-def test_an_end_that_is_over_asks_again(admin_client: Client, reported: Report) -> None:
-    over = until(timezone.now() - timedelta(hours=1))
-    page = act(admin_client, REPORTS, "ban_sender", reported.pk, reason="", **over)
-    assert "This moment is over." in page.content.decode()
-    assert not Sanction.objects.exists()
-
-
-def test_the_site_itself_is_not_judged(admin_client: Client, room: Room) -> None:
-    message = say(room, "news", sender="site:CI")
-    moderation.report(message.pk, room.pk, Identity("guest:2", "Bob"), "")
-    done = act(admin_client, REPORTS, "ban_sender", Report.objects.get().pk, reason="")
-    assert "by the site itself" in done.content.decode()
-    assert not Sanction.objects.exists()
-    assert Report.objects.get().resolved_at is None
-
-
-def test_a_complaint_about_what_is_deleted_is_closed(
-    admin_client: Client, reported: Report
-) -> None:
-    """Somebody else was faster."""
-    moderation.delete(reported.message_id)
-    Report.objects.update(resolved_at=None)
-    act(admin_client, REPORTS, "delete_message", reported.pk, is_sure="True")
-    assert listed(admin_client, REPORTS) == []
-    assert entries() == []
-
-
-@pytest.mark.parametrize(
-    ("permission", "actions"),
-    [
-        ("view_report", set()),
-        ("delete_message", {"delete_message"}),
-        ("add_sanction", {"ban_sender", "mute_sender"}),
-        ("change_report", {"dismiss"}),
-    ],
-)
-def test_each_act_needs_its_permission(
-    staff: Callable[..., Client], reported: Report, permission: str, actions: set[str]
-) -> None:
-    client = staff("view_report", permission)
-    assert offered(client, REPORTS) == actions
-    for action in {"delete_message", "ban_sender", "mute_sender", "dismiss"} - actions:
-        act(client, REPORTS, action, reported.pk, reason="", is_sure="True")
-    reported.refresh_from_db()
-    assert reported.resolved_at is None
-    assert (Message.objects.get().content, Sanction.objects.exists()) == ("rude", False)
-    assert entries() == []
-
-
-def test_a_report_is_only_looked_at(admin_client: Client, reported: Report) -> None:
-    url = reverse("admin:realtime_report_change", args=[reported.pk])
-    assert "_save" not in admin_client.get(url).content.decode()
-    assert admin_client.post(url, {"reason": "x"}).status_code == 403
-    assert admin_client.get(reverse("admin:realtime_report_add")).status_code == 403

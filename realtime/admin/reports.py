@@ -1,0 +1,170 @@
+"""What was complained about, and what is done about it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.timesince import timesince
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from .. import moderation
+from ..models import Message, Report, Room
+from ..push import SITE
+from ..store.identity import Identity
+from ..store.moderation import dismiss, resolve
+from .asking import filled
+from .judging import JudgingAdmin, SentenceForm
+from .large import RoomFilter
+from .messages import ErasingAdmin, excerpt
+
+__all__ = ["ReportAdmin"]
+
+
+class OpenFilter(admin.SimpleListFilter):
+    """Only what is open, unless asked otherwise."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """What there is besides the open ones."""
+        return [("closed", _("dealt with")), ("all", _("all"))]
+
+    def choices(self, changelist: Any) -> Any:
+        """The same, with the open ones in the place of Django's "All"."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": _("open")}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Report]) -> QuerySet[Report]:
+        """Those of the state."""
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(resolved_at__isnull=self.value() != "closed")
+
+
+class ReportRoomFilter(RoomFilter):
+    """The room that the message is in."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Only what was said there."""
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(Q(message__room=chosen))
+
+
+@admin.register(Report)
+class ReportAdmin(JudgingAdmin, ErasingAdmin):
+    """Complaints, those first that nobody has dealt with; whatever is done closes them."""
+
+    list_display = ("text", "room", "sender", "reported_by", "reason", "age")
+    list_filter = (OpenFilter, ReportRoomFilter)
+    list_select_related = ("message__room",)
+    search_fields = ("username", "=reporter", "message__username", "=message__sender", "reason")
+    fields = (
+        "message",
+        "room",
+        "sender",
+        "reported_by",
+        "reporter",
+        "reason",
+        "created_at",
+        "resolved_at",
+        "resolved_by",
+    )
+    ordering = (F("resolved_at").desc(nulls_first=True), "-pk")
+    actions = ("delete_message", "ban_sender", "mute_sender", "dismiss")
+
+    def has_dismiss_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may close reports without doing anything."""
+        return request.user.has_perm("realtime.change_report")
+
+    @admin.action(description=_("Delete the message…"), permissions=["erase"])
+    def delete_message(
+        self, request: HttpRequest, queryset: QuerySet[Report]
+    ) -> HttpResponse | None:
+        """Take its text and data away."""
+        found = [one.message for one in self._chosen(request, queryset)]
+        if not found or (page := self.erase(request, "delete_message", found)):
+            return page if found else None
+        self._close(request, found)
+        return None
+
+    @admin.action(description=_("Ban the sender from the room…"), permissions=["sanction"])
+    def ban_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
+        """Keep the sender out of the room."""
+        title = _("Ban the sender from the room")
+        return self._sentence(request, queryset, "ban_sender", moderation.ban, title)
+
+    @admin.action(description=_("Mute the sender in the room…"), permissions=["sanction"])
+    def mute_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
+        """Let the sender listen only."""
+        title = _("Mute the sender in the room")
+        return self._sentence(request, queryset, "mute_sender", moderation.mute, title)
+
+    @admin.action(description=_("Dismiss"), permissions=["dismiss"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+        """Close the reports, and leave all as it is."""
+        number = dismiss(self._chosen(request, queryset), Identity.of(request.user))
+        text = ngettext("%d report was dismissed.", "%d reports were dismissed.", number)
+        self.message_user(request, text % number, messages.SUCCESS)
+
+    @admin.display(description=_("message"))
+    def text(self, report: Report) -> str:
+        """The beginning of what was said."""
+        return excerpt(report.message)
+
+    @admin.display(description=_("room"))
+    def room(self, report: Report) -> Room:
+        """Where it was said."""
+        return report.message.room
+
+    @admin.display(description=_("sender"))
+    def sender(self, report: Report) -> str:
+        """Who said it."""
+        return report.message.username
+
+    @admin.display(description=_("reporter"))
+    def reported_by(self, report: Report) -> str:
+        """Who complained."""
+        return report.username
+
+    @admin.display(description=_("age"))
+    def age(self, report: Report) -> str:
+        """How long ago somebody complained."""
+        return timesince(report.created_at, depth=1)
+
+    def _chosen(self, request: HttpRequest, queryset: QuerySet[Report]) -> list[Report]:
+        return self.chosen(request, queryset.select_related("message__room"))
+
+    def _sentence(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Report],
+        action: str,
+        sentence: Callable[..., Any],
+        title: Any,
+    ) -> HttpResponse | None:
+        reported = [one.message for one in self._chosen(request, queryset)]
+        found = [one for one in reported if not one.sender.startswith(SITE)]
+        form = filled(SentenceForm, request)
+        whom = {(one.room, one.sender): f"{one.username} · {one.room}" for one in found}
+        if not whom:
+            if reported:
+                text = str(_("That was said by the site itself."))
+                self.message_user(request, text, messages.WARNING)
+            return None
+        if not form.is_valid():
+            question = _("Who is meant, and where:")
+            about = list(whom.values())
+            return self.ask(request, action, form, title=title, question=question, about=about)
+        number = self.judge(request, sentence, whom, form)
+        self._close(request, found)
+        text = ngettext("Done to %d sender.", "Done to %d senders.", number) % number
+        self.message_user(request, text, messages.SUCCESS)
+        return None
+
+    def _close(self, request: HttpRequest, found: Iterable[Message]) -> None:
+        resolve([one.pk for one in found], Identity.of(request.user))
