@@ -53,15 +53,15 @@ class Pulse:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        await self._guard(self._bury_all_others)
+        await self._attempt(self._bury_all_others)
         while True:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
-            await self._guard(self._renew)
+            await self._attempt(self._renew)
             self._engine.guard.beat()
-            await self._guard(self._bury)
-            await self._guard(self._compare)
-            await self._guard(self._count)
+            await self._attempt(self._bury)
+            await self._attempt(self._compare)
+            await self._attempt(self._count)
 
     def _pause(self) -> float:
         every = config().pulse_seconds
@@ -69,7 +69,7 @@ class Pulse:
             every = min(every, AWAY_SECONDS)
         return max(0.0, self._began + every - time.monotonic())
 
-    async def _guard(self, beat) -> None:  # type: ignore[no-untyped-def]
+    async def _attempt(self, beat) -> None:  # type: ignore[no-untyped-def]
         try:
             await beat()
         except Exception as error:
