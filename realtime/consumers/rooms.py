@@ -15,6 +15,7 @@ from ..store import history, places, presence, rooms
 from ..store.history import MADE_NONCE, Mark
 from ..store.log import Draft
 from ..store.rooms import Entry
+from ..wire.clean import MAX_INTEGER
 from ..wire.commands import (
     Command,
     History,
@@ -306,32 +307,42 @@ class RoomConsumer(Consumer):
 
     async def _history(self, command: History) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_read_history)
-        room_id, through, epoch = seat.entry.room_id, None, seat.topic.position.epoch
-        if command.after is not None:
-            changes = await self.engine.db.read(
-                history.since, room_id, command.after, command.limit
-            )
-            if not changes.mark.purged_seq <= command.after <= changes.through:
-                self._resync(seat, changes.mark)
-                return
-            states, has_more = _oldest_fitting(changes.states), changes.has_more
-            through, epoch = changes.through, changes.mark.epoch
-            if len(states) < len(changes.states):
-                has_more, through = True, states[-1].position
+        if command.after is None:
+            await self._tell_page(command, seat)
         else:
-            before = command.before if command.before is not None else 2**53 - 1
-            states, has_more = await self.engine.db.read(
-                history.page, room_id, before, command.limit
-            )
-            kept = fitting(states)
-            states, has_more = kept, has_more or len(kept) < len(states)
+            await self._tell_changes(command, seat, command.after)
+
+    async def _tell_page(self, command: History, seat: Seat) -> None:
+        epoch = seat.topic.position.epoch
+        before = command.before if command.before is not None else MAX_INTEGER
+        found, has_more = await self.engine.db.read(
+            history.page, seat.entry.room_id, before, command.limit
+        )
+        states = fitting(found)
         self.reply(
             HistoryPage(
                 room=command.room,
                 messages=states,
                 epoch=epoch,
-                has_more=has_more,
-                through=through,
+                has_more=has_more or len(states) < len(found),
+                ref=command.ref,
+            )
+        )
+
+    async def _tell_changes(self, command: History, seat: Seat, after: int) -> None:
+        changes = await self.engine.db.read(history.since, seat.entry.room_id, after, command.limit)
+        if not changes.mark.purged_seq <= after <= changes.through:
+            self._resync(seat, changes.mark)
+            return
+        states = _oldest_fitting(changes.states)
+        is_cut = len(states) < len(changes.states)
+        self.reply(
+            HistoryPage(
+                room=command.room,
+                messages=states,
+                epoch=changes.mark.epoch,
+                has_more=is_cut or changes.has_more,
+                through=states[-1].position if is_cut else changes.through,
                 ref=command.ref,
             )
         )
