@@ -35,9 +35,11 @@ logger = get_logger("realtime.consumer")
 
 T = TypeVar("T")
 BAD_FRAMES = 5
+"""How many in a row end a connection."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
+"""How long who is cut for that has to stay away at least."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 SILENT_HEARTBEATS = 2

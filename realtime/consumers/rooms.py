@@ -51,6 +51,7 @@ from .seat import Seat, about
 __all__ = ["RoomConsumer"]
 
 AGAIN_SECONDS = 1.0
+"""After how long rights are asked for again that the database did not tell."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]

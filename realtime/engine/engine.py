@@ -33,6 +33,7 @@ EVERYONE = "everyone"
 DRAIN_SECONDS = 2.0
 """How long what is queued may take to be committed before clients are told of the end."""
 RELEASE_SECONDS = 1.5
+"""How long taking the node off the tables may hold up the end of the process."""
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
 
 

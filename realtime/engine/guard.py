@@ -32,12 +32,15 @@ logger = get_logger("realtime.guard")
 ASK_SECONDS = 5.0
 """What a look may take: so much before its time each connection's turn comes."""
 START_SECONDS = 1.0
+"""How long the first connection of a process may wait for the counter of rights."""
 TOGETHER = 500
+"""How many connections one set of queries is about."""
 ONE_BY_ONE = 50
 """How many sessions are asked for in one go where each is a question of its own."""
 RETURN_SECONDS = 1.0
 """By then a browser whose session was renewed has its new cookie."""
 FORGET_SECONDS = 60.0
+"""How often tokens that have ended by themselves are removed."""
 
 
 class Guarded(Protocol):

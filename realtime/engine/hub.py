@@ -35,11 +35,15 @@ __all__ = ["Hub"]
 logger = get_logger("realtime.hub")
 
 FENCE_SECONDS = 1.0
+"""How long a new subscription may take to be in force; until it is, the database is asked."""
 LINGER_SECONDS = 60.0
+"""How long a room that all have left is kept for those who come back."""
 USER_LINGER_SECONDS = 5.0
 """Of topics without a log: enough for a page that is loaded anew."""
 POLL_SECONDS = 1.0
+"""How often the database is asked about a room of which nothing is heard."""
 CROWD_SECONDS = 1.0
+"""How often a crowded room is told how many are there."""
 
 
 class Hub:

@@ -20,8 +20,11 @@ __all__ = ["Pulse", "new_node"]
 logger = get_logger("realtime.node")
 
 COUNT_SECONDS = 30.0
+"""How often rosters are compared with what the database counts."""
 PROBE_SECONDS = 2.0
+"""How long a note to ourselves may take through the layer."""
 SETTLE_SECONDS = 1.0
+"""How long an event may be on its way before a room that lacks it counts as behind."""
 AWAY_SECONDS = 1.0
 """How often positions are compared while the layer is away."""
 
