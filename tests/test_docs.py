@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -21,6 +22,7 @@ from realtime.wire.errors import CloseCode, ErrorCode
 ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 README = (ROOT / "README.md").read_text()
+ACTS = ["ban", "delete", "kick", "mute", "unban", "unmute"]
 
 
 def section(title: str) -> str:
@@ -125,6 +127,20 @@ def test_the_page_of_moderation_names_what_there_is() -> None:
     models = {model.__name__.lower() for model in (Message, Room, Sanction, Report)}
     known = {f"{act}_{name}" for act in ("add", "change", "delete") for name in models}
     assert permissions <= known | {"moderate_room"}
+
+
+def test_each_function_of_moderation_has_an_async_twin() -> None:
+    assert set(moderation.__all__) == {*ACTS, *(f"a{name}" for name in ACTS)}
+
+
+@pytest.mark.parametrize("name", ACTS)
+async def test_the_async_twin_does_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it is given."""
+    asked: list[Any] = []
+    monkeypatch.setattr(moderation, name, lambda *args, **kwargs: asked.append((args, kwargs)))
+    given = (7,) if name == "delete" else (None, "guest:1")
+    await getattr(moderation, f"a{name}")(*given, by=None)
+    assert asked == [(given, {"by": None})]
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:
