@@ -3,23 +3,24 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.faults.fault import Outcome, order
+from tests.faults.fault import Fault, Figures, Outcome, order
 from tests.site import ROOT
 
-__all__ = ["row", "write"]
+__all__ = ["PAGE", "promise", "row", "write"]
 
 PAGE = ROOT / "docs" / "reliability.md"
 HEAD = "| fault | what is done | must be at most | counted | result |"
 
 
+def promise(fault: Fault) -> str:
+    """How its line of the table begins: what is done, and what must hold."""
+    return f"| {fault.name} | {fault.title} | {_told(fault.must)} |"
+
+
 def row(outcome: Outcome) -> str:
     """One line of the table."""
-    fault = outcome.fault
-    counted = [f"{name} {_number(value)}" for name, value in outcome.figures.items()]
-    must = [f"{name} {_number(most)}" for name, most in fault.must.items()]
     result = "**missed**: " + "; ".join(outcome.broken) if outcome.broken else "held"
-    cells = [fault.name, fault.title, "; ".join(must), "; ".join(counted), result]
-    return f"| {' | '.join(cells)} |"
+    return f"{promise(outcome.fault)} {_told(outcome.figures)} | {result} |"
 
 
 def write(outcomes: Iterable[Outcome], page: Path = PAGE) -> None:
@@ -33,6 +34,10 @@ def write(outcomes: Iterable[Outcome], page: Path = PAGE) -> None:
     rows = {line.split("|")[1].strip(): line for line in lines[start:end]} | new
     ordered = [rows[name] for name in sorted(rows, key=order)]
     page.write_text("\n".join([*lines[:start], *ordered, *lines[end:], ""]))
+
+
+def _told(figures: Figures) -> str:
+    return "; ".join(f"{name} {_number(value)}" for name, value in figures.items())
 
 
 def _number(value: float) -> str:
