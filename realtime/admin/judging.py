@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import Room, Sanction
 from ..store.moderation import addresses_of
+from ..wire.commands import REASON_CHARACTERS
 from .asking import AskingAdmin
 
 __all__ = [
@@ -60,7 +61,7 @@ class ReasonForm(forms.Form):
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
-        max_length=500,
+        max_length=REASON_CHARACTERS,
         required=False,
         widget=AdminTextInputWidget,
         help_text=gettext_lazy("They are told."),

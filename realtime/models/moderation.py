@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..wire.commands import REASON_CHARACTERS
 from .rooms import Message, Room
 
 __all__ = ["Report", "Sanction"]
@@ -39,7 +40,7 @@ class Sanction(models.Model):
         help_text=_("An IPv4 address, or the /64 network of an IPv6 one."),
     )
     username = models.CharField(_("name"), max_length=150, blank=True)
-    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    reason = models.CharField(_("reason"), max_length=REASON_CHARACTERS, blank=True)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -88,7 +89,7 @@ class Report(models.Model):
     )
     reporter = models.CharField(_("user id"), max_length=150)
     username = models.CharField(_("name"), max_length=150)
-    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    reason = models.CharField(_("reason"), max_length=REASON_CHARACTERS, blank=True)
     created_at = models.DateTimeField(_("reported at"), default=timezone.now, editable=False)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True, db_index=True)
     resolved_by = models.ForeignKey(

@@ -10,9 +10,10 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
+
 __all__ = ["Head", "Membership", "Message", "Room", "new_epoch"]
 
-MAX_SLOW_SECONDS = 24 * 60 * 60
 EPOCH_ALPHABET = string.ascii_letters + string.digits
 
 
@@ -36,7 +37,7 @@ class Room(models.Model):
         DIRECT = "direct", _("direct")
 
     slug = models.SlugField(_("slug"), max_length=100, unique=True, allow_unicode=True)
-    title = models.CharField(_("title"), max_length=200, blank=True)
+    title = models.CharField(_("title"), max_length=TITLE_CHARACTERS, blank=True)
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.PUBLIC)
     direct_key = models.CharField(
         _("direct key"),

@@ -8,8 +8,8 @@ from django.utils.text import slugify
 
 from ..conf import config
 from ..models import Membership, Room
-from ..models.rooms import MAX_SLOW_SECONDS
 from ..policy import policy
+from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
 from . import journal
 from .history import database
@@ -17,8 +17,6 @@ from .identity import Identity
 from .rooms import direct_key
 
 __all__ = ["configure", "create", "direct"]
-
-TITLE_CHARACTERS = 200
 
 
 def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:

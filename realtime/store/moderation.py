@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from ..models import Connection, Membership, Message, Report, Room, Sanction
 from ..policy import policy
+from ..wire.commands import REASON_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
 from . import changes, journal
 from .addresses import counted
@@ -34,8 +35,6 @@ __all__ = [
     "sanction",
     "unknown_message",
 ]
-
-REASON_CHARACTERS = 500
 
 
 def sanction(

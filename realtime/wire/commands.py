@@ -8,6 +8,9 @@ from .clean import MAX_INTEGER
 
 __all__ = [
     "COMMANDS",
+    "MAX_SLOW_SECONDS",
+    "REASON_CHARACTERS",
+    "TITLE_CHARACTERS",
     "Accept",
     "AnyCommand",
     "Appoint",
@@ -38,6 +41,11 @@ __all__ = [
     "Unmute",
 ]
 
+# What the tables hold as well.
+MAX_SLOW_SECONDS = 24 * 60 * 60
+REASON_CHARACTERS = 500
+TITLE_CHARACTERS = 200
+
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Ref = Annotated[str, Meta(max_length=64)] | Integer
 Slug = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -45,9 +53,9 @@ Seq = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=100)]
 UserId = Annotated[str, Meta(min_length=1, max_length=150)]
 MessageId = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
-Reason = Annotated[str, Meta(max_length=500)]
+Reason = Annotated[str, Meta(max_length=REASON_CHARACTERS)]
 Seconds = Annotated[int, Meta(ge=1, le=100 * 365 * 24 * 60 * 60)]
-Title = Annotated[str, Meta(max_length=200)]
+Title = Annotated[str, Meta(max_length=TITLE_CHARACTERS)]
 
 
 class Command(Struct, kw_only=True, tag_field="type", tag=str.lower):
@@ -172,7 +180,7 @@ class Configure(Command):
 
     room: Slug
     title: Title | None = None
-    slow_seconds: Annotated[int, Meta(ge=0, le=24 * 60 * 60)] | None = None
+    slow_seconds: Annotated[int, Meta(ge=0, le=MAX_SLOW_SECONDS)] | None = None
     read_only: bool | None = None
 
 
