@@ -211,7 +211,7 @@ class Appoint(Command):
 
 
 class Kick(Command):
-    """Put somebody out of a room, for a minute."""
+    """Put somebody out of a room, for `KICK_SECONDS`."""
 
     room: Slug
     user_id: UserId
