@@ -80,6 +80,8 @@ class Config:
     """The largest frame a client may send."""
     content_characters: int = 4000
     """The longest text of a message."""
+    guest_seconds: int = 90 * 24 * 60 * 60
+    """How long a guest who stays away is remembered."""
     rooms_per_connection: int = 100
     """How many rooms one connection may be in."""
     messages_per_second: float = 10
@@ -92,6 +94,8 @@ class Config:
     """How many of them at once."""
     joins_per_second: float = 10
     """Rooms that one user joins; as many at once as one connection may be in."""
+    rooms_per_minute: float = 10
+    """Rooms that one user makes, places that one gives, and direct rooms that one opens."""
     messages_in_flight: int = 64
     """Messages of one connection that may wait for their commit at once."""
     handler_seconds: float = 5

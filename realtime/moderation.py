@@ -49,7 +49,9 @@ def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> N
     with transaction.atomic(using=history.database()):
         if room is not None:
             moderation.put_out(room, _key(user))
-        if not moderation.lasting(BAN, room, _key(user), seconds):
+        if lasting := moderation.lasting(BAN, room, _key(user), seconds):
+            moderation.note(lasting, "kicked, and banned for longer already", _identity(by))
+        else:
             ban(room, user, seconds=seconds, reason=reason, by=by)
 
 

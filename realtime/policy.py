@@ -4,6 +4,8 @@ What is told apart here is rights. Bans and mutes are facts of the tables, which
 forget (`store/sanctions.py`).
 """
 
+from typing import Any
+
 from django.utils.module_loading import import_string
 
 from .conf import config
@@ -65,12 +67,14 @@ class Policy:
         """Whether they moderate everywhere; the ban of an address does not keep them off."""
         return _has_perm(who, "realtime.moderate_room")
 
+    def may_open_direct(self, who: Identity, other: Any) -> bool:
+        """Whether they may open a room with this other user."""
+        return config().direct_rooms and not who.is_guest
+
     def may_create(self, who: Identity, kind: str) -> bool:
-        """Whether they may make a room of this kind; "direct" is with one other user."""
+        """Whether they may make a room of this kind, "public" or "private"."""
         if who.is_guest:
             return False
-        if kind == Room.Kind.DIRECT:
-            return config().direct_rooms
         match config().create_rooms:
             case "users":
                 return True

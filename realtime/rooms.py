@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 from .engine.engine import user_topic
 from .engine.tell import say
 from .models import Room
-from .store import founding, places
+from .store import founding, history, places
 from .store.identity import Identity
 from .wire.events import Invited
 
@@ -34,6 +34,7 @@ __all__ = [
     "direct",
     "invitation",
     "leave",
+    "rights_changed",
 ]
 
 
@@ -80,6 +81,14 @@ def accept(token: str, user: Any) -> Room:
 def leave(room: Room, user: Any) -> None:
     """Give a place back; an owner passes the room on before."""
     places.leave(room.pk, _identity(user))
+
+
+def rights_changed(room: Room, user: Any = None) -> None:
+    """Have it asked again what may be done in a room, by everybody or by one user.
+
+    For what the package cannot see: bulk queries, and whatever else a site's policy rests on.
+    """
+    history.change_rights([room.pk], "" if user is None else _identity(user).user_id)
 
 
 async def acreate(user: Any, title: str, **kwargs: Any) -> Room:

@@ -60,9 +60,12 @@ def token_of(guest: Identity) -> str:
 
 
 def read_token(token: str) -> Identity | None:
-    """The guest a token was made for; None for anything else."""
+    """The guest a token was made for; None for anything else, and after `GUEST_SECONDS`.
+
+    Each connection gives a guest a new one, so that only who stays away is forgotten.
+    """
     try:
-        user_id, username = signing.loads(token, salt=SALT)
+        user_id, username = signing.loads(token, salt=SALT, max_age=config().guest_seconds)
     except (signing.BadSignature, ValueError):
         return None
     return Identity(user_id, username)

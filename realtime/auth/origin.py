@@ -12,11 +12,14 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from ..conf import config
+from ..logs import get_logger
 from .handshake import hide_token
 
 __all__ = ["OriginCheck", "is_allowed"]
 
 ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
+logger = get_logger("realtime.origin")
+
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 """What Django allows while DEBUG is on and ALLOWED_HOSTS is empty."""
 
@@ -34,6 +37,7 @@ class OriginCheck:
         if is_allowed(scope):
             await self.application(scope, receive, send)
             return
+        logger.warning("a page of %s may not connect", _headers(scope, b"origin"))
         await receive()
         await send({"type": "websocket.close"})
 

@@ -1,6 +1,7 @@
 """One connection's life: open, decode, dispatch, reply, and always clean up."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,7 +23,18 @@ from ..store import sanctions
 from ..store.identity import Identity
 from ..store.sanctions import Visitor
 from ..wire.codecs import Decoded, choose
-from ..wire.commands import Auth, Command, Join, Joins, Message, Ping, Signal
+from ..wire.commands import (
+    Auth,
+    Command,
+    Create,
+    Direct,
+    Invite,
+    Join,
+    Joins,
+    Message,
+    Ping,
+    Signal,
+)
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Pong, Welcome, timestamp
 from ..wire.ratelimit import Bucket
@@ -40,6 +52,13 @@ REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
 """How long who is cut for that has to stay away at least."""
+ABUSE = {
+    CloseCode.AT_CAPACITY,
+    CloseCode.RATE_LIMITED,
+    CloseCode.CONNECTION_LIMIT,
+    CloseCode.TOO_MANY_ERRORS,
+}
+"""The ends that a site should hear of, also where it has said nothing about its logs."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 SILENT_HEARTBEATS = 2
@@ -170,7 +189,8 @@ class Consumer(AsyncConsumer):
                 await self._go_on(*first)
             await self._serve()
         except Disconnect as why:
-            logger.info("connection %s ends: %s", self.id, why, extra={"kind": why.code})
+            level = logging.WARNING if why.code in ABUSE else logging.INFO
+            logger.log(level, "connection %s ends: %s", self.id, why, extra={"kind": why.code})
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
             await asyncio.shield(self.outbox.farewell(shutdown()))
@@ -359,6 +379,7 @@ class Consumer(AsyncConsumer):
 
     def refuse(self, command: Command, error: CommandError) -> None:
         """Reply that a command failed."""
+        logger.info("connection %s: %s", self.id, error.code, extra={"kind": error.code})
         failure = Failure.of(error)
         failure.ref = command.ref
         failure.room = error.room or getattr(command, "room", None)
@@ -443,6 +464,8 @@ def _kind(command: Command) -> str:
     """Which allowance it is taken from."""
     if isinstance(command, (Message, Signal)):
         return "message"
+    if isinstance(command, (Create, Direct, Invite)):
+        return "room"
     return "join" if isinstance(command, (Join, Joins)) else "command"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from ..engine.topic import RoomTopic
+from ..models import Sanction
 from ..store.rooms import Entry
 from ..wire.events import timestamp
 
@@ -59,5 +60,10 @@ def about(entry: Entry) -> dict[str, Any]:
         "slow_seconds": entry.slow_seconds,
         "read_only": entry.is_read_only,
         "muted": entry.muted,
-        "muted_until": None if entry.until is None else timestamp(entry.until),
+        "muted_until": _end_of(entry.mute),
     }
+
+
+def _end_of(mute: Sanction | None) -> str | None:
+    ends_at = None if mute is None else mute.ends_at
+    return None if ends_at is None else timestamp(ends_at)

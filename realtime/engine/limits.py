@@ -72,7 +72,7 @@ class Limits:
     # Commands.
 
     def wait(self, who: Identity, address: str, kind: str, amount: int = 1) -> float:
-        """Take "message", "join" or "command" from an allowance; return the seconds to wait, or 0.
+        """Take "message", "join", "room" or "command" from an allowance; the seconds to wait, or 0.
 
         A user has one over all its connections; guests also share those of their address.
         """
@@ -111,6 +111,8 @@ def _allowance(kind: str) -> tuple[float, float]:
             return settings.messages_per_second, settings.messages_burst
         case "join":
             return settings.joins_per_second, settings.rooms_per_connection
+        case "room":
+            return settings.rooms_per_minute / 60, settings.rooms_per_minute
         case _:
             return settings.commands_per_second, settings.commands_burst
 

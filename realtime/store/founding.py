@@ -49,7 +49,7 @@ def direct(who: Identity, other: Any) -> tuple[Room, bool]:
 
     Raises `CommandError` with `permission_denied` or `invalid_message`.
     """
-    if not policy().may_create(who, Room.Kind.DIRECT.value):
+    if not policy().may_open_direct(who, other):
         raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not open direct rooms")
     if who.user_pk == other.pk:
         raise CommandError(ErrorCode.INVALID_MESSAGE, "that is you")

@@ -28,6 +28,7 @@ __all__ = [
     "find_user",
     "lasting",
     "lift",
+    "note",
     "put_out",
     "report",
     "resolve",
@@ -85,6 +86,12 @@ def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
             journal.record(by, one, journal.DELETION, f"lifted: {_text(one)}")
             one.delete()
     return len(rows)
+
+
+def note(sanctions: Iterable[Sanction], text: str, by: Identity | None) -> None:
+    """Have the admin's log say that sanctions were left as they are."""
+    for one in sanctions:
+        journal.record(by, one, journal.CHANGE, text)
 
 
 def put_out(room: Room, user_key: str) -> None:

@@ -34,7 +34,7 @@ __all__ = [
 class Entry:
     """What an identity may do in a room, as decided when the room's rights were `rights_seq`.
 
-    It holds `until` then at most. Who is `muted` may neither post nor signal, for this reason.
+    It is asked for again at `until`. With a `mute` one may neither post nor signal.
     """
 
     room_id: int
@@ -50,8 +50,13 @@ class Entry:
     may_manage: bool
     is_read_only: bool
     slow_seconds: int
-    muted: str | None = None
+    mute: Sanction | None = None
     until: datetime | None = None
+
+    @property
+    def muted(self) -> str | None:
+        """What somebody who is muted is told."""
+        return None if self.mute is None else told(self.mute)
 
     @property
     def rights(self) -> list[str]:
@@ -253,13 +258,20 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
         may_manage=rules.may_manage(who, room, membership),
         is_read_only=room.is_read_only,
         slow_seconds=0 if may_moderate else room.slow_seconds,
-        muted=told(mutes[0]) if mutes else None,
+        mute=_longest(mutes),
         until=min((one.ends_at for one in mutes if one.ends_at), default=None),
     )
 
 
 def _denied(text: str, room: Room) -> CommandError:
     return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)
+
+
+def _longest(mutes: list[Sanction]) -> Sanction | None:
+    """The one that holds when the others are over."""
+    return max(
+        mutes, key=lambda one: (one.ends_at is None, one.ends_at or one.created_at), default=None
+    )
 
 
 def _role(room: Room, who: Identity, membership: Membership | None) -> str:

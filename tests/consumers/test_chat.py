@@ -188,6 +188,18 @@ async def test_who_is_muted_deletes_nothing(engine: Engine, room: Room, owner: A
         assert (reply["code"], "loud" in reply["message"]) == ("permission_denied", True)
 
 
+async def test_of_two_mutes_the_longer_one_is_told(engine: Engine, room: Room, owner: Any) -> None:
+    """One of the room for a minute, one of the site for good."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        await guest.join("general")
+        await mod.ask("mute", room="general", user_id=guest.user_id, seconds=60, reason="short")
+        assert "muted_until" in await guest.expect("room")
+        await moderation.amute(None, guest.user_id, reason="long")
+        told = await guest.expect("room")
+        assert ("long" in told["muted"], "muted_until" in told) == (True, False)
+
+
 async def test_nobody_is_judged_by_their_equals(
     engine: Engine, room: Room, owner: Any, bob: Any
 ) -> None:

@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import logging
+import math
 import sys
 import time
 import traceback
@@ -39,25 +40,24 @@ def main() -> int:
     is_full = bool(options.full or options.minutes)
     outcomes = _run_all([faults[name] for name in options.names or faults], is_full)
     if options.full:
-        write(outcome for outcome in outcomes if outcome)
-    return 0 if all(outcome and not outcome.broken for outcome in outcomes) else 1
+        write(outcomes)
+    return 1 if any(outcome.broken for outcome in outcomes) else 0
 
 
-def _run_all(faults: list[Fault], is_full: bool) -> list[Outcome | None]:
+def _run_all(faults: list[Fault], is_full: bool) -> list[Outcome]:
     services = Services()
     outcomes = []
     try:
         for fault in faults:
             outcomes.append(_run(fault, services, is_full))
-            if outcome := outcomes[-1]:
-                print(row(outcome), flush=True)
+            print(row(outcomes[-1]), flush=True)
     finally:
         services.stop()
     return outcomes
 
 
-def _run(fault: Fault, services: Services, is_full: bool) -> Outcome | None:
-    """What came of it; None where it could not be done, which must not keep others from it."""
+def _run(fault: Fault, services: Services, is_full: bool) -> Outcome:
+    """What came of it; of one that could not be done nothing is counted."""
     print(f"{fault.name}: {fault.title} …", file=sys.stderr, flush=True)
     began = time.monotonic()
     try:
@@ -66,7 +66,7 @@ def _run(fault: Fault, services: Services, is_full: bool) -> Outcome | None:
             return asyncio.run(fault.outcome(ground))
     except Exception:
         traceback.print_exc()
-        return None
+        return Outcome(fault, dict.fromkeys(fault.must, math.nan))
     finally:
         print(f"{fault.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 

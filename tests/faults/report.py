@@ -1,5 +1,6 @@
 """The table of docs/reliability.md: one row a fault, of its last full run."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,4 +42,6 @@ def _told(figures: Figures) -> str:
 
 
 def _number(value: float) -> str:
+    if math.isnan(value):
+        return "not counted"
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
