@@ -11,8 +11,6 @@ ALL = [
     pytest.param(fault, id=name, marks=[pytest.mark.alone] if fault.is_sensitive else [])
     for name, fault in all_faults().items()
 ]
-TO_COME = {"A10"}
-"""Whose full run is still to be written down."""
 
 
 @pytest.mark.parametrize("fault", ALL)
@@ -24,7 +22,7 @@ async def test_what_must_hold_holds(fault: Fault, make_site: Factory, services: 
     assert outcome.broken == [], outcome.figures
 
 
-@pytest.mark.parametrize("name", sorted(all_faults().keys() - TO_COME))
+@pytest.mark.parametrize("name", all_faults())
 def test_the_page_has_a_row_of_what_is_done_now(name: str) -> None:
     """Neither missing nor of an earlier promise; and it held."""
     begins = promise(all_faults()[name])
