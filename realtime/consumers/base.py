@@ -423,11 +423,12 @@ class Consumer(AsyncConsumer):
         )
 
     async def _check_banned(self, who: Identity) -> None:
-        found = None
+        found, self._is_checked = None, False
         # Where the database is away, the guard asks later; no room is entered before.
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(BAN_SECONDS):
                 found = await self.engine.db.together(sanctions.on_site, Visitor(who, self.address))
+                self._is_checked = True
         if (ban := sanctions.ban_among(found or ())) is not None:
             raise Disconnect(CloseCode.KICKED, sanctions.told(ban))
 
@@ -453,7 +454,7 @@ class Consumer(AsyncConsumer):
 
     def _hold(self) -> None:
         """Have it asked from now on whether what it rests on still holds."""
-        self.engine.guard.watch(self)
+        self.engine.guard.watch(self, is_checked=self._is_checked)
         self._expiry.set(self.proof.expires_at)
 
     def _warn_of_end(self) -> None:

@@ -67,12 +67,12 @@ class _Watched:
 
     __slots__ = ("connection", "due_at", "facts", "sanctions", "user_id")
 
-    def __init__(self, connection: Guarded) -> None:
+    def __init__(self, connection: Guarded, due_at: float) -> None:
         self.connection = connection
         self.user_id = connection.who.user_id
         self.facts: Any = None
         self.sanctions: set[int] | None = None
-        self.due_at = 0.0
+        self.due_at = due_at
 
 
 class Guard:
@@ -94,10 +94,14 @@ class Guard:
             async with asyncio.timeout(START_SECONDS):
                 self._rights_seq = await self._db.read(rights.everywhere)
 
-    def watch(self, connection: Guarded) -> None:
-        """Look at a connection from the next pulse on; again when it rests on something else."""
+    def watch(self, connection: Guarded, *, is_checked: bool = True) -> None:
+        """Look at a connection in its turn; again when it rests on something else.
+
+        Who could not be checked on coming is looked at by the next pulse.
+        """
         known = self._watched.get(connection.id)
-        one = self._watched[connection.id] = _Watched(connection)
+        due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
+        one = self._watched[connection.id] = _Watched(connection, due_at)
         if known is not None and known.user_id == one.user_id:
             one.facts, one.sanctions = known.facts, known.sanctions
 
@@ -154,23 +158,20 @@ class Guard:
     async def _look_at_told(self) -> None:
         while self._told:
             told, self._told = self._told, set()
-            await self._look(list(told), is_told=True)
+            await self._look(list(told))
 
     async def _ask_rights(self) -> None:
         seq = await self._db.read(rights.everywhere)
         if seq != self._rights_seq:
-            await self._look(list(self._watched.values()), is_told=True, is_wide=True)
+            await self._look(list(self._watched.values()), is_wide=True)
         self._rights_seq = seq
 
-    async def _look(
-        self, watched: list[_Watched], *, is_told: bool = False, is_wide: bool = False
-    ) -> None:
-        """Look at some connections.
+    async def _look(self, watched: list[_Watched], *, is_wide: bool = False) -> None:
+        """Look at some connections; with `is_wide` they have changed in what cannot be compared.
 
-        With `is_told` whoever was never looked at has changed; with `is_wide` everybody has, in
-        what cannot be compared.
+        So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
         """
-        await self._look_for_sanctions(watched, is_told=is_told)
+        await self._look_for_sanctions(watched)
         known = [one for one in watched if is_known(one.connection.who)]
         size = TOGETHER if are_rows() else ONE_BY_ONE
         for start in range(0, len(known), size):
@@ -179,35 +180,33 @@ class Guard:
             found = await self._db.read(standings, asked)
             for name, standing in found.items():
                 if self._watched.get(name) is chunk[name]:
-                    has_changed = is_wide or _has_changed(chunk[name], standing, is_told)
-                    self._judge(chunk[name], standing, has_changed)
+                    self._judge(chunk[name], standing, is_wide)
 
-    async def _look_for_sanctions(self, watched: list[_Watched], *, is_told: bool) -> None:
+    async def _look_for_sanctions(self, watched: list[_Watched]) -> None:
         for start in range(0, len(watched), TOGETHER):
             chunk = {_visitor(one): one for one in watched[start : start + TOGETHER]}
             found = await self._db.read(sanctions.on_site, chunk)
             for visitor, one in chunk.items():
                 if self._watched.get(one.connection.id) is one:
-                    self._punish(one, found.get(visitor, []), is_told)
+                    self._punish(one, found.get(visitor, []))
 
-    def _punish(self, one: _Watched, found: list[Sanction], is_told: bool) -> None:
+    def _punish(self, one: _Watched, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:
             one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban)))
             return
         before, one.sanctions = one.sanctions, {row.pk for row in found}
         if not is_known(one.connection.who):  # else it is still to be looked at
             one.due_at = time.monotonic() + _look_seconds()
-        has_changed = is_told if before is None else before != one.sanctions
-        if has_changed:
+        if one.sanctions != before:
             one.connection.rights_changed()
 
-    def _judge(self, one: _Watched, standing: Standing | None, has_changed: bool) -> None:
+    def _judge(self, one: _Watched, standing: Standing | None, is_wide: bool) -> None:
         if standing is None:
             _expire(one.connection)
             return
         one.due_at = time.monotonic() + _look_seconds()
-        one.facts = standing.facts
-        if has_changed:
+        before, one.facts = one.facts, standing.facts
+        if is_wide or standing.facts != before:
             one.connection.renew(standing.user)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
@@ -230,12 +229,6 @@ def _visitor(one: _Watched) -> Visitor:
 
 def _sign_in(one: _Watched) -> SignIn:
     return SignIn(one.connection.who, one.connection.proof)
-
-
-def _has_changed(one: _Watched, standing: Standing | None, is_told: bool) -> bool:
-    if standing is None or one.facts is None:
-        return is_told
-    return bool(one.facts != standing.facts)
 
 
 def _look_seconds() -> float:

@@ -481,6 +481,8 @@ async def test_a_ban_that_nobody_told_of_is_found_by_the_pulse(engine: Engine, r
     async with Socket() as guest:
         ban = Sanction(kind="ban", user_key=guest.user_id)
         await sync_to_async(Sanction.objects.bulk_create)([ban])
+        for one in engine.guard._watched.values():
+            one.due_at = 0  # its turn
         engine.guard.beat()
         assert (await guest.ended())[1] == 4503
 

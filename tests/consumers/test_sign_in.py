@@ -421,7 +421,6 @@ async def test_a_database_that_is_away_ends_nobody(
         raise OperationalError("away")
 
     async with Socket(user=ada) as socket:
-        await eventually(lambda: all(one.facts for one in strict.guard._watched.values()))
         with monkeypatch.context() as patched:
             patched.setattr(strict.db, "read", away)
             strict.guard.hear(list(strict.connections), "user", "")

@@ -101,22 +101,40 @@ async def beat(guard: Guard) -> None:
 
 
 def watch(guard: Guard, number: int) -> list[Fake]:
+    """Connections that the next pulse looks at."""
     made = [Fake(one) for one in range(1, number + 1)]
     for one in made:
-        guard.watch(one)
+        guard.watch(one, is_checked=False)
     return made
 
 
-async def test_all_who_came_are_looked_at_by_the_next_pulse_in_few_questions(
-    guard: Guard, asked: Asked
-) -> None:
-    """Then they are known, and left alone until their turn comes."""
-    connections = watch(guard, 1200)
+async def known(guard: Guard, number: int) -> list[Fake]:
+    """Connections that were looked at once, and what was renewed by that is forgotten."""
+    made = watch(guard, number)
     await beat(guard)
+    for one in made:
+        one.renewed.clear()
+    return made
+
+
+async def test_many_are_looked_at_in_few_questions(guard: Guard, asked: Asked) -> None:
+    """Then they are known, and left alone until their turn comes."""
+    connections = await known(guard, 1200)
     assert [len(names) for names in asked.asked] == [500, 500, 200]
     await beat(guard)
     assert len(asked.asked) == 3
     assert all(one.ended == one.renewed == [] for one in connections)
+
+
+async def test_who_was_checked_on_coming_is_looked_at_in_turn(guard: Guard, asked: Asked) -> None:
+    """Not by the next pulse; and at first as one who may have changed meanwhile."""
+    one = Fake(1)
+    guard.watch(one)
+    await beat(guard)
+    assert asked.asked == []
+    guard._watched[one.id].due_at = 0
+    await beat(guard)
+    assert len(one.renewed) == 1
 
 
 async def test_turns_come_within_the_setting_and_not_all_together(
@@ -137,8 +155,7 @@ async def test_who_may_not_go_on_is_ended_and_who_changed_is_renewed(
     guard: Guard, asked: Asked
 ) -> None:
     """By the pulse, compared with what it found before."""
-    good, gone, changed = watch(guard, 3)
-    await beat(guard)
+    good, gone, changed = await known(guard, 3)
     asked.facts = {gone.id: None, changed.id: 1}
     for one in guard._watched.values():
         one.due_at = 0
@@ -193,8 +210,7 @@ async def test_rights_of_everybody_are_asked_for_again_when_the_counter_has_move
     guard: Guard, asked: Asked
 ) -> None:
     """Told, or found by the pulse; a note that is forged asks once and finds nothing."""
-    connections = watch(guard, 3)
-    await beat(guard)
+    connections = await known(guard, 3)
     guard.hear([], "rights", "")
     await eventually(lambda: not guard._tasks)
     assert not any(one.renewed for one in connections)
