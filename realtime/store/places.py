@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core import signing
 from django.db import transaction
+from django.db.models import Q
 
 from ..conf import config
 from ..models import Membership, Room
@@ -79,11 +80,14 @@ def void_invitations(room: Room, by: Identity | None = None) -> None:
 def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> None:
     """Give a member another role; an owner who makes somebody else one becomes a moderator.
 
-    Raises `CommandError`: `unknown_user` for who is no member, `permission_denied` for owners.
+    Raises `CommandError`: `unknown_user` for who is no member, `permission_denied` for owners,
+    and for who may not, or no more: many sockets may pass a room on at once.
     """
     with transaction.atomic(using=database()):
-        places = {one.user_id: one for one in _places(room).select_for_update().order_by("pk")}
+        places = _locked(room, user.pk, None if by is None else by.user_pk)
         place, own = places.get(user.pk), places.get(None if by is None else by.user_pk)
+        if by is not None and not policy().may_manage(by, room, own):
+            raise _denied("only its owner appoints somebody", room)
         if place is None:
             raise CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
         if place.role == Role.OWNER and place.role != role:
@@ -102,11 +106,12 @@ def leave(room_id: int, who: Identity) -> None:
     if room.kind == Room.Kind.DIRECT:
         raise _denied("a direct room keeps its two users", room)
     with transaction.atomic(using=database()):
-        place = _places(room).filter(user=who.user_pk).first()
+        places = _locked(room, who.user_pk)
+        place = places.pop(who.user_pk, None)
         if place is None:
             return
-        others = _places(room).exclude(pk=place.pk)
-        if place.role == Role.OWNER and others.exists() and not others.filter(role=Role.OWNER):
+        is_last = all(one.role != Role.OWNER for one in places.values())
+        if place.role == Role.OWNER and is_last and _places(room).exclude(pk=place.pk).exists():
             raise _denied("pass the room on before you leave it", room)
         place.delete()
 
@@ -119,6 +124,12 @@ def _check_not_banned(room: Room, user_key: str) -> None:
 def _set(place: Membership, role: str) -> None:
     place.role = role
     place.save(update_fields=["role"])
+
+
+def _locked(room: Room, *users: Any) -> dict[Any, Membership]:
+    """The places of these users and of all owners, which stay so until the transaction ends."""
+    rows = _places(room).filter(Q(user__in=users) | Q(role=Role.OWNER))
+    return {one.user_id: one for one in rows.select_for_update().order_by("pk")}
 
 
 def _places(room: Room) -> Any:

@@ -1,13 +1,16 @@
 """Making rooms, and lasting places in them."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
+from functools import partial
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core import signing
+from django.db import DatabaseError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -220,6 +223,34 @@ def test_an_owner_passes_a_room_on(private: Room, ada: Identity, bob: Identity) 
 def test_an_owner_is_not_appointed_by_others(private: Room, ada: Identity, bob: Identity) -> None:
     assert refusal(places.appoint, private, ada.user, "member", bob) == ErrorCode.PERMISSION_DENIED
     assert refusal(places.appoint, private, bob.user, "member", ada) == ErrorCode.UNKNOWN_USER
+
+
+def test_a_room_is_passed_on_once(private: Room, ada: Identity, bob: Identity) -> None:
+    """However many sockets say so at once, before any of them hears that it is theirs no more."""
+    carol = person("carol")
+    for who in (bob, carol):
+        places.add(private, who.user, ada)
+    places.appoint(private, bob.user, "owner", ada)
+    for user, role in ((carol.user, "owner"), (ada.user, "owner"), (carol.user, "moderator")):
+        assert refusal(places.appoint, private, user, role, ada) == ErrorCode.PERMISSION_DENIED
+    assert roles(private) == {"ada": "moderator", "bob": "owner", "carol": "member"}
+
+
+def test_owners_who_leave_at_once_do_not_leave_a_room_alone(private: Room, ada: Identity) -> None:
+    people = [person(f"user-{number}") for number in range(4)]
+    start = Barrier(5)
+    for who in people:
+        Membership.objects.create(room=private, user=who.user, role="owner")
+    places.add(private, person("member").user)
+
+    def leave(who: Identity) -> None:
+        Room.objects.exists()  # to be connected
+        start.wait(10)
+        with suppress(CommandError, DatabaseError):
+            places.leave(private.pk, who)
+
+    together([partial(leave, who) for who in (ada, *people)])
+    assert "owner" in roles(private).values()
 
 
 def test_an_owner_passes_the_room_on_before_leaving(
