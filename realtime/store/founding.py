@@ -56,7 +56,9 @@ def direct(who: Identity, other: Any) -> tuple[Room, bool]:
     key = direct_key(who.user_id, str(other.pk))
     with transaction.atomic(using=database()):
         room, is_new = _rooms().get_or_create(
-            {"slug": f"direct-{key[:24]}", "kind": Room.Kind.DIRECT}, direct_key=key
+            # A name that follows from the two could be taken, or looked for, by others.
+            {"slug": f"direct-{secrets.token_hex(12)}", "kind": Room.Kind.DIRECT},
+            direct_key=key,
         )
         for user in sorted((who.user, other), key=lambda user: str(user.pk)):
             _join(room, user, Membership.Role.MEMBER)

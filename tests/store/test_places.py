@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from realtime.models import Membership, Room
-from realtime.store import founding, moderation, places
+from realtime.store import founding, moderation, places, rooms
 from realtime.store.identity import Identity
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
@@ -110,6 +110,17 @@ def test_two_users_have_one_direct_room(ada: Identity, bob: Identity) -> None:
     assert len({room.pk for room, _ in found}) == 1  # type: ignore[attr-defined, misc]
     assert sum(is_new for _, is_new in found) == 1  # type: ignore[attr-defined, misc]
     assert roles(Room.objects.get()) == {"ada": "member", "bob": "member"}
+
+
+@pytest.mark.usefixtures("everybody_creates")
+def test_nobody_takes_the_name_of_a_direct_room(ada: Identity, bob: Identity) -> None:
+    """What it is called follows from nothing that others know."""
+    key = rooms.direct_key(ada.user_id, bob.user_id)
+    founding.create(person("mallory"), "Mine", kind="public", slug=f"direct-{key[:24]}")
+    room, is_new = founding.direct(ada, bob.user)
+    assert is_new
+    assert founding.direct(bob, ada.user) == (room, False)
+    assert key[:24] not in room.slug
 
 
 def test_a_direct_room_is_for_two(settings: Settings, ada: Identity, bob: Identity) -> None:
