@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from ..conf import config
-from ..models import Membership, Room
+from ..models import Membership, Room, Sanction
 from ..models.rooms import new_epoch
 from ..policy import policy
 from ..wire.errors import CommandError, ErrorCode
@@ -30,7 +30,10 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
     """
     if room.kind == Room.Kind.DIRECT:
         raise _denied("a direct room is for two", room)
-    _check_not_banned(room, str(user.pk))
+    if (ban := _ban(room, str(user.pk))) is not None:
+        is_own = by is not None and by.user_pk == user.pk
+        # The reason is theirs to know: it may be the site's, and anybody may have a room.
+        raise _denied(told(ban) if is_own else "that user may not enter this room", room)
     with transaction.atomic(using=database()):
         place, is_new = _places(room).get_or_create(room=room, user=user)
         if is_new:
@@ -41,7 +44,7 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
 def invitation(room: Room, by: Identity) -> str:
     """What lets whoever has it into a private room, for `INVITATION_SECONDS`.
 
-    It is good for as long as whoever gave it out may moderate the room.
+    It is good for as long as whoever gave it out may moderate the room, and enter it.
     """
     if room.kind != Room.Kind.PRIVATE:
         raise _denied("there are invitations to private rooms only", room)
@@ -63,7 +66,8 @@ def accept(token: str, who: Identity) -> Room:
         user = find_user(inviter)
     except (signing.BadSignature, TypeError, ValueError, Room.DoesNotExist, CommandError):
         raise _void() from None
-    if not policy().may_moderate(Identity.of(user), room, _places(room).filter(user=user).first()):
+    place = _places(room).filter(user=user).first()
+    if not policy().may_moderate(Identity.of(user), room, place) or _ban(room, str(user.pk)):
         raise _void()
     add(room, who.user, who)
     return room
@@ -116,9 +120,9 @@ def leave(room_id: int, who: Identity) -> None:
         place.delete()
 
 
-def _check_not_banned(room: Room, user_key: str) -> None:
-    if (ban := ban_among(against([Subject(user_key)], [room.pk]))) is not None:
-        raise _denied(told(ban), room)
+def _ban(room: Room, user_key: str) -> Sanction | None:
+    """What keeps a user out, by name."""
+    return ban_among(against([Subject(user_key)], [room.pk]))
 
 
 def _set(place: Membership, role: str) -> None:

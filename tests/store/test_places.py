@@ -166,7 +166,7 @@ def test_an_invitation_is_void_once_the_room_says_so(
     places.accept(places.invitation(private, ada), bob)
 
 
-@pytest.mark.parametrize("change", ["demoted", "gone", "inactive", "public", "deleted"])
+@pytest.mark.parametrize("change", ["demoted", "gone", "banned", "inactive", "public", "deleted"])
 def test_an_invitation_is_as_good_as_who_gave_it(
     private: Room, ada: Identity, bob: Identity, change: str
 ) -> None:
@@ -177,6 +177,8 @@ def test_an_invitation_is_as_good_as_who_gave_it(
             Membership.objects.update(role="member")
         case "gone":
             Membership.objects.all().delete()
+        case "banned":
+            moderation.sanction("ban", private, ada.user_id)
         case "inactive":
             get_user_model().objects.filter(pk=ada.user_pk).update(is_active=False)
         case "public":
@@ -220,6 +222,17 @@ def test_who_is_banned_gets_no_place(private: Room, ada: Identity, bob: Identity
     assert refusal(places.add, private, bob.user) == ErrorCode.PERMISSION_DENIED
     assert refusal(places.accept, token, GUEST) == ErrorCode.PERMISSION_DENIED
     assert roles(private) == {"ada": "owner"}
+
+
+def test_why_somebody_is_banned_is_not_told_to_others(private: Room, ada: Identity) -> None:
+    """Least of all by the whole site, to whoever has a room of their own."""
+    troll = person("troll")
+    moderation.sanction("ban", None, troll.user_id, seconds=60, reason="case 4711")
+    with pytest.raises(CommandError) as caught:
+        places.add(private, troll.user, ada)
+    assert caught.value.message == "that user may not enter this room"
+    with pytest.raises(CommandError, match="you are banned.*4711"):
+        places.accept(places.invitation(private, ada), troll)
 
 
 # Roles.
