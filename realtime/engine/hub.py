@@ -304,8 +304,9 @@ class Hub:
         mark = await self._db.together(history.marks, topic.room_id)
         if mark is None:
             return
-        if user_id and mark.rights_seq == topic.rights_seq + 1:  # there was no other change
-            topic.rights_seq = mark.rights_seq
+        if user_id and mark.rights_seq <= topic.rights_seq + 1:  # there was no other change
+            # Nor where it is counted: the note of another may have come first, and counted ours.
+            topic.rights_seq = max(topic.rights_seq, mark.rights_seq)
             self._recheck(topic, user_id)
         else:
             self.recheck({topic.room_id: mark})

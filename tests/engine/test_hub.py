@@ -326,6 +326,21 @@ async def test_an_end_reaches_one_or_all(process: Process) -> None:
     assert [why.code for why in one.ends] == [CloseCode.SHUTDOWN]
 
 
+async def test_whose_rights_were_told_of_is_asked_also_where_the_change_was_counted(
+    process: Process, room: Room
+) -> None:
+    """The pulse, or the note of another, may have come first and stand for one change too few."""
+    member, asked = await process.joined(room), []
+    member.outbox.recheck = lambda room, user_id="": asked.append(user_id)
+    await in_thread(lambda: history.change_rights([room.pk], "7"))
+    process.hub.recheck(await process.db.read(history.marks, [room.pk]))  # before the note came
+    await in_thread(lambda: history.change_rights([room.pk], "8"))
+    for user_id in ("7", "8"):
+        process.hub.publish(f"room.{room.pk}", ["rights", user_id])
+    await eventually(lambda: "8" in asked)
+    assert asked == ["", "7", "8"]
+
+
 async def test_a_note_of_an_unknown_kind_is_passed_over(
     process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
