@@ -245,7 +245,10 @@ class Consumer(AsyncConsumer):
     async def _go_on(self, auth: Auth, rest: list[Decoded]) -> None:
         """Answer the first command, and carry out what came along with it."""
         self._tell_who(auth)
-        await self._take_all(rest)
+        try:
+            await self._take_all(rest)
+        finally:
+            self.engine.watchdog.rest(self)
 
     def _open(self) -> None:
         self._is_open = True

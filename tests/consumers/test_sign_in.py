@@ -93,6 +93,18 @@ async def test_the_first_message_may_say_who_one_is(strict: Engine, ada: Any) ->
     await eventually(lambda: strict.connections == {})
 
 
+async def test_what_comes_along_with_the_first_message_is_done_with(
+    strict: Engine, ada: Any
+) -> None:
+    """Else the connection counts as busy, is read no more and given up in the end."""
+    socket = Socket(encoding="ndjson")
+    await socket.open()
+    await socket.raw(f'{{"type":"auth","token":"{token_for(ada)}"}}\n{{"type":"ping"}}')
+    await socket.expect("pong")
+    assert strict.watchdog._since == {}
+    await socket.close()
+
+
 async def test_before_it_nothing_is_accepted_and_nothing_heard(strict: Engine, ada: Any) -> None:
     """Each command is refused, the fourth ends the connection; no topic knows it."""
     socket = Socket()

@@ -231,7 +231,7 @@ def test_why_somebody_is_banned_is_not_told_to_others(private: Room, ada: Identi
     with pytest.raises(CommandError) as caught:
         places.add(private, troll.user, ada)
     assert caught.value.message == "that user may not enter this room"
-    with pytest.raises(CommandError, match="you are banned.*4711"):
+    with pytest.raises(CommandError, match=r"you are banned.*4711"):
         places.accept(places.invitation(private, ada), troll)
 
 
