@@ -87,7 +87,10 @@ def _facts(users: Iterable[Any]) -> dict[Any, Any]:
 
 def _fields(user: Any) -> Any:
     fields = [field for field in user._meta.concrete_fields if field.name not in PASSING]
-    return [user.__dict__.get(field.attname) for field in fields]
+    deferred = user.get_deferred_fields()
+    names = [field.attname for field in fields]
+    # Not from `__dict__`: what other middleware puts into a scope may be lazy.
+    return [None if name in deferred else getattr(user, name) for name in names]
 
 
 def _many(name: str, users: list[Any]) -> dict[Any, set[Any]]:

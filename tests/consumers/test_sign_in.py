@@ -337,6 +337,19 @@ async def test_what_no_signal_tells_the_pulse_finds(
         assert (await token.ended())[1] == CloseCode.EXPIRED
 
 
+async def test_rights_that_changed_before_the_first_look_are_found_by_it(
+    strict: Engine, private: Room, bob: Any
+) -> None:
+    """Of what no signal tells: what a handshake has read may be old when it is over."""
+    await get_user_model().objects.filter(pk=bob.pk).aupdate(is_superuser=True)
+    async with Socket(headers=bearer(token_for(bob))) as socket:
+        assert "moderate" in (await socket.join("secret"))["rights"]
+        await get_user_model().objects.filter(pk=bob.pk).aupdate(is_superuser=False)
+        for one in strict.guard._watched.values():
+            one.due_at = 0  # its turn
+        assert (await socket.expect("removed", room="secret"))["code"] == "unknown_room"
+
+
 class StaffOnly(Policy):
     """Who may post depends on the user, its groups and permissions."""
 
