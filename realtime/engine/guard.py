@@ -71,7 +71,7 @@ class _Watched:
         self.connection = connection
         self.user_id = connection.who.user_id
         self.facts: Any = None
-        self.sanctions: set[int] | None = None
+        self.sanctions: set[Any] | None = None
         self.due_at = due_at
 
 
@@ -194,7 +194,8 @@ class Guard:
         if (ban := sanctions.ban_among(found)) is not None:
             one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban)))
             return
-        before, one.sanctions = one.sanctions, {row.pk for row in found}
+        known = {(row.pk, row.ends_at, row.reason) for row in found}
+        before, one.sanctions = one.sanctions, known
         if not is_known(one.connection.who):  # else it is still to be looked at
             one.due_at = time.monotonic() + _look_seconds()
         if one.sanctions != before:

@@ -476,6 +476,18 @@ async def test_who_is_muted_on_the_site_is_so_in_every_room(
             assert (await socket.expect("room"))["rights"] == ["post", "signal"]
 
 
+async def test_a_mute_on_the_site_may_get_another_end(engine: Engine, room: Room) -> None:
+    """Who is under it hears of that at once, and speaks again on the second."""
+    async with Socket() as guest:
+        await guest.join("general")
+        await moderation.amute(None, guest.user_id)
+        assert "muted_until" not in await guest.expect("room")
+        await moderation.amute(None, guest.user_id, seconds=60, reason="calm down")
+        told = await guest.expect("room")
+        assert "calm down" in told["muted"]
+        assert now(55) < told["muted_until"] <= now(60)
+
+
 async def test_a_ban_that_nobody_told_of_is_found_by_the_pulse(engine: Engine, room: Room) -> None:
     """A guest's, too."""
     async with Socket() as guest:
