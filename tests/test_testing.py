@@ -31,6 +31,23 @@ def test_a_sites_tests_pass_and_leave_no_connection(kind: str, sites: Sites) -> 
     assert "Found 6 test(s)." in run(*command, env=environment(url), seconds=60)
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_site_may_have_users_of_its_own(kind: str, sites: Sites) -> None:
+    """With other keys, and without what Django's own users have besides."""
+    other = environment(sites.database_url(kind), DJANGO_SETTINGS_MODULE="tests.others.settings")
+    command = [
+        "-W",
+        "error::ResourceWarning",
+        "-m",
+        "django",
+        "test",
+        "tests.others.case",
+        "-v",
+        "2",
+    ]
+    assert "Found 1 test(s)." in run(*command, env=other, seconds=60)
+
+
 async def test_the_engine_is_there_for_the_block_only(database: None) -> None:
     """Afterwards nothing runs, and a new block has a new engine."""
     threads, tasks = threading.active_count(), len(asyncio.all_tasks())

@@ -19,6 +19,7 @@ from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
 from .log import Stored
+from .users import is_good
 
 __all__ = [
     "addresses_of",
@@ -176,13 +177,13 @@ def lasting(kind: str, room: Room | None, user_key: str, seconds: float) -> list
 
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:
     """The user of this `user_id` or name; raises `CommandError` with `unknown_user`."""
-    users = get_user_model()._default_manager.using(database()).filter(is_active=True)
+    users = get_user_model()._default_manager.using(database())
     found = None
     if user_id is not None and (pk := _pk(user_id)) is not None:
         found = users.filter(pk=pk).first()
     elif username is not None:
         found = users.filter(**{get_user_model().USERNAME_FIELD: username}).first()
-    if found is None:
+    if found is None or not is_good(found):  # which need not be a column
         raise CommandError(ErrorCode.UNKNOWN_USER, "there is no such user")
     return found
 
