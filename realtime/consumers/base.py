@@ -352,6 +352,8 @@ class Consumer(AsyncConsumer):
     async def _take_all(self, all_decoded: list[Decoded]) -> None:
         is_good = True
         for decoded in all_decoded:
+            if self._ending is not None:  # as with what comes in further frames
+                return
             if isinstance(decoded, CommandError):
                 is_good = False
                 self._count_refusal()

@@ -355,6 +355,22 @@ async def test_becoming_somebody_else_counts_for_whom_one_becomes(
 # Patience.
 
 
+async def test_an_end_leaves_the_rest_of_a_frame_undone(engine: Engine) -> None:
+    """Who is out does nothing more, however much was sent together."""
+    done: list[Command] = []
+
+    class Ended(RoomConsumer):
+        async def handle(self, command: Command) -> None:
+            done.append(command)
+            self.end(Disconnect(CloseCode.KICKED))
+
+    socket = Socket(application=Ended.as_asgi(), encoding="ndjson")
+    async with socket:
+        await socket.raw("\n".join(['{"type":"ping"}'] * 3))
+        assert (await socket.ended())[1] == CloseCode.KICKED
+    assert len(done) == 1
+
+
 class Patient(RoomConsumer):
     """`ping` waits for `gate`."""
 
