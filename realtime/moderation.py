@@ -45,14 +45,18 @@ def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> N
 
     A ban that lasts longer stays as it is.
     """
-    seconds = config().kick_seconds
     with transaction.atomic(using=history.database()):
         if room is not None:
             moderation.put_out(room, _key(user))
-        if lasting := moderation.lasting(BAN, room, _key(user), seconds):
-            moderation.note(lasting, "kicked, and banned for longer already", _identity(by))
-        else:
-            ban(room, user, seconds=seconds, reason=reason, by=by)
+        moderation.sanction(
+            BAN,
+            room,
+            _key(user),
+            seconds=config().kick_seconds,
+            reason=reason,
+            by=_identity(by),
+            shortens=False,
+        )
 
 
 def ban(

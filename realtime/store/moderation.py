@@ -1,13 +1,12 @@
 """The rows behind what moderators do; rights change with them (`rights.py`)."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Connection, Membership, Message, Report, Room, Sanction
@@ -27,9 +26,7 @@ __all__ = [
     "delete",
     "dismiss",
     "find_user",
-    "lasting",
     "lift",
-    "note",
     "put_out",
     "report",
     "resolve",
@@ -48,12 +45,14 @@ def sanction(
     seconds: float | None = None,
     reason: str = "",
     by: Identity | None = None,
+    shortens: bool = True,
 ) -> list[Sanction]:
     """Ban or mute a user, also by the addresses they come from; one that is there is replaced.
 
-    Without a room it counts on the whole site, without `seconds` for good.
+    Without a room it counts on the whole site, without `seconds` for good. Without `shortens` one
+    that lasts longer stays.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "username": _name_of(user_key),
         "reason": reason[:REASON_CHARACTERS],
         "by": None if by is None else by.user,
@@ -62,10 +61,18 @@ def sanction(
     }
     made = []
     with transaction.atomic(using=database()):
-        for address in set(addresses) - {""} or {""}:
-            one, is_new = _sanctions().update_or_create(
-                fields, kind=kind, room=room, user_key=user_key, address=address
+        for address in sorted(set(addresses) - {""}) or [""]:  # in one order for all
+            # With its lock, so that what lasts longer is not overlooked.
+            one, is_new = (
+                _sanctions()
+                .select_for_update()
+                .get_or_create(fields, kind=kind, room=room, user_key=user_key, address=address)
             )
+            if not is_new:
+                if not shortens and _outlasts(one, fields["ends_at"]):
+                    journal.record(by, one, journal.CHANGE, f"again; it stays {_text(one)}")
+                    continue
+                _change(one, fields)
             journal.record(by, one, journal.ADDITION if is_new else journal.CHANGE, _text(one))
             made.append(one)
     return made
@@ -87,12 +94,6 @@ def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
             journal.record(by, one, journal.DELETION, f"lifted: {_text(one)}")
             one.delete()
     return len(rows)
-
-
-def note(sanctions: Iterable[Sanction], text: str, by: Identity | None) -> None:
-    """Have the admin's log say that sanctions were left as they are."""
-    for one in sanctions:
-        journal.record(by, one, journal.CHANGE, text)
 
 
 def put_out(room: Room, user_key: str) -> None:
@@ -168,13 +169,6 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
 
 
-def lasting(kind: str, room: Room | None, user_key: str, seconds: float) -> list[Sanction]:
-    """The ban or mute that a user is under already, if it outlasts so many seconds."""
-    ends = timezone.now() + timedelta(seconds=seconds)
-    rows = _sanctions().filter(kind=kind, room=room, user_key=user_key, address="")
-    return list(rows.filter(Q(ends_at=None) | Q(ends_at__gt=ends)))
-
-
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:
     """The user of this `user_id` or name; raises `CommandError` with `unknown_user`."""
     users = get_user_model()._default_manager.using(database())
@@ -197,6 +191,16 @@ def addresses_of(user_key: str) -> set[str]:
 def unknown_message() -> CommandError:
     """The refusal for a message that is not there."""
     return CommandError(ErrorCode.UNKNOWN_MESSAGE, "there is no such message")
+
+
+def _outlasts(one: Sanction, end: datetime | None) -> bool:
+    return one.ends_at is None or (end is not None and one.ends_at > end)
+
+
+def _change(one: Sanction, fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(one, name, value)
+    one.save(update_fields=list(fields))
 
 
 def _sanctions() -> Any:

@@ -2,6 +2,8 @@
 
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from realtime.store.log import Draft
 from realtime.store.rooms import Ask, Entry
 from realtime.store.sanctions import Visitor
 from realtime.wire.errors import CommandError, ErrorCode
+from tests.store.conftest import together
 
 GUEST = Identity("guest:1", "Guest")
 HERE, ELSEWHERE = "8.8.4.4", "8.8.8.8"
@@ -214,6 +217,20 @@ def test_lifting_names_somebody(room: Room) -> None:
     with pytest.raises(ValueError, match="a user or an address"):
         acts.unban(room)
     assert Sanction.objects.exists()
+
+
+def test_a_kick_shortens_no_ban_of_the_same_moment(room: Room) -> None:
+    """Two moderators who see the same spam."""
+    for number in range(10):
+        start, whom = Barrier(2), f"guest:{number}"
+
+        def judge(act: Any, start: Barrier = start, whom: str = whom) -> None:
+            Room.objects.exists()  # to be connected
+            start.wait(10)
+            act(room, whom)
+
+        together([partial(judge, acts.ban), partial(judge, acts.kick)])
+    assert set(Sanction.objects.values_list("ends_at", flat=True)) == {None}
 
 
 def test_a_kick_shortens_no_ban(room: Room) -> None:
