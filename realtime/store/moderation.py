@@ -1,7 +1,7 @@
 """The rows behind what moderators do; rights change with them (`rights.py`)."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -239,5 +239,5 @@ def _name_of(user_key: str) -> str:
 
 def _text(one: Sanction) -> str:
     where = f"in {one.room}" if one.room is not None else "on the whole site"
-    until = f"until {one.ends_at:%Y-%m-%d %H:%M} UTC" if one.ends_at else "for good"
+    until = f"until {one.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if one.ends_at else "for good"
     return f"{one.kind} {where} {until}" + (f": {one.reason}" if one.reason else "")

@@ -1,7 +1,7 @@
 """Bans, mutes, reports: the rows, whom they hit, and what the admin's log says."""
 
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Barrier
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.utils import timezone
+from pytest_django import Settings
 
 from realtime import moderation as acts
 from realtime.models import Connection, Head, Membership, Message, Node, Report, Room, Sanction
@@ -271,6 +272,17 @@ def test_a_strange_id_is_of_no_rank_and_no_user(room: Room, user_id: str) -> Non
     with pytest.raises(CommandError) as caught:
         moderation.find_user(user_id)
     assert caught.value.code == ErrorCode.UNKNOWN_USER
+
+
+def test_the_log_tells_the_end_as_others_hear_it(
+    settings: Settings, room: Room, moderator: Identity
+) -> None:
+    """In UTC, also where Django keeps local times."""
+    settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Tokyo"
+    [ban] = moderation.sanction("ban", room, "guest:1", seconds=3600, by=moderator)
+    end = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d %H:}"
+    assert f"until {end}" in LogEntry.objects.get().change_message
+    assert f"until {end}" in sanctions.told(ban)
 
 
 # Reports.
