@@ -65,6 +65,7 @@ class RoomConsumer(Consumer):
     def __init__(self) -> None:
         super().__init__()
         self._seats: dict[str, Seat] = {}
+        self._changes = 0
         self._in_flight = 0
         self._landed = asyncio.Event()
         self._rechecks: dict[str, asyncio.Task[None]] = {}
@@ -116,7 +117,8 @@ class RoomConsumer(Consumer):
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
 
     def rights_changed(self) -> None:
-        """Ask again in every room."""
+        """Ask again in every room, and in the one that is being entered."""
+        self._changes += 1
         for room in list(self._seats):
             self.recheck(room)
 
@@ -161,7 +163,7 @@ class RoomConsumer(Consumer):
         """Be attached to a room with rights that are still those that were asked for."""
         engine, is_resumed = self.engine, target.since is not None
         for _ in range(ATTEMPTS):
-            who = self.who
+            changes = self._changes
             entry = await self._ask(rooms.enter_all, target.room)
             may_read = entry.may_read_history
             topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
@@ -173,7 +175,7 @@ class RoomConsumer(Consumer):
                 since=target.since if may_read else None,
                 limit=target.history if may_read else 0,
             )
-            if entry.rights_seq >= topic.rights_seq and self.who is who:
+            if entry.rights_seq >= topic.rights_seq and changes == self._changes:
                 return entry, topic, caught
             engine.hub.detach(topic, self.id)  # they have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, "the room's rights keep changing", retry_after=1)

@@ -17,7 +17,7 @@ from realtime.engine.engine import Engine
 from realtime.models import Connection, Membership, Message, Report, Room, Sanction
 from realtime.store import rooms
 from realtime.wire.events import timestamp
-from tests.client import Object
+from tests.client import Object, eventually
 from tests.consumers.sockets import Socket as PlainSocket
 
 
@@ -486,6 +486,40 @@ async def test_a_mute_on_the_site_may_get_another_end(engine: Engine, room: Room
         told = await guest.expect("room")
         assert "calm down" in told["muted"]
         assert now(55) < told["muted_until"] <= now(60)
+
+
+async def test_who_is_muted_on_the_site_while_entering_is_so_inside(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided before the mute does not hold; no room has a change of rights to show."""
+    is_decided, may_enter, real = asyncio.Event(), asyncio.Event(), engine.hub.open_room
+
+    async def open_room(*args: Any, **options: Any) -> Any:
+        is_decided.set()
+        await may_enter.wait()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(engine.hub, "open_room", open_room)
+    async with Socket() as guest:
+        await guest.send("join", room="general")
+        await is_decided.wait()
+        await moderation.amute(None, guest.user_id)
+        [watched] = engine.guard._watched.values()
+        await eventually(lambda: watched.sanctions)
+        may_enter.set()
+        assert "post" not in (await guest.expect("joined"))["rights"]
+
+
+async def test_a_mute_that_nobody_told_of_is_found_by_the_first_look(
+    engine: Engine, room: Room
+) -> None:
+    """Before it nothing is known to compare with."""
+    async with Socket() as guest:
+        await guest.join("general")
+        mute = Sanction(kind="mute", user_key=guest.user_id)
+        await Sanction.objects.abulk_create([mute])
+        engine.guard.beat()
+        assert (await guest.expect("room"))["rights"] == []
 
 
 async def test_a_ban_that_nobody_told_of_is_found_by_the_pulse(engine: Engine, room: Room) -> None:
