@@ -518,6 +518,8 @@ async def test_a_mute_that_nobody_told_of_is_found_by_the_first_look(
         await guest.join("general")
         mute = Sanction(kind="mute", user_key=guest.user_id)
         await Sanction.objects.abulk_create([mute])
+        for one in engine.guard._watched.values():
+            one.due_at = 0  # its turn
         engine.guard.beat()
         assert (await guest.expect("room"))["rights"] == []
 
