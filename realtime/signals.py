@@ -7,7 +7,7 @@ __all__ = ["rights_changed", "site_sanctions_changed"]
 rights_changed = Signal()
 """Rights in some rooms have changed, in a transaction that may still be open.
 
-`room_ids`, and `user_id`: whose, where it is only one user's; else it is empty.
+`rooms`: their `rights_seq` by primary key; `user_id`: whose, empty where it is not only one user's.
 """
 
 site_sanctions_changed = Signal()

@@ -177,8 +177,8 @@ class Hub:
                 self._take_log(topic.room_id, Event.of_text(text), epoch)
             case ["people", str(text)]:
                 self._take_people(topic, *json.loads(text))
-            case ["rights", str(user_id)]:
-                self._spawn(self._ask_rights(topic, user_id))
+            case ["rights", str(user_id), int(seq)]:
+                self._spawn(self._ask_rights(topic, user_id, seq))
             case _:
                 logger.warning("room %s: cannot take a note of kind %r", topic.slug, note[0])
 
@@ -300,13 +300,13 @@ class Hub:
                 topic.rights_seq = topic.everybodys_rights_seq = mark.rights_seq
                 self._recheck(topic)
 
-    async def _ask_rights(self, topic: RoomTopic, user_id: str) -> None:
+    async def _ask_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
         mark = await self._db.together(history.marks, topic.room_id)
         if mark is None:
             return
-        if user_id and mark.rights_seq <= topic.rights_seq + 1:  # there was no other change
-            # Nor where it is counted: the note of another may have come first, and counted ours.
-            topic.rights_seq = max(topic.rights_seq, mark.rights_seq)
+        if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
+            # The next change, or one that is counted already: nobody else is concerned.
+            topic.rights_seq = max(topic.rights_seq, seq)
             self._recheck(topic, user_id)
         else:
             self.recheck({topic.room_id: mark})

@@ -71,10 +71,10 @@ def announce(slug: str, stored: Stored) -> None:
 
 
 @receiver(rights_changed, dispatch_uid="realtime.tell.rights")
-def _rights_changed(room_ids: list[int], user_id: str, **_: object) -> None:
+def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
     def tell_rooms() -> None:
-        for room_id in room_ids:
-            tell(room_topic(room_id), ["rights", user_id], is_stored=True)
+        for room_id, seq in rooms.items():
+            tell(room_topic(room_id), ["rights", user_id, seq], is_stored=True)
 
     on_commit(tell_rooms)
 

@@ -7,7 +7,7 @@ resumes from a replica that lags.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from django.db import router
+from django.db import router, transaction
 from django.db.models import F
 
 from ..models import Head, Message
@@ -152,9 +152,11 @@ def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
 
     With `user_id` only that user's have changed.
     """
-    rooms = list(room_ids)
-    Head.objects.using(database()).filter(pk__in=rooms).update(rights_seq=F("rights_seq") + 1)
-    rights_changed.send(None, room_ids=rooms, user_id=user_id)
+    heads = Head.objects.using(database()).filter(pk__in=list(room_ids))
+    with transaction.atomic(using=database()):
+        heads.update(rights_seq=F("rights_seq") + 1)
+        changed = dict(heads.values_list("pk", "rights_seq"))
+        rights_changed.send(None, rooms=changed, user_id=user_id)
 
 
 def state_of(message: Message) -> MessageState:

@@ -329,16 +329,49 @@ async def test_an_end_reaches_one_or_all(process: Process) -> None:
 async def test_whose_rights_were_told_of_is_asked_also_where_the_change_was_counted(
     process: Process, room: Room
 ) -> None:
-    """The pulse, or the note of another, may have come first and stand for one change too few."""
-    member, asked = await process.joined(room), []
-    member.outbox.recheck = lambda room, user_id="": asked.append(user_id)
+    """The pulse may have come before the note."""
+    asked = await _asked(process, room)
     await in_thread(lambda: history.change_rights([room.pk], "7"))
-    process.hub.recheck(await process.db.read(history.marks, [room.pk]))  # before the note came
+    process.hub.recheck(await process.db.read(history.marks, [room.pk]))
     await in_thread(lambda: history.change_rights([room.pk], "8"))
-    for user_id in ("7", "8"):
-        process.hub.publish(f"room.{room.pk}", ["rights", user_id])
+    for seq, user_id in enumerate(["7", "8"], start=1):
+        process.hub.publish(f"room.{room.pk}", ["rights", user_id, seq])
     await eventually(lambda: "8" in asked)
     assert asked == ["", "7", "8"]
+
+
+async def test_two_changes_of_one_user_are_no_question_for_all(
+    process: Process, room: Room
+) -> None:
+    """A kick takes a place away and bans, both in one transaction."""
+    asked = await _asked(process, room)
+    for _ in range(2):
+        await in_thread(lambda: history.change_rights([room.pk], "7"))
+    for seq in (1, 2):
+        process.hub.publish(f"room.{room.pk}", ["rights", "7", seq])
+    await eventually(lambda: len(asked) == 2)
+    assert asked == ["7", "7"]
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_what_concerns_all_is_asked_of_all_in_whatever_order_it_is_told(
+    process: Process, room: Room, order: tuple[int, int]
+) -> None:
+    """The note of one user's change never stands for another's."""
+    asked = await _asked(process, room)
+    for user_id in ("", "7"):
+        await in_thread(lambda user_id=user_id: history.change_rights([room.pk], user_id))
+    for seq in order:
+        process.hub.publish(f"room.{room.pk}", ["rights", {1: "", 2: "7"}[seq], seq])
+    await eventually(lambda: "" in asked)
+
+
+async def _asked(process: Process, room: Room) -> list[str]:
+    """Whose rights a member is told to ask for, as they come."""
+    asked: list[str] = []
+    member = await process.joined(room)
+    member.outbox.recheck = lambda room, user_id="": asked.append(user_id)
+    return asked
 
 
 async def test_a_note_of_an_unknown_kind_is_passed_over(
