@@ -428,7 +428,10 @@ class Consumer(AsyncConsumer):
         )
 
     async def _check_banned(self, who: Identity) -> None:
-        found, self._is_checked = None, False
+        guard = self.engine.guard
+        found, self._is_checked, self._bans_heard = None, not guard.are_bans, guard.bans_heard
+        if self._is_checked:
+            return
         # Where the database is away, the guard asks later; no room is entered before.
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(BAN_SECONDS):
@@ -459,7 +462,9 @@ class Consumer(AsyncConsumer):
 
     def _hold(self) -> None:
         """Have it asked from now on whether what it rests on still holds."""
-        self.engine.guard.watch(self, is_checked=self._is_checked)
+        guard = self.engine.guard
+        is_checked = self._is_checked and self._bans_heard == guard.bans_heard
+        guard.watch(self, is_checked=is_checked)
         self._expiry.set(self.proof.expires_at)
 
     def _warn_of_end(self) -> None:

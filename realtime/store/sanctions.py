@@ -17,6 +17,7 @@ __all__ = [
     "Subject",
     "Visitor",
     "against",
+    "are_bans_on_site",
     "ban_among",
     "felt",
     "hits",
@@ -63,6 +64,12 @@ def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
     rows = against(one.subject for one in asked)
     found = {one: [row for row in rows if hits(row, one.subject)] for one in asked} if rows else {}
     return {one: mine for one, known in found.items() if (mine := _felt_on_site(one.who, known))}
+
+
+def are_bans_on_site() -> bool:
+    """Whether anybody at all is banned from the whole site now."""
+    bans = Sanction.objects.using(database()).filter(in_force(), kind=Sanction.Kind.BAN, room=None)
+    return bans.exists()
 
 
 def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:

@@ -463,6 +463,25 @@ async def test_who_is_banned_from_the_site_is_closed(
     assert code == 4503
 
 
+async def test_a_ban_while_somebody_comes_is_found_by_the_next_pulse(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between asking whether there are any, and being where notes arrive."""
+    real = Engine.open
+
+    def open_late(self: Engine, outbox: Any, who: Any, address: str) -> None:
+        self.hub.publish("everyone", ["look", "bans", ""])
+        real(self, outbox, who, address)
+
+    assert not engine.guard.are_bans
+    monkeypatch.setattr(Engine, "open", open_late)
+    async with Socket() as guest:
+        ban = Sanction(kind="ban", user_key=guest.user_id)
+        await Sanction.objects.abulk_create([ban])
+        engine.guard.beat()
+        assert (await guest.ended())[1] == 4503
+
+
 async def test_who_is_muted_on_the_site_is_so_in_every_room(
     engine: Engine, room: Room, bob: Any
 ) -> None:
