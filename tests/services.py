@@ -137,6 +137,8 @@ class Process:
         logger.warning("%s:\n%s", self.log_path.name, self.log()[-3000:])
 
     def _die_with_parent(self) -> None:
+        # A shell that runs the tests in the background has them ignore it, and so their children.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         assert _LIBC
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(self.death_signal))
 
