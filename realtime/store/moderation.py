@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -18,7 +17,7 @@ from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
 from .log import Stored
-from .users import is_good
+from .users import is_good, pk_of, users_by_pk
 
 __all__ = [
     "addresses_of",
@@ -171,11 +170,11 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
 
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:
     """The user of this `user_id` or name; raises `CommandError` with `unknown_user`."""
-    users = get_user_model()._default_manager.using(database())
     found = None
     if user_id is not None and (pk := _pk(user_id)) is not None:
-        found = users.filter(pk=pk).first()
+        found = users_by_pk([pk]).get(pk)
     elif username is not None:
+        users = get_user_model()._default_manager.using(database())
         found = users.filter(**{get_user_model().USERNAME_FIELD: username}).first()
     if found is None or not is_good(found):  # which need not be a column
         raise CommandError(ErrorCode.UNKNOWN_USER, "there is no such user")
@@ -209,22 +208,13 @@ def _sanctions() -> Any:
 
 def _pk(user_key: str) -> Any:
     """The primary key behind a `user_id`; None for a guest's, and for what cannot be one."""
-    if user_key.startswith(GUEST):
-        return None
-    field = get_user_model()._meta.pk
-    try:
-        pk = field.to_python(user_key)
-        field.run_validators(pk)  # no database knows a number of forty digits
-    except ValidationError:
-        return None
-    return pk
+    return None if user_key.startswith(GUEST) else pk_of(user_key)
 
 
 def _user(user_key: str) -> Any:
     """The user behind a `user_id`; None where there is none."""
     pk = _pk(user_key)
-    users = get_user_model()._default_manager.using(database())
-    return None if pk is None else users.filter(pk=pk).first()
+    return None if pk is None else users_by_pk([pk]).get(pk)
 
 
 def _name_of(user_key: str) -> str:

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.crypto import salted_hmac
 
-__all__ = ["is_good", "is_password_of", "password_of", "users_by", "users_by_pk"]
+__all__ = ["is_good", "is_password_of", "password_of", "pk_of", "users_by", "users_by_pk"]
 
 TEXT_CHARACTERS = 255
 
@@ -30,6 +30,11 @@ def users_by(asked: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     for name, keys in fields.items():
         found |= _only_ones(name, keys)
     return found
+
+
+def pk_of(text: str) -> Any:
+    """The primary key that a text stands for; None for what cannot be one."""
+    return _cleaned("pk", text)
 
 
 def is_good(user: Any) -> bool:
