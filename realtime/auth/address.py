@@ -4,9 +4,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ..conf import config
-from ..store.addresses import counted
 
-__all__ = ["address_of", "limited_address"]
+__all__ = ["address_of"]
 
 
 def address_of(scope: dict[str, Any]) -> str:
@@ -21,11 +20,6 @@ def address_of(scope: dict[str, Any]) -> str:
         return _clean(entries[-hops]) if len(entries) >= hops else ""
     client = scope.get("client")
     return _clean(client[0]) if client else ""
-
-
-def limited_address(scope: dict[str, Any]) -> str:
-    """What connections are counted by; empty where that may be a proxy."""
-    return counted(address_of(scope))
 
 
 def _forwarded(scope: dict[str, Any]) -> list[str]:

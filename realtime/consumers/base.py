@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
 
-from ..auth.address import address_of, limited_address
+from ..auth.address import address_of
 from ..auth.authenticator import Proof, SignIn
 from ..auth.guests import renamed, token_of
 from ..auth.identify import identify, identify_token
@@ -20,6 +20,7 @@ from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.transport import Intake
 from ..logs import get_logger
 from ..store import sanctions
+from ..store.addresses import counted
 from ..store.identity import Identity
 from ..store.sanctions import Visitor
 from ..wire.codecs import Decoded, choose
@@ -91,7 +92,8 @@ class Consumer(AsyncConsumer):
         self._task = asyncio.current_task()
         self._silence: asyncio.TimerHandle | None = None
         self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
-        self._address, self.address = address_of(scope), limited_address(scope)
+        self._address = address_of(scope)
+        self.address = counted(self._address)
         self._bad_frames = 0
         if (await receive())["type"] != "websocket.connect":
             return

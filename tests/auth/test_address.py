@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from realtime.auth.address import address_of, limited_address
+from realtime.auth.address import address_of
+from realtime.store.addresses import counted
 
 
 def scope(client: str | None, *forwarded: str) -> dict[str, Any]:
@@ -68,4 +69,4 @@ def test_an_address_that_may_be_a_proxys_is_not_counted_by(
     proxies: None, client: str | None, forwarded: list[str], address: str
 ) -> None:
     """Behind a proxy that nobody has told us of, all users have its address."""
-    assert limited_address(scope(client, *forwarded)) == address
+    assert counted(address_of(scope(client, *forwarded))) == address
