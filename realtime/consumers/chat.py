@@ -94,7 +94,7 @@ class ChatConsumer(RoomConsumer):
         )
 
 
-# What is done off the event loop. The first two may be asked for by anybody.
+# What is done off the event loop. The first three may be asked for by anybody.
 
 
 def _create(command: Create, who: Identity) -> Entry:
