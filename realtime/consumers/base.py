@@ -79,8 +79,8 @@ class Consumer(AsyncConsumer):
     who: Identity
     proof: Proof
     """What `who` rests on."""
-    _bans_known: int | None
-    """Up to which change of the site's bans it was checked; None where that failed."""
+    _sanctions_known: int | None
+    """Up to which change of the site's bans and mutes it was checked; None where that failed."""
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Run the connection to its end."""
@@ -433,14 +433,14 @@ class Consumer(AsyncConsumer):
 
     async def _check_banned(self, who: Identity) -> None:
         guard = self.engine.guard
-        found, heard, self._bans_known = None, guard.bans_heard, None
+        found, heard, self._sanctions_known = None, guard.sanctions_heard, None
         # Where the database is away, the guard asks later; no room is entered before.
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(BAN_SECONDS):
-                if guard.are_bans:
+                if guard.are_sanctions:
                     visitor = Visitor(who, self.address)
                     found = await self.engine.db.together(sanctions.on_site, visitor)
-                self._bans_known = heard
+                self._sanctions_known = heard
         if (ban := sanctions.ban_among(found or ())) is not None:
             raise Disconnect(CloseCode.KICKED, sanctions.told(ban))
 
@@ -467,7 +467,7 @@ class Consumer(AsyncConsumer):
     def _hold(self) -> None:
         """Have it asked from now on whether what it rests on still holds."""
         guard = self.engine.guard
-        guard.watch(self, is_checked=self._bans_known == guard.bans_heard)
+        guard.watch(self, is_checked=self._sanctions_known == guard.sanctions_heard)
         self._expiry.set(self.proof.expires_at)
 
     def _warn_of_end(self) -> None:

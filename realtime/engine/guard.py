@@ -83,10 +83,10 @@ class Guard:
         self._watched: dict[str, _Watched] = {}
         self._told: set[_Watched] = set()
         self._rights_seq: int | None = None
-        self.are_bans = True
-        """Whether anybody is banned from the site, as far as is known."""
-        self.bans_heard = 0
-        """How often it was told that such bans have changed."""
+        self.are_sanctions = True
+        """Whether anybody is banned or muted on the whole site, as far as is known."""
+        self.sanctions_heard = 0
+        """How often it was told that there are others."""
         self._forgot_at = time.monotonic()
         self._telling: asyncio.Task[None] | None = None
         self._beat: asyncio.Task[None] | None = None
@@ -97,7 +97,7 @@ class Guard:
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 self._rights_seq = await self._db.read(rights.everywhere)
-                await self._ask_bans()
+                await self._ask_whether_any()
 
     def watch(self, connection: Guarded, *, is_checked: bool = True) -> None:
         """Look at a connection in its turn; again when it rests on something else.
@@ -107,6 +107,8 @@ class Guard:
         known = self._watched.get(connection.id)
         due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
         one = self._watched[connection.id] = _Watched(connection, due_at)
+        if is_checked and not self.are_sanctions:
+            one.sanctions = set()
         if known is not None and known.user_id == one.user_id:
             one.facts, one.sanctions = known.facts, known.sanctions
 
@@ -123,16 +125,16 @@ class Guard:
         """Something was told that concerns these connections.
 
         `user`: the user has changed. `sanction`: a ban or mute of the whole site has.
-        `rights`: what somebody may do, perhaps everybody. `bans`: those of the site, of anybody.
+        `rights`: what somebody may do, perhaps everybody. `site`: as `sanction`, of anybody.
         `session`: the one of this digest has ended. `token`: the one of this id was revoked.
         """
         told = [self._watched[one] for one in connections if one in self._watched]
         match kind:
             case "user" | "sanction":
                 self._look_soon(told)
-            case "bans":
-                self.are_bans = True
-                self.bans_heard += 1
+            case "site":
+                self.are_sanctions = True
+                self.sanctions_heard += 1
             case "rights":
                 self._spawn(self._ask_rights())
             case "token":
@@ -147,13 +149,13 @@ class Guard:
         for task in self._tasks:
             task.cancel()
 
-    async def _ask_bans(self) -> None:
-        heard = self.bans_heard
-        found = await self._db.read(sanctions.are_bans_on_site)
-        self.are_bans = found or heard != self.bans_heard
+    async def _ask_whether_any(self) -> None:
+        heard = self.sanctions_heard
+        found = await self._db.read(sanctions.are_any_on_site)
+        self.are_sanctions = found or heard != self.sanctions_heard
 
     async def _look_around(self) -> None:
-        await self._ask_bans()
+        await self._ask_whether_any()
         await self._ask_rights()
         now = time.monotonic()
         await self._look([one for one in self._watched.values() if one.due_at <= now])

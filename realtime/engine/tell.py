@@ -81,7 +81,7 @@ def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
 
 @receiver(site_sanctions_changed, dispatch_uid="realtime.tell.sanctions")
 def _site_sanctions_changed(user_id: str, **_: object) -> None:
-    look_everywhere("bans")  # for who is about to come
+    look_everywhere("site")  # for who is about to come
     if user_id:
         look(user_id, "sanction")
     else:

@@ -17,7 +17,7 @@ __all__ = [
     "Subject",
     "Visitor",
     "against",
-    "are_bans_on_site",
+    "are_any_on_site",
     "ban_among",
     "felt",
     "hits",
@@ -66,10 +66,9 @@ def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
     return {one: mine for one, known in found.items() if (mine := _felt_on_site(one.who, known))}
 
 
-def are_bans_on_site() -> bool:
-    """Whether anybody at all is banned from the whole site now."""
-    bans = Sanction.objects.using(database()).filter(in_force(), kind=Sanction.Kind.BAN, room=None)
-    return bans.exists()
+def are_any_on_site() -> bool:
+    """Whether anybody at all is banned or muted on the whole site now."""
+    return Sanction.objects.using(database()).filter(in_force(), room=None).exists()
 
 
 def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:

@@ -470,10 +470,10 @@ async def test_a_ban_while_somebody_comes_is_found_by_the_next_pulse(
     real = Engine.open
 
     def open_late(self: Engine, outbox: Any, who: Any, address: str) -> None:
-        self.hub.publish("everyone", ["look", "bans", ""])
+        self.hub.publish("everyone", ["look", "site", ""])
         real(self, outbox, who, address)
 
-    assert not engine.guard.are_bans
+    assert not engine.guard.are_sanctions
     monkeypatch.setattr(Engine, "open", open_late)
     async with Socket() as guest:
         ban = Sanction(kind="ban", user_key=guest.user_id)

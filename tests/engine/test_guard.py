@@ -51,7 +51,7 @@ class Asked:
         self.facts: dict[str, Any] = {}
         self.asked: list[list[str]] = []
         self.seq = 0
-        self.are_bans = False
+        self.are_sanctions = False
         self.error: Exception | None = None
         self.is_slow = Event()
         self.may_answer = Event()
@@ -83,7 +83,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(module, "standings", made.standings)
     monkeypatch.setattr(module.rights, "everywhere", made.everywhere)
     monkeypatch.setattr(module.sanctions, "on_site", made.on_site)
-    monkeypatch.setattr(module.sanctions, "are_bans_on_site", lambda: made.are_bans)
+    monkeypatch.setattr(module.sanctions, "are_any_on_site", lambda: made.are_sanctions)
     return made
 
 
@@ -241,14 +241,14 @@ async def test_bans_of_the_site_are_known_of_from_a_note_or_the_pulse(
     guard: Guard, asked: Asked
 ) -> None:
     """While there are none, nobody who comes is asked about."""
-    assert not guard.are_bans
-    guard.hear([], "bans", "")
-    assert guard.are_bans
+    assert not guard.are_sanctions
+    guard.hear([], "site", "")
+    assert guard.are_sanctions
     await beat(guard)
-    assert not guard.are_bans  # it was lifted
-    asked.are_bans = True
+    assert not guard.are_sanctions  # it was lifted
+    asked.are_sanctions = True
     await beat(guard)
-    assert guard.are_bans
+    assert guard.are_sanctions
 
 
 async def test_a_database_that_is_away_ends_nobody_and_is_asked_again(
