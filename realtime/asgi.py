@@ -8,6 +8,9 @@ from django.core import asgi
 
 __all__ = ["get_asgi_application"]
 
+THRESHOLDS = 20_000, 2, 5
+"""More young objects than connections; and the least that make a look at all that there is."""
+
 
 def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> ProtocolTypeRouter:
     """Make a site's ASGI application; a drop-in for Django's function of the same name.
@@ -26,7 +29,7 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     publisher.is_server = True
     widen()
     hide_tokens()
-    _keep_for_good()
+    _tune_collector()
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
 
     async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -41,10 +44,15 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     return ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
 
 
-def _keep_for_good() -> None:
-    """Take what is loaded by now out of the garbage collector's rounds.
+def _tune_collector() -> None:
+    """Have the garbage collector look at less, and less often; docs/performance.md has figures.
 
-    They stop every connection for as long as it takes to look at a whole Django, some 50 ms.
+    What is loaded by now stays for good: to look at a whole Django stops everybody for 50 ms. And a
+    server with thousands of connections makes as many objects at once (Daphne does each second,
+    to look at them), which are no reason to look at all connections. A site that looks as
+    rarely or never by settings of its own keeps those.
     """
     gc.collect()
     gc.freeze()
+    if 0 < gc.get_threshold()[0] < THRESHOLDS[0]:
+        gc.set_threshold(*THRESHOLDS)
