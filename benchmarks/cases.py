@@ -283,7 +283,7 @@ IDLE = Case(
     "idle",
     "5,000 open connections in rooms of a hundred, and nothing to do",
     "idle",
-    {"connections": 5000, "warm_up": 5, "seconds": 20},
+    {"connections": 5000, "warm_up": 5, "seconds": 50},
     [
         Entry("daphne", "json", "realtime, Daphne", ground={"rooms": 50}),
         Entry("stock-daphne", "bare", "a bare accepted socket, Daphne"),

@@ -74,8 +74,8 @@ class Config:
     jwt_user_field: str = "pk"
     """The unique field of the user model that has the same."""
 
-    heartbeat_seconds: int = 25
-    """How often a client should send a `ping`."""
+    heartbeat_seconds: int = 20
+    """After how long a silence a client is asked whether it is there; after two it is ended."""
     frame_bytes: int = 64 * 1024
     """The largest frame a client may send."""
     content_characters: int = 4000

@@ -172,7 +172,6 @@ class Chatter:
         welcome = await client.expect("welcome")
         self._welcomed(welcome)
         self._client = client
-        self._aside(self._beat(client, welcome["heartbeat"]))
         for room in self.known:
             await self._join(room)
         while True:
@@ -183,12 +182,6 @@ class Chatter:
             self.faults.append(f"{self.user_id} came back as {welcome['user_id']}")
         self.user_id = welcome["user_id"]
         self._token = welcome.get("guest_token", self._token)
-
-    async def _beat(self, client: Client, seconds: float) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await asyncio.sleep(seconds)
-                await client.send("ping")
 
     def _lost(self, client: Client) -> None:
         told = [item["code"] for item in client.seen[-5:] if item["type"] == "disconnect"]
@@ -210,6 +203,8 @@ class Chatter:
                 self._acknowledged(item)
             case "error":
                 self._failed(item)
+            case "ping":
+                await self._client.send("pong")
             case "resync" if self.may_restart:
                 await self._restart(item["room"])
             case "resync":

@@ -95,12 +95,13 @@ class Server(Process):
         env: Mapping[str, str],
         kind: str = "daphne",
         application: str = "project.asgi:application",
+        options: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws = f"ws://127.0.0.1:{self.port}/ws"
         super().__init__(
-            [*_command(kind, self.port), application],
+            [*_command(kind, self.port), *options, application],
             folder / f"{kind}-{self.port}.log",
             cwd=ROOT,
             env=env,

@@ -80,6 +80,7 @@ def about(name: str) -> Fields:
 ROWS: dict[str, Fields] = {
     "`auth`": lambda stage: {},
     "`ping`": lambda stage: {},
+    "`pong`": lambda stage: {},
     "`join`": in_room(),
     "`joins`": lambda stage: {"rooms": [{"room": stage.room.slug}]},
     "`leave`": in_room(),
@@ -112,9 +113,11 @@ ROWS: dict[str, Fields] = {
     "`delete`": about("said"),
     "`report`": about("said"),
 }
-STANDING = {"`auth`", "`ping`", "`join`", "`joins`", "`create`", "`direct`", "`accept`"}
+STANDING = {
+    *("`auth`", "`ping`", "`pong`", "`join`", "`joins`", "`create`", "`direct`", "`accept`")
+}
 """What is done without having entered."""
-SILENT = {"`read`", "`typing`", "`signal`"}
+SILENT = {"`pong`", "`read`", "`typing`", "`signal`"}
 UNCHANGING = (
     STANDING
     | SILENT

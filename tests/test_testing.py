@@ -68,7 +68,7 @@ async def test_settings_hold_for_the_block_only(database: None) -> None:
         assert (config().heartbeat_seconds, config().db_threads) == (7, 0)
         assert config().guests is before["GUESTS"]
     assert before == settings.REALTIME
-    assert config().heartbeat_seconds == 25
+    assert config().heartbeat_seconds == 20
 
 
 async def test_an_error_in_the_block_stops_the_engine_all_the_same(database: None) -> None:

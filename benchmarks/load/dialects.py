@@ -55,6 +55,9 @@ class Realtime(Dialect):
     def message(self, room: str, text: str, nonce: int) -> bytes:
         return _json({"type": "message", "room": room, "content": text, "nonce": str(nonce)})
 
+    def answer(self, frame: bytes) -> bytes | None:
+        return b'{"type":"pong"}' if frame == b'{"type":"ping"}' else None
+
 
 class Ndjson(Realtime):
     """The same, with several events in a frame under load."""

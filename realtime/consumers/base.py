@@ -17,13 +17,14 @@ from ..auth.identify import identify, identify_token
 from ..conf import config
 from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
-from ..engine.transport import Intake
+from ..engine.transport import Intake, end_pings
 from ..logs import get_logger
 from ..store import sanctions
 from ..store.addresses import counted
 from ..store.identity import Identity
 from ..store.sanctions import Visitor
-from ..wire.codecs import Decoded, choose
+from ..wire import events
+from ..wire.codecs import CODECS, Decoded, choose
 from ..wire.commands import (
     Auth,
     Command,
@@ -34,13 +35,16 @@ from ..wire.commands import (
     Joins,
     Message,
     Ping,
+    Pong,
     Signal,
 )
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Pong, Welcome, timestamp
+from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Welcome, timestamp
+from ..wire.packet import Packet
 from ..wire.ratelimit import Bucket
 from .expiry import Expiry
 from .first_message import FirstMessage
+from .silence import Silence
 
 __all__ = ["Consumer"]
 
@@ -62,8 +66,8 @@ ABUSE = {
 """The ends that a site should hear of, also where it has said nothing about its logs."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
-SILENT_HEARTBEATS = 2
-"""How many a client may leave out that has promised them by its subprotocol."""
+ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()}
+"""What asks a silent client whether it is there."""
 
 
 class Consumer(AsyncConsumer):
@@ -92,7 +96,6 @@ class Consumer(AsyncConsumer):
         self._is_counted = self._is_signed_in = self._is_waiting = False
         self._ending: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
-        self._silence: asyncio.TimerHandle | None = None
         self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
         self._address = address_of(scope)
         self.address = counted(self._address)
@@ -102,8 +105,12 @@ class Consumer(AsyncConsumer):
         self.engine = await Engine.current()
         self.codec, subprotocol = choose(scope.get("subprotocols", []))
         self.id = self.engine.new_connection()
-        self._heard_at = self.engine.loop.time()
         self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck)
+        self._silence = Silence(
+            lambda: self.outbox.post(ASK[self.codec]),
+            lambda: self.end(Disconnect(CloseCode.SILENT)),
+            lambda: self.engine.watchdog.is_busy(self),
+        )
         try:
             await self._live(subprotocol, send)
         finally:
@@ -121,7 +128,9 @@ class Consumer(AsyncConsumer):
         """Carry out one command; raise `CommandError` to refuse it."""
         match command:
             case Ping():
-                self.reply(Pong(t=command.t, server_time=_now(), ref=command.ref))
+                self.reply(events.Pong(t=command.t, server_time=_now(), ref=command.ref))
+            case Pong():
+                pass
             case Auth():
                 await self._authenticate(command)
             case _:
@@ -187,7 +196,8 @@ class Consumer(AsyncConsumer):
                 return
             self._open()
             if subprotocol is not None:
-                self._watch_silence()
+                end_pings(send)
+                self._silence.watch()
             await self.opened()
             if first is not None:
                 await self._go_on(*first)
@@ -285,7 +295,7 @@ class Consumer(AsyncConsumer):
             if event["type"] == "websocket.disconnect":
                 self._is_gone = True
                 return
-            self._heard_at = self.engine.loop.time()
+            self._silence.hear()
             # What comes after the end was told stays without an answer: its sender repeats it.
             if self._ending is None and not self.engine.is_stopping:
                 text = event.get("text")
@@ -293,7 +303,7 @@ class Consumer(AsyncConsumer):
                     await self._take(event.get("bytes") or b"" if text is None else text)
                 finally:
                     self.engine.watchdog.rest(self)
-                self._heard_at = self.engine.loop.time()
+                self._silence.hear()
                 self._intake.check()
 
     # What the watchdog and the clock say.
@@ -309,17 +319,6 @@ class Consumer(AsyncConsumer):
             self._is_overdue = True
             self._task.cancel()
 
-    def _watch_silence(self) -> None:
-        """End the connection once nothing was heard for two heartbeats."""
-        loop, most = self.engine.loop, config().heartbeat_seconds * SILENT_HEARTBEATS
-        left = self._heard_at + most - loop.time()
-        if self.engine.watchdog.is_busy(self):  # it is not heard, because it is not read
-            left = most
-        if left > 0:
-            self._silence = loop.call_later(left, self._watch_silence)
-        else:
-            self.end(Disconnect(CloseCode.SILENT))
-
     async def _end(self, why: Disconnect) -> None:
         await self.outbox.farewell(why)
         # The close frame of a peer that reads nothing never comes back.
@@ -332,8 +331,7 @@ class Consumer(AsyncConsumer):
         self.outbox.close()
         if self._ending is not None:
             self._ending.cancel()
-        if self._silence is not None:
-            self._silence.cancel()
+        self._silence.stop()
         self._expiry.stop()
         self._stop_waiting()
         if self._is_signed_in:

@@ -22,6 +22,7 @@ __all__ = [
     "Intake",
     "Write",
     "abort",
+    "end_pings",
     "held",
     "line",
     "on_shutdown",
@@ -115,6 +116,23 @@ def abort(send: Any) -> None:
         with suppress(OSError):
             _reset(transport.get_extra_info("socket"))
         transport.abort()
+
+
+def end_pings(send: Any) -> None:
+    """Have the server ping no more: who is ended for silence needs no second watch.
+
+    For a connection that is otherwise idle, pings and what answers them are most of its cost.
+    """
+    protocol = _daphne(send)
+    if hasattr(protocol, "_sendAutoPing"):
+        protocol._sendAutoPing = _send_nothing
+    protocol = _sansio(send)
+    if hasattr(protocol, "stop_keepalive"):
+        protocol.stop_keepalive()
+
+
+def _send_nothing() -> None:
+    pass
 
 
 def wait_for_goodbye(send: Any) -> None:

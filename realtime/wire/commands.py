@@ -30,6 +30,7 @@ __all__ = [
     "Message",
     "Mute",
     "Ping",
+    "Pong",
     "Presence",
     "Read",
     "Report",
@@ -157,6 +158,10 @@ class Ping(Command):
     t: Integer | float | str | None = None
 
 
+class Pong(Command):
+    """The answer to the server's `ping`; anything else that is sent is as good."""
+
+
 # Rooms.
 
 
@@ -279,6 +284,7 @@ AnyCommand = (
     | Signal
     | Presence
     | Ping
+    | Pong
     | Create
     | Direct
     | Configure

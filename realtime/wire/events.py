@@ -29,6 +29,7 @@ __all__ = [
     "MessageState",
     "Notice",
     "Outgoing",
+    "Ping",
     "Pong",
     "PresenceList",
     "Removed",
@@ -269,6 +270,10 @@ class Done(Outgoing, tag="done"):
 
     room: str | None = None
     ref: Ref = None
+
+
+class Ping(Outgoing, tag="ping"):
+    """The server has heard nothing for a heartbeat, and wants to."""
 
 
 class Pong(Outgoing, tag="pong"):

@@ -28,7 +28,7 @@ async def test_the_first_frame_says_who_one_is(engine: Engine, encoding: str) ->
         assert told["username"]
         assert told["guest_token"]
         assert told["connection"].startswith(f"{engine.node.id}.")
-        assert (told["protocol"], told["heartbeat"]) == ("realtime.v1", 25)
+        assert (told["protocol"], told["heartbeat"]) == ("realtime.v1", 20)
         assert told["limits"]["frame_bytes"] == 64 * 1024
         assert (await socket.ask("ping", t=7))["t"] == 7
 
@@ -414,17 +414,42 @@ async def test_a_server_that_ends_is_not_taken_for_a_slow_command(
     assert engine.watchdog._since == {}
 
 
-async def test_a_client_with_a_subprotocol_that_says_nothing_for_two_heartbeats_is_sent_away(
+@pytest.mark.parametrize("encoding", ["json", "ndjson", "msgpack"])
+async def test_who_is_silent_is_asked_and_stays_by_its_answer(
+    engine: Engine, settings: Settings, encoding: str
+) -> None:
+    """Once a heartbeat, and nothing is said to the answer."""
+    limited(settings, HEARTBEAT_SECONDS=0.1)
+    async with Socket(encoding) as socket:
+        began = engine.loop.time()
+        for _ in range(4):
+            assert await socket.expect("ping") == {"type": "ping"}
+            await socket.send("pong")
+        assert engine.loop.time() - began >= 4 * 0.1
+        assert (await socket.ask("ping"))["type"] == "pong"
+        assert {item["type"] for item in socket.seen} == {"welcome", "ping", "pong"}
+
+
+async def test_who_does_not_answer_for_another_heartbeat_is_sent_away(
     engine: Engine, settings: Settings
 ) -> None:
-    """It has promised to ping; a browser that sleeps or a line that died does not."""
+    """A browser that sleeps, or a line that died."""
     limited(settings, HEARTBEAT_SECONDS=0.1)
     async with Socket() as socket:
-        for _ in range(4):
-            await asyncio.sleep(0.1)
-            assert (await socket.ask("ping"))["type"] == "pong"
+        await socket.expect("ping")
         told, code = await socket.ended()
         assert (code, told["reconnect"]) == (CloseCode.SILENT, True)
+        assert [item["type"] for item in socket.seen] == ["welcome", "ping", "disconnect"]
+
+
+async def test_who_speaks_is_not_asked(engine: Engine, settings: Settings) -> None:
+    """Any frame tells that somebody is there."""
+    limited(settings, HEARTBEAT_SECONDS=0.2)
+    async with Socket() as socket:
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            await socket.send("typing", room="nowhere")
+        assert not [item for item in socket.seen if item["type"] == "ping"]
 
 
 async def test_who_is_not_read_is_not_silent(engine: Engine, settings: Settings) -> None:
@@ -447,6 +472,7 @@ async def test_a_plain_client_may_be_silent(engine: Engine, settings: Settings) 
     await socket.expect("welcome")
     await asyncio.sleep(0.3)
     assert (await socket.ask("ping"))["type"] == "pong"
+    assert [item["type"] for item in socket.seen] == ["welcome", "pong"]
     await socket.close()
 
 

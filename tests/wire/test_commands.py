@@ -29,6 +29,7 @@ WHOLE: list[dict[str, Any]] = [
     {"type": "signal", "ref": 1, "room": "r", "data": {"x": None}},
     {"type": "presence", "ref": 1, "room": "r"},
     {"type": "ping", "ref": 1, "t": 1.5},
+    {"type": "pong", "ref": 1},
     {"type": "create", "ref": 1, "title": "T", "room": "r", "kind": "private"},
     {"type": "direct", "ref": 1, "user_id": "1", "username": "ada"},
     {
@@ -67,6 +68,7 @@ PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
     ({"type": "signal", "room": "r", "data": {}}, commands.Signal(room="r", data={})),
     ({"type": "presence", "room": "r"}, commands.Presence(room="r")),
     ({"type": "ping"}, commands.Ping()),
+    ({"type": "pong"}, commands.Pong()),
     ({"type": "create", "title": "T"}, commands.Create(title="T", room="", kind="public")),
     ({"type": "direct"}, commands.Direct(user_id=None, username=None)),
     ({"type": "configure", "room": "r"}, commands.Configure(room="r", title=None)),

@@ -182,6 +182,7 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         {"type": "signal", "room": "r", "data": {"x": 1.5}, **WHO},
     ),
     (events.SignalEvent(data={}), {"type": "signal", "data": {}}),
+    (events.Ping(), {"type": "ping"}),
     (events.Pong(server_time=NOW, t=1.0), {"type": "pong", "server_time": NOW, "t": 1.0}),
     (events.Notice(level="info", text="x"), {"type": "notice", "level": "info", "text": "x"}),
     (

@@ -6,6 +6,7 @@
 const SUBPROTOCOL = "realtime.v1.ndjson";
 const CONNECT_SECONDS = 10;
 const PONG_SECONDS = 6;
+const LATE_SECONDS = 2;
 const ACK_SECONDS = 15;
 const STABLE_SECONDS = 5;
 const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
@@ -131,7 +132,7 @@ export class RealtimeClient extends EventTarget {
   #goodbye = null;
   #heard = 0;
   #timers = {};
-  #pause = 20;
+  #pause = 0;
   #ref = 0;
   #replies = new Map(); // ref → [on reply, on error]
   #outbox = new Map(); // nonce → message without an ack, in order
@@ -141,9 +142,10 @@ export class RealtimeClient extends EventTarget {
 
   /**
    * `url` and `token` may be values or (async) functions, asked on each attempt. `name` is what a new
-   * guest is called. `heartbeat` in seconds; `queue` bounds the messages without an ack.
+   * guest is called. After `heartbeat` silent seconds the server is asked; `queue` bounds the messages
+   * without an ack.
    */
-  constructor({ url = "/ws/", token = null, name = null, heartbeat = 20, queue = 500, signal = null } = {}) {
+  constructor({ url = "/ws/", token = null, name = null, heartbeat = 22, queue = 500, signal = null } = {}) {
     super();
     this.#options = { url, token, name, heartbeat, queue };
     signal?.addEventListener("abort", () => this.close(), { once: true });
@@ -323,14 +325,12 @@ export class RealtimeClient extends EventTarget {
     page?.addEventListener("visibilitychange", () => page.hidden || wake(), { signal });
   }
 
-  // Begun anew by each answer, not by itself: a hidden page's timers that call timers run once a minute,
-  // and the server takes two heartbeats of silence for an end.
+  // The server asks who is silent (a hidden page's timers are slow); one that is silent itself is asked.
   #beat() {
-    clearTimeout(this.#timers.beat);
-    this.#timers.beat = after(this.#pause, () => {
-      this.#probe();
-      this.#repeatUnanswered();
-    });
+    const silent = (Date.now() - this.#heard) / 1000;
+    if (silent >= this.#pause) this.#probe();
+    this.#repeatUnanswered();
+    this.#timers.beat = after(this.#pause - (silent % this.#pause), () => this.#beat());
   }
 
   #probe() {
@@ -395,8 +395,8 @@ export class RealtimeClient extends EventTarget {
       case "presence":
         room?.meet(frame);
         break;
-      case "pong":
-        this.#beat();
+      case "ping":
+        return this.#transmit({ type: "pong" });
     }
     onReply?.(frame);
     if (!onReply || frame.type === "authenticated" || frame.type === "presence") this.#emit(frame.type, frame);
@@ -412,7 +412,7 @@ export class RealtimeClient extends EventTarget {
     const { name, heartbeat } = this.#options;
     clearTimeout(this.#timers.deadline);
     this.limits = frame.limits ?? {};
-    this.#pause = Math.min(heartbeat, frame.heartbeat || heartbeat);
+    this.#pause = Math.min(heartbeat, frame.heartbeat + LATE_SECONDS);
     this.#beat();
     this.#emit("welcome", frame);
     if (!name || this.#named || !frame.user_id.startsWith("guest:")) return this.#ready();

@@ -1,0 +1,48 @@
+"""Who answers the protocol's own question needs no pings of the server; who does not gets them."""
+
+import pytest
+
+from tests.faults.crowd import Raw
+from tests.services import Services
+from tests.site import Factory, Server
+
+TEXT, PING, PONG = 1, 9, 10
+OPTIONS = {
+    "daphne": ["--ping-interval", "1"],
+    "uvicorn": ["--ws-ping-interval", "1"],
+    "uvloop": ["--ws-ping-interval", "1"],
+}
+PROMISES = {"Sec-WebSocket-Protocol": "realtime.v1.json"}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+async def test_the_server_pings_only_who_has_promised_nothing(
+    services: Services, make_site: Factory, kind: str
+) -> None:
+    site = make_site(servers=(), settings={"GUESTS": True})
+    server = Server(services.folder, site.env, kind, options=OPTIONS[kind])
+    server.start()
+    try:
+        promising, plain = await Raw.open(server.ws, PROMISES), await Raw.open(server.ws)
+        for peer in (promising, plain):
+            await peer.expect("welcome")
+        for _ in range(2):  # a server may begin anew after each message
+            for _ in range(2):
+                await _pinged(plain)
+            promising.send("ping")
+            opcode, payload = await promising.receive()
+            assert opcode == TEXT
+            assert b"pong" in payload
+        for peer in (promising, plain):
+            await peer.close()
+    finally:
+        server.kill()
+        server.show_log()
+
+
+async def _pinged(peer: Raw) -> None:
+    while True:
+        opcode, payload = await peer.receive()
+        if opcode == PING:
+            peer.write(payload, PONG)
+            return
