@@ -8,8 +8,10 @@ from django.core import asgi
 
 __all__ = ["get_asgi_application"]
 
-THRESHOLDS = 20_000, 2, 5
-"""More young objects than connections; and the least that make a look at all that there is."""
+YOUNG_OBJECTS = 20_000
+"""How many come to be, more than go, before the youngest are looked at."""
+YOUNG_ROUNDS, MIDDLE_ROUNDS = 2, 5
+"""How many rounds of one kind make one of the next; the last looks at all that there is."""
 
 
 def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> ProtocolTypeRouter:
@@ -20,6 +22,7 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     """
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck
+    from .conf import config
     from .engine.engine import Engine
     from .engine.publisher import publisher
     from .engine.transport import widen
@@ -29,7 +32,7 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     publisher.is_server = True
     widen()
     hide_tokens()
-    _tune_collector()
+    _tune_collector(config().connections_per_process)
     routes = own if websocket_urlpatterns is None else websocket_urlpatterns
 
     async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -44,7 +47,7 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     return ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
 
 
-def _tune_collector() -> None:
+def _tune_collector(connections: int) -> None:
     """Have the garbage collector look at less, and less often; docs/performance.md has figures.
 
     What is loaded by now stays for good: to look at a whole Django stops everybody for 50 ms. And a
@@ -54,5 +57,6 @@ def _tune_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    if 0 < gc.get_threshold()[0] < THRESHOLDS[0]:
-        gc.set_threshold(*THRESHOLDS)
+    young = max(YOUNG_OBJECTS, 2 * connections)
+    if 0 < gc.get_threshold()[0] < young:
+        gc.set_threshold(young, YOUNG_ROUNDS, MIDDLE_ROUNDS)

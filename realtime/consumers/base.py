@@ -71,7 +71,7 @@ ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()
 
 
 class Consumer(AsyncConsumer):
-    """A connection that speaks protocol v1: `auth` and `ping`; subclasses add commands.
+    """A connection that speaks protocol v1: `auth`, `ping` and `pong`; subclasses add commands.
 
     It is mounted as any Channels consumer. Subclasses extend `handle`, and may use `opened`
     and `closed`. A `CommandError` becomes an `error` reply; anything else that is raised ends the
@@ -107,9 +107,10 @@ class Consumer(AsyncConsumer):
         self.id = self.engine.new_connection()
         self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck)
         self._silence = Silence(
+            self.engine.loop,
             lambda: self.outbox.post(ASK[self.codec]),
             lambda: self.end(Disconnect(CloseCode.SILENT)),
-            lambda: self.engine.watchdog.is_busy(self),
+            lambda: self.engine.watchdog.is_busy(self) or not self.outbox.is_free,
         )
         try:
             await self._live(subprotocol, send)
@@ -396,7 +397,8 @@ class Consumer(AsyncConsumer):
         amount = len(command.rooms) if isinstance(command, Joins) else 1
         if wait := self.engine.limits.wait(self.who, self.address, _kind(command), amount):
             self._count_refusal()
-            raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
+            if not isinstance(command, Pong):  # which nobody waits for a reply to
+                raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
 
     def _count_refusal(self) -> None:
         if wait := self._refusals.take(self.engine.loop.time()):

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 from collections.abc import Callable
 
 from ..conf import config
@@ -9,49 +10,72 @@ from ..conf import config
 __all__ = ["Silence"]
 
 TURN_SECONDS = 1.0
-"""So often is looked for the silent."""
+"""How far apart the turns of the event loop are in which clients are looked at."""
+LATE_SECONDS = 1.0
+"""A look that comes later than this tells of the server's own absence, not of a client's."""
 
 
 class Silence:
-    """Calls `ask` when a connection was silent for a heartbeat, and `end` when it was for two.
+    """Calls `ask` after a heartbeat in which a connection said nothing, and `end` after another.
 
-    While `is_busy` says so the server itself does not listen. All that are due within a second
-    have one turn of the event loop: a client that is asked alone, and answers alone, costs ten
-    times as much.
+    While `is_busy` says so it is not listened to, or what it was asked has yet to reach it.
+    All that are due within a second have one turn: a client that is asked alone, and answers
+    alone, costs ten times as much (docs/performance.md). Up to a tenth of a heartbeat by chance
+    spreads those that came together.
     """
 
-    __slots__ = ("_ask", "_end", "_heard_at", "_is_busy", "_loop", "_timer")
+    __slots__ = ("_ask", "_due", "_end", "_heard_at", "_is_asked", "_is_busy", "_loop", "_timer")
 
     def __init__(
-        self, ask: Callable[[], None], end: Callable[[], None], is_busy: Callable[[], bool]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ask: Callable[[], None],
+        end: Callable[[], None],
+        is_busy: Callable[[], bool],
     ) -> None:
+        self._loop = loop
         self._ask = ask
         self._end = end
         self._is_busy = is_busy
-        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
         self.hear()
 
     def hear(self) -> None:
         """Somebody is there."""
         self._heard_at = self._loop.time()
+        self._is_asked = False
 
     def watch(self) -> None:
-        """Look, now and whenever something may be due."""
-        if self._is_busy():
-            self.hear()
-        heartbeat, now = config().heartbeat_seconds, self._loop.time()
-        due = self._heard_at + heartbeat
-        if due + heartbeat <= now:
-            self._end()
-            return
-        if due <= now:
-            self._ask()
-            due += heartbeat
-        turn = min(TURN_SECONDS, heartbeat / 10)
-        self._timer = self._loop.call_at(math.ceil(due / turn) * turn, self.watch)
+        """Begin to look."""
+        self.hear()
+        self._wait(self._heard_at)
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._is_busy() or now > self._due + LATE_SECONDS:
+            self.hear()
+        if self._is_asked:
+            self._end()
+        elif now - self._heard_at >= _least(config().heartbeat_seconds):
+            self._is_asked = True
+            self._ask()
+            self._wait(now)
+        else:
+            self._wait(self._heard_at)
+
+    def _wait(self, since: float) -> None:
+        heartbeat = config().heartbeat_seconds
+        turn = min(TURN_SECONDS, heartbeat / 10)
+        due = since + random.uniform(_least(heartbeat), heartbeat)  # noqa: S311 - no secret
+        self._due = math.ceil(due / turn) * turn
+        self._timer = self._loop.call_at(self._due, self._look)
+
+
+def _least(heartbeat: float) -> float:
+    return heartbeat * 0.9

@@ -107,7 +107,7 @@ class Outbox:
     def post(self, packet: Packet) -> None:
         """Send frames now if the socket takes them, else queue them; never waits, never raises."""
         self._send_soon()
-        if not self._is_free or not self._write(packet):
+        if not self.is_free or not self._write(packet):
             for frame in packet.frames:
                 self._hand_over(frame)
 
@@ -115,7 +115,7 @@ class Outbox:
         """Give a frame to the server, or to the queue where others wait."""
         if self._is_closed:
             return
-        if not self._is_free:
+        if not self.is_free:
             self._enqueue(frame)
             return
         coroutine: Any = self._send(_message(frame))
@@ -150,7 +150,7 @@ class Outbox:
             self.post(Packet(frames))
 
     @property
-    def _is_free(self) -> bool:
+    def is_free(self) -> bool:
         """Whether nothing waits that has to go out before."""
         return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 

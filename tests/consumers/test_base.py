@@ -425,7 +425,7 @@ async def test_who_is_silent_is_asked_and_stays_by_its_answer(
         for _ in range(4):
             assert await socket.expect("ping") == {"type": "ping"}
             await socket.send("pong")
-        assert engine.loop.time() - began >= 4 * 0.1
+        assert engine.loop.time() - began >= 4 * 0.09
         assert (await socket.ask("ping"))["type"] == "pong"
         assert {item["type"] for item in socket.seen} == {"welcome", "ping", "pong"}
 
@@ -444,12 +444,24 @@ async def test_who_does_not_answer_for_another_heartbeat_is_sent_away(
 
 async def test_who_speaks_is_not_asked(engine: Engine, settings: Settings) -> None:
     """Any frame tells that somebody is there."""
-    limited(settings, HEARTBEAT_SECONDS=0.2)
+    limited(settings, HEARTBEAT_SECONDS=0.5)
     async with Socket() as socket:
         for _ in range(6):
             await asyncio.sleep(0.1)
-            await socket.send("typing", room="nowhere")
+            assert await socket.refused("typing", room="nowhere") == "not_joined"
         assert not [item for item in socket.seen if item["type"] == "ping"]
+
+
+async def test_an_answer_is_never_refused(engine: Engine, settings: Settings) -> None:
+    """It was asked for; yet more than are allowed are an attack, as with any command."""
+    limited(settings, COMMANDS_PER_SECOND=0.001, COMMANDS_BURST=1)
+    async with Socket() as socket:
+        assert (await socket.ask("ping"))["type"] == "pong"
+        for _ in range(150):
+            await socket.send("pong")
+        _, code = await socket.ended()
+        assert code == CloseCode.RATE_LIMITED
+        assert [item["type"] for item in socket.seen] == ["welcome", "pong", "disconnect"]
 
 
 async def test_who_is_not_read_is_not_silent(engine: Engine, settings: Settings) -> None:

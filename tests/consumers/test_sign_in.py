@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from realtime import testing
 from realtime.auth import tickets
@@ -102,6 +103,22 @@ async def test_what_comes_along_with_the_first_message_is_done_with(
     await socket.raw(f'{{"type":"auth","token":"{token_for(ada)}"}}\n{{"type":"ping"}}')
     await socket.expect("pong")
     assert strict.watchdog._since == {}
+    await socket.close()
+
+
+async def test_who_took_long_to_say_it_has_not_been_silent(
+    strict: Engine, ada: Any, settings: Settings
+) -> None:
+    """The heartbeats begin with the welcome."""
+    settings.REALTIME = {**settings.REALTIME, "HEARTBEAT_SECONDS": 0.2}
+    socket = Socket()
+    await socket.open()
+    await asyncio.sleep(0.5)
+    await socket.send("auth", token=token_for(ada))
+    await socket.expect("welcome")
+    welcomed = strict.loop.time()
+    await socket.expect("ping")
+    assert strict.loop.time() - welcomed >= 0.15
     await socket.close()
 
 

@@ -79,6 +79,22 @@ async def test_a_page_that_says_nothing_keeps_its_connection_by_its_answers(
     assert errors == []
 
 
+async def test_a_page_finds_out_that_its_line_is_dead(
+    make_site: Factory, browser: Browser
+) -> None:
+    """Nothing comes any more, and nothing says so: it asks once, and then tries anew."""
+    site = make_site(settings={"HEARTBEAT_SECONDS": 1, "GUESTS": True})
+    [server] = site.servers
+    page = await _enter(browser, f"{server.url}/", "Ann", [])
+    banner = page.get_by_test_id("banner")
+    server.pause()
+    try:
+        await expect(banner).to_be_visible(timeout=15_000)
+    finally:
+        server.resume()
+    await expect(banner).to_be_hidden(timeout=40_000)
+
+
 async def test_a_moderator_keeps_order_from_the_page(demo: Demo, browser: Browser) -> None:
     """What is deleted, muted and banned in one browser is so in the other at once."""
     errors: list[str] = []

@@ -131,8 +131,9 @@ export class RealtimeClient extends EventTarget {
   #notBefore = 0;
   #goodbye = null;
   #heard = 0;
+  #asked;
   #timers = {};
-  #pause = 0;
+  #pause;
   #ref = 0;
   #replies = new Map(); // ref → [on reply, on error]
   #outbox = new Map(); // nonce → message without an ack, in order
@@ -142,10 +143,9 @@ export class RealtimeClient extends EventTarget {
 
   /**
    * `url` and `token` may be values or (async) functions, asked on each attempt. `name` is what a new
-   * guest is called. After `heartbeat` silent seconds the server is asked; `queue` bounds the messages
-   * without an ack.
+   * guest is called. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
    */
-  constructor({ url = "/ws/", token = null, name = null, heartbeat = 22, queue = 500, signal = null } = {}) {
+  constructor({ url = "/ws/", token = null, name = null, heartbeat, queue = 500, signal = null } = {}) {
     super();
     this.#options = { url, token, name, heartbeat, queue };
     signal?.addEventListener("abort", () => this.close(), { once: true });
@@ -325,7 +325,7 @@ export class RealtimeClient extends EventTarget {
     page?.addEventListener("visibilitychange", () => page.hidden || wake(), { signal });
   }
 
-  // The server asks who is silent (a hidden page's timers are slow); one that is silent itself is asked.
+  // The server asks the silent (timers of hidden pages are slow); this asks a silent server.
   #beat() {
     const silent = (Date.now() - this.#heard) / 1000;
     if (silent >= this.#pause) this.#probe();
@@ -334,8 +334,8 @@ export class RealtimeClient extends EventTarget {
   }
 
   #probe() {
-    const asked = Date.now();
-    clearTimeout(this.#timers.deadline);
+    if (this.#asked > this.#heard) return;
+    const asked = (this.#asked = Date.now());
     this.#timers.deadline = after(PONG_SECONDS, () => this.#heard < asked && this.#lost(1006, "timeout"));
     this.#transmit({ type: "ping" });
   }
@@ -412,7 +412,7 @@ export class RealtimeClient extends EventTarget {
     const { name, heartbeat } = this.#options;
     clearTimeout(this.#timers.deadline);
     this.limits = frame.limits ?? {};
-    this.#pause = Math.min(heartbeat, frame.heartbeat + LATE_SECONDS);
+    this.#pause = Math.min(heartbeat || 22, frame.heartbeat + LATE_SECONDS);
     this.#beat();
     this.#emit("welcome", frame);
     if (!name || this.#named || !frame.user_id.startsWith("guest:")) return this.#ready();
