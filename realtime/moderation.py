@@ -20,7 +20,6 @@ from .models import Message, Room, Sanction
 from .store import history, moderation
 from .store.addresses import counted
 from .store.identity import Identity
-from .store.log import Stored
 
 __all__ = [
     "aban",
@@ -108,7 +107,7 @@ def delete(message: Message | int, *, by: Any = None) -> None:
     stored = moderation.delete(pk, _identity(by))
     if stored.is_new:
         slug = Room.objects.using(history.database()).get(pk=stored.room_id).slug
-        _announce(slug, stored)
+        on_commit(lambda: announce(slug, stored))
 
 
 async def akick(room: Room | None, user: Any, **kwargs: Any) -> None:
@@ -163,10 +162,6 @@ def _sanction(
     )
 
 
-def _announce(slug: str, stored: Stored) -> None:
-    on_commit(lambda: announce(slug, stored))
-
-
 def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any) -> int:
     if user is None and not address:
         raise ValueError("name a user or an address")
@@ -185,4 +180,4 @@ def _key(user: Any) -> str:
 
 
 def _identity(by: Any) -> Identity | None:
-    return by if by is None or isinstance(by, Identity) else Identity.of(by)
+    return None if by is None else Identity.of(by)

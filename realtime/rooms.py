@@ -44,12 +44,12 @@ def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Ro
     Raises `CommandError`: `permission_denied`, `limit_exceeded`, or `invalid_message` for a slug
     that is taken.
     """
-    return founding.create(_identity(user), title, kind=kind, slug=slug)
+    return founding.create(Identity.of(user), title, kind=kind, slug=slug)
 
 
 def direct(user: Any, other: Any) -> Room:
     """The room of exactly these two users, made if need be."""
-    who = _identity(user)
+    who = Identity.of(user)
     room, is_new = founding.direct(who, other)
     if is_new:
         _tell(room, other, who)
@@ -58,7 +58,7 @@ def direct(user: Any, other: Any) -> Room:
 
 def add(room: Room, user: Any, *, by: Any = None) -> bool:
     """Give a user a place in a private room; whether they had none."""
-    who = None if by is None else _identity(by)
+    who = None if by is None else Identity.of(by)
     is_new = places.add(room, user, who)
     if is_new and who is not None:
         _tell(room, user, who)
@@ -70,17 +70,17 @@ def invitation(room: Room, *, by: Any) -> str:
 
     It is good for as long as `by` may moderate the room, and until invitations are made void.
     """
-    return places.invitation(room, _identity(by))
+    return places.invitation(room, Identity.of(by))
 
 
 def accept(token: str, user: Any) -> Room:
     """Take the place that an invitation offers."""
-    return places.accept(token, _identity(user))
+    return places.accept(token, Identity.of(user))
 
 
 def leave(room: Room, user: Any) -> None:
     """Give a place back; an owner passes the room on before."""
-    places.leave(room.pk, _identity(user))
+    places.leave(room.pk, Identity.of(user))
 
 
 def rights_changed(room: Room, user: Any = None) -> None:
@@ -88,7 +88,7 @@ def rights_changed(room: Room, user: Any = None) -> None:
 
     For what the package cannot see: bulk queries, and whatever else a site's policy rests on.
     """
-    history.change_rights([room.pk], "" if user is None else _identity(user).user_id)
+    history.change_rights([room.pk], "" if user is None else Identity.of(user).user_id)
 
 
 async def acreate(user: Any, title: str, **kwargs: Any) -> Room:
@@ -130,7 +130,3 @@ def _tell(room: Room, user: Any, by: Identity) -> None:
         username=by.username,
     )
     say(user_topic(str(user.pk)), told)
-
-
-def _identity(user: Any) -> Identity:
-    return user if isinstance(user, Identity) else Identity.of(user)

@@ -129,7 +129,7 @@ def _configure(command: Configure, entry: Entry, who: Identity) -> None:
     if command.title is not None and not entry.may_manage:
         raise _denied("only its owner names a room")
     founding.configure(
-        entry.room_id,
+        _room(entry),
         who,
         title=command.title,
         slow_seconds=command.slow_seconds,

@@ -66,16 +66,16 @@ def direct(who: Identity, other: Any) -> tuple[Room, bool]:
 
 
 def configure(
-    room_id: int,
+    room: Room,
     by: Identity | None = None,
     *,
     title: str | None = None,
     slow_seconds: int | None = None,
     is_read_only: bool | None = None,
-) -> Room:
+) -> None:
     """Change what is given of a room; the others hear of it by their rights.
 
-    Raises `CommandError` with `invalid_message`, and `Room.DoesNotExist`.
+    Raises `CommandError` with `invalid_message`.
     """
     if slow_seconds is not None and not 0 <= slow_seconds <= MAX_SLOW_SECONDS:
         message = f"slow mode is at most {MAX_SLOW_SECONDS} seconds"
@@ -87,13 +87,11 @@ def configure(
     }
     changed = {name: value for name, value in wanted.items() if value is not None}
     with transaction.atomic(using=database()):
-        room: Room = _rooms().get(pk=room_id)
         for name, value in changed.items():
             setattr(room, name, value)
         room.save(update_fields=list(changed))
         text = ", ".join(f"{name}: {value}" for name, value in changed.items())
         journal.record(by, room, journal.CHANGE, text)
-    return room
 
 
 def _join(room: Room, user: Any, role: str) -> None:

@@ -25,7 +25,9 @@ class Identity:
 
     @classmethod
     def of(cls, user: Any) -> Self:
-        """The identity of a Django user."""
+        """The identity of a Django user; one that is known already is its own."""
+        if isinstance(user, cls):
+            return user
         return cls(str(user.pk), user.get_username()[:NAME_CHARACTERS], user)
 
     @property

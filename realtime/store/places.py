@@ -15,6 +15,7 @@ from . import journal
 from .history import database
 from .identity import Identity
 from .moderation import find_user
+from .rooms import denied
 from .sanctions import Subject, against, ban_among, told
 
 __all__ = ["accept", "add", "appoint", "invitation", "leave", "void_invitations"]
@@ -29,11 +30,11 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
     Raises `CommandError`: `permission_denied` for a direct room, and for who is banned.
     """
     if room.kind == Room.Kind.DIRECT:
-        raise _denied("a direct room is for two", room)
+        raise denied("a direct room is for two", room)
     if (ban := _ban(room, str(user.pk))) is not None:
         is_own = by is not None and by.user_pk == user.pk
         # The reason is theirs to know: it may be the site's, and anybody may have a room.
-        raise _denied(told(ban) if is_own else "that user may not enter this room", room)
+        raise denied(told(ban) if is_own else "that user may not enter this room", room)
     with transaction.atomic(using=database()):
         place, is_new = _places(room).get_or_create(room=room, user=user)
         if is_new:
@@ -47,7 +48,7 @@ def invitation(room: Room, by: Identity) -> str:
     It is good for as long as whoever gave it out may moderate the room, and enter it.
     """
     if room.kind != Room.Kind.PRIVATE:
-        raise _denied("there are invitations to private rooms only", room)
+        raise denied("there are invitations to private rooms only", room)
     return signing.dumps([room.pk, room.invitation_key, by.user_id], salt=SALT)
 
 
@@ -91,11 +92,11 @@ def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> Non
         places = _locked(room, user.pk, None if by is None else by.user_pk)
         place, own = places.get(user.pk), places.get(None if by is None else by.user_pk)
         if by is not None and not policy().may_manage(by, room, own):
-            raise _denied("only its owner appoints somebody", room)
+            raise denied("only its owner appoints somebody", room)
         if place is None:
             raise CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
         if place.role == Role.OWNER and place.role != role:
-            raise _denied("an owner passes the room on, and is not appointed", room)
+            raise denied("an owner passes the room on, and is not appointed", room)
         if role == Role.OWNER and own is not None and own.role == Role.OWNER and own != place:
             _set(own, Role.MODERATOR)
         _set(place, role)
@@ -108,7 +109,7 @@ def leave(room_id: int, who: Identity) -> None:
     if room is None:
         return
     if room.kind == Room.Kind.DIRECT:
-        raise _denied("a direct room keeps its two users", room)
+        raise denied("a direct room keeps its two users", room)
     with transaction.atomic(using=database()):
         places = _locked(room, who.user_pk)
         place = places.pop(who.user_pk, None)
@@ -116,7 +117,7 @@ def leave(room_id: int, who: Identity) -> None:
             return
         is_last = all(one.role != Role.OWNER for one in places.values())
         if place.role == Role.OWNER and is_last and _places(room).exclude(pk=place.pk).exists():
-            raise _denied("pass the room on before you leave it", room)
+            raise denied("pass the room on before you leave it", room)
         place.delete()
 
 
@@ -138,10 +139,6 @@ def _locked(room: Room, *users: Any) -> dict[Any, Membership]:
 
 def _places(room: Room) -> Any:
     return Membership.objects.using(database()).filter(room=room)
-
-
-def _denied(text: str, room: Room) -> CommandError:
-    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)
 
 
 def _void() -> CommandError:

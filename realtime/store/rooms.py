@@ -21,6 +21,7 @@ __all__ = [
     "Ask",
     "Entry",
     "all_rights",
+    "denied",
     "direct_key",
     "enter",
     "enter_all",
@@ -240,9 +241,9 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     may_moderate = rules.may_moderate(who, room, membership)
     sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
-        raise _denied(told(ban), room)
+        raise denied(told(ban), room)
     if not rules.may_join(who, room, membership):
-        raise _denied("you may not enter this room", room)
+        raise denied("you may not enter this room", room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
     return Entry(
         room_id=room.pk,
@@ -263,10 +264,6 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     )
 
 
-def _denied(text: str, room: Room) -> CommandError:
-    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)
-
-
 def _longest(mutes: list[Sanction]) -> Sanction | None:
     """The one that holds when the others are over."""
     return max(
@@ -283,3 +280,8 @@ def _role(room: Room, who: Identity, membership: Membership | None) -> str:
 def unknown(slug: str) -> CommandError:
     """The refusal for a room that does not exist, or not for whoever asks."""
     return CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=slug)
+
+
+def denied(text: str, room: Room) -> CommandError:
+    """The refusal of something in a room whose existence is no secret."""
+    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from realtime import moderation, push
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
-from realtime.models import Connection, Membership, Message, Report, Room, Sanction
+from realtime.models import Connection, Head, Membership, Message, Report, Room, Sanction
 from realtime.store import rooms
 from realtime.wire.events import timestamp
 from tests.client import Object, eventually
@@ -52,6 +52,14 @@ async def connected(number: int) -> None:
     async with asyncio.timeout(5):
         while await sync_to_async(Connection.objects.count)() != number:
             pass
+
+
+def remove_untold(room: Room) -> None:
+    """As somebody does in SQL."""
+    for rows in (Membership.objects.filter(room=room), Head.objects.filter(room=room)):
+        rows._raw_delete(rows.db)
+    rooms = Room.objects.filter(pk=room.pk)
+    rooms._raw_delete(rooms.db)
 
 
 def now(seconds: int) -> str:
@@ -281,6 +289,17 @@ async def test_only_the_owner_names_a_room(engine: Engine, room: Room, owner: An
         assert await guest.refused("configure", room="general", title="Mine") == "permission_denied"
         await top.ask("configure", room="general", title="Ours")
         assert (await guest.expect("room"))["title"] == "Ours"
+
+
+async def test_a_room_that_is_gone_is_not_configured(
+    engine: Engine, room: Room, owner: Any
+) -> None:
+    """Also while its moderator has not heard of that."""
+    async with Socket(user=owner) as top:
+        await top.join("general")
+        await sync_to_async(remove_untold)(room)
+        assert await top.refused("configure", room="general", title="Ours") == "unknown_room"
+        assert (await top.ask("ping"))["type"] == "pong"
 
 
 # Messages.

@@ -137,13 +137,13 @@ def test_a_direct_room_is_for_two(settings: Settings, ada: Identity, bob: Identi
 
 
 def test_a_room_is_configured(room: Room) -> None:
-    founding.configure(room.pk, title=" A  title ", slow_seconds=5, is_read_only=True)
+    founding.configure(room, title=" A  title ", slow_seconds=5, is_read_only=True)
     room.refresh_from_db()
     assert (room.title, room.slow_seconds, room.is_read_only) == ("A title", 5, True)
-    founding.configure(room.pk, slow_seconds=0)
+    founding.configure(room, slow_seconds=0)
     room.refresh_from_db()
     assert (room.title, room.slow_seconds, room.is_read_only) == ("A title", 0, True)
-    assert refusal(founding.configure, room.pk, slow_seconds=10**6) == ErrorCode.INVALID_MESSAGE
+    assert refusal(founding.configure, room, slow_seconds=10**6) == ErrorCode.INVALID_MESSAGE
 
 
 # Invitations.
