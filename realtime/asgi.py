@@ -10,7 +10,7 @@ __all__ = ["get_asgi_application"]
 
 YOUNG_OBJECTS = 20_000
 """How many come to be, more than go, before the youngest are looked at."""
-YOUNG_ROUNDS, MIDDLE_ROUNDS = 2, 5
+YOUNG_ROUNDS, MIDDLE_ROUNDS = 2, 2
 """How many rounds of one kind make one of the next; the last looks at all that there is."""
 
 

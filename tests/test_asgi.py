@@ -10,7 +10,7 @@ gc.set_threshold(*{before})
 import project.asgi
 print(*gc.get_threshold(), gc.get_freeze_count() > 50_000)
 """
-OURS = "20000 2 5 True"
+OURS = "20000 2 2 True"
 
 
 @pytest.mark.parametrize(
