@@ -72,7 +72,8 @@ ABOUT = {
     ),
     "idle": (
         "The memory that each connection adds to the server, and the CPU of all while nobody says"
-        " anything. Ours have joined a room; the peer accepts sockets and does nothing else."
+        " anything. Ours have joined a room, and are asked every 20 s whether they are there; the"
+        " peer accepts sockets and does nothing else, and Daphne pings them as often."
     ),
     "resume": (
         "Each member tells its last position and gets what it has missed: from the process that it"
