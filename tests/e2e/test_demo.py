@@ -79,9 +79,7 @@ async def test_a_page_that_says_nothing_keeps_its_connection_by_its_answers(
     assert errors == []
 
 
-async def test_a_page_finds_out_that_its_line_is_dead(
-    make_site: Factory, browser: Browser
-) -> None:
+async def test_a_page_finds_out_that_its_line_is_dead(make_site: Factory, browser: Browser) -> None:
     """Nothing comes any more, and nothing says so: it asks once, and then tries anew."""
     site = make_site(settings={"HEARTBEAT_SECONDS": 1, "GUESTS": True})
     [server] = site.servers
