@@ -38,8 +38,6 @@ class Silence:
         self._end = end
         self._is_busy = is_busy
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
-        self.hear()
 
     def hear(self) -> None:
         """Somebody is there."""

@@ -2,17 +2,16 @@
 
 import pytest
 
-from tests.faults.crowd import Raw
+from tests.faults.crowd import PROMISES, TEXT, Raw
 from tests.services import Services
 from tests.site import Factory, Server
 
-TEXT, PING, PONG = 1, 9, 10
+PING, PONG = 9, 10
 OPTIONS = {
     "daphne": ["--ping-interval", "1"],
     "uvicorn": ["--ws-ping-interval", "1"],
     "uvloop": ["--ws-ping-interval", "1"],
 }
-PROMISES = {"Sec-WebSocket-Protocol": "realtime.v1.json"}
 
 
 @pytest.mark.parametrize("kind", OPTIONS)

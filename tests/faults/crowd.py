@@ -25,6 +25,7 @@ __all__ = [
     "CLOSE",
     "CONTINUATION",
     "MB",
+    "PROMISES",
     "TEXT",
     "Ask",
     "Memory",
@@ -48,6 +49,8 @@ __all__ = [
 
 Ask = Callable[[], Awaitable[object]]
 CONTINUATION, TEXT, BINARY, CLOSE = 0, 1, 2, 8
+PROMISES = {"Sec-WebSocket-Protocol": "realtime.v1.json"}
+"""Who speaks a version of the protocol answers the server; the plainest client may not."""
 MB = 1024 * 1024
 INSIDE = "tests.faults._inside"
 DROPPED = 1006

@@ -4,15 +4,13 @@ import time
 from contextlib import AsyncExitStack
 
 from tests.client import Client
-from tests.faults.crowd import Raw
+from tests.faults.crowd import PROMISES, Raw
 from tests.faults.fault import Figures, Ground, fault
 from tests.site import UNLIMITED
 
 HEARTBEAT_SECONDS = 20
 SHORT_HEARTBEAT_SECONDS = 2
 WAIT_SECONDS = 90
-PROMISES = {"Sec-WebSocket-Protocol": "realtime.v1.json"}
-"""Who speaks a version of the protocol answers the server; the plainest client may not."""
 
 
 @fault("F17", "a peer that vanishes without a FIN", must={"offline, s": 60})
