@@ -2,11 +2,13 @@
 
 from .access import RevokedToken, Rights
 from .live import Connection, Node, Presence
-from .moderation import Report, Sanction
-from .rooms import Head, Membership, Message, Room
+from .moderation import Block, Report, Sanction
+from .rooms import Departure, Head, Membership, Message, Room
 
 __all__ = [
+    "Block",
     "Connection",
+    "Departure",
     "Head",
     "Membership",
     "Message",

@@ -1,4 +1,4 @@
-"""Who is kept out or quiet, and what was complained about."""
+"""Who is kept out or quiet, who has blocked whom, and what was complained about."""
 
 from django.conf import settings
 from django.db import models
@@ -9,7 +9,30 @@ from django.utils.translation import gettext_lazy as _
 from ..wire.commands import REASON_CHARACTERS
 from .rooms import Message, Room
 
-__all__ = ["Report", "Sanction"]
+__all__ = ["Block", "Report", "Sanction"]
+
+
+class Block(models.Model):
+    """A user wants nothing from another user or guest: it closes their direct room."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="realtime_blocks",
+        verbose_name=_("user"),
+    )
+    blocked = models.CharField(_("user id"), max_length=150, db_index=True)
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("block")
+        verbose_name_plural = _("blocks")
+        constraints = [
+            models.UniqueConstraint(name="realtime_block_once", fields=["user", "blocked"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.blocked}"
 
 
 class Sanction(models.Model):
@@ -89,6 +112,10 @@ class Report(models.Model):
     )
     reporter = models.CharField(_("user id"), max_length=150)
     username = models.CharField(_("name"), max_length=150)
+    address = models.CharField(
+        _("address"), max_length=50, blank=True, default="", db_default="", editable=False
+    )
+    """Where the reporter came from: open reports are bounded by it."""
     reason = models.CharField(_("reason"), max_length=REASON_CHARACTERS, blank=True)
     created_at = models.DateTimeField(_("reported at"), default=timezone.now, editable=False)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True, db_index=True)
@@ -106,6 +133,14 @@ class Report(models.Model):
         verbose_name_plural = _("reports")
         constraints = [
             models.UniqueConstraint(name="realtime_report_once", fields=["message", "reporter"]),
+        ]
+        indexes = [
+            models.Index(
+                name="realtime_report_open", fields=["reporter"], condition=Q(resolved_at=None)
+            ),
+            models.Index(
+                name="realtime_report_from", fields=["address"], condition=Q(resolved_at=None)
+            ),
         ]
 
     def __str__(self) -> str:

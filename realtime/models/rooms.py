@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 
-__all__ = ["Head", "Membership", "Message", "Room", "new_epoch"]
+__all__ = ["Departure", "Head", "Membership", "Message", "Room", "new_epoch"]
 
 EPOCH_ALPHABET = string.ascii_letters + string.digits
 
@@ -60,6 +60,16 @@ class Room(models.Model):
     )
     invitation_key = models.CharField(max_length=8, default=new_epoch, editable=False)
     """What invitations are signed with; another one makes all that are out void."""
+    creator = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("created by"),
+        help_text=_("The user whose `create` made the room, and whose limit it counts against."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -128,6 +138,13 @@ class Membership(models.Model):
     )
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.MEMBER)
     read_seq = models.BigIntegerField(_("read up to"), default=0)
+    is_request = models.BooleanField(
+        _("request"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("A direct room that a stranger opened and that the user has not accepted."),
+    )
     joined_at = models.DateTimeField(_("joined at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -139,6 +156,31 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.room_id}"
+
+
+class Departure(models.Model):
+    """A user left a room for good: only the user's own act gives a place there again."""
+
+    room = models.ForeignKey(
+        Room, models.CASCADE, related_name="departures", verbose_name=_("room")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="realtime_departures",
+        verbose_name=_("user"),
+    )
+    left_at = models.DateTimeField(_("left at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("departure")
+        verbose_name_plural = _("departures")
+        constraints = [
+            models.UniqueConstraint(name="realtime_departure_once", fields=["room", "user"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} from {self.room_id}"
 
 
 class Message(models.Model):
@@ -179,6 +221,7 @@ class Message(models.Model):
     class Meta:
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+        permissions = [("view_direct_message", _("Can view messages of direct rooms"))]
         constraints = [
             models.UniqueConstraint(name="realtime_message_seq", fields=["room", "seq"]),
             models.UniqueConstraint(name="realtime_message_change", fields=["room", "changed_seq"]),

@@ -14,7 +14,9 @@ from pytest_django import DjangoDbBlocker
 
 from project.settings import database as settings_of
 from realtime.models import (
+    Block,
     Connection,
+    Departure,
     Head,
     Membership,
     Message,
@@ -36,6 +38,8 @@ MODELS = [
     Node,
     Report,
     Sanction,
+    Block,
+    Departure,
     Message,
     Membership,
     Head,
