@@ -33,6 +33,8 @@ class Config:
     """Whether two users may open a room of their own."""
     rooms_per_user: int = 20
     """How many rooms a user may own by `create`."""
+    blocks_per_user: int = 500
+    """How many others a user may have blocked."""
     invitation_seconds: int = 7 * 24 * 60 * 60
     """How long the link of an invitation is good."""
     kick_seconds: int = 60
@@ -96,6 +98,8 @@ class Config:
     """Rooms that one user joins; as many at once as one connection may be in."""
     rooms_per_minute: float = 10
     """Rooms that one user makes, places that one gives, and direct rooms that one opens."""
+    acts_per_minute: float = 60
+    """Acts of moderation by one user, with deleting, configuring a room, and blocking."""
     messages_in_flight: int = 64
     """Messages of one connection that may wait for their commit at once."""
     handler_seconds: float = 5

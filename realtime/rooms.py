@@ -4,6 +4,7 @@
     token = rooms.invitation(room, by=request.user)          # for a link
     rooms.accept(token, request.user)
     rooms.add(room, user, by=request.user)
+    rooms.block(request.user, other)                         # closes their direct room
 
 The policy says who may make rooms; whether somebody may add others, invite or appoint is the
 caller's to say. What is refused raises `CommandError`. Whoever is connected hears of a new
@@ -17,24 +18,30 @@ from asgiref.sync import sync_to_async
 from .engine.engine import user_topic
 from .engine.tell import say
 from .models import Room
-from .store import founding, history, places
+from .store import blocks, founding, history, places
 from .store.identity import Identity
 from .wire.events import Invited
 
 __all__ = [
     "aaccept",
     "aadd",
+    "ablock",
+    "ablocked",
     "accept",
     "acreate",
     "add",
     "adirect",
     "ainvitation",
     "aleave",
+    "aunblock",
+    "block",
+    "blocked",
     "create",
     "direct",
     "invitation",
     "leave",
     "rights_changed",
+    "unblock",
 ]
 
 
@@ -52,12 +59,16 @@ def direct(user: Any, other: Any) -> Room:
     who = Identity.of(user)
     room, is_new = founding.direct(who, other)
     if is_new:
-        _tell(room, other, who)
+        _tell(room, other, who, is_request=founding.is_request(room, other))
     return room
 
 
 def add(room: Room, user: Any, *, by: Any = None) -> bool:
-    """Give a user a place in a private room; whether they had none."""
+    """Give a user a place in a private room; whether they had none.
+
+    With `by` it is refused for a user who left the room for good or has blocked `by`; without,
+    the site itself gives the place.
+    """
     who = None if by is None else Identity.of(by)
     is_new = places.add(room, user, who)
     if is_new and who is not None:
@@ -79,8 +90,27 @@ def accept(token: str, user: Any) -> Room:
 
 
 def leave(room: Room, user: Any) -> None:
-    """Give a place back; an owner passes the room on before."""
+    """Give a place back for good; an owner passes the room on before."""
     places.leave(room.pk, Identity.of(user))
+
+
+def block(user: Any, other: Any) -> bool:
+    """Block somebody for a user: a user, or the `user_id` of a user or guest.
+
+    It closes their direct room, and refuses another one and places given by name. Returns
+    whether the block is new. Raises `CommandError` with `unknown_user` or `limit_exceeded`.
+    """
+    return blocks.add(Identity.of(user), _key(other))
+
+
+def unblock(user: Any, other: Any) -> bool:
+    """Unblock somebody; return whether there was a block."""
+    return blocks.remove(Identity.of(user), _key(other))
+
+
+def blocked(user: Any) -> list[str]:
+    """Return the `user_id` of everybody whom a user has blocked."""
+    return blocks.of(Identity.of(user))
 
 
 def rights_changed(room: Room, user: Any = None) -> None:
@@ -121,12 +151,32 @@ async def aleave(room: Room, user: Any) -> None:
     await sync_to_async(leave)(room, user)
 
 
-def _tell(room: Room, user: Any, by: Identity) -> None:
+async def ablock(user: Any, other: Any) -> bool:
+    """Block somebody for a user."""
+    return await sync_to_async(block)(user, other)
+
+
+async def aunblock(user: Any, other: Any) -> bool:
+    """Unblock somebody."""
+    return await sync_to_async(unblock)(user, other)
+
+
+async def ablocked(user: Any) -> list[str]:
+    """Return everybody whom a user has blocked."""
+    return await sync_to_async(blocked)(user)
+
+
+def _key(user: Any) -> str:
+    return str(getattr(user, "pk", user))
+
+
+def _tell(room: Room, user: Any, by: Identity, *, is_request: bool = False) -> None:
     told = Invited(
         room=room.slug,
         kind=room.kind,
         title=room.title,
         user_id=by.user_id,
         username=by.username,
+        request=is_request,
     )
     say(user_topic(str(user.pk)), told)

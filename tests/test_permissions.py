@@ -95,6 +95,8 @@ ROWS: dict[str, Fields] = {
     "`create`": lambda stage: {"title": f"Made by {stage.room.slug}"},
     "`direct`": lambda stage: {"user_id": str(stage.member.pk)},
     "`accept`": lambda stage: {"invitation": stage.invitation},
+    "`membership`": in_room(accepted=True),
+    "`block`": lambda stage: {"user_id": str(stage.newcomer.pk)},
     "`configure` slow or read-only": in_room(slow_seconds=7),
     "`configure` the title": in_room(title="Another"),
     "`invite` a user": lambda stage: in_room(username=stage.newcomer.username)(stage),
@@ -114,7 +116,8 @@ ROWS: dict[str, Fields] = {
     "`report`": about("said"),
 }
 STANDING = {
-    *("`auth`", "`ping`", "`pong`", "`join`", "`joins`", "`create`", "`direct`", "`accept`")
+    *("`auth`", "`ping`", "`pong`", "`join`", "`joins`", "`create`", "`direct`", "`accept`"),
+    *("`membership`", "`block`"),
 }
 """What is done without having entered."""
 SILENT = {"`pong`", "`read`", "`typing`", "`signal`"}

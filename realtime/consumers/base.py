@@ -26,17 +26,26 @@ from ..store.sanctions import Visitor
 from ..wire import events
 from ..wire.codecs import CODECS, Decoded, choose
 from ..wire.commands import (
+    Appoint,
     Auth,
+    Ban,
+    Block,
     Command,
+    Configure,
     Create,
+    Delete,
     Direct,
     Invite,
     Join,
     Joins,
+    Kick,
     Message,
+    Mute,
     Ping,
     Pong,
     Signal,
+    Unban,
+    Unmute,
 )
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Welcome, timestamp
@@ -64,6 +73,8 @@ ABUSE = {
     CloseCode.TOO_MANY_ERRORS,
 }
 """The ends that a site should hear of, also where it has said nothing about its logs."""
+ACTS = (Appoint, Ban, Block, Configure, Delete, Kick, Mute, Unban, Unmute)
+"""Commands that each write rows, and tell a whole room: one allowance for them."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()}
@@ -480,6 +491,8 @@ def _kind(command: Command) -> str:
         return "message"
     if isinstance(command, (Create, Direct, Invite)):
         return "room"
+    if isinstance(command, ACTS):
+        return "act"
     return "join" if isinstance(command, (Join, Joins)) else "command"
 
 

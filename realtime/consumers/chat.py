@@ -29,7 +29,7 @@ from ..wire.commands import (
 )
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Done, Invitation, RoomState
-from .rooms import RoomConsumer
+from .people import PeopleConsumer
 from .seat import about
 
 __all__ = ["ChatConsumer"]
@@ -37,7 +37,7 @@ __all__ = ["ChatConsumer"]
 Judgement = Kick | Ban | Unban | Mute | Unmute
 
 
-class ChatConsumer(RoomConsumer):
+class ChatConsumer(PeopleConsumer):
     """A connection that can also make rooms and moderate them (docs/moderation.md)."""
 
     async def handle(self, command: Command) -> None:
@@ -103,7 +103,12 @@ def _create(command: Create, who: Identity) -> Entry:
 
 
 def _direct(command: Direct, who: Identity) -> Entry:
-    other = moderation.find_user(command.user_id, command.username)
+    if who.is_guest:
+        raise _denied("you may not open direct rooms")
+    try:
+        other = moderation.find_user(command.user_id, command.username)
+    except CommandError:
+        raise founding.unreachable() from None
     return rights(rooms.direct(who, other).slug, who)
 
 
@@ -171,9 +176,9 @@ def _delete(command: Delete, entry: Entry, who: Identity) -> None:
     if sender is None:
         raise moderation.unknown_message()
     is_own = sender == who.user_id
-    if not (entry.may_moderate or (is_own and entry.may_post)):
+    if not (entry.may_moderate or (is_own and (entry.may_post or entry.is_closed))):
         others = "only moderators delete what others said"
-        raise _denied(entry.muted or "you may not do that here" if is_own else others)
+        raise _denied(entry.refusal if is_own else others)
     acts.delete(command.id, by=who)
 
 

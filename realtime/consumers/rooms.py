@@ -240,8 +240,7 @@ class RoomConsumer(Consumer):
         if seat.is_stale:
             await self._ask_again(seat)
         if not is_allowed(seat.entry):
-            why = seat.entry.muted or "you may not do that here"
-            raise CommandError(ErrorCode.PERMISSION_DENIED, why, room=room)
+            raise CommandError(ErrorCode.PERMISSION_DENIED, seat.entry.refusal, room=room)
         return seat
 
     async def _ask_again(self, seat: Seat) -> None:
@@ -276,6 +275,9 @@ class RoomConsumer(Consumer):
     async def _message(self, command: Message) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
+        if seat.entry.is_request:  # to answer is to accept
+            await self.engine.db.wait(places.answer_request, command.room, self.who, True)
+            seat.entry = replace(seat.entry, is_request=False)
         while self._in_flight >= config().messages_in_flight:
             self._landed.clear()
             await self._landed.wait()

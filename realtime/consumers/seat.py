@@ -61,6 +61,7 @@ def about(entry: Entry) -> dict[str, Any]:
         "read_only": entry.is_read_only,
         "muted": entry.muted,
         "muted_until": _end_of(entry.mute),
+        "request": entry.is_request,
     }
 
 

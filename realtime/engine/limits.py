@@ -72,9 +72,10 @@ class Limits:
     # Commands.
 
     def wait(self, who: Identity, address: str, kind: str, amount: int = 1) -> float:
-        """Take "message", "join", "room" or "command" from an allowance; the seconds to wait, or 0.
+        """Take "message", "join", "room", "act" or "command" from an allowance.
 
-        A user has one over all its connections; guests also share those of their address.
+        Returns the seconds to wait, or 0. A user has one over all its connections; guests also
+        share those of their address.
         """
         now = time.monotonic()
         own = self._bucket(who.user_id, kind, now)
@@ -111,6 +112,8 @@ def _allowance(kind: str) -> tuple[float, float]:
             return settings.messages_per_second, settings.messages_burst
         case "join":
             return settings.joins_per_second, settings.rooms_per_connection
+        case "act":
+            return settings.acts_per_minute / 60, settings.acts_per_minute
         case "room":
             return settings.rooms_per_minute / 60, settings.rooms_per_minute
         case _:

@@ -7,16 +7,15 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from ..conf import config
-from ..models import Membership, Room
+from ..models import Departure, Membership, Room
 from ..policy import policy
 from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
-from . import journal
-from .history import database
-from .identity import Identity
-from .rooms import direct_key
+from . import blocks, journal
+from .history import change_rights, database
+from .identity import Identity, direct_key
 
-__all__ = ["configure", "create", "direct"]
+__all__ = ["configure", "create", "direct", "is_request", "unreachable"]
 
 
 def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
@@ -37,7 +36,7 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     try:
         with transaction.atomic(using=database()):
             room: Room = _rooms().create(slug=slug, title=_title(title), kind=kind)
-            _join(room, who.user, Membership.Role.OWNER)
+            _join(room, who.user, role=Membership.Role.OWNER)
             journal.record(who, room, journal.ADDITION, "made the room")
     except IntegrityError:
         raise CommandError(ErrorCode.INVALID_MESSAGE, "there is such a room already") from None
@@ -47,22 +46,37 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
 def direct(who: Identity, other: Any) -> tuple[Room, bool]:
     """The room of exactly these two users, and whether it was made now.
 
-    Raises `CommandError` with `permission_denied` or `invalid_message`.
+    A user who left it for good, or has blocked `who`, gets no place in it by this. Raises
+    `CommandError`: `permission_denied` or `invalid_message`, or `unknown_user` where the other
+    user cannot be written to, which says no more than that.
     """
-    if not policy().may_open_direct(who, other):
-        raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not open direct rooms")
+    if who.is_guest or not config().direct_rooms or not policy().may_open_direct(who, other):
+        raise _no_direct(who)
     if who.user_pk == other.pk:
         raise CommandError(ErrorCode.INVALID_MESSAGE, "that is you")
     key = direct_key(who.user_id, str(other.pk))
     with transaction.atomic(using=database()):
+        if not _places().filter(room__direct_key=key, user=who.user_pk).exists():
+            _check_blocks(who, other)
         room, is_new = _rooms().get_or_create(
             # A name that follows from the two could be taken, or looked for, by others.
             {"slug": f"direct-{secrets.token_hex(12)}", "kind": Room.Kind.DIRECT},
             direct_key=key,
         )
-        for user in sorted((who.user, other), key=lambda user: str(user.pk)):
-            _join(room, user, Membership.Role.MEMBER)
+        if _give_places(room, who, other, is_request=is_new and _are_strangers(who, other)):
+            change_rights([room.pk])  # the other's change too, where the room was closed
     return room, is_new
+
+
+def is_request(room: Room, user: Any) -> bool:
+    """Whether a user has yet to accept a direct room."""
+    return bool(_places().filter(room=room, user=user, is_request=True).exists())
+
+
+def unreachable() -> CommandError:
+    """The refusal for a user who does not exist, or does not want to be written to."""
+    message = "there is no such user, or you cannot write to them"
+    return CommandError(ErrorCode.UNKNOWN_USER, message)
 
 
 def configure(
@@ -94,8 +108,43 @@ def configure(
         journal.record(by, room, journal.CHANGE, text)
 
 
-def _join(room: Room, user: Any, role: str) -> None:
-    Membership.objects.using(database()).get_or_create({"role": role}, room=room, user=user)
+def _no_direct(who: Identity) -> CommandError:
+    # What a policy says of one user must not tell that there is such a user.
+    if who.is_guest or not config().direct_rooms:
+        return CommandError(ErrorCode.PERMISSION_DENIED, "you may not open direct rooms")
+    return unreachable()
+
+
+def _check_blocks(who: Identity, other: Any) -> None:
+    if blocks.has_blocked(who.user_pk, str(other.pk)):
+        raise CommandError(ErrorCode.PERMISSION_DENIED, "unblock this user first")
+    if blocks.has_blocked(other.pk, who.user_id):
+        raise unreachable()
+
+
+def _are_strangers(who: Identity, other: Any) -> bool:
+    """Whether two users share no place in a room that is not public."""
+    mine = _places().filter(user=who.user_pk).exclude(room__kind=Room.Kind.PUBLIC)
+    return not _places().filter(user=other.pk, room__in=mine.values("room")).exists()
+
+
+def _give_places(room: Room, who: Identity, other: Any, *, is_request: bool) -> bool:
+    """Give both users a place; return whether somebody has come back into an old room."""
+    gone, _ = Departure.objects.using(database()).filter(room=room, user=who.user_pk).delete()
+    for user in sorted((who.user, other), key=lambda user: str(user.pk)):
+        if user == who.user:
+            _join(room, user)
+        elif not Departure.objects.using(database()).filter(room=room, user=user).exists():
+            _join(room, user, is_request=is_request)
+    return bool(gone)
+
+
+def _join(room: Room, user: Any, **fields: Any) -> None:
+    _places().get_or_create(fields, room=room, user=user)
+
+
+def _places() -> Any:
+    return Membership.objects.using(database())
 
 
 def _title(title: str) -> str:
@@ -103,8 +152,7 @@ def _title(title: str) -> str:
 
 
 def _owned(who: Identity) -> int:
-    owned = Membership.objects.using(database()).filter(user=who.user, role=Membership.Role.OWNER)
-    return owned.count()
+    return int(_places().filter(user=who.user, role=Membership.Role.OWNER).count())
 
 
 def _rooms() -> Any:

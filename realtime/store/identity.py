@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Any, NamedTuple, Self
 
-__all__ = ["GUEST", "Identity", "Proof", "SignIn", "digest_of"]
+__all__ = ["GUEST", "Identity", "Proof", "SignIn", "digest_of", "direct_key"]
 
 GUEST = "guest:"
 """What a guest's `user_id` starts with."""
@@ -75,3 +75,9 @@ class SignIn(NamedTuple):
 def digest_of(secret: str) -> str:
     """A name for something secret and random, by which it cannot be found."""
     return blake2s(secret.encode(), digest_size=16, person=b"realtime").hexdigest()
+
+
+def direct_key(one: str, other: str) -> str:
+    """The key of the one direct room that two users have, whoever asks."""
+    pair = "\0".join(sorted([one, other]))
+    return blake2s(pair.encode(), digest_size=16).hexdigest()

@@ -17,7 +17,7 @@ from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
 from .log import Stored
-from .users import is_good, pk_of, users_by_pk
+from .users import is_good, pk_of, unknown_user, users_by_pk
 
 __all__ = [
     "addresses_of",
@@ -177,7 +177,7 @@ def find_user(user_id: str | None = None, username: str | None = None) -> Any:
         users = get_user_model()._default_manager.using(database())
         found = users.filter(**{get_user_model().USERNAME_FIELD: username}).first()
     if found is None or not is_good(found):  # which need not be a column
-        raise CommandError(ErrorCode.UNKNOWN_USER, "there is no such user")
+        raise unknown_user()
     return found
 
 

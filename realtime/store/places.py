@@ -7,18 +7,18 @@ from django.db import transaction
 from django.db.models import Q
 
 from ..conf import config
-from ..models import Membership, Room, Sanction
+from ..models import Departure, Membership, Room, Sanction
 from ..models.rooms import new_epoch
 from ..policy import policy
 from ..wire.errors import CommandError, ErrorCode
-from . import journal
-from .history import database
+from . import blocks, journal
+from .history import change_rights, database
 from .identity import Identity
 from .moderation import find_user
 from .rooms import denied
 from .sanctions import Subject, against, ban_among, told
 
-__all__ = ["accept", "add", "appoint", "invitation", "leave", "void_invitations"]
+__all__ = ["accept", "add", "answer_request", "appoint", "invitation", "leave", "void_invitations"]
 
 Role = Membership.Role
 SALT = "realtime.invitation"
@@ -27,16 +27,22 @@ SALT = "realtime.invitation"
 def add(room: Room, user: Any, by: Identity | None = None) -> bool:
     """Give a user a place in a private room; whether they had none.
 
-    Raises `CommandError`: `permission_denied` for a direct room, and for who is banned.
+    A user who left the room for good, or has blocked `by`, gets one by an own act only: by an
+    invitation. Raises `CommandError`: `permission_denied` for a direct room, and for who is
+    banned or does not want the place.
     """
     if room.kind == Room.Kind.DIRECT:
         raise denied("a direct room is for two", room)
+    is_own = by is not None and by.user_pk == user.pk
     if (ban := _ban(room, str(user.pk))) is not None:
-        is_own = by is not None and by.user_pk == user.pk
         # The reason is theirs to know: it may be the site's, and anybody may have a room.
         raise denied(told(ban) if is_own else "that user may not enter this room", room)
+    if by is not None and not is_own and _is_unwanted(room, user, by):
+        raise denied("that user may not enter this room", room)
     with transaction.atomic(using=database()):
         place, is_new = _places(room).get_or_create(room=room, user=user)
+        if is_own:
+            _departures(room).filter(user=user).delete()
         if is_new:
             journal.record(by, place, journal.ADDITION, f"added {user} to {room}")
     return bool(is_new)
@@ -104,12 +110,13 @@ def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> Non
 
 
 def leave(room_id: int, who: Identity) -> None:
-    """Give one's own place back; raises `CommandError` where that would leave a room alone."""
+    """Give one's own place back for good: only one's own act gives another one there.
+
+    Raises `CommandError` where that would leave a room without an owner.
+    """
     room = Room.objects.using(database()).filter(pk=room_id).first()
     if room is None:
         return
-    if room.kind == Room.Kind.DIRECT:
-        raise denied("a direct room keeps its two users", room)
     with transaction.atomic(using=database()):
         places = _locked(room, who.user_pk)
         place = places.pop(who.user_pk, None)
@@ -119,6 +126,34 @@ def leave(room_id: int, who: Identity) -> None:
         if place.role == Role.OWNER and is_last and _places(room).exclude(pk=place.pk).exists():
             raise denied("pass the room on before you leave it", room)
         place.delete()
+        _departures(room).get_or_create(room=room, user=who.user)
+        if room.kind == Room.Kind.DIRECT:
+            change_rights([room.pk])  # it is closed for the other user as well
+
+
+def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:
+    """Accept a direct room that a stranger has opened, or leave it for good.
+
+    Raises `CommandError` with `not_joined` for a room where one has no place.
+    """
+    places = Membership.objects.using(database()).select_related("room")
+    place = places.filter(room__slug=slug, user=who.user_pk).first()
+    if place is None:
+        message = "you have no place in such a room"
+        raise CommandError(ErrorCode.NOT_JOINED, message, room=slug)
+    if not place.is_request:
+        return
+    if is_accepted:
+        place.is_request = False
+        place.save(update_fields=["is_request"])
+    else:
+        leave(place.room_id, who)
+
+
+def _is_unwanted(room: Room, user: Any, by: Identity) -> bool:
+    """Whether a user has left a room for good, or wants nothing from who gives the place."""
+    is_gone = _departures(room).filter(user=user).exists()
+    return is_gone or blocks.has_blocked(user.pk, by.user_id)
 
 
 def _ban(room: Room, user_key: str) -> Sanction | None:
@@ -139,6 +174,10 @@ def _locked(room: Room, *users: Any) -> dict[Any, Membership]:
 
 def _places(room: Room) -> Any:
     return Membership.objects.using(database()).filter(room=room)
+
+
+def _departures(room: Room) -> Any:
+    return Departure.objects.using(database()).filter(room=room)
 
 
 def _void() -> CommandError:

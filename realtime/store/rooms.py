@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2s
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from ..models import Membership, Room, Sanction
+from ..models import Departure, Membership, Room, Sanction
 from ..policy import Policy, policy
 from ..wire.errors import CommandError, ErrorCode
+from . import blocks
 from .history import database, make_heads
-from .identity import Identity
+from .identity import Identity, direct_key
 from .sanctions import Subject, against, ban_among, felt, hits, told
 
 __all__ = [
@@ -53,6 +53,17 @@ class Entry:
     slow_seconds: int
     mute: Sanction | None = None
     until: datetime | None = None
+    is_request: bool = False
+    """Whether the user has yet to accept this direct room, which a stranger opened."""
+    is_closed: bool = False
+    """Whether one of the two users of this direct room has left it, or has blocked the other."""
+
+    @property
+    def refusal(self) -> str:
+        """What is told where something is not allowed here."""
+        if self.is_closed:
+            return "this conversation is closed"
+        return self.muted or "you may not do that here"
 
     @property
     def muted(self) -> str | None:
@@ -129,12 +140,6 @@ def mark_read(room_id: int, user_pk: Any, seq: int) -> None:
     ).update(read_seq=seq)
 
 
-def direct_key(one: str, other: str) -> str:
-    """The key of the one direct room that two users have, whoever asks."""
-    pair = "\0".join(sorted([one, other]))
-    return blake2s(pair.encode(), digest_size=16).hexdigest()
-
-
 class _Found(NamedTuple):
     """The room that was asked for, the place in it that somebody has, and what is against them."""
 
@@ -142,6 +147,7 @@ class _Found(NamedTuple):
     user_pk: Any
     membership: Membership | None
     sanctions: list[Sanction]
+    is_closed: bool = False
 
     @property
     def may_become_member(self) -> bool:
@@ -158,14 +164,22 @@ def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
     if wanted:
         places = Membership.objects.using(database()).filter(room__in=rooms.values())
         memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
+    closed = _closed(memberships.values(), rooms.values())
     sanctions = against({ask.subject for ask in users}, [room.pk for room in rooms.values()])
     found = {}
     for ask, pk in users.items():
         room = rooms.get(ask.slug)
         membership = memberships.get((room.pk, pk)) if room is not None else None
         mine = [one for one in sanctions if _is_about(one, room) and hits(one, ask.subject)]
-        found[ask] = _Found(room, pk, membership, mine)
+        is_closed = room is not None and room.pk in closed
+        found[ask] = _Found(room, pk, membership, mine, is_closed)
     return found
+
+
+def _closed(memberships: Iterable[Membership], rooms: Iterable[Room]) -> set[int]:
+    """Which of these places are in a closed direct room."""
+    direct = {room.pk for room in rooms if room.kind == Room.Kind.DIRECT}
+    return blocks.closed(direct & {one.room_id for one in memberships})
 
 
 def _is_about(sanction: Sanction, room: Room | None) -> bool:
@@ -201,6 +215,16 @@ def _insert(members: dict[Ask, Membership]) -> dict[Ask, Verdict]:
 def _insert_all(rows: list[Membership]) -> None:
     with transaction.atomic(using=database()):
         Membership.objects.using(database()).bulk_create(rows, ignore_conflicts=True)
+        _forget_departures(rows)
+
+
+def _forget_departures(rows: list[Membership]) -> None:
+    """Users who left a room for good have come back by their own act."""
+    users: dict[int, list[Any]] = {}
+    for row in rows:
+        users.setdefault(row.room_id, []).append(row.user_id)
+    for room_id, mine in users.items():
+        Departure.objects.using(database()).filter(room=room_id, user__in=mine).delete()
 
 
 def _rooms(slugs: set[str]) -> dict[str, Room]:
@@ -245,6 +269,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     if not rules.may_join(who, room, membership):
         raise denied("you may not enter this room", room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
+    may_speak = not mutes and not found.is_closed
     return Entry(
         room_id=room.pk,
         slug=room.slug,
@@ -253,14 +278,16 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
         role=_role(room, who, membership),
         rights_seq=room.head.rights_seq,
         may_read_history=rules.may_read_history(who, room, membership),
-        may_post=not mutes and rules.may_post(who, room, membership),
-        may_signal=not mutes and rules.may_signal(who, room, membership),
+        may_post=may_speak and rules.may_post(who, room, membership),
+        may_signal=may_speak and rules.may_signal(who, room, membership),
         may_moderate=may_moderate,
         may_manage=rules.may_manage(who, room, membership),
         is_read_only=room.is_read_only,
         slow_seconds=0 if may_moderate else room.slow_seconds,
         mute=_longest(mutes),
         until=min((one.ends_at for one in mutes if one.ends_at), default=None),
+        is_request=membership is not None and membership.is_request,
+        is_closed=found.is_closed,
     )
 
 

@@ -1,5 +1,6 @@
 """Finding users, many with one query, in the database that is written."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,9 +9,22 @@ from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.crypto import salted_hmac
 
-__all__ = ["is_good", "is_password_of", "password_of", "pk_of", "users_by", "users_by_pk"]
+from ..wire.errors import CommandError, ErrorCode
+from .identity import GUEST
+
+__all__ = [
+    "canonical",
+    "is_good",
+    "is_password_of",
+    "password_of",
+    "pk_of",
+    "unknown_user",
+    "users_by",
+    "users_by_pk",
+]
 
 TEXT_CHARACTERS = 255
+GUEST_ID = re.compile(GUEST + r"[0-9A-Za-z_-]{1,100}")
 
 
 def users_by_pk(keys: Iterable[Any]) -> dict[Any, Any]:
@@ -35,6 +49,22 @@ def users_by(asked: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
 def pk_of(text: str) -> Any:
     """The primary key that a text stands for; None for what cannot be one."""
     return _cleaned("pk", text)
+
+
+def canonical(user_id: str) -> str | None:
+    """Return the one spelling of a `user_id`, or None for what cannot be one.
+
+    Whether there is such a user is not asked.
+    """
+    if user_id.startswith(GUEST):
+        return user_id if GUEST_ID.fullmatch(user_id) else None
+    pk = pk_of(user_id)
+    return None if pk is None else str(pk)
+
+
+def unknown_user() -> CommandError:
+    """The refusal for a user who does not exist, or not for whoever asks."""
+    return CommandError(ErrorCode.UNKNOWN_USER, "there is no such user")
 
 
 def is_good(user: Any) -> bool:

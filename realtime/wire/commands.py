@@ -16,6 +16,7 @@ __all__ = [
     "Appoint",
     "Auth",
     "Ban",
+    "Block",
     "Command",
     "Configure",
     "Create",
@@ -27,6 +28,7 @@ __all__ = [
     "Joins",
     "Kick",
     "Leave",
+    "Membership",
     "Message",
     "Mute",
     "Ping",
@@ -204,6 +206,20 @@ class Accept(Command):
     invitation: Annotated[str, Meta(max_length=1000)]
 
 
+class Membership(Command):
+    """Accept a direct room that a stranger has opened, or leave it for good."""
+
+    room: Slug
+    accepted: bool
+
+
+class Block(Command):
+    """Block or unblock a user; with nobody named, ask whom one has blocked."""
+
+    user_id: UserId | None = None
+    on: bool = True
+
+
 class Appoint(Command):
     """Give a member another role; as owner, pass the room on."""
 
@@ -290,6 +306,8 @@ AnyCommand = (
     | Configure
     | Invite
     | Accept
+    | Membership
+    | Block
     | Appoint
     | Kick
     | Ban

@@ -14,6 +14,7 @@ __all__ = [
     "PROTOCOL",
     "Ack",
     "Authenticated",
+    "Blocks",
     "Changed",
     "Done",
     "Entered",
@@ -128,6 +129,7 @@ class Joined(Outgoing, tag="joined"):
     read_only: bool = False
     muted: str | None = None
     muted_until: str | None = None
+    request: bool = False
     ref: Ref = None
 
 
@@ -235,6 +237,7 @@ class RoomState(Outgoing, tag="room"):
     read_only: bool = False
     muted: str | None = None
     muted_until: str | None = None
+    request: bool = False
     ref: Ref = None
 
 
@@ -254,6 +257,7 @@ class Invited(Outgoing, tag="invited"):
     user_id: str
     username: str
     title: str = ""
+    request: bool = False
 
 
 class Invitation(Outgoing, tag="invitation"):
@@ -262,6 +266,13 @@ class Invitation(Outgoing, tag="invitation"):
     room: str
     invitation: str
     expires_in: int
+    ref: Ref = None
+
+
+class Blocks(Outgoing, tag="blocks"):
+    """The reply to `block` without a user: everybody whom the user has blocked."""
+
+    user_ids: list[str]
     ref: Ref = None
 
 

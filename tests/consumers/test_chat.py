@@ -436,6 +436,151 @@ async def test_two_users_talk_in_a_room_of_their_own(engine: Engine, ada: Any, b
         assert await one.refused("direct", username="nobody") == "unknown_user"
 
 
+async def direct_room(one: Socket, other: Socket) -> str:
+    """Both are in it, and have said something."""
+    slug = str((await one.ask("direct", user_id=other.user_id))["room"])
+    for socket in (one, other):
+        await socket.join(slug)
+        await say(socket, "hello", slug)
+    await other.settled()
+    return slug
+
+
+@pytest.mark.parametrize("by", ["the blocked one", "the one who blocks"])
+async def test_a_block_closes_a_direct_room_for_both(
+    engine: Engine, ada: Any, bob: Any, by: str
+) -> None:
+    """Also on sockets that are in it; and nobody is told who closed it."""
+    async with Socket(user=ada) as one, Socket(user=bob) as other:
+        slug = await direct_room(one, other)
+        assert (await one.ask("block", user_id=other.user_id))["type"] == "done"
+        socket = other if by == "the blocked one" else one
+        state = await socket.expect("room", room=slug)
+        assert (state["rights"], "block" in str(state)) == ([], False)
+        assert await socket.refused("message", room=slug, content="again") == "permission_denied"
+        assert "conversation is closed" in str(socket.seen[-1])
+        for kind in ("typing", "signal"):
+            fields = {"data": {}} if kind == "signal" else {}
+            await socket.send(kind, room=slug, ref="no", **fields)
+            assert (await socket.expect("error", ref="no"))["code"] == "permission_denied"
+        assert (await socket.join(slug))["rights"] == []
+        assert (await socket.ask("direct", user_id=_other(socket, one, other)))["rights"] == []
+        await one.ask("block", user_id=other.user_id, on=False)
+        assert (await socket.expect("room", room=slug))["rights"] == ["post", "signal"]
+        await say(socket, "at last", slug)
+
+
+def _other(socket: Socket, one: Socket, other: Socket) -> str:
+    return str((one if socket is other else other).user_id)
+
+
+async def test_no_direct_room_is_opened_with_who_has_blocked_one(
+    engine: Engine, ada: Any, bob: Any
+) -> None:
+    """What is said is what is said of a user who does not exist."""
+    async with Socket(user=ada) as one, Socket(user=bob) as other:
+        await one.ask("block", user_id=other.user_id)
+        replies = [
+            await other.ask("direct", **whom)
+            for whom in ({"user_id": one.user_id}, {"username": "ada"}, {"username": "nobody"})
+        ]
+        told = {(reply["code"], reply["message"]) for reply in replies}
+        assert [code for code, _ in told] == ["unknown_user"]
+        assert await one.refused("direct", username="bob") == "permission_denied"
+        assert await one.settled() == []
+        assert not await sync_to_async(Room.objects.filter(kind="direct").exists)()
+
+
+async def test_who_leaves_a_direct_room_for_good_is_not_brought_back(
+    engine: Engine, ada: Any, bob: Any
+) -> None:
+    """Neither by the other one nor by a message; only by an own `direct`."""
+    async with Socket(user=ada) as one, Socket(user=bob) as other:
+        slug = await direct_room(one, other)
+        assert (await one.ask("leave", room=slug, for_good=True))["type"] == "left"
+        assert (await other.expect("room", room=slug))["rights"] == []
+        assert await other.refused("message", room=slug, content="come back") == "permission_denied"
+        assert (await other.ask("direct", user_id=one.user_id))["rights"] == []
+        assert await one.refused("join", room=slug) == "unknown_room"
+        assert not [item for item in one.seen if item["type"] == "invited"]
+        assert (await one.ask("direct", user_id=other.user_id))["room"] == slug
+        assert (await other.expect("room", room=slug))["rights"] == ["post", "signal"]
+        await say(other, "welcome", slug)
+
+
+@pytest.mark.parametrize("answer", ["message", "accepted", "declined", "blocked"])
+async def test_a_stranger_opens_a_request(engine: Engine, ada: Any, bob: Any, answer: str) -> None:
+    """Which ends by an answer, by accepting it, by leaving it and by a block."""
+    async with Socket(user=ada) as one, Socket(user=bob) as other:
+        slug = (await one.ask("direct", user_id=other.user_id))["room"]
+        assert (await other.expect("invited", room=slug))["request"] is True
+        assert (await other.join(slug))["request"] is True
+        assert "request" not in await one.join(slug)
+        match answer:
+            case "message":
+                await say(other, "hello", slug)
+            case "blocked":
+                await other.ask("block", user_id=one.user_id)
+            case _:
+                is_accepted = answer == "accepted"
+                await other.ask("membership", room=slug, accepted=is_accepted)
+        if answer == "declined":
+            assert (await other.expect("removed", room=slug))["code"] == "unknown_room"
+        else:
+            assert "request" not in await other.join(slug)
+        rights = [] if answer in ("declined", "blocked") else ["post", "signal"]
+        assert (await one.join(slug))["rights"] == rights
+
+
+async def test_who_shares_a_private_room_opens_no_request(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    for user in (ada, bob):
+        await make(private, user)
+    async with Socket(user=ada) as one, Socket(user=bob) as other:
+        await one.ask("direct", user_id=other.user_id)
+        assert "request" not in await other.expect("invited")
+
+
+async def test_a_place_is_not_given_to_who_left_or_blocked(
+    engine: Engine, private: Room, ada: Any, bob: Any
+) -> None:
+    """The refusal does not tell which; an invitation still works, as that is their own act."""
+    await make(private, ada, "owner")
+    async with Socket(user=ada) as top, Socket(user=bob) as other:
+        await top.join("secret")
+        key = (await top.ask("invite", room="secret"))["invitation"]
+        messages = set()
+        await other.ask("block", user_id=top.user_id)
+        messages.add((await top.ask("invite", room="secret", username="bob"))["message"])
+        await other.ask("block", user_id=top.user_id, on=False)
+        assert (await top.ask("invite", room="secret", username="bob"))["type"] == "done"
+        await other.join("secret")
+        await other.ask("leave", room="secret", for_good=True)
+        messages.add((await top.ask("invite", room="secret", username="bob"))["message"])
+        assert messages == {"that user may not enter this room"}
+        assert (await other.ask("accept", invitation=key))["type"] == "room"
+
+
+async def test_a_block_list_is_its_users_own(
+    engine: Engine, ada: Any, bob: Any, settings: Any
+) -> None:
+    """It takes users and guests in one spelling, has a bound, and tells of nobody who exists."""
+    settings.REALTIME = {**settings.REALTIME, "BLOCKS_PER_USER": 3}
+    async with Socket(user=ada) as one, Socket(user=bob) as other, Socket() as guest:
+        for user_id in (other.user_id, f" 0{other.user_id}", guest.user_id, "987654"):
+            assert (await one.ask("block", user_id=user_id))["type"] == "done"
+        listed = [other.user_id, guest.user_id, "987654"]
+        assert (await one.ask("block"))["user_ids"] == listed
+        assert (await other.ask("block"))["user_ids"] == []
+        assert await one.refused("block", user_id="12345") == "limit_exceeded"
+        assert await one.refused("block", user_id=one.user_id) == "invalid_message"
+        for nobody in ("x", "guest:", "guest:a b", "guest:" + "a" * 140, "-", "1e3"):
+            assert await one.refused("block", user_id=nobody) == "unknown_user"
+        assert await guest.refused("block", user_id=other.user_id) == "permission_denied"
+        assert (await guest.ask("block"))["user_ids"] == []
+
+
 async def test_a_room_is_made_by_who_may(engine: Engine, ada: Any, settings: Any) -> None:
     """Nobody but staff unless the site says so."""
     async with Socket(user=ada) as socket:

@@ -42,6 +42,8 @@ WHOLE: list[dict[str, Any]] = [
     },
     {"type": "invite", "ref": 1, "room": "r", "user_id": "1", "username": "ada", "void": True},
     {"type": "accept", "ref": 1, "invitation": "i"},
+    {"type": "membership", "ref": 1, "room": "r", "accepted": True},
+    {"type": "block", "ref": 1, "user_id": "1", "on": False},
     {"type": "appoint", "ref": 1, "room": "r", "user_id": "1", "role": "owner"},
     {"type": "kick", "ref": 1, "room": "r", "user_id": "1", "reason": "spam"},
     {"type": "ban", "ref": 1, **JUDGEMENT},
@@ -74,6 +76,11 @@ PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
     ({"type": "configure", "room": "r"}, commands.Configure(room="r", title=None)),
     ({"type": "invite", "room": "r"}, commands.Invite(room="r", void=False)),
     ({"type": "accept", "invitation": "i"}, commands.Accept(invitation="i")),
+    (
+        {"type": "membership", "room": "r", "accepted": False},
+        commands.Membership(room="r", accepted=False),
+    ),
+    ({"type": "block"}, commands.Block(user_id=None, on=True)),
     (
         {"type": "appoint", "room": "r", "user_id": "1", "role": "member"},
         commands.Appoint(room="r", user_id="1", role="member"),

@@ -97,6 +97,11 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         events.Invitation(room="r", invitation="i", expires_in=60, ref=1),
         {"type": "invitation", "room": "r", "invitation": "i", "expires_in": 60, "ref": 1},
     ),
+    (
+        events.Invited(room="r", kind="direct", request=True, **WHO),
+        {"type": "invited", "room": "r", "kind": "direct", "request": True, **WHO},
+    ),
+    (events.Blocks(user_ids=["7"], ref=1), {"type": "blocks", "user_ids": ["7"], "ref": 1}),
     (events.Done(room="r", ref=1), {"type": "done", "room": "r", "ref": 1}),
     (events.Entered(room="r", **WHO), {"type": "joined", "room": "r", **WHO}),
     (events.Left(room="r", ref=0, **WHO), {"type": "left", "room": "r", "ref": 0, **WHO}),
