@@ -16,5 +16,5 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("realtime/", include("realtime.urls")),
     path("admin/", admin.site.urls),
-    path("favicon.ico", RedirectView.as_view(url=static("realtime/icon.svg"))),
+    path("favicon.ico", RedirectView.as_view(url=static("chat/icon.svg"))),
 ]

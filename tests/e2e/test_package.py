@@ -1,6 +1,7 @@
 """The wheel in somebody else's project: check, migrate, connect, chat."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from realtime.asgi import get_asgi_application
 
 application = get_asgi_application()
 """
+CLIENT_FILE = re.compile(r"realtime/static/realtime/(client|room)\.js")
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
 
@@ -137,6 +139,13 @@ def test_the_wheel_holds_what_a_site_needs_and_nothing_else(wheel: Path) -> None
     for name in ("py.typed", "migrations/0001_initial.py", "static/realtime/client.js"):
         assert f"realtime/{name}" in names
     assert not [name for name in names if "test" in name and name != "realtime/testing.py"]
+
+
+def test_the_wheel_has_no_files_of_the_demos_page(wheel: Path) -> None:
+    """What a site collects is what a site can use: the browser client."""
+    names = zipfile.ZipFile(wheel).namelist()
+    static = [name for name in names if name.startswith("realtime/static/")]
+    assert [name for name in static if not CLIENT_FILE.fullmatch(name)] == []
 
 
 def test_check_is_clean_and_no_migration_is_missing(project: Project) -> None:

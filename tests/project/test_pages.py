@@ -170,14 +170,17 @@ def test_forms_need_their_token(visitor: Client) -> None:
     assert visitor.post("/login/", {"username": "a", "password": "b"}).status_code == 403
 
 
-@pytest.mark.parametrize("name", ["client.js", "messages.js", "chat.js", "chat.css", "icon.svg"])
+@pytest.mark.parametrize(
+    "name",
+    ["realtime/client.js", "chat/messages.js", "chat/chat.js", "chat/chat.css", "chat/icon.svg"],
+)
 def test_static_file_is_served_without_collectstatic(client: Client, name: str) -> None:
     """In one piece: Django warns about plain streams under ASGI."""
-    answer = client.get(f"/static/realtime/{name}")
+    answer = client.get(f"/static/{name}")
     assert answer.status_code == 200
     assert not answer.streaming
     assert len(answer.content) == int(answer["Content-Length"]) > 0
-    again = client.get(f"/static/realtime/{name}", headers={"if-none-match": answer["ETag"]})
+    again = client.get(f"/static/{name}", headers={"if-none-match": answer["ETag"]})
     assert again.status_code == 304
 
 

@@ -1,6 +1,7 @@
 """The client and the page's scripts as files."""
 
 import gzip
+import posixpath
 import re
 from pathlib import Path
 
@@ -9,9 +10,12 @@ from django.contrib.staticfiles import finders, storage
 from django.core.management import call_command
 from django.test import override_settings
 
+import project
 import realtime
 
 FOLDER = Path(realtime.__file__).parent / "static" / "realtime"
+DEMO = Path(project.__file__).parent / "static" / "chat"
+SCRIPTS = sorted([*FOLDER.glob("*.js"), *DEMO.glob("*.js")])
 IMPORT = re.compile(r"""(?:from|import)\s*\(?["']([^"']+)["']""")
 
 
@@ -20,13 +24,13 @@ def test_client_is_small() -> None:
     assert len(gzip.compress((FOLDER / "client.js").read_bytes(), 9)) <= 6 * 1024
 
 
-@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_imports_are_relative_and_markup_is_never_parsed(script: Path) -> None:
     """No build, no foreign code, and text nodes only."""
     code = script.read_text()
     for name in IMPORT.findall(code):
-        assert name.startswith("./")
-        assert (FOLDER / name).is_file()
+        assert finders.find(posixpath.normpath(f"{script.parent.name}/{name}"))
+        assert name.startswith(("./", "../"))
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert word not in code
 
@@ -36,25 +40,24 @@ def collected(tmp_path: Path) -> Path:
     """What `collectstatic` makes of the package's files."""
     with override_settings(STATIC_ROOT=tmp_path):
         call_command("collectstatic", verbosity=0, interactive=False)
-    return tmp_path / "realtime"
+    return tmp_path
 
 
 def test_collected_modules_import_one_another_by_their_hashed_names(collected: Path) -> None:
     """A browser that keeps files for ever never mixes two versions."""
-    hashed = [path for path in collected.glob("chat.*.js") if path.stem.count(".") == 1]
-    [chat] = hashed
-    names = IMPORT.findall(chat.read_text())
-    assert len(names) == 4
-    for name in names:
-        assert re.fullmatch(r"\./(actions|banner|client|messages)\.[0-9a-f]{12}\.js", name)
-        assert (collected / name).is_file()
+    scripts = [path for path in collected.glob("*/*.js") if path.stem.count(".") == 1]
+    found = [(path.parent, name) for path in scripts for name in IMPORT.findall(path.read_text())]
+    assert len(found) >= 6
+    for folder, name in found:
+        assert re.search(r"\.[0-9a-f]{12}\.js", name)
+        assert (folder / name).is_file()
 
 
 def test_names_are_hashed_only_once_there_is_a_manifest(tmp_path: Path) -> None:
     """The demo runs without collectstatic."""
-    assert storage.staticfiles_storage.url("realtime/chat.js") == "/static/realtime/chat.js"
-    assert finders.find("realtime/chat.js")
+    assert storage.staticfiles_storage.url("chat/chat.js") == "/static/chat/chat.js"
+    assert finders.find("chat/chat.js")
     with override_settings(STATIC_ROOT=tmp_path):
         call_command("collectstatic", verbosity=0, interactive=False)
         fresh = storage.staticfiles_storage._wrapped.__class__(location=tmp_path)
-        assert re.search(r"chat\.[0-9a-f]{12}\.js$", fresh.url("realtime/chat.js"))
+        assert re.search(r"chat\.[0-9a-f]{12}\.js$", fresh.url("chat/chat.js"))

@@ -2,7 +2,7 @@
 
 import { ActionMenu } from "./actions.js";
 import { Banner, button } from "./banner.js";
-import { RealtimeClient, makeNonce } from "./client.js";
+import { RealtimeClient, makeNonce } from "../realtime/client.js";
 import { KEEP, MessageList, avatar, make, more } from "./messages.js";
 
 const TOKEN_KEY = "realtime.guest";
