@@ -2,17 +2,54 @@
 
 import logging
 import re
+import sys
 import time
+from collections.abc import Callable
+from copy import copy
+from typing import Any
 
-__all__ = ["NoTokens", "OncePerSecond", "get_logger", "hide_tokens"]
+__all__ = ["MaskingFactory", "NoTokens", "OncePerSecond", "get_logger", "hide_tokens"]
 
-WIRE_LOGGERS = ("uvicorn.error", "uvicorn.access", "websockets.server", "websockets.protocol")
+WIRE_LOGGERS = (
+    "uvicorn.error",
+    "uvicorn.access",
+    "uvicorn.asgi",
+    "websockets.server",
+    "websockets.protocol",
+    "gunicorn.access",
+    "gunicorn.error",
+    "hypercorn.access",
+    "hypercorn.error",
+    "granian.access",
+    "django.server",
+    "django.channels.server",
+)
 """Those of servers that write down what comes over the wire, at least at DEBUG."""
-SECRETS = re.compile(
-    r"""([?&]token=|token"\s*:\s*")[^&\s"']*"""
-    r"""|(\bGET [^\s?]*\?)\S*|(\b(?:authorization|cookie):|[<>]\s+BINARY)[^\r\n]*""",
+PERCENT = "%(?:25)*"
+"""How a percent-encoded character begins, also in an address that is encoded in another one."""
+
+
+def _encoded(text: str) -> str:
+    """A pattern for a text whose characters may be percent-encoded."""
+    return "".join(f"(?:{one}|{PERCENT}{ord(one):x})" for one in text)
+
+
+PARAMETER = _encoded("token=")
+ADDRESS = re.compile(
+    rf"""((?:^|[?&]|{PERCENT}(?:3f|26)){PARAMETER})[^&\s"']+""",
     re.IGNORECASE,
 )
+"""A token among the parameters of an address; the rest of the address is not ours to hide."""
+LINE = re.compile(
+    rf"""((?<![\w.-]){PARAMETER}|\bbearer\s+|token"\s*:\s*")[^&\s"']+"""
+    r"""|(\b(?:authorization|cookie):|[<>]\s+(?:BINARY|CONT)"""
+    r"""|[<>]\s+TEXT(?=.*(?:auth|oken|\\|\.\.\.)))[^\r\n]*""",
+    re.IGNORECASE,
+)
+"""Further places of a token in what a server writes. A shortened frame may show a token's end."""
+SECRET_FIELDS = re.compile(r"\{(?:proxy-)?(?:authorization|(?:set-)?cookie)\}[io]", re.IGNORECASE)
+"""Headers among the arguments of the access logs of Gunicorn and Hypercorn."""
+HIDDEN = "<hidden>"
 
 
 class OncePerSecond(logging.Filter):
@@ -53,20 +90,106 @@ def get_logger(name: str) -> logging.Logger:
 
 
 class NoTokens(logging.Filter):
-    """Takes out of a line what could be a token, a cookie or a frame that nobody can read."""
+    """Mask tokens, cookies and unreadable frames in the lines of a server's logger.
+
+    `args` keep their number and kind, because formatters of servers take them apart. Only where an
+    object among them shows a token is the line replaced by its masked text.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every line through."""
-        text = record.getMessage()
-        hidden = SECRETS.sub(r"\1\2\3<hidden>", text)
-        if hidden != text:
-            record.msg, record.args = hidden, None
+        _mask_parts(record, _in_line)
+        if not _is_text(record.args):
+            text = record.getMessage()
+            hidden = _in_line(text)
+            if hidden != text:
+                record.msg, record.args = hidden, ()
         return True
 
 
+class MaskingFactory:
+    """Make log records as `make` does, and mask tokens that stand in an address.
+
+    Middleware, error reporters and other servers log addresses through loggers of their own.
+    Only strings are looked at: to format an object here could run a query.
+    """
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        """Make one record."""
+        record = self._make(*args, **kwargs)
+        _mask_parts(record, _in_address)
+        return record
+
+
 def hide_tokens() -> None:
-    """Let no server write down the tokens it is sent, whatever its log level."""
+    """Keep tokens out of all logs of this process, whatever server runs it and at every level."""
     for name in WIRE_LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(one, NoTokens) for one in logger.filters):
             logger.addFilter(NoTokens())
+    make = logging.getLogRecordFactory()
+    if not isinstance(make, MaskingFactory):
+        logging.setLogRecordFactory(MaskingFactory(make))
+    _mask_daphne()
+
+
+def _mask_daphne() -> None:
+    """Daphne writes its access log to a stream, past all loggers."""
+    access = sys.modules.get("daphne.access")
+    if access is None or hasattr(access, "realtime_masks"):
+        return
+    access.realtime_masks = True  # type: ignore[attr-defined]
+    write = access.AccessLogGenerator.write_entry
+
+    def write_entry(self: Any, host: Any, date: Any, request: str, *args: Any, **more: Any) -> None:
+        write(self, host, date, _in_address(request), *args, **more)
+
+    access.AccessLogGenerator.write_entry = write_entry
+
+
+def _mask_parts(record: logging.LogRecord, mask: Callable[[str], str]) -> None:
+    if isinstance(record.msg, str) and (hidden := mask(record.msg)) != record.msg:
+        # What is hidden may have been a placeholder, so nothing may be filled in afterwards.
+        record.msg, record.args = (mask(record.getMessage()) if record.args else hidden), ()
+    elif isinstance(record.args, tuple):
+        record.args = tuple(_masked(one, mask) for one in record.args)
+    elif isinstance(record.args, dict):
+        record.args = _masked_fields(record.args, mask)
+
+
+def _masked_fields(fields: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    """The arguments of an access log, in the server's own kind of dict."""
+    hidden = {key: _masked_field(str(key), value, mask) for key, value in fields.items()}
+    if hidden == dict(fields):
+        return fields
+    fields = copy(fields)
+    fields.update(hidden)
+    return fields
+
+
+def _masked_field(name: str, value: Any, mask: Callable[[str], str]) -> Any:
+    return HIDDEN if SECRET_FIELDS.fullmatch(name) else _masked(value, mask)
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    """A string or bytes without tokens, and anything else as it is."""
+    if isinstance(value, bytes):
+        return mask(value.decode("latin1")).encode("latin1")
+    return mask(value) if isinstance(value, str) else value
+
+
+def _in_address(text: str) -> str:
+    return ADDRESS.sub(rf"\1{HIDDEN}", text)
+
+
+def _in_line(text: str) -> str:
+    return LINE.sub(rf"\1\2{HIDDEN}", _in_address(text))
+
+
+def _is_text(args: Any) -> bool:
+    """Whether the arguments of a record are nothing that a mask has not seen."""
+    known = args.values() if isinstance(args, dict) else args or ()
+    return all(isinstance(one, (str, bytes, int, float, type(None))) for one in known)

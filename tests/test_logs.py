@@ -1,8 +1,13 @@
 """A thousand clients cannot fill the disk."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
 
 import pytest
+from uvicorn.logging import AccessFormatter
 
 from realtime import logs
 from realtime.logs import WIRE_LOGGERS, NoTokens, OncePerSecond, get_logger, hide_tokens
@@ -63,8 +68,15 @@ def test_a_logger_gets_one_filter_however_often_it_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("< GET /ws?a=1&token=secret HTTP/1.1", "< GET /ws?<hidden> HTTP/1.1"),
-        ("< GET /ws?tok%65n=secret HTTP/1.1", "< GET /ws?<hidden> HTTP/1.1"),
+        ("< GET /ws?a=1&token=secret HTTP/1.1", "< GET /ws?a=1&token=<hidden> HTTP/1.1"),
+        ("< GET /ws?tok%65n=secret HTTP/1.1", "< GET /ws?tok%65n=<hidden> HTTP/1.1"),
+        ("< GET /ws?token=secret&token=secret&b=2 HTTP/1.1", None),
+        ("scope={'query_string': b'token=secret', 'path': '/ws'}", None),
+        ("< Proxy-Authorization: Bearer secret", None),
+        ("headers: [(b'authorization', b'Bearer secret')]", None),
+        ('< TEXT \'{"type":"auth", "n...n":"secret"}\' [99 bytes]', "< TEXT<hidden>"),
+        ('< TEXT \'{"type":"join","room":"general"}\' [31 bytes]', None),
+        ("< CONT 'secret\"}' [8 bytes]", "< CONT<hidden>"),
         ("< GET /ws HTTP/1.1", "< GET /ws HTTP/1.1"),
         ("< authorization: Bearer secret", "< authorization:<hidden>"),
         ("< Cookie: sessionid=secret; a=b", "< Cookie:<hidden>"),
@@ -96,3 +108,129 @@ def test_each_server_is_listened_to_once() -> None:
     for name in WIRE_LOGGERS:
         filters = logging.getLogger(name).filters
         assert sum(isinstance(one, NoTokens) for one in filters) == 1
+
+
+ADDRESSES = {
+    "a token": ("/ws?token=secret", "/ws?token=<hidden>"),
+    "among others": ("/ws?a=1&token=secret&b=2", "/ws?a=1&token=<hidden>&b=2"),
+    "twice": ("/?token=secret&token=secret", "/?token=<hidden>&token=<hidden>"),
+    "an encoded name": ("/ws?%74oken=secret", "/ws?%74oken=<hidden>"),
+    "an encoded value": ("/ws?token=%73ecret%2Esecret", "/ws?token=<hidden>"),
+    "an address in an address": (
+        "/?next=%2Fws%3Ftoken%3Dsecret",
+        "/?next=%2Fws%3Ftoken%3D<hidden>",
+    ),
+    "encoded twice": ("/?next=%252Fws%253Fa%2526token%253Dsecret&q=1", None),
+    "a query by itself": ("token=secret&q=1", "token=<hidden>&q=1"),
+    "somebody else's": ("/?csrftoken=1&q=shoes&x-token=2", "/?csrftoken=1&q=shoes&x-token=2"),
+    "none": ("/?q=shoes", "/?q=shoes"),
+}
+
+
+class Lines(logging.Handler):
+    """Formats as a server does, and keeps what that gave."""
+
+    def __init__(self, formatter: logging.Formatter | None = None) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@contextmanager
+def listening(name: str, formatter: logging.Formatter | None = None) -> Iterator[Lines]:
+    """What a logger writes, with tokens hidden as in every process of a site."""
+    hide_tokens()
+    logger, handler = logging.getLogger(name), Lines(formatter)
+    level, logger.level = logger.level, logging.DEBUG
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_only_the_token_of_an_address_is_masked_in_uvicorns_access_log(name: str) -> None:
+    """Its formatter takes five arguments apart."""
+    address, told = ADDRESSES[name]
+    with listening("uvicorn.access", AccessFormatter("%(request_line)s", use_colors=False)) as log:
+        logging.getLogger("uvicorn.access").info(
+            '%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", address, "1.1", 200
+        )
+    [line] = log.lines
+    assert "secret" not in line
+    assert told is None or line == f"GET {told} HTTP/1.1"
+
+
+class Atoms(dict[str, Any]):
+    """As Gunicorn and Hypercorn give the values of their access logs."""
+
+    def __init__(self, request: object, **values: Any) -> None:
+        super().__init__(values)
+
+    def __getitem__(self, key: str) -> Any:
+        return super().__getitem__(key.lower() if key.startswith("{") else key)
+
+
+@pytest.mark.parametrize("server", ["gunicorn.access", "hypercorn.access"])
+def test_the_dict_of_an_access_log_keeps_its_kind(server: str) -> None:
+    """Header fields are looked up by its own rules; a referrer may have a token as well."""
+    values = {
+        "r": "GET /ws?token=secret HTTP/1.1",
+        "q": "token=secret",
+        "f": "https://example.com/?q=shoes&token=secret",
+        "{authorization}i": "Bearer secret",
+        "{cookie}i": "sessionid=secret",
+        "b": 7,
+    }
+    line = "%(r)s %(q)s %(f)s %({Authorization}i)s %({Cookie}i)s %(b)d"
+    with listening(server) as log:
+        logging.getLogger(server).info(line, Atoms(None, **values))
+    assert log.lines == [
+        "GET /ws?token=<hidden> HTTP/1.1 token=<hidden> https://example.com/?q=shoes&token=<hidden>"
+        " <hidden> <hidden> 7"
+    ]
+    assert values["q"] == "token=secret"
+
+
+def test_an_address_has_no_token_in_any_logger() -> None:
+    """Of a site's own middleware, in the text, its arguments, or only with both together."""
+    with listening("site.middleware") as log:
+        logger = logging.getLogger("site.middleware")
+        logger.info("asked for %s in %d ms", "/ws?token=secret", 3)
+        logger.info("asked for /ws?token=%s in %d ms", "secret", 3)
+        logger.info("asked for %(address)s", {"address": "/ws?a=1&token=secret"})
+        logger.info("asked for /ws?token=secret%21 at 100%")
+        logger.info("a %s of %s", "cookie", {"cookie": "jar"})
+    assert log.lines == [
+        "asked for /ws?token=<hidden> in 3 ms",
+        "asked for /ws?token=<hidden> in 3 ms",
+        "asked for /ws?a=1&token=<hidden>",
+        "asked for /ws?token=<hidden> at 100%",
+        "a cookie of {'cookie': 'jar'}",
+    ]
+
+
+def test_objects_are_not_formatted_for_loggers_of_a_site() -> None:
+    """To format a lazy query set where no query may run would raise."""
+
+    class Lazy:
+        def __str__(self) -> str:
+            raise AssertionError("formatted")
+
+    hide_tokens()
+    logging.getLogRecordFactory()("site", 10, __file__, 1, "%s", (Lazy(),), None)
+
+
+def test_daphnes_access_log_has_no_tokens() -> None:
+    """It is a stream and no logger, and shows the whole address of a page."""
+    from daphne.access import AccessLogGenerator
+
+    hide_tokens()
+    hide_tokens()
+    stream = StringIO()
+    details = {"client": "a", "method": "GET", "path": "/ws?q=1&token=secret", "status": 404}
+    AccessLogGenerator(stream)("http", "complete", {**details, "size": 2})
+    assert '"GET /ws?q=1&token=<hidden>" 404 2' in stream.getvalue()
