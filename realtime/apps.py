@@ -1,5 +1,7 @@
 """Registration; nothing decides here."""
 
+import sys
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -14,10 +16,14 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks and signal receivers."""
+        """Register the system checks and signal receivers, and keep tokens out of the logs."""
         from . import checks  # noqa: F401
         from .auth import changes
         from .engine import tell  # noqa: F401
+        from .logs import hide_tokens
         from .store import rights  # noqa: F401
 
         changes.connect()
+        hide_tokens()
+        if routes := sys.modules.get(f"{self.name}.routing"):  # a site's ASGI file came first
+            routes.prepare()

@@ -1,12 +1,20 @@
 """The one ASGI helper: HTTP by Django, WebSockets by the consumers, behind the origin check."""
 
 import gc
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core import asgi
+from django.core.handlers.asgi import get_script_prefix
+from django.urls import re_path
+from django.utils.module_loading import import_string
+
+from .logs import get_logger
 
 __all__ = ["get_asgi_application"]
+
+logger = get_logger("realtime.asgi")
 
 YOUNG_OBJECTS = 20_000
 """How many come to be, more than go, before the youngest are looked at."""
@@ -14,11 +22,14 @@ YOUNG_ROUNDS, MIDDLE_ROUNDS = 2, 2
 """How many rounds of one kind make one of the next; the last looks at all that there is."""
 
 
-def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> ProtocolTypeRouter:
+def get_asgi_application(
+    routes: Iterable[Any] | str | None = None, *, websocket_urlpatterns: Iterable[Any] | None = None
+) -> ProtocolTypeRouter:
     """Make a site's ASGI application; a drop-in for Django's function of the same name.
 
-    `websocket_urlpatterns` are Channels routes, by default those of `realtime.routing`. Pages
-    of foreign origins do not reach them.
+    `routes` are Channels routes, or the dotted path of a list of them, which is imported once
+    Django is set up; by default those of `realtime.routing`. `websocket_urlpatterns` is another
+    name for them. Pages of foreign origins do not reach them.
     """
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck
@@ -26,14 +37,11 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
     from .engine.engine import Engine
     from .engine.publisher import publisher
     from .engine.transport import widen
-    from .logs import hide_tokens
-    from .routing import websocket_urlpatterns as own
 
     publisher.is_server = True
     widen()
-    hide_tokens()
+    found = _found(websocket_urlpatterns if routes is None else routes)
     _tune_collector(config().connections_per_process)
-    routes = own if websocket_urlpatterns is None else websocket_urlpatterns
 
     async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         """What servers other than Daphne tell of their beginning and end."""
@@ -43,8 +51,34 @@ def get_asgi_application(websocket_urlpatterns: list[Any] | None = None) -> Prot
             await engine.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    websocket = OriginCheck(URLRouter(routes))
+    websocket = OriginCheck(BelowScriptName(URLRouter([*found, re_path("", cast(Any, _refuse))])))
     return ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
+
+
+class BelowScriptName:
+    """Cut the script name off a path as Django does for pages, also where a proxy has cut it."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass the rest of the path on."""
+        rest = scope["path"].removeprefix(get_script_prefix(scope))
+        await self.application({**scope, "path_remaining": rest}, receive, send)
+
+
+def _found(routes: Iterable[Any] | str | None) -> Iterable[Any]:
+    if routes is None:
+        routes = f"{__package__}.routing.websocket_urlpatterns"
+    return cast(Iterable[Any], import_string(routes)) if isinstance(routes, str) else routes
+
+
+async def _refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Refuse a handshake for a path without a route; the router would end it with an error."""
+    from .auth.origin import refuse
+
+    logger.warning("no WebSocket route for %r", scope["path"])
+    await refuse(receive, send)
 
 
 def _tune_collector(connections: int) -> None:

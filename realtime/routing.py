@@ -1,9 +1,43 @@
-"""Where the package's socket lives: `/ws` or `/ws/`."""
+"""Where the package's socket lives: `/ws` or `/ws/`, below the site's script name.
 
-from django.urls import re_path
+This module can be imported before Django is set up, as `django.urls` can.
+"""
 
-from .consumers import ChatConsumer
+from functools import cache
+from typing import Any
 
-__all__ = ["websocket_urlpatterns"]
+from django.apps import apps
+from django.conf import settings
+from django.urls.resolvers import RegexPattern, URLPattern
 
-websocket_urlpatterns = [re_path(r"^ws/?$", ChatConsumer.as_asgi())]
+__all__ = ["chat", "websocket_urlpatterns"]
+
+
+class SocketPattern(RegexPattern):
+    """A route that also matches where the proxy passes `FORCE_SCRIPT_NAME` on in the path.
+
+    Django cuts that off the path of a page; the router of Channels knows only `root_path`.
+    """
+
+    def match(self, path: str) -> Any:
+        """Match a path without its leading slash."""
+        name = (settings.FORCE_SCRIPT_NAME or "").strip("/")
+        return super().match(path.removeprefix(f"{name}/") if name else path)
+
+
+async def chat(scope: Any, receive: Any, send: Any) -> None:
+    """The consumer of the package as an ASGI application."""
+    await prepare()(scope, receive, send)
+
+
+@cache
+def prepare() -> Any:
+    """Load the consumer; it needs Django's models."""
+    from .consumers import ChatConsumer
+
+    return ChatConsumer.as_asgi()
+
+
+websocket_urlpatterns = [URLPattern(SocketPattern(r"^ws/?$", is_endpoint=True), chat)]
+if apps.ready:  # otherwise `AppConfig.ready` does it, so that no client has to wait for it
+    prepare()

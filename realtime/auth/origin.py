@@ -15,13 +15,16 @@ from ..conf import config
 from ..logs import get_logger
 from .handshake import hide_token
 
-__all__ = ["OriginCheck", "is_allowed"]
+__all__ = ["OriginCheck", "admit", "is_allowed", "refuse"]
 
 ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
 logger = get_logger("realtime.origin")
 
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 """What Django allows while DEBUG is on and ALLOWED_HOSTS is empty."""
+
+JUDGED = "realtime.origin"
+"""The key of a scope that says whether its origin was found to be allowed."""
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -33,13 +36,30 @@ class OriginCheck:
         self.application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        hide_token(scope)  # while this is still the server's own, from which it logs
-        if is_allowed(scope):
+        if admit(scope):
             await self.application(scope, receive, send)
-            return
-        logger.warning("a page of %s may not connect", _headers(scope, b"origin"))
-        await receive()
-        await send({"type": "websocket.close"})
+        else:
+            await refuse(receive, send)
+
+
+def admit(scope: dict[str, Any]) -> bool:
+    """Whether a handshake may go on; judged once, however many places ask.
+
+    Also takes the token out of the scope, while that is still the server's own, from which it logs.
+    """
+    if JUDGED not in scope:
+        hide_token(scope)
+        scope[JUDGED] = is_allowed(scope)
+        if not scope[JUDGED]:
+            origin = _headers(scope, b"origin")
+            logger.warning("a page of %s may not connect; see ALLOWED_ORIGINS", origin)
+    return bool(scope[JUDGED])
+
+
+async def refuse(receive: Any, send: Any) -> None:
+    """Refuse a handshake before it is accepted."""
+    await receive()
+    await send({"type": "websocket.close"})
 
 
 def is_allowed(scope: dict[str, Any]) -> bool:

@@ -14,9 +14,11 @@ from ..auth.address import address_of
 from ..auth.authenticator import Proof, SignIn
 from ..auth.guests import renamed, token_of
 from ..auth.identify import identify, identify_token
+from ..auth.origin import admit, refuse
 from ..conf import config
 from ..engine.engine import Engine, shutdown
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
+from ..engine.publisher import publisher
 from ..engine.transport import Intake, end_pings
 from ..logs import get_logger
 from ..store import sanctions
@@ -97,8 +99,17 @@ class Consumer(AsyncConsumer):
     _sanctions_known: int | None
     """Up to which change of the site's bans and mutes it was checked; None where that failed."""
 
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> Any:
+        """Make an ASGI application; a process that has one serves sockets."""
+        publisher.is_server = True
+        return super().as_asgi(**initkwargs)
+
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Run the connection to its end."""
+        if not admit(scope):
+            await refuse(receive, send)
+            return
         self.scope = scope
         self._receive = receive
         self._is_open = False
