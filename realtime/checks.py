@@ -48,6 +48,7 @@ KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     int: ("a whole number", (int,)),
     float: ("a number", (int, float)),
     list[str]: ("a list of strings", (list, tuple)),
+    dict[str, Any]: ("a dict with strings as keys", (dict,)),
 }
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
 MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
@@ -102,6 +103,8 @@ def _missed(value: Any, kind: Any, name: str) -> str:
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool):
         return wanted
     if isinstance(value, (list, tuple)) and not all(isinstance(item, str) for item in value):
+        return wanted
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
         return wanted
     if isinstance(value, (int, float)) and kind is not bool:
         if value > (most := MOST.get(name, value)):

@@ -69,6 +69,8 @@ class Config:
     """What `aud` must have; empty: a JWT must not have any."""
     jwt_issuer: str = ""
     """What `iss` must be; empty: it is not looked at."""
+    jwt_claims: dict[str, Any] = field(default_factory=dict)
+    """What further claims must be: a value, a list of values, `"*"` for any, or None."""
     jwt_leeway_seconds: int = 10
     """How far the issuer's clock may be from ours, at most 30."""
     jwt_user_claim: str = "sub"

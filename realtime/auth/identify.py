@@ -4,6 +4,7 @@ from typing import Any
 
 from ..conf import config
 from ..engine.db import Database
+from ..logs import get_logger
 from ..store.identity import SignIn
 from ..store.sessions import key_of
 from ..wire.errors import CloseCode, Disconnect
@@ -12,6 +13,9 @@ from .guests import new_guest
 from .handshake import TOKEN_CHARACTERS, cookies_of, take_token
 
 __all__ = ["identify", "identify_token"]
+
+logger = get_logger("realtime.auth")
+SCOPE_USER = "realtime.auth.users.ScopeUser"
 
 
 async def identify(scope: dict[str, Any], db: Database) -> SignIn | None:
@@ -29,6 +33,8 @@ async def identify(scope: dict[str, Any], db: Database) -> SignIn | None:
         return await identify_token(token, db)
     if config().guests:
         return SignIn(new_guest())
+    if scope.get("user") is not None and scope["user"].is_authenticated:
+        logger.warning("nothing in AUTHENTICATORS takes the user in the scope; add %s", SCOPE_USER)
     if config().first_message_auth and not key_of(cookies_of(scope)):
         return None
     raise Disconnect(CloseCode.UNAUTHENTICATED)

@@ -14,8 +14,15 @@ class SessionCookie(Authenticator):
     """Asks for the session of the cookie, along with all who come at the same time."""
 
     async def afrom_scope(self, scope: dict[str, Any], db: Database) -> SignIn | None:
-        """Where other middleware has judged the cookie already, that holds."""
-        if scope.get("user") is not None or not (key := key_of(cookies_of(scope))):
+        """Find the user of the cookie's session.
+
+        Where other middleware has found nobody, that holds. A user whom it has found is for
+        `ScopeUser`; in a chain without that, the cookie has to be of the same user.
+        """
+        known = scope.get("user")
+        if known is not None and not known.is_authenticated:
+            return None
+        if not (key := key_of(cookies_of(scope))):
             return None
         if not are_rows():
             user = await db.read(user_of, key)
@@ -23,4 +30,6 @@ class SessionCookie(Authenticator):
             user = await db.together(users_of, key)
         if isinstance(user, Exception):
             raise user
-        return None if user is None else SignIn(Identity.of(user), Proof.of_session(key))
+        if user is None or (known is not None and known.pk != user.pk):
+            return None
+        return SignIn(Identity.of(user), Proof.of_session(key))

@@ -1,6 +1,7 @@
 """JSON Web Tokens (RFC 7519) of an issuer that the site trusts; needs the extra `jwt`.
 
-What is wrong with a token nobody is told, and no log: each is refused alike.
+The client is not told what is wrong with a token: each is refused alike. A log line names the
+claim by which a token with a good signature is none for a socket.
 """
 
 import json
@@ -14,11 +15,15 @@ from django.utils.module_loading import import_string
 
 from ..conf import config
 from ..engine.db import Database
+from ..logs import get_logger
 from ..store import tokens, users
 from ..store.identity import Identity, Proof, SignIn
 from .authenticator import Authenticator
+from .claims import misfit
 
 __all__ = ["WebToken"]
+
+logger = get_logger("realtime.auth")
 
 MAX_LEEWAY_SECONDS = 30
 LATEST = 253_370_764_800
@@ -55,9 +60,10 @@ def _claims(token: str) -> dict[str, Any] | None:
     required |= {"aud"} if settings.jwt_audience else set()
     required |= {"iss"} if settings.jwt_issuer else set()
     try:
+        header = jwt.get_unverified_header(token)
         claims: dict[str, Any] = jwt.decode(
             token,
-            _key(jwt.get_unverified_header(token)),
+            _key(header),
             algorithms=settings.jwt_algorithms,
             audience=settings.jwt_audience or None,
             issuer=settings.jwt_issuer or None,
@@ -66,13 +72,20 @@ def _claims(token: str) -> dict[str, Any] | None:
         )
     except FLAWS:
         return None
-    return claims if _is_sane(claims) else None
+    return claims if _is_sane(claims) and _is_for_access(header, claims) else None
 
 
 def _is_sane(claims: dict[str, Any]) -> bool:
     user, token_id = claims[config().jwt_user_claim], claims.get("jti", "")
     is_named = type(user) in (str, int) and isinstance(token_id, str)
     return is_named and len(token_id) <= tokens.CHARACTERS and "\0" not in token_id
+
+
+def _is_for_access(header: dict[str, Any], claims: dict[str, Any]) -> bool:
+    name = misfit(header, claims, config().jwt_claims)
+    if name is not None:
+        logger.warning("a JWT was refused for its claim %r; see JWT_CLAIMS", name)
+    return name is None
 
 
 def _key(header: dict[str, Any]) -> Any:

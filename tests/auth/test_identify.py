@@ -300,3 +300,26 @@ async def test_a_session_costs_no_more_than_before(db: Database, browser: Client
     finally:
         connection_created.disconnect(listen)
     assert len([sql for sql in wrapped if sql.startswith("SELECT")]) <= 4
+
+
+async def test_a_session_is_found_behind_middleware_in_a_chain_without_scope_users(
+    db: Database, browser: Client, ada: Any, settings: Settings
+) -> None:
+    """`AuthMiddlewareStack` has put the user there; another user than the session's is nobody."""
+    settings.REALTIME = {"AUTHENTICATORS": ["realtime.auth.sessions.SessionCookie"]}
+    found = await chain.identify(scope(browser) | {"user": ada}, db)
+    assert found is not None
+    assert found.who.user == ada
+    assert found.proof == Proof.of_session(browser.cookies["sessionid"].value)
+    bob = await get_user_model().objects.acreate_user("bob")
+    with pytest.raises(Disconnect):
+        await chain.identify(scope(browser) | {"user": bob}, db)
+
+
+async def test_a_chain_that_takes_no_user_of_the_scope_says_so(
+    db: Database, ada: Any, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients are told not to come back, so the site has to hear of it."""
+    settings.REALTIME = {"AUTHENTICATORS": ["realtime.auth.tickets.Ticket"]}
+    assert await chain.identify(scope() | {"user": ada}, db) is None
+    assert "add realtime.auth.users.ScopeUser" in caplog.text

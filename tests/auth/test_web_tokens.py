@@ -217,3 +217,15 @@ def test_the_key_is_in_no_text_of_the_settings(settings: Settings) -> None:
     assert KEY not in repr(config())
     assert json.dumps(SETTINGS["AUTHENTICATORS"])
     assert len(authenticators()) == len(SETTINGS["AUTHENTICATORS"])
+
+
+async def test_a_refresh_token_opens_no_socket(
+    db: Database, ada: User, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As SimpleJWT makes it, with the key of its access tokens; a site may want other kinds."""
+    assert await use(good(ada.pk, None, token_type="access"), db) is not None
+    assert await use(good(ada.pk, None, token_type="refresh"), db) is None
+    assert "'token_type'; see JWT_CLAIMS" in caplog.text
+    change(settings, JWT_CLAIMS={"token_type": "sliding"})
+    assert await use(good(ada.pk, None, token_type="sliding"), db) is not None
+    assert await use(good(ada.pk, None), db) is None
