@@ -20,6 +20,7 @@ from .models import Message, Room, Sanction
 from .store import history, moderation
 from .store.addresses import counted
 from .store.identity import Identity
+from .store.server import on_working_server
 
 __all__ = [
     "aban",
@@ -39,6 +40,7 @@ __all__ = [
 BAN, MUTE = Sanction.Kind.BAN.value, Sanction.Kind.MUTE.value
 
 
+@on_working_server
 def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> None:
     """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`.
 
@@ -58,6 +60,7 @@ def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> N
         )
 
 
+@on_working_server
 def ban(
     room: Room | None,
     user: Any = None,
@@ -75,11 +78,13 @@ def ban(
     return _sanction(BAN, room, user, addresses, seconds, reason, by)
 
 
+@on_working_server
 def unban(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
     """Let somebody in again, or an address; return how many bans there were."""
     return _lift(BAN, room, user, address, by)
 
 
+@on_working_server
 def mute(
     room: Room | None,
     user: Any = None,
@@ -93,11 +98,13 @@ def mute(
     return _sanction(MUTE, room, user, addresses, seconds, reason, by)
 
 
+@on_working_server
 def unmute(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
     """Let somebody speak again, or an address; return how many mutes there were."""
     return _lift(MUTE, room, user, address, by)
 
 
+@on_working_server
 def delete(message: Message | int, *, by: Any = None) -> None:
     """Take a message's text and data away, everywhere; a tombstone keeps its place.
 

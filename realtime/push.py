@@ -13,7 +13,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.utils.timezone import make_naive
 
 from .engine.engine import EVERYONE, user_topic
@@ -25,6 +25,7 @@ from .models import Message, Room
 from .store import history, log
 from .store.identity import Identity
 from .store.log import Draft, Stored
+from .store.server import is_fault, on_working_server
 from .wire.clean import clean_data
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
@@ -132,6 +133,7 @@ class RoomTarget(Target):
         self._topic = room_topic(self._find())
         super()._tell(note)
 
+    @on_working_server
     def _find(self) -> int:
         # Only now: the caller of an async twin cannot ask the database.
         if self._room_id is None:
@@ -141,12 +143,12 @@ class RoomTarget(Target):
     def _store(self, draft: Draft) -> Stored:
         is_repeat = False
         try:
-            [stored] = log.append([draft])
-        except OperationalError:  # a deadlock or a lost connection: the nonce allows another try
-            if connections[history.database()].in_atomic_block:
+            [stored] = _append(draft)
+        except DatabaseError as error:  # the nonce allows another try
+            if connections[history.database()].in_atomic_block or not _may_pass(error):
                 raise
             is_repeat = True
-            [stored] = log.append([draft])
+            [stored] = _append(draft)
         if stored.is_new or is_repeat:
             announce(str(self.slug), stored)
         return stored
@@ -176,6 +178,16 @@ def connection(connection: str) -> Target:
 def everyone() -> Target:
     """All connections of the whole site."""
     return Target(EVERYONE)
+
+
+@on_working_server
+def _append(draft: Draft) -> list[Stored]:
+    return log.append([draft])
+
+
+def _may_pass(error: DatabaseError) -> bool:
+    """A deadlock, a lost connection, or a server that is not the primary any more."""
+    return isinstance(error, OperationalError) or is_fault(error)
 
 
 def _message(draft: Draft, state: MessageState) -> Message:

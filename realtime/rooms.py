@@ -20,6 +20,7 @@ from .engine.tell import say
 from .models import Room
 from .store import blocks, founding, history, places
 from .store.identity import Identity
+from .store.server import on_working_server
 from .wire.events import Invited
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 
+@on_working_server
 def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Room:
     """Make a room that belongs to `user`; `kind` is "public" or "private".
 
@@ -54,6 +56,7 @@ def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Ro
     return founding.create(Identity.of(user), title, kind=kind, slug=slug)
 
 
+@on_working_server
 def direct(user: Any, other: Any) -> Room:
     """The room of exactly these two users, made if need be."""
     who = Identity.of(user)
@@ -63,6 +66,7 @@ def direct(user: Any, other: Any) -> Room:
     return room
 
 
+@on_working_server
 def add(room: Room, user: Any, *, by: Any = None) -> bool:
     """Give a user a place in a private room; whether they had none.
 
@@ -76,6 +80,7 @@ def add(room: Room, user: Any, *, by: Any = None) -> bool:
     return is_new
 
 
+@on_working_server
 def invitation(room: Room, *, by: Any) -> str:
     """What lets whoever has it into a private room, for `INVITATION_SECONDS`.
 
@@ -84,16 +89,19 @@ def invitation(room: Room, *, by: Any) -> str:
     return places.invitation(room, Identity.of(by))
 
 
+@on_working_server
 def accept(token: str, user: Any) -> Room:
     """Take the place that an invitation offers."""
     return places.accept(token, Identity.of(user))
 
 
+@on_working_server
 def leave(room: Room, user: Any) -> None:
     """Give a place back for good; an owner passes the room on before."""
     places.leave(room.pk, Identity.of(user))
 
 
+@on_working_server
 def block(user: Any, other: Any) -> bool:
     """Block somebody for a user: a user, or the `user_id` of a user or guest.
 
@@ -103,6 +111,7 @@ def block(user: Any, other: Any) -> bool:
     return blocks.add(Identity.of(user), _key(other))
 
 
+@on_working_server
 def unblock(user: Any, other: Any) -> bool:
     """Unblock somebody; return whether there was a block."""
     return blocks.remove(Identity.of(user), _key(other))
@@ -113,6 +122,7 @@ def blocked(user: Any) -> list[str]:
     return blocks.of(Identity.of(user))
 
 
+@on_working_server
 def rights_changed(room: Room, user: Any = None) -> None:
     """Have it asked again what may be done in a room, by everybody or by one user.
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
-from django.db import connections
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -15,6 +14,7 @@ from .auth import tickets
 from .engine.engine import Engine
 from .engine.publisher import publisher
 from .store.history import database
+from .store.server import is_writable, on_working_server
 
 __all__ = ["live", "ready", "ticket"]
 
@@ -40,7 +40,9 @@ async def live(request: HttpRequest) -> JsonResponse:
 
 @never_cache
 async def ready(request: HttpRequest) -> JsonResponse:
-    """200 where new clients are welcome; 503 while the process ends or its database is away.
+    """Answer 200 if new clients are welcome, 503 while the process ends or cannot write.
+
+    It can write if the database takes writes, and took the last renewal of the lease.
 
     A Redis that is away is told, but no reason to send anybody elsewhere: every process has the
     same one, and messages go on through the database.
@@ -49,7 +51,7 @@ async def ready(request: HttpRequest) -> JsonResponse:
     engine = await Engine.current() if publisher.is_server else Engine.here()
     told = {
         "status": "ok",
-        "database": await _answers(engine),
+        "database": await _takes_writes(engine),
         "layer": engine is None or not engine.hub.layer.is_away,
         "connections": 0 if engine is None else len(engine.connections),
     }
@@ -60,16 +62,17 @@ async def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse(told, status=200 if told["status"] == "ok" else 503)
 
 
-async def _answers(engine: Engine | None) -> bool:
+async def _takes_writes(engine: Engine | None) -> bool:
+    if engine is not None and not engine.is_current:
+        return False
     ask: Any = sync_to_async(_ask) if engine is None else lambda: engine.db.read(_ask)
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
-            await ask()
+            return bool(await ask())
     except (DatabaseError, TimeoutError):
         return False
-    return True
 
 
-def _ask() -> None:
-    with connections[database()].cursor() as cursor:
-        cursor.execute("SELECT 1")
+@on_working_server
+def _ask() -> bool:
+    return is_writable(database())

@@ -2,24 +2,50 @@
 
 import asyncio
 import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
 from types import TracebackType
+
+
+@contextlib.contextmanager
+def beside(port: int) -> Iterator["Proxy"]:
+    """A proxy in a thread of its own, for clients that block theirs."""
+    started: Future[Proxy] = Future()
+    ended = threading.Event()
+
+    async def serve() -> None:
+        async with Proxy(port) as proxy:
+            started.set_result(proxy)
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        yield started.result(10)
+    finally:
+        ended.set()
+        thread.join(10)
 
 
 class Proxy:
     """Forwards TCP to `port`; `cut()` aborts what is open and refuses more until `restore()`.
 
-    `mute()` swallows what the server sends, as on a line that breaks a moment later.
+    With another `target` new lines lead there, and those that are open stay as they are. `mute()`
+    swallows what the server sends, as on a line that breaks a moment later.
     """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.port = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
         self._is_mute = False
 
     async def __aenter__(self) -> "Proxy":
+        self.loop = asyncio.get_running_loop()
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -47,7 +73,7 @@ class Proxy:
         self._is_cut = self._is_mute = False
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # which streams would log
             if not self._is_cut:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
                 there = self._pump(reader, far_writer)

@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import pytest
@@ -30,6 +30,7 @@ import redis
 logger = logging.getLogger(__name__)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
+P = TypeVar("P", bound="Postgres")
 
 
 def missing(what: str, reason: str) -> NoReturn:
@@ -237,6 +238,19 @@ class Postgres(Process):
         self._frozen = []
         super().resume()
 
+    def set_read_only(self, is_on: bool) -> None:
+        """Have it refuse writes, as an old primary after a failover, or take them again."""
+        value = b"on" if is_on else b"off"
+        with contextlib.closing(psycopg.connect(self.url, autocommit=True)) as connection:
+            connection.execute(b"ALTER SYSTEM SET default_transaction_read_only = " + value)
+            connection.execute("SELECT pg_reload_conf()")
+        # A new session shows it only after all others have been signalled.
+        wait_until(lambda: self._is_read_only() == is_on, 10, "the server ignores its settings")
+
+    def _is_read_only(self) -> bool:
+        with contextlib.closing(psycopg.connect(self.url)) as connection:
+            return connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+
     def create_database(self, name: str, template: str = "template1") -> str:
         """Make a database, as a copy of `template`; returns its URL."""
         return create_database(self.url, name, template)
@@ -267,6 +281,40 @@ class Postgres(Process):
         return False
 
 
+class Copy(Postgres):
+    """A server with the data of another one; a standby, until promoted, if it `follows` it."""
+
+    def __init__(self, primary: Postgres, folder: Path, name: str, *, follows: bool) -> None:
+        super().__init__(primary.binaries, folder, name=name)
+        self.primary = primary
+        self.follows = follows
+
+    def promote(self) -> None:
+        """Make it a primary with all that the other one, now read-only, has committed."""
+        wait_until(self._is_level, 30, "the standby is behind")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+
+    def _is_level(self) -> bool:
+        with psycopg.connect(self.primary.url) as connection:
+            writing = "SELECT count(backend_xid) FROM pg_stat_activity"
+            if connection.execute(writing).fetchone() != (0,):
+                return False
+            end = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+        with psycopg.connect(self.url) as connection:
+            behind = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+            return connection.execute(behind, end).fetchone() == (True,)
+
+    def _initdb(self) -> None:
+        command = [str(self.binaries / "pg_basebackup"), "-h", "127.0.0.1", "-U", "postgres"]
+        command += ["-p", str(self.primary.port), "-D", str(self.data), "--no-sync"]
+        command += ["--checkpoint=fast", *(["-R"] if self.follows else [])]
+        self.data.mkdir(mode=0o700)
+        if self.user:
+            os.chown(self.data, self.user["user"], self.user["group"])
+        subprocess.run(command, check=True, capture_output=True, cwd=self.data.parent, **self.user)
+
+
 def create_database(server_url: str, name: str, template: str = "template1") -> str:
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
@@ -281,6 +329,7 @@ class Services:
         self._redis: Redis | None = None
         self._postgres: Postgres | None = None
         self._breakable: Postgres | None = None
+        self._more: list[Postgres] = []
         self._names: list[str] = []
 
     def redis_url(self) -> str:
@@ -313,6 +362,21 @@ class Services:
             self._breakable.start()
         return self._breakable
 
+    def new_postgres(self) -> Postgres:
+        """One for a single test or file, which may copy it, and make it read-only for good."""
+        made = Postgres(find_postgres(), self.folder, name=f"postgres-{uuid.uuid4().hex[:8]}")
+        return self._started(made)
+
+    def copy_of(self, primary: Postgres, *, follows: bool) -> Copy:
+        """A server with the same data, or a standby."""
+        name = f"copy-{uuid.uuid4().hex[:8]}"
+        return self._started(Copy(primary, self.folder, name, follows=follows))
+
+    def _started(self, server: P) -> P:
+        self._more.append(server)
+        server.start()
+        return server
+
     def new_name(self) -> str:
         """A database name that nobody has; dropped in the end from a server that is not ours."""
         self._names.append(f"realtime_{uuid.uuid4().hex[:12]}")
@@ -321,7 +385,7 @@ class Services:
     def stop(self) -> None:
         if os.environ.get("REALTIME_TEST_DATABASE_URL"):
             self._drop_databases()
-        for process in (self._redis, self._postgres, self._breakable):
+        for process in (self._redis, self._postgres, self._breakable, *reversed(self._more)):
             if process:
                 process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

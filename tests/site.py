@@ -209,12 +209,14 @@ class Sites:
         own_redis: bool = False,
         keeps_data: bool = False,
         own_postgres: bool = False,
+        database_url: str = "",
         settings: Mapping[str, Any] = UNLIMITED,
         urls: str = "project.urls",
     ) -> Site:
         """A running site that ends with `stack`; `layer` is one of those in `tests/settings.py`.
 
-        A Redis or PostgreSQL of its own may be stopped; that Redis may keep its data then.
+        A Redis or PostgreSQL of its own may be stopped; that Redis may keep its data then. With a
+        `database_url` the database is there already, migrated.
         """
         redis: Redis | str = ""
         if own_redis:
@@ -231,7 +233,9 @@ class Sites:
         postgres = self.services.own_postgres() if own_postgres else None
         if postgres is not None:
             stack.callback(postgres.resume)
-        url = self._new_postgres(postgres.url) if postgres else self.database_url(database)
+        url = database_url or (
+            self._new_postgres(postgres.url) if postgres else self.database_url(database)
+        )
         site = Site(self.services.folder, url, redis, env)
         site.postgres = postgres
         stack.callback(site.stop)

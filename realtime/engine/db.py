@@ -14,10 +14,11 @@ from threading import Barrier, BrokenBarrierError, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError, connections
+from django.db import Error, OperationalError, connections
 
 from ..conf import config
 from ..store.history import database
+from ..store.server import servers
 from .gathered import Gathered
 from .lane import Lane
 
@@ -108,38 +109,26 @@ class Database:
     def _job(self, function: Callable[..., T], *args: Any) -> T:
         try:
             for connection in connections.all(initialized_only=True):
-                self._test(connection)
+                servers.inspect(connection, is_tested=self._is_tested(connection))
             return function(*args)
-        except (InterfaceError, OperationalError):
-            _sift(connections[database()])
+        except Error as error:
+            for connection in connections.all(initialized_only=True):
+                servers.hear(connection, error)
             raise
         finally:
             self._idle.since = time.monotonic()
             for connection in connections.all(initialized_only=True):
+                servers.inspect(connection)
                 if _is_pooled(connection) or self._is_stopped:
                     connection.close()
 
-    def _test(self, connection: Any) -> None:
-        if connection.connection is None:
-            return
-        if connection.errors_occurred or time.monotonic() - self._idle.since > IDLE_SECONDS:
-            connection.errors_occurred = False
-            if not connection.is_usable():
-                connection.close()
+    def _is_tested(self, connection: Any) -> bool:
+        is_fresh = time.monotonic() - getattr(self._idle, "since", 0.0) <= IDLE_SECONDS
+        return is_fresh and not connection.errors_occurred
 
 
 def _is_pooled(connection: Any) -> bool:
     return "pool" in connection.settings_dict.get("OPTIONS", {})
-
-
-def _sift(connection: Any) -> None:
-    """Have a pool replace its dead connections: where one is lost, the others mostly are as well.
-
-    It would find them one by one, and wait longer for each.
-    """
-    if _is_pooled(connection) and not connection.in_atomic_block and not connection.is_usable():
-        connection.close()
-        connection.pool.check()
 
 
 def _too_slow() -> OperationalError:

@@ -145,6 +145,11 @@ class Engine:
         await asyncio.gather(self.hub.stop(), self.db.stop())
         self.is_stopped = True
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the database has taken this process's last sign of life."""
+        return self._pulse.is_current
+
     # Connections.
 
     def new_connection(self) -> str:

@@ -26,7 +26,7 @@ PROBE_SECONDS = 2.0
 SETTLE_SECONDS = 1.0
 """How long an event may be on its way before a room that lacks it counts as behind."""
 AWAY_SECONDS = 1.0
-"""How often positions are compared while the layer is away."""
+"""How often positions are compared while the layer is away, and a failed renewal is repeated."""
 
 
 def new_node() -> LiveNode:
@@ -41,6 +41,8 @@ class Pulse:
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
         self._renewed_since: float | None = None
+        self._renewed_at = time.monotonic()
+        self._is_renewed = True
         self._missed = 0
         self._began = self._counted_at = time.monotonic()
         self._groups_at = time.monotonic()
@@ -55,12 +57,18 @@ class Pulse:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the last renewal of the lease was written, and not longer ago than the lease."""
+        age = time.monotonic() - self._renewed_at
+        return self._is_renewed and age < self._engine.node.lease_seconds
+
     async def _run(self) -> None:
         await self._attempt(self._bury_all_others)
         while True:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
-            await self._attempt(self._renew)
+            self._is_renewed = await self._attempt(self._renew)
             self._engine.guard.beat()
             await self._attempt(self._bury)
             await self._attempt(self._compare)
@@ -68,19 +76,23 @@ class Pulse:
 
     def _pause(self) -> float:
         every = config().pulse_seconds
-        if self._engine.hub.layer.is_away or self._missed:
+        if self._engine.hub.layer.is_away or self._missed or not self._is_renewed:
             every = min(every, AWAY_SECONDS)
         return max(0.0, self._began + every - time.monotonic())
 
-    async def _attempt(self, beat) -> None:  # type: ignore[no-untyped-def]
+    async def _attempt(self, beat) -> bool:  # type: ignore[no-untyped-def]
         try:
             await beat()
         except Exception as error:
             logger.warning("the pulse cannot %s: %r", beat.__name__.strip("_"), error)
+            return False
+        return True
 
     async def _renew(self) -> None:
         engine = self._engine
-        if await engine.db.pulse(presence.renew, engine.node):
+        is_alive = await engine.db.pulse(presence.renew, engine.node)
+        self._renewed_at = time.monotonic()
+        if is_alive:
             self._renewed_since = self._renewed_since or time.monotonic()
         else:
             self._renewed_since = None
