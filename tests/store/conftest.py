@@ -10,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
 from project.settings import database as settings_of
@@ -87,7 +88,8 @@ def switched(url: str) -> Iterator[None]:
 
 def _forget() -> None:
     """Drop what the thread of `sync_to_async` knows: it keeps connections of its own."""
-    connections["default"].close()
+    # Django's own `close` leaves a connection to a database in memory open.
+    BaseDatabaseWrapper.close(connections["default"])
     del connections["default"]
 
 
