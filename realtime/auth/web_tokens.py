@@ -18,6 +18,7 @@ from ..engine.db import Database
 from ..logs import get_logger
 from ..store import tokens, users
 from ..store.identity import Identity, Proof, SignIn
+from ..wire.clean import is_shallow
 from .authenticator import Authenticator
 from .claims import misfit
 
@@ -72,7 +73,8 @@ def _claims(token: str) -> dict[str, Any] | None:
         )
     except FLAWS:
         return None
-    return claims if _is_sane(claims) and _is_for_access(header, claims) else None
+    is_good = is_shallow(claims) and _is_sane(claims)
+    return claims if is_good and _is_for_access(header, claims) else None
 
 
 def _is_sane(claims: dict[str, Any]) -> bool:
@@ -91,6 +93,8 @@ def _is_for_access(header: dict[str, Any], claims: dict[str, Any]) -> bool:
 def _key(header: dict[str, Any]) -> Any:
     settings = config()
     algorithm = header.get("alg")
+    if not is_shallow(header):
+        raise jwt.DecodeError
     if algorithm not in settings.jwt_algorithms or str(algorithm).lower() == "none":
         raise jwt.InvalidAlgorithmError
     if settings.jwt_key_function:

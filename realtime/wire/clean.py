@@ -22,6 +22,7 @@ __all__ = [
     "as_sent",
     "clean",
     "clean_data",
+    "is_shallow",
     "refuse_duplicates",
 ]
 
@@ -69,6 +70,22 @@ def clean_data(data: dict[str, Any]) -> None:
         _clean_value(value, depth)
     if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
         raise CommandError(ErrorCode.TOO_LARGE, f"data must be at most {MAX_DATA_BYTES} bytes")
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether a decoded JSON value has at most 16 levels.
+
+    How deep a decoder goes before it raises differs between versions of Python.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _containers_in(outer)]
+    return not level
+
+
+def _containers_in(value: Any) -> list[Any]:
+    values = value.values() if type(value) is dict else value if type(value) is list else ()
+    return [inner for inner in values if type(inner) in (dict, list)]
 
 
 def as_sent(value: Any) -> Any:

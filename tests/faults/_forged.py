@@ -139,6 +139,7 @@ def _claimed(pk: int, inactive: int, key: RsaKey | None) -> dict[str, str]:
     found = {name: _signed(_claims(pk) | claims, key) for name, claims in wrong.items()}
     deep = json.dumps(_claims(pk))[:-1] + ',"deep":' + "[" * 1000 + "]" * 1000 + "}"
     found["deep"] = _signed(deep.encode(), key)
+    found["deep header"] = _signed(_claims(pk), key, {"deep": json.loads("[" * 100 + "]" * 100)})
     found["no object"] = _signed(b"[]", key)
     found["no JSON"] = _signed(b"{", key)
     found["no UTF-8"] = _signed(b'{"sub":"\xff"}', key)

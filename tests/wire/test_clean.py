@@ -10,7 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from realtime.wire.clean import MAX_DATA_BYTES, MAX_DEPTH, MAX_INTEGER, as_sent, refuse_duplicates
+from realtime.wire.clean import (
+    MAX_DATA_BYTES,
+    MAX_DEPTH,
+    MAX_INTEGER,
+    as_sent,
+    is_shallow,
+    refuse_duplicates,
+)
 from realtime.wire.codecs import CODECS, JSON, MSGPACK, NDJSON, Codec, Decoded
 from realtime.wire.commands import COMMANDS, Command, Message, Ping, Signal
 from realtime.wire.errors import CommandError, ErrorCode
@@ -368,3 +375,13 @@ def test_numbers_of_one_kind_are_told_apart_again(value: object) -> None:
 
 def _number(value: float) -> float | int:
     return int(value) if value.is_integer() else value
+
+
+@pytest.mark.parametrize("depth", [1, MAX_DEPTH, MAX_DEPTH + 1, 5000])
+@pytest.mark.parametrize("kind", ["list", "dict", "with a value"])
+def test_depth_is_judged_without_recursion(kind: str, depth: int) -> None:
+    """The same in each version of Python; a value at the bottom is no level."""
+    value: Any = {"list": [], "dict": {}, "with a value": [1]}[kind]
+    for _ in range(depth - 1):
+        value = {"in": value, "beside": 1} if kind == "dict" else [value, 1]
+    assert is_shallow(value) is (depth <= MAX_DEPTH)
