@@ -256,7 +256,7 @@ async def _announced(context: BrowserContext, chat: Page, site: Site) -> None:
     await page.goto("/admin/realtime/connection/?all=1")
     await page.locator("#action-toggle").check()
     await page.locator("select[name=action]").select_option("send_notice")
-    await page.get_by_role("button", name="Go").click()
+    await page.locator(".actions button[name=index]").click()
     [text, *_] = packed(900)
     await page.get_by_label("Text").fill(text)
     await page.get_by_role("button", name="Send").click()
