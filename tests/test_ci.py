@@ -1,4 +1,4 @@
-"""What CI makes of pip-audit's answer."""
+"""The programs that CI runs beside the tests."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HOLES = Path(__file__).parent.parent / ".ci" / "holes.py"
+CI = Path(__file__).parent.parent / ".ci"
 HOLE = {"id": "CVE-1", "fix_versions": ["1.1"]}
 SKIPPED = {"name": "b", "skip_reason": "not found"}
 
@@ -33,6 +33,50 @@ SKIPPED = {"name": "b", "skip_reason": "not found"}
 )
 def test_only_a_hole_fails(answer: str, code: int, told: str) -> None:
     """A network that is away is said, and no failure."""
-    done = subprocess.run([sys.executable, HOLES], input=answer, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, CI / "holes.py"], input=answer, capture_output=True, text=True
+    )
     assert done.returncode == code
     assert told in done.stdout
+
+
+class Folder:
+    """A folder on PATH with programs that say they are some Python."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def put(self, name: str, version: str, code: int = 0) -> str:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\necho {version}\nexit {code}\n")
+        file.chmod(0o755)
+        return str(file)
+
+    def newest(self) -> str:
+        done = subprocess.run(
+            [sys.executable, CI / "newest_python.py"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PATH": f"/nowhere:{self.path}", "PYENV_ROOT": str(self.path)},
+        )
+        return done.stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_the_newest_declared_python_is_found(folder: Folder) -> None:
+    """On PATH and in pyenv; not one that is broken, undeclared or no Python at all."""
+    assert folder.newest() == ""
+    folder.put("python3.99", "3 99")
+    folder.put("python3.98", "a shim that knows no version", code=127)
+    folder.put("python3.10-config", "--help")
+    assert folder.newest() == ""
+    newest = folder.put("versions/3.13.0/bin/python3", "3 13")
+    folder.put("python3.12", "3 12")
+    is_newest_here = sys.version_info[:2] >= (3, 13)
+    assert folder.newest() == ("" if is_newest_here else newest)
