@@ -106,7 +106,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [os.environ["REDIS_URL"]]},
+        "CONFIG": {"hosts": [os.environ["REDIS_URL"]], "prefix": "demo"},
     }
     if os.environ.get("REDIS_URL")
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}

@@ -29,6 +29,7 @@ __all__ = [
     "check_channel_layer",
     "check_daphne",
     "check_database",
+    "check_layer_prefix",
     "check_settings",
     "check_sqlite",
     "check_versions",
@@ -51,6 +52,7 @@ KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     dict[str, Any]: ("a dict with strings as keys", (dict,)),
 }
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
+REDIS_LAYERS = (CORE_LAYER, "channels_redis.pubsub.RedisPubSubChannelLayer")
 MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
 CORE_POP_SECONDS = 5
 CORE_CAPACITY = 100
@@ -139,7 +141,7 @@ def _unknown_creators() -> Iterator[CheckMessage]:
 
 @register("realtime")
 def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
-    """W001 a layer that processes share; W002, W003 a core layer that keeps what it is given."""
+    """W001 a layer that processes share; W002, W003 a core layer that keeps all; W030 a prefix."""
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     alias = _configured("channel_layer")
     layer = layers.get(alias)
@@ -181,6 +183,24 @@ def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
             hint="Raise its capacity to 10000.",
             id="realtime.W003",
         )
+
+
+@register("realtime")
+def check_layer_prefix(**kwargs: Any) -> list[CheckMessage]:
+    """W030 a Redis layer with a prefix, which keeps the site's own groups from other sites."""
+    alias = _configured("channel_layer")
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(alias, {})
+    if layer.get("BACKEND") not in REDIS_LAYERS or layer.get("CONFIG", {}).get("prefix"):
+        return []
+    return [
+        Caution(
+            f"CHANNEL_LAYERS[{alias!r}] has no prefix: consumers of another site on this Redis "
+            "hear the groups of this site's own consumers.",
+            hint='Set CONFIG = {"prefix": "a name of this site", …}. What this package sends is '
+            "kept apart without it.",
+            id="realtime.W030",
+        )
+    ]
 
 
 def _socket_timeout(host: Any) -> float:

@@ -19,6 +19,8 @@ class Config:
 
     channel_layer: str = "default"
     """The alias in `CHANNEL_LAYERS` that carries events between processes."""
+    site: str = ""
+    """Tells this site from a copy of it on the same channel layer, where the database cannot."""
     guests: bool = False
     """Whether somebody without credentials may use public rooms."""
     allowed_origins: list[str] = field(default_factory=list)

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 CORE = "channels_redis.core.RedisChannelLayer"
 MEMORY = "channels.layers.InMemoryChannelLayer"
+LONG_TIMEOUT = "redis://localhost:6379/0?socket_timeout=15"
 SQLITE, POSTGRES = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 
@@ -204,6 +205,32 @@ def test_a_layer_that_processes_share(
     settings.CHANNEL_LAYERS, settings.DEBUG = layers, False
     with database(ENGINE=POSTGRES, CONN_MAX_AGE=60):
         assert ids(checks.check_channel_layer()) == found
+
+
+@pytest.mark.parametrize(
+    ("layer", "found"),
+    [
+        ({"BACKEND": PUBSUB}, ["W030"]),
+        ({"BACKEND": PUBSUB, "CONFIG": {"hosts": []}}, ["W030"]),
+        ({"BACKEND": PUBSUB, "CONFIG": {"prefix": ""}}, ["W030"]),
+        ({"BACKEND": PUBSUB, "CONFIG": {"prefix": "shop"}}, []),
+        ({"BACKEND": CORE, "CONFIG": {"capacity": 10_000, "hosts": [LONG_TIMEOUT]}}, ["W030"]),
+        (
+            {
+                "BACKEND": CORE,
+                "CONFIG": {"capacity": 10_000, "hosts": [LONG_TIMEOUT], "prefix": "shop"},
+            },
+            [],
+        ),
+        ({"BACKEND": "somebody.elses.Layer"}, []),
+    ],
+    ids=repr,
+)
+def test_a_shared_layer_has_a_prefix(
+    settings: Settings, layer: dict[str, Any], found: list[str]
+) -> None:
+    settings.CHANNEL_LAYERS = {"default": layer}
+    assert ids(checks.check_layer_prefix()) == found
 
 
 @pytest.mark.parametrize(("debug", "engine"), [(True, POSTGRES), (False, SQLITE), (True, SQLITE)])

@@ -17,7 +17,7 @@ from realtime.engine.engine import Engine, user_topic
 from realtime.engine.layer import Layer, Note
 from realtime.engine.publisher import publisher
 from realtime.models import Message, Room
-from realtime.store import log
+from realtime.store import log, site
 from realtime.wire.errors import CloseCode, CommandError
 from tests.client import eventually
 from tests.consumers.sockets import Socket
@@ -320,7 +320,8 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, list[Note]]] = []
-        self.layer = Layer("listener", lambda *what: self.heard.append(what))
+        find_site = sync_to_async(site.identity)
+        self.layer = Layer("listener", lambda *what: self.heard.append(what), find_site)
 
     def notes(self, topic: str) -> list[Note]:
         return [note for name, notes in self.heard if name == topic for note in notes]

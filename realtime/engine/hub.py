@@ -8,13 +8,14 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.db import Error as DatabaseError
 
 from ..conf import config
 from ..logs import get_logger
-from ..store import history, presence
+from ..store import history, presence, site
 from ..store.history import Mark
 from ..store.log import Stored
 from ..wire.codecs import Frame
@@ -55,7 +56,7 @@ class Hub:
         db: Database,
         look: Callable[[list[str], str, str], None] = lambda connections, kind, which: None,
     ) -> None:
-        self.layer = Layer(origin, self._hear)
+        self.layer = Layer(origin, self._hear, partial(db.read, site.identity))
         self._db = db
         self._look = look
         self._topics: dict[str, Topic] = {}

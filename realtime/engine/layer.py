@@ -1,4 +1,4 @@
-"""The channel layer as this process uses it: one channel, one group a topic.
+"""The channel layer as this process uses it: one channel, one group a topic of this site.
 
 The layer is a doorbell that may fail at any time; nothing here is ever waited for on the
 way of a message. Publishing goes through one bounded queue; hearing is checked by probes.
@@ -7,7 +7,7 @@ way of a message. Publishing goes through one bounded queue; hearing is checked 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -33,9 +33,9 @@ CANCEL_SECONDS = 0.5
 STALE_SECONDS = 5.0
 
 
-def group(topic: str) -> str:
-    """The layer group of a topic."""
-    return f"realtime.{topic}"
+def group(site: str, topic: str) -> str:
+    """Return the layer group of a site's topic: ASCII, less than 100 characters."""
+    return f"realtime.{site}.{topic}"
 
 
 class _Entry(NamedTuple):
@@ -45,21 +45,29 @@ class _Entry(NamedTuple):
     at: float
 
 
-def envelope(topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
-    """The layer message that carries notes."""
-    return {"type": EVENTS, "topic": topic, "origin": origin, "notes": notes}
+def envelope(site: str, topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
+    """Return the layer message that carries notes."""
+    return {"type": EVENTS, "site": site, "topic": topic, "origin": origin, "notes": notes}
 
 
 class Layer:
     """Subscribes and publishes; calls `hear(topic, notes)` for what arrives.
 
+    `find_site` reads the identity of this site, without which nothing is heard or said.
     `is_shared` is False with the in-memory layer or none: then this process is alone, and
     nothing is subscribed or published at all.
     """
 
-    def __init__(self, origin: str, hear: Callable[[str, list[Note]], None]) -> None:
+    def __init__(
+        self,
+        origin: str,
+        hear: Callable[[str, list[Note]], None],
+        find_site: Callable[[], Awaitable[str]],
+    ) -> None:
         self._origin = origin
         self._hear = hear
+        self._find_site = find_site
+        self._site = ""
         self._backend: Any = make_backend()
         self.is_shared = self._backend is not None
         self.is_away = False
@@ -131,6 +139,21 @@ class Layer:
             del self._fences[token]
         return True
 
+    async def identify(self) -> None:
+        """Read the site's identity again, and move all subscriptions where it has changed.
+
+        It does where the database was restored or moved under a running process.
+        """
+        if not self.is_shared:
+            return
+        old, self._site = self._site, await self._find_site()
+        if old in ("", self._site):
+            return
+        logger.warning("the site's identity on the channel layer has changed: subscribing again")
+        for topic in list(self._topics):
+            await self._change("group_discard", topic, old)
+        await self.renew()
+
     async def renew(self) -> None:
         """Subscribe to every topic again: memberships expire, and Redis may have forgotten them."""
         self.is_renewal_due = False
@@ -175,7 +198,12 @@ class Layer:
             self._channel = await self._backend.new_channel()
         return self._channel
 
-    async def _change(self, method: str, topic: str) -> bool:
+    async def _known_site(self) -> str:
+        if not self._site:
+            self._site = await self._find_site()
+        return self._site
+
+    async def _change(self, method: str, topic: str, site: str = "") -> bool:
         if not self.is_shared:
             return True
         if self.is_away:  # whoever came first has waited for all
@@ -183,7 +211,8 @@ class Layer:
             return False
         try:
             async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
-                await getattr(self._backend, method)(group(topic), await self._own_channel())
+                name = group(site or await self._known_site(), topic)
+                await getattr(self._backend, method)(name, await self._own_channel())
         except Exception as error:
             self._fail("subscribe", error)
             self.is_renewal_due = True
@@ -203,7 +232,7 @@ class Layer:
                 await asyncio.sleep(BREAKER_SECONDS / 2)
 
     def _take(self, message: dict[str, Any]) -> None:
-        if message.get("type") != EVENTS:
+        if message.get("type") != EVENTS or message.get("site") != self._site:
             return
         topic, origin, notes = message["topic"], message["origin"], message["notes"]
         if origin == self._origin:
@@ -243,11 +272,13 @@ class Layer:
         return topic, batch
 
     async def _publish(self, topic: str, batch: list["_Entry"]) -> bool:
-        message = envelope(topic, self._origin, [entry.note for entry in batch])
+        notes = [entry.note for entry in batch]
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await self._backend.group_send(group(topic), message)
+                    site = await self._known_site()
+                    message = envelope(site, topic, self._origin, notes)
+                    await self._backend.group_send(group(site, topic), message)
             except (TypeError, ValueError, OverflowError):
                 logger.exception("topic %s: a note cannot be sent", topic)
                 return True

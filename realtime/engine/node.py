@@ -35,7 +35,7 @@ def new_node() -> LiveNode:
 
 
 class Pulse:
-    """The timer of a process: lease, positions, deafness, the dead, drifted counts."""
+    """The timer of a process: lease, positions, identity, deafness, the dead, drifted counts."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
@@ -71,6 +71,7 @@ class Pulse:
             self._is_renewed = await self._attempt(self._renew)
             self._engine.guard.beat()
             await self._attempt(self._bury)
+            await self._attempt(self._identify)
             await self._attempt(self._compare)
             await self._attempt(self._count)
 
@@ -97,6 +98,9 @@ class Pulse:
         else:
             self._renewed_since = None
             engine.presence.rebuild()
+
+    async def _identify(self) -> None:
+        await self._engine.hub.layer.identify()
 
     async def _compare(self) -> None:
         engine, layer = self._engine, self._engine.hub.layer

@@ -7,12 +7,18 @@ import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from django.db import connections
+
 from ..logs import get_logger
+from ..store import site
 from .layer import BREAKER_SECONDS, SEND_SECONDS, Note, envelope, group, make_backend
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
 logger = get_logger("realtime.publisher")
+
+SITE_SECONDS = 5.0
+"""For how long the site's identity is known before it is read again."""
 
 
 class LayerUnavailable(Exception):  # noqa: N818 - a state of the site, like Django's Http404
@@ -29,6 +35,8 @@ class Publisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backend: Any = None
         self._closed_until = 0.0
+        self._site = ""
+        self._site_until = 0.0
 
     def publish(self, topic: str, note: Note, *, is_stored: bool = False) -> None:
         """Publish and wait for it at most two seconds; a failing layer is logged.
@@ -67,20 +75,42 @@ class Publisher:
         ).start()
 
     async def _send(self, topic: str, note: Note) -> None:
-        message = envelope(topic, "", [note])
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await self._backend.group_send(group(topic), message)
+                    name = await self._known_site()
+                    message = envelope(name, topic, "", [note])
+                    await self._backend.group_send(group(name, topic), message)
             except Exception as error:
                 if attempt == 2:
                     self._fail(topic, repr(error))
             else:
                 return
 
+    async def _known_site(self) -> str:
+        if time.monotonic() < self._site_until:
+            return self._site
+        if self._site:  # others go on with what was known
+            self._site_until = time.monotonic() + SITE_SECONDS
+        try:
+            self._site = await asyncio.to_thread(_find_site)
+        except Exception:
+            if not self._site:
+                raise
+        self._site_until = time.monotonic() + SITE_SECONDS
+        return self._site
+
     def _fail(self, topic: str, why: str) -> None:
         self._closed_until = time.monotonic() + BREAKER_SECONDS
         logger.warning("topic %s: the channel layer failed: %s", topic, why)
+
+
+def _find_site() -> str:
+    # In a thread of its own: the caller may be async code, or inside a failed transaction.
+    try:
+        return site.identity()
+    finally:
+        connections.close_all()
 
 
 publisher = Publisher()

@@ -16,6 +16,8 @@ class Node(models.Model):
     id = models.CharField(_("id"), max_length=16, primary_key=True)
     hostname = models.CharField(_("host"), max_length=255)
     pid = models.IntegerField(_("process"))
+    birth = models.CharField(max_length=120, blank=True, default="", db_default="", editable=False)
+    """What tells the process from a later one with the same number, on the same running kernel."""
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     expires_at = models.DateTimeField(_("lease ends"), db_index=True)
     reaper = models.CharField(_("reaped by"), max_length=16, blank=True)

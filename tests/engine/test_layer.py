@@ -1,36 +1,44 @@
 """One contract for every channel layer, and what happens when it goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from channels.layers import channel_layers
+from channels.layers import BaseChannelLayer, channel_layers
+from django.db import OperationalError
 
 from realtime.engine import layer as module
-from realtime.engine.layer import Layer, Note, group
+from realtime.engine.engine import EVERYONE, user_topic
+from realtime.engine.layer import Layer, Note, envelope, group
 from tests.client import eventually
 from tests.engine.conftest import UseLayer
 from tests.services import Redis
 
 Heard = list[tuple[str, list[Note]]]
+SITE = "0123456789abcdef"
+NO_SITES: Mapping[str, str] = {}
 
 
 class Ear:
     """A process's end of the layer, and what it heard."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, site: str = SITE) -> None:
         self.heard: Heard = []
-        self.layer = Layer(origin, lambda *what: self.heard.append(what))
+        self.site = site
+        self.layer = Layer(origin, lambda *what: self.heard.append(what), self.find_site)
+
+    async def find_site(self) -> str:
+        return self.site
 
     def notes(self, topic: str) -> list[Note]:
         return [note for name, notes in self.heard if name == topic for note in notes]
 
 
 @asynccontextmanager
-async def ears(*origins: str) -> AsyncIterator[list[Ear]]:
-    made = [Ear(origin) for origin in origins]
+async def ears(*origins: str, sites: Mapping[str, str] = NO_SITES) -> AsyncIterator[list[Ear]]:
+    made = [Ear(origin, sites.get(origin, SITE)) for origin in origins]
     for ear in made:
         ear.layer.start()
     try:
@@ -181,7 +189,7 @@ async def test_a_receiver_that_raises_goes_on_hearing(shared: str) -> None:
         if notes[0][1] == "bad":
             raise KeyError("odd")
 
-    layer = Layer("two", hear)
+    layer = Layer("two", hear, Ear("two").find_site)
     layer.start()
     async with ears("one") as [one]:
         await layer.subscribe("room.1")
@@ -199,7 +207,7 @@ async def test_messages_of_others_on_the_group_are_passed_over(shared: str) -> N
         await two.layer.subscribe("room.1")
         assert await two.layer.fence("room.1", 5)
         backend = channel_layers.make_backend("default")
-        await backend.group_send(group("room.1"), {"type": "chat.message", "text": "hi"})
+        await backend.group_send(group(SITE, "room.1"), {"type": "chat.message", "text": "hi"})
         one.layer.publish("room.1", ["say", "end", ""])
         await eventually(lambda: two.heard)
         assert two.notes("room.1") == [["say", "end", ""]]
@@ -225,6 +233,91 @@ async def test_a_token_that_is_not_ours_is_no_fence(shared: str) -> None:
         two.layer.publish("room.1", ["fence", "guessed"])
         await eventually(lambda: one.heard)
         assert one.heard[0][0] == "room.1"
+
+
+# Other sites.
+
+
+async def test_two_sites_on_one_redis_do_not_hear_each_other(shared: str) -> None:
+    """Their topics have the same names, as rooms and users are numbered alike."""
+    async with ears("one", "two", "other", sites={"other": "fedcba9876543210"}) as all_ears:
+        for ear in all_ears:
+            for topic in ("room.1", "everyone", "node.a"):
+                await ear.layer.subscribe(topic)
+                assert await ear.layer.fence(topic, 5)
+        one, two, other = all_ears
+        for topic in ("room.1", "everyone", "node.a"):
+            one.layer.publish(topic, ["say", "ours", ""])
+            other.layer.publish(topic, ["say", "theirs", ""])
+        await eventually(lambda: len(two.heard) == 3)
+        assert await other.layer.fence("everyone", 5)
+        assert other.heard == []
+        assert not any(["say", "theirs", ""] in notes for _, notes in one.heard + two.heard)
+
+
+async def test_a_note_of_another_site_in_our_group_is_passed_over(shared: str) -> None:
+    """A subscription of an earlier identity may still be in force."""
+    async with ears("one", "two") as [one, two]:
+        await two.layer.subscribe("room.1")
+        assert await two.layer.fence("room.1", 5)
+        backend = channel_layers.make_backend("default")
+        foreign = envelope("fedcba9876543210", "room.1", "x", [["say", "theirs", ""]])
+        await backend.group_send(group(SITE, "room.1"), foreign)
+        one.layer.publish("room.1", ["say", "end", ""])
+        await eventually(lambda: two.heard)
+        assert two.notes("room.1") == [["say", "end", ""]]
+        await (backend.flush() if shared == "pubsub" else backend.close_pools())
+
+
+async def test_a_process_moves_with_the_identity_of_its_site(
+    shared: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The database was restored under a running process: it hears its new site only."""
+    moved = "fedcba9876543210"
+    async with ears("one", "two", "new", sites={"new": moved}) as [one, two, new]:
+        await two.layer.subscribe("room.1")
+        assert await two.layer.fence("room.1", 5)
+        await two.layer.identify()
+        assert caplog.text == ""
+        two.site = moved
+        await two.layer.identify()
+        assert "identity" in caplog.text
+        assert await two.layer.fence("room.1", 5)
+        one.layer.publish("room.1", ["say", "old", ""])
+        assert await one.layer.fence("room.1", 0.1) is False
+        new.layer.publish("room.1", ["say", "new", ""])
+        await eventually(lambda: two.heard)
+        assert two.notes("room.1") == [["say", "new", ""]]
+
+
+async def test_a_site_that_is_not_known_yet_is_asked_again(shared: str) -> None:
+    """The database may be away when a process starts: until then nothing is said or heard."""
+    asked: list[str] = []
+
+    async def find_site() -> str:
+        asked.append("")
+        if len(asked) < 3:
+            raise OperationalError("away")
+        return SITE
+
+    async with ears("two") as [two]:
+        await two.layer.subscribe("room.1")
+        assert await two.layer.fence("room.1", 5)
+        layer = Layer("one", lambda *what: None, find_site)
+        layer.start()
+        assert await layer.subscribe("room.1") is False
+        assert layer.is_renewal_due
+        layer.publish("room.1", ["say", "hi", ""])
+        await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
+        await layer.renew()
+        assert await layer.fence("room.1", 5)
+        await layer.stop()
+
+
+@pytest.mark.parametrize("topic", [user_topic("x" * 150), "room.9223372036854775807", EVERYONE])
+def test_a_group_has_a_name_that_every_layer_takes(topic: str) -> None:
+    """Less than 100 characters of ASCII."""
+    assert BaseChannelLayer().require_valid_group_name(group(SITE, topic))
 
 
 # Away and back.
