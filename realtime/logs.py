@@ -36,10 +36,10 @@ def _encoded(text: str) -> str:
 
 PARAMETER = _encoded("token=")
 ADDRESS = re.compile(
-    rf"""((?:^|[?&]|{PERCENT}(?:3f|26)){PARAMETER})[^&\s"']+""",
+    rf"""((?:^|[?&]|{PERCENT}(?:3f|26)){PARAMETER}|\brealtime\.token\.)[^&\s"']+""",
     re.IGNORECASE,
 )
-"""A token among the parameters of an address; the rest of the address is not ours to hide."""
+"""A token among the parameters of an address or the subprotocols; the rest is not ours to hide."""
 LINE = re.compile(
     rf"""((?<![\w.-]){PARAMETER}|\bbearer\s+|token"\s*:\s*")[^&\s"']+"""
     r"""|(\b(?:authorization|cookie):|[<>]\s+(?:BINARY|CONT)"""

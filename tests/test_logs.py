@@ -85,6 +85,8 @@ def test_a_logger_gets_one_filter_however_often_it_is_asked_for() -> None:
         ('< TEXT \'{"type": "auth", "token" : "sec...ret"}\' [9 bytes]', None),
         ('> TEXT \'{"type":"welcome","guest_token":"secret"}\'', None),
         ("< BINARY 82 a4 74 [9 bytes]", "< BINARY<hidden>"),
+        ("< Sec-WebSocket-Protocol: realtime.v1.ndjson, realtime.token.secret", None),
+        ("'subprotocols': ['realtime.v1.json', 'realtime.token.%3Asecret']", None),
         ("connection open", "connection open"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a handshake brings along: a token, which nobody else gets to see, and cookies."""
 
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from django.http import parse_cookie
 
@@ -9,6 +9,8 @@ __all__ = ["TOKEN_CHARACTERS", "Secret", "cookies_of", "hide_token", "take_token
 
 TOKEN_CHARACTERS = 4096
 """The longest token anybody looks at."""
+CARRIER = "realtime.token."
+"""What a subprotocol that carries a token starts with."""
 HIDDEN = "realtime.token"
 
 
@@ -29,26 +31,49 @@ class Secret:
 
 
 def hide_token(scope: dict[str, Any]) -> None:
-    """Take every token out of a scope's query and headers, in place: servers log from it too."""
+    """Take every token out of a scope, in place, because servers log from it too.
+
+    A header (RFC 6750) comes before a subprotocol, and that before `?token=`.
+    """
+    from_query = _out_of_query(scope)
+    from_subprotocols = _out_of_subprotocols(scope)
+    tokens = _out_of_headers(scope) or from_subprotocols or from_query
+    if tokens and tokens[0]:
+        scope[HIDDEN] = Secret(tokens[0])
+
+
+def _out_of_query(scope: dict[str, Any]) -> list[str]:
     query = parse_qsl(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
     tokens = [value for key, value in query if key == "token"]
     if tokens:
         rest = [pair for pair in query if pair[0] != "token"]
         scope["query_string"] = urlencode(rest).encode()
+    return tokens
+
+
+def _out_of_subprotocols(scope: dict[str, Any]) -> list[str]:
+    """Browsers can set no header but this one: `realtime.token.` and the percent-encoded token."""
+    offered = scope.get("subprotocols") or []
+    tokens = [unquote(one.removeprefix(CARRIER)) for one in offered if _is_token(one)]
+    if tokens:
+        scope["subprotocols"] = [one for one in offered if not _is_token(one)]
+        scope["headers"] = [
+            (name, _without_tokens(value) if name.lower() == b"sec-websocket-protocol" else value)
+            for name, value in scope.get("headers", [])
+        ]
+    return tokens
+
+
+def _out_of_headers(scope: dict[str, Any]) -> list[str]:
     headers = [*scope.get("headers", [])]
     bearers = [header for header in headers if _is_bearer(*header)]
     if bearers:
         scope["headers"] = [header for header in headers if header not in bearers]
-        tokens = [str(value[7:], "latin1").strip() for _, value in bearers]
-    if tokens and tokens[0]:
-        scope[HIDDEN] = Secret(tokens[0])
+    return [str(value[7:], "latin1").strip() for _, value in bearers]
 
 
 def take_token(scope: dict[str, Any]) -> str | None:
-    """The token of a handshake, which is nowhere in the scope afterwards; None if there is none.
-
-    A header (RFC 6750) comes before `?token=`.
-    """
+    """The token of a handshake, which is nowhere in the scope afterwards; None if there is none."""
     hide_token(scope)
     token = scope.pop(HIDDEN, None)
     return None if token is None else token.reveal()
@@ -60,6 +85,15 @@ def cookies_of(scope: dict[str, Any]) -> dict[str, str]:
         if name == b"cookie":
             return {key: str(one) for key, one in parse_cookie(value.decode("latin1")).items()}
     return {}
+
+
+def _is_token(subprotocol: str) -> bool:
+    return subprotocol.startswith(CARRIER)
+
+
+def _without_tokens(header: bytes) -> bytes:
+    offered = [one.strip() for one in header.decode("latin1").split(",")]
+    return ", ".join(one for one in offered if not _is_token(one)).encode("latin1")
 
 
 def _is_bearer(name: bytes, value: bytes) -> bool:

@@ -36,6 +36,33 @@ def test_a_token_is_found_and_is_nowhere_afterwards(made: dict[str, Any], token:
     assert "two" not in repr(made)
 
 
+def offering(*subprotocols: str, query: str = "", **headers: str) -> dict[str, Any]:
+    made = scope(query, (b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
+    made["headers"] += [(name.encode(), value.encode()) for name, value in headers.items()]
+    return made | {"subprotocols": [*subprotocols]}
+
+
+@pytest.mark.parametrize(
+    ("made", "token"),
+    [
+        (offering("realtime.v1.ndjson", "realtime.token.one"), "one"),
+        (offering("realtime.token.a%3Aone%28%29", "realtime.v1.ndjson"), "a:one()"),
+        (offering("realtime.token.one", query="token=two"), "one"),
+        (offering("realtime.token.two", authorization="Bearer one"), "one"),
+        (offering("realtime.token."), None),
+        (offering("realtime.v1.json"), None),
+    ],
+)
+def test_a_token_may_come_as_a_subprotocol(made: dict[str, Any], token: str) -> None:
+    """Browsers can set no other header; servers and other consumers see only real ones."""
+    assert take_token(made) == token
+    assert not [word for word in ("one", "two", "realtime.token") if word in repr(made)]
+    assert made["subprotocols"] in (["realtime.v1.ndjson"], ["realtime.v1.json"], [])
+    assert made["headers"] == [
+        (b"sec-websocket-protocol", ", ".join(made["subprotocols"]).encode())
+    ]
+
+
 def test_what_is_no_token_stays() -> None:
     """Other parameters and headers, also ones that we do not understand."""
     made = scope("a=%C3%A9&token=x&b=", (b"authorization", b"Basic b25l"), (b"host", b"a"))

@@ -54,3 +54,41 @@ async def test_a_token_is_replaced_before_it_ends(make_site: Factory, browser: B
     assert await page.evaluate("window.states") == ["connecting", "open"]
     assert await page.evaluate("window.asked") >= 4
     assert errors == []
+
+
+RETURN = """async () => {
+  const { RealtimeClient } = await import("/static/realtime/client.js");
+  const sockets = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(address, protocols) {
+      super(address, protocols);
+      sockets.push(this);
+    }
+  };
+  const ids = [];
+  const client = new RealtimeClient({ name: "Ada" });
+  client.on("welcome", ({ user_id }) => ids.push(user_id));
+  client.connect();
+  await client.join("general");
+  sockets[0].close();
+  while (ids.length < 2) await new Promise((done) => setTimeout(done, 50));
+  client.close();
+  return { ids, names: client.username, addresses: sockets.map(({ url }) => url) };
+}"""
+
+
+async def test_a_guest_comes_back_by_a_token_that_stands_in_no_address(
+    make_site: Factory, browser: Browser
+) -> None:
+    """Proxies log addresses, and the token is good for months."""
+    site = make_site(settings={**UNLIMITED, "GUESTS": True}, servers=("daphne", "uvicorn"))
+    for server in site.servers:
+        page = await browser.new_page()
+        await page.goto(f"{server.url}/login/")
+        async with asyncio.timeout(20):
+            found = await page.evaluate(RETURN)
+        first, second = found["ids"]
+        assert first == second
+        assert found["names"] == "Ada"
+        assert set(found["addresses"]) == {server.ws + "/"}
+        await page.close()

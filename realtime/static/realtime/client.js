@@ -4,6 +4,7 @@
  */
 
 const SUBPROTOCOL = "realtime.v1.ndjson";
+const TOKEN_PROTOCOL = "realtime.token.";
 const CONNECT_SECONDS = 10;
 const PONG_SECONDS = 6;
 const LATE_SECONDS = 2;
@@ -13,6 +14,7 @@ const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
 const DAY = 86_400_000;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
+const escaped = (text) => encodeURIComponent(text).replace(/[()]/g, (mark) => (mark === "(" ? "%28" : "%29"));
 const asked = (option) => (typeof option === "function" ? option() : option);
 const revision = (state) => state.changed_seq ?? state.seq;
 
@@ -237,8 +239,8 @@ export class RealtimeClient extends EventTarget {
     this.#timers.deadline = after(CONNECT_SECONDS, () => this.#lost(1006, "timeout"));
     this.#become("connecting");
     try {
-      const address = await this.#address();
-      if (turn === this.#turn) this.#open(address);
+      const [address, token] = await this.#address();
+      if (turn === this.#turn) this.#open(address, token);
     } catch (error) {
       if (turn === this.#turn) this.#lost(1006, String(error.message ?? error));
     }
@@ -250,16 +252,17 @@ export class RealtimeClient extends EventTarget {
     address.protocol = address.protocol.replace("http", "ws");
     const given = await asked(token);
     if (given) this.#named = true; // a guest who was here before keeps the name
-    if (given || this.#guestToken) address.searchParams.set("token", given || this.#guestToken);
-    return address;
+    return [address, given || this.#guestToken];
   }
 
   async #renew() {
     this.#transmit({ type: "auth", token: await asked(this.#options.token) });
   }
 
-  #open(address) {
-    const socket = (this.#socket = new WebSocket(address, [SUBPROTOCOL]));
+  // The token goes into a header of the handshake: addresses end up in the logs of proxies.
+  #open(address, token) {
+    const offered = token ? [SUBPROTOCOL, TOKEN_PROTOCOL + escaped(token)] : [SUBPROTOCOL];
+    const socket = (this.#socket = new WebSocket(address, offered));
     socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
     socket.onmessage = ({ data }) => {
       this.#heard = Date.now();
