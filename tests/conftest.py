@@ -19,6 +19,14 @@ def _all_lines() -> None:
     all_again()
 
 
+@pytest.fixture(autouse=True)
+def _no_server() -> None:
+    """No test before this one has made the process a server by making a consumer."""
+    from realtime.engine.publisher import publisher
+
+    publisher.is_server = False
+
+
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     started = Services()

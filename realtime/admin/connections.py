@@ -13,7 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from .. import moderation, push
+from ..auth import guests
 from ..models import Connection, Presence
+from ..store.identity import GUEST
 from .asking import filled
 from .judging import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
 
@@ -73,7 +75,7 @@ class ConnectionAdmin(JudgingAdmin):
     search_fields = ("username", "=user_key", "=address", "=id")
     fields = ("id", "username", "user_key", "user", "rooms", "node", "address", "connected_at")
     ordering = ("-connected_at", "pk")
-    actions = ("disconnect", "send_notice", "kick", "ban", "mute")
+    actions = ("disconnect", "send_notice", "kick", "ban", "mute", "revoke")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Connections with their rooms."""
@@ -170,6 +172,16 @@ class ConnectionAdmin(JudgingAdmin):
     def mute(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
         """Let the people listen only, in a room or on the whole site."""
         return self._judge(request, queryset, moderation.mute, RoomSentenceForm, _("Mute"))
+
+    @admin.action(description=_("Revoke guests"), permissions=["sanction"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
+        """Take no token of the chosen guests any more, and end all their connections."""
+        chosen = {one.user_key: one for one in queryset if one.user_key.startswith(GUEST)}
+        for key, connection in chosen.items():
+            guests.revoke(key)
+            self.log_change(request, connection, str(_("Revoked.")))
+        text = ngettext("%d guest was revoked.", "%d guests were revoked.", len(chosen))
+        self._report(request, text, len(chosen))
 
     def _judge(
         self,

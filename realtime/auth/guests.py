@@ -1,18 +1,32 @@
 """Guests: people without an account who keep an identity by a signed token."""
 
 import secrets
+import time
 import unicodedata
 from uuid import uuid4
 
+from asgiref.sync import sync_to_async
 from django.core import signing
 from django.utils.translation import gettext
 
 from ..conf import config
 from ..engine.db import Database
-from ..store.identity import GUEST, Identity
+from ..store import tokens
+from ..store.identity import GUEST, Identity, Proof
+from . import changes
 from .authenticator import Authenticator, SignIn
 
-__all__ = ["GuestToken", "clean_name", "new_guest", "read_token", "renamed", "token_of"]
+__all__ = [
+    "GuestToken",
+    "arevoke",
+    "clean_name",
+    "new_guest",
+    "read_token",
+    "renamed",
+    "revoke",
+    "sign_in",
+    "token_of",
+]
 
 SALT = "realtime.guest"
 NAME_CHARACTERS = 40
@@ -22,9 +36,33 @@ class GuestToken(Authenticator):
     """Lets a guest be the same one again, where `GUESTS` are welcome."""
 
     async def afrom_token(self, token: str, db: Database) -> SignIn | None:
-        """Nothing is asked: the name is in the token."""
+        """The name is in the token; it is asked only whether the guest has been revoked."""
         guest = read_token(token) if config().guests else None
-        return None if guest is None else SignIn(guest)
+        if guest is None or await db.together(tokens.revoked, guest.user_id):
+            return None
+        return sign_in(guest)
+
+
+def sign_in(guest: Identity) -> SignIn:
+    """A guest, and that it rests on a token which can be revoked by the guest's `user_id`."""
+    return SignIn(guest, Proof(token_id=guest.user_id))
+
+
+def revoke(user_id: str) -> None:
+    """Take no token of a guest any more, and end the guest's connections.
+
+    It takes effect once the transaction commits. `user_id` is the guest's, as in its messages.
+    Raises `ValueError` for one that no guest has.
+    """
+    if not user_id.startswith(GUEST):
+        raise ValueError(f"the user_id of a guest starts with {GUEST}")
+    # No guest is remembered for longer, and none that has been revoked is given another token.
+    changes.revoke(user_id, time.time() + config().guest_seconds)
+
+
+async def arevoke(user_id: str) -> None:
+    """Take no token of a guest any more, and end the guest's connections."""
+    await sync_to_async(revoke)(user_id)
 
 
 def new_guest() -> Identity:

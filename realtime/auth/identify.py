@@ -9,7 +9,7 @@ from ..store.identity import SignIn
 from ..store.sessions import key_of
 from ..wire.errors import CloseCode, Disconnect
 from .authenticator import authenticators
-from .guests import new_guest
+from .guests import new_guest, sign_in
 from .handshake import TOKEN_CHARACTERS, cookies_of, take_token
 
 __all__ = ["identify", "identify_token"]
@@ -32,7 +32,7 @@ async def identify(scope: dict[str, Any], db: Database) -> SignIn | None:
     if token is not None:
         return await identify_token(token, db)
     if config().guests:
-        return SignIn(new_guest())
+        return sign_in(new_guest())
     if scope.get("user") is not None and scope["user"].is_authenticated:
         logger.warning("nothing in AUTHENTICATORS takes the user in the scope; add %s", SCOPE_USER)
     if config().first_message_auth and not key_of(cookies_of(scope)):

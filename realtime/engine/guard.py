@@ -188,6 +188,7 @@ class Guard:
         So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
         """
         await self._look_for_sanctions(watched)
+        await self._look_for_revoked(one for one in watched if not is_known(one.connection.who))
         known = [one for one in watched if is_known(one.connection.who)]
         size = TOGETHER if are_rows() else ONE_BY_ONE
         for start in range(0, len(known), size):
@@ -205,6 +206,17 @@ class Guard:
             for visitor, one in chunk.items():
                 if self._watched.get(one.connection.id) is one:
                     self._punish(one, found.get(visitor, []))
+
+    async def _look_for_revoked(self, watched: Iterable[_Watched]) -> None:
+        """End guests whose tokens are not taken any more; users are judged by their standing."""
+        guests = [one for one in watched if one.connection.proof.token_id]
+        for start in range(0, len(guests), TOGETHER):
+            chunk = guests[start : start + TOGETHER]
+            ids = {one.connection.proof.token_id for one in chunk}
+            gone = await self._db.read(tokens.revoked, ids)
+            for one in chunk:
+                if one.connection.proof.token_id in gone:
+                    _expire(one.connection)
 
     def _punish(self, one: _Watched, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:

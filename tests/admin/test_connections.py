@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from realtime.consumers import RoomConsumer
-from realtime.models import Connection, Membership, Node, Room, Sanction
+from realtime.models import Connection, Membership, Node, RevokedToken, Room, Sanction
 from realtime.store import presence
 from realtime.testing import engine
 from tests.admin.conftest import LIVE, LOST, Connect, offered
@@ -277,7 +277,7 @@ def test_to_judge_takes_the_permission_to(
 
 def test_to_judge_takes_no_other_permission(staff: Callable[..., Client], connect: Connect) -> None:
     client = staff("view_connection", "add_sanction")
-    assert offered(client, LIST) == {"kick", "ban", "mute"}
+    assert offered(client, LIST) == {"kick", "ban", "mute", "revoke"}
     act(client, "ban", connect("ada").pk, reason="")
     assert Sanction.objects.get().by == User.objects.get(username="staff")
 
@@ -287,3 +287,14 @@ def test_the_page_of_an_action_shows_names_as_text(admin_client: Client, connect
     html = act(admin_client, "ban", chosen).content.decode()
     assert "&lt;script&gt;alert(1)" in html
     assert "<script>alert(1)" not in html
+
+
+def test_the_tokens_of_chosen_guests_are_revoked(
+    admin_client: Client, connect: Connect, admin_user: User
+) -> None:
+    """Users have none; it stands in the log."""
+    guest, user = connect("ada"), connect("bob", user=admin_user)
+    response = act(admin_client, "revoke", guest.pk, user.pk)
+    assert "1 guest was revoked." in response.content.decode()
+    assert RevokedToken.objects.get().jti == "guest:ada"
+    assert LogEntry.objects.get().object_id == guest.pk

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import jwt
 import pytest
@@ -16,10 +17,13 @@ from pytest_django.fixtures import Settings
 from realtime import testing
 from realtime.auth import tickets
 from realtime.auth.changes import revoke, rights_changed
+from realtime.auth.guests import arevoke as arevoke_guest
+from realtime.auth.guests import revoke as revoke_guest
 from realtime.consumers import Consumer, RoomConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.policy import Policy
+from realtime.store import tokens
 from realtime.wire.errors import CloseCode
 from tests.client import eventually
 from tests.consumers.sockets import Socket
@@ -477,4 +481,34 @@ async def test_a_consumer_without_rooms_is_watched_too(strict: Engine, ada: Any)
     """The base class does it."""
     async with Socket(application=Consumer.as_asgi(), user=ada) as socket:
         await get_user_model().objects.filter(pk=ada.pk).adelete()
+        assert (await socket.ended())[1] == CloseCode.EXPIRED
+
+
+async def test_a_guest_that_is_revoked_is_ended_and_does_not_come_back(
+    engine: Engine, room: Room
+) -> None:
+    """On all its connections, also new ones that were given their token just now; nobody else."""
+    new, other = Socket(), Socket()
+    async with new, other:
+        token = new.welcome["guest_token"]
+        again = Socket(subprotocols=["realtime.v1.json", f"realtime.token.{quote(token)}"])
+        async with again:
+            assert again.welcome["user_id"] == new.welcome["user_id"]
+            with pytest.raises(ValueError, match="starts with guest:"):
+                revoke_guest("7")
+            await arevoke_guest(new.welcome["user_id"])
+            for socket in (new, again):
+                assert (await socket.ended())[1] == CloseCode.EXPIRED
+        assert (await other.ask("ping"))["type"] == "pong"
+        await other.send("auth", token=token)
+        assert (await other.ended())[1] == CloseCode.UNAUTHENTICATED
+
+
+async def test_a_revoked_guest_of_whom_nobody_told_is_found_in_turn(
+    room: Room, settings: Settings
+) -> None:
+    """The note to the other processes was lost."""
+    often = {"PULSE_SECONDS": 0.2, "RECHECK_SECONDS": 0.2}
+    async with testing.engine(GUESTS=True, **often, **UNLIMITED), Socket() as socket:
+        await sync_to_async(tokens.revoke)(socket.welcome["user_id"], time.time() + 60)
         assert (await socket.ended())[1] == CloseCode.EXPIRED
