@@ -104,6 +104,10 @@ class Config:
     """Rooms that one user makes, places that one gives, and direct rooms that one opens."""
     acts_per_minute: float = 60
     """Acts of moderation by one user, with deleting, configuring a room, and blocking."""
+    journal_entries: int = 1000
+    """Entries in the admin's log of one room owner or moderator who is not staff."""
+    ended_sanction_days: float = 30
+    """How long a ban or mute that has ended stays in the admin."""
     messages_in_flight: int = 64
     """Messages of one connection that may wait for their commit at once."""
     handler_seconds: float = 5

@@ -21,6 +21,7 @@ from .store import history, moderation
 from .store.addresses import counted
 from .store.identity import Identity
 from .store.server import on_working_server
+from .store.users import canonical
 
 __all__ = [
     "aban",
@@ -44,15 +45,17 @@ BAN, MUTE = Sanction.Kind.BAN.value, Sanction.Kind.MUTE.value
 def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> None:
     """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`.
 
-    A ban that lasts longer stays as it is.
+    A ban that lasts longer stays as it is. Raises `CommandError` with `unknown_user`, as `ban`
+    and `mute` do: for a user who does not exist, and for what cannot be a `user_id`.
     """
+    key = _key(user)
     with transaction.atomic(using=history.database()):
         if room is not None:
-            moderation.put_out(room, _key(user))
+            moderation.put_out(room, key)
         moderation.sanction(
             BAN,
             room,
-            _key(user),
+            key,
             seconds=config().kick_seconds,
             reason=reason,
             by=_identity(by),
@@ -173,7 +176,7 @@ def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any) -> int
     if user is None and not address:
         raise ValueError("name a user or an address")
     network = _bannable(address) if address else ""
-    return moderation.lift(kind, room, _key(user), network, _identity(by))
+    return moderation.lift(kind, room, _lifted_key(user), network, _identity(by))
 
 
 def _bannable(address: str) -> str:
@@ -183,7 +186,19 @@ def _bannable(address: str) -> str:
 
 
 def _key(user: Any) -> str:
-    return "" if user is None else str(getattr(user, "pk", user))
+    """The `user_id` of somebody, in its one spelling; raises `CommandError` for nobody's."""
+    if user is None:
+        return ""
+    if hasattr(user, "pk"):
+        return str(user.pk)
+    return moderation.target(str(user))
+
+
+def _lifted_key(user: Any) -> str:
+    # What is against a user who was deleted can be lifted as well.
+    if user is None or hasattr(user, "pk"):
+        return _key(user)
+    return canonical(str(user)) or str(user)
 
 
 def _identity(by: Any) -> Identity | None:

@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from .. import moderation
 from ..models import Membership, Sanction
 from ..store.addresses import counted
-from ..store.identity import GUEST, Identity
-from ..store.moderation import find_user, revoke
+from ..store.identity import Identity
+from ..store.moderation import revoke, target
 from ..store.sanctions import in_force, is_in_force
 from ..wire.errors import CommandError
 from .judging import check_ahead, seconds_until
@@ -58,10 +58,10 @@ class SanctionForm(ModelForm):
     def clean_user_key(self) -> str:
         """The `user_id` of a guest, or of a user that there is."""
         key: str = self.cleaned_data["user_key"]
-        if not key or key.startswith(GUEST):
+        if not key:
             return key
         try:
-            return str(find_user(key).pk)
+            return target(key)
         except CommandError:
             raise ValidationError(_("There is no such user.")) from None
 

@@ -1,6 +1,7 @@
 """The commands of whoever runs a room: making it, letting people in, and keeping order."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import moderation as acts
@@ -56,7 +57,9 @@ class ChatConsumer(PeopleConsumer):
             case Appoint():
                 await self._act(command, _appoint, lambda entry: entry.may_manage)
             case Kick() | Ban() | Unban() | Mute() | Unmute():
-                await self._act(command, _judge, lambda entry: entry.may_moderate)
+                is_here = self.engine.limits.is_signed_in(command.user_id)
+                judge = partial(_judge, is_here=is_here)
+                await self._act(command, judge, lambda entry: entry.may_moderate)
             case Delete():
                 await self._act(command, _delete)
             case Report():
@@ -143,11 +146,16 @@ def _configure(command: Configure, entry: Entry, who: Identity) -> None:
 
 
 def _appoint(command: Appoint, entry: Entry, who: Identity) -> None:
-    places.appoint(_room(entry), moderation.find_user(command.user_id), command.role, who)
+    try:
+        user = moderation.find_user(command.user_id)
+    except CommandError:
+        raise places.no_member() from None
+    places.appoint(_room(entry), user, command.role, who)
 
 
-def _judge(command: Judgement, entry: Entry, who: Identity) -> None:
-    room, user = _room(entry), command.user_id
+def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) -> None:
+    room = _room(entry)
+    user = moderation.target(command.user_id, room, is_here=is_here)
     if user == who.user_id:
         raise _denied("that is you")
     moderation.check_rank(room, entry.may_manage, user)

@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from ..conf import config
 from ..logs import get_logger
 from ..models import Sanction
-from ..store import rights, sanctions, tokens
+from ..store import moderation, rights, sanctions, tokens
 from ..store.identity import Identity, Proof, SignIn
 from ..store.sanctions import Visitor
 from ..store.sessions import are_rows
@@ -162,6 +162,7 @@ class Guard:
         if now - self._forgot_at > FORGET_SECONDS:
             self._forgot_at = now
             await self._db.pulse(tokens.forget_expired)
+            await self._db.pulse(moderation.forget_ended, config().ended_sanction_days)
 
     def _look_soon(self, told: Iterable[_Watched]) -> None:
         """Look at what was told of, along with all that is told while a look goes on."""

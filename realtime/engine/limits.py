@@ -69,6 +69,10 @@ class Limits:
         """A connection that has signed in is gone, or is now somebody else's."""
         _take_off(self._users, user_id)
 
+    def is_signed_in(self, user_id: str) -> bool:
+        """Return whether a user or guest has a connection to this process."""
+        return user_id in self._users
+
     # Commands.
 
     def wait(self, who: Identity, address: str, kind: str, amount: int = 1) -> float:

@@ -99,8 +99,15 @@ def configure(
         "slow_seconds": slow_seconds,
         "is_read_only": is_read_only,
     }
-    changed = {name: value for name, value in wanted.items() if value is not None}
     with transaction.atomic(using=database()):
+        now = _rooms().filter(pk=room.pk).values(*wanted).first() or {}
+        changed = {
+            name: value
+            for name, value in wanted.items()
+            if value is not None and value != now.get(name)
+        }
+        if not changed:
+            return
         for name, value in changed.items():
             setattr(room, name, value)
         room.save(update_fields=list(changed))

@@ -1,10 +1,14 @@
-"""What moderators have done, in the log of Django's admin."""
+"""What moderators have done, in the log of Django's admin.
+
+The entries of a user who is not staff are bounded: anybody may own a room.
+"""
 
 from typing import Any
 
 from django.apps import apps
 from django.db.models import Model
 
+from ..conf import config
 from .identity import Identity
 
 __all__ = ["ADDITION", "CHANGE", "DELETION", "record"]
@@ -28,3 +32,13 @@ def record(by: Identity | None, about: Model, flag: int, text: str) -> None:
         action_flag=flag,
         change_message=text,
     )
+    if not getattr(by.user, "is_staff", False):
+        _forget_oldest(entries, types, by.user.pk)
+
+
+def _forget_oldest(entries: Any, types: Any, user_pk: Any) -> None:
+    ours = types.objects.filter(app_label="realtime").values("pk")
+    mine = entries.objects.filter(user_id=user_pk, content_type__in=ours)
+    newest = mine.order_by("-pk").values_list("pk", flat=True)
+    for oldest in newest[config().journal_entries : config().journal_entries + 1]:
+        mine.filter(pk__lte=oldest).delete()

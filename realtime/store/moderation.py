@@ -17,7 +17,7 @@ from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
 from .log import Stored
-from .users import is_good, pk_of, unknown_user, users_by_pk
+from .users import canonical, is_good, pk_of, unknown_user, users_by_pk
 
 __all__ = [
     "addresses_of",
@@ -25,14 +25,21 @@ __all__ = [
     "delete",
     "dismiss",
     "find_user",
+    "forget_ended",
     "lift",
     "put_out",
     "report",
     "resolve",
     "revoke",
     "sanction",
+    "target",
     "unknown_message",
 ]
+
+
+ENDED_AT_ONCE = 1000
+REPEAT_SECONDS, REPEAT_SHARE = 60, 0.1
+"""A sanction that is given again within this time, or this share of its length, stays as it is."""
 
 
 def sanction(
@@ -49,7 +56,7 @@ def sanction(
     """Ban or mute a user, also by the addresses they come from; one that is there is replaced.
 
     Without a room it counts on the whole site, without `seconds` for good. Without `shortens` one
-    that lasts longer stays.
+    that lasts longer stays. What is given again, and what it would hardly prolong, writes nothing.
     """
     fields: dict[str, Any] = {
         "username": _name_of(user_key),
@@ -69,7 +76,9 @@ def sanction(
             )
             if not is_new:
                 if not shortens and _outlasts(one, fields["ends_at"]):
-                    journal.record(by, one, journal.CHANGE, f"again; it stays {_text(one)}")
+                    continue
+                if _is_repeat(one, fields, seconds):
+                    made.append(one)
                     continue
                 _change(one, fields)
             journal.record(by, one, journal.ADDITION if is_new else journal.CHANGE, _text(one))
@@ -168,6 +177,42 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
 
 
+def target(user_id: str, room: Room | None = None, *, is_here: bool = False) -> str:
+    """Return the one spelling of the `user_id` of somebody who can be judged.
+
+    A guest must have been seen in the room, where one is given: connected anywhere (`is_here`
+    where the caller knows that already), by a message or by a sanction. Raises `CommandError`
+    with `unknown_user`.
+    """
+    key = canonical(user_id)
+    if key is None:
+        raise unknown_user()
+    is_guest = key.startswith(GUEST)
+    is_known = is_here or room is None if is_guest else _user(key) is not None
+    if not is_known and not (room is not None and _has_trace(key, room)):
+        raise unknown_user()
+    return key
+
+
+def _has_trace(key: str, room: Room) -> bool:
+    """Whether a room knows a guest, or a user who exists no longer."""
+    traces = (
+        _sanctions().filter(room=room, user_key=key),
+        Connection.objects.using(database()).filter(user_key=key),
+        Message.objects.using(database()).filter(room=room, sender=key),
+    )
+    return any(found.exists() for found in traces)
+
+
+def forget_ended(days: float, most: int = ENDED_AT_ONCE) -> int:
+    """Remove sanctions that have ended so long ago; return how many, `most` at once."""
+    before = timezone.now() - timedelta(days=days)
+    ended = _sanctions().filter(ends_at__lt=before).order_by("ends_at")
+    # Bulk: an ended sanction changes nobody's rights, and sends no signal.
+    rows = _sanctions().filter(pk__in=list(ended.values_list("pk", flat=True)[:most]))
+    return int(rows._raw_delete(database()) or 0)
+
+
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:
     """The user of this `user_id` or name; raises `CommandError` with `unknown_user`."""
     found = None
@@ -190,6 +235,16 @@ def addresses_of(user_key: str) -> set[str]:
 def unknown_message() -> CommandError:
     """The refusal for a message that is not there."""
     return CommandError(ErrorCode.UNKNOWN_MESSAGE, "there is no such message")
+
+
+def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:
+    """Whether a sanction is as it would be made, with an end that is about the same."""
+    if one.reason != fields["reason"] or one.by != fields["by"]:
+        return False
+    if one.ends_at is None or fields["ends_at"] is None or seconds is None:
+        return one.ends_at is None and fields["ends_at"] is None
+    moved = abs((fields["ends_at"] - one.ends_at).total_seconds())
+    return bool(moved < min(REPEAT_SECONDS, seconds * REPEAT_SHARE))
 
 
 def _outlasts(one: Sanction, end: datetime | None) -> bool:

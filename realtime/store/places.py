@@ -18,7 +18,16 @@ from .moderation import find_user
 from .rooms import denied
 from .sanctions import Subject, against, ban_among, told
 
-__all__ = ["accept", "add", "answer_request", "appoint", "invitation", "leave", "void_invitations"]
+__all__ = [
+    "accept",
+    "add",
+    "answer_request",
+    "appoint",
+    "invitation",
+    "leave",
+    "no_member",
+    "void_invitations",
+]
 
 Role = Membership.Role
 SALT = "realtime.invitation"
@@ -100,13 +109,20 @@ def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> Non
         if by is not None and not policy().may_manage(by, room, own):
             raise denied("only its owner appoints somebody", room)
         if place is None:
-            raise CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
+            raise no_member()
         if place.role == Role.OWNER and place.role != role:
             raise denied("an owner passes the room on, and is not appointed", room)
+        if place.role == role:
+            return
         if role == Role.OWNER and own is not None and own.role == Role.OWNER and own != place:
             _set(own, Role.MODERATOR)
         _set(place, role)
         journal.record(by, place, journal.CHANGE, f"{user} is now {role} of {room}")
+
+
+def no_member() -> CommandError:
+    """The refusal for who has no place in a room, whether there is such a user or not."""
+    return CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
 
 
 def leave(room_id: int, who: Identity) -> None:

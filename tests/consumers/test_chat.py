@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from realtime import moderation, push
+from realtime import moderation, push, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, Head, Membership, Message, Report, Room, Sanction
@@ -19,6 +19,7 @@ from realtime.store import rooms
 from realtime.wire.events import timestamp
 from tests.client import Object, eventually
 from tests.consumers.sockets import Socket as PlainSocket
+from tests.site import UNLIMITED
 
 
 class Socket(PlainSocket):
@@ -243,6 +244,72 @@ async def test_staff_are_judged_by_their_rights(
             reply = await judge.ask("ban", room="general", user_id=str(staff.pk))
             done += [role] if reply["type"] == "done" else []
     assert done == judges
+
+
+@pytest.mark.parametrize("kind", ["kick", "ban", "unban", "mute", "unmute"])
+async def test_who_is_not_there_is_not_judged(
+    engine: Engine, room: Room, owner: Any, bob: Any, kind: str
+) -> None:
+    """A guest must have been seen; a user may be named in any spelling, and is one user."""
+    async with Socket(user=owner) as mod, Socket() as guest:
+        await mod.join("general")
+        for nobody in ("987654", "x", "guest:", "guest:0f3a", "guest:0f3a 5b", "site:1"):
+            reply = await mod.ask(kind, room="general", user_id=nobody)
+            assert (reply["code"], reply["message"]) == ("unknown_user", "there is no such user")
+        assert not await sync_to_async(Sanction.objects.exists)()
+        for spelling in (guest.user_id, str(bob.pk), f"0{bob.pk}", f" {bob.pk}"):
+            done = await mod.ask(kind, room="general", user_id=spelling)
+            assert done["type"] == "done"
+        own = await mod.refused(kind, room="general", user_id=f"0{owner.pk}")
+        assert own == "permission_denied"
+    keys = await sync_to_async(list)(Sanction.objects.values_list("user_key", flat=True))
+    assert set(keys) == ({guest.user_id, str(bob.pk)} if "un" not in kind else set())
+
+
+async def test_who_has_gone_can_still_be_judged(engine: Engine, room: Room, owner: Any) -> None:
+    """By what was said here, and by what is in force here already."""
+    async with Socket(user=owner) as mod:
+        await mod.join("general")
+        async with Socket() as guest, Socket() as silent:
+            await guest.join("general")
+            await say(guest, "spam")
+            await mod.ask("ban", room="general", user_id=silent.user_id)
+        await connected(1)
+        for kind, one in (("ban", guest), ("unban", silent), ("unban", guest)):
+            reply = await mod.ask(kind, room="general", user_id=one.user_id)
+            assert reply["type"] == "done"
+        assert not await sync_to_async(Sanction.objects.exists)()
+
+
+async def test_to_appoint_somebody_does_not_tell_who_exists(
+    engine: Engine, room: Room, owner: Any, bob: Any
+) -> None:
+    async with Socket(user=owner) as top:
+        await top.join("general")
+        replies = [
+            await top.ask("appoint", room="general", user_id=user_id, role="member")
+            for user_id in (str(bob.pk), "987654", "x")
+        ]
+    assert len({(reply["code"], reply["message"]) for reply in replies}) == 1
+
+
+async def test_acts_of_moderation_have_an_allowance(room: Room, owner: Any, bob: Any) -> None:
+    """Their own: what is written in the room is not taken from it."""
+    limits = {**UNLIMITED, "ACTS_PER_MINUTE": 7}
+    async with testing.engine(GUESTS=True, **limits), Socket(user=owner) as top:
+        await top.join("general")
+        said = await say(top, "hello")
+        whom = {"user_id": str(bob.pk)}
+        await top.ask("block", **whom)
+        await top.ask("delete", id=said["id"], room="general")
+        await top.ask("configure", room="general", slow_seconds=0)
+        await top.ask("appoint", room="general", role="member", **whom)
+        for kind in ("ban", "unban", "mute"):
+            await top.ask(kind, room="general", **whom)
+        for kind in ("kick", "unmute"):
+            reply = await top.ask(kind, room="general", **whom)
+            assert (reply["code"], reply["retry_after"] > 1) == ("rate_limited", True)
+        await say(top, "still here")
 
 
 async def test_a_moderator_who_is_one_no_more_can_do_nothing(

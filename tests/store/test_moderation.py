@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from realtime import moderation as acts
 from realtime.models import Connection, Head, Membership, Message, Node, Report, Room, Sanction
-from realtime.store import log, moderation, rooms, sanctions
+from realtime.store import founding, log, moderation, places, rooms, sanctions
 from realtime.store.identity import Identity
 from realtime.store.log import Draft
 from realtime.store.rooms import Ask, Entry
@@ -241,6 +241,103 @@ def test_a_kick_shortens_no_ban(room: Room) -> None:
     Sanction.objects.update(ends_at=timezone.now())
     acts.kick(room, "guest:1")
     assert isinstance(verdict(room, GUEST), ErrorCode)
+
+
+@pytest.mark.parametrize("seconds", [None, 60, 3600])
+def test_the_same_again_writes_nothing(
+    room: Room, ada: Any, moderator: Identity, seconds: float | None
+) -> None:
+    """Neither rows, nor the admin's log, nor a change of rights that others have to ask about."""
+    Membership.objects.create(room=room, user=moderator.user, role="owner")
+    Membership.objects.create(room=room, user=ada, role="moderator")
+    say(room)
+    given: dict[str, Any] = {"seconds": seconds, "reason": "spam", "by": moderator}
+
+    def act() -> None:
+        acts.ban(room, "guest:1", **given)
+        acts.mute(room, "guest:1", addresses={HERE}, **given)
+        acts.ban(room, "guest:2", by=moderator)
+        acts.kick(room, "guest:2", by=moderator)
+        acts.unban(room, "guest:9", by=moderator)
+        places.appoint(room, ada, "moderator", moderator)
+        founding.configure(room, moderator, title="T", slow_seconds=3, is_read_only=True)
+
+    act()
+    written = [LogEntry.objects.count(), Head.objects.get(room=room).rights_seq]
+    for _ in range(3):
+        act()
+    assert [LogEntry.objects.count(), Head.objects.get(room=room).rights_seq] == written
+    ends = list(Sanction.objects.filter(user_key="guest:1").values_list("reason", flat=True))
+    assert ends == ["spam", "spam"]
+
+
+def test_another_end_or_reason_is_not_the_same(room: Room, moderator: Identity) -> None:
+    for seconds, reason in [(60, ""), (120, ""), (120, "spam"), (None, "spam"), (60, "spam")]:
+        acts.ban(room, "guest:1", seconds=seconds, reason=reason, by=moderator)
+        ban = Sanction.objects.get()
+        left = ban.ends_at and (ban.ends_at - timezone.now()).total_seconds()
+        assert (left and round(left / 60) * 60, ban.reason) == (seconds, reason)
+    assert LogEntry.objects.count() == 5
+
+
+@pytest.mark.parametrize("act", [acts.ban, acts.mute, acts.kick])
+def test_only_who_exists_is_judged(room: Room, ada: Any, act: Any) -> None:
+    """In one spelling, however the key is written; a guest's id has to be one."""
+    for nobody in (
+        "987654",
+        987654,
+        "x",
+        "",
+        "guest:",
+        "guest:a b",
+        "guest:" + "a" * 140,
+        "site:x",
+    ):
+        with pytest.raises(CommandError) as caught:
+            act(room, nobody)
+        assert caught.value.code == ErrorCode.UNKNOWN_USER
+    for spelling in (ada.pk, f"0{ada.pk}", f" {ada.pk}", f"{ada.pk} ", f"+{ada.pk}", ada):
+        act(room, spelling)
+    assert Sanction.objects.get().user_key == str(ada.pk)
+
+
+def test_what_is_against_a_deleted_user_can_be_lifted(room: Room, ada: Any) -> None:
+    key = str(ada.pk)
+    acts.ban(room, ada)
+    ada.delete()
+    assert acts.unban(room, f"0{key}") == 1
+
+
+@pytest.mark.parametrize("is_staff", [False, True])
+def test_the_entries_of_one_user_in_the_admins_log_are_bounded(
+    settings: Settings, room: Room, moderator: Identity, is_staff: bool
+) -> None:
+    """Unless they are staff, whose acts are the site's; entries of other apps stay."""
+    settings.REALTIME = {"JOURNAL_ENTRIES": 3}
+    moderator.user.is_staff = is_staff
+    LogEntry.objects.create(user=moderator.user, object_repr="other", action_flag=1)
+    for number in range(6):
+        acts.ban(room, f"guest:{number}", by=moderator)
+    ours = LogEntry.objects.exclude(object_repr="other").order_by("pk")
+    told = [entry.object_repr for entry in ours]
+    assert told == [f"ban: guest:{number}" for number in range(0 if is_staff else 3, 6)]
+    assert LogEntry.objects.filter(object_repr="other").exists()
+
+
+def test_sanctions_that_ended_long_ago_are_removed(room: Room) -> None:
+    """Without asking anybody in the room for rights again."""
+    say(room)
+    for number, ago in enumerate([None, -1, 29, 31, 300]):
+        [one] = moderation.sanction("ban", room, f"guest:{number}", seconds=60)
+        ends_at = None if ago is None else timezone.now() - timedelta(days=ago)
+        Sanction.objects.filter(pk=one.pk).update(ends_at=ends_at)
+    before = Head.objects.get(room=room).rights_seq
+    assert moderation.forget_ended(30, most=1) == 1
+    assert moderation.forget_ended(30) == 1
+    assert moderation.forget_ended(30) == 0
+    kept = Sanction.objects.order_by("pk").values_list("user_key", flat=True)
+    assert list(kept) == ["guest:0", "guest:1", "guest:2"]
+    assert Head.objects.get(room=room).rights_seq == before
 
 
 # Rank.
