@@ -3,6 +3,7 @@
 Each has a stable id. Those marked `deploy` only speak under `check --deploy`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
 from django.db import connections, router
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
 
@@ -29,6 +31,7 @@ __all__ = [
     "check_channel_layer",
     "check_daphne",
     "check_database",
+    "check_health",
     "check_layer_prefix",
     "check_settings",
     "check_sqlite",
@@ -57,6 +60,7 @@ MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
 CORE_POP_SECONDS = 5
 CORE_CAPACITY = 100
 """How many messages the core layer keeps for a channel unless told otherwise."""
+HEALTH = "realtime.middleware.health"
 DAPHNE = (4, 2, 2)
 ASGI_HOLES = "forged headers, uploads without a limit (CVE-2026-3902, CVE-2026-5766)"
 MENDED = (
@@ -337,6 +341,43 @@ def check_allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
             id="realtime.W008",
         )
     ]
+
+
+# Health pages
+
+
+@register("realtime", deploy=True)
+def check_health(**kwargs: Any) -> list[CheckMessage]:
+    """W050 health pages that are not redirected; W051 their middleware before all others."""
+    if HEALTH in settings.MIDDLEWARE:
+        if settings.MIDDLEWARE[0] == HEALTH:
+            return []
+        text = f"{HEALTH} must be the first entry of MIDDLEWARE."
+        hint = "Middleware before it may redirect or refuse a load balancer."
+        return [Caution(text, hint=hint, id="realtime.W051")]
+    if not settings.SECURE_SSL_REDIRECT or all(map(_is_exempt, _health_pages())):
+        return []
+    return [
+        Caution(
+            "SECURE_SSL_REDIRECT redirects a load balancer that asks for the health pages.",
+            hint=f'Put "{HEALTH}" first into MIDDLEWARE, or add r"/(live|ready)/?$" to '
+            "SECURE_REDIRECT_EXEMPT.",
+            id="realtime.W050",
+        )
+    ]
+
+
+def _health_pages() -> list[str]:
+    try:
+        return [reverse("realtime:live"), reverse("realtime:ready")]
+    except NoReverseMatch:
+        return []
+
+
+def _is_exempt(path: str) -> bool:
+    """As Django's SecurityMiddleware decides."""
+    exempt = settings.SECURE_REDIRECT_EXEMPT
+    return any(re.search(one, path.lstrip("/")) for one in exempt)
 
 
 def _configured(name: str) -> Any:

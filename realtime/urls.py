@@ -11,4 +11,6 @@ urlpatterns = [
     re_path(r"^ticket/?$", views.ticket, name="ticket"),
     path("live/", views.live, name="live"),
     path("ready/", views.ready, name="ready"),
+    path("live", views.live),
+    path("ready", views.ready),
 ]

@@ -1,10 +1,13 @@
 """What pages ask for: a ticket; and load balancers: does this process live, may it have clients."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
+from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -18,9 +21,18 @@ from .store.server import is_writable, on_working_server
 
 __all__ = ["live", "ready", "ticket"]
 
+View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
 
 
+def _outside_transactions(view: View) -> View:
+    """Keep a view out of ATOMIC_REQUESTS of every database: Django refuses async views there."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(alias)(view)
+    return view
+
+
+@login_not_required  # 403 tells a page more than a redirect to a login form
 @never_cache
 @require_POST
 @csrf_protect
@@ -32,12 +44,16 @@ def ticket(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"ticket": tickets.issue_for(request), "expires_in": tickets.seconds()})
 
 
+@_outside_transactions
+@login_not_required
 @never_cache
 async def live(request: HttpRequest) -> JsonResponse:
     """200: the event loop turns."""
     return JsonResponse({"status": "ok"})
 
 
+@_outside_transactions
+@login_not_required
 @never_cache
 async def ready(request: HttpRequest) -> JsonResponse:
     """Answer 200 if new clients are welcome, 503 while the process ends or cannot write.

@@ -24,6 +24,7 @@ FLOORS = {
     "rooms": 4,
     "admin": 4,
     "views": 4,
+    "middleware": 4,
     "management": 4,
     "templatetags": 4,
     "testing": 4,

@@ -462,6 +462,28 @@ def test_hosts_are_named(
     assert ids(checks.check_allowed_hosts()) == found
 
 
+# Health pages
+
+
+@pytest.mark.parametrize(
+    ("redirect", "exempt", "middleware", "found"),
+    [
+        (False, [], [], []),
+        (True, [], [], ["W050"]),
+        (True, [r"^realtime/(live|ready)/?$"], [], []),
+        (True, [r"^realtime/live/$"], [], ["W050"]),
+        (True, [], [checks.HEALTH, "other.Middleware"], []),
+        (True, [], ["other.Middleware", checks.HEALTH], ["W051"]),
+    ],
+)
+def test_a_load_balancer_is_not_redirected(
+    settings: Settings, redirect: bool, exempt: list[str], middleware: list[str], found: list[str]
+) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_REDIRECT_EXEMPT = redirect, exempt
+    settings.MIDDLEWARE = middleware
+    assert ids(checks.check_health()) == found
+
+
 # All together
 
 
