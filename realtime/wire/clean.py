@@ -7,7 +7,6 @@ they are refused here, once, whatever the encoding.
 import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -31,12 +30,9 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 MAX_DATA_BYTES = 8 * 1024
 
-JSON_TYPES = (str, bool, int, float, dict, list)
+MAX_VALUES = MAX_DATA_BYTES // 2
+"""More values than these cannot be that short: each takes a byte, and one that separates it."""
 STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
-
-
-class _DuplicateKeyError(Exception):
-    pass
 
 
 def clean(command: msgspec.Struct) -> None:
@@ -66,10 +62,9 @@ def clean_data(data: dict[str, Any]) -> None:
     within ±(2**53 - 1), at most 16 levels and 8 KiB as JSON.
     Raises `CommandError` with `invalid_message` or `too_large`.
     """
-    for value, depth in _walk(data):
-        _clean_value(value, depth)
+    _walk(data)
     if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
-        raise CommandError(ErrorCode.TOO_LARGE, f"data must be at most {MAX_DATA_BYTES} bytes")
+        raise _too_large()
 
 
 def is_shallow(value: Any) -> bool:
@@ -109,15 +104,16 @@ def refuse_duplicates(frame: str | bytes) -> None:
     RFC 8259, section 4. It also sees the fields that a decoder skips as unknown.
     Raises `CommandError` with `invalid_message`, and `RecursionError`.
     """
+    # A hook that is not Python code: there may be thousands of objects in a frame.
+    maps: list[list[tuple[Any, Any]]] = []
     try:
         if isinstance(frame, bytes):
-            msgpack.unpackb(frame, object_pairs_hook=_unique)
+            msgpack.unpackb(frame, object_pairs_hook=maps.append)
         elif _may_repeat_a_key(frame):
-            json.loads(frame, object_pairs_hook=_unique)
-    except _DuplicateKeyError:
-        raise _invalid("an object names a key twice") from None
+            json.loads(frame, object_pairs_hook=maps.append)
     except ValueError:
         raise _invalid("a number, key or text that not everybody can read") from None
+    _check_unique(maps)
 
 
 def _may_repeat_a_key(text: str) -> bool:
@@ -128,38 +124,59 @@ def _may_repeat_a_key(text: str) -> bool:
     return len(set(keys)) < len(keys)
 
 
-def _unique(pairs: list[tuple[Any, Any]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise _DuplicateKeyError
+def _check_unique(maps: list[list[tuple[Any, Any]]]) -> None:
+    for pairs in maps:
+        if len(pairs) > 1 and len(dict(pairs)) < len(pairs):
+            raise _invalid("an object names a key twice")
 
 
-def _walk(data: dict[str, Any]) -> Iterator[tuple[Any, int]]:
-    stack: list[tuple[Any, int]] = [(data, 1)]
-    while stack:
-        value, depth = stack.pop()
-        yield value, depth
-        if type(value) is dict:
-            for key, item in value.items():
-                if type(key) is not str:
-                    raise _invalid("keys must be strings")
-                _clean_text(key)
-                stack.append((item, depth + 1))
-        elif type(value) is list:
-            stack.extend((item, depth + 1) for item in value)
+def _walk(data: dict[str, Any]) -> None:
+    """Look at each value once.
+
+    The values of an object or list are counted before they are looked at, so that a frame full of
+    them costs little.
+    """
+    level: list[Any] = [data]
+    depth, number = 1, 0
+    while level:
+        inner: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is str:
+                _clean_text(value)
+            elif kind is dict or kind is list:
+                number += len(value)
+                if number > MAX_VALUES:
+                    raise _too_large()
+                if depth > MAX_DEPTH:
+                    raise _invalid(f"data must be at most {MAX_DEPTH} levels deep")
+                if kind is dict:
+                    _clean_keys(value)
+                    inner.extend(value.values())
+                else:
+                    inner.extend(value)
+            elif kind is not bool and value is not None:
+                _clean_number(value)
+        level = inner
+        depth += 1
 
 
-def _clean_value(value: Any, depth: int) -> None:
+def _clean_keys(data: dict[Any, Any]) -> None:
+    for key in data:
+        if type(key) is not str:
+            raise _invalid("keys must be strings")
+        _clean_text(key)
+
+
+def _clean_number(value: Any) -> None:
     kind = type(value)
-    if kind is str:
-        _clean_text(value)
-    elif kind is int and abs(value) > MAX_INTEGER:
-        raise _invalid("integers must be within ±(2**53 - 1)")
-    elif kind is float and not math.isfinite(value):
-        raise _invalid("numbers must be finite")
-    elif depth > MAX_DEPTH and kind in (dict, list):
-        raise _invalid(f"data must be at most {MAX_DEPTH} levels deep")
-    elif value is not None and kind not in JSON_TYPES:
+    if kind is int:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise _invalid("integers must be within ±(2**53 - 1)")
+    elif kind is not float:
         raise _invalid("data must be what JSON can say")
+    elif not math.isfinite(value):
+        raise _invalid("numbers must be finite")
 
 
 def _clean_text(text: str) -> None:
@@ -171,6 +188,10 @@ def _clean_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise _invalid("text must be valid Unicode") from None
+
+
+def _too_large() -> CommandError:
+    return CommandError(ErrorCode.TOO_LARGE, f"data must be at most {MAX_DATA_BYTES} bytes")
 
 
 def _invalid(message: str) -> CommandError:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from realtime.wire import clean
 from realtime.wire.clean import (
     MAX_DATA_BYTES,
     MAX_DEPTH,
@@ -385,3 +386,32 @@ def test_depth_is_judged_without_recursion(kind: str, depth: int) -> None:
     for _ in range(depth - 1):
         value = {"in": value, "beside": 1} if kind == "dict" else [value, 1]
     assert is_shallow(value) is (depth <= MAX_DEPTH)
+
+
+MANY = {"[]": b"\x90", "{}": b"\x80", "1": b"\x01", "null": b"\xc0"}
+
+
+@pytest.mark.parametrize("value", MANY)
+def test_data_with_too_many_values_is_refused_before_they_are_looked_at(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their number alone says that they cannot fit."""
+    looked: list[object] = []
+    monkeypatch.setattr(clean, "_clean_number", looked.append)
+    text = '{"type":"signal","room":"r","data":{"x":[' + ",".join([value] * 15_000) + "]}}"
+    assert code_of(JSON, text) is ErrorCode.TOO_LARGE
+    head = b"\x83\xa4type\xa6signal\xa4room\xa1r\xa4data\x81\xa1x\xdd\0\0\xea\x60"
+    assert code_of(MSGPACK, head + MANY[value] * 60_000) is ErrorCode.TOO_LARGE
+    assert looked == []
+
+
+@pytest.mark.parametrize("value", ["1", '""', "[]", "{}", "null"])
+def test_as_many_values_as_fit_are_let_in(value: str) -> None:
+    """What may be sent has not become less."""
+    number = (MAX_DATA_BYTES - len('{"x":[]}') + 1) // (len(value) + 1)
+    text = '{"type":"signal","room":"r","data":{"x":[' + ",".join([value] * number) + "]}}"
+    [command] = JSON.decode(text)
+    assert isinstance(command, Signal)
+    [error] = JSON.decode(text.replace("]}}", f",{value}]}}}}"))
+    assert isinstance(error, CommandError)
+    assert error.code is ErrorCode.TOO_LARGE
