@@ -4,7 +4,8 @@ A frame that goes to many is a `Frame`: encoded once as JSON, and once as Messag
 when the first receiver wants that.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeGuard
 
 import msgpack
@@ -15,9 +16,26 @@ from .commands import COMMANDS, AnyCommand, Command
 from .errors import CommandError, ErrorCode
 from .events import Outgoing
 
-__all__ = ["CODECS", "JSON", "MSGPACK", "NDJSON", "Codec", "Decoded", "Frame", "choose"]
+__all__ = [
+    "CODECS",
+    "JSON",
+    "MSGPACK",
+    "NDJSON",
+    "Codec",
+    "Decoded",
+    "Frame",
+    "Part",
+    "byte_size",
+    "choose",
+]
 
 Decoded = Command | CommandError
+Part = str | bytes | CommandError
+"""One object of a frame before it is decoded, or why there is none."""
+LINE = re.compile(r"[^ \t\r\n][^\n]*")
+"""A line of NDJSON without what JSON takes for blank before it."""
+NAME_BYTES = 8192
+"""More than a type, a ref or a room ever takes, however it is escaped."""
 
 _encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -66,9 +84,20 @@ class Codec:
         """Put events into the one frame that carries them all."""
         raise NotImplementedError
 
-    def decode(self, frame: str | bytes) -> list[Decoded]:
-        """Turn a frame into its commands, in order; a bad one is the `CommandError` to reply."""
+    def parts(self, frame: str | bytes) -> Iterable[Part]:
+        """Find the objects of a frame, each only when it is asked for; at least one.
+
+        What cannot be an object is the `CommandError` to reply.
+        """
         raise NotImplementedError
+
+    def command(self, part: Part) -> Decoded:
+        """Decode one of them; what is no command is the `CommandError` to reply."""
+        raise NotImplementedError
+
+    def decode(self, frame: str | bytes) -> list[Decoded]:
+        """Decode all of a frame at once, whatever it costs; a client's is decoded part by part."""
+        return [self.command(part) for part in self.parts(frame)]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.subprotocol}>"
@@ -84,10 +113,15 @@ class _Json(Codec):
         [frame] = frames
         return frame.text
 
-    def decode(self, frame: str | bytes) -> list[Decoded]:
+    def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, bytes):
-            return [CommandError(ErrorCode.INVALID_JSON, "expected a text frame")]
-        return [_decode(frame, _JSON_COMMAND.decode, _JSON_PROBE.decode)]
+            return (CommandError(ErrorCode.INVALID_JSON, "expected a text frame"),)
+        return (frame,)
+
+    def command(self, part: Part) -> Decoded:
+        if isinstance(part, CommandError):
+            return part
+        return _decode(part, _JSON_COMMAND.decode, _JSON_PROBE.decode)
 
 
 class _Ndjson(_Json):
@@ -97,11 +131,10 @@ class _Ndjson(_Json):
     def join(self, frames: Sequence[Frame]) -> str:
         return "\n".join([frame.text for frame in frames])
 
-    def decode(self, frame: str | bytes) -> list[Decoded]:
+    def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, bytes) or "\n" not in frame:
-            return super().decode(frame)
-        lines = [line for line in frame.split("\n") if line.strip()] or [""]
-        return [_decode(line, _JSON_COMMAND.decode, _JSON_PROBE.decode) for line in lines]
+            return super().parts(frame)
+        return _lines(frame)
 
 
 class _Msgpack(Codec):
@@ -115,14 +148,15 @@ class _Msgpack(Codec):
     def join(self, frames: Sequence[Frame]) -> bytes:
         return b"".join([frame.binary for frame in frames])
 
-    def decode(self, frame: str | bytes) -> list[Decoded]:
+    def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, str):
-            return [CommandError(ErrorCode.INVALID_MESSAGE, "expected a binary frame")]
-        parts, is_whole = _split(frame)
-        decoded = [_decode(part, _MSGPACK_COMMAND.decode, _MSGPACK_PROBE.decode) for part in parts]
-        if not is_whole:
-            decoded.append(CommandError(ErrorCode.INVALID_MESSAGE, "not MessagePack"))
-        return decoded
+            return (CommandError(ErrorCode.INVALID_MESSAGE, "expected a binary frame"),)
+        return _maps(frame)
+
+    def command(self, part: Part) -> Decoded:
+        if isinstance(part, CommandError):
+            return part
+        return _decode(part, _MSGPACK_COMMAND.decode, _MSGPACK_PROBE.decode)
 
 
 class _Probe(msgspec.Struct):
@@ -150,21 +184,37 @@ def choose(offered: Sequence[str]) -> tuple[Codec, str | None]:
     return JSON, None
 
 
-def _split(frame: bytes) -> tuple[list[bytes], bool]:
-    """The objects a frame begins with, and whether they are all there is."""
+def byte_size(text: str | bytes, most: int) -> int:
+    """Count the bytes of a frame; beyond `most` it may be any larger number."""
+    if isinstance(text, bytes) or len(text) > most or text.isascii():
+        return len(text)
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _lines(frame: str) -> Iterator[Part]:
+    """Find the lines of a frame that are not blank, or its only one."""
+    found = False
+    for line in LINE.finditer(frame):
+        found = True
+        yield line[0]
+    if not found:
+        yield ""
+
+
+def _maps(frame: bytes) -> Iterator[Part]:
+    """Find the objects of a frame; they have no length in front, so each is skipped over."""
     unpacker = msgpack.Unpacker(max_buffer_size=len(frame) or 1)
     unpacker.feed(frame)
-    parts: list[bytes] = []
-    start = 0
-    while start < len(frame):
+    start, size = 0, len(frame)
+    while start < size or not size:
         try:
             unpacker.skip()
         except Exception:  # it raises a dozen kinds
-            return parts, False
+            yield CommandError(ErrorCode.INVALID_MESSAGE, "not MessagePack")
+            return
         end = unpacker.tell()
-        parts.append(frame[start:end])
+        yield frame[start:end]
         start = end
-    return parts, bool(parts)
 
 
 def _decode(
@@ -174,8 +224,8 @@ def _decode(
 ) -> Decoded:
     try:
         command = decode(raw)
+        clean(command)  # first: it refuses early what is too much
         refuse_duplicates(raw)
-        clean(command)
     except CommandError as error:
         return _about(error, raw, probe)
     except msgspec.ValidationError as error:
@@ -202,8 +252,11 @@ def _about(error: CommandError, raw: str | bytes, probe: Callable[[Any], _Probe]
 
 
 def _load(load: Callable[..., object], part: msgspec.Raw) -> object:
+    raw = bytes(part)
+    if not 0 < len(raw) <= NAME_BYTES:
+        return None
     try:
-        return load(bytes(part)) if bytes(part) else None
+        return load(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 

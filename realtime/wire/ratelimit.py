@@ -19,13 +19,26 @@ class Bucket:
 
     def take(self, now: float, amount: float = 1) -> float:
         """Take `amount` if it is there; return 0, else the seconds until it will be."""
-        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
-        self._at = now
+        self._fill(now)
         if self._tokens >= amount:
             self._tokens -= amount
             return 0.0
         return (amount - self._tokens) / self.rate
 
+    def owe(self, now: float, amount: float) -> float:
+        """Take `amount` also where it is not there; return the seconds until earlier debts end.
+
+        There is never more debt than `burst`.
+        """
+        self._fill(now)
+        wait = max(0.0, -self._tokens / self.rate)
+        self._tokens = max(-float(self.burst), self._tokens - amount)
+        return wait
+
     def is_full(self, now: float) -> bool:
         """Whether nothing was taken lately, so that the bucket may be forgotten."""
         return self._tokens + (now - self._at) * self.rate >= self.burst
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
+        self._at = now

@@ -6,7 +6,17 @@ import msgpack
 import msgspec
 import pytest
 
-from realtime.wire.codecs import CODECS, JSON, MSGPACK, NDJSON, Codec, Decoded, Frame, choose
+from realtime.wire.codecs import (
+    CODECS,
+    JSON,
+    MSGPACK,
+    NDJSON,
+    Codec,
+    Decoded,
+    Frame,
+    byte_size,
+    choose,
+)
 from realtime.wire.commands import Message, Ping
 from realtime.wire.errors import CommandError, ErrorCode
 from realtime.wire.events import Notice
@@ -110,6 +120,30 @@ def test_what_stands_before_a_torn_map_still_counts() -> None:
 def test_a_frame_may_hold_thousands_of_commands() -> None:
     assert MSGPACK.decode(msgpack.packb({"type": "ping"}) * 5000) == [Ping()] * 5000
     assert NDJSON.decode("\n".join(['{"type":"ping"}'] * 5000)) == [Ping()] * 5000
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame"),
+    [
+        (MSGPACK, msgpack.packb({"type": "ping"}) + b"\xc1" * 65_000),
+        (MSGPACK, msgpack.packb({"type": "ping"}) + b"\xdd\xff\xff\xff\xff"),
+        (NDJSON, '{"type":"ping"}\n' + "\n" * 65_000),
+        (NDJSON, '{"type":"ping"}\n{'),
+    ],
+)
+def test_a_frame_is_read_no_further_than_it_is_asked_for(codec: Codec, frame: str | bytes) -> None:
+    """Its first command is there before what follows is looked at."""
+    parts = iter(codec.parts(frame))
+    assert codec.command(next(parts)) == Ping()
+    assert not isinstance(parts, list | tuple)
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "size"),
+    [("abc", 10, 3), ("äö", 10, 4), ("\ud800", 10, 3), ("äö", 1, 2), (b"abc", 1, 3), ("", 0, 0)],
+)
+def test_bytes_are_counted_as_far_as_they_matter(text: str | bytes, most: int, size: int) -> None:
+    assert byte_size(text, most) == size
 
 
 def test_many_events_make_one_frame() -> None:

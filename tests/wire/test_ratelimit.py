@@ -53,6 +53,22 @@ def test_a_bucket_is_full_once_nothing_was_taken_for_a_while() -> None:
     assert bucket.is_full(1.5)
 
 
+def test_a_debt_is_made_at_once_and_waited_for_by_the_next() -> None:
+    bucket = Bucket(rate=2, burst=4, now=0)
+    assert bucket.owe(0, 4) == 0
+    assert bucket.owe(0, 3) == 0
+    assert bucket.owe(0, 1) == 1.5
+    assert bucket.owe(1, 1) == 1
+    assert bucket.take(1, 1) == 2
+
+
+def test_no_debt_is_larger_than_a_burst() -> None:
+    bucket = Bucket(rate=2, burst=4, now=0)
+    for _ in range(10):
+        bucket.owe(0, 1000)
+    assert bucket.owe(0, 0) == 2
+
+
 @given(
     rate=st.floats(0.1, 1000),
     burst=st.integers(1, 100),
