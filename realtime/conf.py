@@ -84,6 +84,12 @@ class Config:
     """After how long a silence a client is asked whether it is there; after two it is ended."""
     frame_bytes: int = 64 * 1024
     """The largest frame a client may send."""
+    commands_per_frame: int = 100
+    """How many commands one frame may hold."""
+    receive_bytes_per_second: int = 128 * 1024
+    """Bytes of one user that are decoded a second; who sends more is read more slowly."""
+    receive_bytes_burst: int = 512 * 1024
+    """How many of them at once."""
     content_characters: int = 4000
     """The longest text of a message."""
     guest_seconds: int = 90 * 24 * 60 * 60

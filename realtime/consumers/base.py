@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from ..store.addresses import counted
 from ..store.identity import Identity
 from ..store.sanctions import Visitor
 from ..wire import events
-from ..wire.codecs import CODECS, Decoded, choose
+from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
 from ..wire.commands import (
     Appoint,
     Auth,
@@ -64,6 +65,14 @@ logger = get_logger("realtime.consumer")
 T = TypeVar("T")
 BAD_FRAMES = 5
 """How many in a row end a connection."""
+BAD_OBJECTS = 5
+"""After how many the rest of a frame is not read."""
+OBJECT_BYTES, REFUSAL_BYTES = 512, 2048
+"""What an object, and what a refusal costs, as bytes of the allowance."""
+SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
+"""Decoding that takes longer is paid by its time, a second for so many bytes."""
+TURN_BYTES = 16 * 1024
+"""After how many of these bytes the other connections get their turn."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
@@ -122,6 +131,8 @@ class Consumer(AsyncConsumer):
         self._address = address_of(scope)
         self.address = counted(self._address)
         self._bad_frames = 0
+        self._decoded_bytes = 0.0
+        self._held: asyncio.Future[None] | None = None
         if (await receive())["type"] != "websocket.connect":
             return
         self.engine = await Engine.current()
@@ -132,7 +143,7 @@ class Consumer(AsyncConsumer):
             self.engine.loop,
             lambda: self.outbox.post(ASK[self.codec]),
             lambda: self.end(Disconnect(CloseCode.SILENT)),
-            lambda: self.engine.watchdog.is_busy(self) or not self.outbox.is_free,
+            self._is_not_heard,
         )
         try:
             await self._live(subprotocol, send)
@@ -167,6 +178,8 @@ class Consumer(AsyncConsumer):
         """End the connection from outside of its own task: tell why, close, then abort."""
         if self._ending is None and not self._is_gone:
             self._ending = asyncio.get_running_loop().create_task(self._end(why))
+            if self._held is not None and not self._held.done():
+                self._held.set_result(None)
 
     async def in_time(self, work: Awaitable[T]) -> T:
         """Do a command, or a part of one that is answered by itself.
@@ -262,7 +275,7 @@ class Consumer(AsyncConsumer):
         self.engine.limits.sign_in(self.who.user_id)
         self._is_signed_in = True
 
-    async def _first_message(self) -> tuple[Auth, list[Decoded]] | None:
+    async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         """Wait for a client to say who it is; None if it has gone instead."""
         try:
             first = await FirstMessage(self._receive, self.codec, self.reply).wait()
@@ -279,7 +292,7 @@ class Consumer(AsyncConsumer):
             self._is_waiting = False
             self.engine.limits.wait_out()
 
-    async def _go_on(self, auth: Auth, rest: list[Decoded]) -> None:
+    async def _go_on(self, auth: Auth, rest: Iterator[Part]) -> None:
         """Answer the first command, and carry out what came along with it."""
         self._tell_who(auth)
         try:
@@ -372,33 +385,78 @@ class Consumer(AsyncConsumer):
     # A frame.
 
     async def _take(self, frame: str | bytes) -> None:
-        await self._take_all(self._decode(frame))
+        await self._take_all(self._parts(frame))
 
-    async def _take_all(self, all_decoded: list[Decoded]) -> None:
-        is_good = True
-        for decoded in all_decoded:
+    def _parts(self, frame: str | bytes) -> Iterable[Part]:
+        limit = config().frame_bytes
+        if byte_size(frame, limit) > limit:
+            return (CommandError(ErrorCode.TOO_LARGE, f"a frame may have at most {limit} bytes"),)
+        return self.codec.parts(frame)
+
+    async def _take_all(self, parts: Iterable[Part]) -> None:
+        """Pay for each object of a frame, decode it and carry it out, one after the other."""
+        most, bad = config().commands_per_frame, 0
+        for number, part in enumerate(parts):
+            if (wait := self._pay_for(part)) is not None:
+                await self._pause(wait)
             if self._ending is not None:  # as with what comes in further frames
                 return
+            decoded = self._decode(part) if number < most else _too_many(most)
             if isinstance(decoded, CommandError):
-                is_good = False
-                self._count_refusal()
-                self.reply(Failure.of(decoded))
+                bad += 1
+                self._answer_bad(decoded, bad)
             else:
                 await self._carry_out(decoded)
-        self._bad_frames = 0 if is_good else self._bad_frames + 1
+            if number >= most or bad >= BAD_OBJECTS:
+                break
+        self._bad_frames = self._bad_frames + 1 if bad else 0
         if self._bad_frames >= BAD_FRAMES:
             raise Disconnect(CloseCode.TOO_MANY_ERRORS)
 
-    def _decode(self, frame: str | bytes) -> list[Command | CommandError]:
-        limit = config().frame_bytes
-        if len(frame) > limit or (
-            isinstance(frame, str)
-            and len(frame) * 4 > limit
-            and len(frame.encode("utf-8", "surrogatepass")) > limit
-        ):
-            message = f"a frame may have at most {limit} bytes"
-            return [CommandError(ErrorCode.TOO_LARGE, message)]
-        return self.codec.decode(frame)
+    def _decode(self, part: Part) -> Decoded:
+        began = time.perf_counter()
+        decoded = self.codec.command(part)
+        took = time.perf_counter() - began
+        if took > SLOW_SECONDS:
+            self._pay(took * SECOND_BYTES)
+        return decoded
+
+    def _answer_bad(self, error: CommandError, bad: int) -> None:
+        self._count_refusal()
+        if bad == BAD_OBJECTS:
+            error.message += f"; after {bad} bad commands the rest of the frame is not read"
+        self.reply(Failure.of(error))
+
+    def _pay_for(self, part: Part) -> float | None:
+        """Pay for an object before it is decoded; return how long to pause, None for not at all."""
+        size = 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
+        wait = self._pay(OBJECT_BYTES + size)
+        if not wait and self._decoded_bytes < TURN_BYTES:
+            return None
+        self._decoded_bytes = 0
+        return wait
+
+    def _pay(self, size: float) -> float:
+        self._decoded_bytes += size
+        return self.engine.limits.pay(self.who, self.address, size)
+
+    async def _pause(self, seconds: float) -> None:
+        """Let the others have their turn; read nothing more for so long."""
+        if not seconds:
+            await asyncio.sleep(0)
+            return
+        self.engine.watchdog.rest(self)
+        self._intake.stop()
+        self._held = self.engine.loop.create_future()
+        try:
+            await asyncio.wait([self._held], timeout=seconds)
+        finally:
+            self._held = None
+
+    def _is_not_heard(self) -> bool:
+        """Whether the client may have said something that waits, or has yet to be asked."""
+        is_busy = self._held is not None or self.engine.watchdog.is_busy(self)
+        return is_busy or not self.outbox.is_free
 
     async def _carry_out(self, command: Command) -> None:
         try:
@@ -423,6 +481,7 @@ class Consumer(AsyncConsumer):
                 raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
 
     def _count_refusal(self) -> None:
+        self._pay(REFUSAL_BYTES)
         if wait := self._refusals.take(self.engine.loop.time()):
             raise Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, RATE_LIMITED_SECONDS))
 
@@ -494,6 +553,11 @@ class Consumer(AsyncConsumer):
 
     def _warn_of_end(self) -> None:
         self.reply(Failure.of(CommandError(ErrorCode.TOKEN_EXPIRED, "send a new token by `auth`")))
+
+
+def _too_many(most: int) -> CommandError:
+    message = f"a frame may hold at most {most} commands; the rest of it is not read"
+    return CommandError(ErrorCode.TOO_LARGE, message)
 
 
 def _kind(command: Command) -> str:

@@ -4,11 +4,11 @@ Until then nobody hears of them, and they hear nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ..conf import config
-from ..wire.codecs import Codec, Decoded
+from ..wire.codecs import Codec, Decoded, Part, byte_size
 from ..wire.commands import Auth
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import Failure, Outgoing
@@ -34,8 +34,10 @@ class FirstMessage:
         self._reply = reply
         self._refused = 0
 
-    async def wait(self) -> tuple[Auth, list[Decoded]] | None:
+    async def wait(self) -> tuple[Auth, Iterator[Part]] | None:
         """The command, and what came after it in its frame; None if the client has gone.
+
+        A frame is decoded up to the command that ends this, and no further.
 
         Raises `Disconnect` with `UNAUTHENTICATED` after `AUTH_SECONDS`, for a frame of more than
         4 KiB, and for whoever goes on with something else.
@@ -49,14 +51,14 @@ class FirstMessage:
             raise Disconnect(CloseCode.UNAUTHENTICATED) from None
         return None
 
-    def _look(self, frame: str | bytes) -> tuple[Auth, list[Decoded]] | None:
-        size = len(frame.encode("utf-8", "replace") if isinstance(frame, str) else frame)
-        if size > FRAME_BYTES:
+    def _look(self, frame: str | bytes) -> tuple[Auth, Iterator[Part]] | None:
+        if byte_size(frame, FRAME_BYTES) > FRAME_BYTES:
             raise Disconnect(CloseCode.UNAUTHENTICATED)
-        decoded = self._codec.decode(frame)
-        for number, one in enumerate(decoded):
+        parts = iter(self._codec.parts(frame))
+        for part in parts:
+            one = self._codec.command(part)
             if isinstance(one, Auth) and one.token is not None:
-                return one, decoded[number + 1 :]
+                return one, parts
             self._refuse(one)
         return None
 

@@ -89,6 +89,19 @@ class Limits:
         shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
         return shared.take(now, min(amount, shared.burst))
 
+    def pay(self, who: Identity, address: str, size: float) -> float:
+        """Pay for `size` bytes before they are decoded; return the seconds to wait first, or 0.
+
+        The same users and guests share these allowances as those of `wait`. What is not there is
+        owed: a client is read more slowly, and nothing that it sent is refused.
+        """
+        now = time.monotonic()
+        wait = self._bucket(who.user_id, "bytes", now).owe(now, size)
+        if who.is_guest and address:
+            shared = self._bucket(f"guests of {address}", "bytes", now, GUESTS)
+            wait = max(wait, shared.owe(now, size))
+        return wait
+
     def _bucket(self, whose: str, kind: str, now: float, times: int = 1) -> Bucket:
         bucket = self._buckets.get((whose, kind))
         if bucket is None:
@@ -118,6 +131,8 @@ def _allowance(kind: str) -> tuple[float, float]:
             return settings.joins_per_second, settings.rooms_per_connection
         case "act":
             return settings.acts_per_minute / 60, settings.acts_per_minute
+        case "bytes":
+            return settings.receive_bytes_per_second, settings.receive_bytes_burst
         case "room":
             return settings.rooms_per_minute / 60, settings.rooms_per_minute
         case _:

@@ -133,6 +133,29 @@ def test_a_guest_that_is_refused_takes_nothing_from_the_others(
     assert limits.wait(OTHER_GUEST, HOME, "message") == 0
 
 
+def test_bytes_are_owed_by_a_user_over_all_its_connections(
+    settings: Settings, clock: Clock
+) -> None:
+    """The first that finds nothing left waits until the others have paid."""
+    limits = give(settings, RECEIVE_BYTES_PER_SECOND=100, RECEIVE_BYTES_BURST=1000)
+    assert limits.pay(ADA, HOME, 1000) == 0
+    assert limits.pay(ADA, WORK, 200) == 0
+    assert limits.pay(ADA, HOME, 100) == 2
+    assert limits.pay(Identity("8", "bob", user=object()), HOME, 100) == 0
+    clock.now += 3
+    assert limits.pay(ADA, HOME, 0) == 0
+
+
+def test_guests_of_one_address_share_bytes_whatever_their_names(
+    settings: Settings, clock: Clock
+) -> None:
+    """A guest that comes back under another name has the debts of its address."""
+    limits = give(settings, RECEIVE_BYTES_PER_SECOND=100, RECEIVE_BYTES_BURST=1000)
+    waits = [limits.pay(Identity(f"guest:{n}", "x"), HOME, 2000) for n in range(7)]
+    assert waits == [0, 0, 0, 0, 0, 0, 2]
+    assert limits.pay(Identity("guest:new", "x"), WORK, 2000) == 0
+
+
 def test_allowances_that_are_full_again_are_forgotten(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
