@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 
 from realtime import rooms
 from realtime.models import Membership, Room
+from realtime.store.identity import Identity
 from realtime.wire.errors import CommandError
 
 
@@ -84,4 +85,5 @@ def configuration(
             for room in visible
         ],
         "user": request.user.get_username() or None,
+        "userId": Identity.of(request.user).user_id if request.user.is_authenticated else None,
     }

@@ -1,33 +1,12 @@
 """Two people in the demo, each with a real browser; one is offline for a while."""
 
 import re
-from collections.abc import AsyncIterator
 
-import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.client import eventually
 from tests.proxy import Proxy
 from tests.site import Demo, Factory
-
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
-        yield browser
-        await browser.close()
 
 
 async def test_who_was_offline_sees_what_was_missed_once_and_in_order(

@@ -1,12 +1,9 @@
 """The browser client with tokens that end: it asks for another one, and stays connected."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
-from tests.e2e.test_demo import OPTIONS
 from tests.faults._token import SETTINGS, somebody
 from tests.site import UNLIMITED, Factory
 
@@ -29,14 +26,6 @@ CONNECT = """async () => {
 RENEWED = """() => new Promise((done) => {
   const timer = setInterval(() => window.renewed >= 3 && done(clearInterval(timer)), 50);
 })"""
-
-
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
-        yield browser
-        await browser.close()
 
 
 async def test_a_token_is_replaced_before_it_ends(make_site: Factory, browser: Browser) -> None:

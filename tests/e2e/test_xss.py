@@ -12,8 +12,8 @@ from playwright.async_api import Browser, BrowserContext, Dialog, Page, async_pl
 
 from realtime.auth.guests import clean_name
 from tests.client import Client
+from tests.e2e.conftest import OPTIONS
 from tests.e2e.payloads import PAYLOADS, packed
-from tests.e2e.test_demo import OPTIONS
 from tests.site import UNLIMITED, Factory, Site
 
 SETTINGS = {**UNLIMITED, "ROOMS_PER_CONNECTION": 1000, "ROOMS_PER_USER": 1000}

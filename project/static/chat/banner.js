@@ -38,7 +38,7 @@ export class Banner {
     if (state === "open") this.#restored();
     else if (state === "waiting") this.#lost(client, code >= 4000 ? reason : "");
     else if (state === "connecting" && this.#hasTrouble) this.say("Reconnecting…");
-    else if (state === "closed" && code !== 1000) this.#ended(client, reason);
+    else if (state === "closed" && code !== 1000 && code !== "identity_changed") this.#ended(client, reason);
   }
 
   #lost(client, why) {

@@ -54,7 +54,8 @@ function start(name = null) {
   $("welcome").hidden = true;
   $("composer").hidden = false;
   client?.close();
-  client = new RealtimeClient({ url: config.url, token: () => (config.user ? null : guestToken()), name });
+  const user = config.userId ?? "guest:";
+  client = new RealtimeClient({ url: config.url, user, token: () => (config.user ? null : guestToken()), name });
   listen(name);
   client.connect();
   if (current) enter(current);
@@ -78,18 +79,39 @@ function askAgain(reason) {
   askName(problem);
 }
 
+function ended(code, reason) {
+  if (code === 4500) askAgain(reason);
+  else if (code === "identity_changed") hideAll();
+}
+
+// What this page shows belongs to somebody who is not signed in here any more.
+function hideAll() {
+  const text = config.user ? `You are not signed in as ${config.user} any more.` : "You are signed in now, and no guest any more.";
+  titles.clear();
+  waiting.clear();
+  drafts.clear();
+  unread.clear();
+  $("text").value = "";
+  $("room-list").replaceChildren();
+  $("title").textContent = document.title = "Realtime chat";
+  showNothing(text);
+  list.forget();
+  showUnread();
+  allowWriting();
+  banner.say(text, button("Reload", () => location.reload()));
+}
+
 function introduce({ user_id, username, guest_token }) {
   if (guest_token) guestToken(guest_token);
   $("who").textContent = username;
   if ($("forget")) $("forget").hidden = !user_id.startsWith("guest:");
-  if (config.user && user_id.startsWith("guest:")) banner.say("You have been logged out.", button("Reload", () => location.reload()));
 }
 
 // What the client tells
 
 function listen(name) {
   banner.follow(client);
-  client.on("state", ({ state, code, reason }) => state === "closed" && code === 4500 && askAgain(reason));
+  client.on("state", ({ state, code, reason }) => state === "closed" && ended(code, reason));
   client.on("welcome", (frame) => {
     if (frame.limits.content_characters) $("text").maxLength = frame.limits.content_characters;
     if (!name || guestToken()) introduce(frame); // a new guest's token is kept once it has its name

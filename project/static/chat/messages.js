@@ -74,6 +74,13 @@ export class MessageList {
     this.list.replaceChildren();
   }
 
+  /** Drop all that is shown or waits, as it is not for who comes next. */
+  forget() {
+    this.clear();
+    this.#items.clear();
+    this.#pending.clear();
+  }
+
   get isEmpty() {
     return !this.list.childElementCount;
   }

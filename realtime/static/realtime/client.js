@@ -3,6 +3,10 @@
  * position and repeats what was not acknowledged. docs/client.md
  */
 
+import { RealtimeError, Room, makeNonce } from "./room.js?4358b550";
+
+export { RealtimeError, Room, makeNonce };
+
 const SUBPROTOCOL = "realtime.v1.ndjson";
 const TOKEN_PROTOCOL = "realtime.token.";
 const CONNECT_SECONDS = 10;
@@ -11,112 +15,13 @@ const LATE_SECONDS = 2;
 const ACK_SECONDS = 15;
 const STABLE_SECONDS = 5;
 const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
+const RENEW_SECONDS = 5;
 const DAY = 86_400_000;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
 const escaped = (text) => encodeURIComponent(text).replace(/[()]/g, (mark) => (mark === "(" ? "%28" : "%29"));
-const asked = (option) => (typeof option === "function" ? option() : option);
-const revision = (state) => state.changed_seq ?? state.seq;
-
-/** `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. */
-export class RealtimeError extends Error {
-  constructor({ code, message = code, retryable = false, retry_after }) {
-    super(message);
-    this.name = "RealtimeError";
-    this.code = code;
-    this.retryable = retryable;
-    this.retryAfter = retry_after;
-  }
-}
-
-/** Random; `crypto.randomUUID` is missing where the page is no secure context. */
-export function makeNonce() {
-  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
-}
-
-/** What is known of one room; only the client writes it. */
-export class Room {
-  constructor(slug, history) {
-    Object.assign(this, { slug, history, wanted: true, about: {}, hasMore: false, members: new Map(), count: 0 });
-    this.messages = new Map(); // id → latest state
-    this.unloaded = new Map(); // states of messages above the loaded ones
-    this.ready = deferred();
-    this.epoch = null;
-    this.lineLost();
-  }
-
-  /** The messages in the order of the room's log. */
-  list() {
-    return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
-  }
-
-  /** Whether the user may `post`, `signal`, `moderate` or `manage` here; `about` has the rest. */
-  may(right) {
-    return Boolean(this.about.rights?.includes(right));
-  }
-
-  /** Forget all but the newest `keep` messages. */
-  trim(keep) {
-    const gone = this.list().slice(0, -keep);
-    for (const { id } of gone) this.messages.delete(id);
-    if (!gone.length) return gone;
-    this.first = gone.at(-1).seq + 1;
-    this.hasMore = true;
-    return gone;
-  }
-
-  /** Who waits to be in it waits in vain; the next `join` starts anew. */
-  miss(error) {
-    this.ready.reject(error);
-    this.ready = deferred();
-  }
-
-  lineLost() {
-    this.joined = this.repairing = this.held = false;
-    this.target = 0;
-  }
-
-  restart({ messages, has_more, through }) {
-    this.messages = new Map(messages.map((state) => [state.id, state]));
-    this.unloaded.clear();
-    this.hasMore = has_more;
-    this.first = Math.min(through + 1, ...messages.map(({ seq }) => seq));
-  }
-
-  /** The event that this state makes: a state of an unknown message above what is loaded makes none. */
-  take(state) {
-    const known = this.messages.get(state.id);
-    if (known && revision(state) <= revision(known)) return null;
-    if (!known && this.hasMore && state.seq < this.first) {
-      this.unloaded.set(state.id, state); // may be newer than a page that is on its way
-      return null;
-    }
-    this.messages.set(state.id, state);
-    return known ? "changed" : "message";
-  }
-
-  prepend({ messages, has_more }, before) {
-    if (before < this.first) return; // trimmed meanwhile: there would be a hole
-    for (const state of messages) {
-      const known = this.messages.get(state.id) ?? this.unloaded.get(state.id);
-      this.messages.set(state.id, known && revision(known) > revision(state) ? known : state);
-      this.first = Math.min(this.first, state.seq);
-    }
-    if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;
-  }
-
-  meet({ members = [], count }) {
-    this.members = new Map(members.map((member) => [member.user_id, member]));
-    this.count = count;
-  }
-}
-
-function deferred() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  parts.promise.catch(() => {}); // who did not wait is told by an event
-  return parts;
-}
+const asked = (option, how) => (typeof option === "function" ? option(how) : option);
+const isGuest = (userId) => userId.startsWith("guest:");
 
 export class RealtimeClient extends EventTarget {
   state = "idle";
@@ -140,16 +45,19 @@ export class RealtimeClient extends EventTarget {
   #replies = new Map(); // ref → [on reply, on error]
   #outbox = new Map(); // nonce → message without an ack, in order
   #guestToken = null;
+  #pin; // the only identity that this client may be
   #named = false;
   #life = null;
 
   /**
-   * `url` and `token` may be values or (async) functions, asked on each attempt. `name` is what a new
-   * guest is called. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
+   * `url` and `token` may be values or (async) functions, asked on each attempt. `user` is the user_id
+   * that the page was made for (`guest:` for any guest); without it the first `welcome` decides. `name`
+   * is what a new guest is called. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
    */
-  constructor({ url = "/ws/", token = null, name = null, heartbeat, queue = 500, signal = null } = {}) {
+  constructor({ url = "/ws/", token = null, user = null, name = null, heartbeat, queue = 500, signal = null } = {}) {
     super();
     this.#options = { url, token, name, heartbeat, queue };
+    this.#pin = user;
     signal?.addEventListener("abort", () => this.close(), { once: true });
   }
 
@@ -160,8 +68,12 @@ export class RealtimeClient extends EventTarget {
     return () => this.removeEventListener(type, handle);
   }
 
-  /** Connect, and stay connected until `close()`; while waiting for the next attempt: try now. */
-  connect() {
+  /**
+   * Connect, and stay connected until `close()`; while waiting for the next attempt: try now.
+   * Another `user` is accepted from now on: rooms are emptied, waiting messages are rejected.
+   */
+  connect({ user = this.#pin } = {}) {
+    if (user !== this.#pin) this.#change(user);
     if (this.state === "connecting" || this.state === "open") return;
     if (!this.#life) this.#watchBrowser();
     this.#dial();
@@ -197,7 +109,7 @@ export class RealtimeClient extends EventTarget {
       const refusal = this.#refusal(slug);
       if (refusal) return reject(new RealtimeError({ code: refusal }));
       const at = Date.now();
-      this.#outbox.set(nonce, { room: slug, content, data, nonce, at, sentAt: 0, userId: this.userId, resolve, reject });
+      this.#outbox.set(nonce, { room: slug, content, data, nonce, at, sentAt: 0, resolve, reject });
       this.#flush();
     });
   }
@@ -250,13 +162,21 @@ export class RealtimeClient extends EventTarget {
     const { url, token } = this.#options;
     const address = new URL(await asked(url), globalThis.location?.href);
     address.protocol = address.protocol.replace("http", "ws");
-    const given = await asked(token);
+    const given = await asked(token, { reason: "connect" });
     if (given) this.#named = true; // a guest who was here before keeps the name
     return [address, given || this.#guestToken];
   }
 
+  // A token that comes after its connection has ended is not for the next one.
   async #renew() {
-    this.#transmit({ type: "auth", token: await asked(this.#options.token) });
+    const socket = this.#socket;
+    const isOver = () => !socket || socket !== this.#socket;
+    try {
+      const token = await asked(this.#options.token, { reason: "expiring" });
+      if (token && !isOver()) this.#transmit({ type: "auth", token });
+    } catch {
+      if (!isOver()) this.#timers.renew = after(RENEW_SECONDS, () => this.#renew());
+    }
   }
 
   // The token goes into a header of the handshake: addresses end up in the logs of proxies.
@@ -293,7 +213,7 @@ export class RealtimeClient extends EventTarget {
     this.#life = null;
     this.#hangUp();
     const error = new RealtimeError({ code: "closed", message: reason });
-    for (const item of this.#outbox.values()) this.#fail(item, error);
+    this.#failAll(error);
     for (const room of this.rooms.values()) room.miss(error);
     this.#become("closed", { code, reason });
   }
@@ -366,7 +286,7 @@ export class RealtimeClient extends EventTarget {
     const room = this.rooms.get(frame.room);
     switch (frame.type) {
       case "error":
-        if (frame.code === "token_expired") this.#renew().catch(() => {});
+        if (frame.code === "token_expired") this.#renew();
         return onError ? onError(new RealtimeError(frame)) : this.#emit("error", frame);
       case "message":
         return this.#event(room, frame, frame);
@@ -388,6 +308,9 @@ export class RealtimeClient extends EventTarget {
         return this.#welcome(frame);
       case "authenticated":
         this.#meet(frame);
+        if (this.state !== "open") break;
+        if (onReply) this.#adopt(); // the page asked to be somebody else
+        else if (!this.#isExpected()) return;
         break;
       case "joined":
         if (frame.through === undefined && room) this.#arrived(room, frame);
@@ -411,16 +334,50 @@ export class RealtimeClient extends EventTarget {
     if (guest_token) this.#guestToken = guest_token;
   }
 
+  // Nothing is sent, and no room is joined, as anybody but whom the page was made for.
+  #isExpected() {
+    const [pin, userId] = [this.#pin, this.userId];
+    if (!pin || pin === userId || (isGuest(pin) && isGuest(userId))) {
+      this.#adopt();
+      return true;
+    }
+    this.#forget();
+    this.#end("identity_changed", "You are signed in as somebody else now.");
+    return false;
+  }
+
+  #adopt() {
+    if (this.#pin && this.#pin !== this.userId && this.#pin !== "guest:") this.#forget();
+    this.#pin = this.userId;
+  }
+
+  #change(user) {
+    this.#hangUp();
+    this.#forget();
+    this.#pin = user;
+    if (this.state !== "closed") this.state = "idle";
+  }
+
+  #forget() {
+    this.#failAll(new RealtimeError({ code: "identity_changed" }));
+    for (const room of this.rooms.values()) {
+      room.forget();
+      if (!room.wanted) this.rooms.delete(room.slug);
+    }
+  }
+
   #welcome(frame) {
     const { name, heartbeat } = this.#options;
+    const isNew = name && !this.#named && isGuest(frame.user_id);
+    if (!isNew && !this.#isExpected()) return;
     clearTimeout(this.#timers.deadline);
     this.limits = frame.limits ?? {};
     this.#pause = Math.min(heartbeat || 22, frame.heartbeat + LATE_SECONDS);
     this.#beat();
     this.#emit("welcome", frame);
-    if (!name || this.#named || !frame.user_id.startsWith("guest:")) return this.#ready();
+    if (!isNew) return this.#ready();
     const refused = ({ code, message }) => code !== "offline" && this.#end(4500, message);
-    this.#ask({ type: "auth", name }, () => this.#ready(), refused);
+    this.#ask({ type: "auth", name }, () => this.#isExpected() && this.#ready(), refused);
   }
 
   #ready() {
@@ -527,10 +484,7 @@ export class RealtimeClient extends EventTarget {
 
   #post(item, room) {
     const { content, data, nonce } = item;
-    const isOld = Date.now() - item.at > DAY;
-    if (isOld || (item.userId ??= this.userId) !== this.userId) {
-      return this.#fail(item, new RealtimeError({ code: isOld ? "expired" : "identity_changed" }));
-    }
+    if (Date.now() - item.at > DAY) return this.#fail(item, new RealtimeError({ code: "expired" }));
     item.sentAt = Date.now();
     this.#ask(
       { type: "message", room: item.room, content, data, nonce },
@@ -561,6 +515,10 @@ export class RealtimeClient extends EventTarget {
   #fail(item, error) {
     this.#outbox.delete(item.nonce);
     item.reject(error);
+  }
+
+  #failAll(error) {
+    for (const item of this.#outbox.values()) this.#fail(item, error);
   }
 
   #repeatUnanswered() {
