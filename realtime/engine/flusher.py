@@ -180,7 +180,11 @@ class Flusher:
 
 async def _flush(lane: Lane) -> None:
     events = lane.take()
-    packet = lane.packet(events)
+    try:
+        packet = lane.packet(events)
+    except Exception:
+        events = [event for event in events if _is_sendable(lane, event)]
+        packet = lane.packet(events)
     excluded = {event.but for event in events if event.but}
     for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
         if lane.is_due(connection):  # it may have left while others had their turn
@@ -189,3 +193,13 @@ async def _flush(lane: Lane) -> None:
                 outbox.post(own)
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)
+
+
+def _is_sendable(lane: Lane, event: Event) -> bool:
+    """Whether an event can be encoded; another process may have sent what cannot."""
+    try:
+        lane.packet([event])
+    except Exception as error:
+        logger.warning("an event that cannot be encoded was dropped: %s", type(error).__name__)
+        return False
+    return True

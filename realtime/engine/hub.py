@@ -25,7 +25,8 @@ from .db import Database
 from .event import Event
 from .flusher import Flusher
 from .keeper import OPEN_STATES, LogKeeper
-from .layer import Layer, Note
+from .layer import Layer
+from .note import Note, People, check, read_people
 from .outbox import Outbox
 from .ring import Ring
 from .roster import Roster
@@ -45,6 +46,9 @@ POLL_SECONDS = 1.0
 """How often the database is asked about a room of which nothing is heard."""
 CROWD_SECONDS = 1.0
 """How often a crowded room is told how many are there."""
+
+PEOPLE_AT_ONCE = 500
+"""How many who came or went stand in one note, which bounds its size."""
 
 
 class Hub:
@@ -137,7 +141,10 @@ class Hub:
         for person in announcement.left:
             rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
         for room_id, (joined, left) in rooms.items():
-            self.publish(room_topic(room_id), ["people", json.dumps([joined, left])])
+            for first in range(0, max(len(joined), len(left)), PEOPLE_AT_ONCE):
+                some = slice(first, first + PEOPLE_AT_ONCE)
+                note = ["people", json.dumps([joined[some], left[some]])]
+                self.publish(room_topic(room_id), note)
 
     def publish(self, topic: str, note: Note) -> None:
         """Take a note here, then tell the other processes."""
@@ -148,7 +155,11 @@ class Hub:
 
     def _hear(self, topic: str, notes: list[Note]) -> None:
         for note in notes:
-            self._take_note(topic, note)
+            try:
+                self._take_note(topic, check(note))
+            except Exception as error:
+                name = type(error).__name__
+                logger.warning("a broken note on the channel layer was dropped: %s", name)
 
     def _take_note(self, name: str, note: Note) -> None:
         topic = self._topics.get(name)
@@ -170,24 +181,24 @@ class Hub:
             case _ if isinstance(topic, RoomTopic):
                 self._take_room_note(topic, note)
             case _:
-                logger.warning("topic %s: cannot take a note of kind %r", name, note[0])
+                logger.warning("topic %s: cannot take a note of kind %.60r", name, note[0])
 
     def _take_room_note(self, topic: RoomTopic, note: Note) -> None:
         match note:
             case ["log", _, _, str(epoch), str(text)]:
                 self._take_log(topic.room_id, Event.of_text(text), epoch)
             case ["people", str(text)]:
-                self._take_people(topic, *json.loads(text))
+                self._take_people(topic, *read_people(text))
             case ["rights", str(user_id), int(seq)]:
                 self._spawn(self._ask_rights(topic, user_id, seq))
             case _:
-                logger.warning("room %s: cannot take a note of kind %r", topic.slug, note[0])
+                logger.warning("room %s: cannot take a note of kind %.60r", topic.slug, note[0])
 
     def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
             self.keeper.take(topic, event, epoch)
 
-    def _take_people(self, topic: RoomTopic, joined: list[Any], left: list[Any]) -> None:
+    def _take_people(self, topic: RoomTopic, joined: People, left: People) -> None:
         for user_id, username, connection in joined:
             topic.roster.enter(user_id, username)
             if not topic.roster.is_crowd:

@@ -136,7 +136,10 @@ class LogKeeper:
     async def _repair(self, topic: RoomTopic) -> None:
         try:
             async with self._repairs:
+                early = list(topic.early)
                 await self._fill(topic)
+                # What was told before the log was read, and is not in it, is forged.
+                topic.drop_early(early)
         finally:
             topic.state, topic.repair = State.LIVE, None
         self._settle(topic)

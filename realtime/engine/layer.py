@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -16,17 +17,19 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 
 from ..conf import config
 from ..logs import get_logger
+from .note import Note
 
 __all__ = ["Layer", "Note", "envelope", "group", "make_backend"]
 
 logger = get_logger("realtime.layer")
 
-Note = list[Any]
-"""What one process tells the others: a kind, then strings and numbers."""
 EVENTS = "realtime.events"
+BROKEN = "realtime.broken"
 QUEUE_NOTES = 1000
 QUEUE_BYTES = 8 * 1024 * 1024
 MESSAGE_BYTES = 256 * 1024
+CONTENT_BYTES = 16 * MESSAGE_BYTES
+"""The largest layer message that is decoded: more than one note may have, encrypted as well."""
 SEND_SECONDS = 2.0
 BREAKER_SECONDS = 1.0
 CANCEL_SECONDS = 0.5
@@ -68,7 +71,7 @@ class Layer:
         self._hear = hear
         self._find_site = find_site
         self._site = ""
-        self._backend: Any = make_backend()
+        self._backend: Any = self._new_backend()
         self.is_shared = self._backend is not None
         self.is_away = False
         self.is_renewal_due = False
@@ -178,9 +181,27 @@ class Layer:
         # Its one connection may be deaf without knowing; the core layer asks Redis each time.
         return not hasattr(self._backend, "receive_buffer")
 
+    def _new_backend(self) -> Any:
+        backend = make_backend()
+        if hasattr(backend, "deserialize"):
+            # What it raises would end `receive` as a lost connection does.
+            backend.deserialize = partial(self._deserialize, backend.deserialize)
+        return backend
+
+    def _deserialize(self, decode: Callable[[bytes], Any], content: bytes) -> dict[str, Any]:
+        message = None
+        with suppress(Exception):
+            if len(content) <= CONTENT_BYTES:
+                message = decode(content)
+        if not isinstance(message, dict):
+            message = {"type": BROKEN}
+        # The core layer keeps a message under this name; nobody would ask for any other.
+        message["__asgi_channel__"] = [self._channel]
+        return message
+
     async def _replace_backend(self) -> None:
         old, receiver = self._backend, self._receiver
-        self._backend, self._channel = make_backend(), ""
+        self._backend, self._channel = self._new_backend(), ""
         loop = asyncio.get_running_loop()
         self._receiver = loop.create_task(self._receive_all())
         await self._let_go(old)
@@ -232,9 +253,17 @@ class Layer:
                 await asyncio.sleep(BREAKER_SECONDS / 2)
 
     def _take(self, message: dict[str, Any]) -> None:
-        if message.get("type") != EVENTS or message.get("site") != self._site:
+        kind = message.get("type")
+        if kind != EVENTS and kind != BROKEN:  # the layer may be the site's own as well
             return
-        topic, origin, notes = message["topic"], message["origin"], message["notes"]
+        match message:
+            case {"site": site, "topic": str(topic), "origin": str(origin), "notes": list(notes)}:
+                if site == self._site and len(notes) <= QUEUE_NOTES:
+                    self._take_notes(topic, origin, notes)
+            case _:
+                logger.warning("a broken message on the channel layer was dropped")
+
+    def _take_notes(self, topic: str, origin: str, notes: list[Note]) -> None:
         if origin == self._origin:
             self._arrived(notes)
             return
@@ -245,9 +274,10 @@ class Layer:
 
     def _arrived(self, notes: list[Note]) -> None:
         for note in notes:
-            arrival = self._fences.get(note[1]) if note[0] == "fence" else None
-            if arrival is not None and not arrival.done():
-                arrival.set_result(None)
+            match note:
+                case ["fence", str(token)] if token in self._fences:
+                    if not self._fences[token].done():
+                        self._fences[token].set_result(None)
 
     async def _publish_all(self) -> None:
         while True:

@@ -128,6 +128,12 @@ class RoomTopic(Topic):
             del self.early[epoch, seq]
         return None
 
+    def drop_early(self, keys: Iterable[tuple[str, int]]) -> None:
+        """Drop events that were kept although the log does not go so far."""
+        for key in keys:
+            if key[1] > self.position.seq:
+                self.early.pop(key, None)
+
     def take(self, event: Event) -> None:
         """Deliver the next event of the log and move on."""
         if event.seq is None or event.state is None:

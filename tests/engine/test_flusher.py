@@ -265,7 +265,8 @@ async def test_a_round_that_fails_stops_no_other(caplog: pytest.LogCaptureFixtur
     good.put(event(1))
     await flusher.stop()
     assert numbers(ends[1]) == [1]
-    assert [record.getMessage() for record in caplog.records] == ["a round failed"]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "cannot be encoded" in line
 
 
 # The running flusher.
