@@ -21,7 +21,7 @@ _decode = msgspec.json.Decoder(_Anything).decode
 _decode_people = msgspec.json.Decoder(tuple[People, People]).decode
 
 
-def check(note: object) -> Note:
+def check(note: Any) -> Note:
     """Return a note that is safe to take; what `Event.of_text` and `read_people` read is theirs.
 
     Raises `ValueError` or `RecursionError` for anything else.
