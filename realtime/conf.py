@@ -110,6 +110,10 @@ class Config:
     """Rooms that one user makes, places that one gives, and direct rooms that one opens."""
     acts_per_minute: float = 60
     """Acts of moderation by one user, with deleting, configuring a room, and blocking."""
+    reports_per_minute: float = 5
+    """Messages that one user reports."""
+    open_reports: int = 20
+    """Reports of one reporter that nobody has dealt with; guests of one address have twice that."""
     journal_entries: int = 1000
     """Entries in the admin's log of one room owner or moderator who is not staff."""
     ended_sanction_days: float = 30

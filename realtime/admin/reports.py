@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +21,9 @@ from .large import RoomFilter
 from .messages import ErasingAdmin, excerpt
 
 __all__ = ["ReportAdmin"]
+
+
+OTHERS_SHOWN = 20
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -41,9 +44,16 @@ class OpenFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Report]) -> QuerySet[Report]:
         """Those of the state."""
-        if self.value() == "all":
-            return queryset
-        return queryset.filter(resolved_at__isnull=self.value() != "closed")
+        match self.value():
+            case "all":
+                return queryset
+            case "closed":
+                return queryset.exclude(resolved_at=None)
+        # One row for each message: its first open report stands for the others.
+        earlier = Report.objects.filter(
+            message=OuterRef("message"), resolved_at=None, pk__lt=OuterRef("pk")
+        )
+        return queryset.filter(~Exists(earlier), resolved_at=None)
 
 
 class ReportRoomFilter(RoomFilter):
@@ -57,9 +67,12 @@ class ReportRoomFilter(RoomFilter):
 
 @admin.register(Report)
 class ReportAdmin(JudgingAdmin, ErasingAdmin):
-    """Complaints, those first that nobody has dealt with; whatever is done closes them."""
+    """Complaints, those first that nobody has dealt with; whatever is done closes them.
 
-    list_display = ("text", "room", "sender", "reported_by", "reason", "age")
+    Open ones of the same message are one row, and are closed together.
+    """
+
+    list_display = ("text", "room", "sender", "number", "reported_by", "reason", "age")
     list_filter = (OpenFilter, ReportRoomFilter)
     list_select_related = ("message__room",)
     search_fields = ("username", "=reporter", "message__username", "=message__sender", "reason")
@@ -70,12 +83,20 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
         "reported_by",
         "reporter",
         "reason",
+        "others",
         "created_at",
         "resolved_at",
         "resolved_by",
     )
     ordering = (F("resolved_at").desc(nulls_first=True), "-pk")
     actions = ("delete_message", "ban_sender", "mute_sender", "dismiss")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        """Reports, with how many of the same message are open."""
+        same = Report.objects.filter(message=OuterRef("message"), resolved_at=None)
+        number = same.order_by().values("message").annotate(n=Count("pk")).values("n")
+        rows: QuerySet[Report] = super().get_queryset(request)
+        return rows.annotate(number=Subquery(number, output_field=IntegerField()))
 
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may close reports without doing anything."""
@@ -130,6 +151,18 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
     def reported_by(self, report: Report) -> str:
         """Who complained."""
         return report.username
+
+    @admin.display(description=_("open reports"))
+    def number(self, report: Any) -> int:
+        """How many people complain about the message now."""
+        return report.number or 0
+
+    @admin.display(description=_("other reports of the message"))
+    def others(self, report: Report) -> str:
+        """Who else complained, and why."""
+        rows = Report.objects.filter(message=report.message_id).exclude(pk=report.pk)
+        told = [f"{one.username}: {one.reason}" for one in rows.order_by("-pk")[:OTHERS_SHOWN]]
+        return "\n".join(told) or "-"
 
     @admin.display(description=_("age"))
     def age(self, report: Report) -> str:

@@ -46,6 +46,7 @@ from ..wire.commands import (
     Mute,
     Ping,
     Pong,
+    Report,
     Signal,
     Unban,
     Unmute,
@@ -566,6 +567,8 @@ def _kind(command: Command) -> str:
         return "message"
     if isinstance(command, (Create, Direct, Invite)):
         return "room"
+    if isinstance(command, Report):
+        return "report"
     if isinstance(command, ACTS):
         return "act"
     return "join" if isinstance(command, (Join, Joins)) else "command"

@@ -63,7 +63,8 @@ class ChatConsumer(PeopleConsumer):
             case Delete():
                 await self._act(command, _delete)
             case Report():
-                await self._act(command, _report, lambda entry: entry.may_read_history)
+                report = partial(_report, address=self.address)
+                await self._act(command, report, lambda entry: entry.may_read_history)
             case _:
                 await super().handle(command)
 
@@ -190,8 +191,8 @@ def _delete(command: Delete, entry: Entry, who: Identity) -> None:
     acts.delete(command.id, by=who)
 
 
-def _report(command: Report, entry: Entry, who: Identity) -> None:
-    moderation.report(command.id, entry.room_id, who, command.reason)
+def _report(command: Report, entry: Entry, who: Identity, *, address: str) -> None:
+    moderation.report(command.id, entry.room_id, who, command.reason, address=address)
 
 
 def _room(entry: Entry) -> Room:

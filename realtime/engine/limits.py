@@ -76,7 +76,7 @@ class Limits:
     # Commands.
 
     def wait(self, who: Identity, address: str, kind: str, amount: int = 1) -> float:
-        """Take "message", "join", "room", "act" or "command" from an allowance.
+        """Take "message", "join", "room", "act", "report" or "command" from an allowance.
 
         Returns the seconds to wait, or 0. A user has one over all its connections; guests also
         share those of their address.
@@ -129,6 +129,8 @@ def _allowance(kind: str) -> tuple[float, float]:
             return settings.messages_per_second, settings.messages_burst
         case "join":
             return settings.joins_per_second, settings.rooms_per_connection
+        case "report":
+            return settings.reports_per_minute / 60, settings.reports_per_minute
         case "act":
             return settings.acts_per_minute / 60, settings.acts_per_minute
         case "bytes":

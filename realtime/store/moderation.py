@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from ..models import Connection, Membership, Message, Report, Room, Sanction
+from ..models import Connection, Membership, Message, Room, Sanction
 from ..policy import policy
 from ..wire.commands import REASON_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
@@ -17,6 +17,7 @@ from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
 from .log import Stored
+from .reports import dismiss, report, resolve, unknown_message
 from .users import canonical, is_good, pk_of, unknown_user, users_by_pk
 
 __all__ = [
@@ -125,41 +126,6 @@ def delete(message_id: int, by: Identity | None = None) -> Stored:
     return stored
 
 
-def report(message_id: int, room_id: int, who: Identity, reason: str) -> None:
-    """Complain about a message; a second complaint of the same user changes the first."""
-    if not Message.objects.using(database()).filter(pk=message_id, room=room_id).exists():
-        raise unknown_message()
-    Report.objects.using(database()).update_or_create(
-        {
-            "username": who.username,
-            "reason": reason[:REASON_CHARACTERS],
-            "created_at": timezone.now(),
-            "resolved_at": None,
-            "resolved_by": None,
-        },
-        message_id=message_id,
-        reporter=who.user_id,
-    )
-
-
-def resolve(message_ids: Iterable[int], by: Identity | None = None) -> int:
-    """Close the reports of messages; return how many were open."""
-    reports = Report.objects.using(database()).filter(message__in=list(message_ids))
-    user = None if by is None else by.user
-    return reports.filter(resolved_at=None).update(resolved_at=timezone.now(), resolved_by=user)
-
-
-def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
-    """Close open reports without doing anything about their messages; return how many."""
-    with transaction.atomic(using=database()):
-        rows = [one for one in reports if one.resolved_at is None]
-        for one in rows:
-            one.resolved_at, one.resolved_by = timezone.now(), None if by is None else by.user
-            one.save(update_fields=["resolved_at", "resolved_by"])
-            journal.record(by, one, journal.CHANGE, "dismissed")
-    return len(rows)
-
-
 def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
     """Refuse what is meant for somebody as high as oneself: moderators do not put each other out.
 
@@ -230,11 +196,6 @@ def addresses_of(user_key: str) -> set[str]:
     """Where somebody is connected from now, as far as that can be banned."""
     rows = Connection.objects.using(database()).filter(user_key=user_key)
     return {counted(address) for address in rows.values_list("address", flat=True)} - {""}
-
-
-def unknown_message() -> CommandError:
-    """The refusal for a message that is not there."""
-    return CommandError(ErrorCode.UNKNOWN_MESSAGE, "there is no such message")
 
 
 def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:

@@ -39,6 +39,21 @@ def test_open_reports_come_first(admin_client: Client, reported: Report) -> None
     assert all(text in html for text in ("rude", "General", "Eve", "Bob", "it hurts", "0\xa0min"))
 
 
+def test_open_reports_of_a_message_are_one_row(admin_client: Client, reported: Report) -> None:
+    """Which says how many there are, and why; what is done closes all of them."""
+    room_id = reported.message.room_id
+    for number in range(3, 7):
+        who = Identity(f"guest:{number}", "C")
+        moderation.report(reported.message_id, room_id, who, f"reason {number}")
+    assert listed(admin_client, REPORTS) == [reported]
+    assert '<td class="field-number">5</td>' in admin_client.get(REPORTS).content.decode()
+    page = admin_client.get(reverse("admin:realtime_report_change", args=[reported.pk]))
+    assert all(f"C: reason {number}" in page.content.decode() for number in range(3, 7))
+    act(admin_client, REPORTS, "dismiss", reported.pk)
+    assert not Report.objects.filter(resolved_at=None).exists()
+    assert len(entries()) == 1
+
+
 @pytest.mark.parametrize(
     ("action", "data", "flag"),
     [

@@ -312,6 +312,18 @@ async def test_acts_of_moderation_have_an_allowance(room: Room, owner: Any, bob:
         await say(top, "still here")
 
 
+async def test_reports_have_an_allowance(room: Room) -> None:
+    limits = {**UNLIMITED, "REPORTS_PER_MINUTE": 3}
+    async with testing.engine(GUESTS=True, **limits), Socket() as guest:
+        await guest.join("general")
+        for _ in range(3):
+            said = await say(guest, "hello")
+            reply = await guest.ask("report", room="general", id=said["id"])
+            assert reply["type"] == "done"
+        reply = await guest.ask("report", room="general", id=said["id"])
+        assert (reply["code"], reply["retry_after"] > 1) == ("rate_limited", True)
+
+
 async def test_a_moderator_who_is_one_no_more_can_do_nothing(
     engine: Engine, room: Room, owner: Any, bob: Any
 ) -> None:

@@ -392,7 +392,10 @@ def test_a_second_complaint_of_the_same_user_changes_the_first(room: Room) -> No
     assert [one.reason for one in Report.objects.all()] == ["very rude"]
 
 
-def test_a_complaint_that_comes_again_is_open_again(room: Room, moderator: Identity) -> None:
+def test_a_dismissed_complaint_stays_so_until_the_message_is_edited(
+    room: Room, moderator: Identity
+) -> None:
+    """For that reporter, whatever the reason; another reporter may still complain."""
     message = say(room)
     moderation.report(message, room.pk, GUEST, "rude")
     [report] = Report.objects.all()
@@ -401,7 +404,55 @@ def test_a_complaint_that_comes_again_is_open_again(room: Room, moderator: Ident
     assert LogEntry.objects.get().change_message == "dismissed"
     moderation.report(message, room.pk, GUEST, "still rude")
     report.refresh_from_db()
-    assert (report.resolved_at, report.resolved_by) == (None, None)
+    assert (report.reason, report.resolved_at is None) == ("rude", False)
+    moderation.report(message, room.pk, Identity("guest:2", "G"), "rude")
+    assert Report.objects.filter(resolved_at=None).count() == 1
+    Message.objects.update(edited_at=timezone.now())
+    moderation.report(message, room.pk, GUEST, "rude again")
+    report.refresh_from_db()
+    assert (report.reason, report.resolved_at, report.resolved_by) == ("rude again", None, None)
+
+
+def test_the_reports_of_a_message_are_dismissed_together(room: Room, moderator: Identity) -> None:
+    message, other = say(room), say(room)
+    for number in range(3):
+        moderation.report(message, room.pk, Identity(f"guest:{number}", "G"), "rude")
+    moderation.report(other, room.pk, GUEST, "rude")
+    assert moderation.dismiss(Report.objects.filter(message=message)[:1], moderator) == 3
+    assert LogEntry.objects.get().change_message == "dismissed, with 2 more of this message"
+    assert Report.objects.get(resolved_at=None).message_id == other
+
+
+def test_a_deleted_message_is_not_reported(room: Room) -> None:
+    message = say(room)
+    moderation.delete(message)
+    with pytest.raises(CommandError, match="unknown_message"):
+        moderation.report(message, room.pk, GUEST, "rude")
+
+
+def test_open_reports_are_bounded(
+    settings: Settings, room: Room, moderator: Identity, ada: Any
+) -> None:
+    """By reporter; for guests also by address, as a new name costs them nothing."""
+    settings.REALTIME = {"OPEN_REPORTS": 2}
+    messages = [say(room) for _ in range(6)]
+
+    def reported(who: Identity, address: str = HERE) -> int:
+        for number, message in enumerate(messages):
+            try:
+                moderation.report(message, room.pk, who, "rude", address=address)
+            except CommandError:
+                return number
+        return len(messages)
+
+    guests = [Identity(f"guest:{number}", "G") for number in range(3)]
+    assert [reported(guest) for guest in guests] == [2, 2, 0]
+    assert reported(guests[2], ELSEWHERE) == 2
+    assert reported(Identity.of(ada)) == reported(moderator) == 2
+    with pytest.raises(CommandError, match="limit_exceeded: too many of your reports are open"):
+        moderation.report(messages[5], room.pk, guests[0], "rude", address=ELSEWHERE)
+    moderation.resolve(messages[:1])
+    moderation.report(messages[5], room.pk, guests[0], "rude", address=HERE)
 
 
 def test_a_message_of_another_room_cannot_be_reported(room: Room, other_room: Room) -> None:
