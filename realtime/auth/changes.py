@@ -7,13 +7,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
 from ..engine.tell import look, look_everywhere, on_commit
-from ..store import rights, tokens
-from ..store.identity import digest_of
+from ..store import rights, sessions, tokens
 from .tickets import SESSION_FLAG
 
 __all__ = ["connect", "revoke", "rights_changed"]
@@ -47,6 +46,7 @@ def connect() -> None:
     post_save.connect(_user_saved, model, dispatch_uid="realtime.user.saved")
     post_delete.connect(_user_deleted, model, dispatch_uid="realtime.user.deleted")
     post_delete.connect(_group_deleted, Group, dispatch_uid="realtime.group.deleted")
+    user_logged_in.connect(_logged_in, dispatch_uid="realtime.login")
     user_logged_out.connect(_logged_out, dispatch_uid="realtime.logout")
     m2m_changed.connect(
         _group_changed, Group.permissions.through, dispatch_uid="realtime.group.permissions"
@@ -68,15 +68,25 @@ def _user_deleted(instance: Any, using: str, **_: Any) -> None:
     look(str(instance.pk), "user", alias=using)
 
 
+def _logged_in(request: HttpRequest | None, **_: Any) -> None:
+    """The session's key changes, with signed cookies on each page: the login gets an id."""
+    session = getattr(request, "session", None)
+    if session is not None:
+        sessions.mark(session)
+
+
 def _logged_out(request: HttpRequest | None, user: Any, **_: Any) -> None:
     """The session is about to end: it is told now, and for what knows only its digest kept."""
     session = getattr(request, "session", None)
     if user is None or session is None or not session.session_key:
         return
-    digest = digest_of(session.session_key)
-    if session.get(SESSION_FLAG):
-        tokens.revoke(tokens.session_id(digest), session.get_expiry_date().timestamp())
-    look(str(user.pk), "session", digest)
+    token_id = sessions.proof_of(session).token_id
+    if session.get(SESSION_FLAG) and not token_id:
+        token_id = tokens.session_id(sessions.digests_of(session)[0])
+    if token_id:
+        tokens.revoke(token_id, session.get_expiry_date().timestamp())
+    for digest in sessions.digests_of(session):
+        look(str(user.pk), "session", digest)
 
 
 def _user_rights_changed(

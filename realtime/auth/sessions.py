@@ -3,8 +3,8 @@
 from typing import Any
 
 from ..engine.db import Database
-from ..store.sessions import are_rows, key_of, user_of, users_of
-from .authenticator import Authenticator, Identity, Proof, SignIn
+from ..store.sessions import are_rows, key_of, login_of, logins_of
+from .authenticator import Authenticator, Identity, SignIn
 from .handshake import cookies_of
 
 __all__ = ["SessionCookie"]
@@ -25,11 +25,11 @@ class SessionCookie(Authenticator):
         if not (key := key_of(cookies_of(scope))):
             return None
         if not are_rows():
-            user = await db.read(user_of, key)
+            found = await db.read(login_of, key)
         else:
-            user = await db.together(users_of, key)
-        if isinstance(user, Exception):
-            raise user
-        if user is None or (known is not None and known.pk != user.pk):
+            found = await db.together(logins_of, key)
+        if isinstance(found, Exception):
+            raise found
+        if found is None or (known is not None and known.pk != found.user.pk):
             return None
-        return SignIn(Identity.of(user), Proof.of_session(key))
+        return SignIn(Identity.of(found.user), found.proof)

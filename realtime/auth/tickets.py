@@ -13,8 +13,8 @@ from django.http import HttpRequest
 
 from ..conf import config
 from ..engine.db import Database
-from ..store import tokens, users
-from ..store.identity import Identity, Proof, SignIn, digest_of
+from ..store import sessions, tokens, users
+from ..store.identity import Identity, Proof, SignIn
 from .authenticator import Authenticator
 
 __all__ = ["Ticket", "issue", "issue_for"]
@@ -36,10 +36,11 @@ def issue_for(request: HttpRequest) -> str:
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
         return issue(request.user)
+    sessions.mark(session)
     if SESSION_FLAG not in session:
         session[SESSION_FLAG] = True
     until = session.get_expiry_date().timestamp()
-    return issue(request.user, session_digest=digest_of(session.session_key), until=until)
+    return issue(request.user, session_digest=sessions.digests_of(session)[0], until=until)
 
 
 def seconds() -> int:

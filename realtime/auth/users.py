@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY, get_user_model
 
 from ..engine.db import Database
-from ..store import users
+from ..store import tokens, users
+from ..store.sessions import proof_of
 from .authenticator import Authenticator, Identity, Proof, SignIn
 
 __all__ = ["ScopeUser"]
@@ -24,10 +25,14 @@ class ScopeUser(Authenticator):
         return SignIn(Identity.of(user), _by_password(user))
 
 
-def _with_session(user: Any, session: Any) -> SignIn:
-    key = str(getattr(session, "session_key", None) or "")
-    is_login = key and str(session.get(SESSION_KEY)) == str(user.pk)
-    return SignIn(Identity.of(user), Proof.of_session(key) if is_login else _by_password(user))
+def _with_session(user: Any, session: Any) -> SignIn | None:
+    key = getattr(session, "session_key", None)
+    if not key or str(session.get(SESSION_KEY)) != str(user.pk):
+        return SignIn(Identity.of(user), _by_password(user))
+    proof = proof_of(session)
+    if proof.token_id and tokens.revoked([proof.token_id]):  # a cookie of before a logout
+        return None
+    return SignIn(Identity.of(user), proof)
 
 
 def _by_password(user: Any) -> Proof:

@@ -141,7 +141,7 @@ class Guard:
                 self._look_soon(one for one in told if one.connection.proof.token_id == which)
             case "session":
                 for one in told:
-                    if one.connection.proof.session_digest == which:
+                    if one.connection.proof.is_of_session(which):
                         _expire(one.connection)
 
     def stop(self) -> None:

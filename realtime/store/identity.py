@@ -51,7 +51,7 @@ class Proof:
     session: str = field(default="", repr=False)
     """The key of a session."""
     session_digest: str = ""
-    """What may be told of that key to other processes; a ticket knows no more of its session."""
+    """What may be told of that login to other processes; a ticket knows no more of its session."""
     password: str = field(default="", repr=False)
     """A digest of the user's session hash, which changes with the password; empty: any will do."""
     token_id: str = ""
@@ -63,6 +63,12 @@ class Proof:
     def of_session(cls, key: str) -> Self:
         """A login of this session."""
         return cls(session=key, session_digest=digest_of(key))
+
+    def is_of_session(self, digest: str) -> bool:
+        """Whether this is what is told of the login, or of its key by an older process."""
+        return digest == self.session_digest or bool(
+            self.session and digest == digest_of(self.session)
+        )
 
 
 class SignIn(NamedTuple):

@@ -5,25 +5,42 @@ is asked one by one. The rules are those of `django.contrib.auth.get_user`, but 
 a session that gets another key would need a cookie, which a handshake cannot set.
 """
 
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.contrib.sessions.models import Session
 from django.db import router
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from . import tokens
+from .identity import Proof, digest_of
 from .users import users_by_pk
 
-__all__ = ["are_rows", "key_of", "user_of", "users_of"]
+__all__ = [
+    "Login",
+    "are_rows",
+    "digests_of",
+    "key_of",
+    "login_of",
+    "logins_of",
+    "mark",
+    "proof_of",
+    "user_of",
+    "users_of",
+]
 
+LOGIN = "_realtime_login"
+"""The key in a session of a random id, which stays when the session gets another key or cookie."""
 KEY_CHARACTERS = 40
 """What Django's table of sessions holds of a key."""
 
@@ -34,12 +51,76 @@ def are_rows() -> bool:
     return bool(store is DatabaseStore)
 
 
+class Login(NamedTuple):
+    """Who is logged in by a session, and what proves it."""
+
+    user: Any
+    proof: Proof
+
+
+def mark(session: Any) -> None:
+    """Give a session that is about to be saved the id of its login, unless it has one."""
+    session.setdefault(LOGIN, secrets.token_hex(16))
+
+
+def proof_of(session: Any) -> Proof:
+    """What a login by this session rests on.
+
+    Nothing but the cookie knows of a session that is kept in it, so its logout is kept with the
+    revoked tokens.
+    """
+    key, digest = str(session.session_key), digests_of(session)[0]
+    is_kept = _is_cookie(session) and bool(session.get(LOGIN))
+    return Proof(
+        session=key,
+        session_digest=digest,
+        token_id=tokens.session_id(digest) if is_kept else "",
+    )
+
+
+def digests_of(session: Any) -> list[str]:
+    """All that a login by this session may be known by to other processes, the best one first.
+
+    Its id; its key, for older sessions; and of a cookie without an id, which changes with each
+    page, the user and the password.
+    """
+    found = [digest_of(session[LOGIN])] if session.get(LOGIN) else []
+    if _is_cookie(session):
+        user, password = session.get(auth.SESSION_KEY), session.get(auth.HASH_SESSION_KEY)
+        found.append(digest_of(f"{user} {password}"))
+    return [*found, digest_of(str(session.session_key))]
+
+
 def user_of(key: str) -> Any:
     """The user that is logged in by this session key, None if there is none; for any store."""
-    user = _verified(import_module(settings.SESSION_ENGINE).SessionStore(key), None)
+    found = login_of(key)
+    return None if found is None else found.user
+
+
+def login_of(key: str) -> Login | None:
+    """The login of this session key, None if there is none; for any store."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user = _verified(session, None)
     if isinstance(user, Exception):
         raise user
-    return user
+    if user is None:
+        return None
+    found = Login(user, proof_of(session))
+    is_over = bool(found.proof.token_id) and tokens.revoked([found.proof.token_id])
+    return None if is_over else found
+
+
+def logins_of(keys: Iterable[str]) -> dict[str, Any]:
+    """The logins of these session keys, where `are_rows()`; others are left out.
+
+    What one of them fails with is returned in its place, for it concerns nobody else.
+    """
+    sessions = _loaded(key for key in keys if _is_sane(key))
+    found = _users_of(sessions, [])[0]
+    return {
+        key: user if isinstance(user, Exception) else Login(user, proof_of(sessions[key]))
+        for key, user in found.items()
+    }
 
 
 def users_of(keys: Iterable[str]) -> dict[str, Any]:
@@ -52,7 +133,12 @@ def users_of(keys: Iterable[str]) -> dict[str, Any]:
 
 def users_of_and(keys: Iterable[str], more: Iterable[Any]) -> tuple[dict[str, Any], dict[Any, Any]]:
     """As `users_of`, and some more users by their primary keys, in the same two queries."""
-    sessions = _loaded(key for key in keys if _is_sane(key))
+    return _users_of(_loaded(key for key in keys if _is_sane(key)), more)
+
+
+def _users_of(
+    sessions: dict[str, Any], more: Iterable[Any]
+) -> tuple[dict[str, Any], dict[Any, Any]]:
     wanted = _wanted(sessions)
     users = users_by_pk({*wanted.values(), *more})
     found = {key: _verified(one, users.get(wanted.get(key))) for key, one in sessions.items()}
@@ -62,6 +148,10 @@ def users_of_and(keys: Iterable[str], more: Iterable[Any]) -> tuple[dict[str, An
 def key_of(cookies: dict[str, str]) -> str:
     """The session key among a browser's cookies, empty if there is none."""
     return str(cookies.get(settings.SESSION_COOKIE_NAME, ""))
+
+
+def _is_cookie(session: Any) -> bool:
+    return isinstance(session, CookieStore)
 
 
 def _is_sane(key: str) -> bool:

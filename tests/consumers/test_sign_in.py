@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import jwt
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user_model
+from channels.auth import AuthMiddlewareStack
+from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.contrib.auth.models import Group, Permission
+from django.http import HttpRequest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -24,6 +27,7 @@ from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.policy import Policy
 from realtime.store import tokens
+from realtime.store.sessions import login_of
 from realtime.wire.errors import CloseCode
 from tests.client import eventually
 from tests.consumers.sockets import Socket
@@ -512,3 +516,106 @@ async def test_a_revoked_guest_of_whom_nobody_told_is_found_in_turn(
     async with testing.engine(GUESTS=True, **often, **UNLIMITED), Socket() as socket:
         await sync_to_async(tokens.revoke)(socket.welcome["user_id"], time.time() + 60)
         assert (await socket.ended())[1] == CloseCode.EXPIRED
+
+
+ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
+
+
+@pytest.fixture(params=ENGINES)
+def sessions(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> str:
+    """A site whose sessions are kept by each of Django's engines."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{request.param}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "a page", "another login", "no id"])
+async def test_a_logout_ends_its_login_whatever_the_session_is_called_by_then(
+    sessions: str, strict: Engine, ada: Any, meanwhile: str
+) -> None:
+    """The session was saved with other contents, got another key, or was made without an id."""
+    browser, elsewhere = Client(), Client()
+    for one in (browser, elsewhere):
+        await sync_to_async(one.force_login)(ada)
+    if meanwhile == "no id":
+        await sync_to_async(rewrite)(browser, lambda session: session.pop("_realtime_login"))
+    async with (
+        Socket(headers=cookie(browser)) as socket,
+        Socket(headers=cookie(elsewhere)) as other,
+    ):
+        if meanwhile == "another login":
+            await sync_to_async(browser.force_login)(ada)
+        elif meanwhile != "nothing":
+            await post(browser, "/realtime/ticket")
+        await post(browser, "/logout/")
+        assert (await socket.ended())[1] == CloseCode.EXPIRED
+        assert (await other.ask("ping"))["type"] == "pong"
+
+
+def rewrite(browser: Client, change: Callable[[Any], object]) -> None:
+    """Change what a browser's session holds."""
+    session = browser.session
+    change(session)
+    session.save()
+    browser.cookies["sessionid"] = str(session.session_key)
+
+
+async def test_a_cookie_of_before_a_logout_opens_nothing(
+    settings: Settings, strict: Engine, ada: Any
+) -> None:
+    """Nothing but the cookie knows of a session in a cookie, so its logout is remembered."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    browser = Client()
+    await sync_to_async(browser.force_login)(ada)
+    old = cookie(browser)
+    await post(browser, "/logout/")
+    socket = Socket(headers=old)
+    await socket.open()
+    assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
+    stacked = Socket(headers=old, application=AuthMiddlewareStack(RoomConsumer.as_asgi()))
+    await stacked.open()
+    assert (await stacked.ended())[1] == CloseCode.UNAUTHENTICATED
+
+
+async def test_a_logout_of_a_session_in_a_cookie_is_found_in_turn(
+    settings: Settings, room: Room, ada: Any
+) -> None:
+    """The note to the other processes was lost."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    browser = Client()
+    await sync_to_async(browser.force_login)(ada)
+    often = {"PULSE_SECONDS": 0.2, "RECHECK_SECONDS": 0.2}
+    async with testing.engine(**often, **UNLIMITED), Socket(headers=cookie(browser)) as socket:
+        login = await sync_to_async(login_of)(browser.cookies["sessionid"].value)
+        assert login is not None
+        await sync_to_async(tokens.revoke)(login.proof.token_id, time.time() + 60)
+        assert (await socket.ended())[1] == CloseCode.EXPIRED
+
+
+async def test_a_new_password_ends_all_logins_and_the_browser_comes_back(
+    sessions: str, strict: Engine, ada: Any
+) -> None:
+    """`update_session_auth_hash` gives the browser that changed it another key."""
+    browser, elsewhere = Client(), Client()
+    for one in (browser, elsewhere):
+        await sync_to_async(one.force_login)(ada)
+    own, other = Socket(headers=cookie(browser)), Socket(headers=cookie(elsewhere))
+    async with own, other:
+        await sync_to_async(change_password)(browser, ada)
+        for socket in (own, other):
+            assert (await socket.ended())[1] == CloseCode.EXPIRED
+    async with Socket(headers=cookie(browser)) as again:
+        assert again.welcome["username"] == "ada"
+        await post(browser, "/logout/")
+        assert (await again.ended())[1] == CloseCode.EXPIRED
+
+
+def change_password(browser: Client, user: Any) -> None:
+    """As Django's own view does."""
+    request = HttpRequest()
+    request.session, request.user = browser.session, user
+    user.set_password("new secret")
+    user.save()
+    update_session_auth_hash(request, user)
+    request.session.save()
+    browser.cookies["sessionid"] = str(request.session.session_key)
