@@ -34,7 +34,7 @@ class Config:
     direct_rooms: bool = True
     """Whether two users may open a room of their own."""
     rooms_per_user: int = 20
-    """How many rooms a user may own by `create`."""
+    """How many rooms there may be that one user has made by `create`."""
     blocks_per_user: int = 500
     """How many others a user may have blocked."""
     invitation_seconds: int = 7 * 24 * 60 * 60

@@ -11,7 +11,7 @@ from ..models import Departure, Membership, Room, Sanction
 from ..models.rooms import new_epoch
 from ..policy import policy
 from ..wire.errors import CommandError, ErrorCode
-from . import blocks, journal
+from . import blocks, journal, log
 from .history import change_rights, database
 from .identity import Identity
 from .moderation import find_user
@@ -142,9 +142,27 @@ def leave(room_id: int, who: Identity) -> None:
         if place.role == Role.OWNER and is_last and _places(room).exclude(pk=place.pk).exists():
             raise denied("pass the room on before you leave it", room)
         place.delete()
+        is_alone = place.role == Role.OWNER and is_last and room.creator_id is not None
+        if is_alone and _close(room):
+            return
         _departures(room).get_or_create(room=room, user=who.user)
         if room.kind == Room.Kind.DIRECT:
             change_rights([room.pk])  # it is closed for the other user as well
+
+
+def _close(room: Room) -> bool:
+    """Remove a room that nobody owns any more, or keep what was said there as it is.
+
+    Returns whether it is removed: only where nothing was ever said. A room that a user made
+    must not go on without anybody who moderates it.
+    """
+    end = log.lock_heads(database(), {room.pk})[room.pk]  # nothing is said meanwhile
+    if end.last_seq == 0:
+        room.delete()
+        return True
+    room.is_read_only = True
+    room.save(update_fields=["is_read_only"])
+    return False
 
 
 def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:

@@ -19,6 +19,7 @@ from realtime.store import founding, moderation, places, rooms
 from realtime.store.identity import Identity
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
+from tests.store.messages import say
 
 GUEST = Identity("guest:1", "Guest")
 
@@ -101,6 +102,66 @@ def test_the_rooms_of_a_user_are_limited(settings: Settings, ada: Identity) -> N
     settings.REALTIME = {"CREATE_ROOMS": "users", "ROOMS_PER_USER": 1}
     founding.create(ada, "One", kind="public")
     assert refusal(founding.create, ada, "Two", kind="public") == ErrorCode.LIMIT_EXCEEDED
+
+
+def test_the_limit_of_rooms_counts_what_was_left(
+    settings: Settings, ada: Identity, bob: Identity
+) -> None:
+    """And what was passed on; but not what is gone, nor what others have passed on to them."""
+    settings.REALTIME = {"CREATE_ROOMS": "users", "ROOMS_PER_USER": 2}
+    for title in ("One", "Two"):
+        room = founding.create(ada, title, kind="public")
+        say(room, "a")
+        places.add(room, bob.user)
+        places.appoint(room, bob.user, "owner", ada)
+        places.leave(room.pk, ada)
+    assert refusal(founding.create, ada, "Three", kind="private") == ErrorCode.LIMIT_EXCEEDED
+    founding.create(bob, "Mine", kind="public")
+    empty = founding.create(bob, "Mine too", kind="public")
+    assert refusal(founding.create, bob, "More", kind="public") == ErrorCode.LIMIT_EXCEEDED
+    places.leave(empty.pk, bob)
+    founding.create(bob, "More", kind="public")
+
+
+def test_a_room_from_before_counts_for_its_owner(settings: Settings, ada: Identity) -> None:
+    settings.REALTIME = {"CREATE_ROOMS": "users", "ROOMS_PER_USER": 1}
+    room = Room.objects.create(slug="old")
+    Membership.objects.create(room=room, user=ada.user, role="owner")
+    assert refusal(founding.create, ada, "New", kind="public") == ErrorCode.LIMIT_EXCEEDED
+
+
+def test_rooms_made_at_once_are_counted(settings: Settings, ada: Identity) -> None:
+    settings.REALTIME = {"CREATE_ROOMS": "users", "ROOMS_PER_USER": 3}
+
+    def make(number: int) -> None:
+        with suppress(CommandError, DatabaseError):  # also a locked SQLite
+            founding.create(ada, f"Room {number}", kind="public")
+
+    together([partial(make, number) for number in range(8)])
+    assert 1 <= Room.objects.count() <= 3
+
+
+@pytest.mark.parametrize("is_said", [False, True])
+def test_a_room_is_closed_when_its_only_owner_leaves(
+    settings: Settings, ada: Identity, is_said: bool
+) -> None:
+    """What was said stays, but nobody goes on there without anybody who moderates."""
+    settings.REALTIME = {"CREATE_ROOMS": "users"}
+    room = founding.create(ada, "One", kind="public")
+    if is_said:
+        say(room, "a")
+    places.leave(room.pk, ada)
+    left = list(Room.objects.values_list("slug", "is_read_only"))
+    assert left == ([("one", True)] if is_said else [])
+    if is_said:
+        assert not rooms.rights("one", GUEST).may_post
+
+
+def test_a_room_of_the_site_is_not_closed(room: Room, ada: Identity) -> None:
+    Membership.objects.create(room=room, user=ada.user, role="owner")
+    places.leave(room.pk, ada)
+    room.refresh_from_db()
+    assert not room.is_read_only
 
 
 def test_two_users_have_one_direct_room(ada: Identity, bob: Identity) -> None:
