@@ -117,6 +117,7 @@ def unblock(user: Any, other: Any) -> bool:
     return blocks.remove(Identity.of(user), _key(other))
 
 
+@on_working_server
 def blocked(user: Any) -> list[str]:
     """Return the `user_id` of everybody whom a user has blocked."""
     return blocks.of(Identity.of(user))

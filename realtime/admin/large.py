@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
+from django.db import router
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Room
+from ..store.primary import on_primary
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -38,6 +40,22 @@ class LargeAdmin(ModelAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Rows of the database that is written: an action on a replica's would miss some."""
+        return super().get_queryset(request).using(router.db_for_write(self.model))
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The list and its actions."""
+        return on_primary(super().changelist_view, request, *args, **kwargs)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """One row."""
+        return on_primary(super().changeform_view, request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """The question before one row goes, and its end."""
+        return on_primary(super().delete_view, request, *args, **kwargs)
 
 
 class ReadOnlyAdmin(LargeAdmin):

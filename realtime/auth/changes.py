@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from ..engine.tell import look, look_everywhere, on_commit
 from ..store import rights, sessions, tokens
+from ..store.server import on_working_server
 from .tickets import SESSION_FLAG
 
 __all__ = ["connect", "revoke", "rights_changed"]
@@ -22,6 +23,7 @@ MANY = 100
 """Of so many users each is told by itself; of more, everybody looks."""
 
 
+@on_working_server
 def revoke(jti: str, expires_at: float) -> None:
     """Take a token no more, and end its connections; once the transaction commits.
 
@@ -34,6 +36,7 @@ def revoke(jti: str, expires_at: float) -> None:
     look_everywhere("token", jti)
 
 
+@on_working_server
 def rights_changed() -> None:
     """Have everybody's rights be asked for again, in every room: after bulk changes of groups."""
     rights.change_everywhere()

@@ -18,6 +18,7 @@ from django.db import Error, OperationalError, connections
 
 from ..conf import config
 from ..store.history import database
+from ..store.primary import on_primary
 from ..store.server import servers
 from .gathered import Gathered
 from .lane import Lane
@@ -94,7 +95,7 @@ class Database:
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._threads == 0:
-            return await sync_to_async(function, thread_sensitive=True)(*args)
+            return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._lane(name), self._job, function, *args)
 
@@ -110,7 +111,7 @@ class Database:
         try:
             for connection in connections.all(initialized_only=True):
                 servers.inspect(connection, is_tested=self._is_tested(connection))
-            return function(*args)
+            return on_primary(function, *args)
         except Error as error:
             for connection in connections.all(initialized_only=True):
                 servers.hear(connection, error)

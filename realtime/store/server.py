@@ -17,6 +17,7 @@ from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.signals import connection_created
 
 from .history import database
+from .primary import on_primary
 
 __all__ = ["Servers", "is_fault", "is_writable", "on_working_server", "servers"]
 
@@ -116,13 +117,14 @@ connection_created.connect(servers.note, dispatch_uid="realtime.server")
 def on_working_server(function: Callable[P, T]) -> Callable[P, T]:
     """Have a function of synchronous code use a connection to a server that can do its work.
 
-    Inside a caller's transaction the connection stays; the next one is a new one.
+    It reads from that one only, and from no replica that may lag. Inside a caller's transaction
+    the connection stays; the next one is a new one.
     """
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         with _heard():
-            return function(*args, **kwargs)
+            return on_primary(function, *args, **kwargs)
 
     return run
 
