@@ -1,14 +1,15 @@
-"""Log lines: of a kind that a thousand clients can cause at most one a second, and no tokens."""
+"""Log lines: at most one a second of a kind, without tokens, each on one line."""
 
 import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any
 
-__all__ = ["MaskingFactory", "NoTokens", "OncePerSecond", "get_logger", "hide_tokens"]
+__all__ = ["MaskingFactory", "NoTokens", "OncePerSecond", "get_logger", "hide_tokens", "one_line"]
 
 WIRE_LOGGERS = (
     "uvicorn.error",
@@ -25,6 +26,8 @@ WIRE_LOGGERS = (
     "django.channels.server",
 )
 """Those of servers that write down what comes over the wire, at least at DEBUG."""
+ONE_LINE = frozenset((*WIRE_LOGGERS, "daphne.ws_protocol", "daphne.http_protocol", "daphne.server"))
+"""Other loggers than the package's own whose lines hold what clients send."""
 PERCENT = "%(?:25)*"
 """How a percent-encoded character begins, also in an address that is encoded in another one."""
 
@@ -50,6 +53,11 @@ LINE = re.compile(
 SECRET_FIELDS = re.compile(r"\{(?:proxy-)?(?:authorization|(?:set-)?cookie)\}[io]", re.IGNORECASE)
 """Headers among the arguments of the access logs of Gunicorn and Hypercorn."""
 HIDDEN = "<hidden>"
+
+
+UNPRINTED = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that begin a line, steer a terminal or turn the direction of text; a tab is none."""
+OWN = "realtime"
 
 
 class OncePerSecond(logging.Filter):
@@ -121,6 +129,8 @@ class MaskingFactory:
         """Make one record."""
         record = self._make(*args, **kwargs)
         _mask_parts(record, _in_address)
+        if record.name in ONE_LINE or record.name.startswith(f"{OWN}."):
+            _put_on_one_line(record)
         return record
 
 
@@ -145,9 +155,53 @@ def _mask_daphne() -> None:
     write = access.AccessLogGenerator.write_entry
 
     def write_entry(self: Any, host: Any, date: Any, request: str, *args: Any, **more: Any) -> None:
-        write(self, host, date, _in_address(request), *args, **more)
+        write(self, one_line(str(host)), date, one_line(_in_address(request)), *args, **more)
 
     access.AccessLogGenerator.write_entry = write_entry
+
+
+class _OneLine:
+    """An argument of a record whose text would be more than a part of one line."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return one_line(str(self._value))
+
+    def __repr__(self) -> str:
+        return one_line(repr(self._value))
+
+
+def one_line(text: str) -> str:
+    """Escape what begins a line or steers a terminal, as Python writes it in a string."""
+    return UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _put_on_one_line(record: logging.LogRecord) -> None:
+    """Keep what people have written from looking like a line of the log, also in a traceback."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_on_one_line(one) for one in record.args)
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and any(UNPRINTED.search(str(one)) for one in _causes(error)):
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        record.exc_text = "\n  ".join(one_line(line) for line in lines)
+
+
+def _on_one_line(value: Any) -> Any:
+    if isinstance(value, str):
+        return one_line(value)
+    is_error = isinstance(value, BaseException)
+    return _OneLine(value) if is_error and UNPRINTED.search(f"{value} {value!r}") else value
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 def _mask_parts(record: logging.LogRecord, mask: Callable[[str], str]) -> None:

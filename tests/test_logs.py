@@ -1,6 +1,7 @@
 """A thousand clients cannot fill the disk."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -10,7 +11,15 @@ import pytest
 from uvicorn.logging import AccessFormatter
 
 from realtime import logs
-from realtime.logs import WIRE_LOGGERS, NoTokens, OncePerSecond, get_logger, hide_tokens
+from realtime.logs import (
+    WIRE_LOGGERS,
+    MaskingFactory,
+    NoTokens,
+    OncePerSecond,
+    get_logger,
+    hide_tokens,
+)
+from realtime.wire.errors import CloseCode, Disconnect
 
 
 class Clock:
@@ -236,3 +245,47 @@ def test_daphnes_access_log_has_no_tokens() -> None:
     details = {"client": "a", "method": "GET", "path": "/ws?q=1&token=secret", "status": 404}
     AccessLogGenerator(stream)("http", "complete", {**details, "size": 2})
     assert '"GET /ws?q=1&token=<hidden>" 404 2' in stream.getvalue()
+
+
+LINES = {
+    "a newline": ("bad\nINJECTED", "bad\\nINJECTED"),
+    "a return": ("bad\rINJECTED", "bad\\rINJECTED"),
+    "an escape": ("\x1b[31mRED\x07", "\\x1b[31mRED\\x07"),
+    "another newline": ("bad\u2028\x85INJECTED", "bad\\u2028\\x85INJECTED"),
+    "a direction": ("\u202edab\u2066", "\\u202edab\\u2066"),
+    "plain text": ("fine \u00e9\t\u4e2d", "fine \u00e9\t\u4e2d"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), LINES.values(), ids=LINES)
+@pytest.mark.parametrize("name", ["realtime.of-a-test", "uvicorn.error", "django.channels.server"])
+def test_what_people_write_begins_no_line_of_the_log(name: str, text: str, told: str) -> None:
+    """As text, and as the reason of an error."""
+    make = MaskingFactory(logging.LogRecord)
+    given: Any = (text, Disconnect(CloseCode.KICKED, text), 1)
+    record = make(name, logging.INFO, "", 1, "a %s, %s, %d", given, None)
+    assert record.getMessage() == f"a {told}, 4503: {told}, 1"
+
+
+def test_a_traceback_has_no_line_that_somebody_else_wrote() -> None:
+    """Neither of the error nor of its cause."""
+    try:
+        try:
+            raise ValueError("bad\n2026-01-01 ERROR forged\x1b[31m")
+        except ValueError as error:
+            raise RuntimeError("worse") from error
+    except RuntimeError:
+        found = sys.exc_info()
+    make = MaskingFactory(logging.LogRecord)
+    record = make("realtime.of-a-test", logging.ERROR, "", 1, "failed", (), found)
+    text = logging.Formatter().format(record)
+    assert "forged" in text
+    assert "\x1b" not in text
+    assert all(line.startswith("  ") for line in text.splitlines()[2:])
+
+
+def test_other_loggers_keep_their_lines() -> None:
+    """A site may log text of several lines."""
+    make = MaskingFactory(logging.LogRecord)
+    record = make("shop.orders", logging.INFO, "", 1, "%s", ("one\ntwo",), None)
+    assert record.getMessage() == "one\ntwo"
