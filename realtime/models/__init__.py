@@ -3,6 +3,7 @@
 from .access import RevokedToken, Rights
 from .live import Connection, Node, Presence
 from .moderation import Block, Report, Sanction
+from .people import LastAddress, Look, Voice
 from .rooms import Departure, Head, Membership, Message, Room
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "Connection",
     "Departure",
     "Head",
+    "LastAddress",
+    "Look",
     "Membership",
     "Message",
     "Node",
@@ -19,4 +22,5 @@ __all__ = [
     "Rights",
     "Room",
     "Sanction",
+    "Voice",
 ]

@@ -49,11 +49,20 @@ class Connection(models.Model):
     user_key = models.CharField(_("user id"), max_length=150, db_index=True)
     username = models.CharField(_("name"), max_length=150)
     address = models.CharField(_("address"), max_length=100, blank=True)
+    look = models.CharField(_("look"), max_length=32, null=True, editable=False)
+    """How the name looks that a guest has chosen (`wire.looks`)."""
     connected_at = models.DateTimeField(_("since"), default=timezone.now)
 
     class Meta:
         verbose_name = _("connected client")
         verbose_name_plural = _("connected clients")
+        indexes = [
+            models.Index(
+                name="realtime_connection_look",
+                fields=["look"],
+                condition=models.Q(look__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.username} ({self.id})"

@@ -44,6 +44,13 @@ class Sanction(models.Model):
         BAN = "ban", _("ban")
         MUTE = "mute", _("mute")
 
+    class Rank(models.IntegerChoices):
+        """As what somebody gave it."""
+
+        MODERATOR = 1, _("moderator of the room")
+        OWNER = 2, _("owner of the room")
+        SITE = 3, _("staff")
+
     kind = models.CharField(_("kind"), max_length=4, choices=Kind)
     room = models.ForeignKey(
         Room,
@@ -71,6 +78,13 @@ class Sanction(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("by"),
+    )
+    rank = models.PositiveSmallIntegerField(
+        _("rank"),
+        choices=Rank,
+        null=True,
+        editable=False,
+        help_text=_("Of who gave it: only the same or a higher one changes or lifts it."),
     )
     created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
     ends_at = models.DateTimeField(

@@ -19,6 +19,8 @@ from realtime.models import (
     Connection,
     Departure,
     Head,
+    LastAddress,
+    Look,
     Membership,
     Message,
     Node,
@@ -28,6 +30,7 @@ from realtime.models import (
     Rights,
     Room,
     Sanction,
+    Voice,
 )
 from tests.site import Sites
 
@@ -39,6 +42,9 @@ MODELS = [
     Node,
     Report,
     Sanction,
+    Look,
+    Voice,
+    LastAddress,
     Block,
     Departure,
     Message,
