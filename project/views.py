@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 
 from realtime import rooms
 from realtime.models import Membership, Room
+from realtime.store.display import display_name
 from realtime.store.identity import Identity
 from realtime.wire.errors import CommandError
 
@@ -67,7 +68,7 @@ def named(visible: QuerySet[Room], user: Any) -> list[Room]:
     }
     for room in found:
         if room.pk in others:
-            room.title = others[room.pk].get_username()
+            room.title = display_name(others[room.pk])
     return found
 
 

@@ -14,9 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 import redis
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
 from django.db import connections, router
+from django.db.models import EmailField
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
@@ -33,6 +35,7 @@ __all__ = [
     "check_database",
     "check_health",
     "check_layer_prefix",
+    "check_names",
     "check_settings",
     "check_sqlite",
     "check_versions",
@@ -138,6 +141,34 @@ def _unknown_creators() -> Iterator[CheckMessage]:
     if config().create_rooms not in CREATORS:
         text = f"REALTIME['CREATE_ROOMS'] must be one of {', '.join(CREATORS)}."
         yield Error(text, id="realtime.E008")
+
+
+@register("realtime")
+def check_names(**kwargs: Any) -> list[CheckMessage]:
+    """E070 a `DISPLAY_NAME` that exists; W070 usernames that are addresses, without one."""
+    name, model = _configured("display_name"), get_user_model()
+    if not name and isinstance(model._meta.get_field(model.USERNAME_FIELD), EmailField):
+        text = "Usernames are e-mail addresses: users are called by their number."
+        hint = "Set DISPLAY_NAME; 'get_username' shows the addresses to everybody."
+        return [Caution(text, hint=hint, id="realtime.W070")]
+    return [] if not name or _is_display_name(name) else [_no_display_name(name)]
+
+
+def _is_display_name(name: str) -> bool:
+    if "." not in name:
+        model: Any = get_user_model()
+        fields = {field.name for field in model._meta.get_fields()}
+        return hasattr(model, name) or name in fields
+    try:
+        return callable(import_string(name))
+    except ImportError:
+        return False
+
+
+def _no_display_name(name: str) -> CheckMessage:
+    text = f"REALTIME['DISPLAY_NAME'] is {name!r}, which the user model does not have."
+    hint = "Name an attribute or method of the user, or a function by its dotted path."
+    return Error(text, hint=hint, id="realtime.E070")
 
 
 # The channel layer

@@ -27,6 +27,16 @@ class Config:
     """Further origins a browser may come from, as `https://example.com`."""
     require_origin: bool = False
     """Whether a client without an `Origin` header is refused."""
+    display_name: str = ""
+    """How users are called: an attribute or method of theirs, or a function's dotted path."""
+    reserved_names: list[str] = field(
+        default_factory=lambda: [
+            *("admin", "admins", "administrator", "administrators", "mod", "moderator"),
+            *("moderators", "operator", "owner", "official", "realtime", "root", "staff"),
+            *("superuser", "support", "sysadmin", "system", "team", "webmaster"),
+        ]
+    )
+    """Names that no guest takes, alone or as one of its words."""
     policy: str = "realtime.policy.Policy"
     """The class that decides who may do what."""
     create_rooms: str = "staff"

@@ -67,6 +67,10 @@ class Policy:
         """Whether they moderate everywhere; the ban of an address does not keep them off."""
         return _has_perm(who, "realtime.moderate_room")
 
+    def may_use_name(self, who: Identity, name: str) -> bool:
+        """Whether a guest may take a name that is neither reserved nor anybody's."""
+        return True
+
     def may_open_direct(self, who: Identity, other: Any) -> bool:
         """Whether they may open a room with this other user."""
         return config().direct_rooms and not who.is_guest

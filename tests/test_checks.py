@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.db import connections
@@ -482,6 +483,35 @@ def test_a_load_balancer_is_not_redirected(
     settings.SECURE_SSL_REDIRECT, settings.SECURE_REDIRECT_EXEMPT = redirect, exempt
     settings.MIDDLEWARE = middleware
     assert ids(checks.check_health()) == found
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("", []),
+        ("first_name", []),
+        ("get_full_name", []),
+        ("tests.store.test_display.called", []),
+        ("nickname", ["E070"]),
+        ("tests.missing.name", ["E070"]),
+        ("tests.store.test_display.KEY", ["E070"]),
+    ],
+)
+def test_a_name_to_show_exists(settings: Settings, name: str, found: list[str]) -> None:
+    settings.REALTIME = {"DISPLAY_NAME": name}
+    assert ids(checks.check_names()) == found
+
+
+@pytest.mark.parametrize(("name", "found"), [("", ["W070"]), ("get_username", [])])
+def test_usernames_that_are_addresses_want_a_name_to_show(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, found: list[str]
+) -> None:
+    settings.REALTIME = {"DISPLAY_NAME": name}
+    monkeypatch.setattr(User, "USERNAME_FIELD", "email")
+    assert ids(checks.check_names()) == found
 
 
 # All together

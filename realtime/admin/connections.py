@@ -18,6 +18,7 @@ from ..models import Connection, Presence
 from ..store.identity import GUEST
 from .asking import filled
 from .judging import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
+from .people import named
 
 __all__ = ["ConnectionAdmin", "NoticeForm"]
 
@@ -69,7 +70,7 @@ class ConnectionAdmin(JudgingAdmin):
     What is done to the people at their ends takes the one to add sanctions.
     """
 
-    list_display = ("username", "user", "rooms", "process", "address", "connected_at")
+    list_display = ("name", "user", "rooms", "process", "address", "connected_at")
     list_filter = (AliveFilter, "connected_at")
     list_select_related = ("user", "node")
     search_fields = ("username", "=user_key", "=address", "=id")
@@ -105,6 +106,11 @@ class ConnectionAdmin(JudgingAdmin):
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may use the actions."""
         return request.user.has_perm("realtime.change_connection")
+
+    @admin.display(description=_("name"), ordering="username")
+    def name(self, connection: Connection) -> str:
+        """The name that others see, marked where it is a guest's."""
+        return named(connection.username, connection.user_key)
 
     @admin.display(description=_("node"), ordering="node")
     def process(self, connection: Connection) -> str:

@@ -13,6 +13,7 @@ from .. import moderation
 from ..models import Message
 from .asking import AskingAdmin, SureForm, filled
 from .large import RoomFilter
+from .people import named
 
 __all__ = ["ErasingAdmin", "MessageAdmin", "excerpt"]
 
@@ -43,7 +44,7 @@ class ErasingAdmin(AskingAdmin):
                 SureForm(),
                 title=_("Delete the text"),
                 question=_("What these messages say will be gone for good, everywhere:"),
-                about=[f"{one.username}: {excerpt(one)}" for one in standing],
+                about=[f"{named(one.username, one.sender)}: {excerpt(one)}" for one in standing],
             )
         for message in standing:
             moderation.delete(message, by=request.user)
@@ -57,7 +58,7 @@ class ErasingAdmin(AskingAdmin):
 class MessageAdmin(ErasingAdmin):
     """Messages, newest first; nobody adds or changes one here, and no row goes."""
 
-    list_display = ("excerpt", "username", "room", "seq", "created_at")
+    list_display = ("excerpt", "by", "room", "seq", "created_at")
     list_filter = ("created_at", RoomFilter)
     list_select_related = ("room",)
     search_fields = ("content", "username", "=sender")
@@ -83,6 +84,11 @@ class MessageAdmin(ErasingAdmin):
     def excerpt(self, message: Message) -> str:
         """The beginning of the text."""
         return excerpt(message)
+
+    @admin.display(description=_("name"))
+    def by(self, message: Message) -> str:
+        """Who said it, marked where it was a guest."""
+        return named(message.username, message.sender)
 
     @admin.action(description=_("Delete the text…"), permissions=["erase"])
     def delete_text(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:

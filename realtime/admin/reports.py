@@ -19,6 +19,7 @@ from .asking import filled
 from .judging import JudgingAdmin, SentenceForm
 from .large import RoomFilter
 from .messages import ErasingAdmin, excerpt
+from .people import named
 
 __all__ = ["ReportAdmin"]
 
@@ -145,12 +146,12 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
     @admin.display(description=_("sender"))
     def sender(self, report: Report) -> str:
         """Who said it."""
-        return report.message.username
+        return named(report.message.username, report.message.sender)
 
     @admin.display(description=_("reporter"))
     def reported_by(self, report: Report) -> str:
         """Who complained."""
-        return report.username
+        return named(report.username, report.reporter)
 
     @admin.display(description=_("open reports"))
     def number(self, report: Any) -> int:
@@ -183,7 +184,10 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
         reported = [one.message for one in self._chosen(request, queryset)]
         found = [one for one in reported if not one.sender.startswith(SITE)]
         form = filled(SentenceForm, request)
-        whom = {(one.room, one.sender): f"{one.username} · {one.room}" for one in found}
+        whom = {
+            (one.room, one.sender): f"{named(one.username, one.sender)} · {one.room}"
+            for one in found
+        }
         if not whom:
             if reported:
                 text = str(_("That was said by the site itself."))

@@ -18,6 +18,8 @@ from django.utils.translation import ngettext
 from ..models import Membership, Message, Presence, Room
 from ..store import places, presence
 from ..store.identity import Identity
+from ..wire.commands import TITLE_CHARACTERS
+from ..wire.looks import clean_line
 from .large import LargeAdmin, RoomFilter
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ __all__ = ["MembershipAdmin", "RoomAdmin"]
 
 class RoomForm(ModelForm):
     """What is set about a room."""
+
+    def clean_title(self) -> str:
+        """Without what cannot be seen."""
+        return clean_line(self.cleaned_data["title"], TITLE_CHARACTERS)
 
     def clean_slow_seconds(self) -> int:
         """Nothing is no slow mode."""

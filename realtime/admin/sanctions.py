@@ -22,6 +22,7 @@ from ..store.sanctions import in_force, is_in_force
 from ..wire.errors import CommandError
 from .judging import check_ahead, seconds_until
 from .large import LargeAdmin, RoomFilter
+from .people import named
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Sanction]
@@ -211,7 +212,9 @@ class SanctionAdmin(LargeAdmin):
     @admin.display(description=_("whom"))
     def whom(self, sanction: Sanction) -> str:
         """The user or guest, and the address."""
-        return " · ".join(filter(None, [sanction.username or sanction.user_key, sanction.address]))
+        return " · ".join(
+            filter(None, [named(sanction.username, sanction.user_key), sanction.address])
+        )
 
     @admin.display(description=_("room"))
     def place(self, sanction: Sanction) -> str:

@@ -8,16 +8,21 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import DatabaseError, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
 from ..engine.tell import look, look_everywhere, on_commit
-from ..store import rights, sessions, tokens
+from ..logs import get_logger
+from ..models import Connection
+from ..store import names, rights, sessions, tokens
+from ..store.history import database
 from ..store.server import on_working_server
 from .tickets import SESSION_FLAG
 
-__all__ = ["connect", "revoke", "rights_changed"]
+__all__ = ["connect", "names_changed", "revoke", "rights_changed"]
 
+logger = get_logger("realtime.changes")
 PASSING = {"last_login"}
 MANY = 100
 """Of so many users each is told by itself; of more, everybody looks."""
@@ -43,6 +48,11 @@ def rights_changed() -> None:
     look_everywhere("rights")
 
 
+def names_changed() -> None:
+    """Have all users' names be noted anew: after bulk changes of them, or of `DISPLAY_NAME`."""
+    names.forget()
+
+
 def connect() -> None:
     """Listen to Django; once the models are loaded."""
     model = get_user_model()
@@ -61,10 +71,32 @@ def connect() -> None:
 
 
 def _user_saved(
-    instance: Any, created: bool, using: str, update_fields: Any = None, **_: Any
+    instance: Any,
+    created: bool,
+    using: str,
+    update_fields: Any = None,
+    raw: bool = False,
+    **_: Any,
 ) -> None:
-    if not created and (update_fields is None or set(update_fields) - PASSING):
+    is_passing = update_fields is not None and not set(update_fields) - PASSING
+    if not created and not is_passing:
         look(str(instance.pk), "user", alias=using)
+    if not raw and not is_passing and names.are_followed():
+        _follow_names(instance)
+
+
+def _follow_names(user: Any) -> None:
+    """Note how the user's names look; guests who are called so are looked at again."""
+    try:
+        with transaction.atomic(using=database()):
+            new = names.follow(user)
+            guests = Connection.objects.using(database()).filter(look__in=new)
+            found = set(guests.values_list("user_key", flat=True)) if new else set()
+    except DatabaseError as error:  # as before the migration: it is filled in the background
+        logger.warning("the names of user %s are not noted: %r", user.pk, error)
+        return
+    for user_key in found:
+        look(user_key, "user")
 
 
 def _user_deleted(instance: Any, using: str, **_: Any) -> None:

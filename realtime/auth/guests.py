@@ -1,18 +1,17 @@
 """Guests: people without an account who keep an identity by a signed token."""
 
-import secrets
 import time
-import unicodedata
+from hashlib import blake2s
 from uuid import uuid4
 
 from asgiref.sync import sync_to_async
 from django.core import signing
-from django.utils.translation import gettext
 
 from ..conf import config
 from ..engine.db import Database
 from ..store import tokens
-from ..store.identity import GUEST, Identity, Proof
+from ..store.identity import GUEST, GUEST_NAME, Identity, Proof
+from ..wire.looks import clean_line, is_visible
 from . import changes
 from .authenticator import Authenticator, SignIn
 
@@ -26,10 +25,13 @@ __all__ = [
     "revoke",
     "sign_in",
     "token_of",
+    "unnamed",
 ]
 
 SALT = "realtime.guest"
 NAME_CHARACTERS = 40
+NUMBERS = 100_000
+"""Guests' numbers have six digits."""
 
 
 class GuestToken(Authenticator):
@@ -67,8 +69,14 @@ async def arevoke(user_id: str) -> None:
 
 def new_guest() -> Identity:
     """Somebody nobody has seen before."""
-    name = gettext("Guest %(number)s") % {"number": secrets.randbelow(9000) + 1000}
-    return Identity(GUEST + uuid4().hex, name)
+    return unnamed(GUEST + uuid4().hex)
+
+
+def unnamed(user_id: str) -> Identity:
+    """A guest without a name of its own: it is called by a number that follows from its id."""
+    digest = blake2s(user_id.encode(), digest_size=8).digest()
+    number = int.from_bytes(digest) % (9 * NUMBERS) + NUMBERS
+    return Identity(user_id, f"{GUEST_NAME} {number}")
 
 
 def renamed(guest: Identity, name: str) -> Identity:
@@ -77,19 +85,14 @@ def renamed(guest: Identity, name: str) -> Identity:
     Raises `ValueError` where nothing that can be shown is left of the name.
     """
     cleaned = clean_name(name)
-    if not cleaned:
+    if not is_visible(cleaned):
         raise ValueError("a name must have letters")
     return Identity(guest.user_id, cleaned)
 
 
 def clean_name(name: str) -> str:
-    """A name on one line, at most 40 characters, without control or direction marks."""
-    visible = "".join(
-        character
-        for character in unicodedata.normalize("NFC", name)
-        if character.isspace() or unicodedata.category(character)[0] != "C"
-    )
-    return " ".join(visible.split())[:NAME_CHARACTERS].strip()
+    """Clean a name as `wire.looks.clean_line` does; it has at most 40 characters."""
+    return clean_line(name, NAME_CHARACTERS)
 
 
 def token_of(guest: Identity) -> str:

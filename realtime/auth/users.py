@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth import SESSION_KEY, get_user_model
 
+from ..conf import config
 from ..engine.db import Database
 from ..store import tokens, users
 from ..store.sessions import proof_of
@@ -22,7 +23,13 @@ class ScopeUser(Authenticator):
             return None
         if scope.get("session") is not None:
             return await db.read(_with_session, user, scope["session"])
-        return SignIn(Identity.of(user), _by_password(user))
+        if config().display_name:  # which may ask the database
+            return await db.read(_alone, user)
+        return _alone(user)
+
+
+def _alone(user: Any) -> SignIn:
+    return SignIn(Identity.of(user), _by_password(user))
 
 
 def _with_session(user: Any, session: Any) -> SignIn | None:

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 
 from ..auth.address import address_of
 from ..auth.authenticator import Proof, SignIn
-from ..auth.guests import renamed, token_of
+from ..auth.guests import renamed, token_of, unnamed
 from ..auth.identify import identify, identify_token
 from ..auth.origin import admit, refuse
 from ..conf import config
@@ -22,9 +22,10 @@ from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.publisher import publisher
 from ..engine.transport import Intake, end_pings
 from ..logs import get_logger
-from ..store import sanctions
+from ..store import names, sanctions
 from ..store.addresses import counted
 from ..store.identity import Identity
+from ..store.names import Named
 from ..store.sanctions import Visitor
 from ..wire import events
 from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
@@ -272,7 +273,7 @@ class Consumer(AsyncConsumer):
 
     async def _sign_in(self, found: SignIn) -> None:
         await self._check_banned(found.who)
-        self.who, self.proof = found
+        self.who, self.proof = await self._with_free_name(found.who), found.proof
         self.engine.limits.sign_in(self.who.user_id)
         self._is_signed_in = True
 
@@ -491,6 +492,8 @@ class Consumer(AsyncConsumer):
     async def _authenticate(self, command: Auth) -> None:
         who, proof = await self._claimed(command)
         if who != self.who:
+            if command.name is not None:
+                await self.engine.db.read(_check_name, Visitor(who, self.address))
             is_other = who.is_guest or who.user_id != self.who.user_id
             if is_other and not self.may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
@@ -526,6 +529,17 @@ class Consumer(AsyncConsumer):
         if (ban := sanctions.ban_among(found or ())) is not None:
             raise Disconnect(CloseCode.KICKED, sanctions.told(ban))
 
+    async def _with_free_name(self, who: Identity) -> Identity:
+        """Take a returning guest's name away where somebody else has it by now."""
+        if not who.is_guest or names.is_given(who.username):
+            return who
+        with suppress(DatabaseError, TimeoutError):  # else the guard asks later
+            async with asyncio.timeout(BAN_SECONDS):
+                named = Named(who, who.username)
+                if await self.engine.db.together(names.coming, named):
+                    return unnamed(who.user_id)
+        return who
+
     def _become(self, who: Identity) -> None:
         if who.user_id != self.who.user_id:
             self.engine.limits.sign_in(who.user_id)
@@ -536,7 +550,8 @@ class Consumer(AsyncConsumer):
     async def _claimed(self, command: Auth) -> SignIn:
         found = SignIn(self.who, self.proof)
         if command.token is not None:
-            found = await identify_token(command.token, self.engine.db)
+            who, proof = await identify_token(command.token, self.engine.db)
+            found = SignIn(await self._with_free_name(who), proof)
         if command.name is None:
             return found
         if not found.who.is_guest:
@@ -559,6 +574,16 @@ class Consumer(AsyncConsumer):
 def _too_many(most: int) -> CommandError:
     message = f"a frame may hold at most {most} commands; the rest of it is not read"
     return CommandError(ErrorCode.TOO_LARGE, message)
+
+
+def _check_name(visitor: Visitor) -> None:
+    """Raise `CommandError` where a guest may not take the name that it has now."""
+    who = visitor.who
+    if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
+        told = f"{sanctions.told(mute)}; until then you keep your name"
+        raise CommandError(ErrorCode.PERMISSION_DENIED, told)
+    if problem := names.problem(Named(who, who.username)):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
 
 
 def _kind(command: Command) -> str:

@@ -17,8 +17,9 @@ from django.db import Error as DatabaseError
 from ..conf import config
 from ..logs import get_logger
 from ..models import Sanction
-from ..store import moderation, rights, sanctions, tokens
+from ..store import moderation, names, rights, sanctions, tokens
 from ..store.identity import Identity, Proof, SignIn
+from ..store.names import Named
 from ..store.sanctions import Visitor
 from ..store.sessions import are_rows
 from ..store.standing import Standing, is_known, standings
@@ -39,6 +40,10 @@ ONE_BY_ONE = 50
 """How many sessions are asked for in one go where each is a question of its own."""
 RETURN_SECONDS = 1.0
 """By then a browser whose session was renewed has its new cookie."""
+FILL_SECONDS = 60 * 60.0
+"""How often names are looked for that no signal has told of."""
+FILL_PAUSE_SECONDS = 0.02
+"""Between two parts of them, so that who waits for the same thread gets a turn."""
 FORGET_SECONDS = 60.0
 """How often tokens that have ended by themselves are removed."""
 
@@ -88,6 +93,7 @@ class Guard:
         self.sanctions_heard = 0
         """How often it was told that there are others."""
         self._forgot_at = time.monotonic()
+        self._filled_at = -FILL_SECONDS
         self._telling: asyncio.Task[None] | None = None
         self._beat: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,6 +169,15 @@ class Guard:
             self._forgot_at = now
             await self._db.pulse(tokens.forget_expired)
             await self._db.pulse(moderation.forget_ended, config().ended_sanction_days)
+        if now - self._filled_at > FILL_SECONDS:
+            self._filled_at = now
+            self._spawn(self._fill_names())
+
+    async def _fill_names(self) -> None:
+        at: tuple[Any, int] | None = (None, 0)
+        while at is not None:
+            at = await self._db.wait(names.fill, *at)
+            await asyncio.sleep(FILL_PAUSE_SECONDS)
 
     def _look_soon(self, told: Iterable[_Watched]) -> None:
         """Look at what was told of, along with all that is told while a look goes on."""
@@ -190,6 +205,7 @@ class Guard:
         """
         await self._look_for_sanctions(watched)
         await self._look_for_revoked(one for one in watched if not is_known(one.connection.who))
+        await self._look_for_names(watched)
         known = [one for one in watched if is_known(one.connection.who)]
         size = TOGETHER if are_rows() else ONE_BY_ONE
         for start in range(0, len(known), size):
@@ -219,6 +235,15 @@ class Guard:
                 if one.connection.proof.token_id in gone:
                     _expire(one.connection)
 
+    async def _look_for_names(self, watched: list[_Watched]) -> None:
+        """End connections of guests whose name a user has now; they come back with another."""
+        guests = [one for one in watched if names.look_of_guest(one.connection.who)]
+        for start in range(0, len(guests), TOGETHER):
+            chunk = {_named(one): one for one in guests[start : start + TOGETHER]}
+            for named in await self._db.read(names.problems, chunk):
+                if (one := chunk[named]).connection.who is named.who:
+                    _expire(one.connection)
+
     def _punish(self, one: _Watched, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:
             one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban)))
@@ -237,7 +262,7 @@ class Guard:
         one.due_at = time.monotonic() + _look_seconds()
         before, one.facts = one.facts, standing.facts
         if is_wide or standing.facts != before:
-            one.connection.renew(standing.user)
+            one.connection.renew(standing.who)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         # In a context of its own: it is nobody's request.
@@ -255,6 +280,10 @@ class Guard:
 
 def _visitor(one: _Watched) -> Visitor:
     return Visitor(one.connection.who, one.connection.address)
+
+
+def _named(one: _Watched) -> Named:
+    return Named(one.connection.who, one.connection.who.username)
 
 
 def _sign_in(one: _Watched) -> SignIn:

@@ -8,7 +8,7 @@ from django.db import IntegrityError
 from ..conf import config
 from ..logs import get_logger
 from ..models import Connection, Presence
-from ..store import presence
+from ..store import names, presence
 from ..store.identity import Identity
 from ..store.presence import Announcement, Batch, LiveNode
 from .db import Database
@@ -57,6 +57,7 @@ class PresenceLane:
             user_id=who.user_pk,
             user_key=who.user_id,
             username=who.username,
+            look=names.look_of_guest(who),
             address=address,
         )
         self._wake.set()

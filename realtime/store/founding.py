@@ -13,11 +13,16 @@ from ..models import Departure, Membership, Room
 from ..policy import policy
 from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
+from ..wire.looks import clean_line, is_visible
 from . import blocks, journal
 from .history import change_rights, database
 from .identity import Identity, direct_key
+from .names import room_problem
 
 __all__ = ["configure", "create", "direct", "is_request", "unreachable"]
+
+
+SLUG_CHARACTERS = 100
 
 
 def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
@@ -31,15 +36,16 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     _check_number(who, config().rooms_per_user - 1)
     if kind == Room.Kind.PRIVATE:
         slug = secrets.token_hex(8)
-    slug = slugify(slug or title, allow_unicode=True)[:100]
-    if not slug:
+    title = _title(title)
+    slug = slugify(clean_line(slug, SLUG_CHARACTERS) or title, allow_unicode=True)[:SLUG_CHARACTERS]
+    if not is_visible(slug) or (title and not is_visible(title)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, "a title must have letters")
+    if kind == Room.Kind.PUBLIC:
+        _check_names(None, slug, title)
     try:
         with transaction.atomic(using=database()):
             _lock(who)
-            room: Room = _rooms().create(
-                slug=slug, title=_title(title), kind=kind, creator=who.user
-            )
+            room: Room = _rooms().create(slug=slug, title=title, kind=kind, creator=who.user)
             _join(room, who.user, role=Membership.Role.OWNER)
             _check_number(who, config().rooms_per_user)  # now that nobody else can add one
             journal.record(who, room, journal.ADDITION, "made the room")
@@ -104,6 +110,10 @@ def configure(
         "slow_seconds": slow_seconds,
         "is_read_only": is_read_only,
     }
+    if title and not is_visible(_title(title)):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, "a title must have letters")
+    if title and by is not None and room.kind == Room.Kind.PUBLIC:
+        _check_names(room, _title(title))
     with transaction.atomic(using=database()):
         now = _rooms().filter(pk=room.pk).values(*wanted).first() or {}
         changed = {
@@ -160,7 +170,12 @@ def _places() -> Any:
 
 
 def _title(title: str) -> str:
-    return " ".join(title.split())[:TITLE_CHARACTERS]
+    return clean_line(title, TITLE_CHARACTERS)
+
+
+def _check_names(room: Room | None, *names: str) -> None:
+    if problem := room_problem(room, *names):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
 
 
 def _lock(who: Identity) -> None:

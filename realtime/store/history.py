@@ -15,6 +15,7 @@ from ..models.rooms import new_epoch
 from ..signals import rights_changed
 from ..wire.clean import as_sent
 from ..wire.events import MessageState, timestamp
+from .display import name_of_message
 
 __all__ = [
     "MADE_NONCE",
@@ -166,7 +167,7 @@ def state_of(message: Message) -> MessageState:
         id=message.pk,
         seq=message.seq,
         user_id=message.sender,
-        username=message.username,
+        username=name_of_message(message.sender, message.username),
         created_at=timestamp(message.created_at),
         content=None if is_deleted else message.content,
         data=None if is_deleted else as_sent(message.data),

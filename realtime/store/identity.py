@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Any, NamedTuple, Self
 
-__all__ = ["GUEST", "Identity", "Proof", "SignIn", "digest_of", "direct_key"]
+from .display import display_name
+
+__all__ = ["GUEST", "GUEST_NAME", "Identity", "Proof", "SignIn", "digest_of", "direct_key"]
 
 GUEST = "guest:"
 """What a guest's `user_id` starts with."""
-NAME_CHARACTERS = 150
-"""What the tables hold of a name."""
+GUEST_NAME = "Guest"
+"""What the name starts with that the server gives to a guest; a number follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Identity:
         """The identity of a Django user; one that is known already is its own."""
         if isinstance(user, cls):
             return user
-        return cls(str(user.pk), user.get_username()[:NAME_CHARACTERS], user)
+        return cls(str(user.pk), display_name(user), user)
 
     @property
     def is_guest(self) -> bool:

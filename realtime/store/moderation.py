@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
@@ -12,7 +11,7 @@ from ..models import Connection, Membership, Message, Room, Sanction
 from ..policy import policy
 from ..wire.commands import REASON_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
-from . import changes, journal
+from . import changes, journal, names
 from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
@@ -185,8 +184,7 @@ def find_user(user_id: str | None = None, username: str | None = None) -> Any:
     if user_id is not None and (pk := _pk(user_id)) is not None:
         found = users_by_pk([pk]).get(pk)
     elif username is not None:
-        users = get_user_model()._default_manager.using(database())
-        found = users.filter(**{get_user_model().USERNAME_FIELD: username}).first()
+        found = names.find_user(username)
     if found is None or not is_good(found):  # which need not be a column
         raise unknown_user()
     return found

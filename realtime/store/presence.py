@@ -107,7 +107,7 @@ def apply(batch: Batch) -> Announcement:
             batch.connections.values(),
             update_conflicts=True,  # a guest that has taken another name
             unique_fields=["id"],
-            update_fields=["user", "user_key", "username"],
+            update_fields=["user", "user_key", "username", "look"],
         )
         presences = list(batch.presences.values())
         _presences().bulk_create(presences)

@@ -11,9 +11,13 @@ from django.dispatch import receiver
 
 from ..models import Membership, Rights, Room, Sanction
 from ..signals import site_sanctions_changed
+from . import names
 from .history import change_rights, database
 
 __all__ = ["change_everywhere", "everywhere"]
+
+
+NAMED_BY = {"kind", "slug", "title"}
 
 
 def everywhere() -> int:
@@ -47,6 +51,10 @@ def _sanction_changed(instance: Sanction, **_: Any) -> None:
 
 
 @receiver(post_save, sender=Room, dispatch_uid="realtime.room")
-def _room_changed(instance: Room, created: bool, **_: Any) -> None:
+def _room_changed(
+    instance: Room, created: bool, raw: bool = False, update_fields: Any = None, **_: Any
+) -> None:
+    if not raw and (update_fields is None or NAMED_BY & set(update_fields)):
+        names.follow_room(instance)
     if not created:
         change_rights([instance.pk])

@@ -23,6 +23,7 @@ __all__ = [
     "hits",
     "in_force",
     "is_in_force",
+    "mute_anywhere",
     "on_site",
     "told",
 ]
@@ -69,6 +70,15 @@ def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
 def are_any_on_site() -> bool:
     """Whether anybody at all is banned or muted on the whole site now."""
     return Sanction.objects.using(database()).filter(in_force(), room=None).exists()
+
+
+def mute_anywhere(subject: Subject) -> Sanction | None:
+    """Return a mute in force against somebody, in whichever room or on the whole site."""
+    whom = Q(user_key=subject.user_key)
+    if subject.address:
+        whom |= Q(address=subject.address)
+    rows = Sanction.objects.using(database()).filter(whom, in_force(), kind=Sanction.Kind.MUTE)
+    return rows.order_by("pk").first()
 
 
 def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:

@@ -22,7 +22,7 @@ OF_MANY = ("groups", "user_permissions")
 class Standing(NamedTuple):
     """The user as the database has it now, and what its rights may rest on, to be compared."""
 
-    user: Any
+    who: Identity
     facts: Any
 
 
@@ -47,9 +47,15 @@ def standings(asked: Mapping[str, SignIn]) -> dict[str, Standing | None]:
             found[name] = None if is_over else user
     facts = _facts(user for user in found.values() if user is not None)
     return {
-        name: None if user is None else Standing(user, facts[user.pk])
+        name: None if user is None else _standing(user, facts[user.pk])
         for name, user in found.items()
     }
+
+
+def _standing(user: Any, facts: list[Any]) -> Standing:
+    # Here and not on the event loop: the name may be asked for in other tables.
+    who = Identity.of(user)
+    return Standing(who, [*facts, who.username])
 
 
 def _users_of(asked: Mapping[str, SignIn]) -> tuple[dict[str, Any], dict[Any, Any]]:

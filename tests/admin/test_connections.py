@@ -62,6 +62,16 @@ def test_a_client_is_shown_with_all_that_matters(
     assert "General, r0" in page.content.decode()
 
 
+def test_a_guest_is_marked(admin_client: Client, connect: Connect) -> None:
+    """In words; a user of the same name is not."""
+    connect("ada")
+    connect("ada", user=User.objects.create(username="ada"))
+    cells = re.findall(
+        r'field-name"[^>]*>(?:<a[^>]*>)?([^<]*)', admin_client.get(LIST).content.decode()
+    )
+    assert sorted(cells) == ["ada", "ada (guest)"]
+
+
 @pytest.mark.parametrize("term", ["ada", "203.0.113.9", "live.1", "guest:ada"])
 def test_a_client_is_found(admin_client: Client, connect: Connect, term: str) -> None:
     connect("ada")

@@ -88,7 +88,7 @@ def test_the_sender_is_judged_in_the_room(
     moderation.report(reported.message_id, reported.message.room_id, Identity("guest:3", "C"), "")
     chosen = [one.pk for one in Report.objects.all()]
     page = act(admin_client, REPORTS, f"{kind}_sender", *chosen)
-    assert "Eve · General" in page.content.decode()
+    assert "Eve (guest) · General" in page.content.decode()
     assert not Sanction.objects.exists()
     end = timezone.now() + timedelta(hours=1)
     act(admin_client, REPORTS, f"{kind}_sender", *chosen, reason="bad", **until(end))

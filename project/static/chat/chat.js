@@ -3,7 +3,7 @@
 import { ActionMenu } from "./actions.js";
 import { Banner, button } from "./banner.js";
 import { RealtimeClient, makeNonce } from "../realtime/client.js";
-import { KEEP, MessageList, avatar, make, more } from "./messages.js";
+import { KEEP, MessageList, avatar, kindMark, make, more } from "./messages.js";
 
 const TOKEN_KEY = "realtime.guest";
 const TYPING_SECONDS = { every: 3, shown: 5 };
@@ -286,7 +286,7 @@ function showPeople() {
 
 function person({ user_id, username }) {
   const item = make("li");
-  item.append(avatar(user_id, username), make("bdi", "name", username));
+  item.append(avatar(user_id, username), make("bdi", "name", username), ...kindMark(user_id));
   if (user_id === client.userId) item.append(make("span", "you", "you"));
   else if (currentRoom().may("moderate")) item.append(more("person"));
   item.person = { user_id, username };
@@ -296,7 +296,7 @@ function person({ user_id, username }) {
 function showTyping(userId, username) {
   if (userId && userId !== client.userId) typists.set(userId, { username, until: Date.now() + TYPING_SECONDS.shown * 1000 });
   for (const [id, { until }] of typists) if (until <= Date.now()) typists.delete(id);
-  const names = [...typists.values()].map((typist) => typist.username);
+  const names = [...typists].map(([id, { username }]) => (id.startsWith("guest:") ? `${username} (guest)` : username));
   $("typing").textContent = typingText(names);
   if (userId) setTimeout(showTyping, TYPING_SECONDS.shown * 1000 + 50);
 }

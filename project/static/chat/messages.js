@@ -27,6 +27,12 @@ export function avatar(userId, username) {
   return element;
 }
 
+/** What says that somebody is no user of the site: in words, so that it is read out as well. */
+export function kindMark(userId) {
+  const [, kind] = /^(guest|site):/.exec(userId) ?? [];
+  return kind ? [" ", make("span", "kind", kind)] : [];
+}
+
 /** The button that opens the menu of what can be done about something. */
 export function more(what) {
   const button = make("button", "more", "⋯");
@@ -235,7 +241,7 @@ export class MessageList {
     const text = make("p", "text", message.deleted ? "This message was deleted." : message.content);
     text.dir = "auto";
     const head = make("div", "head");
-    head.append(author, " ", time);
+    head.append(author, ...kindMark(message.user_id), " ", time);
     const body = make("div", "body");
     body.append(head, text, make("span", "fate"));
     li.replaceChildren(avatar(message.user_id, message.username), body);

@@ -1,0 +1,13 @@
+"""How people are named in the lists: a guest is never shown like a user."""
+
+from django.utils.translation import gettext as _
+
+from ..store.identity import GUEST
+
+__all__ = ["named"]
+
+
+def named(username: str, user_key: str) -> str:
+    """Name somebody, and say whether it is a guest."""
+    name = username or user_key
+    return _("%(name)s (guest)") % {"name": name} if user_key.startswith(GUEST) else name

@@ -1,0 +1,194 @@
+"""Names that guests and public rooms may take: none that looks like a user's, or is reserved.
+
+The looks of users' and rooms' names are rows of `Look`, which follow each save and are filled in
+the background for rows that sent no signal.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router, transaction
+
+from ..conf import config
+from ..models import Look, Room
+from ..policy import policy
+from ..wire.looks import is_reserved, is_visible, look, looks, looks_without_additions
+from .display import display_name
+from .history import database
+from .identity import GUEST_NAME, Identity
+from .presence import live_connections
+
+__all__ = [
+    "Named",
+    "are_followed",
+    "coming",
+    "fill",
+    "find_user",
+    "follow",
+    "follow_room",
+    "forget",
+    "is_given",
+    "look_of_guest",
+    "problem",
+    "problems",
+    "problems_among_guests",
+    "room_problem",
+]
+
+RESERVED = "this name is reserved; choose another one"
+TAKEN = "this name is taken, or looks like one that is; choose another one"
+REFUSED = "this name is not allowed here; choose another one"
+ROOM_TAKEN = "there is a public room of this name, or of one that looks like it"
+CHUNK = 200
+"""How many rows are filled in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """A guest with the name that it has or wants; no two are the same, as with `rooms.Ask`."""
+
+    who: Identity
+    name: str
+
+
+def is_given(name: str) -> bool:
+    """Whether a name has the form of those that the server gives to guests."""
+    return look(name.rstrip("0123456789")) == look(GUEST_NAME) and name[-1:].isdigit()
+
+
+def look_of_guest(who: Identity) -> str | None:
+    """The look by which a guest's chosen name is found; None for users and given names."""
+    return look(who.username) if who.is_guest and not is_given(who.username) else None
+
+
+def problem(asked: Named) -> str:
+    """Say why a guest may not take a name, as a sentence; empty if it may."""
+    if not is_visible(asked.name):
+        return "a name must have letters"
+    if is_given(asked.name):
+        return RESERVED
+    found = problems([asked]).get(asked) or problems_among_guests([asked]).get(asked)
+    return found or ("" if policy().may_use_name(asked.who, asked.name) else REFUSED)
+
+
+def problems(asked: Iterable[Named]) -> dict[Named, str]:
+    """Say which guests have a reserved name, or a user's: in two queries for all of them."""
+    reserved = config().reserved_names
+    keys = {one: looks_without_additions(one.name) for one in asked}
+    rows = Look.objects.using(database()).filter(key__in=set().union(*keys.values()))
+    # Joined with the users: what was deleted by SQL has left its row here.
+    by_user = rows.filter(**{f"user__{get_user_model().USERNAME_FIELD}__isnull": False})
+    taken = set(by_user.values_list("key", flat=True))
+    users = _usernames({one.name for one in keys})
+    found = {}
+    for one, own in keys.items():
+        if is_reserved(one.name, reserved):
+            found[one] = RESERVED
+        elif own & taken or one.name in users:
+            found[one] = TAKEN
+    return found
+
+
+def problems_among_guests(asked: Iterable[Named]) -> dict[Named, str]:
+    """Say which guests have the name of another guest who is connected, in one query."""
+    keys = {one: looks(one.name) for one in asked}
+    rows = live_connections().filter(look__in=set().union(*keys.values()))
+    others = set(rows.values_list("look", "user_key"))
+    return {
+        one: TAKEN
+        for one, own in keys.items()
+        if any(key in own and user_key != one.who.user_id for key, user_key in others)
+    }
+
+
+def coming(asked: Iterable[Named]) -> dict[Named, str]:
+    """Say which guests cannot come back with the name that they had."""
+    all_asked = list(asked)
+    return problems_among_guests(all_asked) | problems(all_asked)
+
+
+def room_problem(room: Room | None, *names: str) -> str:
+    """Say why a public room may not have one of these names; empty if it may."""
+    keys = set().union(*(looks(name) for name in names if name))
+    rows = Look.objects.using(database()).filter(key__in=keys, room__kind=Room.Kind.PUBLIC)
+    others = rows if room is None or room.pk is None else rows.exclude(room=room.pk)
+    return ROOM_TAKEN if others.exists() else ""
+
+
+# Keeping the rows.
+
+
+def are_followed() -> bool:
+    """Whether anybody asks for users' names: guests may not have them, others look them up."""
+    return config().guests or bool(config().display_name)
+
+
+def find_user(name: str) -> Any:
+    """Find the user of a username, or else the only one who is shown by this name; or None."""
+    found = _users().filter(**{get_user_model().USERNAME_FIELD: name}).first()
+    if found is not None or not config().display_name:
+        return found
+    keys = Look.objects.using(database()).filter(key__in=looks(name)).exclude(user=None)
+    people = _users().filter(pk__in=set(keys.values_list("user", flat=True)[:CHUNK]))
+    called = [user for user in people if display_name(user) == name]
+    return called[0] if len(called) == 1 else None
+
+
+def follow(user: Any) -> set[str]:
+    """Note how the names of a user look; return the looks that are new."""
+    return _set({"user_id": user.pk}, looks(user.get_username()) | looks(display_name(user)))
+
+
+def follow_room(room: Room) -> None:
+    """Note how the names of a public room look; a private one's are no secret told to others."""
+    wanted = looks(room.slug) | looks(str(room)) if room.kind == Room.Kind.PUBLIC else set()
+    _set({"room_id": room.pk}, wanted)
+
+
+def forget() -> None:
+    """Drop all rows about users, to be filled again: after bulk changes of names."""
+    Look.objects.using(database()).exclude(user=None).delete()
+
+
+def fill(users_after: Any = None, rooms_after: int = 0) -> tuple[Any, int] | None:
+    """Note the names of some users and rooms that have none yet, in order of their keys.
+
+    Returns where to go on; None where all have been looked at.
+    """
+    users = _users().filter(realtime_looks=None).order_by("pk") if are_followed() else None
+    if users is not None and users_after is not None:
+        users = users.filter(pk__gt=users_after)
+    people = [] if users is None else list(users[:CHUNK])
+    public = Room.objects.using(database()).filter(kind=Room.Kind.PUBLIC, looks=None)
+    rooms = list(public.filter(pk__gt=rooms_after).order_by("pk")[:CHUNK])
+    with transaction.atomic(using=database()):
+        for user in people:
+            follow(user)
+        for room in rooms:
+            follow_room(room)
+    if not people and not rooms:
+        return None
+    return people[-1].pk if people else users_after, rooms[-1].pk if rooms else rooms_after
+
+
+def _set(of: dict[str, Any], wanted: set[str]) -> set[str]:
+    rows = Look.objects.using(database())
+    known = set(rows.filter(**of).values_list("key", flat=True))
+    if gone := known - wanted:
+        rows.filter(key__in=gone, **of).delete()
+    new = wanted - known
+    rows.bulk_create([Look(key=key, **of) for key in sorted(new)], ignore_conflicts=True)
+    return new
+
+
+def _usernames(names: set[str]) -> set[str]:
+    """Those of the names that are a user's, letter by letter, also where its row is missing."""
+    field = get_user_model().USERNAME_FIELD
+    return set(_users().filter(**{f"{field}__in": names}).values_list(field, flat=True))
+
+
+def _users() -> Any:
+    model = get_user_model()
+    return model._default_manager.using(router.db_for_write(model))

@@ -1,0 +1,142 @@
+"""Guests' names over the socket: chosen, kept, taken away and refused."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+
+from realtime import moderation, testing
+from realtime.auth.guests import token_of
+from realtime.consumers import ChatConsumer
+from realtime.engine.engine import Engine
+from realtime.models import Connection, Message, Room
+from realtime.store.identity import Identity
+from tests.consumers.sockets import Socket
+from tests.site import UNLIMITED
+
+HOME = [(b"x-forwarded-for", b"203.0.113.5")]
+ADA = Identity("guest:ada", "Ada")
+
+
+@pytest.fixture
+async def behind_a_proxy(room: Room) -> AsyncIterator[Engine]:
+    async with testing.engine(GUESTS=True, TRUSTED_PROXIES=1, **UNLIMITED) as running:
+        yield running
+
+
+def returning(guest: Identity, **scope: Any) -> Socket:
+    return Socket(query_string=f"token={token_of(guest)}".encode(), **scope)
+
+
+async def register(name: str, **fields: Any) -> Any:
+    return await sync_to_async(get_user_model().objects.create_user)(name, **fields)
+
+
+async def written(name: str) -> None:
+    """Wait until others can know of a connection by this name."""
+    async with asyncio.timeout(10):
+        while not await Connection.objects.filter(username=name).aexists():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["alice", "\u0430lice", "ADMIN", "\u3164", "Guest 654321"])
+async def test_a_guest_does_not_take_a_name_that_looks_like_a_users(
+    engine: Engine, name: str
+) -> None:
+    """It is told what to do, and keeps the name that it has."""
+    await register("alice")
+    async with Socket() as guest:
+        reply = await guest.ask("auth", name=name)
+        assert (reply["type"], reply["code"]) == ("error", "invalid_message")
+        again = await guest.ask("auth")
+        assert again["username"] == guest.welcome["username"]
+
+
+async def test_two_guests_do_not_have_one_name(engine: Engine) -> None:
+    async with Socket() as one, Socket() as other:
+        assert (await one.ask("auth", name="Zo\u00eb"))["username"] == "Zo\u00eb"
+        await one.join("general")
+        await written("Zo\u00eb")
+        reply = await other.ask("auth", name="Zoe")
+        assert "taken" in reply["message"]
+
+
+async def test_a_returning_guest_loses_a_name_that_a_user_has_now(engine: Engine) -> None:
+    """Not the identity: it is called by a number, and its new token says so."""
+    async with returning(ADA) as guest:
+        assert guest.welcome["username"] == "Ada"
+    await register("ada")
+    async with returning(ADA) as guest:
+        assert guest.welcome["user_id"] == ADA.user_id
+        assert guest.welcome["username"].startswith("Guest ")
+
+
+async def test_a_connected_guest_loses_the_name_when_a_user_registers(engine: Engine) -> None:
+    """It is told to come back, and is called by a number then."""
+    async with returning(ADA) as guest:
+        await written("Ada")
+        await register("ADA")
+        told, code = await guest.ended()
+        assert (code, told["reconnect"]) == (4005, True)
+
+
+async def test_a_guest_that_is_known_by_a_number_is_not_asked_about(engine: Engine) -> None:
+    """Whatever a user is called."""
+    async with Socket() as guest:
+        name = guest.welcome["username"]
+        back = returning(Identity(guest.welcome["user_id"], name))
+    async with back:
+        assert back.welcome["username"] == name
+
+
+async def test_a_muted_guest_keeps_its_name(behind_a_proxy: Engine, room: Room) -> None:
+    """Wherever it is muted, and also as a new guest of the same address."""
+    guest = Socket(headers=HOME)
+    async with guest, Socket(headers=[(b"x-forwarded-for", b"203.0.113.9")]) as other:
+        await sync_to_async(moderation.mute)(
+            room, guest.welcome["user_id"], addresses={"203.0.113.5"}, reason="spam"
+        )
+        reply = await guest.ask("auth", name="buy pills")
+        assert reply["code"] == "permission_denied"
+        assert "you keep your name" in reply["message"]
+        async with Socket(headers=HOME) as again:
+            assert await again.refused("auth", name="buy pills") == "permission_denied"
+        assert (await other.ask("auth", name="Bob"))["username"] == "Bob"
+
+
+@pytest.mark.parametrize("kind", ["message", "typing", "joined"])
+async def test_an_address_is_not_told_to_others(engine: Engine, room: Room, kind: str) -> None:
+    """A user who signs in by e-mail is called by a number until the site says otherwise."""
+    user = await register("jane@example.com")
+    async with (
+        Socket(application=ChatConsumer.as_asgi(), user=user) as jane,
+        Socket() as other,
+    ):
+        await other.join("general")
+        await jane.join("general")
+        await jane.send("typing", room="general")
+        await jane.ask("message", room="general", content="hi", nonce="n")
+        heard = await other.expect(kind, user_id=str(user.pk))
+        assert heard["username"] == f"User {user.pk}"
+        assert "jane" not in str(other.frames)
+    assert await sync_to_async(Message.objects.filter(username__contains="@").count)() == 0
+
+
+async def test_a_direct_room_is_opened_by_the_shown_name(room: Room) -> None:
+    """And the other is told of no address."""
+    jane = await register("jane@example.com", first_name="Jane")
+    bob = await register("bob@example.com", first_name="Bob")
+    async with (
+        testing.engine(DISPLAY_NAME="first_name", **UNLIMITED),
+        Socket(application=ChatConsumer.as_asgi(), user=jane) as one,
+        Socket(application=ChatConsumer.as_asgi(), user=bob) as other,
+    ):
+        for user in (jane, bob):
+            await sync_to_async(user.save)()
+        assert (await one.ask("direct", username="Bob"))["type"] == "room"
+        assert (await one.ask("direct", username="bob@example.com"))["type"] == "room"
+        assert (await other.expect("invited"))["username"] == "Jane"
+        assert "example.com" not in str(other.frames)
