@@ -5,10 +5,15 @@
     push.connection("9d6c58e6bec3.1").disconnect()
     await push.everyone().anotice("Back in five minutes.", level="warning")
 
-Inside a transaction everything goes out when that commits, and not at all if it does not.
+Inside a transaction of the package's database everything goes out when that commits, and not at
+all if it does not. `using` names another database whose transaction decides as well.
+
+A message is stored and always arrives. The rest is sent once: nothing raises where the channel
+layer is away, and the `Handover` that each call returns says whether it was handed over.
 """
 
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -17,26 +22,29 @@ from django.db import DatabaseError, OperationalError, connections
 from django.utils.timezone import make_naive
 
 from .engine.engine import EVERYONE, user_topic
-from .engine.layer import Note
+from .engine.handover import Handover
+from .engine.note import Note
 from .engine.publisher import LayerUnavailable
-from .engine.tell import announce, on_commit, tell
+from .engine.tell import announce, is_in_transaction, on_commit, tell
 from .engine.topic import room_topic
+from .logs import get_logger
 from .models import Message, Room
 from .store import history, log
 from .store.identity import Identity
 from .store.log import Draft, Stored
+from .store.plain import plain
 from .store.server import is_fault, on_working_server
-from .wire.clean import clean_data
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .wire.events import MessageState, Notice, Outgoing, SignalEvent
 
-__all__ = ["LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
+__all__ = ["Handover", "LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
 
 SITE = "site:"
 """What the `user_id` of a message from the site itself starts with."""
 MAX_BYTES = 64 * 1024
 LEVELS = ("info", "warning", "error")
+logger = get_logger("realtime.push")
 
 
 class Target:
@@ -48,47 +56,61 @@ class Target:
         self._topic = topic
         self._only = only
 
-    def send(self, data: dict[str, Any]) -> None:
+    def send(self, data: dict[str, Any], *, using: str | None = None) -> Handover:
         """Send a `signal` with `data`, which is not stored.
 
-        Raises `CommandError` for what JSON cannot say everywhere, `LayerUnavailable` where
-        this process can reach no other and serves no sockets itself.
+        `data` is a dict of what Django's `JsonResponse` takes. Raises `CommandError` for what
+        JSON cannot say everywhere.
         """
-        clean_data(data)
-        self._say(SignalEvent(data=data, room=self.slug))
+        return self._say(SignalEvent(data=plain(data), room=self.slug), using)
 
-    async def asend(self, data: dict[str, Any]) -> None:
+    async def asend(self, data: dict[str, Any], *, using: str | None = None) -> Handover:
         """Send a `signal`."""
-        await sync_to_async(self.send)(data)
+        return await sync_to_async(self.send)(data, using=using)
 
-    def notice(self, text: str, level: str = "info") -> None:
+    def notice(self, text: str, level: str = "info", *, using: str | None = None) -> Handover:
         """Show a text from an administrator; `level` is info, warning or error."""
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
-        _check_length(text)
-        self._say(Notice(level=level, text=text))
+        return self._say(Notice(level=level, text=_text(text)), using)
 
-    async def anotice(self, text: str, level: str = "info") -> None:
+    async def anotice(
+        self, text: str, level: str = "info", *, using: str | None = None
+    ) -> Handover:
         """Show a text from an administrator."""
-        await sync_to_async(self.notice)(text, level)
+        return await sync_to_async(self.notice)(text, level, using=using)
 
-    def disconnect(self, reason: str | None = None, code: int = CloseCode.KICKED) -> None:
+    def disconnect(
+        self,
+        reason: str | None = None,
+        code: int = CloseCode.KICKED,
+        *,
+        using: str | None = None,
+    ) -> Handover:
         """End the connections; below 4500 clients come back, from there on they do not."""
         if not 4000 <= code <= 4999:
             raise ValueError(f"code must be within 4000 and 4999, not {code}")
-        end = Disconnect(code, reason)
-        self._tell(["end", end.code, end.reason, self._only])
+        end = Disconnect(code, None if reason is None else _text(reason))
+        return self._tell(["end", end.code, end.reason, self._only], using)
 
-    async def adisconnect(self, reason: str | None = None, code: int = CloseCode.KICKED) -> None:
+    async def adisconnect(
+        self,
+        reason: str | None = None,
+        code: int = CloseCode.KICKED,
+        *,
+        using: str | None = None,
+    ) -> Handover:
         """End the connections."""
-        await sync_to_async(self.disconnect)(reason, code)
+        return await sync_to_async(self.disconnect)(reason, code, using=using)
 
-    def _say(self, outgoing: Outgoing) -> None:
+    def _say(self, outgoing: Outgoing, using: str | None) -> Handover:
         kind = "whisper" if self._only else "say"
-        self._tell([kind, Frame.of(outgoing).text, self._only])
+        return self._tell([kind, Frame.of(outgoing).text, self._only], using)
 
-    def _tell(self, note: Note) -> None:
-        on_commit(lambda: tell(self._topic, note))
+    def _tell(self, note: Note, using: str | None) -> Handover:
+        handover = Handover()
+        on_commit(partial(_hand_over, self._topic, note, handover), *_databases(using))
+        return handover
 
 
 class RoomTarget(Target):
@@ -107,31 +129,32 @@ class RoomTarget(Target):
         username: str = "",
         data: dict[str, Any] | None = None,
         nonce: str | None = None,
+        using: str | None = None,
     ) -> Message | None:
         """Store a message and tell the room.
 
         It comes from `user`, else from the site itself under the name `username`. The same
         `nonce` twice is one message. Returns it, or None inside a transaction: then it is
         stored after that commits, in a transaction of its own, so that the room is not
-        locked meanwhile. Raises what the database raises, and `CommandError` for `data` that
-        JSON cannot say everywhere or a text of more than 64 KiB.
+        locked meanwhile. `data` is a dict of what Django's `JsonResponse` takes. Raises what
+        the database raises, and `CommandError` for `data` that JSON cannot say everywhere or a
+        text of more than 64 KiB.
         """
-        _check_length(content)
-        if data is not None:
-            clean_data(data)
+        content, username = _text(content), _text(username)
+        data = None if data is None else plain(data)
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
         draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
         stored: list[Stored] = []
-        on_commit(lambda: stored.append(self._store(draft)))
+        on_commit(lambda: stored.append(self._store(draft)), *_databases(using))
         return _message(draft, stored[0].state) if stored else None
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
         """Store a message and tell the room."""
         return await sync_to_async(self.message)(content, **kwargs)
 
-    def _tell(self, note: Note) -> None:
+    def _tell(self, note: Note, using: str | None) -> Handover:
         self._topic = room_topic(self._find())
-        super()._tell(note)
+        return super()._tell(note, using)
 
     @on_working_server
     def _find(self) -> int:
@@ -213,6 +236,44 @@ def _moment(text: str) -> datetime:
     return moment if settings.USE_TZ else make_naive(moment)
 
 
-def _check_length(text: str) -> None:
-    if len(text.encode()) > MAX_BYTES:
+def _text(text: object) -> str:
+    """Return a text as a string, as a lazy translation is none."""
+    plain_text = str(text)
+    if len(plain_text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise CommandError(ErrorCode.TOO_LARGE, f"a text may have at most {MAX_BYTES} bytes")
+    return plain_text
+
+
+def _hand_over(topic: str, note: Note, handover: Handover) -> None:
+    try:
+        tell(topic, note)
+    except LayerUnavailable as error:
+        logger.warning("a push of kind %s was not handed over: %s", note[0], error)
+        handover.settle(str(error))
+    else:
+        handover.settle()
+
+
+def _databases(using: str | None) -> set[str]:
+    """Return the aliases of the databases whose transactions decide."""
+    ours = history.database()
+    if using is None and not is_in_transaction(ours):
+        _warn_of_other_transactions(ours)
+    return {ours, using or ours}
+
+
+def _warn_of_other_transactions(ours: str) -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            _warn_once(connection.alias, ours)
+
+
+@cache
+def _warn_once(alias: str, ours: str) -> None:
+    logger.warning(
+        "a push inside a transaction of database %s went out at once, because it waits for "
+        "transactions of %s only: pass using=%r to have it wait for both",
+        alias,
+        ours,
+        alias,
+    )

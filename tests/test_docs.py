@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from realtime import moderation
+from realtime import moderation, push
 from realtime.models import Membership, Message, Report, Room, Sanction
 from realtime.store import log
 from realtime.store.log import Draft
@@ -114,6 +114,16 @@ def test_the_functions_of_rooms_do_what_their_page_says(settings: Settings) -> N
         ("direct", "member"),
         ("direct", "member"),
     ]
+
+
+def test_the_page_of_sending_compiles_and_names_what_there_is() -> None:
+    """Its snippets, and the properties of a `Handover`."""
+    text = (ROOT / "docs/push.md").read_text()
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(snippet, "push.md", "exec")
+        assert set(re.findall(r"push\.(\w+)\(", snippet)) <= set(push.__all__)
+    named = set(re.findall(r"^- `(\w+)`:", text, re.MULTILINE))
+    assert named == set(push.Handover.__slots__)
 
 
 def test_the_page_of_moderation_names_what_there_is() -> None:

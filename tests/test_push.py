@@ -2,17 +2,26 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connections, transaction
+from django.db.models import TextChoices
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from realtime import push, testing
+from realtime import moderation, push, rooms, testing
 from realtime.engine.engine import Engine, user_topic
 from realtime.engine.layer import Layer, Note
 from realtime.engine.publisher import publisher
@@ -21,6 +30,7 @@ from realtime.store import log, site
 from realtime.wire.errors import CloseCode, CommandError
 from tests.client import eventually
 from tests.consumers.sockets import Socket
+from tests.services import Redis, free_port
 from tests.settings import layers
 from tests.site import UNLIMITED, Sites
 from tests.store.conftest import empty, switched
@@ -172,9 +182,100 @@ def test_a_room_that_does_not_exist_is_told(room: Room) -> None:
             send()
 
 
-@pytest.mark.parametrize("data", [{"x": 2**53}, {"x": float("nan")}, {"x": "\x00"}, {7: 1}])
+def circular() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["self"] = found
+    return found
+
+
+def deep() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(100_000):
+        found = {"x": found}
+    return found
+
+
+class Colour(TextChoices):
+    RED = "red", "Red"
+
+
+TAKEN = [
+    (datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC), "2026-01-02T03:04:05.678Z"),
+    (date(2026, 1, 2), "2026-01-02"),
+    (time(3, 4, 5), "03:04:05"),
+    (timedelta(hours=1), "P0DT01H00M00S"),
+    (Decimal("9.990"), "9.990"),
+    (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+    (gettext_lazy("room"), "room"),
+    (mark_safe("<b>"), "<b>"),
+    (Colour.RED, "red"),
+    ((1, (2, 3)), [1, [2, 3]]),
+    ({1: {None: True}}, {"1": {"null": True}}),
+    (OrderedDict(a=1), {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("value", "said"), TAKEN, ids=lambda value: type(value).__name__)
+async def test_data_may_hold_what_djangos_responses_take(
+    member: Socket, value: Any, said: Any
+) -> None:
+    """In signals and in messages, which are stored as they are said."""
+    given = {"value": value, "list": [value]}
+    assert await push.room("general").asend(given)
+    assert (await member.expect("signal"))["data"] == {"value": said, "list": [said]}
+    message = await push.room("general").amessage("hi", data=given)
+    assert message is not None
+    assert message.data == (await member.expect("message"))["data"]
+    assert (await Message.objects.aget()).data == {"value": said, "list": [said]}
+
+
+async def test_texts_may_be_lazy(member: Socket) -> None:
+    """As translations of a site are."""
+    await push.everyone().anotice(gettext_lazy("room"))
+    assert (await member.expect("notice"))["text"] == "room"
+    await push.room("general").amessage(gettext_lazy("room"), username=gettext_lazy("rooms"))
+    told = await member.expect("message")
+    assert (told["content"], told["username"]) == ("room", "rooms")
+    await push.everyone().adisconnect(gettext_lazy("room"))
+    told, _ = await member.ended()
+    assert told["reason"] == "room"
+
+
+async def test_data_is_taken_as_it_is_now(member: Socket) -> None:
+    """What the caller does with it before the commit changes nothing."""
+
+    def work() -> None:
+        given = {"x": [1]}
+        push.room("general").send(given)
+        given["x"].append(2)
+
+    await in_transaction(work)
+    assert (await member.expect("signal"))["data"] == {"x": [1]}
+
+
+REFUSED: list[Any] = [
+    {"x": 2**53},
+    {"x": float("nan")},
+    {"x": "\x00"},
+    {"x": "\ud800"},
+    {"x": 10**5000},
+    {"x": {1}},
+    {"x": b"a"},
+    {"x": object()},
+    {7: 1, "7": 2},
+    {(1, 2): 3},
+    circular(),
+    deep(),
+    [1, 2],
+    (),
+    "text",
+    7,
+]
+
+
+@pytest.mark.parametrize("data", REFUSED, ids=range(len(REFUSED)))
 def test_data_that_json_cannot_say_everywhere_is_refused(data: Any, room: Room) -> None:
-    """Before anything is stored or sent."""
+    """Before anything is stored or sent, and the error says why."""
     with pytest.raises(CommandError):
         push.room("general").message("hi", data=data)
     with pytest.raises(CommandError):
@@ -303,16 +404,200 @@ def test_without_an_engine_what_is_stored_is_stored(room: Room) -> None:
     assert Message.objects.get() == message
 
 
-def test_without_an_engine_and_a_shared_layer_nobody_can_be_reached(room: Room) -> None:
-    """What is not stored would be lost, so it is an error."""
+VERBS: list[tuple[str, Callable[[], push.Handover], Callable[[], Awaitable[push.Handover]]]] = [
+    ("user", lambda: push.user(7).send({}), lambda: push.user(7).asend({})),
+    ("everyone", lambda: push.everyone().send({}), lambda: push.everyone().asend({})),
+    ("room", lambda: push.room("general").send({}), lambda: push.room("general").asend({})),
+    ("notice", lambda: push.everyone().notice("x"), lambda: push.everyone().anotice("x")),
+    (
+        "disconnect",
+        lambda: push.connection("n.1").disconnect(),
+        lambda: push.connection("n.1").adisconnect(),
+    ),
+]
+NAMES = [name for name, _, _ in VERBS]
+
+
+@pytest.fixture(params=["no layer", "Redis down"])
+def unreachable(request: pytest.FixtureRequest, settings: Settings, room: Room) -> Iterator[None]:
+    """A process without sockets that can reach no other one."""
+    if request.param == "Redis down":
+        url = f"redis://127.0.0.1:{free_port()}"
+        settings.CHANNEL_LAYERS = {"default": layers("pubsub", url, "push")}
     publisher.forget()
-    for send in (
-        lambda: push.everyone().send({"x": 1}),
-        lambda: push.room("general").notice("hi"),
-        lambda: push.connection("node.1").disconnect(),
-    ):
-        with pytest.raises(push.LayerUnavailable):
-            send()
+    yield
+    stop_publisher("flush")
+
+
+@pytest.mark.parametrize(("name", "send", "asend"), VERBS, ids=NAMES)
+async def test_what_is_not_stored_says_that_it_reached_nobody(
+    unreachable: None, name: str, send: Callable[[], push.Handover], asend: Any
+) -> None:
+    """It raises nothing, so no view fails; the answer is false and has a reason."""
+    for found in (await sync_to_async(send)(), await asend()):
+        assert not found
+        assert (found.is_waiting, found.is_handed_over) == (False, False)
+        assert found.reason.startswith(("There is no channel layer", "The channel layer"))
+        with pytest.raises(push.LayerUnavailable, match="channel layer"):
+            found.require()
+
+
+@pytest.mark.parametrize(("name", "send", "asend"), VERBS, ids=NAMES)
+async def test_inside_a_transaction_the_answer_comes_with_the_commit(
+    unreachable: None, name: str, send: Callable[[], push.Handover], asend: Any
+) -> None:
+    """Until then it waits, which is no failure; after a rollback it waits for ever."""
+    found: list[push.Handover] = []
+
+    def work() -> None:
+        found.append(send())
+        found[-1].require()
+        assert found[-1]
+        assert found[-1].is_waiting
+
+    await in_transaction(work)
+    await in_transaction(work, fails=True)
+    committed, rolled_back = found
+    assert not committed
+    assert not committed.is_waiting
+    assert rolled_back.is_waiting
+    assert "waiting" in repr(rolled_back)
+
+
+def test_what_is_stored_is_done_while_nobody_can_be_reached(
+    unreachable: None, ada: Any, room: Room
+) -> None:
+    """The processes find it in the database; nothing raises."""
+    message = push.room(room).message("hi", username="CI")
+    assert message is not None
+    moderation.ban(room, ada)
+    moderation.unban(room, ada)
+    moderation.mute(None, ada)
+    moderation.unmute(None, ada)
+    moderation.kick(room, ada)
+    moderation.unban(room, ada)
+    moderation.delete(message)
+    private = Room.objects.create(slug="private", kind="private")
+    rooms.add(private, ada, by=ada)
+    rooms.rights_changed(private)
+    rooms.leave(private, ada)
+    ada.is_active = False
+    ada.save()
+    assert Message.objects.get().deleted_at is not None
+
+
+def test_a_server_that_nobody_has_come_to_reaches_all_there_are(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a shared layer it is the only one; its first socket makes no difference."""
+    publisher.forget()
+    monkeypatch.setattr(publisher, "is_server", True)
+    found = push.everyone().send({})
+    assert found
+    assert found.is_handed_over
+    assert "handed over" in repr(found)
+    found.require()
+
+
+@pytest.mark.parametrize("layer", ["pubsub", "core"])
+async def test_a_server_says_whether_the_others_were_told(
+    layer: str, own_redis: Redis, settings: Settings, room: Room
+) -> None:
+    """Its own clients hear it in any case."""
+    settings.CHANNEL_LAYERS = {"default": layers(layer, own_redis.url, "push")}
+    async with testing.engine(GUESTS=True, **UNLIMITED) as running, Socket() as socket:
+        await eventually(lambda: not running.hub.layer.is_renewal_due)
+        assert (await push.everyone().asend({"n": 1})).is_handed_over
+        await asyncio.to_thread(own_redis.stop)
+        for number in (2, 3):
+            found = await push.everyone().asend({"n": number})
+            assert not found
+            assert "only clients of this process" in found.reason
+        assert not push.everyone().send({"n": 4})  # in the event loop, which must not wait
+        said = [(await socket.expect("signal"))["data"]["n"] for _ in range(4)]
+        assert said == [1, 2, 3, 4]
+        await asyncio.to_thread(own_redis.start)
+        async with asyncio.timeout(30):
+            while not await push.everyone().asend({"n": 5}):
+                await running.hub.layer.fence(running.topic, 0.2)
+
+
+# Transactions of another database.
+
+
+@pytest.fixture
+def other(room: Room, tmp_path: Path) -> Iterator[str]:
+    """A second database of the site."""
+    connections.settings["other"] = {
+        **connections.settings["default"],
+        "NAME": str(tmp_path / "other.sqlite3"),
+    }
+    push._warn_once.cache_clear()
+    yield "other"
+    connections["other"].close()
+    del connections["other"]
+    del connections.settings["other"]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Note]:
+    """What a process without sockets publishes."""
+    found: list[Note] = []
+    monkeypatch.setattr(publisher, "publish", lambda topic, note: found.append(note))
+    return found
+
+
+def test_a_transaction_of_another_database_is_warned_of_once(
+    other: str, told: list[Note], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rollback takes nothing back."""
+    for _ in range(2):
+        with suppress(Rollback), transaction.atomic(using=other):
+            push.everyone().send({"x": 1})
+            raise Rollback
+    assert len(told) == 2
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "using='other'" in line
+
+
+def test_nobody_is_warned_inside_our_own_transaction(
+    other: str, told: list[Note], caplog: pytest.LogCaptureFixture
+) -> None:
+    with transaction.atomic(), transaction.atomic(using=other):
+        push.everyone().send({"x": 1})
+        assert told == []
+    assert len(told) == 1
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("inner_fails", [False, True])
+@pytest.mark.parametrize("outer_fails", [False, True])
+@pytest.mark.parametrize("databases", [("default", "other"), ("other", "default"), ("other",)])
+def test_using_waits_for_all_transactions_that_are_open(
+    other: str,
+    told: list[Note],
+    databases: tuple[str, ...],
+    outer_fails: bool,
+    inner_fails: bool,
+) -> None:
+    """What one of them takes back is not said, nor stored."""
+    outer, inner = databases[0], databases[-1]
+    with suppress(Rollback), transaction.atomic(using=outer):
+        with suppress(Rollback), transaction.atomic(using=inner):
+            answer = push.everyone().send({"x": 1}, using=other)
+            push.everyone().notice("x", using=other)
+            push.everyone().disconnect(using=other)
+            assert push.room("general").message("hi", using=other) is None
+            assert answer.is_waiting
+            if inner_fails:
+                raise Rollback
+        assert told == []
+        if outer_fails:
+            raise Rollback
+    is_said = not (outer_fails or inner_fails)
+    assert [note[0] for note in told] == (["say", "say", "end", "log"] if is_said else [])
+    assert Message.objects.count() == int(is_said)
+    assert answer.is_handed_over is is_said
 
 
 class Listener:

@@ -218,7 +218,7 @@ class ConnectionAdmin(JudgingAdmin):
         self,
         request: HttpRequest,
         queryset: QuerySet[Connection],
-        tell: Callable[[push.Target], None],
+        tell: Callable[[push.Target], push.Handover],
         entry: str,
     ) -> int:
         """Do something to each, note it in the admin's log, and return to how many."""
@@ -226,9 +226,7 @@ class ConnectionAdmin(JudgingAdmin):
             raise PermissionDenied
         told = 0
         for connection in queryset:
-            try:
-                tell(push.connection(connection.pk))
-            except push.LayerUnavailable:
+            if not tell(push.connection(connection.pk)):
                 text = _("The other server processes cannot be reached now.")
                 self.message_user(request, str(text), messages.ERROR)
                 break

@@ -102,6 +102,7 @@ class Engine:
 
     async def _start(self) -> None:
         self.hub.start()
+        await self.hub.layer.begin()
         self.hub.topic(self.topic)
         self.hub.topic(EVERYONE)
         self.writer.start()

@@ -146,10 +146,10 @@ class Hub:
                 note = ["people", json.dumps([joined[some], left[some]])]
                 self.publish(room_topic(room_id), note)
 
-    def publish(self, topic: str, note: Note) -> None:
-        """Take a note here, then tell the other processes."""
+    def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
+        """Take a note here, then tell the other processes; `sent` is as in `Layer.publish`."""
         self._take_note(topic, note)
-        self.layer.publish(topic, note)
+        self.layer.publish(topic, note, *sent)
 
     # What is heard.
 

@@ -46,6 +46,11 @@ class _Entry(NamedTuple):
     note: Note
     size: int
     at: float
+    sent: Callable[[bool], None]
+
+
+def _nobody_asks(is_sent: bool) -> None:
+    """Ignore what became of a note that is found in the database as well."""
 
 
 def envelope(site: str, topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
@@ -114,15 +119,24 @@ class Layer:
         self._topics.discard(topic)
         await self._change("group_discard", topic)
 
-    def publish(self, topic: str, note: Note) -> None:
-        """Tell the other processes; the oldest is dropped when too much waits."""
+    def publish(self, topic: str, note: Note, sent: Callable[[bool], None] = _nobody_asks) -> None:
+        """Tell the other processes; the oldest is dropped when too much waits.
+
+        `sent` is called with whether the layer took it: False while the layer is away, where
+        the note still waits for some seconds. It may be called again.
+        """
         if not self.is_shared:
+            sent(True)
             return
+        if self.is_away:
+            sent(False)
         size = sum(len(part) for part in note if isinstance(part, str)) + 32
-        self._queue.append(_Entry(topic, note, size, time.monotonic()))
+        self._queue.append(_Entry(topic, note, size, time.monotonic(), sent))
         self._bytes += size
         while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
-            self._bytes -= self._queue.popleft().size
+            dropped = self._queue.popleft()
+            self._bytes -= dropped.size
+            dropped.sent(False)
         self._is_publishing = True  # until the last one has been sent
         self._wake.set()
 
@@ -141,6 +155,14 @@ class Layer:
         finally:
             del self._fences[token]
         return True
+
+    async def begin(self) -> None:
+        """Know the site's identity before the first client comes; without it, ask again later."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.identify()
+        except Exception as error:
+            logger.warning("the site's identity cannot be read: %r", error)
 
     async def identify(self) -> None:
         """Read the site's identity again, and move all subscriptions where it has changed.
@@ -311,6 +333,7 @@ class Layer:
                     await self._backend.group_send(group(site, topic), message)
             except (TypeError, ValueError, OverflowError):
                 logger.exception("topic %s: a note cannot be sent", topic)
+                _answer(batch, False)
                 return True
             except Exception as error:
                 if attempt == 2 or self.is_away or isinstance(error, TimeoutError):
@@ -318,7 +341,9 @@ class Layer:
                     break
             else:
                 self.is_away = False
+                _answer(batch, True)
                 return True
+        _answer(batch, False)
         self._put_back(batch)
         return False
 
@@ -333,6 +358,11 @@ class Layer:
         if not self.is_away:
             logger.warning("the channel layer cannot %s: %r", what, error)
         self.is_away = True
+
+
+def _answer(batch: list[_Entry], is_sent: bool) -> None:
+    for entry in batch:
+        entry.sent(is_sent)
 
 
 async def _end(*tasks: asyncio.Task[None] | None) -> None:

@@ -39,7 +39,8 @@ def check(note: Any) -> Note:
             pass
         case _:
             raise ValueError("a note is a list that begins with its kind")
-    return note
+    sound: Note = note
+    return sound
 
 
 def read_people(text: str) -> tuple[People, People]:

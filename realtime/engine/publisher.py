@@ -4,25 +4,21 @@ import asyncio
 import os
 import threading
 import time
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from django.db import connections
 
-from ..logs import get_logger
 from ..store import site
 from .layer import BREAKER_SECONDS, SEND_SECONDS, Note, envelope, group, make_backend
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
-
-logger = get_logger("realtime.publisher")
 
 SITE_SECONDS = 5.0
 """For how long the site's identity is known before it is read again."""
 
 
 class LayerUnavailable(Exception):  # noqa: N818 - a state of the site, like Django's Http404
-    """This process can reach no other one: it has no shared channel layer."""
+    """This process cannot reach the others: no shared channel layer, or none that answers."""
 
 
 class Publisher:
@@ -38,26 +34,35 @@ class Publisher:
         self._site = ""
         self._site_until = 0.0
 
-    def publish(self, topic: str, note: Note, *, is_stored: bool = False) -> None:
-        """Publish and wait for it at most two seconds; a failing layer is logged.
+    def publish(self, topic: str, note: Note) -> None:
+        """Publish and wait for it at most two seconds.
 
-        Raises `LayerUnavailable` where there is none, unless what is told is stored anyway.
+        Raises `LayerUnavailable` where the layer did not take it, or where there is none and
+        other processes may serve sockets.
         """
         if time.monotonic() < self._closed_until:
-            logger.warning("topic %s: not told, the channel layer is away", topic)
-            return
-        with self._lock:
-            self._start()
+            raise LayerUnavailable("The channel layer does not answer.")
+        try:
+            with self._lock:
+                self._start()
+        except Exception as error:
+            raise LayerUnavailable(f"The channel layer cannot be made: {error!r}.") from error
         if self._backend is None or self._loop is None:
-            if is_stored or self.is_server:
+            if self.is_server:  # the only process, and nobody is connected yet
                 return
-            raise LayerUnavailable("there is no channel layer that other processes share")
+            raise LayerUnavailable("There is no channel layer that server processes share.")
         sending = asyncio.run_coroutine_threadsafe(self._send(topic, note), self._loop)
         try:
             sending.result(SEND_SECONDS)
-        except FutureTimeoutError:
+        except Exception as error:
             sending.cancel()
-            self._fail(topic, "no answer")
+            self._closed_until = time.monotonic() + BREAKER_SECONDS
+            raise LayerUnavailable(f"The channel layer failed: {error!r}.") from error
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there is a channel layer that processes share, once something was published."""
+        return self._backend is not None
 
     def forget(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not run."""
@@ -81,9 +86,9 @@ class Publisher:
                     name = await self._known_site()
                     message = envelope(name, topic, "", [note])
                     await self._backend.group_send(group(name, topic), message)
-            except Exception as error:
+            except Exception:
                 if attempt == 2:
-                    self._fail(topic, repr(error))
+                    raise
             else:
                 return
 
@@ -99,10 +104,6 @@ class Publisher:
                 raise
         self._site_until = time.monotonic() + SITE_SECONDS
         return self._site
-
-    def _fail(self, topic: str, why: str) -> None:
-        self._closed_until = time.monotonic() + BREAKER_SECONDS
-        logger.warning("topic %s: the channel layer failed: %s", topic, why)
 
 
 def _find_site() -> str:

@@ -1,10 +1,14 @@
 """Telling every process something, from any thread of any process of the site."""
 
+import asyncio
+import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from django.db import connections, transaction
 from django.dispatch import receiver
 
+from ..logs import get_logger
 from ..signals import rights_changed, site_sanctions_changed
 from ..store import history
 from ..store.log import Stored
@@ -12,35 +16,90 @@ from ..wire.codecs import Frame
 from ..wire.events import Outgoing
 from .engine import EVERYONE, Engine, user_topic
 from .event import Event
-from .layer import Note
-from .publisher import publisher
+from .layer import SEND_SECONDS
+from .note import Note
+from .publisher import LayerUnavailable, publisher
 from .topic import room_topic
 
-__all__ = ["announce", "look", "look_everywhere", "on_commit", "say", "tell"]
+__all__ = ["announce", "is_in_transaction", "look", "look_everywhere", "on_commit", "say", "tell"]
+
+logger = get_logger("realtime.tell")
 
 
-def on_commit(action: Callable[[], object], alias: str | None = None) -> None:
-    """Do something once what is written is certain, and not at all where it is taken back.
+def on_commit(action: Callable[[], object], *aliases: str) -> None:
+    """Do something once all open transactions are committed, and not at all on a rollback.
 
-    `alias` is the database that is written, by default our own.
+    `aliases` are the databases that are meant, by default our own.
     """
-    alias = alias or history.database()
-    if connections[alias].in_atomic_block:
-        transaction.on_commit(action, using=alias, robust=True)
-    else:
+    waiting = {name for name in aliases or (history.database(),) if is_in_transaction(name)}
+    if not waiting:
         action()
+    for alias in list(waiting):
+        transaction.on_commit(_committed(alias, waiting, action), using=alias, robust=True)
+
+
+def _committed(alias: str, waiting: set[str], action: Callable[[], object]) -> Callable[[], None]:
+    def committed() -> None:
+        waiting.discard(alias)
+        if not waiting:
+            action()
+
+    return committed
+
+
+def is_in_transaction(alias: str) -> bool:
+    """Return whether this thread has a transaction open on a database."""
+    return connections[alias].in_atomic_block
 
 
 def tell(topic: str, note: Note, *, is_stored: bool = False) -> None:
     """Tell a topic now; with `is_stored` its processes find out by themselves, only later.
 
-    Raises `LayerUnavailable` where it is not stored, and this process can reach no other.
+    Raises `LayerUnavailable` where it is not stored, and other processes may not have got it.
     """
     engine = Engine.running()
-    if engine is not None:
+    if engine is None:
+        _publish(topic, note, is_stored)
+    elif is_stored or not engine.hub.layer.is_shared:
         engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
-        return
-    publisher.publish(topic, note, is_stored=is_stored)
+    elif not _is_sent(engine, topic, note):
+        raise LayerUnavailable(
+            "The channel layer does not answer: only clients of this process were told."
+        )
+
+
+def _publish(topic: str, note: Note, is_stored: bool) -> None:
+    try:
+        publisher.publish(topic, note)
+    except LayerUnavailable as error:
+        if not is_stored:
+            raise
+        level = logging.WARNING if publisher.is_shared else logging.DEBUG
+        logger.log(level, "topic %s: the others find it in the database: %s", topic, error)
+
+
+def _is_sent(engine: Engine, topic: str, note: Note) -> bool:
+    answer: Future[bool] = Future()
+
+    def sent(is_sent: bool) -> None:
+        if not answer.done():
+            answer.set_result(is_sent)
+
+    engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note, sent)
+    if _is_in_a_loop():  # which must not wait, least of all for itself
+        return not engine.hub.layer.is_away
+    try:
+        return answer.result(SEND_SECONDS)
+    except TimeoutError:
+        return False
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def say(topic: str, outgoing: Outgoing) -> None:
@@ -51,7 +110,8 @@ def say(topic: str, outgoing: Outgoing) -> None:
 
 def look(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
     """Have all processes look at a user's connections, as `Guard.hear` says, after the commit."""
-    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which], is_stored=True), alias)
+    aliases = () if alias is None else (alias,)
+    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which], is_stored=True), *aliases)
 
 
 def look_everywhere(kind: str, which: str = "") -> None:
@@ -67,7 +127,7 @@ def announce(slug: str, stored: Stored) -> None:
         return
     event = Event.of_state(slug, stored.state)
     # Whoever is not reached finds it in the database within a pulse.
-    publisher.publish(room_topic(stored.room_id), event.note(stored.epoch), is_stored=True)
+    _publish(room_topic(stored.room_id), event.note(stored.epoch), is_stored=True)
 
 
 @receiver(rights_changed, dispatch_uid="realtime.tell.rights")
