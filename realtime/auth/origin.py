@@ -9,19 +9,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 
 from ..conf import config
 from ..logs import get_logger
 from .handshake import hide_token
+from .request import HandshakeRequest
 
 __all__ = ["OriginCheck", "admit", "is_allowed", "refuse"]
 
 ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
 logger = get_logger("realtime.origin")
 
-LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
-"""What Django allows while DEBUG is on and ALLOWED_HOSTS is empty."""
+PORTS = {"http": "80", "https": "443"}
 
 JUDGED = "realtime.origin"
 """The key of a scope that says whether its origin was found to be allowed."""
@@ -74,7 +73,7 @@ def is_allowed(scope: dict[str, Any]) -> bool:
         return False
     [origin] = origins
     listed = [*config().allowed_origins, *settings.CSRF_TRUSTED_ORIGINS]
-    if any(_is_listed(origin.lower(), one.lower()) for one in listed):
+    if any(_is_listed(origin.lower(), one.lower().rstrip("/")) for one in listed):
         return True
     match = ORIGIN.fullmatch(origin)
     return match is not None and _is_own(scope, *match.groups())
@@ -82,26 +81,34 @@ def is_allowed(scope: dict[str, Any]) -> bool:
 
 def _is_listed(origin: str, listed: str) -> bool:
     if "://*." not in listed:
-        return origin == listed
+        return _full(origin) == _full(listed)
     # As in CSRF_TRUSTED_ORIGINS: https://*.example.com is every subdomain.
     scheme, _, domain = listed.partition("://*")
     match = ORIGIN.fullmatch(origin)
     return match is not None and origin.startswith(f"{scheme}://") and origin.endswith(domain)
 
 
+def _full(origin: str) -> str:
+    """An origin with its port, where it has a known one."""
+    match = ORIGIN.fullmatch(origin)
+    if match is None:
+        return origin
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}:{port or PORTS[scheme]}"
+
+
 def _is_own(scope: dict[str, Any], scheme: str, host: str, port: str | None) -> bool:
-    name = b"x-forwarded-host" if settings.USE_X_FORWARDED_HOST else b"host"
-    hosts = _headers(scope, name) or _headers(scope, b"host")
-    if len(hosts) != 1:
+    request = HandshakeRequest(scope)
+    scheme = scheme.lower()
+    # A proxy that ends TLS may not have told us so: of a site without TLS both are possible.
+    if scheme == "http" and (request.is_secure() or settings.SECURE_SSL_REDIRECT):
         return False
-    own_host, own_port = split_domain_port(hosts[0])
-    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
-    if not own_host or not validate_host(own_host, allowed):
+    own_host = request.own_host
+    own = ORIGIN.fullmatch(f"{scheme}://{own_host}") if own_host else None
+    if own is None:
         return False
-    default = "443" if scheme.lower() == "https" else "80"
-    # Behind a proxy that ends TLS we cannot tell our own scheme, so a bare host has either port.
-    own_ports = {own_port} if own_port else {"80", "443"}
-    return host.lower() == own_host and (port or default) in own_ports
+    default = PORTS[scheme]
+    return (own[2], own[3] or default) == (host.lower(), port or default)
 
 
 def _headers(scope: dict[str, Any], name: bytes) -> list[str]:

@@ -183,3 +183,72 @@ def test_a_trusted_origin_may_stand_for_its_subdomains(
     settings.CSRF_TRUSTED_ORIGINS = ["https://*.example.org"]
     scope = {"headers": [(b"host", b"testserver"), (b"origin", origin.encode())]}
     assert is_allowed(scope) is allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_secure", "allowed"),
+    [
+        ("https://chat.example.com", "chat.example.com", True, True),
+        ("http://chat.example.com", "chat.example.com", True, False),
+        ("HTTP://chat.example.com", "chat.example.com", True, False),
+        ("http://chat.example.com:443", "chat.example.com", True, False),
+        ("http://chat.example.com:443", "chat.example.com:443", True, False),
+        ("https://chat.example.com:80", "chat.example.com", True, False),
+        ("https://chat.example.com", "chat.example.com:443", True, True),
+        ("https://chat.example.com:8443", "chat.example.com:8443", True, True),
+        ("https://chat.example.com", "chat.example.com:8443", True, False),
+        ("http://chat.example.com:443", "chat.example.com", False, False),
+        ("https://chat.example.com:80", "chat.example.com", False, False),
+        ("http://chat.example.com", "chat.example.com:443", False, False),
+        ("https://chat.example.com.", "chat.example.com.", True, True),
+        ("https://chat.example.com", "chat.example.com.", True, False),
+    ],
+)
+@pytest.mark.parametrize("way", ["the server's own TLS", "a proxy's"])
+def test_the_scheme_and_the_port_are_the_sites(
+    settings: Settings, origin: str, host: str, is_secure: bool, allowed: bool, way: str
+) -> None:
+    """Whoever can change what comes without TLS must not speak for pages with it."""
+    scope = handshake(origin, host)
+    if way == "a proxy's":
+        settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+        scope["headers"].append((b"x-forwarded-proto", b"https" if is_secure else b"http"))
+    else:
+        scope["scheme"] = "wss" if is_secure else "ws"
+    assert is_allowed(scope) is allowed
+
+
+def test_a_site_that_sends_all_pages_to_https_has_no_others(settings: Settings) -> None:
+    """Also where the proxy does not tell which handshakes came by TLS."""
+    settings.SECURE_SSL_REDIRECT = True
+    assert is_allowed(handshake("https://chat.example.com"))
+    assert not is_allowed(handshake("http://chat.example.com"))
+
+
+def test_what_a_proxy_says_of_tls_counts_only_where_the_site_believes_it() -> None:
+    """Any client could write it; it could only shut itself out."""
+    scope = handshake("http://chat.example.com", **{"x-forwarded-proto": "https"})
+    assert is_allowed(scope)
+
+
+@pytest.mark.parametrize(
+    ("listed", "origin", "allowed"),
+    [
+        ("https://app.example", "https://app.example:443", True),
+        ("https://app.example:443", "https://app.example", True),
+        ("https://app.example/", "https://app.example", True),
+        ("http://app.example:80", "http://app.example", True),
+        ("https://app.example", "http://app.example", False),
+        ("https://app.example", "http://app.example:443", False),
+        ("http://app.example", "https://app.example", False),
+        ("https://app.example:8443", "https://app.example", False),
+        ("https://*.app.example", "http://a.app.example", False),
+        ("app.example", "https://app.example", False),
+    ],
+)
+def test_a_listed_origin_has_its_own_scheme_and_port(
+    settings: Settings, listed: str, origin: str, allowed: bool
+) -> None:
+    """On a site with TLS as well: whoever lists one without means it."""
+    settings.REALTIME = {"ALLOWED_ORIGINS": [listed]}
+    assert is_allowed(handshake(origin) | {"scheme": "wss"}) is allowed
