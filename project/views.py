@@ -13,6 +13,7 @@ from realtime import rooms
 from realtime.models import Membership, Room
 from realtime.store.display import display_name
 from realtime.store.identity import Identity
+from realtime.views import socket_path
 from realtime.wire.errors import CommandError
 
 
@@ -77,7 +78,7 @@ def configuration(
 ) -> dict[str, Any]:
     """What the script starts from."""
     return {
-        "url": "/ws/",
+        "url": socket_path(),
         "room": current and current.slug,
         "roomUrl": reverse("room", args=["SLUG"]),
         "invitationUrl": reverse("invitation", args=["TOKEN"]),

@@ -63,7 +63,8 @@ class BelowScriptName:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass the rest of the path on."""
-        rest = scope["path"].removeprefix(get_script_prefix(scope))
+        name, path = get_script_prefix(scope).rstrip("/"), scope["path"]
+        rest = path.removeprefix(name) if path.startswith(f"{name}/") else path
         await self.application({**scope, "path_remaining": rest}, receive, send)
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
+from django.urls import get_script_prefix
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
@@ -19,7 +20,7 @@ from .engine.publisher import publisher
 from .store.history import database
 from .store.server import is_writable, on_working_server
 
-__all__ = ["live", "ready", "ticket"]
+__all__ = ["live", "ready", "socket_path", "ticket"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
@@ -33,6 +34,11 @@ def _outside_transactions(view: View) -> View:
 
 
 @login_not_required  # 403 tells a page more than a redirect to a login form
+def socket_path() -> str:
+    """The path at which a page finds the socket: where the site lives, as for `reverse`."""
+    return f"{get_script_prefix()}ws/"
+
+
 @never_cache
 @require_POST
 @csrf_protect

@@ -1,8 +1,10 @@
 """What a handshake brings along: a token, which nobody else gets to see, and cookies."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from django.conf import settings
 from django.http import parse_cookie
 
 __all__ = ["TOKEN_CHARACTERS", "Secret", "cookies_of", "hide_token", "take_token"]
@@ -80,11 +82,32 @@ def take_token(scope: dict[str, Any]) -> str | None:
 
 
 def cookies_of(scope: dict[str, Any]) -> dict[str, str]:
-    """The cookies of a handshake."""
-    for name, value in scope.get("headers", []):
-        if name == b"cookie":
-            return {key: str(one) for key, one in parse_cookie(value.decode("latin1")).items()}
-    return {}
+    """The cookies of a handshake, as Django reads them.
+
+    HTTP/2 and 3 let a browser send each in a header of its own (RFC 9113, section 8.2.3).
+    """
+    found = [value for name, value in scope.get("headers", []) if name == b"cookie"]
+    text = "; ".join(value.decode("latin1") for value in found)
+    cookies = _parsed(text)
+    return _unfolded(text, cookies) if "," in text else cookies
+
+
+def _unfolded(text: str, cookies: dict[str, str]) -> dict[str, str]:
+    """Find the session's cookie where a server has joined several headers, as Daphne does.
+
+    A comma may also be in the value of a cookie, so only a session that is not there otherwise is
+    looked for, and no key of a session has one.
+    """
+    name = settings.SESSION_COOKIE_NAME
+    if name not in cookies:
+        cookies = cookies | _parsed(re.sub(rf",\s*(?={re.escape(name)}=)", "; ", text))
+    if name in cookies:
+        cookies[name] = cookies[name].partition(",")[0]
+    return cookies
+
+
+def _parsed(text: str) -> dict[str, str]:
+    return {key: str(one) for key, one in parse_cookie(text).items()}
 
 
 def _is_token(subprotocol: str) -> bool:
