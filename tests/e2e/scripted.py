@@ -25,6 +25,8 @@ MAKE = f"""async (options) => {{
   if (options.asksToken) options.token = () => new Promise((done) => window.tokens.push(done));
   if (options.isAbortable) options.signal = (window.controller = new AbortController()).signal;
   window.offered = [];
+  const wallClock = Date.now;
+  Date.now = () => wallClock() + window.wall * 1000;
   window.WebSocket = class extends WebSocket {{
     constructor(address, protocols) {{
       super(address, protocols);
@@ -113,6 +115,7 @@ class Script:
     async def start(cls, page: Page, **options: Any) -> "Script":
         """Open a page with a client of these options, which has not connected yet."""
         script = cls(page)
+        await page.clock.install()
         await page.route("**/*", _serve)
         await page.route_web_socket("**/ws/**", script._open)
         await page.goto(f"{ADDRESS}/")
@@ -129,6 +132,14 @@ class Script:
 
     def has_opened(self) -> bool:
         return not self._sockets.empty()
+
+    async def passes(self, seconds: float) -> None:
+        """Let so much time pass for the page at once, and its timers fire."""
+        await self.page.clock.run_for(round(seconds * 1000))
+
+    async def set_clock(self, seconds: float) -> None:
+        """Set the machine's clock forward or back; nothing passes."""
+        await self.run("(seconds) => { window.wall += seconds }", seconds)
 
     async def until(self, condition: str) -> None:
         """Wait for a condition in the page."""

@@ -55,7 +55,7 @@ function start(name = null) {
   $("composer").hidden = false;
   client?.close();
   const user = config.userId ?? "guest:";
-  client = new RealtimeClient({ url: config.url, user, token: () => (config.user ? null : guestToken()), name });
+  client = new RealtimeClient({ url: config.url, user, token: () => (config.user ? null : guestToken()), name, catchUp: "newest" });
   listen(name);
   client.connect();
   if (current) enter(current);
@@ -122,6 +122,7 @@ function listen(name) {
   client.on("rights", ({ room }) => isCurrent(room.slug) && showRights(room));
   client.on("invited", showInvited);
   client.on("message", (event) => receive(event, true));
+  client.on("reset", ({ room, missed }) => countMissed(room, missed));
   client.on("changed", (event) => receive(event, false));
   for (const type of ["joined", "left", "presence"]) client.on(type, ({ room }) => isCurrent(room) && showPeople());
   client.on("typing", ({ room, user_id, username }) => isCurrent(room) && showTyping(user_id, username));
@@ -150,6 +151,12 @@ function receive({ room, message, live }, isNew) {
     if (client.rooms.get(room).messages.size > 2 * KEEP) client.rooms.get(room).trim(KEEP);
   }
   if (isNew && live && !isMine && document.hidden) hidden++;
+  showUnread();
+}
+
+function countMissed(slug, missed) {
+  if (isCurrent(slug)) return;
+  unread.set(slug, (unread.get(slug) ?? 0) + (missed ?? 0));
   showUnread();
 }
 
@@ -294,8 +301,8 @@ function person({ user_id, username }) {
 }
 
 function showTyping(userId, username) {
-  if (userId && userId !== client.userId) typists.set(userId, { username, until: Date.now() + TYPING_SECONDS.shown * 1000 });
-  for (const [id, { until }] of typists) if (until <= Date.now()) typists.delete(id);
+  if (userId && userId !== client.userId) typists.set(userId, { username, until: performance.now() + TYPING_SECONDS.shown * 1000 });
+  for (const [id, { until }] of typists) if (until <= performance.now()) typists.delete(id);
   const names = [...typists].map(([id, { username }]) => (id.startsWith("guest:") ? `${username} (guest)` : username));
   $("typing").textContent = typingText(names);
   if (userId) setTimeout(showTyping, TYPING_SECONDS.shown * 1000 + 50);
@@ -366,8 +373,8 @@ function drop(nonce) {
 
 function typed() {
   showSendable();
-  if (!$("text").value || Date.now() - typedAt < TYPING_SECONDS.every * 1000) return;
-  typedAt = Date.now();
+  if (!$("text").value || performance.now() - typedAt < TYPING_SECONDS.every * 1000) return;
+  typedAt = performance.now();
   client.typing(current);
 }
 

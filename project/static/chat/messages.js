@@ -212,8 +212,10 @@ export class MessageList {
 
   #trim() {
     if (this.list.childElementCount < KEEP * 1.5 || !this.#room) return;
-    for (const { id } of this.#room.trim(KEEP)) {
-      this.#items.get(id)?.remove();
+    this.#room.trim(KEEP);
+    for (const [id, li] of this.#items) {
+      if (this.#room.messages.has(id)) continue;
+      li.remove();
       this.#items.delete(id);
     }
     if (this.list.firstElementChild) this.#decorate(this.list.firstElementChild);

@@ -3,7 +3,9 @@
  * position and repeats what was not acknowledged. docs/client.md
  */
 
-import { RealtimeError, Room, makeNonce } from "./room.js?4358b550";
+import { Clock, now } from "./clock.js?d0fbf995";
+import { Outbox } from "./outbox.js?26fc87ab";
+import { RealtimeError, Room, makeNonce, revision } from "./room.js?bd8a21be";
 
 export { RealtimeError, Room, makeNonce };
 
@@ -12,11 +14,11 @@ const TOKEN_PROTOCOL = "realtime.token.";
 const CONNECT_SECONDS = 10;
 const PONG_SECONDS = 6;
 const LATE_SECONDS = 2;
-const ACK_SECONDS = 15;
 const STABLE_SECONDS = 5;
 const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
 const RENEW_SECONDS = 5;
-const DAY = 86_400_000;
+const TICK_SECONDS = 5;
+const WAKE_SECONDS = 3;
 
 const after = (seconds, act) => setTimeout(act, seconds * 1000);
 const escaped = (text) => encodeURIComponent(text).replace(/[()]/g, (mark) => (mark === "(" ? "%28" : "%29"));
@@ -29,12 +31,13 @@ export class RealtimeClient extends EventTarget {
   userId = null;
   username = null;
   limits = {};
-  retryAt = 0;
 
   #options;
   #socket = null;
   #turn = 0; // of the attempt to connect; a late answer to an earlier one is ignored
   #attempt = 0;
+  #clock = new Clock();
+  #retryAt = 0;
   #notBefore = 0;
   #goodbye = null;
   #heard = 0;
@@ -43,7 +46,7 @@ export class RealtimeClient extends EventTarget {
   #pause;
   #ref = 0;
   #replies = new Map(); // ref → [on reply, on error]
-  #outbox = new Map(); // nonce → message without an ack, in order
+  #outbox;
   #guestToken = null;
   #pin; // the only identity that this client may be
   #named = false;
@@ -53,12 +56,27 @@ export class RealtimeClient extends EventTarget {
    * `url` and `token` may be values or (async) functions, asked on each attempt. `user` is the user_id
    * that the page was made for (`guest:` for any guest); without it the first `welcome` decides. `name`
    * is what a new guest is called. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
+   * `catchUp`: tell of `all` that was missed, or of the `newest` only (event `reset`).
    */
-  constructor({ url = "/ws/", token = null, user = null, name = null, heartbeat, queue = 500, signal = null } = {}) {
+  constructor({ url = "/ws/", token = null, user = null, name = null, heartbeat, queue = 500, signal = null, catchUp = "all" } = {}) {
     super();
-    this.#options = { url, token, name, heartbeat, queue };
+    this.#options = { url, token, name, heartbeat, signal, catchUp };
+    this.#outbox = new Outbox(queue, this.#clock, {
+      rooms: this.rooms,
+      ask: (...command) => this.#ask(...command),
+      enter: (room) => this.#enter(room),
+      later: (...wait) => this.#later(...wait),
+      told: (detail) => this.#emit("held", detail),
+      error: (fields) => new RealtimeError(fields),
+    });
     this.#pin = user;
-    signal?.addEventListener("abort", () => this.close(), { once: true });
+    if (signal?.aborted) this.state = "closed";
+    else this.#watchSignal();
+  }
+
+  /** When the next attempt is due, in milliseconds of `Date.now()`. */
+  get retryAt() {
+    return Date.now() + (this.#retryAt - now()) * 1000;
   }
 
   /** Listen; `options` as for `addEventListener` (`signal`, `once`). Returns what ends it. */
@@ -74,8 +92,9 @@ export class RealtimeClient extends EventTarget {
    */
   connect({ user = this.#pin } = {}) {
     if (user !== this.#pin) this.#change(user);
-    if (this.state === "connecting" || this.state === "open") return;
-    if (!this.#life) this.#watchBrowser();
+    if (this.state === "connecting" || this.state === "open" || this.#options.signal?.aborted) return;
+    if (!this.#life) this.#watchSignal();
+    if (this.state === "idle" || this.state === "closed") this.#watchBrowser();
     this.#dial();
   }
 
@@ -89,7 +108,9 @@ export class RealtimeClient extends EventTarget {
     if (!room) this.rooms.set(slug, (room = new Room(slug, history)));
     room.wanted = true;
     if (this.state === "open" && !room.joined) this.#enter(room);
-    return room.ready.promise;
+    const { promise } = room.ready;
+    if (this.#options.signal?.aborted) room.miss(new RealtimeError({ code: "closed" }));
+    return promise;
   }
 
   leave(slug) {
@@ -100,18 +121,13 @@ export class RealtimeClient extends EventTarget {
     room.lineLost();
     const error = new RealtimeError({ code: "left" });
     room.miss(error);
-    for (const item of this.#outbox.values()) if (item.room === slug) this.#fail(item, error);
+    this.#outbox.failAll(error, slug);
   }
 
   /** Settles with the ack, over any number of reconnects; repeat a failed send with its own `nonce`. */
   send(slug, content, { data, nonce = makeNonce() } = {}) {
-    return new Promise((resolve, reject) => {
-      const refusal = this.#refusal(slug);
-      if (refusal) return reject(new RealtimeError({ code: refusal }));
-      const at = Date.now();
-      this.#outbox.set(nonce, { room: slug, content, data, nonce, at, sentAt: 0, resolve, reject });
-      this.#flush();
-    });
+    const isClosed = this.state === "closed" || this.#options.signal?.aborted;
+    return this.#outbox.add(isClosed, { room: slug, content, data, nonce });
   }
 
   /** Earlier messages (`before` a seq, default the first loaded one) or what came `after` a position. */
@@ -185,7 +201,7 @@ export class RealtimeClient extends EventTarget {
     const socket = (this.#socket = new WebSocket(address, offered));
     socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
     socket.onmessage = ({ data }) => {
-      this.#heard = Date.now();
+      this.#heard = now();
       for (const line of data.split("\n")) if (line && socket === this.#socket) this.#take(JSON.parse(line));
     };
   }
@@ -196,7 +212,7 @@ export class RealtimeClient extends EventTarget {
     if (goodbye) ({ code, reason } = goodbye);
     if (goodbye?.reconnect === false || (code >= 4500 && code <= 4999)) return this.#end(code, reason);
     const wait = this.#backoff(goodbye?.retry_after);
-    this.retryAt = Date.now() + wait * 1000;
+    this.#retryAt = now() + wait;
     this.#timers.retry = after(wait, () => this.#dial());
     this.#become("waiting", { code, reason, retryIn: wait });
   }
@@ -204,7 +220,7 @@ export class RealtimeClient extends EventTarget {
   #backoff(asked) {
     const { least, first, growth, most } = BACKOFF;
     const ceiling = Math.min(most, first * growth ** this.#attempt++);
-    this.#notBefore = asked ? Date.now() + asked * 1000 : 0;
+    this.#notBefore = asked ? now() + asked : 0;
     return asked ? asked * (1 + Math.random()) : least + Math.random() * (ceiling - least);
   }
 
@@ -213,7 +229,7 @@ export class RealtimeClient extends EventTarget {
     this.#life = null;
     this.#hangUp();
     const error = new RealtimeError({ code: "closed", message: reason });
-    this.#failAll(error);
+    this.#outbox.failAll(error);
     for (const room of this.rooms.values()) room.miss(error);
     this.#become("closed", { code, reason });
   }
@@ -235,12 +251,16 @@ export class RealtimeClient extends EventTarget {
     this.#emit("state", { state, code: null, reason: "", retryIn: null, ...detail });
   }
 
-  #watchBrowser() {
+  #watchSignal() {
     this.#life = new AbortController();
+    this.#options.signal?.addEventListener("abort", () => this.close(), { signal: this.#life.signal });
+  }
+
+  #watchBrowser() {
     const { signal } = this.#life;
     const wake = () => {
       if (this.state === "open") this.#probe();
-      else if (this.state === "waiting" && Date.now() >= this.#notBefore) this.#dial();
+      else if (this.state === "waiting" && now() >= this.#notBefore) this.#dial();
     };
     const { document: page } = globalThis;
     globalThis.addEventListener?.("online", wake, { signal });
@@ -250,17 +270,24 @@ export class RealtimeClient extends EventTarget {
 
   // The server asks the silent (timers of hidden pages are slow); this asks a silent server.
   #beat() {
-    const silent = (Date.now() - this.#heard) / 1000;
-    if (silent >= this.#pause) this.#probe();
-    this.#repeatUnanswered();
-    this.#timers.beat = after(this.#pause - (silent % this.#pause), () => this.#beat());
+    const silent = now() - this.#heard;
+    if (this.#clock.hasJumped()) this.#probe(WAKE_SECONDS);
+    else if (silent >= this.#pause) this.#probe();
+    this.#outbox.repeat();
+    this.#timers.beat = after(Math.min(TICK_SECONDS, this.#pause - (silent % this.#pause)), () => this.#beat());
   }
 
-  #probe() {
-    if (this.#asked > this.#heard) return;
-    const asked = (this.#asked = Date.now());
-    this.#timers.deadline = after(PONG_SECONDS, () => this.#heard < asked && this.#lost(1006, "timeout"));
+  #probe(patience = PONG_SECONDS, isLast = false) {
+    if (this.#asked > this.#heard && !isLast) return;
+    const asked = (this.#asked = now());
+    this.#timers.deadline = after(patience, () => this.#heard < asked && this.#missed(asked + patience, isLast));
     this.#transmit({ type: "ping" });
+  }
+
+  // An alarm that is late comes before what the server has sent to a page that stood still.
+  #missed(due, isLast) {
+    if (now() - due < TICK_SECONDS || isLast) this.#lost(1006, "timeout");
+    else this.#probe(WAKE_SECONDS, true);
   }
 
   #transmit(command) {
@@ -281,6 +308,7 @@ export class RealtimeClient extends EventTarget {
   // What the server says
 
   #take(frame) {
+    if (frame.server_time) this.#clock.hear(frame.server_time);
     const [onReply, onError] = this.#replies.get(frame.ref) ?? [];
     this.#replies.delete(frame.ref);
     const room = this.rooms.get(frame.room);
@@ -353,13 +381,15 @@ export class RealtimeClient extends EventTarget {
 
   #change(user) {
     this.#hangUp();
+    this.#life?.abort();
+    this.#life = null;
     this.#forget();
     this.#pin = user;
     if (this.state !== "closed") this.state = "idle";
   }
 
   #forget() {
-    this.#failAll(new RealtimeError({ code: "identity_changed" }));
+    this.#outbox.failAll(new RealtimeError({ code: "identity_changed" }));
     for (const room of this.rooms.values()) {
       room.forget();
       if (!room.wanted) this.rooms.delete(room.slug);
@@ -393,19 +423,28 @@ export class RealtimeClient extends EventTarget {
     const since = room.epoch ? { seq: room.position, epoch: room.epoch } : undefined;
     this.#ask(
       { type: "join", room: room.slug, history: room.history, since },
-      (reply) => room.wanted && this.#entered(room, reply, Boolean(since && reply.recovered)),
+      (reply) => room.wanted && this.#entered(room, reply, since),
       (error) => this.#barred(room, error),
     );
   }
 
-  #entered(room, reply, resumed) {
+  // More was missed than a resume brings: a repair reads it page by page, before anything newer.
+  #entered(room, reply, since) {
+    const missed = reply.through - room.position;
+    const isGap = since?.epoch === reply.epoch && !reply.recovered && missed >= 0 && this.#options.catchUp === "all";
+    const resumed = isGap || Boolean(since && reply.recovered);
+    const isReset = !resumed && room.position !== undefined;
     if (!resumed) room.restart(reply);
-    Object.assign(room, { joined: true, repairing: false, position: reply.through, epoch: reply.epoch, about: reply });
+    Object.assign(room, { joined: true, repairing: false, epoch: reply.epoch, about: reply, old: reply.through });
+    if (!isGap) room.position = reply.through;
     room.meet(reply);
-    if (resumed) for (const state of reply.messages) this.#show(room, state, false);
+    if (resumed && !isGap) for (const state of reply.messages) this.#show(room, state);
     this.#emit("room", { room, resumed });
+    if (isReset) this.#emit("reset", { room: room.slug, missed: since?.epoch === reply.epoch ? missed : null });
     room.ready.resolve(room);
-    this.#flush();
+    room.target = Math.max(room.target, reply.through);
+    if (isGap) this.#repair(room);
+    this.#outbox.flush();
   }
 
   #barred(room, error) {
@@ -429,12 +468,12 @@ export class RealtimeClient extends EventTarget {
     if (room.repairing) return; // the repair goes on until it has reached the target
     if (from > room.position + 1) return this.#repair(room);
     room.position = seq;
-    this.#show(room, state, true);
+    this.#show(room, state);
   }
 
-  #show(room, message, live) {
+  #show(room, message) {
     const type = room.take(message);
-    if (type) this.#emit(type, { room: room.slug, message, live });
+    if (type) this.#emit(type, { room: room.slug, message, live: revision(message) > room.old });
   }
 
   #repair(room) {
@@ -444,13 +483,16 @@ export class RealtimeClient extends EventTarget {
       { type: "history", room: room.slug, after: start, limit: 100 },
       (reply) => {
         if (reply.epoch !== room.epoch) return this.#reenter(room);
-        for (const state of reply.messages) this.#show(room, state, true);
+        for (const state of reply.messages) this.#show(room, state);
         room.position = Math.max(start, reply.through);
         room.repairing = room.position < room.target;
         if (room.repairing && room.position > start) this.#repair(room);
         else if (room.repairing) this.#later(room, 1, () => this.#repair(room));
       },
-      ({ code, retryAfter }) => code !== "offline" && this.#later(room, retryAfter, () => this.#enter(room)),
+      ({ code, retryable, retryAfter }) => {
+        const again = () => (retryable ? this.#repair(room) : this.#enter(room));
+        if (code !== "offline") this.#later(room, retryAfter, again);
+      },
     );
   }
 
@@ -462,68 +504,5 @@ export class RealtimeClient extends EventTarget {
   #arrived(room, { user_id, username }) {
     if (!room.members.has(user_id)) room.count++;
     room.members.set(user_id, { user_id, username, connections: 1 });
-  }
-
-  // Messages on their way out
-
-  #refusal(slug) {
-    if (this.state === "closed") return "closed";
-    if (!this.rooms.get(slug)?.wanted) return "not_joined";
-    return this.#outbox.size >= this.#options.queue ? "queue_full" : null;
-  }
-
-  // One message of a room at a time: what follows one that is refused for now must not overtake it.
-  #flush() {
-    const busy = new Set();
-    for (const item of this.#outbox.values()) {
-      const room = this.rooms.get(item.room);
-      if (!item.sentAt && room?.joined && !room.held && !busy.has(room)) this.#post(item, room);
-      if (this.#outbox.has(item.nonce)) busy.add(room);
-    }
-  }
-
-  #post(item, room) {
-    const { content, data, nonce } = item;
-    if (Date.now() - item.at > DAY) return this.#fail(item, new RealtimeError({ code: "expired" }));
-    item.sentAt = Date.now();
-    this.#ask(
-      { type: "message", room: item.room, content, data, nonce },
-      (ack) => {
-        this.#outbox.delete(nonce);
-        item.resolve(ack);
-        this.#flush();
-      },
-      (error) => this.#refused(item, room, error),
-    );
-  }
-
-  #refused(item, room, error) {
-    item.sentAt = 0;
-    if (error.code === "offline") return;
-    if (error.code === "not_joined" && room.wanted) {
-      room.joined = false;
-      return this.#enter(room);
-    }
-    if (!error.retryable) return this.#fail(item, error);
-    room.held = true;
-    this.#later(room, error.retryAfter, () => {
-      room.held = false;
-      this.#flush();
-    });
-  }
-
-  #fail(item, error) {
-    this.#outbox.delete(item.nonce);
-    item.reject(error);
-  }
-
-  #failAll(error) {
-    for (const item of this.#outbox.values()) this.#fail(item, error);
-  }
-
-  #repeatUnanswered() {
-    const limit = Date.now() - ACK_SECONDS * 1000;
-    for (const item of this.#outbox.values()) if (item.sentAt < limit) item.sentAt = 0;
-    this.#flush();
   }
 }

@@ -1,6 +1,8 @@
 /** What the browser client knows of one room, and its errors. `client.js` is what a page imports. */
 
-const revision = (state) => state.changed_seq ?? state.seq;
+const KEEP = 2000; // messages of a room; what was read back stays besides
+
+export const revision = (state) => state.changed_seq ?? state.seq;
 
 /** `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. */
 export class RealtimeError extends Error {
@@ -26,6 +28,7 @@ export class Room {
     this.unloaded = new Map(); // states of messages above the loaded ones
     this.ready = deferred();
     this.epoch = null;
+    this.keep = KEEP;
     this.lineLost();
   }
 
@@ -41,6 +44,7 @@ export class Room {
 
   /** Forget all but the newest `keep` messages. */
   trim(keep) {
+    this.keep = KEEP;
     const gone = this.list().slice(0, -keep);
     for (const { id } of gone) this.messages.delete(id);
     if (!gone.length) return gone;
@@ -79,9 +83,11 @@ export class Room {
     if (known && revision(state) <= revision(known)) return null;
     if (!known && this.hasMore && state.seq < this.first) {
       this.unloaded.set(state.id, state); // may be newer than a page that is on its way
+      if (this.unloaded.size > KEEP) this.unloaded.delete(this.unloaded.keys().next().value);
       return null;
     }
     this.messages.set(state.id, state);
+    if (this.messages.size > this.keep * 1.25) this.trim(this.keep);
     return known ? "changed" : "message";
   }
 
@@ -93,6 +99,7 @@ export class Room {
       this.first = Math.min(this.first, state.seq);
     }
     if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;
+    this.keep = Math.max(this.keep, this.messages.size);
   }
 
   meet({ members = [], count }) {
