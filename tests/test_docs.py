@@ -11,12 +11,14 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from realtime import moderation, push
+from realtime.conf import known_keys
 from realtime.models import Membership, Message, Report, Room, Sanction
 from realtime.store import log
 from realtime.store.log import Draft
 from realtime.wire import events
 from realtime.wire.codecs import CODECS
 from realtime.wire.commands import COMMANDS
+from realtime.wire.costs import COSTS, Cost
 from realtime.wire.errors import CloseCode, ErrorCode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +64,36 @@ def test_the_protocol_document_names_every_close_code() -> None:
     """The table of close codes is the enumeration."""
     rows = re.findall(r"^\| (\d{4}) \|", section("Close codes"), re.MULTILINE)
     assert [int(row) for row in rows] == [code.value for code in CloseCode]
+
+
+def test_the_protocol_document_names_the_cost_of_every_command() -> None:
+    """The table of costs is the one that is used."""
+    rows = re.findall(r"^\| (`[^|]+) \| `(\w+)` \| ([^|]+) \|$", section("Costs"), re.MULTILINE)
+    told = {
+        name: (allowance, cost)
+        for names, allowance, cost in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert told == {
+        command.__name__.lower(): (cost.allowance, _in_words(cost))
+        for command, cost in COSTS.items()
+    }
+
+
+def _in_words(cost: Cost) -> str:
+    """A cost as the table has it."""
+    parts = [f"{cost.fixed:g}"] if cost.fixed else []
+    if cost.field:
+        parts.append(f"`{cost.field}`" + (f" / {cost.per:g}" if cost.per != 1 else ""))
+    return " + ".join(parts)
+
+
+def test_the_protocol_document_names_the_settings_of_every_allowance() -> None:
+    """They exist, and none is missing."""
+    rows = re.findall(r"^\| `(\w+)` \| ((?:`[A-Z_]+`(?:, )?)+) \|$", section("Costs"), re.MULTILINE)
+    named = {allowance: re.findall(r"`(\w+)`", settings) for allowance, settings in rows}
+    assert set(named) == {cost.allowance for cost in COSTS.values()}
+    assert {name for names in named.values() for name in names} <= set(known_keys())
 
 
 def test_the_protocol_document_names_every_subprotocol() -> None:

@@ -29,29 +29,8 @@ from ..store.names import Named
 from ..store.sanctions import Visitor
 from ..wire import events
 from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
-from ..wire.commands import (
-    Appoint,
-    Auth,
-    Ban,
-    Block,
-    Command,
-    Configure,
-    Create,
-    Delete,
-    Direct,
-    Invite,
-    Join,
-    Joins,
-    Kick,
-    Message,
-    Mute,
-    Ping,
-    Pong,
-    Report,
-    Signal,
-    Unban,
-    Unmute,
-)
+from ..wire.commands import Auth, Command, Ping, Pong
+from ..wire.costs import REPLY_BYTES, cost_of
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Welcome, timestamp
 from ..wire.packet import Packet
@@ -86,8 +65,6 @@ ABUSE = {
     CloseCode.TOO_MANY_ERRORS,
 }
 """The ends that a site should hear of, also where it has said nothing about its logs."""
-ACTS = (Appoint, Ban, Block, Configure, Delete, Kick, Mute, Unban, Unmute)
-"""Commands that each write rows, and tell a whole room: one allowance for them."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()}
@@ -175,6 +152,12 @@ class Consumer(AsyncConsumer):
     def reply(self, outgoing: Outgoing) -> None:
         """Send something to this client alone."""
         self.outbox.reply(outgoing)
+
+    def reply_paid(self, outgoing: Outgoing, allowance: str) -> None:
+        """Send a reply that may be large; its bytes are owed to an allowance."""
+        frame = self.codec.encode(outgoing)
+        self.outbox.send(frame)
+        self.engine.limits.owe(self.who, self.address, allowance, len(frame) / REPLY_BYTES)
 
     def end(self, why: Disconnect) -> None:
         """End the connection from outside of its own task: tell why, close, then abort."""
@@ -440,7 +423,7 @@ class Consumer(AsyncConsumer):
 
     def _pay(self, size: float) -> float:
         self._decoded_bytes += size
-        return self.engine.limits.pay(self.who, self.address, size)
+        return self.engine.limits.owe(self.who, self.address, "bytes", size)
 
     async def _pause(self, seconds: float) -> None:
         """Let the others have their turn; read nothing more for so long."""
@@ -476,8 +459,7 @@ class Consumer(AsyncConsumer):
         self.reply(failure)
 
     def _limit(self, command: Command) -> None:
-        amount = len(command.rooms) if isinstance(command, Joins) else 1
-        if wait := self.engine.limits.wait(self.who, self.address, _kind(command), amount):
+        if wait := self.engine.limits.wait(self.who, self.address, *cost_of(command)):
             self._count_refusal()
             if not isinstance(command, Pong):  # which nobody waits for a reply to
                 raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
@@ -584,19 +566,6 @@ def _check_name(visitor: Visitor) -> None:
         raise CommandError(ErrorCode.PERMISSION_DENIED, told)
     if problem := names.problem(Named(who, who.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
-
-
-def _kind(command: Command) -> str:
-    """Which allowance it is taken from."""
-    if isinstance(command, (Message, Signal)):
-        return "message"
-    if isinstance(command, (Create, Direct, Invite)):
-        return "room"
-    if isinstance(command, Report):
-        return "report"
-    if isinstance(command, ACTS):
-        return "act"
-    return "join" if isinstance(command, (Join, Joins)) else "command"
 
 
 def _now() -> str:

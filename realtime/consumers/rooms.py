@@ -125,24 +125,41 @@ class RoomConsumer(Consumer):
     # Coming and going.
 
     async def _joins(self, command: Joins) -> None:
+        changes, verdicts = self._changes, await self._ask_ahead(command.rooms)
         for target in command.rooms:
+            known = verdicts.get(target.room) if changes == self._changes else None
             try:
-                await self.in_time(self._join(command, target))
+                await self.in_time(self._join(command, target, known))
             except CommandError as error:
                 failure = Failure.of(error)
                 failure.ref, failure.room = command.ref, target.room
                 self.reply(failure)
+            await asyncio.sleep(0)  # where nothing was waited for, others would not have a turn
 
-    async def _join(self, command: Command, target: Join | Target) -> None:
+    async def _ask_ahead(self, targets: list[Target]) -> dict[str, rooms.Verdict]:
+        """Ask for many rooms in a few queries; where that fails, each is asked for by itself."""
+        free = config().rooms_per_connection - len(self._seats)
+        new = [one.room for one in targets if one.room not in self._seats][: max(0, free)]
+        known = [one.room for one in targets if one.room in self._seats]
+        asks = [rooms.Ask(room, self.who, self.address) for room in dict.fromkeys(known + new)]
+        try:
+            found = await self.in_time(self.engine.db.read(rooms.enter_all, asks))
+        except CommandError:
+            return {}
+        return {ask.slug: verdict for ask, verdict in found.items()}
+
+    async def _join(
+        self, command: Command, target: Join | Target, known: rooms.Verdict | None = None
+    ) -> None:
         if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
-        entry, topic, caught = await self._enter(target)
+        entry, topic, caught = await self._enter(target, known)
         may_read = entry.may_read_history
         self._sit(Seat(entry, topic))
         engine.presence.enter(self.id, entry.room_id)
         members = self._members_and_me(topic)
-        self.reply(
+        self.reply_paid(
             Joined(
                 room=entry.slug,
                 user_id=self.who.user_id,
@@ -156,15 +173,24 @@ class RoomConsumer(Consumer):
                 count=len(members) or topic.roster.count,
                 ref=command.ref,
                 **about(entry),
-            )
+            ),
+            "join",
         )
 
-    async def _enter(self, target: Join | Target) -> tuple[Entry, RoomTopic, Caught]:
-        """Be attached to a room with rights that are still those that were asked for."""
+    async def _enter(
+        self, target: Join | Target, known: rooms.Verdict | None
+    ) -> tuple[Entry, RoomTopic, Caught]:
+        """Be attached to a room with rights that are still those that were asked for.
+
+        What is `known` of them is asked for no second time, as long as nothing has changed.
+        """
         engine, is_resumed = self.engine, target.since is not None
         for _ in range(ATTEMPTS):
             changes = self._changes
-            entry = await self._ask(rooms.enter_all, target.room)
+            if known is None:
+                entry = await self._ask(rooms.enter_all, target.room)
+            else:
+                entry, known = self._judge(target.room, known), None
             may_read = entry.may_read_history
             topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
             caught = await attach(
@@ -184,6 +210,9 @@ class RoomConsumer(Consumer):
         """Ask what this connection may do in a room; a refusal ends its seat there."""
         ask = rooms.Ask(room, self.who, self.address)
         verdict = await self.engine.db.together(decide, ask)
+        return self._judge(room, verdict)
+
+    def _judge(self, room: str, verdict: rooms.Verdict | None) -> Entry:
         if isinstance(verdict, Entry):
             return verdict
         refusal = verdict or rooms.unknown(room)
@@ -324,14 +353,15 @@ class RoomConsumer(Consumer):
             history.page, seat.entry.room_id, before, command.limit
         )
         states = fitting(found)
-        self.reply(
+        self.reply_paid(
             HistoryPage(
                 room=command.room,
                 messages=states,
                 epoch=epoch,
                 has_more=has_more or len(states) < len(found),
                 ref=command.ref,
-            )
+            ),
+            "command",
         )
 
     async def _tell_changes(self, command: History, seat: Seat, after: int) -> None:
@@ -341,7 +371,7 @@ class RoomConsumer(Consumer):
             return
         states = _oldest_fitting(changes.states)
         is_cut = len(states) < len(changes.states)
-        self.reply(
+        self.reply_paid(
             HistoryPage(
                 room=command.room,
                 messages=states,
@@ -349,7 +379,8 @@ class RoomConsumer(Consumer):
                 has_more=is_cut or changes.has_more,
                 through=states[-1].position if is_cut else changes.through,
                 ref=command.ref,
-            )
+            ),
+            "command",
         )
 
     def _resync(self, seat: Seat, mark: Mark) -> None:
@@ -361,6 +392,8 @@ class RoomConsumer(Consumer):
 
     async def _typing(self, command: Typing) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_signal)
+        if not seat.may_tell_typing(self.engine.loop.time()):
+            return
         who = self.who
         told = TypingEvent(room=command.room, user_id=who.user_id, username=who.username)
         self.engine.hub.say(seat.topic.name, told, but=self.id)
@@ -378,7 +411,8 @@ class RoomConsumer(Consumer):
         members, count = await self.engine.db.read(
             presence.members, seat.entry.room_id, config().presence_events_up_to
         )
-        self.reply(PresenceList(room=command.room, members=members, count=count, ref=command.ref))
+        told = PresenceList(room=command.room, members=members, count=count, ref=command.ref)
+        self.reply_paid(told, "command")
 
     async def _read(self, command: Read) -> None:
         seat = await self._allowed(command.room, lambda entry: True)

@@ -15,6 +15,8 @@ from ..wire.events import timestamp
 __all__ = ["Seat", "about"]
 
 HOUR = 60 * 60
+TYPING_SECONDS = 1.0
+"""How often the room is told that a client is typing."""
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class Seat:
     is_doubtful: bool = False
     """Whether its rights have changed since they were asked for."""
     reminder: asyncio.TimerHandle | None = None
+    typed_at: float | None = None
+    """When the room was last told that this client is typing."""
 
     def remind(self, recheck: Callable[[str], None]) -> None:
         """Ask again once what was decided ends; what lasts longer is looked at now and then."""
@@ -34,6 +38,13 @@ class Seat:
             left = max(0.0, (until - timezone.now()).total_seconds())
             loop = asyncio.get_running_loop()
             self.reminder = loop.call_later(min(left, HOUR), recheck, self.entry.slug)
+
+    def may_tell_typing(self, now: float) -> bool:
+        """Whether it is time to tell the room again that this client is typing."""
+        if self.typed_at is not None and now - self.typed_at < TYPING_SECONDS:
+            return False
+        self.typed_at = now
+        return True
 
     def forget(self) -> None:
         """Do not ask again."""

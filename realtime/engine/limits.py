@@ -75,11 +75,10 @@ class Limits:
 
     # Commands.
 
-    def wait(self, who: Identity, address: str, kind: str, amount: int = 1) -> float:
-        """Take "message", "join", "room", "act", "report" or "command" from an allowance.
+    def wait(self, who: Identity, address: str, kind: str, amount: float = 1) -> float:
+        """Take from one of the allowances of `wire/costs.py`; return the seconds to wait, or 0.
 
-        Returns the seconds to wait, or 0. A user has one over all its connections; guests also
-        share those of their address.
+        A user has one over all its connections; guests also share those of their address.
         """
         now = time.monotonic()
         own = self._bucket(who.user_id, kind, now)
@@ -89,17 +88,16 @@ class Limits:
         shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
         return shared.take(now, min(amount, shared.burst))
 
-    def pay(self, who: Identity, address: str, size: float) -> float:
-        """Pay for `size` bytes before they are decoded; return the seconds to wait first, or 0.
+    def owe(self, who: Identity, address: str, kind: str, amount: float) -> float:
+        """Take from the same allowances, or from that of "bytes", also what is not there.
 
-        The same users and guests share these allowances as those of `wait`. What is not there is
-        owed: a client is read more slowly, and nothing that it sent is refused.
+        Returns the seconds until earlier debts are paid, or 0.
         """
         now = time.monotonic()
-        wait = self._bucket(who.user_id, "bytes", now).owe(now, size)
+        wait = self._bucket(who.user_id, kind, now).owe(now, amount)
         if who.is_guest and address:
-            shared = self._bucket(f"guests of {address}", "bytes", now, GUESTS)
-            wait = max(wait, shared.owe(now, size))
+            shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
+            wait = max(wait, shared.owe(now, amount))
         return wait
 
     def _bucket(self, whose: str, kind: str, now: float, times: int = 1) -> Bucket:

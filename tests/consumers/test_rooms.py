@@ -1,6 +1,7 @@
 """The commands of rooms: what each does, what each refuses, and who hears of it."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from realtime import push
-from realtime.consumers import RoomConsumer
 from realtime.consumers import rooms as module
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
-from realtime.store import history, presence
+from realtime.store import history, presence, rooms
 from realtime.store.log import Draft
 from realtime.store.log import append as append_drafts
+from realtime.store.rooms import Ask, Verdict
 from tests.client import ENCODINGS, Object, eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
@@ -609,17 +610,17 @@ async def test_each_room_of_many_is_answered_also_where_the_database_fails(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the room, so that a client knows which to ask for again."""
-    real = RoomConsumer._ask
+    real = rooms.enter_all
 
-    async def ask(self: RoomConsumer, decide: Any, slug: str) -> Any:
-        if slug == "two":
+    def enter_all(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
+        if any(ask.slug == "two" for ask in asked):
             raise OperationalError("no answer within 5 s")
-        return await real(self, decide, slug)
+        return real(asked)
 
-    monkeypatch.setattr(RoomConsumer, "_ask", ask)
+    monkeypatch.setattr(rooms, "enter_all", enter_all)
     async with Socket() as socket:
-        rooms = [{"room": slug} for slug in ("general", "two", "three")]
-        await socket.send("joins", rooms=rooms, ref="j")
+        targets = [{"room": slug} for slug in ("general", "two", "three")]
+        await socket.send("joins", rooms=targets, ref="j")
         told = [item for item in await socket.settled() if item.get("ref") == "j"]
         assert [(item["room"], item.get("code")) for item in told] == [
             ("general", None),

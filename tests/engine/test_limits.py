@@ -138,12 +138,12 @@ def test_bytes_are_owed_by_a_user_over_all_its_connections(
 ) -> None:
     """The first that finds nothing left waits until the others have paid."""
     limits = give(settings, RECEIVE_BYTES_PER_SECOND=100, RECEIVE_BYTES_BURST=1000)
-    assert limits.pay(ADA, HOME, 1000) == 0
-    assert limits.pay(ADA, WORK, 200) == 0
-    assert limits.pay(ADA, HOME, 100) == 2
-    assert limits.pay(Identity("8", "bob", user=object()), HOME, 100) == 0
+    assert limits.owe(ADA, HOME, "bytes", 1000) == 0
+    assert limits.owe(ADA, WORK, "bytes", 200) == 0
+    assert limits.owe(ADA, HOME, "bytes", 100) == 2
+    assert limits.owe(Identity("8", "bob", user=object()), HOME, "bytes", 100) == 0
     clock.now += 3
-    assert limits.pay(ADA, HOME, 0) == 0
+    assert limits.owe(ADA, HOME, "bytes", 0) == 0
 
 
 def test_guests_of_one_address_share_bytes_whatever_their_names(
@@ -151,9 +151,9 @@ def test_guests_of_one_address_share_bytes_whatever_their_names(
 ) -> None:
     """A guest that comes back under another name has the debts of its address."""
     limits = give(settings, RECEIVE_BYTES_PER_SECOND=100, RECEIVE_BYTES_BURST=1000)
-    waits = [limits.pay(Identity(f"guest:{n}", "x"), HOME, 2000) for n in range(7)]
+    waits = [limits.owe(Identity(f"guest:{n}", "x"), HOME, "bytes", 2000) for n in range(7)]
     assert waits == [0, 0, 0, 0, 0, 0, 2]
-    assert limits.pay(Identity("guest:new", "x"), WORK, 2000) == 0
+    assert limits.owe(Identity("guest:new", "x"), WORK, "bytes", 2000) == 0
 
 
 def test_allowances_that_are_full_again_are_forgotten(

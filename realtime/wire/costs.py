@@ -1,0 +1,92 @@
+"""What each command costs: the allowance that it is taken from, and how much of it."""
+
+from typing import Any, NamedTuple
+
+from .commands import (
+    Accept,
+    Appoint,
+    Auth,
+    Ban,
+    Block,
+    Command,
+    Configure,
+    Create,
+    Delete,
+    Direct,
+    History,
+    Invite,
+    Join,
+    Joins,
+    Kick,
+    Leave,
+    Membership,
+    Message,
+    Mute,
+    Ping,
+    Pong,
+    Presence,
+    Read,
+    Report,
+    Signal,
+    Typing,
+    Unban,
+    Unmute,
+)
+
+__all__ = ["COSTS", "REPLY_BYTES", "Cost", "cost_of"]
+
+REPLY_BYTES = 32 * 1024
+"""So many bytes of a reply with messages or members cost one more."""
+
+
+class Cost(NamedTuple):
+    """A fixed part, and one for each `per` of a number that the command names in `field`."""
+
+    allowance: str
+    fixed: float = 1
+    field: str = ""
+    per: float = 1
+
+    def of(self, command: Command) -> float:
+        """Return how much of its allowance a command takes."""
+        if not self.field:
+            return self.fixed
+        value: Any = getattr(command, self.field)
+        return self.fixed + (len(value) if isinstance(value, list) else value) / self.per
+
+
+COSTS: dict[type[Command], Cost] = {
+    Ping: Cost("command"),
+    Pong: Cost("command"),
+    Typing: Cost("command"),
+    Leave: Cost("command"),
+    Read: Cost("command", 2),
+    Auth: Cost("command", 3),
+    Accept: Cost("command", 3),
+    Membership: Cost("command", 3),
+    Presence: Cost("command", 5),
+    History: Cost("command", 1, "limit", 25),
+    Join: Cost("join"),
+    Joins: Cost("join", 0, "rooms"),
+    Message: Cost("message"),
+    Signal: Cost("message"),
+    Create: Cost("room"),
+    Direct: Cost("room"),
+    Invite: Cost("room"),
+    Report: Cost("report"),
+    Configure: Cost("act", 3),
+    Appoint: Cost("act"),
+    Ban: Cost("act"),
+    Block: Cost("act"),
+    Delete: Cost("act"),
+    Kick: Cost("act"),
+    Mute: Cost("act"),
+    Unban: Cost("act"),
+    Unmute: Cost("act"),
+}
+
+
+def cost_of(command: Command) -> tuple[str, float]:
+    """Return the allowance that a command is taken from, and how much it takes."""
+    cost = COSTS[type(command)]
+    return cost.allowance, cost.of(command)

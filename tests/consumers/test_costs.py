@@ -1,0 +1,169 @@
+"""Commands cost by the work that they make; what people really do is never limited."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from pytest_django.fixtures import Settings
+
+from realtime import testing
+from realtime.consumers import RoomConsumer
+from realtime.consumers import seat as module
+from realtime.engine.engine import Engine
+from realtime.models import Room
+from realtime.store import rooms
+from realtime.store.rooms import Ask, Verdict
+from tests.consumers.sockets import Socket
+from tests.engine import log
+
+ROOMS, MESSAGES = 100, 30
+
+
+@pytest.fixture
+async def limited(room: Room) -> AsyncIterator[Engine]:
+    """The engine with the limits that it has by default."""
+    async with testing.engine(GUESTS=True) as running:
+        yield running
+
+
+def limit(settings: Settings, **limits: float) -> None:
+    settings.REALTIME = {**settings.REALTIME, **limits}
+
+
+async def test_a_page_of_history_costs_by_its_length(engine: Engine, settings: Settings) -> None:
+    """Long ones are soon refused, short ones last."""
+    limit(settings, COMMANDS_PER_SECOND=0.001, COMMANDS_BURST=22)
+    async with Socket() as socket:
+        await socket.join("general")
+        for _ in range(4):
+            assert (await socket.ask("history", room="general", limit=100))["type"] == "history"
+        assert await socket.refused("history", room="general", limit=100) == "rate_limited"
+        assert (await socket.ask("ping"))["type"] == "pong"
+    async with Socket() as socket:
+        await socket.join("general")
+        for _ in range(20):
+            assert (await socket.ask("history", room="general", limit=1))["type"] == "history"
+
+
+@pytest.mark.parametrize("command", [{"limit": 100}, {"limit": 100, "after": 0}])
+async def test_a_large_reply_is_owed(
+    engine: Engine, room: Room, settings: Settings, command: dict[str, int]
+) -> None:
+    """Of the same number of messages, long ones cost more."""
+    await sync_to_async(log.append)(room.pk, *["x" * 4000] * 50)
+    limit(settings, COMMANDS_PER_SECOND=0.001, COMMANDS_BURST=10)
+    async with Socket() as socket:
+        await socket.join("general", history=0)
+        assert len((await socket.ask("history", room="general", **command))["messages"]) == 50
+        assert await socket.refused("ping") == "rate_limited"
+
+
+async def test_joins_with_much_in_them_are_owed(
+    engine: Engine, room: Room, settings: Settings
+) -> None:
+    """To join again and again for the history is no way around its cost."""
+    await sync_to_async(log.append)(room.pk, *["x" * 4000] * 50)
+    limit(settings, JOINS_PER_SECOND=0.001, ROOMS_PER_CONNECTION=5)
+    async with Socket() as socket:
+        await socket.join("general", history=100)
+        assert await socket.refused("join", room="general", history=100) == "rate_limited"
+
+
+async def test_who_is_in_a_room_costs_more_than_a_ping(engine: Engine, settings: Settings) -> None:
+    limit(settings, COMMANDS_PER_SECOND=0.001, COMMANDS_BURST=11)
+    async with Socket() as socket:
+        await socket.join("general")
+        for _ in range(2):
+            assert (await socket.ask("presence", room="general"))["type"] == "presence"
+        assert await socket.refused("presence", room="general") == "rate_limited"
+
+
+async def test_many_rooms_are_asked_for_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred that do not exist cost as many queries as one does."""
+    asked: list[int] = []
+    real = rooms.enter_all
+
+    def enter_all(asks: Iterable[Ask]) -> dict[Ask, Verdict]:
+        asked.append(len(list(asks)))
+        return real(asks)
+
+    monkeypatch.setattr(rooms, "enter_all", enter_all)
+    async with Socket() as socket:
+        targets: list[dict[str, Any]] = [{"room": f"none-{number}"} for number in range(99)]
+        await socket.send("joins", rooms=[*targets, {"room": "general"}])
+        told = [item["type"] for item in await socket.settled()]
+    assert told == ["error"] * 99 + ["joined"]
+    assert asked == [100]
+
+
+async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_again(
+    engine: Engine, private: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that was good for all rooms is good for none after the user has changed."""
+    asked: list[list[str]] = []
+    real, consumers = rooms.enter_all, list[RoomConsumer]()
+
+    def enter_all(asks: Iterable[Ask]) -> dict[Ask, Verdict]:
+        asked.append([ask.slug for ask in asks])
+        if len(asked) == 1:
+            engine.loop.call_soon_threadsafe(consumers[0].rights_changed)
+        return real(asks)
+
+    monkeypatch.setattr(rooms, "enter_all", enter_all)
+    async with Socket() as socket:
+        watched = engine.guard._watched[socket.welcome["connection"]].connection
+        assert isinstance(watched, RoomConsumer)
+        consumers.append(watched)
+        await socket.send("joins", rooms=[{"room": "general"}, {"room": "secret"}])
+        await socket.settled()
+    assert asked == [["general", "secret"], ["general"], ["secret"]]
+
+
+async def test_a_room_is_told_of_typing_once_a_second(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a client says so."""
+    async with Socket() as one, Socket() as other:
+        for socket in (one, other):
+            await socket.join("general")
+        for _ in range(50):
+            await one.send("typing", room="general")
+        await one.settled()
+        assert [item["type"] for item in await other.settled()].count("typing") == 1
+        monkeypatch.setattr(module, "TYPING_SECONDS", 0)
+        await one.send("typing", room="general")
+        await other.expect("typing")
+
+
+async def test_coming_back_to_a_hundred_rooms_is_not_limited(limited: Engine, room: Room) -> None:
+    """With what was missed in each, and then much scrolling, with the limits of a plain site."""
+    slugs = [f"room-{number}" for number in range(ROOMS)]
+    await sync_to_async(_fill)(slugs)
+    async with Socket() as socket:
+        targets: list[dict[str, Any]] = [{"room": slug, "history": 50} for slug in slugs]
+        await socket.send("joins", rooms=targets)
+        joined = await socket.all("joined", number=ROOMS)
+    token = socket.welcome["guest_token"]
+    await asyncio.sleep(0)
+    async with Socket(f"/ws?token={token}") as socket:
+        limited.limits._buckets.clear()  # as after the seconds for which a client is away
+        targets = [
+            {"room": one["room"], "since": {"seq": 5, "epoch": one["epoch"]}} for one in joined
+        ]
+        await socket.send("joins", rooms=targets)
+        resumed = await socket.all("joined", number=ROOMS)
+        assert all(one["recovered"] and len(one["messages"]) == MESSAGES - 5 for one in resumed)
+        for number in range(19):
+            page = await socket.ask("history", room=slugs[number], before=25, limit=50)
+            assert (page["type"], len(page["messages"])) == ("history", 24)
+        assert not any(item["type"] == "error" for item in socket.seen)
+
+
+def _fill(slugs: list[str]) -> None:
+    for slug in slugs:
+        made = Room.objects.create(slug=slug, title=slug)
+        log.append(made.pk, *[f"message {number}" for number in range(MESSAGES)])

@@ -1,0 +1,26 @@
+"""What commands cost: a table that leaves none out."""
+
+import pytest
+
+from realtime.wire.commands import COMMANDS, Command, History, Joins, Ping, Target
+from realtime.wire.costs import COSTS, cost_of
+
+
+def test_every_command_has_a_cost() -> None:
+    assert set(COSTS) == set(COMMANDS.values())
+
+
+@pytest.mark.parametrize(
+    ("command", "allowance", "amount"),
+    [
+        (Ping(), "command", 1),
+        (History(room="r", limit=100), "command", 5),
+        (History(room="r", limit=50), "command", 3),
+        (History(room="r", limit=1), "command", 1.04),
+        (Joins(rooms=[Target(room="a"), Target(room="b")]), "join", 2),
+    ],
+)
+def test_a_command_costs_by_what_it_asks_for(
+    command: Command, allowance: str, amount: float
+) -> None:
+    assert cost_of(command) == (allowance, pytest.approx(amount))
