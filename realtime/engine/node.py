@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..conf import config
 from ..logs import get_logger
-from ..store import history, presence
+from ..store import history, machine, presence
 from ..store.presence import LiveNode
 
 if TYPE_CHECKING:
@@ -28,10 +28,22 @@ SETTLE_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 """How often positions are compared while the layer is away, and a failed renewal is repeated."""
 
+STRANGER = (
+    "node %s (%s:%d) serves this database too, and no channel layer is shared: the clients of the "
+    "two processes see each other's messages some seconds late, and no typing, signals or "
+    "notices. Set CHANNEL_LAYERS to a Redis layer, or run one process."
+)
+
 
 def new_node() -> LiveNode:
     """A name for this process; random, so that a host's clock or a reused pid cannot clash."""
-    return LiveNode(secrets.token_hex(6), socket.gethostname(), os.getpid(), config().lease_seconds)
+    return LiveNode(
+        secrets.token_hex(6),
+        socket.gethostname(),
+        os.getpid(),
+        config().lease_seconds,
+        machine.birth(),
+    )
 
 
 class Pulse:
@@ -44,6 +56,7 @@ class Pulse:
         self._renewed_at = time.monotonic()
         self._is_renewed = True
         self._missed = 0
+        self._strangers: set[str] = set()
         self._began = self._counted_at = time.monotonic()
         self._groups_at = time.monotonic()
 
@@ -64,13 +77,14 @@ class Pulse:
         return self._is_renewed and age < self._engine.node.lease_seconds
 
     async def _run(self) -> None:
-        await self._attempt(self._bury_all_others)
+        await self._attempt(self._look_around)
         while True:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
             self._is_renewed = await self._attempt(self._renew)
             self._engine.guard.beat()
             await self._attempt(self._bury)
+            await self._attempt(self._look_around)
             await self._attempt(self._identify)
             await self._attempt(self._compare)
             await self._attempt(self._count)
@@ -136,10 +150,16 @@ class Pulse:
         for dead in await self._engine.db.pulse(presence.expired_nodes, self._engine.node.id):
             await self._reap(dead, False)
 
-    async def _bury_all_others(self) -> None:
-        if not self._engine.hub.layer.is_shared:
-            for dead in await self._engine.db.pulse(presence.other_nodes, self._engine.node.id):
-                await self._reap(dead, True)
+    async def _look_around(self) -> None:
+        """Without a shared layer: bury processes that have ended here, warn of those that live."""
+        if self._engine.hub.layer.is_shared:
+            return
+        for other in await self._engine.db.pulse(presence.other_nodes, self._engine.node.id):
+            if machine.is_gone(other.pid, other.birth):
+                await self._reap(other.id, True)
+            elif other.is_alive and other.id not in self._strangers:
+                self._strangers.add(other.id)
+                logger.warning(STRANGER, other.id, other.hostname, other.pid)
 
     async def _reap(self, dead: str, even_if_alive: bool) -> None:
         engine = self._engine

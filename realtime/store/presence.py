@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.db.models.functions import Now
 
 from ..models import Connection, Node, Presence
@@ -20,6 +20,7 @@ __all__ = [
     "Announcement",
     "Batch",
     "LiveNode",
+    "OtherNode",
     "Person",
     "apply",
     "counts",
@@ -27,6 +28,7 @@ __all__ = [
     "expired_nodes",
     "live_connections",
     "members",
+    "other_nodes",
     "reap",
     "rebuild",
     "release",
@@ -41,6 +43,18 @@ class LiveNode(NamedTuple):
     hostname: str
     pid: int
     lease_seconds: float
+    birth: str = ""
+    """As `machine.birth` returns it."""
+
+
+class OtherNode(NamedTuple):
+    """A server process as it stands in the tables."""
+
+    id: str
+    hostname: str
+    pid: int
+    birth: str
+    is_alive: bool
 
 
 class Person(NamedTuple):
@@ -86,7 +100,11 @@ def rebuild(
         # The update waits for a reaper that is about to remove the row, and then finds none.
         if not _nodes().filter(pk=node.id).update(expires_at=_lease(node), reaper=""):
             _nodes().create(
-                id=node.id, hostname=node.hostname, pid=node.pid, expires_at=_lease(node)
+                id=node.id,
+                hostname=node.hostname,
+                pid=node.pid,
+                birth=node.birth,
+                expires_at=_lease(node),
             )
         gone = _people(_presences().filter(connection__node=node.id))
         _presences().filter(connection__node=node.id).delete()
@@ -119,20 +137,23 @@ def expired_nodes(me: str) -> list[str]:
     return list(_nodes().filter(expires_at__lt=Now()).exclude(pk=me).values_list("pk", flat=True))
 
 
-def other_nodes(me: str) -> list[str]:
-    """All nodes but one: where processes share no layer, none of them can be alive."""
-    return list(_nodes().exclude(pk=me).values_list("pk", flat=True))
+def other_nodes(me: str) -> list[OtherNode]:
+    """Return all nodes but one, and whether the lease of each still runs."""
+    is_alive = Q(expires_at__gte=Now(), reaper="")
+    rows = _nodes().exclude(pk=me).annotate(is_alive=ExpressionWrapper(is_alive, BooleanField()))
+    return [OtherNode(*row) for row in rows.values_list(*OtherNode._fields)]
 
 
 def reap(dead: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcement | None:
     """Claim a dead node for burial; None where another was faster.
 
+    With `even_if_alive` the process must have ended for certain: then its lease need not run out.
     Exactly one caller wins. It tells who left, then calls `delete_node`; should it die in
     between, the node expires again and another one takes over.
     """
     claim = _nodes().filter(pk=dead)
-    if not even_if_alive:
-        claim = claim.filter(expires_at__lt=Now())
+    is_over = Q(expires_at__lt=Now())
+    claim = claim.filter(is_over | Q(reaper="") if even_if_alive else is_over)
     if not claim.update(expires_at=_lease(me), reaper=me.id):
         return None
     rows = _presences().filter(connection__node=dead)

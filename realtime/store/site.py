@@ -5,7 +5,6 @@ and of the setting `SITE`. A copy of the database has the same key in another pl
 """
 
 import os
-import platform
 from contextlib import suppress
 from hashlib import blake2s
 from pathlib import Path
@@ -17,10 +16,10 @@ from ..conf import config
 from ..models import Rights
 from ..models.access import new_site
 from .history import database
+from .machine import boot
 
 __all__ = ["identity"]
 
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 POSTGRES_PLACE = """
 SELECT system_identifier::text,
        (SELECT oid::text FROM pg_database WHERE datname = current_database()),
@@ -77,11 +76,4 @@ def _file_place(connection: Any) -> tuple[str, ...]:
     if not path:  # in memory: nobody else can open it
         return (str(os.getpid()),)
     found = Path(path).stat()
-    return _boot(), str(found.st_dev), str(found.st_ino)
-
-
-def _boot() -> str:
-    try:
-        return BOOT.read_text().strip()
-    except OSError:
-        return platform.node()
+    return boot(), str(found.st_dev), str(found.st_ino)

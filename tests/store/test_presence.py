@@ -89,7 +89,18 @@ def test_an_unknown_node_cannot_renew() -> None:
 
 def test_nobody_finds_itself_expired() -> None:
     assert presence.expired_nodes("dead") == []
-    assert sorted(presence.other_nodes("me")) == ["dead", "other"]
+    found = sorted(presence.other_nodes("me"))
+    assert [(node.id, node.pid, node.is_alive) for node in found] == [
+        ("dead", 3, False),
+        ("other", 2, True),
+    ]
+
+
+def test_a_claimed_node_is_not_alive() -> None:
+    """Even while its claim lasts, and nobody else claims it with it."""
+    assert presence.reap("other", ME, even_if_alive=True) is not None
+    assert presence.reap("other", DEAD, even_if_alive=True) is None
+    assert not any(node.is_alive for node in presence.other_nodes("me"))
 
 
 # Coming and going.
