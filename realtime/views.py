@@ -33,12 +33,12 @@ def _outside_transactions(view: View) -> View:
     return view
 
 
-@login_not_required  # 403 tells a page more than a redirect to a login form
 def socket_path() -> str:
     """The path at which a page finds the socket: where the site lives, as for `reverse`."""
     return f"{get_script_prefix()}ws/"
 
 
+@login_not_required  # 403 tells a page more than a redirect to a login form
 @never_cache
 @require_POST
 @csrf_protect
