@@ -18,9 +18,9 @@ from . import blocks, journal
 from .history import change_rights, database
 from .identity import Identity, direct_key
 from .names import room_problem
+from .rooms import NO_ROOM, would_see
 
 __all__ = ["configure", "create", "direct", "is_request", "unreachable"]
-
 
 SLUG_CHARACTERS = 100
 
@@ -28,8 +28,9 @@ SLUG_CHARACTERS = 100
 def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     """Make a room that belongs to `who`.
 
-    A public one is called by `slug`, else by its title; a private one by nothing that could be
-    guessed. Raises `CommandError`: `permission_denied`, `limit_exceeded`, `invalid_message`.
+    A public one is called by `slug`, else by its title, with a random ending where the name alone
+    could tell of a private room; a private one by nothing that could be guessed. Raises
+    `CommandError`: `permission_denied`, `limit_exceeded`, `invalid_message`.
     """
     if not policy().may_create(who, kind):
         raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not make rooms")
@@ -40,18 +41,15 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     slug = slugify(clean_line(slug, SLUG_CHARACTERS) or title, allow_unicode=True)[:SLUG_CHARACTERS]
     if not is_visible(slug) or (title and not is_visible(title)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, "a title must have letters")
-    if kind == Room.Kind.PUBLIC:
-        _check_names(None, slug, title)
+    if kind == Room.Kind.PRIVATE:
+        return _found(who, slug, title, kind)
+    _check_names(None, slug, title)
+    _check_taken(who, slug)
     try:
-        with transaction.atomic(using=database()):
-            _lock(who)
-            room: Room = _rooms().create(slug=slug, title=title, kind=kind, creator=who.user)
-            _join(room, who.user, role=Membership.Role.OWNER)
-            _check_number(who, config().rooms_per_user)  # now that nobody else can add one
-            journal.record(who, room, journal.ADDITION, "made the room")
-    except IntegrityError:
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "there is such a room already") from None
-    return room
+        return _found(who, _with_ending(slug) if _are_names_secret(who) else slug, title, kind)
+    except IntegrityError:  # by a room that was made meanwhile, or that a policy hides
+        _check_taken(who, slug)
+        return _found(who, _with_ending(slug), title, kind)
 
 
 def direct(who: Identity, other: Any) -> tuple[Room, bool]:
@@ -128,6 +126,44 @@ def configure(
         room.save(update_fields=list(changed))
         text = ", ".join(f"{name}: {value}" for name, value in changed.items())
         journal.record(by, room, journal.CHANGE, text)
+
+
+def _found(who: Identity, slug: str, title: str, kind: str) -> Room:
+    with transaction.atomic(using=database()):
+        _lock(who)
+        room: Room = _rooms().create(slug=slug, title=title, kind=kind, creator=who.user)
+        _join(room, who.user, role=Membership.Role.OWNER)
+        _check_number(who, config().rooms_per_user)  # now that nobody else can add one
+        journal.record(who, room, journal.ADDITION, "made the room")
+    return room
+
+
+def _check_taken(who: Identity, slug: str) -> None:
+    """Refuse the name of a room that `who` may see; the work is the same where there is none."""
+    room = _rooms().filter(slug=slug).first()
+    room_id = NO_ROOM if room is None else room.pk
+    membership = _places().filter(room=room_id, user=who.user_pk).first()
+    if room is None:
+        would_see(who, slug, policy())
+    elif policy().may_see(who, room, membership):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, "there is such a room already")
+
+
+def _are_names_secret(who: Identity) -> bool:
+    """Whether a name that is taken could tell `who` of a private room.
+
+    Names of private rooms that `create` has made cannot be guessed; those of others can. While
+    there are any, all rooms that users make get a random ending, so that no answer differs.
+    """
+    if would_see(who, "", policy()):
+        return False
+    private = _rooms().filter(kind=Room.Kind.PRIVATE)
+    return bool(private.exclude(slug__regex=r"^[0-9a-f]{16}$").exists())
+
+
+def _with_ending(slug: str) -> str:
+    ending = f"-{secrets.token_hex(3)}"
+    return slug[: SLUG_CHARACTERS - len(ending)] + ending
 
 
 def _no_direct(who: Identity) -> CommandError:

@@ -1,7 +1,6 @@
 """Finding a room, and what an identity may do there."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,11 +12,12 @@ from ..models import Departure, Membership, Room, Sanction
 from ..policy import Policy, policy
 from ..wire.errors import CommandError, ErrorCode
 from . import blocks
-from .history import database, make_heads
+from .history import database, mark
 from .identity import Identity, direct_key
 from .sanctions import Subject, against, ban_among, felt, hits, told
 
 __all__ = [
+    "NO_ROOM",
     "Ask",
     "Entry",
     "all_rights",
@@ -28,7 +28,11 @@ __all__ = [
     "mark_read",
     "rights",
     "unknown",
+    "would_see",
 ]
+
+NO_ROOM = 0
+"""The key of no room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +163,15 @@ class _Found(NamedTuple):
 def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
     users = {ask: _user_pk(ask.who) for ask in asked}
     rooms = _rooms({ask.slug for ask in users})
-    wanted = {pk for ask, pk in users.items() if pk is not None and ask.slug in rooms}
+    # The same queries where there is no room: the time of an answer must not tell of hidden ones.
+    room_ids = [room.pk for room in rooms.values()] or [NO_ROOM]
+    wanted = {pk for pk in users.values() if pk is not None}
     memberships: dict[tuple[int, Any], Membership] = {}
     if wanted:
-        places = Membership.objects.using(database()).filter(room__in=rooms.values())
+        places = Membership.objects.using(database()).filter(room__in=room_ids)
         memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
     closed = _closed(memberships.values(), rooms.values())
-    sanctions = against({ask.subject for ask in users}, [room.pk for room in rooms.values()])
+    sanctions = against({ask.subject for ask in users}, room_ids)
     found = {}
     for ask, pk in users.items():
         room = rooms.get(ask.slug)
@@ -230,14 +236,17 @@ def _forget_departures(rows: list[Membership]) -> None:
 def _rooms(slugs: set[str]) -> dict[str, Room]:
     """Rooms with their heads, by slug."""
     rows = Room.objects.using(database()).select_related("head").filter(slug__in=slugs)
-    rooms = {room.slug: room for room in rows}
-    headless = [room.pk for room in rooms.values() if not hasattr(room, "head")]
-    for pk in headless:
-        with suppress(IntegrityError):  # it was deleted meanwhile
-            make_heads(database(), [pk])
-    if headless:
-        rooms = {room.slug: room for room in rows.all() if hasattr(room, "head")}
-    return rooms
+    return {room.slug: room for room in rows}
+
+
+def _rights_seq(room: Room) -> int:
+    """How often a room's rights have changed; one without a head gets it by its first visitor."""
+    if hasattr(room, "head"):
+        return room.head.rights_seq
+    try:
+        return mark(room.pk).rights_seq
+    except IntegrityError:  # it was deleted meanwhile
+        raise unknown(room.slug) from None
 
 
 def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
@@ -260,7 +269,10 @@ def _only(verdicts: dict[Ask, Verdict]) -> Entry:
 
 def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     who, room, membership = ask.who, found.room, found.membership
-    if room is None or not rules.may_see(who, room, membership):
+    if room is None:
+        would_see(who, ask.slug, rules)  # the same work as for a hidden one
+        raise unknown(ask.slug)
+    if not rules.may_see(who, room, membership):
         raise unknown(ask.slug)  # not "denied": that would tell that the room exists
     may_moderate = rules.may_moderate(who, room, membership)
     sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
@@ -276,7 +288,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
         title=room.title,
         kind=room.kind,
         role=_role(room, who, membership),
-        rights_seq=room.head.rights_seq,
+        rights_seq=_rights_seq(room),
         may_read_history=rules.may_read_history(who, room, membership),
         may_post=may_speak and rules.may_post(who, room, membership),
         may_signal=may_speak and rules.may_signal(who, room, membership),
@@ -289,6 +301,18 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
         is_request=membership is not None and membership.is_request,
         is_closed=found.is_closed,
     )
+
+
+def would_see(who: Identity, slug: str, rules: Policy) -> bool:
+    """Return whether somebody without a place would see a private room of that name.
+
+    A site's policy may fail about a room that does not exist; then nobody sees it.
+    """
+    hidden = Room(pk=NO_ROOM, slug=slug, kind=Room.Kind.PRIVATE)
+    try:
+        return rules.may_see(who, hidden, None)
+    except Exception:
+        return False
 
 
 def _longest(mutes: list[Sanction]) -> Sanction | None:

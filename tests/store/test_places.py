@@ -1,5 +1,6 @@
 """Making rooms, and lasting places in them."""
 
+import re
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from functools import partial
@@ -10,7 +11,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core import signing
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -96,6 +98,31 @@ def test_there_is_one_room_of_a_name(ada: Identity) -> None:
     assert refusal(founding.create, ada, "tea!", kind="public") == ErrorCode.INVALID_MESSAGE
     assert refusal(founding.create, ada, "!!!", kind="public") == ErrorCode.INVALID_MESSAGE
     assert Room.objects.count() == 1
+
+
+@pytest.mark.usefixtures("everybody_creates")
+@pytest.mark.parametrize("name", ["secret", "nothing", "Se cret"])
+def test_a_name_does_not_tell_of_a_private_room(private: Room, bob: Identity, name: str) -> None:
+    """Whether it is taken by one or not, the answer and the work are the same."""
+    with CaptureQueriesContext(connection) as queries:
+        room = founding.create(bob, name, kind="public")
+    base = name.lower().replace(" ", "-")
+    assert re.fullmatch(rf"{base}-[0-9a-f]{{6}}", room.slug)
+    assert not any("ROLLBACK" in one["sql"] for one in queries)
+    assert refusal(founding.create, bob, room.slug, kind="public") == ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.usefixtures("everybody_creates")
+def test_names_are_kept_where_they_tell_nothing(bob: Identity, ada: Identity) -> None:
+    """Where no private room has a name that could be guessed, and for who sees all of them."""
+    founding.create(ada, "Hidden", kind="private")
+    assert founding.create(bob, "One", kind="public").slug == "one"
+    Room.objects.create(slug="board", kind="private")
+    assert founding.create(bob, "Two", kind="public").slug != "two"
+    staff = person("staff", is_staff=True)
+    staff.user.user_permissions.add(Permission.objects.get(codename="moderate_room"))
+    assert founding.create(staff, "Three", kind="public").slug == "three"
+    assert refusal(founding.create, staff, "Board", kind="public") == ErrorCode.INVALID_MESSAGE
 
 
 def test_the_rooms_of_a_user_are_limited(settings: Settings, ada: Identity) -> None:

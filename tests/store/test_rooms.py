@@ -1,5 +1,7 @@
 """Finding a room, and what an identity may do there."""
 
+import re
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
@@ -300,3 +302,31 @@ def test_what_cannot_be_a_key_is_no_member(room: Room, private: Room, ada: Ident
     verdicts = rooms.enter_all([of_strange, of_ada])
     assert isinstance(verdicts[of_strange], CommandError)
     assert isinstance(verdicts[of_ada], rooms.Entry)
+
+
+@pytest.mark.parametrize("kind", ["user", "guest", "staff"])
+def test_a_hidden_room_takes_the_work_of_a_missing_one(kind: str) -> None:
+    """The same queries, also for its first visitor: else the time would tell of it."""
+    users = get_user_model().objects
+    owner = users.create(username="owner")
+    Membership.objects.create(room=Room.objects.create(slug="board", kind="private"), user=owner)
+    statements = []
+    for slug in ("board", "nothing"):
+        user = users.create(username=slug, is_staff=kind == "staff")
+        who = GUEST if kind == "guest" else Identity.of(user)
+        with CaptureQueriesContext(connection) as queries:
+            assert refused(slug, who) == ErrorCode.UNKNOWN_ROOM
+        statements.append([re.sub(r"\d+|'[^']*'", "?", one["sql"]) for one in queries])
+    assert statements[0] == statements[1]
+
+
+def test_a_policy_that_fails_about_missing_rooms_hides_them(
+    settings: Settings, ada: Identity
+) -> None:
+    settings.REALTIME = {"POLICY": "tests.store.test_rooms.Failing"}
+    assert refused("nothing", ada) == ErrorCode.UNKNOWN_ROOM
+
+
+class Failing(Policy):
+    def may_see(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+        return Room.objects.get(pk=room.pk) is not None
