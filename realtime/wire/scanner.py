@@ -1,0 +1,164 @@
+"""Counts the WebSocket frames of a client (RFC 6455, section 5.2) before a server parses them.
+
+It keeps no payload. It holds back the start of a frame until the whole header has arrived.
+"""
+
+__all__ = ["DISCARD_BYTES", "Scanner"]
+
+DISCARD_BYTES = 1024 * 1024
+"""The largest frame that is passed over; a larger one makes the connection hopeless."""
+FINAL, COMPRESSED, MASKED = 0x80, 0x40, 0x80
+CONTINUATION, CLOSE = 0, 8
+CONTROL = 8
+"""Control frames have this opcode and higher ones."""
+OPCODES = frozenset({0, 1, 2, 8, 9, 10})
+CONTROL_BYTES = 125
+WIDTHS = {126: 2, 127: 8}
+"""How many bytes hold the length of a frame that does not fit into seven bits."""
+
+
+class Scanner:
+    """Follows the frames of one client through the chunks in which they arrive.
+
+    `limit` is the largest message in bytes. After each `feed`, `frames` says how many frames began
+    in that chunk, `extras` how many of them carry no whole message (control frames, fragments and
+    empty frames), and `too_large` how many were passed over.
+    """
+
+    __slots__ = (
+        "_head",
+        "_is_closing",
+        "_is_dropping",
+        "_is_inside",
+        "_is_over",
+        "_left",
+        "_limit",
+        "_size",
+        "extras",
+        "frames",
+        "is_hopeless",
+        "is_usual",
+        "messages",
+        "too_large",
+    )
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head = b""
+        self._left = self._size = 0
+        self._is_inside = self._is_dropping = self._is_closing = self._is_over = False
+        self.frames = self.extras = self.too_large = 0
+        self.messages = 0
+        """How many messages have begun since the first chunk."""
+        self.is_usual = False
+        """Whether the chunk was exactly one message."""
+        self.is_hopeless = False
+        """Whether a message came that is too large to be passed over."""
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a frame or a message has begun that has not ended."""
+        return bool(self._left or self._head or self._is_inside) and not self._is_over
+
+    def feed(self, data: bytes, most_frames: int, most_extras: int) -> bytes:
+        """Count the frames that begin in `data`; return what the server may parse.
+
+        Nothing is let through after a close frame, an invalid frame or a hopeless one. Counting
+        stops at the first frame beyond `most_frames` or `most_extras`.
+        """
+        self.extras = self.too_large = 0
+        is_between = not (self._left or self._head or self._is_inside or self._is_over)
+        self.is_usual = is_between and _is_usual(data, self._limit)
+        if self.is_usual:
+            self.frames = 1
+            self.messages += 1
+            return data
+        self.frames = 0
+        data, self._head = self._head + data, b""
+        passed: list[bytes] = []
+        place = 0
+        while place < len(data) and not self._is_over:
+            if self._left:
+                place += self._go_on(data[place : place + self._left], passed)
+            elif head := self._begin(data, place):
+                if not (self._is_dropping or self.is_hopeless):
+                    passed.append(data[place : place + head])
+                place += head
+                self._end_of_frame()
+            else:
+                self._head = data[place:]
+                break
+            if self.frames > most_frames or self.extras > most_extras:
+                break
+        return b"".join(passed)
+
+    def _go_on(self, part: bytes, passed: list[bytes]) -> int:
+        self._left -= len(part)
+        if not self._is_dropping:
+            passed.append(part)
+        self._end_of_frame()
+        return len(part)
+
+    def _end_of_frame(self) -> None:
+        if self._is_closing and not self._left:
+            self._is_over = True
+
+    def _begin(self, data: bytes, place: int) -> int:
+        """Read a frame's header; return its length, or 0 where it is not complete."""
+        if len(data) - place < 2:
+            return 0
+        first, second = data[place], data[place + 1]
+        size = second & 0x7F
+        width = WIDTHS.get(size, 0)
+        head = 2 + width + (4 if second & MASKED else 0)
+        if len(data) - place < head:
+            return 0
+        if width:
+            size = int.from_bytes(data[place + 2 : place + 2 + width], "big")
+        self._count(first, size)
+        if not second & MASKED or not _is_valid(first, size):
+            self._is_over = True  # the server ends the connection itself
+        return head
+
+    def _count(self, first: int, size: int) -> None:
+        opcode = first & 0x0F
+        self.frames += 1
+        self._left = size
+        self._is_dropping = False
+        self._is_closing = opcode == CLOSE
+        is_message = 0 < opcode < CONTROL
+        if not (is_message and size and first & FINAL):
+            self.extras += 1
+        if opcode < CONTROL:
+            self.messages += is_message
+            self._size = size if is_message else self._size + size
+            self._is_inside = not first & FINAL
+            if self._size > self._limit:
+                self._refuse(is_message and bool(first & FINAL) and not first & COMPRESSED, size)
+
+    def _refuse(self, can_be_dropped: bool, size: int) -> None:
+        # Of a compressed message the following ones may repeat parts, of a fragmented one the
+        # server has a part already.
+        if can_be_dropped and size <= DISCARD_BYTES:
+            self._is_dropping = True
+            self.too_large += 1
+        else:
+            self.is_hopeless = self._is_over = True
+
+
+def _is_usual(data: bytes, limit: int) -> bool:
+    """Whether a chunk is exactly one message, as nearly all are."""
+    if len(data) < 7 or data[0] not in (0x81, 0x82):
+        return False
+    size = data[1] - MASKED
+    if size == 126:
+        size = data[2] << 8 | data[3]
+        return len(data) == size + 8 and size <= limit
+    return size < 126 and len(data) == size + 6 <= limit
+
+
+def _is_valid(first: int, size: int) -> bool:
+    opcode = first & 0x0F
+    if opcode >= CONTROL and (size > CONTROL_BYTES or not first & FINAL):
+        return False
+    return opcode in OPCODES
