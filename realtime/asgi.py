@@ -36,7 +36,7 @@ def get_asgi_application(
     from .conf import config
     from .engine.engine import Engine
     from .engine.publisher import publisher
-    from .engine.transport import widen
+    from .engine.shutdown import widen
 
     publisher.is_server = True
     widen()

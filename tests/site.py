@@ -91,7 +91,8 @@ def migrate(database_url: str, rooms: Sequence[str] = ROOMS) -> None:
 class Server(Process):
     """One process of the site, under "daphne", "uvicorn" or "uvloop", which is uvicorn on it.
 
-    "daphne-debug" and "uvicorn-debug" log all they can.
+    "daphne-debug" and "uvicorn-debug" log all they can. "websockets" and "wsproto" are uvicorn with
+    its other WebSocket implementations; "hypercorn" and "granian" have two worker processes.
     """
 
     def __init__(
@@ -122,12 +123,19 @@ class Server(Process):
 
 def _command(kind: str, port: int) -> list[str]:
     kind, _, level = kind.partition("-")
-    if kind == "daphne":
-        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
-        return [*command, "-v", "3"] if level else command
-    loop = "uvloop" if kind == "uvloop" else "asyncio"
-    command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--loop", loop, "--ws", "websockets-sansio"]
+    python, address = [sys.executable, "-m"], f"127.0.0.1:{port}"
+    match kind:
+        case "daphne":
+            command = [*python, "daphne", "-b", "127.0.0.1", "-p", str(port)]
+            return [*command, "-v", "3"] if level else command
+        case "hypercorn":
+            return [*python, "hypercorn", "-b", address, "-w", "2"]
+        case "granian":
+            command = [*python, "granian", "--interface", "asgi", "--workers", "2"]
+            return [*command, "--host", "127.0.0.1", "--port", str(port)]
+    command = [*python, "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--loop", "uvloop" if kind == "uvloop" else "asyncio"]
+    command += ["--ws", kind if kind in {"websockets", "wsproto"} else "websockets-sansio"]
     return [*command, "--log-level", level] if level else [*command, "--no-access-log"]
 
 

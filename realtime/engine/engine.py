@@ -21,7 +21,7 @@ from .limits import Limits
 from .node import Pulse, new_node
 from .outbox import FAREWELL_SECONDS, Outbox
 from .presence import PresenceLane
-from .transport import on_shutdown
+from .shutdown import on_shutdown
 from .watchdog import Watchdog
 from .writer import Result, Writer
 

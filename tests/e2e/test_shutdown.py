@@ -13,9 +13,11 @@ from tests.client import Client, eventually
 from tests.site import Factory, Server
 
 KINDS = pytest.mark.parametrize("kind", ["daphne", "uvicorn", "uvloop"])
+OTHERS = ["websockets", "wsproto", "hypercorn", "granian"]
+ALL = pytest.mark.parametrize("kind", ["daphne", "uvicorn", "uvloop", *OTHERS])
 
 
-@KINDS
+@ALL
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_every_client_is_told_when_to_come_back_and_nothing_is_left(
     make_site: Factory, kind: str, number: signal.Signals
@@ -43,7 +45,7 @@ async def test_every_client_is_told_when_to_come_back_and_nothing_is_left(
     assert "Traceback" not in server.log()
 
 
-@KINDS
+@ALL
 async def test_what_was_sent_before_the_end_is_acknowledged(make_site: Factory, kind: str) -> None:
     """A room whose row is locked for a moment: the messages wait for it, and so does the end."""
     site = make_site(servers=(kind,))

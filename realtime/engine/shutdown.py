@@ -1,0 +1,171 @@
+"""Widens a server's queue of handshakes, and hears of its end before it closes its sockets.
+
+No server tells before its sockets close, but Twisted's reactor does, and handlers of signals can be
+preceded. Everything is found by feature; where it is not found, nothing is done.
+"""
+
+import asyncio
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from multiprocessing import parent_process
+from typing import Any
+
+from .wrappers import locals_of
+
+__all__ = ["on_shutdown", "widen"]
+
+BACKLOG = 4096
+"""Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
+EVENT_SECONDS = 0.05
+"""How often an event of another process is looked at."""
+
+
+def widen() -> None:
+    """Let many handshakes wait in the kernel, where a reactor is about to run.
+
+    Twisted's ports have room for 50. When all clients come back at once, the others would wait for
+    seconds and more until TCP tries again.
+    """
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if hasattr(reactor, "callWhenRunning"):
+        reactor.callWhenRunning(_widen, reactor)  # type: ignore[union-attr]
+
+
+def _widen(reactor: Any) -> None:
+    for port in reactor.getReaders():
+        if hasattr(port, "backlog") and hasattr(port, "socket"):
+            port.socket.listen(max(BACKLOG, port.backlog))
+
+
+def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have the server wait for `stop()` before it ends, where it runs this loop."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if getattr(reactor, "_asyncioEventloop", None) is asyncio.get_running_loop():
+        _before_reactor(reactor, stop)
+    elif threading.current_thread() is threading.main_thread():
+        _before_handlers(stop)
+
+
+def _before_reactor(reactor: Any, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    from twisted.internet.defer import Deferred
+
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: Deferred.fromFuture(asyncio.ensure_future(stop()))
+    )
+
+
+def _before_handlers(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Come before the server's own handlers of signals, which end sockets at once.
+
+    Uvicorn closes each with 1012. Hypercorn ends its other workers with a signal that they do not
+    handle as soon as one of them has ended. Granian's loop handles signals by itself.
+    """
+    shutdown = _Shutdown(asyncio.get_running_loop(), stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        theirs: Any = signal.getsignal(number)
+        if _is_uvicorn(theirs) or (theirs is signal.SIG_DFL and parent_process() is not None):
+            shutdown.replace(number, theirs)
+        elif (handle := _handle_of(shutdown.loop, number)) is not None:
+            shutdown.replace_in_loop(number, handle)
+    if (event := _event_of_hypercorn()) is not None:
+        shutdown.watch(event)
+
+
+def _is_uvicorn(handler: Any) -> bool:
+    server = getattr(handler, "__self__", None)
+    return all(hasattr(server, name) for name in ("force_exit", "handle_exit", "should_exit"))
+
+
+def _handle_of(loop: asyncio.AbstractEventLoop, number: int) -> Any:
+    """What a loop calls for a signal; uvloop shows its handlers to nobody but the collector."""
+    for handlers in (getattr(loop, "_signal_handlers", None), *gc.get_referents(loop)):
+        handle = handlers.get(number) if type(handlers) is dict else None
+        if type(handle).__name__ == "Handle":
+            return handle
+    return None
+
+
+def _event_of_hypercorn() -> Any:
+    """What Hypercorn's workers ask ten times a second whether they have to end."""
+    for task in asyncio.all_tasks():
+        for one in locals_of(task):
+            if type(one).__module__ == "multiprocessing.synchronize" and hasattr(one, "is_set"):
+                return one
+    return None
+
+
+class _Shutdown:
+    """Has `stop()` run once before a server hears of a signal; a second signal does not wait."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stop: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        self.loop = loop
+        self._stop = stop
+        self._stopping: asyncio.Task[None] | None = None
+        self._is_signalled = self._is_passed_on = False
+
+    def replace(self, number: int, theirs: Any) -> None:
+        """Take the place of a handler of `signal`."""
+        pass_on = (
+            partial(_raise, number) if theirs is signal.SIG_DFL else partial(theirs, number, None)
+        )
+        begin = partial(self._signalled, pass_on)
+
+        def handle(*_: object) -> None:
+            if self.loop.is_closed():
+                pass_on()
+            else:
+                self.loop.call_soon_threadsafe(begin)
+
+        signal.signal(number, handle)
+
+    def replace_in_loop(self, number: int, handle: Any) -> None:
+        """Take the place of a handler of the loop, which is called as the loop would."""
+        pass_on = getattr(handle, "_run", None) or _called_by(handle)
+        if pass_on is not None:
+            self.loop.add_signal_handler(number, partial(self._signalled, pass_on))
+
+    def watch(self, event: Any) -> None:
+        """Stop as soon as an event is set; the server asks for itself."""
+        self._watching = self.loop.create_task(self._watch(event))
+
+    async def _watch(self, event: Any) -> None:
+        while not event.is_set():
+            await asyncio.sleep(EVENT_SECONDS)
+        self._begin()
+
+    def _begin(self) -> "asyncio.Task[None]":
+        if self._stopping is None:
+            self._stopping = self.loop.create_task(self._stop())
+        return self._stopping
+
+    def _signalled(self, pass_on: Callable[[], object]) -> None:
+        is_first, self._is_signalled = not self._is_signalled, True
+        if is_first:
+            self._begin().add_done_callback(lambda _: self._pass_on(pass_on))
+        else:  # somebody insists
+            self._pass_on(pass_on)
+
+    def _pass_on(self, pass_on: Callable[[], object]) -> None:
+        if not self._is_passed_on:
+            self._is_passed_on = True
+            pass_on()
+
+
+def _raise(number: int) -> None:
+    """End as if nobody had handled the signal."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+def _called_by(handle: Any) -> Callable[[], object] | None:
+    """The function that a handle of uvloop calls, with its arguments."""
+    parts = gc.get_referents(handle)
+    function = next((one for one in parts if callable(one) and not isinstance(one, type)), None)
+    arguments = next((one for one in parts if type(one) is tuple), ())
+    return None if function is None else partial(function, *arguments)
