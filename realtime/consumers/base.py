@@ -18,9 +18,11 @@ from ..auth.identify import identify, identify_token
 from ..auth.origin import admit, refuse
 from ..conf import config
 from ..engine.engine import Engine, shutdown
+from ..engine.intake import Intake
+from ..engine.ledger import Ledger
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.publisher import publisher
-from ..engine.transport import Intake, end_pings
+from ..engine.transport import end_pings, is_blind, server_send, shut_down
 from ..logs import get_logger
 from ..store import names, sanctions
 from ..store.addresses import counted
@@ -103,6 +105,7 @@ class Consumer(AsyncConsumer):
         self._is_open = False
         self._is_gone = False
         self._is_overdue = False
+        self._is_dropped = False
         self._is_counted = self._is_signed_in = self._is_waiting = False
         self._ending: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
@@ -112,12 +115,15 @@ class Consumer(AsyncConsumer):
         self._bad_frames = 0
         self._decoded_bytes = 0.0
         self._held: asyncio.Future[None] | None = None
+        server = server_send(scope, send)
+        self._intake = Intake(server, self.end, self._refuse_frame)
         if (await receive())["type"] != "websocket.connect":
             return
         self.engine = await Engine.current()
         self.codec, subprotocol = choose(scope.get("subprotocols", []))
         self.id = self.engine.new_connection()
-        self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck)
+        ledger = Ledger(config().outbox_bytes) if is_blind(scope, server) else None
+        self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck, server, ledger)
         self._silence = Silence(
             self.engine.loop,
             lambda: self.outbox.post(ASK[self.codec]),
@@ -125,7 +131,7 @@ class Consumer(AsyncConsumer):
             self._is_not_heard,
         )
         try:
-            await self._live(subprotocol, send)
+            await self._live(subprotocol, send, server)
         finally:
             await self._clean_up()
 
@@ -143,7 +149,7 @@ class Consumer(AsyncConsumer):
             case Ping():
                 self.reply(events.Pong(t=command.t, server_time=_now(), ref=command.ref))
             case Pong():
-                pass
+                self.outbox.acknowledge(command.t)
             case Auth():
                 await self._authenticate(command)
             case _:
@@ -205,34 +211,39 @@ class Consumer(AsyncConsumer):
 
     # Its life.
 
-    async def _live(self, subprotocol: str | None, send: Any) -> None:
+    async def _live(self, subprotocol: str | None, send: Any, server: Any) -> None:
         try:
             end = await self._identify()
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
+            self._intake.open()
             if end is not None:
                 raise end
-            self._intake = Intake(self._receive, send)
             first = None if self._is_signed_in else await self._first_message()
             if not self._is_signed_in:
                 return
             self._open()
             if subprotocol is not None:
-                end_pings(send)
+                end_pings(server)
                 self._silence.watch()
             await self.opened()
             if first is not None:
                 await self._go_on(*first)
             await self._serve()
         except Disconnect as why:
-            level = logging.WARNING if why.code in ABUSE else logging.INFO
-            logger.log(level, "connection %s ends: %s", self.id, why, extra={"kind": why.code})
+            self._log_end(why)
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
+            if self._is_dropped and self._task is not None and not self._task.uncancel():
+                return  # to return is the only way to have the server close
             await asyncio.shield(self.outbox.farewell(shutdown()))
             raise
         except Exception:
             logger.exception("connection %s failed", self.id)
             await self.outbox.farewell(Disconnect(CloseCode.INTERNAL))
+
+    def _log_end(self, why: Disconnect) -> None:
+        level = logging.WARNING if why.code in ABUSE else logging.INFO
+        logger.log(level, "connection %s ends: %s", self.id, why, extra={"kind": why.code})
 
     async def _identify(self) -> Disconnect | None:
         """Find out who it is; what speaks against it is told after the handshake."""
@@ -263,7 +274,7 @@ class Consumer(AsyncConsumer):
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         """Wait for a client to say who it is; None if it has gone instead."""
         try:
-            first = await FirstMessage(self._receive, self.codec, self.reply).wait()
+            first = await FirstMessage(self._next, self.codec, self.reply).wait()
             if first is not None:
                 await self._sign_in(await identify_token(first[0].token or "", self.engine.db))
         finally:
@@ -310,9 +321,9 @@ class Consumer(AsyncConsumer):
         )
 
     async def _serve(self) -> None:
+        self._intake.check()
         while True:
-            event = await self._receive()
-            self._intake.check()
+            event = await self._next()
             if event["type"] == "websocket.disconnect":
                 self._is_gone = True
                 return
@@ -326,6 +337,11 @@ class Consumer(AsyncConsumer):
                     self.engine.watchdog.rest(self)
                 self._silence.hear()
                 self._intake.check()
+
+    async def _next(self) -> Any:
+        event = await self._receive()
+        self._intake.received()
+        return event
 
     # What the watchdog and the clock say.
 
@@ -341,13 +357,23 @@ class Consumer(AsyncConsumer):
             self._task.cancel()
 
     async def _end(self, why: Disconnect) -> None:
+        self._log_end(why)
         await self.outbox.farewell(why)
         # The close frame of a peer that reads nothing never comes back.
         await asyncio.sleep(FAREWELL_SECONDS if why.code != CloseCode.SLOW else 0)
-        if not self._is_gone:
-            self.outbox.abort()
+        if not self._is_gone and not self.outbox.abort():
+            self._drop()
+
+    def _drop(self) -> None:
+        """End a connection whose transport is out of reach: no server keeps one without a task."""
+        shut_down(self.scope)
+        if self._task is not None:
+            self._is_dropped = True
+            self._task.cancel()
 
     async def _clean_up(self) -> None:
+        # Of its own close a server may say that it is the end, and read on for seconds.
+        self._intake.close(is_gone=self._is_gone and not self.outbox.is_told)
         self._is_gone = True
         self.outbox.close()
         if self._ending is not None:
@@ -375,7 +401,7 @@ class Consumer(AsyncConsumer):
     def _parts(self, frame: str | bytes) -> Iterable[Part]:
         limit = config().frame_bytes
         if byte_size(frame, limit) > limit:
-            return (CommandError(ErrorCode.TOO_LARGE, f"a frame may have at most {limit} bytes"),)
+            return (_too_large(),)
         return self.codec.parts(frame)
 
     async def _take_all(self, parts: Iterable[Part]) -> None:
@@ -442,6 +468,15 @@ class Consumer(AsyncConsumer):
         """Whether the client may have said something that waits, or has yet to be asked."""
         is_busy = self._held is not None or self.engine.watchdog.is_busy(self)
         return is_busy or not self.outbox.is_free
+
+    def _refuse_frame(self) -> None:
+        """A frame was larger than the server reads: the client is told, as of a bad one."""
+        self._bad_frames += 1
+        self.reply(Failure.of(_too_large()))
+        if not self._is_signed_in:
+            self.end(Disconnect(CloseCode.UNAUTHENTICATED))
+        elif self._bad_frames >= BAD_FRAMES:
+            self.end(Disconnect(CloseCode.TOO_MANY_ERRORS))
 
     async def _carry_out(self, command: Command) -> None:
         try:
@@ -566,6 +601,11 @@ def _check_name(visitor: Visitor) -> None:
         raise CommandError(ErrorCode.PERMISSION_DENIED, told)
     if problem := names.problem(Named(who, who.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
+
+
+def _too_large() -> CommandError:
+    message = f"a frame may have at most {config().frame_bytes} bytes"
+    return CommandError(ErrorCode.TOO_LARGE, message)
 
 
 def _now() -> str:

@@ -1,42 +1,112 @@
-"""The one module that knows servers: what a socket's buffer holds, how to cut it, when all ends.
+"""The one module that knows servers' sockets: what a buffer holds, how to stop, cut and limit one.
 
-Daphne's `send` never blocks, so its transport is asked to say when it is full; neither
-server can end a socket whose peer has stopped reading other than by aborting its transport;
-both make the frame of a message anew for each socket, so what goes to many is written past them;
-and of a shutdown neither tells before the sockets close: Twisted's reactor does, and a signal.
+Its functions take a server's own `send`, which `server_send` finds under middleware. Daphne's
+never blocks, so its transport is asked to say when it is full; no server can end a socket whose
+peer has stopped reading other than by aborting its transport; and all make the frame of a message
+anew for each socket, so what goes to many is written past them.
 Everything is found by feature; where it is not found, nothing is done.
 """
 
-import asyncio
-import signal
+import os
 import socket
 import struct
-import sys
-import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from ..logs import get_logger
+from .wrappers import Wrappers, name_of
+
 __all__ = [
-    "Intake",
     "Write",
     "abort",
     "end_pings",
+    "has_early_input",
     "held",
+    "intercept",
+    "is_blind",
+    "is_direct",
+    "is_known",
+    "limit_messages",
     "line",
-    "on_shutdown",
+    "pause",
+    "release",
+    "resume",
+    "server_send",
+    "shut_down",
     "wait_for_goodbye",
     "watch",
-    "widen",
 ]
 
-Write = Callable[[bytes], bool]
-BACKLOG = 4096
-"""Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
+logger = get_logger("realtime.transport")
 
+Write = Callable[[bytes], bool]
 GOODBYE_SECONDS = 3
 """Of which up to one may be missing."""
+LIMITS = (
+    ("", "maxFramePayloadSize"),  # Daphne
+    ("conn", "max_message_size"),  # uvicorn, websockets-sansio
+    ("", "max_size"),  # uvicorn, websockets
+    ("buffer", "max_length"),  # uvicorn, wsproto; Hypercorn
+)
+"""Where servers keep the size of the largest message, as a path from their protocol."""
+EARLY = (
+    "data",  # Daphne
+    "conn.reader.buffer",  # uvicorn, websockets-sansio
+    "frames",
+    "reader._buffer",  # uvicorn, websockets
+    "send.__self__.send.__self__.reader._buffer",  # Hypercorn
+)
+"""Where servers keep frames that they have not passed on."""
+FILES = Path("/proc/self/fd")
+wrappers = Wrappers()
+
+
+def server_send(scope: dict[str, Any], send: Any) -> Any:
+    """Find the server's own `send` under one that middleware has wrapped; else return `send`."""
+    if is_known(send):
+        return send
+    protocol = wrappers.find(send, lambda one: _is_protocol_of(scope, one))
+    if protocol is not None:
+        _tell(send, "it is not the server's own `send`")
+        return _send_of(protocol)
+    if is_blind(scope, send):
+        _tell(send, "its server is not known, so clients have to acknowledge what they read")
+    elif "asgi" in scope:
+        _tell(send, "the transport of its server cannot be reached")
+    return send
+
+
+def is_known(send: Any) -> bool:
+    """Whether a `send` is a server's own, so that its transport can be found."""
+    return _twisted(send) is not None or _asyncio(send) is not None
+
+
+def is_direct(send: Any) -> bool:
+    """Whether a `send` may be stepped by hand, by whoever has something to send."""
+    return is_known(send) and _hypercorn(send) is None
+
+
+def is_blind(scope: dict[str, Any], send: Any) -> bool:
+    """Whether nothing tells when a client reads too slowly, so that it has to answer.
+
+    Granian's `send` waits for the client. A scope without `asgi` is a test's.
+    """
+    owner = type(getattr(send, "__self__", None))
+    return "asgi" in scope and not is_known(send) and not owner.__module__.startswith("granian.")
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _tell(send: Any, why: str) -> None:
+    """Log once in a process which way past the server is closed."""
+    name = name_of(send)
+    if (name, why) not in _told:
+        _told.add((name, why))
+        logger.warning("sockets with %s as `send` have no fast path: %s", name, why)
 
 
 def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -72,50 +142,122 @@ def line(send: Any) -> Write | None:
     return None
 
 
-class Intake:
-    """How much of a client's input may wait for its handler.
+def pause(send: Any) -> None:
+    """Stop reading from the client under an ASGI `send`."""
+    if (transport := _twisted(send)) is not None:
+        transport.pauseProducing()
+    elif (transport := _asyncio(send)) is not None and not transport.is_closing():
+        transport.pause_reading()
 
-    Daphne queues without bound what comes while one is busy; others stop reading by themselves.
+
+def resume(send: Any) -> None:
+    """Read on, unless the server itself has stopped reading."""
+    if (transport := _twisted(send)) is not None:
+        transport.resumeProducing()
+        return
+    transport = _asyncio(send)
+    if transport is not None and not (transport.is_closing() or _is_paused_by_server(send)):
+        transport.resume_reading()
+
+
+def intercept(send: Any, take: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
+    """Have `take` see what the client sends, and the server parse only what it returns.
+
+    Returns a function that receives as the server does; None where that cannot be done: the server
+    is not known, or speaks more than WebSocket there. `release` ends it.
     """
+    protocol, name = _receiver(send)
+    receive = getattr(protocol, name, None)
+    if receive is None:
+        return None
 
-    FULL, DRAINED = 64, 8
+    def received(data: bytes) -> None:
+        if passed := take(data):
+            receive(passed)
 
-    def __init__(self, receive: Any, send: Any) -> None:
-        queue = getattr(receive, "__self__", None)
-        self._queue = queue if isinstance(queue, asyncio.Queue) else None
-        self._transport = _twisted(send)
-        self._is_stopped = False
-
-    def check(self) -> None:
-        """Stop reading when too much waits, and go on when that is done."""
-        waiting = self._queue.qsize() if self._queue is not None else 0
-        if waiting > self.FULL:
-            self.stop()
-        elif self._is_stopped and waiting < self.DRAINED:
-            self._is_stopped = False
-            self._transport.resumeProducing()
-
-    def stop(self) -> None:
-        """Let the client wait at its own end until the next `check`."""
-        if self._transport is not None and not self._is_stopped:
-            self._is_stopped = True
-            self._transport.pauseProducing()
+    setattr(protocol, name, received)
+    _look_up_again(send, protocol)
+    return received
 
 
-def abort(send: Any) -> None:
-    """Drop the connection under an ASGI `send` at once, unsent data and all."""
+def release(send: Any) -> None:
+    """Let a server receive by itself again."""
+    protocol, name = _receiver(send)
+    getattr(protocol, "__dict__", {}).pop(name, None)
+
+
+def _receiver(send: Any) -> tuple[Any, str]:
+    """What a transport hands the client's bytes to, and the name of the method."""
+    if _twisted(send) is not None:
+        return _daphne(send), "dataReceived"
+    transport = _asyncio(send)
+    if hasattr(transport, "get_protocol") and _is_websocket_only(send):
+        return transport.get_protocol(), "data_received"
+    return None, ""
+
+
+def _look_up_again(send: Any, protocol: Any) -> None:
+    transport = _asyncio(send)
+    if hasattr(transport, "set_protocol"):  # uvloop has looked the method up already
+        transport.set_protocol(protocol)
+
+
+def has_early_input(send: Any) -> bool:
+    """Whether the client has sent frames before it was let in, which RFC 6455 forbids."""
+    protocol = _daphne(send) or getattr(send, "__self__", None)
+    return any(bool(_path(protocol, path)) for path in EARLY)
+
+
+def limit_messages(send: Any, limit: int) -> None:
+    """Have the server itself refuse larger messages, as far as it has such a limit.
+
+    Daphne's limit of messages holds for those it sends as well, so only that of frames is set.
+    """
+    for owner, name in LIMITS:
+        target = _path(_daphne(send) or getattr(send, "__self__", None), owner)
+        current = getattr(target, name, None)
+        if isinstance(current, int) and (current == 0 or current > limit):
+            setattr(target, name, limit)
+
+
+def abort(send: Any) -> bool:
+    """Drop the connection under an ASGI `send` at once, unsent data and all.
+
+    False where nothing but the end of the application can do that.
+    """
     transport = _twisted(send)
     if transport is not None:
         transport.abortConnection()
-        return
+        return True
     transport = _asyncio(send)
     if transport is None:
-        return
+        return False
     # One that has closed with nothing left to send has given its number back, maybe to another.
     if not transport.is_closing() or transport.get_write_buffer_size():
         with suppress(OSError):
             _reset(transport.get_extra_info("socket"))
         transport.abort()
+    return True
+
+
+def shut_down(scope: dict[str, Any]) -> None:
+    """Reset the connection that a scope describes, where the server's transport is out of reach.
+
+    The kernel knows the socket by its two addresses. The server finds that it has ended.
+    """
+    for file in FILES.iterdir() if FILES.is_dir() else ():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as sock:
+            if _is_between(sock, scope.get("client"), scope.get("server")):
+                _reset(sock)
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def _is_between(sock: socket.socket, *addresses: Any) -> bool:
+    ends = (sock.getpeername(), sock.getsockname())
+    return all(
+        isinstance(end, tuple) and address and list(map(str, end[:2])) == list(map(str, address))
+        for end, address in zip(ends, addresses, strict=True)
+    )
 
 
 def end_pings(send: Any) -> None:
@@ -152,67 +294,6 @@ def _reset(sock: Any) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def widen() -> None:
-    """Let many handshakes wait in the kernel, where a reactor is about to run.
-
-    Twisted's ports have room for 50. When all clients come back at once, the others would wait for
-    seconds and more until TCP tries again.
-    """
-    reactor = sys.modules.get("twisted.internet.reactor")
-    if hasattr(reactor, "callWhenRunning"):
-        reactor.callWhenRunning(_widen, reactor)  # type: ignore[union-attr]
-
-
-def _widen(reactor: Any) -> None:
-    for port in reactor.getReaders():
-        if hasattr(port, "backlog") and hasattr(port, "socket"):
-            port.socket.listen(max(BACKLOG, port.backlog))
-
-
-def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Have the server wait for `stop()` before it ends, where it runs this loop."""
-    reactor = sys.modules.get("twisted.internet.reactor")
-    if getattr(reactor, "_asyncioEventloop", None) is asyncio.get_running_loop():
-        _before_reactor(reactor, stop)
-    elif threading.current_thread() is threading.main_thread():
-        _before_handlers(stop)
-
-
-def _before_reactor(reactor: Any, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    from twisted.internet.defer import Deferred
-
-    reactor.addSystemEventTrigger(
-        "before", "shutdown", lambda: Deferred.fromFuture(asyncio.ensure_future(stop()))
-    )
-
-
-def _before_handlers(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Come before uvicorn's own handlers of signals: they close every socket with 1012 at once."""
-    loop = asyncio.get_running_loop()
-    stopping: asyncio.Task[None] | None = None
-    is_passed_on = False
-
-    def pass_on(theirs: Callable[[int, Any], None], number: int) -> None:
-        nonlocal is_passed_on
-        is_passed_on = True
-        theirs(number, None)
-
-    def begin(theirs: Callable[[int, Any], None], number: int) -> None:
-        nonlocal stopping
-        if stopping is not None:  # somebody insists
-            pass_on(theirs, number)
-            return
-        stopping = loop.create_task(stop())
-        stopping.add_done_callback(lambda _: None if is_passed_on else pass_on(theirs, number))
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        theirs: Any = signal.getsignal(number)
-        server = getattr(theirs, "__self__", None)
-        if all(hasattr(server, name) for name in ("force_exit", "handle_exit", "should_exit")):
-            act = partial(begin, theirs, number)
-            signal.signal(number, lambda *_, act=act: loop.call_soon_threadsafe(act))
-
-
 def _daphne(send: Any) -> Any:
     # Its `send` is a method of the server with the protocol bound to it.
     return next(iter(getattr(send, "args", ())), None)
@@ -236,8 +317,65 @@ def _sansio(send: Any) -> Any:
 
 def _asyncio(send: Any) -> Any:
     # By what it can do: uvloop's transports are no instances of asyncio's classes.
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    transport = _hypercorn(send) or getattr(getattr(send, "__self__", None), "transport", None)
     return transport if hasattr(transport, "get_write_buffer_size") else None
+
+
+def _hypercorn(send: Any) -> Any:
+    """The transport of Hypercorn's connection; with HTTP/2, several sockets share it."""
+    if getattr(send, "__name__", "") != "app_send":
+        return None
+    return _path(send, "__self__.send.__self__.send.__self__.writer.transport")
+
+
+def _is_websocket_only(send: Any) -> bool:
+    scope = getattr(getattr(send, "__self__", None), "scope", {})
+    return bool(scope.get("http_version", "1.1") == "1.1")
+
+
+def _is_paused_by_server(send: Any) -> bool:
+    protocol = getattr(send, "__self__", None)
+    paths = ("read_paused", "reader._paused", "send.__self__.send.__self__.reader._paused")
+    return any(bool(_path(protocol, path)) for path in paths)
+
+
+def _is_protocol_of(scope: dict[str, Any], one: Any) -> bool:
+    """Whether an object is the server's end of the connection that a scope describes."""
+    if not any(all(hasattr(one, name) for name in names) for names in PROTOCOLS):
+        return False
+    return is_known(_send_of(one)) and _key(_headers(one)) == _key(scope.get("headers", ()))
+
+
+PROTOCOLS = (
+    ("application_queue", "clean_headers", "handle_reply", "transport"),  # Daphne
+    ("connections", "run_asgi", "scope", "transport"),  # uvicorn
+    ("app_send", "handshake", "scope", "stream_id"),  # Hypercorn
+)
+"""What tells the servers' ends of a connection from other objects."""
+
+
+def _send_of(protocol: Any) -> Any:
+    if hasattr(protocol, "clean_headers"):
+        return partial(protocol.server.handle_reply, protocol)
+    names = ("app_send", "asgi_send", "send")
+    return next(getattr(protocol, name) for name in names if hasattr(protocol, name))
+
+
+def _headers(protocol: Any) -> Any:
+    return getattr(protocol, "clean_headers", None) or protocol.scope["headers"]
+
+
+def _key(headers: Any) -> Any:
+    """What no other connection has: the client makes it up for each."""
+    named = dict(headers)
+    return named.get(b"sec-websocket-key", named)
+
+
+def _path(owner: Any, path: str) -> Any:
+    """Follow a path of attributes as far as there is one."""
+    for name in path.split(".") if path else ():
+        owner = getattr(owner, name, None)
+    return owner
 
 
 def _twisted(send: Any) -> Any:

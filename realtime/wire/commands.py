@@ -161,7 +161,12 @@ class Ping(Command):
 
 
 class Pong(Command):
-    """The answer to the server's `ping`; anything else that is sent is as good."""
+    """The answer to the server's `ping`, with its `t` if it has one.
+
+    To a `ping` without `t` anything else that is sent is as good.
+    """
+
+    t: Annotated[str, Meta(max_length=64)] | None = None
 
 
 # Rooms.

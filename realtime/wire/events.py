@@ -284,7 +284,12 @@ class Done(Outgoing, tag="done"):
 
 
 class Ping(Outgoing, tag="ping"):
-    """The server has heard nothing for a heartbeat, and wants to."""
+    """The server has heard nothing for a heartbeat, and wants to.
+
+    With `t` it asks whether the client has read this far: the same `t` has to come back.
+    """
+
+    t: str | None = None
 
 
 class Pong(Outgoing, tag="pong"):

@@ -1,6 +1,8 @@
 """The outbox: frames in order, nobody held up, and an end to whoever reads too slowly."""
 
 import asyncio
+import contextvars
+import json
 import logging
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from realtime.engine import outbox as module
+from realtime.engine.ledger import Ledger
 from realtime.engine.outbox import Outbox
 from realtime.wire.codecs import JSON, MSGPACK
 from realtime.wire.errors import CloseCode, Disconnect
@@ -418,6 +421,116 @@ async def test_where_no_transport_is_found_nothing_is_done() -> None:
     end.outbox.abort()
     end.outbox.send("a")
     assert end.server.frames == ["a"]
+
+
+# Under middleware, and under servers that are not known.
+
+
+def under_middleware(ledger: Ledger | None = None) -> End:
+    """An outbox whose `send` is not the server's own."""
+    end = End()
+    server = end.server.send
+    end.outbox = Outbox("n.1", server, JSON, end.ends.append, server=object(), ledger=ledger)
+    return end
+
+
+async def test_an_awaitable_that_is_no_coroutine_will_do() -> None:
+    """ASGI asks for no more of `send`."""
+    sent: list[str] = []
+
+    def send(message: Object) -> asyncio.Future[None]:
+        sent.append(message["text"])
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    outbox = Outbox("n.1", send, JSON, lambda why: None, server=object())
+    for text in "abc":
+        outbox.send(text)
+    await eventually(lambda: sent == ["a", "b", "c"])
+
+
+async def test_middleware_runs_in_the_context_of_its_connection() -> None:
+    """Whoever sends: traces and request variables are those of the connection."""
+    variable = contextvars.ContextVar("variable", default="somebody else's")
+    seen: list[str] = []
+
+    async def send(message: Object) -> None:
+        await asyncio.sleep(0)
+        seen.append(variable.get())
+
+    variable.set("its own")
+    outbox = Outbox("n.1", send, JSON, lambda why: None, server=object())
+    contextvars.Context().run(outbox.send, "a")
+    await eventually(lambda: seen)
+    assert seen == ["its own"]
+
+
+async def test_frames_that_wait_for_their_task_are_sent_before_the_farewell() -> None:
+    """What was committed is acknowledged, also where nothing is sent without a task."""
+    end = under_middleware()
+    for text in "ab":
+        end.outbox.send(text)
+    await end.outbox.farewell(Disconnect(CloseCode.SHUTDOWN))
+    assert end.server.frames[:2] == ["a", "b"]
+    assert [message["type"] for message in end.server.messages][-1] == "websocket.close"
+
+
+async def test_a_client_that_acknowledges_is_sent_everything() -> None:
+    """In however many rounds."""
+    end = under_middleware(Ledger(100))
+    for number in range(50):
+        end.outbox.send(f"{number:10}")
+    while len(end.server.frames) - len(asked := _asked(end)) < 50:
+        end.outbox.acknowledge(asked[-1] if asked else None)
+        await ticks()
+    assert [one for one in end.server.frames if '"ping"' not in str(one)] == [
+        f"{number:10}" for number in range(50)
+    ]
+    assert end.ends == []
+
+
+async def test_a_client_that_acknowledges_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the server takes whatever it is given; guesses do not help."""
+    monkeypatch.setattr(module, "BLOCKED_SECONDS", 0.05)
+    end = under_middleware(Ledger(100))
+    for number in range(50):
+        end.outbox.send(f"{number:10}")
+        end.outbox.acknowledge("0" * 16)
+    await eventually(lambda: end.ends)
+    assert [why.code for why in end.ends] == [CloseCode.SLOW]
+    assert len(end.server.frames) == 10 + 1
+    end.outbox.close()
+
+
+def _asked(end: End) -> list[str]:
+    """The tokens that the client was asked for."""
+    return [json.loads(one)["t"] for one in end.server.frames if '"ping"' in str(one)]
+
+
+class Holding:
+    """A server whose transport holds what its client does not read, under middleware."""
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.size = module.HELD_BYTES + 1
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+    async def send(self, message: Object) -> None:
+        raise AssertionError
+
+
+async def test_a_full_transport_is_seen_under_middleware_that_waits_for_nobody() -> None:
+    """A queue without bounds between the application and the server takes everything."""
+    end, server = End(), Holding()
+    end.outbox = Outbox("n.1", end.server.send, JSON, end.ends.append, server=server.send)
+    end.outbox.send("a")
+    await ticks()
+    assert end.server.frames == []
+    server.size = 0
+    await eventually(lambda: end.server.frames == ["a"])
 
 
 # The last words.

@@ -350,7 +350,7 @@ export class RealtimeClient extends EventTarget {
         room?.meet(frame);
         break;
       case "ping":
-        return this.#transmit({ type: "pong" });
+        return this.#transmit({ type: "pong", t: frame.t });
     }
     onReply?.(frame);
     if (!onReply || frame.type === "authenticated" || frame.type === "presence") this.#emit(frame.type, frame);
