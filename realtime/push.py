@@ -13,7 +13,7 @@ layer is away, and the `Handover` that each call returns says whether it was han
 """
 
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -25,7 +25,7 @@ from .engine.engine import EVERYONE, user_topic
 from .engine.handover import Handover
 from .engine.note import Note
 from .engine.publisher import LayerUnavailable
-from .engine.tell import announce, is_in_transaction, on_commit, tell
+from .engine.tell import announce, hand_over, is_in_transaction, on_commit
 from .engine.topic import room_topic
 from .logs import get_logger
 from .models import Message, Room
@@ -66,7 +66,8 @@ class Target:
 
     async def asend(self, data: dict[str, Any], *, using: str | None = None) -> Handover:
         """Send a `signal`."""
-        return await sync_to_async(self.send)(data, using=using)
+        handover = await sync_to_async(self.send)(data, using=using)
+        return await handover.settled()
 
     def notice(self, text: str, level: str = "info", *, using: str | None = None) -> Handover:
         """Show a text from an administrator; `level` is info, warning or error."""
@@ -78,7 +79,8 @@ class Target:
         self, text: str, level: str = "info", *, using: str | None = None
     ) -> Handover:
         """Show a text from an administrator."""
-        return await sync_to_async(self.notice)(text, level, using=using)
+        handover = await sync_to_async(self.notice)(text, level, using=using)
+        return await handover.settled()
 
     def disconnect(
         self,
@@ -101,7 +103,8 @@ class Target:
         using: str | None = None,
     ) -> Handover:
         """End the connections."""
-        return await sync_to_async(self.disconnect)(reason, code, using=using)
+        handover = await sync_to_async(self.disconnect)(reason, code, using=using)
+        return await handover.settled()
 
     def _say(self, outgoing: Outgoing, using: str | None) -> Handover:
         kind = "whisper" if self._only else "say"
@@ -109,7 +112,8 @@ class Target:
 
     def _tell(self, note: Note, using: str | None) -> Handover:
         handover = Handover()
-        on_commit(partial(_hand_over, self._topic, note, handover), *_databases(using))
+        topic = self._topic
+        on_commit(lambda: handover.follow(hand_over(topic, note)), *_databases(using))
         return handover
 
 
@@ -242,16 +246,6 @@ def _text(text: object) -> str:
     if len(plain_text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise CommandError(ErrorCode.TOO_LARGE, f"a text may have at most {MAX_BYTES} bytes")
     return plain_text
-
-
-def _hand_over(topic: str, note: Note, handover: Handover) -> None:
-    try:
-        tell(topic, note)
-    except LayerUnavailable as error:
-        logger.warning("a push of kind %s was not handed over: %s", note[0], error)
-        handover.settle(str(error))
-    else:
-        handover.settle()
 
 
 def _databases(using: str | None) -> set[str]:

@@ -155,7 +155,7 @@ def test_the_page_of_sending_compiles_and_names_what_there_is() -> None:
         compile(snippet, "push.md", "exec")
         assert set(re.findall(r"push\.(\w+)\(", snippet)) <= set(push.__all__)
     named = set(re.findall(r"^- `(\w+)`:", text, re.MULTILINE))
-    assert named == set(push.Handover.__slots__)
+    assert all(isinstance(vars(push.Handover)[name], property) for name in named)
 
 
 def test_the_page_of_moderation_names_what_there_is() -> None:

@@ -1,8 +1,14 @@
 """What became of something that is sent once and not stored."""
 
+import asyncio
+from concurrent.futures import Future
+
+from .layer import SEND_SECONDS
 from .publisher import LayerUnavailable
 
 __all__ = ["Handover"]
+
+NO_ANSWER = "The channel layer has not answered yet."
 
 
 class Handover:
@@ -10,30 +16,64 @@ class Handover:
 
     It is false as soon as that is known to have failed. `is_waiting`: a transaction is open.
     `is_handed_over`: the channel layer took it, or this process is the only one. `reason`: why
-    it failed.
+    it failed. Who asks waits for the layer at most two seconds, and not at all in an event loop.
     """
 
-    __slots__ = ("is_handed_over", "is_waiting", "reason")
+    __slots__ = ("_answer",)
 
     def __init__(self) -> None:
-        self.is_waiting = True
-        self.is_handed_over = False
-        self.reason = ""
+        self._answer: Future[str] | None = None
 
-    def settle(self, reason: str = "") -> None:
-        """Keep what became of it: handed over, or the reason why not."""
-        self.is_waiting = False
-        self.is_handed_over = not reason
-        self.reason = reason
+    def follow(self, answer: Future[str]) -> None:
+        """Take what became of it from a future: the reason why it failed, or an empty string."""
+        self._answer = answer
+
+    async def settled(self) -> "Handover":
+        """Wait for the layer, at most two seconds; not for a transaction."""
+        if self._answer is not None and not self._answer.done():
+            answer = asyncio.wrap_future(self._answer)
+            await asyncio.wait([answer], timeout=SEND_SECONDS)
+        return self
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a transaction is open, or was rolled back."""
+        return self._answer is None
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the channel layer took it, or this process is the only one."""
+        return self._answer is not None and not self.reason
+
+    @property
+    def reason(self) -> str:
+        """Why it was not handed over; empty if it was, or while a transaction is open."""
+        if self._answer is None:
+            return ""
+        try:
+            return self._answer.result(0 if is_in_a_loop() else SEND_SECONDS)
+        except TimeoutError:
+            return NO_ANSWER
 
     def require(self) -> None:
         """Raise `LayerUnavailable` if it was not handed over; nothing while it waits."""
-        if self.reason:
-            raise LayerUnavailable(self.reason)
+        if reason := self.reason:
+            raise LayerUnavailable(reason)
 
     def __bool__(self) -> bool:
         return not self.reason
 
     def __repr__(self) -> str:
-        state = "waiting" if self.is_waiting else self.reason or "handed over"
+        if self._answer is None:
+            return "<Handover: waiting>"
+        state = (self._answer.result() or "handed over") if self._answer.done() else "under way"
         return f"<Handover: {state}>"
+
+
+def is_in_a_loop() -> bool:
+    """Return whether this is asynchronous code, which must not wait."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,6 +1,5 @@
 """Telling every process something, from any thread of any process of the site."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,14 +15,25 @@ from ..wire.codecs import Frame
 from ..wire.events import Outgoing
 from .engine import EVERYONE, Engine, user_topic
 from .event import Event
-from .layer import SEND_SECONDS
+from .handover import is_in_a_loop
 from .note import Note
 from .publisher import LayerUnavailable, publisher
 from .topic import room_topic
 
-__all__ = ["announce", "is_in_transaction", "look", "look_everywhere", "on_commit", "say", "tell"]
+__all__ = [
+    "announce",
+    "hand_over",
+    "is_in_transaction",
+    "look",
+    "look_everywhere",
+    "on_commit",
+    "say",
+    "tell",
+]
 
 logger = get_logger("realtime.tell")
+
+ONLY_HERE = "The channel layer does not answer: only clients of this process were told."
 
 
 def on_commit(action: Callable[[], object], *aliases: str) -> None:
@@ -52,71 +62,68 @@ def is_in_transaction(alias: str) -> bool:
     return connections[alias].in_atomic_block
 
 
-def tell(topic: str, note: Note, *, is_stored: bool = False) -> None:
-    """Tell a topic now; with `is_stored` its processes find out by themselves, only later.
-
-    Raises `LayerUnavailable` where it is not stored, and other processes may not have got it.
-    """
+def tell(topic: str, note: Note) -> None:
+    """Tell a topic now what its processes find out by themselves, only later."""
     engine = Engine.running()
     if engine is None:
-        _publish(topic, note, is_stored)
-    elif is_stored or not engine.hub.layer.is_shared:
+        _publish(topic, note)
+    else:
         engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
-    elif not _is_sent(engine, topic, note):
-        raise LayerUnavailable(
-            "The channel layer does not answer: only clients of this process were told."
-        )
 
 
-def _publish(topic: str, note: Note, is_stored: bool) -> None:
+def hand_over(topic: str, note: Note) -> Future[str]:
+    """Tell a topic now what is not stored; the answer is why it failed, or an empty string."""
+    answer: Future[str] = Future()
+    engine = Engine.running()
+    if engine is None:
+        answer.set_result(_failure(topic, note))
+        return answer
+
+    def sent(is_sent: bool) -> None:
+        if not is_sent:
+            logger.warning("topic %s: %s", topic, ONLY_HERE)
+        if not answer.done():
+            answer.set_result("" if is_sent else ONLY_HERE)
+
+    layer = engine.hub.layer
+    if not layer.is_shared or is_in_a_loop():  # which cannot wait for itself
+        answer.set_result(ONLY_HERE if layer.is_away else "")
+    engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note, sent)
+    return answer
+
+
+def _failure(topic: str, note: Note) -> str:
     try:
         publisher.publish(topic, note)
     except LayerUnavailable as error:
-        if not is_stored:
-            raise
+        logger.warning("topic %s: a push was not handed over: %s", topic, error)
+        return str(error)
+    return ""
+
+
+def _publish(topic: str, note: Note) -> None:
+    try:
+        publisher.publish(topic, note)
+    except LayerUnavailable as error:
         level = logging.WARNING if publisher.is_shared else logging.DEBUG
         logger.log(level, "topic %s: the others find it in the database: %s", topic, error)
-
-
-def _is_sent(engine: Engine, topic: str, note: Note) -> bool:
-    answer: Future[bool] = Future()
-
-    def sent(is_sent: bool) -> None:
-        if not answer.done():
-            answer.set_result(is_sent)
-
-    engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note, sent)
-    if _is_in_a_loop():  # which must not wait, least of all for itself
-        return not engine.hub.layer.is_away
-    try:
-        return answer.result(SEND_SECONDS)
-    except TimeoutError:
-        return False
-
-
-def _is_in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def say(topic: str, outgoing: Outgoing) -> None:
     """Tell the members of a topic something that is not stored, once all is committed."""
     note = ["say", Frame.of(outgoing).text, ""]
-    on_commit(lambda: tell(topic, note, is_stored=True))
+    on_commit(lambda: tell(topic, note))
 
 
 def look(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
     """Have all processes look at a user's connections, as `Guard.hear` says, after the commit."""
     aliases = () if alias is None else (alias,)
-    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which], is_stored=True), *aliases)
+    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which]), *aliases)
 
 
 def look_everywhere(kind: str, which: str = "") -> None:
     """The same with everybody's."""
-    on_commit(lambda: tell(EVERYONE, ["look", kind, which], is_stored=True))
+    on_commit(lambda: tell(EVERYONE, ["look", kind, which]))
 
 
 def announce(slug: str, stored: Stored) -> None:
@@ -127,14 +134,14 @@ def announce(slug: str, stored: Stored) -> None:
         return
     event = Event.of_state(slug, stored.state)
     # Whoever is not reached finds it in the database within a pulse.
-    _publish(room_topic(stored.room_id), event.note(stored.epoch), is_stored=True)
+    _publish(room_topic(stored.room_id), event.note(stored.epoch))
 
 
 @receiver(rights_changed, dispatch_uid="realtime.tell.rights")
 def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
     def tell_rooms() -> None:
         for room_id, seq in rooms.items():
-            tell(room_topic(room_id), ["rights", user_id, seq], is_stored=True)
+            tell(room_topic(room_id), ["rights", user_id, seq])
 
     on_commit(tell_rooms)
 
