@@ -25,6 +25,7 @@ FLOORS = {
     "admin": 4,
     "views": 4,
     "middleware": 4,
+    "importing": 4,
     "management": 4,
     "templatetags": 4,
     "testing": 4,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..conf import config
-from ..store import history, presence
+from ..store import history, log, presence
 from ..wire.events import Resync
 from ..wire.position import Verdict
 from .db import Database
@@ -64,7 +64,7 @@ class LogKeeper:
 
     async def load(self, topic: RoomTopic, states: int = OPEN_STATES) -> None:
         """Start a topic anew with the last changes that the database has."""
-        changes = await self._db.read(history.newest, topic.room_id, states)
+        changes = await self._db.read(log.newest, topic.room_id, states)
         members, count = await self._db.read(
             presence.members, topic.room_id, config().presence_events_up_to
         )

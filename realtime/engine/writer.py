@@ -17,7 +17,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 from ..conf import config
 from ..logs import get_logger
 from ..store import slow
-from ..store.log import Draft, Stored
+from ..store.log import Draft, Stored, is_number_taken
 from ..wire.errors import CommandError, ErrorCode
 from .db import Database
 
@@ -296,7 +296,7 @@ def _is_passing(error: Exception) -> bool:
 
 
 def _refusal(job: Job, error: Exception) -> CommandError:
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError) and not is_number_taken(error):
         logger.info("a message of room %s is refused: %r", job.draft.room_id, error)
         return CommandError(ErrorCode.UNKNOWN_ROOM, "the room or its sender is no more")
     logger.error("a message of room %s cannot be stored", job.draft.room_id, exc_info=error)

@@ -59,6 +59,8 @@ class Changes(NamedTuple):
     through: int
     mark: Mark
     has_more: bool
+    is_behind: bool = False
+    """Whether there are rows beyond the mark: a log that moved meanwhile, or was written past."""
 
 
 def since(room_id: int, position: int, limit: int) -> Changes:
@@ -85,13 +87,12 @@ def since(room_id: int, position: int, limit: int) -> Changes:
 def newest(room_id: int, limit: int) -> Changes:
     """The last `limit` changes: what a process that opens a room keeps at hand."""
     end = mark(room_id)
-    rows = list(
-        _messages()
-        .filter(room_id=room_id, changed_seq__lte=end.last_seq)
-        .order_by("-changed_seq")[:limit]
-    )
+    changes = _messages().filter(room_id=room_id).order_by("-changed_seq")
+    rows = list(changes[:limit])
+    if is_behind := bool(rows) and rows[0].changed_seq > end.last_seq:
+        rows = list(changes.filter(changed_seq__lte=end.last_seq)[:limit])
     states = [state_of(row) for row in reversed(rows)]
-    return Changes(states, end.last_seq, end, has_more=len(states) == limit)
+    return Changes(states, end.last_seq, end, len(states) == limit, is_behind)
 
 
 def older(room_id: int, position: int, limit: int) -> Changes:

@@ -7,28 +7,59 @@ time of the ORM's several, which other databases get (docs/performance.md).
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 import msgspec
-from django.db import connections, transaction
-from django.db.models import F
+from django.db import IntegrityError, connections, transaction
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.signals import post_save
+from django.dispatch import receiver
 from django.utils import timezone
 
+from ..logs import get_logger
 from ..models import Head, Message
+from ..models.rooms import new_epoch
 from ..wire.events import MessageState, timestamp
-from .history import MADE_NONCE, database, make_heads, state_of
+from . import history
+from .history import MADE_NONCE, Changes, database, make_heads, state_of
 from .identity import Identity
 
-__all__ = ["Draft", "End", "Key", "Stored", "append", "known_ids", "lock_heads"]
+__all__ = [
+    "Draft",
+    "End",
+    "Key",
+    "Stored",
+    "append",
+    "bring_in",
+    "is_number_taken",
+    "known_ids",
+    "lock_heads",
+    "mend",
+    "newest",
+]
+
+logger = get_logger("realtime.log")
 
 Key = tuple[int, str, str]
 """What is unique about a message: room, sender and nonce."""
 
 LOCK_HEADS = """
-    SELECT room_id, last_seq, epoch FROM realtime_head
+    SELECT room_id, last_seq, epoch, (
+        SELECT changed_seq FROM realtime_message AS message
+        WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
+    )
+    FROM realtime_head AS head
     WHERE room_id = ANY(%s) ORDER BY room_id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
+NUMBERS = (
+    *("realtime_message_seq", "realtime_message_change"),
+    *("realtime_message.seq", "realtime_message.changed_seq"),
+)
+"""How PostgreSQL and SQLite name what keeps the numbers of messages unique."""
+MAX_SEQ = 2**53 - 2**32
+"""The last number of a row with which a log goes on: JSON carries whole numbers up to 2^53."""
 MOVE_HEAD = "UPDATE realtime_head SET last_seq = last_seq + %s WHERE room_id = %s"
 
 # One index probe a draft. With three IN lists SQLite tries every combination (2 s for 500
@@ -94,6 +125,8 @@ class Draft:
     nonce: str = field(default_factory=_made_nonce)
     slow_seconds: int = 0
     """How long its sender has to wait after the last one (`slow.append`)."""
+    created_at: datetime | None = None
+    """When it was sent, if it is imported; only `bring_in` reads it."""
 
     @classmethod
     def by(
@@ -149,6 +182,50 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
     """
     if not drafts:
         return []
+    try:
+        return _append(drafts, lock_timeout_ms)
+    except IntegrityError as error:
+        if not is_number_taken(error):
+            raise
+        # Somebody has written a row past the log since the lock; the next lock mends the head.
+        return _append(drafts, lock_timeout_ms)
+
+
+def bring_in(drafts: Sequence[Draft]) -> int:
+    """Store drafts with their own `created_at`; return how many were not there yet."""
+    alias = database()
+    wanted = {draft.key: draft for draft in drafts}
+    with transaction.atomic(using=alias):
+        heads = lock_heads(alias, {draft.room_id for draft in drafts})
+        return len(_insert_by_orm(alias, wanted, heads))
+
+
+def mend(room_id: int) -> None:
+    """Have the head of a room stand at its last row, if rows were written past the log.
+
+    Raises `IntegrityError` for a room that does not exist.
+    """
+    alias = database()
+    with transaction.atomic(using=alias):
+        lock_heads(alias, {room_id})
+
+
+def newest(room_id: int, limit: int) -> Changes:
+    """As `history.newest`, of a log whose head is mended first if it stands before its rows."""
+    changes = history.newest(room_id, limit)
+    if not changes.is_behind:
+        return changes
+    mend(room_id)
+    return history.newest(room_id, limit)
+
+
+def is_number_taken(error: IntegrityError) -> bool:
+    """Whether a row that the log did not write has the number that a message should get."""
+    text = str(error)
+    return any(name in text for name in NUMBERS)
+
+
+def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored]:
     alias = database()
     is_postgres = connections[alias].vendor == "postgresql"
     insert = _insert_at_once if is_postgres else _insert_by_orm
@@ -174,7 +251,11 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
 def lock_heads(
     alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
 ) -> dict[int, End]:
-    """Keep the logs of rooms as they are until the transaction ends; return where they end."""
+    """Keep the logs of rooms as they are until the transaction ends; return where they end.
+
+    A head that stands before the last row of its room is mended: a bulk query, a fixture or a
+    dump has written past the log.
+    """
     if lock_timeout_ms is not None and connections[alias].vendor == "postgresql":
         _limit_waiting(alias, lock_timeout_ms)
     heads = _lock(alias, room_ids)
@@ -196,8 +277,48 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
         else:
             # SQLite: a transaction that begins by reading cannot always become a writing one.
             heads.update(last_seq=F("last_seq"))
-        rows = list(heads.values_list("pk", "last_seq", "epoch"))
-    return {room_id: End(last_seq, epoch) for room_id, last_seq, epoch in rows}
+        rows = list(heads.values_list("pk", "last_seq", "epoch", _last_row()))
+    return {
+        room_id: End(last_seq, epoch)
+        if last_row is None or last_row <= last_seq
+        else _mend(alias, room_id, last_row, epoch)
+        for room_id, last_seq, epoch, last_row in rows
+    }
+
+
+def _last_row() -> Subquery:
+    rows = Message.objects.filter(room=OuterRef("pk")).order_by("-changed_seq")
+    return Subquery(rows.values("changed_seq")[:1])
+
+
+def _mend(alias: str, room_id: int, last_row: int, epoch: str) -> End:
+    heads = Head.objects.using(alias).filter(pk=room_id)
+    if last_row > MAX_SEQ:
+        last_row, epoch = _renumber(alias, room_id), new_epoch()
+        heads.update(purged_seq=0)
+    heads.update(last_seq=last_row, epoch=epoch)
+    logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
+    return End(last_row, epoch)
+
+
+def _renumber(alias: str, room_id: int) -> int:
+    """Number a room's rows from 1 on; return the last number.
+
+    A number that JSON cannot carry everywhere would end the room. In ascending order no new
+    number is another row's old one.
+    """
+    rows = Message.objects.using(alias).filter(room=room_id)
+    last = 0
+    for pk in list(rows.order_by("seq").values_list("pk", flat=True)):
+        last += 1
+        rows.filter(pk=pk).update(seq=last, changed_seq=last)
+    return last
+
+
+@receiver(post_save, sender=Message, dispatch_uid="realtime.message")
+def _written_past_the_log(instance: Message, created: bool, raw: bool, **_: Any) -> None:
+    if created and not raw:  # the rest of a fixture is still to come
+        mend(instance.room_id)
 
 
 # Both after the lock and in statements of their own, so that they see what its last holder
@@ -282,7 +403,7 @@ def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Messag
             content=draft.content,
             data=draft.data,
             nonce=draft.nonce,
-            created_at=now,
+            created_at=draft.created_at or now,
         )
     return new
 

@@ -1,0 +1,112 @@
+"""Bring messages of another chat into a room, with their dates and senders.
+
+    from realtime.importing import OldMessage, import_messages
+
+    import_messages(room, (
+        OldMessage(row.text, row.sent_at, user=row.author, nonce=f"old-{row.pk}")
+        for row in OldRow.objects.order_by("sent_at").iterator()
+    ))
+
+Messages are numbered in the order given, after what the room has. Members who are connected get
+them within a pulse.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.utils.timezone import is_aware
+
+from .models import Message, Room
+from .store import log
+from .store.identity import Identity
+from .store.log import Draft
+from .store.server import on_working_server
+from .wire.clean import clean_data
+
+__all__ = ["OldMessage", "import_messages"]
+
+SITE = "site:"
+BATCH = 500
+MAX_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OldMessage:
+    """A message of another chat.
+
+    It comes from `user`, else from the `sender` that the protocol shall call `user_id`, else from
+    the site itself, under the name `username`. With a `nonce`, such as its old id, it is imported
+    once however often that is tried.
+    """
+
+    content: str
+    created_at: datetime
+    user: Any = None
+    sender: str = ""
+    username: str = ""
+    data: dict[str, Any] | None = None
+    nonce: str | None = None
+
+
+def import_messages(room: Room | str, messages: Iterable[OldMessage]) -> int:
+    """Store messages in the order given; return how many were not there yet.
+
+    Each batch of 500 is a transaction of its own, so that the room is never locked for long. An
+    error ends the import after the batches before it; those have a nonce or are imported again by
+    another try. Raises `ValueError` for a message that cannot be stored, and `CommandError` for
+    `data` that JSON cannot say everywhere.
+    """
+    room_id, left = _find(room), iter(messages)
+    number = 0
+    while batch := [_draft(room_id, one) for one in islice(left, BATCH)]:
+        number += _store(batch)
+    return number
+
+
+@on_working_server
+def _find(room: Room | str) -> int:
+    if isinstance(room, Room):
+        return room.pk
+    return Room.objects.get(slug=room).pk
+
+
+@on_working_server
+def _store(drafts: list[Draft]) -> int:
+    return log.bring_in(drafts)
+
+
+def _draft(room_id: int, one: OldMessage) -> Draft:
+    who = _sender(one)
+    _check(one, who)
+    draft = Draft.by(who, room_id, one.content, data=one.data, nonce=one.nonce)
+    draft.created_at = one.created_at
+    return draft
+
+
+def _sender(one: OldMessage) -> Identity:
+    if one.user is None:
+        return Identity(one.sender or SITE + one.username, one.username)
+    who = Identity.of(one.user)
+    return Identity(who.user_id, one.username or who.username, who.user)
+
+
+def _check(one: OldMessage, who: Identity) -> None:
+    if is_aware(one.created_at) is not settings.USE_TZ:
+        wanted = "with" if settings.USE_TZ else "without"
+        raise ValueError(f"created_at must be {wanted} a time zone, as USE_TZ says")
+    if one.data is not None:
+        clean_data(one.data)
+    if len(one.content.encode()) > MAX_BYTES:
+        raise ValueError(f"a text may have at most {MAX_BYTES} bytes")
+    fields = {"sender": who.user_id, "nonce": one.nonce or "", "username": who.username}
+    for name, text in {"content": one.content, **fields}.items():
+        if "\0" in text:
+            raise ValueError(f"{name} must not contain NUL")
+    for name, text in fields.items():
+        field: Any = Message._meta.get_field(name)
+        if len(text) > field.max_length:
+            raise ValueError(f"{name} may have at most {field.max_length} characters")
