@@ -134,9 +134,13 @@ class Config:
     """How long a command may take before it is answered with `unavailable`."""
 
     connections_per_user: int = 20
-    """Connections of one user in a process; more are refused with 4504."""
+    """Connections of one user in a process; more are told to come back later (4014)."""
     connections_per_address: int = 100
-    """Connections from one IP address in a process; more are refused with 4504."""
+    """Connections of users from one IP address in a process, and as many of guests (4014)."""
+    handshakes_per_second: float = 20
+    """Handshakes from one IP address, of IPv6 from one /64; more are told to come back (4029)."""
+    handshakes_burst: int = 200
+    """How many of them at once."""
     connections_per_process: int = 10_000
     """Connections of a process; more are sent elsewhere with 4013."""
     trusted_proxies: int = 0

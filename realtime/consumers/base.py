@@ -17,6 +17,7 @@ from ..auth.guests import renamed, token_of, unnamed
 from ..auth.identify import identify, identify_token
 from ..auth.origin import admit, refuse
 from ..conf import config
+from ..engine.admission import Slot
 from ..engine.engine import Engine, shutdown
 from ..engine.intake import Intake
 from ..engine.ledger import Ledger
@@ -63,7 +64,7 @@ RATE_LIMITED_SECONDS = 5.0
 ABUSE = {
     CloseCode.AT_CAPACITY,
     CloseCode.RATE_LIMITED,
-    CloseCode.CONNECTION_LIMIT,
+    CloseCode.CROWDED,
     CloseCode.TOO_MANY_ERRORS,
 }
 """The ends that a site should hear of, also where it has said nothing about its logs."""
@@ -106,7 +107,7 @@ class Consumer(AsyncConsumer):
         self._is_gone = False
         self._is_overdue = False
         self._is_dropped = False
-        self._is_counted = self._is_signed_in = self._is_waiting = False
+        self._is_signed_in = False
         self._ending: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
         self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
@@ -122,6 +123,7 @@ class Consumer(AsyncConsumer):
         self.engine = await Engine.current()
         self.codec, subprotocol = choose(scope.get("subprotocols", []))
         self.id = self.engine.new_connection()
+        self._slot = Slot(self.engine.admission, self.address)
         ledger = Ledger(config().outbox_bytes) if is_blind(scope, server) else None
         self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck, server, ledger)
         self._silence = Silence(
@@ -249,15 +251,12 @@ class Consumer(AsyncConsumer):
         """Find out who it is; what speaks against it is told after the handshake."""
         if self.engine.is_stopping:
             return shutdown()
-        limits = self.engine.limits
         try:
-            limits.enter(self.address)
-            self._is_counted = True
+            self._slot.take()
             if (found := await identify(self.scope, self.engine.db)) is not None:
                 await self._sign_in(found)
             else:
-                limits.wait_in()
-                self._is_waiting = True
+                self._slot.wait()
         except Disconnect as why:
             return why
         except Exception:
@@ -267,8 +266,9 @@ class Consumer(AsyncConsumer):
 
     async def _sign_in(self, found: SignIn) -> None:
         await self._check_banned(found.who)
-        self.who, self.proof = await self._with_free_name(found.who), found.proof
-        self.engine.limits.sign_in(self.who.user_id)
+        who = await self._with_free_name(found.who)
+        self._slot.authenticate(who)
+        self.who, self.proof = who, found.proof
         self._is_signed_in = True
 
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
@@ -278,15 +278,10 @@ class Consumer(AsyncConsumer):
             if first is not None:
                 await self._sign_in(await identify_token(first[0].token or "", self.engine.db))
         finally:
-            self._stop_waiting()
+            self._slot.stop_waiting()
         if self.engine.is_stopping:
             raise shutdown()
         return first
-
-    def _stop_waiting(self) -> None:
-        if self._is_waiting:
-            self._is_waiting = False
-            self.engine.limits.wait_out()
 
     async def _go_on(self, auth: Auth, rest: Iterator[Part]) -> None:
         """Answer the first command, and carry out what came along with it."""
@@ -343,7 +338,16 @@ class Consumer(AsyncConsumer):
         self._intake.received()
         return event
 
-    # What the watchdog and the clock say.
+    # What the watchdog, the clock and others that come say.
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long nothing was heard of the client; 0 where it cannot be asked."""
+        return self._silence.seconds
+
+    def probe(self, seconds: float) -> bool:
+        """Ask whether the client is there, and end the connection if it does not answer in time."""
+        return self._silence.probe(seconds)
 
     def stop_reading(self) -> None:
         """A command takes long: let the client wait at its own end."""
@@ -380,11 +384,7 @@ class Consumer(AsyncConsumer):
             self._ending.cancel()
         self._silence.stop()
         self._expiry.stop()
-        self._stop_waiting()
-        if self._is_signed_in:
-            self.engine.limits.sign_out(self.who.user_id)
-        if self._is_counted:
-            self.engine.limits.leave(self.address)
+        self._slot.leave()
         if self._is_open:
             self.engine.guard.forget(self.id)
             self.engine.close(self.id, self.who)
@@ -558,9 +558,7 @@ class Consumer(AsyncConsumer):
         return who
 
     def _become(self, who: Identity) -> None:
-        if who.user_id != self.who.user_id:
-            self.engine.limits.sign_in(who.user_id)
-            self.engine.limits.sign_out(self.who.user_id)
+        self._slot.authenticate(who)
         self.engine.rename(self.outbox, self.who, who, self._address)
         self.who = who
 

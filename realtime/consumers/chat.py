@@ -57,7 +57,7 @@ class ChatConsumer(PeopleConsumer):
             case Appoint():
                 await self._act(command, _appoint, lambda entry: entry.may_manage)
             case Kick() | Ban() | Unban() | Mute() | Unmute():
-                is_here = self.engine.limits.is_signed_in(command.user_id)
+                is_here = self.engine.admission.is_here(command.user_id)
                 judge = partial(_judge, is_here=is_here)
                 await self._act(command, judge, lambda entry: entry.may_moderate)
             case Delete():

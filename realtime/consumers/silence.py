@@ -11,6 +11,8 @@ __all__ = ["Silence"]
 
 TURN_SECONDS = 1.0
 """How far apart the turns of the event loop are in which clients are looked at."""
+RECENT_SECONDS = 1.0
+"""A client that was heard so lately is there."""
 LATE_SECONDS = 1.0
 """A look that comes later than this tells of the server's own absence, not of a client's."""
 
@@ -38,6 +40,8 @@ class Silence:
         self._end = end
         self._is_busy = is_busy
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self.hear()
 
     def hear(self) -> None:
         """Somebody is there."""
@@ -49,16 +53,38 @@ class Silence:
         self.hear()
         self._wait(self._heard_at)
 
+    @property
+    def seconds(self) -> float:
+        """For how long nothing was heard; 0 where nobody looks."""
+        return 0.0 if self._timer is None else self._loop.time() - self._heard_at
+
+    def probe(self, seconds: float) -> bool:
+        """Ask now, and end the connection unless it is heard within so many seconds.
+
+        Returns False, and asks nothing, where it was heard lately or is not listened to.
+        """
+        if self._timer is None or self.seconds < RECENT_SECONDS or self._is_busy():
+            return False
+        if not self._is_asked:
+            self._is_asked = True
+            self._ask()
+        self._timer.cancel()
+        self._due = min(self._due, self._loop.time() + seconds)
+        self._timer = self._loop.call_at(self._due, self._look)
+        return True
+
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _look(self) -> None:
         now = self._loop.time()
         if self._is_busy() or now > self._due + LATE_SECONDS:
             self.hear()
         if self._is_asked:
+            self._timer = None
             self._end()
         elif now - self._heard_at >= _least(config().heartbeat_seconds):
             self._is_asked = True

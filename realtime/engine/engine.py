@@ -14,6 +14,7 @@ from ..store import presence
 from ..store.identity import Identity
 from ..store.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
+from .admission import Admission
 from .db import Database
 from .guard import Guard
 from .hub import Hub
@@ -59,6 +60,7 @@ class Engine:
         self.hub = Hub(self.node.id, self.db, self.guard.hear)
         self.writer = Writer(self.db, self._committed)
         self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
+        self.admission = Admission(self.guard.connections)
         self.limits = Limits()
         self.watchdog = Watchdog()
         self.is_stopping = self.is_stopped = False

@@ -18,12 +18,13 @@ from ..conf import config
 from ..logs import get_logger
 from ..models import Sanction
 from ..store import moderation, names, rights, sanctions, tokens
-from ..store.identity import Identity, Proof, SignIn
+from ..store.identity import Proof, SignIn
 from ..store.names import Named
 from ..store.sanctions import Visitor
 from ..store.sessions import are_rows
 from ..store.standing import Standing, is_known, standings
 from ..wire.errors import CloseCode, Disconnect
+from .admission import Holder
 from .db import Database
 
 __all__ = ["Guard", "Guarded"]
@@ -48,14 +49,11 @@ FORGET_SECONDS = 60.0
 """How often tokens that have ended by themselves are removed."""
 
 
-class Guarded(Protocol):
+class Guarded(Holder, Protocol):
     """A connection, as far as it is watched."""
 
     id: str
-    who: Identity
     proof: Proof
-    address: str
-    """What the connection is counted by, as `store.addresses` has it."""
 
     def end(self, why: Disconnect) -> None:
         """End it."""
@@ -104,6 +102,10 @@ class Guard:
             async with asyncio.timeout(START_SECONDS):
                 self._rights_seq = await self._db.read(rights.everywhere)
                 await self._ask_whether_any()
+
+    def connections(self) -> list[Guarded]:
+        """All connections of the process that have authenticated."""
+        return [one.connection for one in self._watched.values()]
 
     def watch(self, connection: Guarded, *, is_checked: bool = True) -> None:
         """Look at a connection in its turn; again when it rests on something else.

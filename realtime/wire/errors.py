@@ -42,10 +42,10 @@ class CloseCode(IntEnum):
     SILENT = 4009
     INTERNAL = 4011
     AT_CAPACITY = 4013
+    CROWDED = 4014
     RATE_LIMITED = 4029
     UNAUTHENTICATED = 4500
     KICKED = 4503
-    CONNECTION_LIMIT = 4504
     TOO_MANY_ERRORS = 4511
 
 
@@ -56,10 +56,10 @@ REASONS = {
     CloseCode.SILENT: "Nothing was heard from the connection.",
     CloseCode.INTERNAL: "An unexpected error on the server.",
     CloseCode.AT_CAPACITY: "The server has no room for another connection.",
+    CloseCode.CROWDED: "Too many connections of this user or address.",
     CloseCode.RATE_LIMITED: "Too many commands.",
     CloseCode.UNAUTHENTICATED: "Sign in first.",
     CloseCode.KICKED: "An administrator ended the connection.",
-    CloseCode.CONNECTION_LIMIT: "Too many connections.",
     CloseCode.TOO_MANY_ERRORS: "Too many bad frames in a row.",
 }
 

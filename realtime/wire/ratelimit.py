@@ -1,6 +1,11 @@
-"""A token bucket that asks nobody for the time."""
+"""Token buckets that ask nobody for the time."""
 
-__all__ = ["Bucket"]
+from collections.abc import Hashable
+
+__all__ = ["Bucket", "Buckets"]
+
+BUCKETS = 10_000
+"""How many are kept before those that are full again are forgotten."""
 
 
 class Bucket:
@@ -42,3 +47,23 @@ class Bucket:
     def _fill(self, now: float) -> None:
         self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now
+
+
+class Buckets(dict[Hashable, Bucket]):
+    """Buckets by key; those that are full again are forgotten in time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._most = BUCKETS
+
+    def make(self, key: Hashable, rate: float, burst: float, now: float) -> Bucket:
+        """Add a bucket that allows `rate` a second and `burst` at once."""
+        if len(self) >= self._most:
+            self._forget_full(now)
+        bucket = self[key] = Bucket(rate, burst, now)
+        return bucket
+
+    def _forget_full(self, now: float) -> None:
+        for key in [key for key, bucket in self.items() if bucket.is_full(now)]:
+            del self[key]
+        self._most = max(BUCKETS, 2 * len(self))  # a look at all costs a millisecond

@@ -9,8 +9,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.auth.guests import token_of
-from realtime.consumers import Consumer, RoomConsumer
-from realtime.engine import hub
+from realtime.consumers import Consumer, RoomConsumer, silence
+from realtime.engine import admission, hub
 from realtime.engine.engine import EVERYONE, Engine
 from realtime.store.identity import Identity
 from realtime.wire.commands import Command, Ping
@@ -317,8 +317,8 @@ HOME = [(b"x-forwarded-for", b"203.0.113.5")]
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        ({"CONNECTIONS_PER_USER": 2}, 4504),
-        ({"CONNECTIONS_PER_ADDRESS": 2, "TRUSTED_PROXIES": 1}, 4504),
+        ({"CONNECTIONS_PER_USER": 2}, 4014),
+        ({"CONNECTIONS_PER_ADDRESS": 2, "TRUSTED_PROXIES": 1}, 4014),
         ({"CONNECTIONS_PER_PROCESS": 2}, 4013),
     ],
 )
@@ -332,12 +332,49 @@ async def test_one_connection_too_many_is_told_so_and_the_next_after_one_left_ge
                 refused = Socket(user=ada, headers=HOME)
                 await refused.open()
                 told, closed = await refused.ended()
-                assert (told["code"], closed, told["reconnect"]) == (code, code, code < 4500)
+                assert (told["code"], closed, told["reconnect"]) == (code, code, True)
+                assert told["retry_after"] >= 1
                 await refused.communicator.wait()
             assert len(engine.connections) == 2
         await eventually(lambda: len(engine.connections) == 1)
         async with Socket(user=ada, headers=HOME) as socket:
             assert (await socket.ask("ping"))["type"] == "pong"
+
+
+async def test_silent_connections_are_asked_at_once_where_there_are_too_many(
+    engine: Engine, settings: Settings, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of networks a user's old connections hold all places for a minute."""
+    monkeypatch.setattr(silence, "RECENT_SECONDS", 0.0)
+    monkeypatch.setattr(admission, "PROBE_SECONDS", 0.2)
+    limited(settings, CONNECTIONS_PER_USER=2)
+    gone = Socket(user=ada)
+    await gone.open()
+    async with Socket(user=ada) as here:
+        refused = Socket(user=ada)
+        await refused.open()
+        told, code = await refused.ended()
+        assert (code, told["reconnect"]) == (4014, True)
+        assert 0.2 <= told["retry_after"] <= 0.4
+        await here.expect("ping")
+        await here.send("pong")
+        await gone.expect("ping")
+        assert (await gone.ended())[1] == 4009
+        await gone.communicator.wait()
+        async with Socket(user=ada):
+            assert (await here.ask("ping"))["type"] == "pong"
+
+
+async def test_guests_of_an_address_keep_no_user_out(
+    engine: Engine, settings: Settings, ada: Any
+) -> None:
+    limited(settings, CONNECTIONS_PER_ADDRESS=2, TRUSTED_PROXIES=1)
+    async with Socket(headers=HOME), Socket(headers=HOME):
+        refused = Socket(headers=HOME)
+        await refused.open()
+        assert (await refused.ended())[1] == 4014
+        async with Socket(user=ada, headers=HOME) as user:
+            assert (await user.ask("ping"))["type"] == "pong"
 
 
 async def test_becoming_somebody_else_counts_for_whom_one_becomes(
@@ -347,7 +384,7 @@ async def test_becoming_somebody_else_counts_for_whom_one_becomes(
     token = token_of(Identity("guest:1234", "Ada"))
     async with Socket(f"/ws?token={token}"), Socket() as other:
         await other.send("auth", token=token)
-        assert (await other.ended())[1] == 4504
+        assert (await other.ended())[1] == 4014
     async with Socket() as again:
         assert (await again.ask("auth", token=token))["user_id"] == "guest:1234"
 

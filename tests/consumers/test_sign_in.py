@@ -142,7 +142,7 @@ async def test_before_it_nothing_is_accepted_and_nothing_heard(strict: Engine, a
     await socket.send("ping")
     assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
     await socket.communicator.wait()
-    assert (strict.limits._open, strict.limits._unknown) == (0, 0)
+    assert (strict.admission.open, strict.admission.unknown) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ async def test_who_says_nothing_is_sent_away(strict: Engine, settings: Any) -> N
     assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
     assert 0.15 < time.monotonic() - began < 2
     await socket.communicator.wait()
-    assert strict.limits._unknown == 0
+    assert strict.admission.unknown == 0
 
 
 async def test_who_leaves_before_saying_anything_leaves_nothing(strict: Engine) -> None:
@@ -182,7 +182,7 @@ async def test_who_leaves_before_saying_anything_leaves_nothing(strict: Engine) 
     socket = Socket()
     await socket.open()
     await socket.close()
-    assert (strict.limits._open, strict.limits._unknown) == (0, 0)
+    assert (strict.admission.open, strict.admission.unknown) == (0, 0)
 
 
 async def test_the_unknown_have_a_tenth_of_the_places(strict: Engine, settings: Any) -> None:

@@ -146,3 +146,40 @@ def test_nothing_is_done_after_the_end(clock: Clock) -> None:
     line.silence.stop()
     clock.go_on(10 * HEARTBEAT)
     assert line.asked == line.ended == []
+
+
+def test_a_probe_asks_at_once_and_ends_who_does_not_answer_in_time(clock: Clock) -> None:
+    line, other = Line(clock, answers=False), Line(clock)
+    clock.go_on(5)
+    assert line.silence.seconds == other.silence.seconds == 5
+    assert line.silence.probe(3)
+    assert other.silence.probe(3)
+    assert line.silence.probe(3)  # it is being asked already
+    clock.go_on(5)
+    assert (len(line.asked), len(line.ended)) == (1, 1)
+    assert (len(other.asked), len(other.ended)) == (1, 0)
+    clock.go_on(10 * HEARTBEAT)
+    assert (len(line.ended), len(other.ended)) == (1, 0)
+
+
+def test_a_probe_brings_the_end_of_who_was_asked_forward(clock: Clock) -> None:
+    """It never puts it off, however often it comes."""
+    line = Line(clock, answers=False)
+    clock.go_on(HEARTBEAT + 1)
+    assert len(line.asked) == 1
+    for _ in range(4):
+        line.silence.probe(3)
+        clock.go_on(1)
+    assert (len(line.asked), len(line.ended)) == (1, 1)
+
+
+def test_a_probe_asks_nobody_who_was_just_heard_or_is_not_listened_to(clock: Clock) -> None:
+    line = Line(clock, answers=False)
+    assert not line.silence.probe(3)
+    clock.go_on(5)
+    line.is_busy = True
+    assert not line.silence.probe(3)
+    line.is_busy = False
+    line.silence.stop()
+    assert not line.silence.probe(3)
+    assert line.asked == []

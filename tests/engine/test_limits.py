@@ -1,4 +1,4 @@
-"""Who may have how many connections and commands."""
+"""How many commands a user, and the guests of an address, may send."""
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -6,7 +6,7 @@ from pytest_django.fixtures import Settings
 from realtime.engine import limits as module
 from realtime.engine.limits import Limits
 from realtime.store.identity import Identity
-from realtime.wire.errors import CloseCode, Disconnect
+from realtime.wire import ratelimit
 
 GUEST, OTHER_GUEST = Identity("guest:1", "one"), Identity("guest:2", "two")
 ADA = Identity("7", "ada", user=object())
@@ -30,61 +30,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def give(settings: Settings, **limits: float) -> Limits:
     settings.REALTIME = {**settings.REALTIME, **limits}
     return Limits()
-
-
-def refusal(limits: Limits, *, address: str = "", user: str = "") -> Disconnect:
-    with pytest.raises(Disconnect) as caught:
-        limits.sign_in(user) if user else limits.enter(address)
-    return caught.value
-
-
-def test_an_address_has_so_many_connections_and_others_have_their_own(settings: Settings) -> None:
-    limits = give(settings, CONNECTIONS_PER_ADDRESS=2)
-    for address in (HOME, HOME, WORK, WORK):
-        limits.enter(address)
-    end = refusal(limits, address=HOME)
-    assert (end.code, end.reconnect) == (CloseCode.CONNECTION_LIMIT, False)
-    limits.leave(HOME)
-    limits.enter(HOME)
-
-
-def test_an_unknown_address_is_not_limited(settings: Settings) -> None:
-    limits = give(settings, CONNECTIONS_PER_ADDRESS=1)
-    for _ in range(5):
-        limits.enter("")
-
-
-def test_a_full_process_sends_clients_elsewhere_and_counts_no_refused_one(
-    settings: Settings,
-) -> None:
-    limits = give(settings, CONNECTIONS_PER_PROCESS=2)
-    limits.enter(HOME)
-    limits.enter(WORK)
-    for _ in range(3):
-        end = refusal(limits, address="")
-        assert (end.code, end.reconnect) == (CloseCode.AT_CAPACITY, True)
-        assert end.retry_after is not None
-        assert 1 <= end.retry_after <= 5
-    limits.leave(WORK)
-    limits.enter("")
-
-
-def test_a_user_has_so_many_connections(settings: Settings) -> None:
-    limits = give(settings, CONNECTIONS_PER_USER=2)
-    for user in ("7", "7", "8"):
-        limits.sign_in(user)
-    assert refusal(limits, user="7").code == CloseCode.CONNECTION_LIMIT
-    limits.sign_out("7")
-    limits.sign_in("7")
-
-
-def test_nothing_is_kept_of_those_who_have_gone(settings: Settings) -> None:
-    limits = give(settings)
-    limits.enter(HOME)
-    limits.sign_in("7")
-    limits.sign_out("7")
-    limits.leave(HOME)
-    assert (limits._open, limits._addresses, limits._users) == (0, {}, {})
 
 
 @pytest.mark.parametrize("kind", ["message", "join", "command"])
@@ -159,7 +104,7 @@ def test_guests_of_one_address_share_bytes_whatever_their_names(
 def test_allowances_that_are_full_again_are_forgotten(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUCKETS", 10)
+    monkeypatch.setattr(ratelimit, "BUCKETS", 10)
     limits = give(settings, MESSAGES_PER_SECOND=1, MESSAGES_BURST=1)
     for number in range(10):
         limits.wait(Identity(f"u{number}", "x", user=object()), HOME, "message")
@@ -170,17 +115,3 @@ def test_allowances_that_are_full_again_are_forgotten(
     for number in range(10):  # it looks again when there are twice as many
         limits.wait(Identity(f"new{number}", "x", user=object()), HOME, "message")
     assert len(limits._buckets) == 10
-
-
-def test_a_tenth_of_the_places_is_for_the_unknown(settings: Settings) -> None:
-    """At least one."""
-    for places, most in ((30, 3), (5, 1)):
-        settings.REALTIME = {"CONNECTIONS_PER_PROCESS": places}
-        limits = Limits()
-        for _ in range(most):
-            limits.wait_in()
-        with pytest.raises(Disconnect) as caught:
-            limits.wait_in()
-        assert caught.value.code == CloseCode.AT_CAPACITY
-        limits.wait_out()
-        limits.wait_in()

@@ -11,7 +11,7 @@ from tests.faults.fault import Figures, Ground, fault
 from tests.site import UNLIMITED
 
 OF_A_USER, OF_AN_ADDRESS, OF_A_PROCESS = 20, 100, 150
-CONNECTION_LIMIT, AT_CAPACITY = 4504, 4013
+CROWDED, AT_CAPACITY = 4014, 4013
 TOO_MANY = 5
 DRIP_SECONDS = 0.2
 
@@ -29,7 +29,7 @@ DRIP_SECONDS = 0.2
     },
 )
 async def connections(ground: Ground) -> Figures:
-    """Limits a user (4504), an address (4504) and a process (4013); then the process goes on.
+    """Limits a user (4014), an address (4014) and a process (4013); then the process goes on.
 
     Who drips headers is held by Daphne as long as it likes; nginx in front cuts that.
     """
@@ -43,9 +43,9 @@ async def connections(ground: Ground) -> Figures:
     async with await Client.connect(url) as guest:
         token = quote((await guest.expect("welcome"))["guest_token"])
     of_a_user = [(f"{url}?token={token}", next(addresses)) for _ in range(OF_A_USER + TOO_MANY)]
-    await _crowd(of_a_user, OF_A_USER, CONNECTION_LIMIT, figures)
+    await _crowd(of_a_user, OF_A_USER, CROWDED, figures)
     of_an_address = [(url, "203.0.113.7")] * (OF_AN_ADDRESS + TOO_MANY)
-    await _crowd(of_an_address, OF_AN_ADDRESS, CONNECTION_LIMIT, figures)
+    await _crowd(of_an_address, OF_AN_ADDRESS, CROWDED, figures)
     settings = {**UNLIMITED, "CONNECTIONS_PER_PROCESS": OF_A_PROCESS}
     [server] = ground.make_site(settings=settings).servers
     of_a_process = [(server.ws, "")] * (OF_A_PROCESS + TOO_MANY)

@@ -40,10 +40,10 @@ CLOSE_CODES = {
     4009: True,
     4011: True,
     4013: True,
+    4014: True,
     4029: True,
     4500: False,
     4503: False,
-    4504: False,
     4511: False,
 }
 """Every close code, and whether the client comes back."""
