@@ -46,6 +46,8 @@ POLL_SECONDS = 1.0
 """How often the database is asked about a room of which nothing is heard."""
 CROWD_SECONDS = 1.0
 """How often a crowded room is told how many are there."""
+RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
+"""How long a room's members do not ask again for their rights: longer where there are many."""
 
 PEOPLE_AT_ONCE = 500
 """How many who came or went stand in one note, which bounds its size."""
@@ -201,23 +203,39 @@ class Hub:
     def _take_people(self, topic: RoomTopic, joined: People, left: People) -> None:
         for user_id, username, connection in joined:
             topic.roster.enter(user_id, username)
-            if not topic.roster.is_crowd:
+            if self._may_name(topic):
                 event = Entered(room=topic.slug, user_id=user_id, username=username)
                 topic.deliver(Event(Frame.of(event), but=connection))
         for user_id, username, _ in left:
             topic.roster.leave(user_id)
-            if not topic.roster.is_crowd:
+            if self._may_name(topic):
                 gone = Left(room=topic.slug, user_id=user_id, username=username)
                 topic.deliver(Event(Frame.of(gone)))
         if topic.roster.is_incomplete:
             self._spawn(self._reload_roster(topic))
-        if topic.roster.is_crowd and topic.room_id not in self._crowds:
+
+    def _may_name(self, topic: RoomTopic) -> bool:
+        """Whether the room is told of a single user; else it soon hears of all together.
+
+        So it is in a crowd, and where more come and go than their events are worth: what one costs
+        grows with the room.
+        """
+        loop = asyncio.get_running_loop()
+        is_crowd = topic.roster.is_crowd
+        if not is_crowd and not topic.people.take(loop.time(), len(topic.members)):
+            return True
+        if topic.room_id not in self._crowds:
             self._crowds.add(topic.room_id)
-            asyncio.get_running_loop().call_later(CROWD_SECONDS, self._tell_crowd, topic)
+            loop.call_later(CROWD_SECONDS, self._tell_crowd, topic)
+        return False
 
     def _tell_crowd(self, topic: RoomTopic) -> None:
         self._crowds.discard(topic.room_id)
-        told = PresenceList(room=topic.slug, count=topic.roster.count, members=[])
+        self._tell_people(topic)
+
+    def _tell_people(self, topic: RoomTopic) -> None:
+        members, count = topic.roster.members(), topic.roster.count
+        told = PresenceList(room=topic.slug, count=count, members=members)
         topic.deliver(Event(Frame.of(told)))
 
     # Opening and closing.
@@ -310,7 +328,7 @@ class Hub:
             topic = self._rooms.get(room_id)
             if topic is not None and mark.rights_seq > topic.rights_seq:
                 topic.rights_seq = topic.everybodys_rights_seq = mark.rights_seq
-                self._recheck(topic)
+                self._recheck_all(topic)
 
     async def _ask_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
         mark = await self._db.together(history.marks, topic.room_id)
@@ -322,6 +340,28 @@ class Hub:
             self._recheck(topic, user_id)
         else:
             self.recheck({topic.room_id: mark})
+
+    def _recheck_all(self, topic: RoomTopic) -> None:
+        """Have every member ask again: at once, and for what changes soon after, all together.
+
+        Until then nobody can use old rights: a member whose rights are in doubt asks with its
+        next command.
+        """
+        if topic.is_recheck_due:
+            return
+        loop, members = asyncio.get_running_loop(), len(topic.members)
+        pause = min(max(RECHECK_SECONDS, members * MEMBER_SECONDS), MOST_SECONDS)
+        wait = topic.rechecked_at + pause - loop.time()
+        if wait > 0:
+            topic.is_recheck_due = True
+            loop.call_later(wait, self._recheck_now, topic)
+        else:
+            self._recheck_now(topic)
+
+    def _recheck_now(self, topic: RoomTopic) -> None:
+        topic.is_recheck_due = False
+        topic.rechecked_at = asyncio.get_running_loop().time()
+        self._recheck(topic)
 
     def _recheck(self, topic: RoomTopic, user_id: str = "") -> None:
         for outbox in list(topic.members.values()):
@@ -339,9 +379,7 @@ class Hub:
         found = await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
         topic.roster.load(*found)
         if topic.roster.count != before:
-            members, count = topic.roster.members(), topic.roster.count
-            told = PresenceList(room=topic.slug, count=count, members=members)
-            topic.deliver(Event(Frame.of(told)))
+            self._tell_people(topic)
 
     async def _poll(self, topic: RoomTopic) -> None:
         while topic.is_polled:

@@ -5,6 +5,7 @@ flusher sends it; a lane's position leaves out what still waits.
 """
 
 import asyncio
+import math
 from collections.abc import Iterable
 from enum import Enum
 
@@ -12,6 +13,7 @@ from ..store.history import Mark
 from ..wire.codecs import Codec
 from ..wire.events import MessageState
 from ..wire.position import Position
+from ..wire.ratelimit import Bucket
 from .event import Event
 from .flusher import Flusher, Lane
 from .outbox import Outbox
@@ -19,6 +21,9 @@ from .ring import Ring
 from .roster import Roster
 
 __all__ = ["RoomTopic", "State", "Topic", "room_topic"]
+
+PEOPLE_PER_SECOND, PEOPLE_BURST = 5_000, 10_000
+"""How many deliveries of `joined` and `left` events a room may have, else it is told as a crowd."""
 
 
 def room_topic(room_id: int) -> str:
@@ -93,6 +98,9 @@ class RoomTopic(Topic):
         self.reach: asyncio.Task[None] | None = None
         self.is_polled = False
         self.is_repair_due = False
+        self.is_recheck_due = False
+        self.rechecked_at = -math.inf
+        self.people = Bucket(PEOPLE_PER_SECOND, PEOPLE_BURST, 0)
         self.times_behind = 0
         self.asked_at = 0.0
         self._hole: int | None = None

@@ -9,12 +9,14 @@ from asgiref.sync import sync_to_async
 from pytest_django.fixtures import Settings
 
 from realtime import testing
-from realtime.consumers import RoomConsumer
+from realtime.consumers import ChatConsumer, RoomConsumer
 from realtime.consumers import seat as module
+from realtime.engine import hub
 from realtime.engine.engine import Engine
-from realtime.models import Room
+from realtime.models import Membership, Room
 from realtime.store import rooms
 from realtime.store.rooms import Ask, Verdict
+from tests.client import eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
 
@@ -167,3 +169,69 @@ def _fill(slugs: list[str]) -> None:
     for slug in slugs:
         made = Room.objects.create(slug=slug, title=slug)
         log.append(made.pk, *[f"message {number}" for number in range(MESSAGES)])
+
+
+# What costs more where more are in the room.
+
+
+@pytest.fixture
+def owner(room: Room, ada: Any) -> Any:
+    Membership.objects.create(room=room, user=ada, role="owner")
+    return ada
+
+
+async def test_changes_of_a_room_are_told_together(
+    engine: Engine, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first at once; of many that follow the members hear the last."""
+    monkeypatch.setattr(hub, "RECHECK_SECONDS", 2)
+    async with ChatSocket(user=owner) as boss, ChatSocket() as guest, ChatSocket() as other:
+        for socket in (boss, guest, other):
+            await socket.join("general")
+        for number in range(1, 11):
+            done = await boss.ask("configure", room="general", slow_seconds=number)
+            assert done["type"] == "done"
+            if number == 1:
+                for socket in (guest, other):
+                    await socket.expect("room", slow_seconds=1)
+        for socket in (guest, other):
+            await socket.expect("room", slow_seconds=10)
+            told = [item["slow_seconds"] for item in socket.seen if item["type"] == "room"]
+            assert told == [1, 10]
+
+
+async def test_what_a_room_is_yet_to_be_told_holds_already(
+    engine: Engine, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody acts by rights that are gone, and who is put out is out at once."""
+    monkeypatch.setattr(hub, "RECHECK_SECONDS", 60)
+    async with ChatSocket(user=owner) as boss, ChatSocket() as guest, ChatSocket() as other:
+        for socket in (boss, guest, other):
+            await socket.join("general")
+        await boss.ask("configure", room="general", slow_seconds=1)
+        await guest.expect("room", slow_seconds=1)
+        await boss.ask("configure", room="general", read_only=True)
+        await eventually(lambda: engine.hub.rooms[0].is_recheck_due)
+        refused = await guest.refused("message", room="general", content="too late")
+        assert refused == "permission_denied"
+        await boss.ask("kick", room="general", user_id=other.welcome["user_id"])
+        await other.expect("removed")
+
+
+async def test_what_changes_nothing_is_told_to_nobody(engine: Engine, owner: Any) -> None:
+    """No event, and nobody asks again."""
+    async with ChatSocket(user=owner) as boss, ChatSocket() as guest:
+        for socket in (boss, guest):
+            await socket.join("general")
+        [topic] = engine.hub.rooms
+        before = topic.rights_seq
+        for _ in range(3):
+            done = await boss.ask("configure", room="general", read_only=False, slow_seconds=0)
+            assert done["type"] == "done"
+        assert "room" not in [item["type"] for item in await guest.settled()]
+        assert topic.rights_seq == before
+
+
+def ChatSocket(**scope: Any) -> Socket:  # noqa: N802
+    """A connection that may moderate."""
+    return Socket(application=ChatConsumer.as_asgi(), **scope)

@@ -16,6 +16,7 @@ from realtime.store.presence import Announcement, Person
 from realtime.wire.codecs import JSON, NDJSON
 from realtime.wire.errors import CloseCode
 from realtime.wire.events import Notice
+from realtime.wire.ratelimit import Bucket
 from tests.client import eventually
 from tests.engine import log
 from tests.engine.conftest import UseLayer
@@ -434,6 +435,25 @@ async def test_a_crowd_that_shrinks_is_named_again(
     assert roster.members() == []
     await eventually(lambda: not roster.is_incomplete)
     assert roster.count == 0  # nobody is there by the database
+
+
+async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond what its deliveries may be, a room hears once in a while who is there."""
+    monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
+    members = [await process.joined(room) for _ in range(2)]
+    process.topic(room).people = Bucket(rate=0.001, burst=6, now=0)
+    for number in range(20):
+        process.hub.say_people(came(room, f"U{number}"))
+    process.hub.say_people(went(room, *(f"U{number}" for number in range(5, 20))))
+    for member in members:
+        await eventually(lambda member=member: member.kinds("presence"))
+        assert [item["user_id"] for item in member.kinds("joined")[1:]] == ["u0", "u1", "u2"]
+        assert member.kinds("left") == []
+        [told] = member.kinds("presence")
+        assert {one["user_id"] for one in told["members"]} == {f"u{number}" for number in range(5)}
+        assert told["count"] == 5
 
 
 async def test_a_drifted_count_is_corrected(process: Process, room: Room) -> None:
