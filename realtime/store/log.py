@@ -127,6 +127,8 @@ class Draft:
     """How long its sender has to wait after the last one (`slow.append`)."""
     created_at: datetime | None = None
     """When it was sent, if it is imported; only `bring_in` reads it."""
+    address: str = ""
+    """Where a guest comes from, as it is counted: its guests wait for each other in slow mode."""
 
     @classmethod
     def by(
@@ -138,6 +140,7 @@ class Draft:
         data: dict[str, Any] | None = None,
         nonce: str | None = None,
         slow_seconds: int = 0,
+        address: str = "",
     ) -> Self:
         """What somebody says in a room."""
         return cls(
@@ -149,6 +152,7 @@ class Draft:
             data=data,
             nonce=_made_nonce() if nonce is None else nonce,
             slow_seconds=slow_seconds,
+            address=address if who.is_guest else "",
         )
 
     @property

@@ -1,13 +1,16 @@
 """Slow mode: who has spoken waits, whoever stores it."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
 
-from realtime.models import Head, Message, Room
+from realtime.models import Head, Message, Room, Voice
 from realtime.store import slow
+from realtime.store.identity import Identity
 from realtime.store.log import Draft, Stored
+from realtime.store.sanctions import Visitor
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 
@@ -88,3 +91,66 @@ def test_many_at_the_same_moment_are_one(room: Room) -> None:
     results = [one for found in together(jobs) for one in found]  # type: ignore[attr-defined]
     assert sum(stored(results)) == 1
     assert Message.objects.count() == 1
+
+
+def by_guest(room: Room, number: int, address: str = "203.0.113.5") -> Draft:
+    return Draft.by(
+        Identity(f"guest:{number}", "Guest"),
+        room.pk,
+        f"said {number}",
+        nonce=f"n{number}",
+        slow_seconds=10,
+        address=address,
+    )
+
+
+def test_a_guest_with_another_token_waits_as_well(room: Room) -> None:
+    """In the same batch and in another one; who comes from elsewhere does not."""
+    results = slow.append([by_guest(room, 1), by_guest(room, 2), by_guest(room, 3, "198.51.100.1")])
+    assert stored(results) == [True, False, True]
+    assert stored(slow.append([by_guest(room, 4), by_guest(room, 5, "")])) == [False, True]
+    Voice.objects.update(spoke_at=timezone.now() - timedelta(seconds=11))
+    assert stored(slow.append([by_guest(room, 6)])) == [True]
+
+
+def test_a_refused_guest_is_not_noted(room: Room) -> None:
+    """Else asking again and again would keep all others waiting."""
+    slow.append([by_guest(room, 1)])
+    before = list(Voice.objects.values())
+    slow.append([by_guest(room, 2)])
+    assert list(Voice.objects.values()) == before
+
+
+def test_the_address_of_a_user_is_not_noted(room: Room) -> None:
+    """Users have a name to be known by."""
+    who = Identity("7", "ada", SimpleNamespace(pk=7))
+    assert Draft.by(who, room.pk, "a", slow_seconds=10, address="203.0.113.5").address == ""
+
+
+def test_a_signal_waits_like_a_message(room: Room) -> None:
+    """For the last message and the last signal, of a guest also those of its address."""
+    ada, bob = (
+        Visitor(Identity("1", "ada", SimpleNamespace(pk=7))),
+        Visitor(Identity("2", "bob", SimpleNamespace(pk=8))),
+    )
+    slow.append([draft(room, "a")])
+    with pytest.raises(CommandError) as refused:
+        slow.signal(room.pk, ada, 10)
+    assert refused.value.code == ErrorCode.RATE_LIMITED
+    slow.signal(room.pk, bob, 10)
+    with pytest.raises(CommandError):
+        slow.signal(room.pk, bob, 10)
+    assert stored(slow.append([draft(room, "b", sender="2")])) == [True]
+    slow.signal(room.pk, Visitor(Identity("guest:1", "x"), "203.0.113.5"), 10)
+    with pytest.raises(CommandError):
+        slow.signal(room.pk, Visitor(Identity("guest:2", "y"), "203.0.113.5"), 10)
+
+
+def test_voices_are_forgotten(room: Room) -> None:
+    """After the longest slow mode that there is."""
+    slow.append([by_guest(room, 1)])
+    slow.forget_voices()
+    assert Voice.objects.count() == 1
+    Voice.objects.update(spoke_at=timezone.now() - timedelta(days=2))
+    slow.forget_voices()
+    assert not Voice.objects.exists()
