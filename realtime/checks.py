@@ -17,8 +17,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
+from django.core.exceptions import ValidationError
 from django.db import connections, router
-from django.db.models import EmailField
+from django.db.models import CharField, EmailField, TextField
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
@@ -26,6 +27,7 @@ from django.utils.version import get_version_tuple
 from .auth.checks import check_authenticators
 from .conf import CREATORS, Config, config, known_keys
 from .policy import Policy
+from .store.identity import GUEST, KEY_CHARACTERS, SITE
 
 __all__ = [
     "check_allowed_hosts",
@@ -38,6 +40,7 @@ __all__ = [
     "check_names",
     "check_settings",
     "check_sqlite",
+    "check_user_keys",
     "check_versions",
 ]
 
@@ -372,6 +375,44 @@ def check_allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
             id="realtime.W008",
         )
     ]
+
+
+# Users
+
+
+@register("realtime")
+def check_user_keys(**kwargs: Any) -> list[CheckMessage]:
+    """W052 keys of users that the tables hold; W053 keys that cannot pass for a guest's."""
+    field = _key_of_users()
+    if not isinstance(field, (CharField, TextField)):
+        return []
+    found: list[CheckMessage] = []
+    if field.max_length is None or field.max_length > KEY_CHARACTERS:
+        text = f"A user whose primary key has more than {KEY_CHARACTERS} characters is refused."
+        hint = f"Give the key of {settings.AUTH_USER_MODEL} max_length={KEY_CHARACTERS}, if any "
+        hint += "is longer; else silence this."
+        found.append(Caution(text, hint=hint, id="realtime.W052"))
+    if any(_is_valid(field, prefix + "1") for prefix in (GUEST, SITE)):
+        text = f"A user whose primary key begins with {GUEST!r} or {SITE!r} is refused."
+        hint = f"Give the key of {settings.AUTH_USER_MODEL} a validator that refuses colons; else "
+        hint += "silence this."
+        found.append(Caution(text, hint=hint, id="realtime.W053"))
+    return found
+
+
+def _key_of_users() -> Any:
+    field: Any = get_user_model()._meta.pk
+    while field.remote_field:  # of a model that inherits from another
+        field = field.target_field
+    return field
+
+
+def _is_valid(field: Any, value: str) -> bool:
+    try:
+        field.run_validators(value)
+    except ValidationError:
+        return False
+    return True
 
 
 # Health pages

@@ -22,14 +22,13 @@ from django.utils.timezone import is_aware
 
 from .models import Message, Room
 from .store import log
-from .store.identity import Identity
+from .store.identity import SITE, Identity
 from .store.log import Draft
 from .store.server import on_working_server
 from .wire.clean import clean_data
 
 __all__ = ["OldMessage", "import_messages"]
 
-SITE = "site:"
 BATCH = 500
 MAX_BYTES = 64 * 1024
 

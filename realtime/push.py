@@ -30,7 +30,7 @@ from .engine.topic import room_topic
 from .logs import get_logger
 from .models import Message, Room
 from .store import history, log
-from .store.identity import Identity
+from .store.identity import SITE, Identity, fault_of_key
 from .store.log import Draft, Stored
 from .store.plain import plain
 from .store.server import is_fault, on_working_server
@@ -40,8 +40,6 @@ from .wire.events import MessageState, Notice, Outgoing, SignalEvent
 
 __all__ = ["Handover", "LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
 
-SITE = "site:"
-"""What the `user_id` of a message from the site itself starts with."""
 MAX_BYTES = 64 * 1024
 LEVELS = ("info", "warning", "error")
 logger = get_logger("realtime.push")
@@ -147,6 +145,8 @@ class RoomTarget(Target):
         content, username = _text(content), _text(username)
         data = None if data is None else plain(data)
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
+        if fault := fault_of_key(who, is_bounded=_is_bounded()):
+            raise CommandError(ErrorCode.INVALID_MESSAGE, fault)
         draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
         stored: list[Stored] = []
         on_commit(lambda: stored.append(self._store(draft)), *_databases(using))
@@ -205,6 +205,10 @@ def connection(connection: str) -> Target:
 def everyone() -> Target:
     """All connections of the whole site."""
     return Target(EVERYONE)
+
+
+def _is_bounded() -> bool:
+    return connections[history.database()].vendor != "sqlite"
 
 
 @on_working_server

@@ -15,7 +15,8 @@ import redis
 from django.contrib.auth.models import User
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
-from django.db import connections
+from django.core.validators import RegexValidator
+from django.db import connections, models
 from packaging.requirements import Requirement
 from pytest_django import Settings
 
@@ -461,6 +462,39 @@ def test_hosts_are_named(
 ) -> None:
     settings.ALLOWED_HOSTS, settings.DEBUG = hosts, debug
     assert ids(checks.check_allowed_hosts()) == found
+
+
+# Users
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        (models.BigAutoField(primary_key=True), []),
+        (models.UUIDField(primary_key=True), []),
+        (models.CharField(max_length=150, primary_key=True), ["W053"]),
+        (models.CharField(max_length=151, primary_key=True), ["W052", "W053"]),
+        (models.TextField(primary_key=True), ["W052", "W053"]),
+        (models.SlugField(max_length=50, primary_key=True), []),
+        (models.SlugField(max_length=200, primary_key=True), ["W052"]),
+        (models.EmailField(max_length=254, primary_key=True), ["W052"]),
+        (
+            models.CharField(
+                max_length=9, primary_key=True, validators=[RegexValidator(r"^[a-z|]+$")]
+            ),
+            [],
+        ),
+    ],
+)
+def test_keys_of_users_that_would_be_refused(
+    monkeypatch: pytest.MonkeyPatch, field: Any, found: list[str]
+) -> None:
+    monkeypatch.setattr(checks, "_key_of_users", lambda: field)
+    assert ids(checks.check_user_keys()) == found
+
+
+def test_the_key_of_users_is_that_of_the_table_they_inherit_from() -> None:
+    assert type(checks._key_of_users()).__name__ in ("AutoField", "BigAutoField")
 
 
 # Health pages

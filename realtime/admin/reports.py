@@ -12,8 +12,7 @@ from django.utils.translation import ngettext
 
 from .. import moderation
 from ..models import Message, Report, Room
-from ..push import SITE
-from ..store.identity import Identity
+from ..store.identity import SITE, Identity
 from ..store.moderation import dismiss, resolve
 from .asking import filled
 from .judging import JudgingAdmin, SentenceForm

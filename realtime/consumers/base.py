@@ -27,7 +27,7 @@ from ..engine.transport import end_pings, is_blind, server_send, shut_down
 from ..logs import get_logger
 from ..store import names, sanctions
 from ..store.addresses import counted
-from ..store.identity import Identity
+from ..store.identity import Identity, fault_of_key
 from ..store.names import Named
 from ..store.sanctions import Visitor
 from ..wire import events
@@ -265,6 +265,10 @@ class Consumer(AsyncConsumer):
         return None
 
     async def _sign_in(self, found: SignIn) -> None:
+        if fault := fault_of_key(found.who, is_bounded=not self.engine.db.is_sqlite):
+            # Such a row would fail for the whole process, or pass for a guest's.
+            logger.error("user %r cannot sign in: %s See W052 and W053.", found.who.user_id, fault)
+            raise Disconnect(CloseCode.UNAUTHENTICATED, fault)
         await self._check_banned(found.who)
         who = await self._with_free_name(found.who)
         self._slot.authenticate(who)

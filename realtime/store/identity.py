@@ -6,12 +6,29 @@ from typing import Any, NamedTuple, Self
 
 from .display import display_name
 
-__all__ = ["GUEST", "GUEST_NAME", "Identity", "Proof", "SignIn", "digest_of", "direct_key"]
+__all__ = [
+    "GUEST",
+    "GUEST_NAME",
+    "KEY_CHARACTERS",
+    "SITE",
+    "Identity",
+    "Proof",
+    "SignIn",
+    "digest_of",
+    "direct_key",
+    "fault_of_key",
+]
 
 GUEST = "guest:"
 """What a guest's `user_id` starts with."""
 GUEST_NAME = "Guest"
 """What the name starts with that the server gives to a guest; a number follows."""
+
+
+SITE = "site:"
+"""What the `user_id` of a message from the site itself starts with."""
+KEY_CHARACTERS = 150
+"""What the tables hold of a `user_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,20 @@ class SignIn(NamedTuple):
 
     who: Identity
     proof: Proof = Proof()
+
+
+def fault_of_key(who: Identity, *, is_bounded: bool) -> str:
+    """What is wrong with the primary key of a user; empty where nothing is, and for guests.
+
+    `is_bounded` says whether the database keeps to the length of its columns, as SQLite does not.
+    """
+    if who.is_guest:
+        return ""
+    if who.user_id.startswith((GUEST, SITE)):
+        return f"The key of a user must not begin with {GUEST!r} or {SITE!r}."
+    if is_bounded and len(who.user_id) > KEY_CHARACTERS:
+        return f"The key of a user may have at most {KEY_CHARACTERS} characters."
+    return ""
 
 
 def digest_of(secret: str) -> str:
