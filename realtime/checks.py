@@ -47,6 +47,7 @@ __all__ = [
 ZERO_IS_FINE = {
     "db_threads",
     "jwt_leeway_seconds",
+    "last_address_seconds",
     "presence_events_up_to",
     "presence_grace_seconds",
     "trusted_proxies",

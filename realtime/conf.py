@@ -102,6 +102,8 @@ class Config:
     """How many of them at once."""
     content_characters: int = 4000
     """The longest text of a message."""
+    last_address_seconds: int = 60 * 60
+    """How long the address of a guest who has left is kept, for a ban or mute by it; 0: not."""
     guest_seconds: int = 90 * 24 * 60 * 60
     """How long a guest who stays away is remembered."""
     rooms_per_connection: int = 100

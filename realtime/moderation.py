@@ -7,6 +7,7 @@
 Each works on every server process within a second of its commit, and leaves an entry in the
 log of Django's admin where `by` says who did it. `user` is a user, its primary key, or the
 `user_id` of a guest; a `room` of None is the whole site. Who may do it is the caller's to say.
+With a `rank` (`Sanction.Rank`) a ban or mute of a higher rank is refused with `permission_denied`.
 """
 
 from typing import Any
@@ -42,7 +43,14 @@ BAN, MUTE = Sanction.Kind.BAN.value, Sanction.Kind.MUTE.value
 
 
 @on_working_server
-def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> None:
+def kick(
+    room: Room | None,
+    user: Any,
+    *,
+    reason: str = "",
+    by: Any = None,
+    rank: int | None = None,
+) -> None:
     """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`.
 
     A ban that lasts longer stays as it is. Raises `CommandError` with `unknown_user`, as `ban`
@@ -60,6 +68,7 @@ def kick(room: Room | None, user: Any, *, reason: str = "", by: Any = None) -> N
             reason=reason,
             by=_identity(by),
             shortens=False,
+            rank=rank,
         )
 
 
@@ -72,19 +81,27 @@ def ban(
     seconds: float | None = None,
     reason: str = "",
     by: Any = None,
+    rank: int | None = None,
 ) -> list[Sanction]:
     """Keep somebody out: a user, whoever comes from some addresses, or both.
 
     `seconds` of None is for good. Off the whole site, their connections are closed with 4503.
     Raises `ValueError` for an address that is none, or that may be a proxy's.
     """
-    return _sanction(BAN, room, user, addresses, seconds, reason, by)
+    return _sanction(BAN, room, user, addresses, seconds, reason, by, rank)
 
 
 @on_working_server
-def unban(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
+def unban(
+    room: Room | None,
+    user: Any = None,
+    *,
+    address: str = "",
+    by: Any = None,
+    rank: int | None = None,
+) -> int:
     """Let somebody in again, or an address; return how many bans there were."""
-    return _lift(BAN, room, user, address, by)
+    return _lift(BAN, room, user, address, by, rank)
 
 
 @on_working_server
@@ -96,15 +113,23 @@ def mute(
     seconds: float | None = None,
     reason: str = "",
     by: Any = None,
+    rank: int | None = None,
 ) -> list[Sanction]:
     """Let somebody listen only; as `ban` otherwise."""
-    return _sanction(MUTE, room, user, addresses, seconds, reason, by)
+    return _sanction(MUTE, room, user, addresses, seconds, reason, by, rank)
 
 
 @on_working_server
-def unmute(room: Room | None, user: Any = None, *, address: str = "", by: Any = None) -> int:
+def unmute(
+    room: Room | None,
+    user: Any = None,
+    *,
+    address: str = "",
+    by: Any = None,
+    rank: int | None = None,
+) -> int:
     """Let somebody speak again, or an address; return how many mutes there were."""
-    return _lift(MUTE, room, user, address, by)
+    return _lift(MUTE, room, user, address, by, rank)
 
 
 @on_working_server
@@ -158,6 +183,7 @@ def _sanction(
     seconds: float | None,
     reason: str,
     by: Any,
+    rank: int | None,
 ) -> list[Sanction]:
     if user is None and not addresses:
         raise ValueError("name a user or an address")
@@ -169,14 +195,15 @@ def _sanction(
         seconds=seconds,
         reason=reason,
         by=_identity(by),
+        rank=rank,
     )
 
 
-def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any) -> int:
+def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any, rank: int | None) -> int:
     if user is None and not address:
         raise ValueError("name a user or an address")
     network = _bannable(address) if address else ""
-    return moderation.lift(kind, room, _lifted_key(user), network, _identity(by))
+    return moderation.lift(kind, room, _lifted_key(user), network, _identity(by), rank=rank)
 
 
 def _bannable(address: str) -> str:

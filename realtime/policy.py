@@ -44,8 +44,8 @@ class Policy:
         return not room.is_read_only or self.may_moderate(who, room, membership)
 
     def may_signal(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may send what is not stored: signals and typing."""
-        return True
+        """Whether they may send what is not stored: signals and typing; as with messages."""
+        return self.may_post(who, room, membership)
 
     def may_moderate(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         """Whether they may kick, ban, mute, invite, and delete what others said."""

@@ -36,6 +36,12 @@ PLACES = {"member": "member", "muted": "member", "banned": "member"} | {
 """The columns with a place in the room, and its role."""
 SANCTIONS = {"muted": "mute", "banned": "ban"}
 LIFTED = {"`unban`": "ban", "`unmute`": "mute"}
+OF_STAFF = {
+    "`ban` anew what staff gave": "ban",
+    "`unban` what staff gave": "ban",
+    "`mute` anew what staff gave": "mute",
+    "`unmute` what staff gave": "mute",
+}
 PERMISSIONS = ["moderate_room", "change_room", "add_room"]
 COMING_AND_GOING = {"joined", "left", "presence"}
 
@@ -91,6 +97,8 @@ ROWS: dict[str, Fields] = {
     "`read`": in_room(seq=1),
     "`typing`": in_room(),
     "`signal`": in_room(data={}),
+    "`typing`, the room is read-only": in_room(),
+    "`signal`, the room is read-only": in_room(data={}),
     "`presence`": in_room(),
     "`create`": lambda stage: {"title": f"Made by {stage.room.slug}"},
     "`direct`": lambda stage: {"user_id": str(stage.member.pk)},
@@ -108,9 +116,13 @@ ROWS: dict[str, Fields] = {
     "`kick` the owner": judged("owner"),
     "`kick` staff": judged("staff"),
     "`ban`": judged(),
+    "`ban` anew what staff gave": judged(seconds=1),
     "`unban`": judged(),
+    "`unban` what staff gave": judged(),
     "`mute`": judged(),
+    "`mute` anew what staff gave": judged(seconds=1),
     "`unmute`": judged(),
+    "`unmute` what staff gave": judged(),
     "`delete` one's own": about("own"),
     "`delete`": about("said"),
     "`report`": about("said"),
@@ -120,7 +132,11 @@ STANDING = {
     *("`membership`", "`block`"),
 }
 """What is done without having entered."""
-SILENT = {"`pong`", "`read`", "`typing`", "`signal`"}
+SILENT = {"`pong`", "`read`"} | {
+    f"{command}{where}"
+    for command in ("`typing`", "`signal`")
+    for where in ("", ", the room is read-only")
+}
 UNCHANGING = (
     STANDING
     | SILENT
@@ -212,7 +228,8 @@ def _set(slug: str, kind: str, column: str, label: str, users: dict[str, Any]) -
         Room.objects.filter(pk=room.pk).update(is_read_only=True)
     _sanction(room, SANCTIONS.get(column), users["actor"])
     if not is_direct:  # there the member is the witness
-        _sanction(room, LIFTED.get(label), users["member"])
+        _sanction(room, LIFTED.get(label), users["member"], rank=Sanction.Rank.MODERATOR)
+        _sanction(room, OF_STAFF.get(label), users["member"], rank=Sanction.Rank.SITE)
     offered = room if kind == "private" else Room.objects.create(slug=f"{slug}-b", kind="private")
     Membership.objects.get_or_create({"role": "owner"}, room=offered, user=users["owner"])
     invitation = places.invitation(offered, Identity.of(users["owner"]))
@@ -240,9 +257,9 @@ def _direct(slug: str, column: str, users: dict[str, Any]) -> Room:
     return room
 
 
-def _sanction(room: Room, kind: str | None, user: Any) -> None:
+def _sanction(room: Room, kind: str | None, user: Any, **fields: Any) -> None:
     if kind is not None:
-        Sanction.objects.create(room=room, kind=kind, user_key=str(user.pk))
+        Sanction.objects.create(room=room, kind=kind, user_key=str(user.pk), **fields)
 
 
 def _say(room: Room, who: Identity) -> Message:
@@ -302,7 +319,7 @@ def _state(stage: Stage) -> list[Any]:
         *Room.objects.filter(pk=room.pk).values(),
         *places_of_others.order_by("pk").values("user", "role"),
         *Message.objects.filter(room=room).order_by("pk").values("content", "changed_seq"),
-        *Sanction.objects.filter(room=room).order_by("pk").values("kind", "user_key"),
+        *Sanction.objects.filter(room=room).order_by("pk").values("kind", "user_key", "ends_at"),
         *Report.objects.filter(message__room=room).values("reporter"),
         Room.objects.count(),
     ]

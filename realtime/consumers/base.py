@@ -548,7 +548,7 @@ class Consumer(AsyncConsumer):
                     found = await self.engine.db.together(sanctions.on_site, visitor)
                 self._sanctions_known = heard
         if (ban := sanctions.ban_among(found or ())) is not None:
-            raise Disconnect(CloseCode.KICKED, sanctions.told(ban))
+            raise Disconnect(CloseCode.KICKED, sanctions.told(ban, who.user_id))
 
     async def _with_free_name(self, who: Identity) -> Identity:
         """Take a returning guest's name away where somebody else has it by now."""
@@ -599,7 +599,7 @@ def _check_name(visitor: Visitor) -> None:
     """Raise `CommandError` where a guest may not take the name that it has now."""
     who = visitor.who
     if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
-        told = f"{sanctions.told(mute)}; until then you keep your name"
+        told = f"{sanctions.told(mute, who.user_id)}; until then you keep your name"
         raise CommandError(ErrorCode.PERMISSION_DENIED, told)
     if problem := names.problem(Named(who, who.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)

@@ -12,6 +12,7 @@ from ..store import founding, moderation, places
 from ..store.history import database
 from ..store.identity import Identity
 from ..store.rooms import Entry, rights, unknown
+from ..store.sanctions import mute_on_site, told
 from ..wire.commands import (
     Accept,
     Appoint,
@@ -35,6 +36,7 @@ from .seat import about
 
 __all__ = ["ChatConsumer"]
 
+BY_NAME = "by name alone: the address is not known, or may be a proxy's"
 Judgement = Kick | Ban | Unban | Mute | Unmute
 
 
@@ -75,12 +77,12 @@ class ChatConsumer(PeopleConsumer):
     async def _act(
         self,
         command: Any,
-        act: Callable[..., None],
+        act: Callable[..., str | None],
         is_allowed: Callable[..., bool] = lambda entry: True,
     ) -> None:
         seat = await self._allowed(command.room, is_allowed)
-        await self.engine.db.wait(act, command, seat.entry, self.who)
-        self.reply(Done(room=command.room, ref=command.ref))
+        note = await self.engine.db.wait(act, command, seat.entry, self.who)
+        self.reply(Done(room=command.room, note=note, ref=command.ref))
 
     async def _invite(self, command: Invite) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_moderate)
@@ -102,6 +104,8 @@ class ChatConsumer(PeopleConsumer):
 
 
 def _create(command: Create, who: Identity) -> Entry:
+    if (mute := mute_on_site(who)) is not None:
+        raise _denied(f"{told(mute, who.user_id)}; until then you make no rooms")
     room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, who)
 
@@ -137,6 +141,8 @@ def _may_configure(entry: Entry) -> bool:
 def _configure(command: Configure, entry: Entry, who: Identity) -> None:
     if command.title is not None and not entry.may_manage:
         raise _denied("only its owner names a room")
+    if command.title is not None and entry.muted:
+        raise _denied(f"{entry.muted}; until then you change no title")
     founding.configure(
         _room(entry),
         who,
@@ -154,29 +160,31 @@ def _appoint(command: Appoint, entry: Entry, who: Identity) -> None:
     places.appoint(_room(entry), user, command.role, who)
 
 
-def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) -> None:
+def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) -> str | None:
     room = _room(entry)
     user = moderation.target(command.user_id, room, is_here=is_here)
     if user == who.user_id:
         raise _denied("that is you")
     moderation.check_rank(room, entry.may_manage, user)
+    more: dict[str, Any] = {"by": who, "rank": moderation.rank_of(who, room)}
     match command:
         case Kick():
-            acts.kick(room, user, reason=command.reason, by=who)
+            acts.kick(room, user, reason=command.reason, **more)
         case Unban():
-            acts.unban(room, user, by=who)
+            acts.unban(room, user, **more)
         case Unmute():
-            acts.unmute(room, user, by=who)
+            acts.unmute(room, user, **more)
         case Ban() | Mute():
-            sanction = acts.ban if isinstance(command, Ban) else acts.mute
-            sanction(
-                room,
-                user,
-                addresses=moderation.addresses_of(user) if command.address else None,
-                seconds=command.seconds,
-                reason=command.reason,
-                by=who,
-            )
+            return _sanction(command, room, user, more)
+    return None
+
+
+def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> str | None:
+    """Ban or mute; return what its moderator should know about it."""
+    addresses = moderation.addresses_of(user) if command.address else None
+    act = acts.ban if isinstance(command, Ban) else acts.mute
+    act(room, user, addresses=addresses, seconds=command.seconds, reason=command.reason, **more)
+    return BY_NAME if command.address and not addresses else None
 
 
 def _delete(command: Delete, entry: Entry, who: Identity) -> None:

@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from django.db import Error as DatabaseError
+from django.utils import timezone
 
 from ..conf import config
 from ..engine.catchup import Caught, attach, fitting
 from ..engine.topic import RoomTopic
 from ..engine.writer import Result
 from ..logs import get_logger
-from ..store import history, places, presence, rooms
+from ..store import history, places, presence, rooms, slow
 from ..store.history import MADE_NONCE, Mark
 from ..store.log import Draft
 from ..store.rooms import Entry
+from ..store.sanctions import Visitor
 from ..wire.clean import MAX_INTEGER
 from ..wire.commands import (
     Command,
@@ -156,7 +159,7 @@ class RoomConsumer(Consumer):
         engine = self.engine
         entry, topic, caught = await self._enter(target, known)
         may_read = entry.may_read_history
-        self._sit(Seat(entry, topic))
+        self._sit(Seat(entry, topic, self._since(entry.slug)))
         engine.presence.enter(self.id, entry.room_id)
         members = self._members_and_me(topic)
         self.reply_paid(
@@ -208,7 +211,8 @@ class RoomConsumer(Consumer):
 
     async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""
-        ask = rooms.Ask(room, self.who, self.address)
+        since = self._seats[room].since if room in self._seats else None
+        ask = rooms.Ask(room, self.who, self.address, since)
         verdict = await self.engine.db.together(decide, ask)
         return self._judge(room, verdict)
 
@@ -227,6 +231,11 @@ class RoomConsumer(Consumer):
             seat.forget()
             self.engine.hub.detach(seat.topic, self.id)
             self.engine.presence.leave(self.id, seat.entry.room_id)
+
+    def _since(self, room: str) -> datetime:
+        """When this connection came into a room: to join again does not begin anew."""
+        seat = self._seats.get(room)
+        return timezone.now() if seat is None else seat.since
 
     def _sit(self, seat: Seat) -> None:
         if before := self._seats.get(seat.entry.slug):
@@ -317,6 +326,7 @@ class RoomConsumer(Consumer):
             data=command.data,
             nonce=command.nonce,
             slow_seconds=seat.entry.slow_seconds,
+            address=self.address,
         )
         self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
         self._in_flight += 1
@@ -401,6 +411,9 @@ class RoomConsumer(Consumer):
     async def _signal(self, command: Signal) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_signal)
         who = self.who
+        if seconds := seat.entry.slow_seconds:
+            visitor = Visitor(who, self.address)
+            await self.engine.db.wait(slow.signal, seat.entry.room_id, visitor, seconds)
         told = SignalEvent(
             room=command.room, user_id=who.user_id, username=who.username, data=command.data
         )

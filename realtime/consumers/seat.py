@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -25,6 +26,8 @@ class Seat:
 
     entry: Entry
     topic: RoomTopic
+    since: datetime
+    """When the connection entered the room."""
     is_doubtful: bool = False
     """Whether its rights have changed since they were asked for."""
     reminder: asyncio.TimerHandle | None = None

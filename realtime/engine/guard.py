@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from ..conf import config
 from ..logs import get_logger
 from ..models import Sanction
-from ..store import moderation, names, rights, sanctions, tokens
+from ..store import moderation, names, presence, rights, sanctions, slow, tokens
 from ..store.identity import Proof, SignIn
 from ..store.names import Named
 from ..store.sanctions import Visitor
@@ -170,6 +170,8 @@ class Guard:
         if now - self._forgot_at > FORGET_SECONDS:
             self._forgot_at = now
             await self._db.pulse(tokens.forget_expired)
+            await self._db.pulse(slow.forget_voices)
+            await self._db.pulse(presence.forget_addresses)
             await self._db.pulse(moderation.forget_ended, config().ended_sanction_days)
         if now - self._filled_at > FILL_SECONDS:
             self._filled_at = now
@@ -248,7 +250,7 @@ class Guard:
 
     def _punish(self, one: _Watched, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:
-            one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban)))
+            one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban, one.user_id)))
             return
         known = {(row.pk, row.ends_at, row.reason) for row in found}
         before, one.sanctions = one.sanctions, known

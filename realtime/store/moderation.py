@@ -11,12 +11,13 @@ from ..models import Connection, Membership, Message, Room, Sanction
 from ..policy import policy
 from ..wire.commands import REASON_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
-from . import changes, journal, names
+from . import changes, journal, names, presence
 from .addresses import counted
 from .history import database
 from .identity import GUEST, Identity
 from .log import Stored
 from .reports import dismiss, report, resolve, unknown_message
+from .sanctions import is_in_force
 from .users import canonical, is_good, pk_of, unknown_user, users_by_pk
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "forget_ended",
     "lift",
     "put_out",
+    "rank_of",
     "report",
     "resolve",
     "revoke",
@@ -52,16 +54,19 @@ def sanction(
     reason: str = "",
     by: Identity | None = None,
     shortens: bool = True,
+    rank: int | None = None,
 ) -> list[Sanction]:
     """Ban or mute a user, also by the addresses they come from; one that is there is replaced.
 
     Without a room it counts on the whole site, without `seconds` for good. Without `shortens` one
     that lasts longer stays. What is given again, and what it would hardly prolong, writes nothing.
+    With `rank` one of a higher rank is not replaced: raises `CommandError`, `permission_denied`.
     """
     fields: dict[str, Any] = {
         "username": _name_of(user_key),
         "reason": reason[:REASON_CHARACTERS],
         "by": None if by is None else by.user,
+        "rank": rank_of(by, room) if rank is None else rank,
         "created_at": timezone.now(),
         "ends_at": None if seconds is None else timezone.now() + timedelta(seconds=seconds),
     }
@@ -80,18 +85,44 @@ def sanction(
                 if _is_repeat(one, fields, seconds):
                     made.append(one)
                     continue
-                _change(one, fields)
+                if shortens:
+                    _check_rank_of([one], rank)
+                _change(one, _replacing(one, fields))
             journal.record(by, one, journal.ADDITION if is_new else journal.CHANGE, _text(one))
             made.append(one)
     return made
 
 
 def lift(
-    kind: str, room: Room | None, user_key: str = "", address: str = "", by: Identity | None = None
+    kind: str,
+    room: Room | None,
+    user_key: str = "",
+    address: str = "",
+    by: Identity | None = None,
+    *,
+    rank: int | None = None,
 ) -> int:
-    """End the bans or mutes of a user, or of an address; return how many there were."""
+    """End the bans or mutes of a user, or of an address; return how many there were.
+
+    With `rank` none of a higher rank is lifted: raises `CommandError` with `permission_denied`.
+    """
     whom = {"user_key": user_key} if user_key else {"address": address}
-    return revoke(_sanctions().filter(kind=kind, room=room, **whom), by)
+    with transaction.atomic(using=database()):
+        rows = list(_sanctions().select_for_update().filter(kind=kind, room=room, **whom))
+        _check_rank_of(rows, rank)
+        return revoke(rows, by)
+
+
+def rank_of(by: Identity | None, room: Room | None) -> int:
+    """As what somebody moderates a room; the site's own code, and staff, rank highest."""
+    if by is None or by.is_guest or room is None or _is_staff(by):
+        return Sanction.Rank.SITE
+    rules = policy()
+    place = Membership.objects.using(database()).filter(room=room, user=by.user_pk).first()
+    if rules.may_manage(by, room, place):
+        return Sanction.Rank.OWNER
+    is_moderator = rules.may_moderate(by, room, place)
+    return Sanction.Rank.MODERATOR if is_moderator else Sanction.Rank.SITE
 
 
 def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
@@ -191,9 +222,13 @@ def find_user(user_id: str | None = None, username: str | None = None) -> Any:
 
 
 def addresses_of(user_key: str) -> set[str]:
-    """Where somebody is connected from now, as far as that can be banned."""
+    """Where somebody is connected from, as far as that can be banned.
+
+    Of a guest who has left the last address is known for `LAST_ADDRESS_SECONDS`.
+    """
     rows = Connection.objects.using(database()).filter(user_key=user_key)
-    return {counted(address) for address in rows.values_list("address", flat=True)} - {""}
+    found = {*rows.values_list("address", flat=True), *presence.last_addresses(user_key)}
+    return {counted(address) for address in found} - {""}
 
 
 def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:
@@ -204,6 +239,36 @@ def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> 
         return one.ends_at is None and fields["ends_at"] is None
     moved = abs((fields["ends_at"] - one.ends_at).total_seconds())
     return bool(moved < min(REPEAT_SECONDS, seconds * REPEAT_SHARE))
+
+
+def _is_staff(who: Identity) -> bool:
+    is_staff = getattr(who.user, "is_staff", False)
+    may_sanction = is_staff and who.user.has_perm("realtime.add_sanction")
+    return may_sanction or policy().may_moderate_site(who)
+
+
+def _check_rank_of(rows: Iterable[Sanction], rank: int | None) -> None:
+    """Refuse to change what somebody of a higher rank has given, while it is in force."""
+    for one in rows if rank is not None else ():
+        if is_in_force(one) and _rank_of_giver(one) > rank:  # type: ignore[operator]
+            message = "somebody of a higher rank gave this; only the same rank changes it"
+            slug = None if one.room is None else one.room.slug
+            raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=slug)
+
+
+def _rank_of_giver(one: Sanction) -> int:
+    if one.rank is not None:
+        return one.rank
+    return rank_of(None if one.by is None else Identity.of(one.by), one.room)
+
+
+def _replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
+    """What a new sanction changes of one that is there."""
+    if not is_in_force(one):
+        return fields
+    # Whom it hits by address is decided by when it began (`sanctions.hits`).
+    kept = {"rank": max(_rank_of_giver(one), fields["rank"]), "created_at": one.created_at}
+    return fields | (kept if one.address else {"rank": kept["rank"]})
 
 
 def _outlasts(one: Sanction, end: datetime | None) -> bool:

@@ -5,16 +5,20 @@ Leases are compared by the database's clock alone, so that no two hosts' clocks 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from ..models import Connection, Node, Presence
+from ..conf import config
+from ..models import Connection, LastAddress, Node, Presence
 from ..wire.events import Member
+from .addresses import counted
 from .history import database
+from .identity import GUEST
 
 __all__ = [
     "Announcement",
@@ -26,6 +30,8 @@ __all__ = [
     "counts",
     "delete_node",
     "expired_nodes",
+    "forget_addresses",
+    "last_addresses",
     "live_connections",
     "members",
     "other_nodes",
@@ -218,6 +224,7 @@ def live_connections() -> QuerySet[Connection]:
 def _remove(batch: Batch) -> set[Person]:
     gone: set[Person] = set()
     if batch.closed:
+        _remember(batch.closed)
         rows = _presences().filter(connection__in=batch.closed)
         gone |= _people(rows)
         rows.delete()
@@ -230,6 +237,38 @@ def _remove(batch: Batch) -> set[Person]:
         gone |= _people(rows)
         rows.delete()
     return gone
+
+
+def last_addresses(user_key: str) -> list[str]:
+    """Where a guest was connected from who has left lately; at most one."""
+    rows = LastAddress.objects.using(database()).filter(pk=user_key, left_at__gt=_remembered())
+    return list(rows.values_list("address", flat=True))
+
+
+def forget_addresses() -> None:
+    """Remove the addresses of guests who left longer ago than they are remembered."""
+    LastAddress.objects.using(database()).filter(left_at__lte=_remembered()).delete()
+
+
+def _remembered() -> datetime:
+    return timezone.now() - timedelta(seconds=config().last_address_seconds)
+
+
+def _remember(closed: list[str]) -> None:
+    if not config().last_address_seconds:
+        return
+    guests = _connections().filter(pk__in=closed, user_key__startswith=GUEST).exclude(address="")
+    found = {
+        user_key: LastAddress(user_key=user_key, address=address, left_at=timezone.now())
+        for user_key, address in guests.values_list("user_key", "address")
+        if counted(address)
+    }
+    LastAddress.objects.using(database()).bulk_create(
+        [found[user_key] for user_key in sorted(found)],
+        update_conflicts=True,
+        unique_fields=["user_key"],
+        update_fields=["address", "left_at"],
+    )
 
 
 def _first_of(presences: Sequence[Presence]) -> list[Person]:

@@ -56,6 +56,7 @@ class Entry:
     is_read_only: bool
     slow_seconds: int
     mute: Sanction | None = None
+    user_key: str = ""
     until: datetime | None = None
     is_request: bool = False
     """Whether the user has yet to accept this direct room, which a stranger opened."""
@@ -72,7 +73,7 @@ class Entry:
     @property
     def muted(self) -> str | None:
         """What somebody who is muted is told."""
-        return None if self.mute is None else told(self.mute)
+        return None if self.mute is None else told(self.mute, self.user_key)
 
     @property
     def rights(self) -> list[str]:
@@ -97,11 +98,13 @@ class Ask:
     slug: str
     who: Identity
     address: str = ""
+    since: datetime | None = None
+    """Since when they are there; None for who enters."""
 
     @property
     def subject(self) -> Subject:
         """Whom a ban or mute may hit."""
-        return Subject(self.who.user_id, self.address)
+        return Subject(self.who.user_id, self.address, self.since)
 
 
 Verdict = Entry | Exception
@@ -277,7 +280,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     may_moderate = rules.may_moderate(who, room, membership)
     sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
-        raise denied(told(ban), room)
+        raise denied(told(ban, who.user_id), room)
     if not rules.may_join(who, room, membership):
         raise denied("you may not enter this room", room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
@@ -297,6 +300,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
         is_read_only=room.is_read_only,
         slow_seconds=0 if may_moderate else room.slow_seconds,
         mute=_longest(mutes),
+        user_key=who.user_id,
         until=min((one.ends_at for one in mutes if one.ends_at), default=None),
         is_request=membership is not None and membership.is_request,
         is_closed=found.is_closed,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db.models import Q
@@ -11,7 +11,7 @@ from django.utils import timezone
 from ..models import Sanction
 from ..policy import policy
 from .history import database
-from .identity import Identity
+from .identity import GUEST, Identity
 
 __all__ = [
     "Subject",
@@ -24,6 +24,7 @@ __all__ = [
     "in_force",
     "is_in_force",
     "mute_anywhere",
+    "mute_on_site",
     "on_site",
     "told",
 ]
@@ -34,6 +35,8 @@ class Subject(NamedTuple):
 
     user_key: str
     address: str = ""
+    since: datetime | None = None
+    """Since when they are in the room; None for who is not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +75,12 @@ def are_any_on_site() -> bool:
     return Sanction.objects.using(database()).filter(in_force(), room=None).exists()
 
 
+def mute_on_site(who: Identity) -> Sanction | None:
+    """Return a mute in force against a user on the whole site, by name."""
+    rows = against([Subject(who.user_id)])
+    return next((one for one in rows if one.kind == Sanction.Kind.MUTE), None)
+
+
 def mute_anywhere(subject: Subject) -> Sanction | None:
     """Return a mute in force against somebody, in whichever room or on the whole site."""
     whom = Q(user_key=subject.user_key)
@@ -101,15 +110,34 @@ def hits(sanction: Sanction, subject: Subject) -> bool:
     """Whether it is against them, by name or by address."""
     if sanction.user_key == subject.user_key:
         return True
-    return bool(subject.address) and sanction.address == subject.address
+    is_address = bool(subject.address) and sanction.address == subject.address
+    return is_address and (_is_of_site(sanction) or _is_newcomer(sanction, subject))
 
 
-def told(sanction: Sanction) -> str:
-    """What they hear who run into it."""
+def _is_of_site(sanction: Sanction) -> bool:
+    return sanction.room_id is None or sanction.rank in (None, Sanction.Rank.SITE)
+
+
+def _is_newcomer(sanction: Sanction, subject: Subject) -> bool:
+    """Whether they are a guest who came after it: perhaps the same person as another guest.
+
+    Those who are there already are spared, and so are users: a room's moderator would see who
+    shares an address.
+    """
+    is_guest = subject.user_key.startswith(GUEST)
+    return is_guest and (subject.since is None or subject.since > sanction.created_at)
+
+
+def told(sanction: Sanction, user_key: str | None = None) -> str:
+    """What they hear who run into it; not the reason, where that is about another person.
+
+    `user_key` is the one who hears it.
+    """
     text = "you are banned" if sanction.kind == Sanction.Kind.BAN else "you are muted"
     if sanction.ends_at is not None:
         text += f" until {sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"{text}: {sanction.reason}" if sanction.reason else text
+    is_theirs = user_key is None or sanction.user_key in ("", user_key)
+    return f"{text}: {sanction.reason}" if sanction.reason and is_theirs else text
 
 
 def in_force() -> Q:

@@ -277,9 +277,10 @@ class Blocks(Outgoing, tag="blocks"):
 
 
 class Done(Outgoing, tag="done"):
-    """The reply to a command that has nothing else to tell."""
+    """The reply to a command that has nothing else to tell; `note` says what it could not do."""
 
     room: str | None = None
+    note: str | None = None
     ref: Ref = None
 
 

@@ -356,7 +356,7 @@ async def test_a_room_can_be_made_slow_and_read_only(
         await say(mod, "b")
         await mod.ask("configure", room="general", read_only=True, slow_seconds=0)
         told = await guest.expect("room", slow_seconds=None)
-        assert (told["read_only"], told["rights"]) == (True, ["signal"])
+        assert (told["read_only"], told["rights"]) == (True, [])
         assert await guest.refused("message", room="general", content="a") == "permission_denied"
         await say(mod, "c")
 
