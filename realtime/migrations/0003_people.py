@@ -14,6 +14,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name='head',
+            name='deleted_at',
+            field=models.DateTimeField(editable=False, null=True, verbose_name='last deletion'),
+        ),
         migrations.CreateModel(
             name='Block',
             fields=[

@@ -102,6 +102,8 @@ class Head(models.Model):
     purged_seq = models.BigIntegerField(_("purged up to"), default=0)
     rights_seq = models.BigIntegerField(_("changes of rights"), default=0)
     epoch = models.CharField(_("epoch"), max_length=8, default=new_epoch)
+    deleted_at = models.DateTimeField(_("last deletion"), null=True, editable=False)
+    """When a message was last deleted: for a while its sender may still repeat it."""
 
     class Meta:
         verbose_name = _("head")

@@ -4,6 +4,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ..models import Head, Message
+from . import nonces
 from .history import database, state_of
 from .log import Stored, lock_heads
 
@@ -11,7 +12,7 @@ __all__ = ["delete"]
 
 
 def delete(message_id: int) -> Stored:
-    """Take a message's text and data away for good; what stays is that there was one.
+    """Take a message's text, data and nonce away for good; what stays is that there was one.
 
     Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
     """
@@ -24,8 +25,11 @@ def delete(message_id: int) -> Stored:
         if message.deleted_at is not None:
             return Stored(room_id, state_of(message), end.epoch, is_new=False)
         message.content, message.data = "", None
+        message.nonce = nonces.spent(room_id, message.sender, message.nonce)
         message.deleted_at = timezone.now()
         message.changed_seq = end.last_seq + 1
-        message.save(update_fields=["content", "data", "deleted_at", "changed_seq"])
-        Head.objects.using(alias).filter(pk=room_id).update(last_seq=message.changed_seq)
+        message.save(update_fields=["content", "data", "nonce", "deleted_at", "changed_seq"])
+        Head.objects.using(alias).filter(pk=room_id).update(
+            last_seq=message.changed_seq, deleted_at=message.deleted_at
+        )
     return Stored(room_id, state_of(message), end.epoch, is_new=True)

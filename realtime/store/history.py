@@ -172,7 +172,7 @@ def state_of(message: Message) -> MessageState:
         created_at=timestamp(message.created_at),
         content=None if is_deleted else message.content,
         data=None if is_deleted else as_sent(message.data),
-        nonce=None if message.nonce.startswith(MADE_NONCE) else message.nonce,
+        nonce=None if is_deleted or message.nonce.startswith(MADE_NONCE) else message.nonce,
         changed_seq=None if message.changed_seq == message.seq else message.changed_seq,
         edited_at=timestamp(message.edited_at) if message.edited_at else None,
         deleted=is_deleted,

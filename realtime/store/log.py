@@ -7,7 +7,7 @@ time of the ORM's several, which other databases get (docs/performance.md).
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
@@ -22,7 +22,7 @@ from ..logs import get_logger
 from ..models import Head, Message
 from ..models.rooms import new_epoch
 from ..wire.events import MessageState, timestamp
-from . import history
+from . import history, nonces
 from .history import MADE_NONCE, Changes, database, make_heads, state_of
 from .identity import Identity
 
@@ -38,6 +38,7 @@ __all__ = [
     "lock_heads",
     "mend",
     "newest",
+    "spent_ids",
 ]
 
 logger = get_logger("realtime.log")
@@ -46,13 +47,18 @@ Key = tuple[int, str, str]
 """What is unique about a message: room, sender and nonce."""
 
 LOCK_HEADS = """
-    SELECT room_id, last_seq, epoch, (
+    SELECT room_id, last_seq, epoch, coalesce(
+        deleted_at > statement_timestamp() - interval '7 days', false
+    ), (
         SELECT changed_seq FROM realtime_message AS message
         WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
     )
     FROM realtime_head AS head
     WHERE room_id = ANY(%s) ORDER BY room_id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
+SPENT = timedelta(days=7)
+"""How long a repeat of a deleted message is looked for, as in LOCK_HEADS: clients drop what they
+could not send after a day."""
 NUMBERS = (
     *("realtime_message_seq", "realtime_message_change"),
     *("realtime_message.seq", "realtime_message.changed_seq"),
@@ -175,6 +181,8 @@ class End(NamedTuple):
 
     last_seq: int
     epoch: str
+    has_spent: bool
+    """Whether a repeat may be one of a message that was deleted lately."""
 
 
 def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> list[Stored]:
@@ -201,6 +209,10 @@ def bring_in(drafts: Sequence[Draft]) -> int:
     wanted = {draft.key: draft for draft in drafts}
     with transaction.atomic(using=alias):
         heads = lock_heads(alias, {draft.room_id for draft in drafts})
+        # What was deleted here is not brought in again, however long ago that was.
+        asked = {room_id: end._replace(has_spent=True) for room_id, end in heads.items()}
+        for key in spent_ids(alias, wanted, asked):
+            del wanted[key]
         return len(_insert_by_orm(alias, wanted, heads))
 
 
@@ -238,8 +250,10 @@ def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored
         wanted.setdefault(draft.key, draft)  # the second of two equal ones gets the first's result
     with transaction.atomic(using=alias):
         heads = lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        new = insert(alias, wanted, heads)
-        known = _known(alias, wanted.keys() - new.keys())
+        spent = spent_ids(alias, wanted, heads)
+        unspent = {key: one for key, one in wanted.items() if key not in spent}
+        new = insert(alias, unspent, heads)
+        known = _known(alias, unspent.keys() - new.keys(), spent)
     return _results(drafts, new, known, heads)
 
 
@@ -281,12 +295,18 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
         else:
             # SQLite: a transaction that begins by reading cannot always become a writing one.
             heads.update(last_seq=F("last_seq"))
-        rows = list(heads.values_list("pk", "last_seq", "epoch", _last_row()))
+        since = timezone.now() - SPENT
+        rows = [
+            (*end, deleted_at is not None and deleted_at > since, last_row)
+            for *end, deleted_at, last_row in heads.values_list(
+                "pk", "last_seq", "epoch", "deleted_at", _last_row()
+            )
+        ]
     return {
-        room_id: End(last_seq, epoch)
+        room_id: End(last_seq, epoch, has_spent)
         if last_row is None or last_row <= last_seq
-        else _mend(alias, room_id, last_row, epoch)
-        for room_id, last_seq, epoch, last_row in rows
+        else _mend(alias, room_id, last_row, epoch, has_spent)
+        for room_id, last_seq, epoch, has_spent, last_row in rows
     }
 
 
@@ -295,14 +315,14 @@ def _last_row() -> Subquery:
     return Subquery(rows.values("changed_seq")[:1])
 
 
-def _mend(alias: str, room_id: int, last_row: int, epoch: str) -> End:
+def _mend(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> End:
     heads = Head.objects.using(alias).filter(pk=room_id)
     if last_row > MAX_SEQ:
         last_row, epoch = _renumber(alias, room_id), new_epoch()
         heads.update(purged_seq=0)
     heads.update(last_seq=last_row, epoch=epoch)
     logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
-    return End(last_row, epoch)
+    return End(last_row, epoch, has_spent)
 
 
 def _renumber(alias: str, room_id: int) -> int:
@@ -412,25 +432,43 @@ def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Messag
     return new
 
 
-def _known(alias: str, keys: Iterable[Key]) -> dict[Key, MessageState]:
-    """What is stored under these keys."""
-    found = known_ids(alias, keys)
-    rows = Message.objects.using(alias).filter(pk__in=found.values()) if found else ()
-    return {(row.room_id, row.sender, row.nonce): state_of(row) for row in rows}
+def _known(alias: str, keys: Iterable[Key], spent: dict[Key, int]) -> dict[Key, MessageState]:
+    """What is stored under these keys, and what was until it was deleted."""
+    found = known_ids(alias, keys) | spent
+    rows = Message.objects.using(alias).in_bulk(found.values()) if found else {}
+    return {key: state_of(rows[pk]) for key, pk in found.items()}
 
 
 def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
     """The primary keys of what is stored under these keys."""
-    asked = list(keys)
+    return _ids(alias, [(key, key) for key in keys])
+
+
+def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, End]) -> dict[Key, int]:
+    """The primary keys of what was stored under these keys, and was deleted since.
+
+    Asks nothing where nothing was deleted lately, as in most rooms.
+    """
+    asked = [
+        (key, (key[0], key[1], nonce))
+        for key in keys
+        if heads[key[0]].has_spent
+        for nonce in nonces.may_be_spent_as(*key)
+    ]
+    return _ids(alias, asked)
+
+
+def _ids(alias: str, asked: list[tuple[Key, Key]]) -> dict[Key, int]:
+    """The primary keys of what is stored under the second of each, by the first."""
     if not asked:
         return {}
     with connections[alias].cursor() as cursor:
         cursor.execute(
             FIND_NONCES.format(", ".join(["(%s, %s, %s)"] * len(asked))),
-            [value for key in asked for value in key],
+            [value for _, stored in asked for value in stored],
         )
         found = cursor.fetchall()
-    return {key: pk for key, (pk,) in zip(asked, found, strict=True) if pk is not None}
+    return {key: pk for (key, _), (pk,) in zip(asked, found, strict=True) if pk is not None}
 
 
 def _results(

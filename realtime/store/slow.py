@@ -38,8 +38,8 @@ def append(
         return list(log.append(drafts, lock_timeout_ms=lock_timeout_ms))
     alias = database()
     with transaction.atomic(using=alias):
-        log.lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        known = log.known_ids(alias, slow)
+        heads = log.lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, heads)
         new = [draft for key, draft in slow.items() if key not in known]
         refused = _refused(new)
         stored = iter(log.append([draft for draft in drafts if draft.key not in refused]))

@@ -1,0 +1,48 @@
+"""What stays of the nonce of a deleted message: a keyed digest, by which a repeat is found.
+
+A client may have put anything into a nonce, so it goes with the text. The digest is kept so that
+the same message, sent again by its sender, is still not stored a second time.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2s
+
+from django.conf import settings
+
+from .history import MADE_NONCE
+
+__all__ = ["may_be_spent_as", "spent"]
+
+
+def spent(room_id: int, sender: str, nonce: str) -> str:
+    """Return what takes the place of a nonce when its message is deleted."""
+    if nonce.startswith(MADE_NONCE):
+        return nonce  # made by the server, or replaced already: it says nothing
+    return _digest(_keys()[0], room_id, sender, nonce)
+
+
+def may_be_spent_as(room_id: int, sender: str, nonce: str) -> list[str]:
+    """Return what may stand for a nonce whose message was deleted: one text for each key."""
+    if nonce.startswith(MADE_NONCE):
+        return []
+    return [_digest(key, room_id, sender, nonce) for key in _keys()]
+
+
+def _digest(key: bytes, room_id: int, sender: str, nonce: str) -> str:
+    text = f"{room_id}\0{sender}\0{nonce}".encode("utf-8", "surrogatepass")
+    return MADE_NONCE + blake2s(text, key=key, digest_size=16).hexdigest()
+
+
+def _keys() -> Sequence[bytes]:
+    return _derived(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
+@lru_cache(maxsize=8)
+def _derived(*secrets: str | bytes) -> Sequence[bytes]:
+    return [_key(secret) for secret in secrets]
+
+
+def _key(secret: str | bytes) -> bytes:
+    raw = secret.encode() if isinstance(secret, str) else secret
+    return blake2s(raw, person=b"nonces").digest()
