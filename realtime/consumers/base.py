@@ -68,6 +68,8 @@ ABUSE = {
     CloseCode.TOO_MANY_ERRORS,
 }
 """The ends that a site should hear of, also where it has said nothing about its logs."""
+IDENTITIES = 10
+"""How often a connection may become somebody else; what is against whom it was stays known."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()}
@@ -205,7 +207,7 @@ class Consumer(AsyncConsumer):
 
     def renew(self, user: Any) -> None:
         """The user has changed, and is still good."""
-        who = Identity.of(user)
+        who = Identity.of(user).after(self.who)
         if who.username != self.who.username:
             self.engine.rename(self.outbox, self.who, who, self._address)
         self.who = who
@@ -512,12 +514,16 @@ class Consumer(AsyncConsumer):
 
     async def _authenticate(self, command: Auth) -> None:
         who, proof = await self._claimed(command)
+        who = who.after(self.who)
         if who != self.who:
             if command.name is not None:
                 await self.engine.db.read(_check_name, Visitor(who, self.address))
             is_other = who.is_guest or who.user_id != self.who.user_id
             if is_other and not self.may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
+            if len(who.formerly) > IDENTITIES:
+                text = "open a new connection to be somebody else"
+                raise CommandError(ErrorCode.PERMISSION_DENIED, text)
             await self._check_banned(who)
             self._become(who)
         if command.token is not None:
@@ -548,7 +554,7 @@ class Consumer(AsyncConsumer):
                     found = await self.engine.db.together(sanctions.on_site, visitor)
                 self._sanctions_known = heard
         if (ban := sanctions.ban_among(found or ())) is not None:
-            raise Disconnect(CloseCode.KICKED, sanctions.told(ban, who.user_id))
+            raise Disconnect(CloseCode.KICKED, sanctions.told(ban, *who.user_ids))
 
     async def _with_free_name(self, who: Identity) -> Identity:
         """Take a returning guest's name away where somebody else has it by now."""
@@ -599,7 +605,7 @@ def _check_name(visitor: Visitor) -> None:
     """Raise `CommandError` where a guest may not take the name that it has now."""
     who = visitor.who
     if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
-        told = f"{sanctions.told(mute, who.user_id)}; until then you keep your name"
+        told = f"{sanctions.told(mute, *who.user_ids)}; until then you keep your name"
         raise CommandError(ErrorCode.PERMISSION_DENIED, told)
     if problem := names.problem(Named(who, who.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)

@@ -105,7 +105,7 @@ class ChatConsumer(PeopleConsumer):
 
 def _create(command: Create, who: Identity) -> Entry:
     if (mute := mute_on_site(who)) is not None:
-        raise _denied(f"{told(mute, who.user_id)}; until then you make no rooms")
+        raise _denied(f"{told(mute, *who.user_ids)}; until then you make no rooms")
     room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, who)
 

@@ -114,7 +114,7 @@ class RoomConsumer(Consumer):
         seat = self._seats.get(room)
         if seat is None or self.id not in seat.topic.members:
             self._stand_up(room)  # the hub has sent it out, to join again
-        elif user_id in ("", self.who.user_id):
+        elif user_id in ("", *self.who.user_ids):
             seat.is_doubtful = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))

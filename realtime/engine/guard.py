@@ -143,6 +143,8 @@ class Guard:
             case "site":
                 self.are_sanctions = True
                 self.sanctions_heard += 1
+                # Nothing that is told of a user reaches a connection that is somebody else now.
+                self._look_soon(one for one in told if one.connection.who.formerly)
             case "rights":
                 self._spawn(self._ask_rights())
             case "token":
@@ -250,7 +252,9 @@ class Guard:
 
     def _punish(self, one: _Watched, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:
-            one.connection.end(Disconnect(CloseCode.KICKED, sanctions.told(ban, one.user_id)))
+            one.connection.end(
+                Disconnect(CloseCode.KICKED, sanctions.told(ban, *one.connection.who.user_ids))
+            )
             return
         known = {(row.pk, row.ends_at, row.reason) for row in found}
         before, one.sanctions = one.sanctions, known

@@ -24,8 +24,10 @@ class Limits:
         A user has one over all its connections; guests also share those of their address.
         """
         now = time.monotonic()
-        own = self._bucket(who.user_id, kind, now)
-        wait = own.take(now, min(amount, own.burst))
+        wait = 0.0
+        for user_id in who.user_ids:
+            own = self._bucket(user_id, kind, now)
+            wait = max(wait, own.take(now, min(amount, own.burst)))
         if wait or not (who.is_guest and address):
             return wait
         shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
@@ -37,7 +39,7 @@ class Limits:
         Returns the seconds until earlier debts are paid, or 0.
         """
         now = time.monotonic()
-        wait = self._bucket(who.user_id, kind, now).owe(now, amount)
+        wait = max(self._bucket(one, kind, now).owe(now, amount) for one in who.user_ids)
         if who.is_guest and address:
             shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
             wait = max(wait, shared.owe(now, amount))

@@ -1,6 +1,6 @@
 """Who somebody is to the protocol, and what that rests on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2s
 from typing import Any, NamedTuple, Self
 
@@ -41,6 +41,9 @@ class Identity:
     user_id: str
     username: str
     user: Any = None
+    formerly: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """The `user_id` of everybody that the same connection was before: it gets rid of none of what
+    is against them."""
 
     @classmethod
     def of(cls, user: Any) -> Self:
@@ -48,6 +51,17 @@ class Identity:
         if isinstance(user, cls):
             return user
         return cls(str(user.pk), display_name(user), user)
+
+    @property
+    def user_ids(self) -> tuple[str, ...]:
+        """The own `user_id`, and those of before."""
+        return self.user_id, *self.formerly
+
+    def after(self, before: Self) -> Self:
+        """The same one on a connection that was somebody else before, or is renewed."""
+        past = dict.fromkeys((*before.formerly, before.user_id))
+        past.pop(self.user_id, None)
+        return replace(self, formerly=tuple(past)) if past else self
 
     @property
     def is_guest(self) -> bool:

@@ -135,6 +135,8 @@ class Draft:
     """When it was sent, if it is imported; only `bring_in` reads it."""
     address: str = ""
     """Where a guest comes from, as it is counted: its guests wait for each other in slow mode."""
+    formerly: tuple[str, ...] = ()
+    """Whom else its connection has been; slow mode counts them as its sender."""
 
     @classmethod
     def by(
@@ -159,7 +161,13 @@ class Draft:
             nonce=_made_nonce() if nonce is None else nonce,
             slow_seconds=slow_seconds,
             address=address if who.is_guest else "",
+            formerly=who.formerly,
         )
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The sender, and whom else its connection has been."""
+        return self.sender, *self.formerly
 
     @property
     def key(self) -> Key:

@@ -56,7 +56,7 @@ class Entry:
     is_read_only: bool
     slow_seconds: int
     mute: Sanction | None = None
-    user_key: str = ""
+    user_keys: tuple[str, ...] = ()
     until: datetime | None = None
     is_request: bool = False
     """Whether the user has yet to accept this direct room, which a stranger opened."""
@@ -73,7 +73,7 @@ class Entry:
     @property
     def muted(self) -> str | None:
         """What somebody who is muted is told."""
-        return None if self.mute is None else told(self.mute, self.user_key)
+        return None if self.mute is None else told(self.mute, *self.user_keys)
 
     @property
     def rights(self) -> list[str]:
@@ -104,7 +104,7 @@ class Ask:
     @property
     def subject(self) -> Subject:
         """Whom a ban or mute may hit."""
-        return Subject(self.who.user_id, self.address, self.since)
+        return Subject.of(self.who, self.address, self.since)
 
 
 Verdict = Entry | Exception
@@ -280,7 +280,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     may_moderate = rules.may_moderate(who, room, membership)
     sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
-        raise denied(told(ban, who.user_id), room)
+        raise denied(told(ban, *who.user_ids), room)
     if not rules.may_join(who, room, membership):
         raise denied("you may not enter this room", room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
@@ -300,7 +300,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
         is_read_only=room.is_read_only,
         slow_seconds=0 if may_moderate else room.slow_seconds,
         mute=_longest(mutes),
-        user_key=who.user_id,
+        user_keys=who.user_ids,
         until=min((one.ends_at for one in mutes if one.ends_at), default=None),
         is_request=membership is not None and membership.is_request,
         is_closed=found.is_closed,

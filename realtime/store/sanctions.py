@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from django.db.models import Q
 from django.utils import timezone
@@ -37,6 +37,18 @@ class Subject(NamedTuple):
     address: str = ""
     since: datetime | None = None
     """Since when they are in the room; None for who is not there."""
+    formerly: tuple[str, ...] = ()
+    """Whom else the connection has been: an `auth` does not end a ban."""
+
+    @classmethod
+    def of(cls, who: Identity, address: str, since: datetime | None = None) -> Self:
+        """A user or guest who comes from an address."""
+        return cls(who.user_id, address, since, who.formerly)
+
+    @property
+    def user_keys(self) -> tuple[str, ...]:
+        """All names that a sanction may hit."""
+        return self.user_key, *self.formerly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,13 +61,13 @@ class Visitor:
     @property
     def subject(self) -> Subject:
         """Whom a sanction may hit."""
-        return Subject(self.who.user_id, self.address)
+        return Subject.of(self.who, self.address)
 
 
 def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:
     """All that is in force against any of them: in these rooms, and on the whole site."""
     asked = set(subjects)
-    whom = Q(user_key__in={one.user_key for one in asked})
+    whom = Q(user_key__in={key for one in asked for key in one.user_keys})
     if addresses := {one.address for one in asked if one.address}:
         whom |= Q(address__in=addresses)
     rows = Sanction.objects.using(database()).filter(whom, in_force())
@@ -77,13 +89,13 @@ def are_any_on_site() -> bool:
 
 def mute_on_site(who: Identity) -> Sanction | None:
     """Return a mute in force against a user on the whole site, by name."""
-    rows = against([Subject(who.user_id)])
+    rows = against([Subject.of(who, "")])
     return next((one for one in rows if one.kind == Sanction.Kind.MUTE), None)
 
 
 def mute_anywhere(subject: Subject) -> Sanction | None:
     """Return a mute in force against somebody, in whichever room or on the whole site."""
-    whom = Q(user_key=subject.user_key)
+    whom = Q(user_key__in=subject.user_keys)
     if subject.address:
         whom |= Q(address=subject.address)
     rows = Sanction.objects.using(database()).filter(whom, in_force(), kind=Sanction.Kind.MUTE)
@@ -97,18 +109,18 @@ def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
 
 def felt(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> list[Sanction]:
     """Those of them that count: of a whole address only for whoever does not moderate there."""
-    return [one for one in found if one.user_key == who.user_id or not is_moderator]
+    return [one for one in found if one.user_key in who.user_ids or not is_moderator]
 
 
 def _felt_on_site(who: Identity, found: list[Sanction]) -> list[Sanction]:
-    if all(one.user_key == who.user_id for one in found):  # without asking the policy
+    if all(one.user_key in who.user_ids for one in found):  # without asking the policy
         return found
     return felt(found, who, is_moderator=policy().may_moderate_site(who))
 
 
 def hits(sanction: Sanction, subject: Subject) -> bool:
     """Whether it is against them, by name or by address."""
-    if sanction.user_key == subject.user_key:
+    if sanction.user_key in subject.user_keys:
         return True
     is_address = bool(subject.address) and sanction.address == subject.address
     return is_address and (_is_of_site(sanction) or _is_newcomer(sanction, subject))
@@ -128,15 +140,15 @@ def _is_newcomer(sanction: Sanction, subject: Subject) -> bool:
     return is_guest and (subject.since is None or subject.since > sanction.created_at)
 
 
-def told(sanction: Sanction, user_key: str | None = None) -> str:
+def told(sanction: Sanction, *user_keys: str) -> str:
     """What they hear who run into it; not the reason, where that is about another person.
 
-    `user_key` is the one who hears it.
+    `user_keys` are the one who hears it, and whom the same connection was before.
     """
     text = "you are banned" if sanction.kind == Sanction.Kind.BAN else "you are muted"
     if sanction.ends_at is not None:
         text += f" until {sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    is_theirs = user_key is None or sanction.user_key in ("", user_key)
+    is_theirs = not user_keys or sanction.user_key in ("", *user_keys)
     return f"{text}: {sanction.reason}" if sanction.reason and is_theirs else text
 
 

@@ -54,13 +54,14 @@ def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
     from a guest's address. Messages do not wait for signals.
     """
     who, address = visitor.who, visitor.address if visitor.who.is_guest else ""
-    own = [(room_id, who.user_id), *([(room_id, ADDRESS + address)] if address else [])]
+    own = [(room_id, one) for one in who.user_ids]
+    own += [(room_id, ADDRESS + address)] if address else []
     signals = {(room_id, SIGNAL + voice) for _, voice in own}
     now = timezone.now()
     with transaction.atomic(using=database()):
         log.lock_heads(database(), {room_id})
         since = now - timedelta(seconds=seconds)
-        spoke = _messages_of({room_id}, {who.user_id}, since) | _noted({*own, *signals}, since)
+        spoke = _messages_of({room_id}, {*who.user_ids}, since) | _noted({*own, *signals}, since)
         if spoke:
             raise _too_soon(seconds - max(0.0, (now - max(spoke.values())).total_seconds()))
         _note(signals)
@@ -77,7 +78,8 @@ def _refused(drafts: Sequence[Draft]) -> dict[Key, CommandError]:
     spoke = _last_spoken(drafts, now)
     refused: dict[Key, CommandError] = {}
     for draft in drafts:
-        voices = [(draft.room_id, draft.sender), *([_address_of(draft)] if draft.address else [])]
+        voices = [(draft.room_id, one) for one in draft.senders]
+        voices += [_address_of(draft)] if draft.address else []
         last = max((spoke[voice] for voice in voices if voice in spoke), default=None)
         ago = draft.slow_seconds if last is None else (now - last).total_seconds()
         if ago < draft.slow_seconds:
@@ -92,7 +94,8 @@ def _last_spoken(drafts: Sequence[Draft], now: datetime) -> dict[Speaker, dateti
     if not drafts:
         return {}
     since = now - timedelta(seconds=max(draft.slow_seconds for draft in drafts))
-    rooms, senders = {draft.room_id for draft in drafts}, {draft.sender for draft in drafts}
+    rooms = {draft.room_id for draft in drafts}
+    senders = {one for draft in drafts for one in draft.senders}
     addresses = {_address_of(draft) for draft in drafts if draft.address}
     return _messages_of(rooms, senders, since) | _noted(addresses, since)
 
