@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from .. import moderation
-from ..models import Message
+from ..models import Message, Room
 from .asking import AskingAdmin, SureForm, filled
 from .large import RoomFilter
 from .people import named
 
-__all__ = ["ErasingAdmin", "MessageAdmin", "excerpt"]
+__all__ = ["ErasingAdmin", "MessageAdmin", "excerpt", "readable"]
 
 
 def excerpt(message: Message) -> str:
@@ -23,6 +23,16 @@ def excerpt(message: Message) -> str:
     if message.deleted_at is not None:
         return str(_("(deleted)"))
     return Truncator(message.content).chars(80) or "-"
+
+
+def readable(request: HttpRequest, rows: QuerySet[Message]) -> QuerySet[Message]:
+    """Leave out the messages of rooms that somebody may not read in the admin."""
+    user = request.user
+    if not user.has_perm("realtime.view_direct_message"):
+        rows = rows.exclude(room__kind=Room.Kind.DIRECT)
+    if not user.has_perm("realtime.moderate_room"):
+        rows = rows.exclude(room__kind=Room.Kind.PRIVATE)
+    return rows
 
 
 class ErasingAdmin(AskingAdmin):
@@ -75,6 +85,15 @@ class MessageAdmin(ErasingAdmin):
         "deleted_at",
     )
     actions = ("delete_text",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        """Messages of rooms that somebody may read: all views, searches and actions go through it.
+
+        Direct rooms take a permission of their own, private ones that to moderate all rooms,
+        which opens them in the chat as well.
+        """
+        rows: QuerySet[Message] = super().get_queryset(request)
+        return readable(request, rows)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """By the index that serves the list: a room's own where one is chosen."""

@@ -183,3 +183,34 @@ def test_taking_away_is_guarded_against_forgery(admin_user: User, room: Room) ->
     client.force_login(admin_user)
     done = act(client, LIST, "delete_text", say(room, "kept").pk, is_sure="True")
     assert done.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("permissions", "seen"),
+    [
+        ((), {"public"}),
+        (("moderate_room",), {"public", "private"}),
+        (("view_direct_message",), {"public", "direct"}),
+        (("moderate_room", "view_direct_message"), {"public", "private", "direct"}),
+    ],
+)
+def test_reading_rooms_that_are_not_public_takes_more_permissions(
+    staff: Callable[..., Client], db: None, permissions: tuple[str, ...], seen: set[str]
+) -> None:
+    """In the list, by searches and filters, on the page of a message, by its actions."""
+    messages = {}
+    for kind in ("public", "private", "direct"):
+        key = "k" if kind == "direct" else None
+        messages[kind] = say(Room.objects.create(slug=kind, kind=kind, direct_key=key), kind)
+    client = staff("view_message", "delete_message", "view_report", *permissions)
+    assert set(shown(client)) == seen
+    for kind, message in messages.items():
+        is_seen = [kind] if kind in seen else []
+        assert shown(client, q=kind) == shown(client, room=message.room_id) == is_seen
+        for view in ("change", "history", "delete"):
+            page = client.get(reverse(f"admin:realtime_message_{view}", args=[message.pk]))
+            assert (page.status_code == 302) == (kind not in seen) or view == "delete"
+            assert page.status_code != 200 or kind in seen
+        act(client, LIST, "delete_text", message.pk, is_sure="True")
+    left = set(Message.objects.exclude(content="").values_list("content", flat=True))
+    assert left == set(messages) - seen
