@@ -376,7 +376,7 @@ class Consumer(AsyncConsumer):
 
     def _drop(self) -> None:
         """End a connection whose transport is out of reach: no server keeps one without a task."""
-        shut_down(self.scope)
+        self.engine.loop.run_in_executor(None, shut_down, self.scope)
         if self._task is not None:
             self._is_dropped = True
             self._task.cancel()

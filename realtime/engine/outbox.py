@@ -205,7 +205,8 @@ class Outbox:
 
     async def _finish(self) -> None:
         """Let the task that sends finish, where nothing is sent without one."""
-        if not self._is_direct and self._task is not None and not self._is_paused:
+        is_slow = self._is_paused or self._is_closed
+        if not self._is_direct and self._task is not None and not is_slow:
             await asyncio.wait([self._task], timeout=FAREWELL_SECONDS)
 
     def abort(self) -> bool:

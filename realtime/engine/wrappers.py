@@ -37,10 +37,12 @@ class Wrappers:
         kind = name_of(send)
         if self._misses[kind] >= MOST_MISSES:
             return None
-        for one in _reachable([send, *locals_of(asyncio.current_task())]):
-            if is_wanted(one):
-                del self._misses[kind]
-                return one
+        # One after the other: from the variables of the whole application much else is near.
+        for roots in ([send], locals_of(asyncio.current_task())):
+            for one in _reachable(roots):
+                if is_wanted(one):
+                    del self._misses[kind]
+                    return one
         self._misses[kind] += 1
         return None
 
