@@ -2,20 +2,21 @@
 
 import asyncio
 import json
+import random
 import re
 import shutil
 import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.conf import Config
 from tests.chatter import Chatter, compare
@@ -30,13 +31,16 @@ UNIT = ROOT / "docs" / "realtime@.service"
 PAGE = ROOT / "docs" / "deploy.md"
 KINDS = {"daphne": UNIT, "uvicorn": PAGE}
 """Servers, and where the command stands that starts them."""
+SNIPPET = r"```python\n(.*?)```"
 AROUND = """
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log info;
-events {{ worker_connections 256; }}
+worker_rlimit_nofile 4096;
+events {{ worker_connections 2048; }}
 http {{
+    include {types};
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -45,6 +49,7 @@ http {{
     include {folder}/realtime.conf;
 }}
 """
+TYPES = "/etc/nginx/mime.types"
 CLIENT = "127.0.0.7"
 """The whole of 127.0.0.0/8 is this machine: a client may come from an address of its own."""
 FORGED = {
@@ -75,6 +80,7 @@ class Nginx(Process):
             "/etc/letsencrypt/live/example.com/fullchain.pem": certificate,
             "/etc/letsencrypt/live/example.com/privkey.pem": certificate,
             "/var/log/nginx": str(self.folder),
+            "/srv/realtime/staticfiles/": f"{self.folder}/staticfiles/",
             "127.0.0.1:8001": f"127.0.0.1:{ports[0]}",
             "127.0.0.1:8002": f"127.0.0.1:{ports[-1]}",
         }
@@ -83,7 +89,7 @@ class Nginx(Process):
             assert old in text, old
             text = text.replace(old, new)
         (self.folder / "realtime.conf").write_text(text)
-        (self.folder / "nginx.conf").write_text(AROUND.format(folder=self.folder))
+        (self.folder / "nginx.conf").write_text(AROUND.format(folder=self.folder, types=TYPES))
         options = ["-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
         super().__init__([find_nginx(), *options], folder / f"nginx-{self.port}.log")
         self.trust = ssl.create_default_context(cafile=certificate)
@@ -114,6 +120,17 @@ class Nginx(Process):
 
     async def get(self, path: str, address: str = CLIENT, **headers: str) -> tuple[int, bytes]:
         """The status and the body of a page."""
+        status, _, body = await self._ask(path, address, headers)
+        return status, body
+
+    async def head(self, path: str) -> tuple[int, bytes]:
+        """The status and the headers of a page."""
+        status, head, _ = await self._ask(path, CLIENT, {})
+        return status, head
+
+    async def _ask(
+        self, path: str, address: str, headers: dict[str, str]
+    ) -> tuple[int, bytes, bytes]:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.trust, local_addr=(address, 0)
         )
@@ -123,9 +140,20 @@ class Nginx(Process):
         async with asyncio.timeout(15):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
-        return int(head.split()[1]), body
+        return int(head.split()[1]), head, body
 
 
+COLLECT = """
+import sys
+import django
+from django.conf import settings
+settings.STATIC_ROOT = sys.argv[1]
+settings.STORAGES = {"staticfiles": {
+    "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+django.setup()
+from django.core.management import call_command
+call_command("collectstatic", interactive=False, verbosity=0)
+"""
 StartNginx = Callable[..., Nginx]
 
 
@@ -160,14 +188,19 @@ CHANGES = {
     "handshakes": ("rate=20r/s;", "20"),
     "burst": ("burst=100 nodelay;", "100"),
     "headers": ("client_header_timeout 15s;", "15"),
+    "visitors": ("client_body_timeout 15s;", "15s;"),
 }
+BELIEVED = "15s; set_real_ip_from 127.0.0.0/8; real_ip_header X-Visitor;"
+"""In place of addresses that this machine does not have, nginx counts those in a header."""
 
 
 class Shown(Server):
     """A server as the documents start it."""
 
-    def __init__(self, folder: Path, kind: str, application: str, database: str = "") -> None:
-        super().__init__(folder, environment(database), kind, application)
+    def __init__(
+        self, folder: Path, kind: str, application: str, database: str = "", **env: str
+    ) -> None:
+        super().__init__(folder, {**environment(database), **env}, kind, application)
         shown = KINDS[kind].read_text()
         [command] = re.findall(f"^ExecStart=.*/{kind} (.*) mysite.asgi:application$", shown, re.M)
         options = command.replace("%i", str(self.port)).split()
@@ -350,6 +383,46 @@ async def test_too_many_handshakes_of_an_address_are_refused(
     assert (await nginx.get("/"))[0] == 200
 
 
+async def test_a_client_has_one_allowance_for_all_its_ipv6_addresses(
+    mirror: Server, start_nginx: StartNginx
+) -> None:
+    """A /64 is the least that a client gets, so it could always come from another address."""
+    nginx = start_nginx([mirror.port], sockets="3", visitors=BELIEVED)
+
+    async def come(address: str) -> Any:
+        return await nginx.connect(additional_headers={"X-Visitor": address})
+
+    sockets = [await come(f"2001:db8::a0a:{number}") for number in range(3)]
+    with pytest.raises(InvalidStatus) as refused:
+        await come("2001:db8::ffff:ffff:ffff:ffff")
+    assert refused.value.response.status_code == 429
+    sockets += [await come(one) for one in ("2001:db8:0:1::1", "2001:db8:0:a0a::1", "192.0.2.1")]
+    for socket in sockets:
+        await socket.close()
+
+
+async def test_styles_and_scripts_are_served_beside_the_processes(
+    services: Services, start_nginx: StartNginx
+) -> None:
+    """Those of the admin, and the browser client as a type that browsers run."""
+    nginx = start_nginx([free_port()])
+    settings = {**environment(""), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT, str(nginx.folder / "staticfiles")],
+        env=settings,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for path, kind in (
+        ("/static/admin/css/base.css", b"text/css"),
+        ("/static/realtime/client.js", b"application/javascript"),
+    ):
+        status, head = await nginx.head(path)
+        assert (status, kind in head) == (200, True), head
+
+
 async def test_no_token_stands_in_a_log(mirror: Server, start_nginx: StartNginx) -> None:
     """Not when it is let in, not when it is refused, not when there is no server."""
     nginx = start_nginx([mirror.port], sockets="1")
@@ -410,6 +483,104 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing(
     assert {end for chatter in chatters for end in chatter.ends} == {(4001, 4001)}
 
 
+CROWD = 300
+BACK_SECONDS = 15
+"""By when all are back: a server tells its clients to wait for up to three seconds."""
+
+
+class Visitor:
+    """A client that stays connected, as the browser client does: it comes back when it is told."""
+
+    def __init__(self, nginx: Nginx, number: int) -> None:
+        self.nginx = nginx
+        self.address = f"127.0.{1 + number // 200}.{1 + number % 200}"
+        self.is_here = False
+        self.refused: list[int] = []
+
+    async def stay(self) -> None:
+        wait = 0.0
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                socket = await self.nginx.connect(address=self.address, open_timeout=30)
+            except InvalidStatus as refused:
+                self.refused.append(refused.response.status_code)
+                wait = random.uniform(0.5, 1)
+            except OSError:
+                wait = random.uniform(0.5, 1)
+            else:
+                wait = await self._listen(socket)
+
+    async def _listen(self, socket: Any) -> float:
+        """Be there until the end, and return when to come back."""
+        wait = 0.5
+        try:
+            async for frame in socket:
+                told = json.loads(frame)
+                self.is_here |= told["type"] == "welcome"
+                wait = told.get("retry_after") or wait
+        except ConnectionClosed:
+            pass
+        finally:
+            self.is_here = False
+            socket.transport.abort()
+            await socket.wait_closed()
+        return wait
+
+
+async def test_hundreds_of_clients_are_back_soon_after_a_rolling_restart(
+    site: Site, start_nginx: StartNginx
+) -> None:
+    """No page fails meanwhile, though all clients of a process come back at the same time."""
+    nginx = start_nginx(ports_of(site))
+    visitors = [Visitor(nginx, number) for number in range(CROWD)]
+    pages: list[int] = []
+
+    async def look() -> None:
+        while True:
+            pages.append((await nginx.get("/"))[0])
+            await asyncio.sleep(0.1)
+
+    async with stopping([look(), *(visitor.stay() for visitor in visitors)]):
+        await eventually(lambda: all(visitor.is_here for visitor in visitors), 60)
+        for server in site.servers:
+            await stopped(server)
+            await started(server)
+        await eventually(lambda: all(visitor.is_here for visitor in visitors), BACK_SECONDS)
+    assert set(pages) == {200}
+    assert [visitor.refused for visitor in visitors if visitor.refused] == []
+
+
+@asynccontextmanager
+async def stopping(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Do all of it until the block ends."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_line_of_the_log_comes_once(services: Services, sites: Sites, kind: str) -> None:
+    """With the settings of the page, under the servers of the page."""
+    [snippet] = [one for one in re.findall(SNIPPET, PAGE.read_text(), re.DOTALL) if "LOG" in one]
+    (services.folder / f"logged_{kind}.py").write_text(f"from tests.settings import *\n{snippet}")
+    database = sites.database_url("sqlite")
+    env = {"DJANGO_SETTINGS_MODULE": f"logged_{kind}", "PYTHONPATH": f"{services.folder}:{ROOT}"}
+    server = Shown(services.folder, kind, "project.asgi:application", database, **env)
+    server.start()
+    async with await Client.connect(server.ws) as client:
+        await client.expect("welcome")
+        await client.send("join", room="nowhere")
+        await client.expect("error")
+    await eventually(lambda: "unknown_room" in server.log())
+    assert server.log().count("unknown_room") == 1
+    server.kill()
+
+
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     """In the unit, whose paths are made to exist."""
     analyze = shutil.which("systemd-analyze") or missing("systemd", "no systemd-analyze")
@@ -435,7 +606,7 @@ async def test_the_commands_start_the_site(services: Services, sites: Sites, kin
     server.show_log()
 
 
-@pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+@pytest.mark.parametrize("snippet", re.findall(SNIPPET, PAGE.read_text(), re.DOTALL))
 def test_the_settings_compile(snippet: str) -> None:
     """And name only settings that there are."""
     found: dict[str, Any] = {}
