@@ -22,6 +22,8 @@ FLOORS = {
     "push": 4,
     "moderation": 4,
     "rooms": 4,
+    "accounts": 4,
+    "retention": 4,
     "admin": 4,
     "views": 4,
     "middleware": 4,

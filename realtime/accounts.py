@@ -1,0 +1,77 @@
+"""What becomes of the messages of users who go, or change their name; for views and signals.
+
+    accounts.erase_user(user)                  # before or after the account is deleted
+    accounts.rename_user(user, "Ada L.")       # in everything that was said before
+
+Open clients are told. A large number of messages takes a while: call it in a job then. Both may
+be repeated, and go on where they were interrupted.
+"""
+
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.utils.translation import gettext
+
+from .engine.tell import announce, on_commit
+from .models import Room
+from .store import erasing
+from .store.history import database
+from .store.log import Stored
+from .store.users import canonical, pk_of, unknown_user
+
+__all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
+
+NAME_CHARACTERS = 150
+
+
+def erase_user(user: Any, *, name: str = "") -> int:
+    """Take away all that a user or guest has said, and the name; return how many messages.
+
+    `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Texts
+    become tombstones under `name`, by default "Deleted user". Places with their read marks, the
+    block list and the reasons of reports go; sanctions in force stay, without the name. Entries
+    of the admin's log stay. Raises `CommandError` with `unknown_user` for what cannot be one.
+    """
+    key, name = _key(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
+    number = tell(erasing.erase_texts(key, name))
+    erasing.forget_traces(key, pk_of(key), name)
+    return number
+
+
+def rename_user(user: Any, name: str) -> int:
+    """Put another name to all that a user or guest has said; return how many messages."""
+    return tell(erasing.rename(_key(user), name[:NAME_CHARACTERS]))
+
+
+async def aerase_user(user: Any, **kwargs: Any) -> int:
+    """Take away all that a user or guest has said, and the name."""
+    return await sync_to_async(erase_user)(user, **kwargs)
+
+
+async def arename_user(user: Any, name: str) -> int:
+    """Put another name to all that a user or guest has said."""
+    return await sync_to_async(rename_user)(user, name)
+
+
+def tell(erased: erasing.Erased) -> int:
+    """Carry out what `store.erasing` does, and tell the rooms; return how many messages."""
+    number = 0
+    for changed, told in erased:
+        number += changed
+        if told:
+            slug = Room.objects.using(database()).values_list("slug", flat=True)
+            _announce(slug.get(pk=told[0].room_id), told)
+    return number
+
+
+def _announce(slug: str, told: list[Stored]) -> None:
+    for stored in told:
+        on_commit(partial(announce, slug, stored))
+
+
+def _key(user: Any) -> str:
+    key = str(user.pk) if hasattr(user, "pk") else canonical(str(user))
+    if key is None:
+        raise unknown_user()
+    return key
