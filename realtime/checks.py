@@ -46,6 +46,7 @@ __all__ = [
 
 ZERO_IS_FINE = {
     "db_threads",
+    "guest_message_days",
     "jwt_leeway_seconds",
     "last_address_seconds",
     "presence_events_up_to",

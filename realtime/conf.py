@@ -120,6 +120,10 @@ class Config:
     """Rooms that one user joins; as many at once as one connection may be in."""
     rooms_per_minute: float = 10
     """Rooms that one user makes, places that one gives, and direct rooms that one opens."""
+    message_bytes_per_hour: int = 8 * 1024 * 1024
+    """Bytes of messages that one user stores; guests of one address together have twice that."""
+    guest_message_days: float = 0
+    """After how long `retention.prune` erases what guests wrote; 0 keeps it, else at least 7."""
     acts_per_minute: float = 60
     """Acts of moderation by one user, with deleting, configuring a room, and blocking."""
     reports_per_minute: float = 5

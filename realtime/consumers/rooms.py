@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
@@ -55,6 +56,8 @@ __all__ = ["RoomConsumer"]
 
 AGAIN_SECONDS = 1.0
 """After how long rights are asked for again that the database did not tell."""
+ROW_BYTES = 200
+"""What a message occupies beside its text and data."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
@@ -313,6 +316,7 @@ class RoomConsumer(Consumer):
     async def _message(self, command: Message) -> None:
         seat = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
+        self._charge(command)
         if seat.entry.is_request:  # to answer is to accept
             await self.engine.db.wait(places.answer_request, command.room, self.who, True)
             seat.entry = replace(seat.entry, is_request=False)
@@ -330,6 +334,15 @@ class RoomConsumer(Consumer):
         )
         self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
         self._in_flight += 1
+
+    def _charge(self, command: Message) -> None:
+        """Take what a message will occupy from the allowance of bytes that are stored."""
+        size = ROW_BYTES + len(command.content.encode())
+        if command.data is not None:
+            size += len(msgspec.json.encode(command.data))
+        if wait := self.engine.limits.wait(self.who, self.address, "stored", size):
+            message = "you have written a lot: wait before you write more"
+            raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _settle(self, command: Message, result: Result) -> None:
         self._in_flight -= 1

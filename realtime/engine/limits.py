@@ -10,6 +10,8 @@ __all__ = ["Limits"]
 
 GUESTS = 10
 """As many users' allowances all guests of one address have together: a name costs them nothing."""
+GUESTS_STORED = 2
+"""The same for bytes that are stored: these stay."""
 
 
 class Limits:
@@ -30,7 +32,7 @@ class Limits:
             wait = max(wait, own.take(now, min(amount, own.burst)))
         if wait or not (who.is_guest and address):
             return wait
-        shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
+        shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
         return shared.take(now, min(amount, shared.burst))
 
     def owe(self, who: Identity, address: str, kind: str, amount: float) -> float:
@@ -41,7 +43,7 @@ class Limits:
         now = time.monotonic()
         wait = max(self._bucket(one, kind, now).owe(now, amount) for one in who.user_ids)
         if who.is_guest and address:
-            shared = self._bucket(f"guests of {address}", kind, now, GUESTS)
+            shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
             wait = max(wait, shared.owe(now, amount))
         return wait
 
@@ -64,9 +66,16 @@ def _allowance(kind: str) -> tuple[float, float]:
             return settings.reports_per_minute / 60, settings.reports_per_minute
         case "act":
             return settings.acts_per_minute / 60, settings.acts_per_minute
+        case "stored":
+            return settings.message_bytes_per_hour / 3600, settings.message_bytes_per_hour
         case "bytes":
             return settings.receive_bytes_per_second, settings.receive_bytes_burst
         case "room":
             return settings.rooms_per_minute / 60, settings.rooms_per_minute
         case _:
             return settings.commands_per_second, settings.commands_burst
+
+
+def _share(kind: str) -> int:
+    """How many users' allowances all guests of one address have together."""
+    return GUESTS_STORED if kind == "stored" else GUESTS

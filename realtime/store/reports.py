@@ -1,6 +1,7 @@
 """Reports of messages: one for each reporter and message, and a bounded number open at once."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -14,7 +15,7 @@ from . import journal
 from .history import database
 from .identity import Identity
 
-__all__ = ["dismiss", "report", "resolve", "unknown_message"]
+__all__ = ["dismiss", "forget_closed", "report", "resolve", "unknown_message"]
 
 GUESTS = 2
 """All guests of one address may have as many times the open reports of one reporter."""
@@ -71,6 +72,13 @@ def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
                 journal.record(by, one, journal.CHANGE, f"dismissed{more}")
             number += closed
     return number
+
+
+def forget_closed(days: float) -> int:
+    """Remove reports that were closed so long ago; return how many."""
+    before = timezone.now() - timedelta(days=days)
+    number, _ = _reports().filter(resolved_at__lt=before).delete()
+    return int(number)
 
 
 def unknown_message() -> CommandError:

@@ -1,0 +1,53 @@
+"""Remove what has been kept long enough; call it daily, from a job or a scheduler.
+
+retention.prune()
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from .accounts import tell
+from .conf import config
+from .store import erasing, moderation, reports
+
+__all__ = ["Pruned", "aprune", "prune"]
+
+LEAST_DAYS = 7
+"""What is younger may still be repeated by its sender, or resumed by others."""
+
+
+class Pruned(NamedTuple):
+    """How many rows of each kind were emptied or removed."""
+
+    guest_messages: int
+    nonces: int
+    reports: int
+    sanctions: int
+
+
+def prune() -> Pruned:
+    """Erase old messages of guests, and remove closed reports and ended sanctions.
+
+    With `GUEST_MESSAGE_DAYS` texts and names of guests' messages become tombstones that long
+    after they were written. It may be repeated, and run beside itself.
+    """
+    settings, messages = config(), 0
+    if settings.guest_message_days:
+        before = timezone.now() - timedelta(days=max(LEAST_DAYS, settings.guest_message_days))
+        messages = tell(erasing.erase_guests(before, gettext("Guest")))
+    days = settings.ended_sanction_days
+    return Pruned(
+        messages,
+        erasing.scrub_nonces(),
+        reports.forget_closed(days),
+        moderation.forget_ended(days),
+    )
+
+
+async def aprune() -> Pruned:
+    """Erase old messages of guests, and remove closed reports and ended sanctions."""
+    return await sync_to_async(prune)()
