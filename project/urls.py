@@ -10,6 +10,7 @@ from . import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("rooms/", views.room_list, name="rooms"),
     path("rooms/<str:slug>/", views.room, name="room"),
     path("invitations/<str:token>/", views.invitation, name="invitation"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -15,6 +15,9 @@ from realtime.store.display import display_name
 from realtime.store.identity import Identity
 from realtime.views import socket_path
 from realtime.wire.errors import CommandError
+
+PAGE = 50
+"""How many rooms the list shows at once."""
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -46,23 +49,58 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 @never_cache
 def chat(request: HttpRequest, current: Room | None) -> HttpResponse:
     """The page around the chat, with what the script needs to know."""
-    visible = named(visible_rooms(request), request.user)
-    current = next((room for room in visible if room == current), None)
-    config = configuration(request, visible, current)
-    return render(request, "chat.html", {"room": current, "rooms": visible, "config": config})
+    listed, after = page_of_rooms(request)
+    if current is not None and current not in listed:
+        listed.insert(0, current)
+    listed = named(listed, request.user)
+    current = next((room for room in listed if room == current), None)
+    config = configuration(request, listed, current) | {"next": after}
+    return render(request, "chat.html", {"room": current, "rooms": listed, "config": config})
+
+
+@never_cache
+def room_list(request: HttpRequest) -> HttpResponse:
+    """A page of the rooms, as JSON: those that match `q`, after the room with the id `after`."""
+    listed, after = page_of_rooms(request)
+    found = [described(room) for room in named(listed, request.user)]
+    return JsonResponse({"rooms": found, "next": after})
+
+
+def page_of_rooms(request: HttpRequest) -> tuple[list[Room], int | None]:
+    """Rooms in the order they were made, a user's own private ones first; where they go on."""
+    query = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    after = request.GET.get("after", "")
+    start = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
+    own = own_rooms(request.user)
+    public = Room.objects.filter(kind=Room.Kind.PUBLIC).order_by("pk")
+    if query:
+        words = Q(title__icontains=query) | Q(slug__icontains=query)
+        other = Q(kind=Room.Kind.DIRECT, memberships__user__username__icontains=query)
+        own, public = own.filter(words | other).distinct(), public.filter(words)
+    if start is not None:
+        own, public = own.none(), public.filter(pk__gt=start)
+    found = list(public[: PAGE + 1])
+    return [*own[:PAGE], *found[:PAGE]], found[PAGE - 1].pk if len(found) > PAGE else None
+
+
+def own_rooms(user: Any) -> QuerySet[Room]:
+    """The private and direct rooms of a user, the newest first."""
+    if not user.is_authenticated:
+        return Room.objects.none()
+    places = Membership.objects.filter(user=user).values("room")
+    return Room.objects.filter(pk__in=places).exclude(kind=Room.Kind.PUBLIC).order_by("-pk")
 
 
 def visible_rooms(request: HttpRequest) -> QuerySet[Room]:
     """Public rooms, and private ones that the user belongs to."""
     visible = Q(kind=Room.Kind.PUBLIC)
     if request.user.is_authenticated:
-        visible |= Q(memberships__user=request.user)
-    return Room.objects.filter(visible).distinct().order_by("pk")
+        visible |= Q(pk__in=Membership.objects.filter(user=request.user).values("room"))
+    return Room.objects.filter(visible).order_by("pk")
 
 
-def named(visible: QuerySet[Room], user: Any) -> list[Room]:
+def named(found: list[Room], user: Any) -> list[Room]:
     """The rooms, direct ones by the name of the other user."""
-    found = list(visible)
     places = Membership.objects.filter(room__in=[one for one in found if one.direct_key])
     others = {
         place.room_id: place.user for place in places.exclude(user=user.pk).select_related("user")
@@ -81,11 +119,14 @@ def configuration(
         "url": socket_path(),
         "room": current and current.slug,
         "roomUrl": reverse("room", args=["SLUG"]),
+        "roomsUrl": reverse("rooms"),
         "invitationUrl": reverse("invitation", args=["TOKEN"]),
-        "rooms": [
-            {"slug": room.slug, "title": str(room), "href": reverse("room", args=[room.slug])}
-            for room in visible
-        ],
+        "rooms": [described(room) for room in visible],
         "user": request.user.get_username() or None,
         "userId": Identity.of(request.user).user_id if request.user.is_authenticated else None,
     }
+
+
+def described(room: Room) -> dict[str, Any]:
+    """A room of the list, as the script takes it."""
+    return {"slug": room.slug, "title": str(room), "href": reverse("room", args=[room.slug])}

@@ -225,7 +225,7 @@ class RoomConsumer(Consumer):
         refusal = verdict or rooms.unknown(room)
         if isinstance(refusal, CommandError) and room in self._seats:
             self._stand_up(room)
-            self.reply(Removed(room=room, code=refusal.code, message=refusal.message))
+            self.reply(Removed.of(refusal, room))
         raise refusal
 
     def _stand_up(self, room: str) -> None:

@@ -14,7 +14,7 @@ from ..wire.errors import CommandError, ErrorCode
 from . import blocks
 from .history import database, mark
 from .identity import Identity, direct_key
-from .sanctions import Subject, against, ban_among, felt, hits, told
+from .sanctions import Subject, against, ban_among, ends_in, felt, hits, told
 
 __all__ = [
     "NO_ROOM",
@@ -280,7 +280,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     may_moderate = rules.may_moderate(who, room, membership)
     sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
-        raise denied(told(ban, *who.user_ids), room)
+        raise denied(told(ban, *who.user_ids), room, retry_after=ends_in(ban))
     if not rules.may_join(who, room, membership):
         raise denied("you may not enter this room", room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
@@ -337,6 +337,6 @@ def unknown(slug: str) -> CommandError:
     return CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=slug)
 
 
-def denied(text: str, room: Room) -> CommandError:
+def denied(text: str, room: Room, *, retry_after: float | None = None) -> CommandError:
     """The refusal of something in a room whose existence is no secret."""
-    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug)
+    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug, retry_after=retry_after)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from django.db.models import Q
 from django.utils import timezone
 
+from ..conf import config
 from ..models import Sanction
 from ..policy import policy
 from .history import database
@@ -19,6 +20,7 @@ __all__ = [
     "against",
     "are_any_on_site",
     "ban_among",
+    "ends_in",
     "felt",
     "hits",
     "in_force",
@@ -146,10 +148,26 @@ def told(sanction: Sanction, *user_keys: str) -> str:
     `user_keys` are the one who hears it, and whom the same connection was before.
     """
     text = "you are banned" if sanction.kind == Sanction.Kind.BAN else "you are muted"
-    if sanction.ends_at is not None:
+    if _is_kick(sanction):
+        text = "you have been removed for a moment, and may come back"
+    elif sanction.ends_at is not None:
         text += f" until {sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     is_theirs = not user_keys or sanction.user_key in ("", *user_keys)
     return f"{text}: {sanction.reason}" if sanction.reason and is_theirs else text
+
+
+def _is_kick(sanction: Sanction) -> bool:
+    # A ban that is no longer than a kick says the same.
+    if sanction.kind != Sanction.Kind.BAN or sanction.ends_at is None:
+        return False
+    return sanction.ends_at - sanction.created_at <= timedelta(seconds=config().kick_seconds + 1)
+
+
+def ends_in(sanction: Sanction) -> float | None:
+    """Seconds until it is over, if it ends."""
+    if sanction.ends_at is None:
+        return None
+    return max(0.0, (sanction.ends_at - timezone.now()).total_seconds())
 
 
 def in_force() -> Q:

@@ -242,11 +242,21 @@ class RoomState(Outgoing, tag="room"):
 
 
 class Removed(Outgoing, tag="removed"):
-    """The server has taken the connection out of a room, whose rights have changed."""
+    """The server has taken the connection out of a room, whose rights have changed.
+
+    `retry_after` is given where that ends by itself, in seconds.
+    """
 
     room: str
     code: ErrorCode
     message: str
+    retry_after: float | None = None
+
+    @classmethod
+    def of(cls, refusal: CommandError, room: str) -> "Removed":
+        """Say why."""
+        wait = None if refusal.retry_after is None else round(refusal.retry_after, 3)
+        return cls(room=room, code=refusal.code, message=refusal.message, retry_after=wait)
 
 
 class Invited(Outgoing, tag="invited"):

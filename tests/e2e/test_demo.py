@@ -82,6 +82,7 @@ async def test_a_moderator_keeps_order_from_the_page(demo: Demo, browser: Browse
     await row.hover()
     await row.get_by_role("button").click()
     await admin.get_by_role("button", name="Delete message").click()
+    await admin.get_by_role("dialog").get_by_role("button", name="Delete").click()
     for page in (spammer, admin):
         await expect(page.get_by_text("This message was deleted.")).to_be_visible()
         await expect(page.get_by_text("buy my pills")).to_have_count(0)
@@ -91,6 +92,7 @@ async def test_a_moderator_keeps_order_from_the_page(demo: Demo, browser: Browse
     await expect(spammer.get_by_placeholder("You are muted until")).to_be_disabled()
     await person.get_by_role("button").click()
     await admin.get_by_role("button", name="Ban").click()
+    await admin.get_by_role("dialog").get_by_role("button", name="Ban").click()
     await expect(spammer.get_by_text("You are banned until")).to_be_visible()
     await expect(person).to_have_count(0)
     assert errors == []

@@ -168,7 +168,11 @@ async def _shows(page: Page, watch: Watch, texts: list[str]) -> None:
 
 async def _visits_rooms(page: Page, titles: list[str]) -> None:
     """Each is in the list, and in the heading once one is there."""
-    links = page.locator("#room-list a .name")
+    links, more = page.locator("#room-list a .name"), page.get_by_test_id("more-rooms")
+    while await more.is_visible():
+        number = await links.count()
+        await more.click()
+        await expect(links.nth(number)).to_be_attached()
     assert await links.evaluate_all(TEXTS) == titles
     visited = await page.evaluate(
         """() => [...document.querySelectorAll("#room-list a")].map((link) => {

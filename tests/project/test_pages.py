@@ -111,7 +111,7 @@ def test_a_direct_room_is_on_the_page_of_its_two_users(client: Client, dora: Use
     assert client.get(f"/rooms/{room.slug}/").status_code == 404
     client.force_login(dora)
     config = config_of(page(client, f"/rooms/{room.slug}/"))
-    assert (config["room"], config["rooms"][-1]["title"]) == (room.slug, "owner")
+    assert (config["room"], config["rooms"][0]["title"]) == (room.slug, "owner")
 
 
 def test_title_is_text(client: Client) -> None:
@@ -187,3 +187,47 @@ def test_static_file_is_served_without_collectstatic(client: Client, name: str) 
 def test_admin_has_its_icon(client: Client) -> None:
     """Browsers ask for it on pages that name none."""
     assert client.get("/favicon.ico").headers["Location"].endswith("icon.svg")
+
+
+def listed(client: Client, **query: Any) -> tuple[list[str], int | None]:
+    """Titles of a page of the list, and where it goes on."""
+    found = client.get("/rooms/", query).json()
+    return [room["title"] for room in found["rooms"]], found["next"]
+
+
+def test_the_list_of_rooms_comes_in_pages(client: Client) -> None:
+    """A site may have 100,000."""
+    Room.objects.bulk_create(Room(slug=f"r{n}", title=f"Room {n}") for n in range(120))
+    config = config_of(page(client, "/"))
+    assert (len(config["rooms"]), config["rooms"][0]["title"]) == (50, "General")
+    found, after = [room["title"] for room in config["rooms"]], config["next"]
+    while after:
+        more, after = listed(client, after=after)
+        assert len(more) <= 50
+        found += more
+    assert found[3:] == [f"Room {n}" for n in range(120)]
+
+
+def test_a_room_beyond_the_first_page_is_on_its_own_page(client: Client) -> None:
+    Room.objects.bulk_create(Room(slug=f"r{n}", title=f"Room {n}") for n in range(120))
+    html = page(client, "/rooms/r119/")
+    assert config_of(html)["rooms"][0]["title"] == "Room 119"
+
+
+def test_rooms_are_found_by_what_they_are_called(client: Client, dora: User) -> None:
+    """A direct room by the other user; what one may not see is not found."""
+    Room.objects.create(slug="plans", title="Secret plans", kind=Room.Kind.PRIVATE)
+    own = Room.objects.create(slug="own", title="Secret of dora", kind=Room.Kind.PRIVATE)
+    Membership.objects.create(room=own, user=dora)
+    rooms.direct(dora, User.objects.create_user("owner"))
+    assert listed(client, q="secret") == ([], None)
+    client.force_login(dora)
+    assert listed(client, q="SECRET") == (["Secret of dora"], None)
+    assert listed(client, q="owne") == (["owner"], None)
+    assert listed(client, q="rand") == (["Random"], None)
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 30, "٣", "1\0"])
+def test_a_page_that_is_not_there_is_the_first_one(client: Client, after: str) -> None:
+    """Nonsense is no error."""
+    assert listed(client, after=after, q="\0")[0] == ["General", "Random", "Help"]

@@ -53,11 +53,20 @@ def say(room: Room, content: str = "a") -> int:
 # Whom it hits.
 
 
+def test_a_kick_is_not_called_a_ban(room: Room, ada: Any) -> None:
+    """It is over in a minute."""
+    acts.kick(room, ada, reason="spam")
+    with pytest.raises(CommandError, match=r"removed for a moment.*: spam") as caught:
+        rooms.enter(room.slug, Identity.of(ada))
+    assert 50 < (caught.value.retry_after or 0) <= 60
+
+
 def test_a_banned_user_may_not_enter(room: Room, ada: Any) -> None:
     """Told why and until when, as the room is known to be there."""
-    moderation.sanction("ban", room, str(ada.pk), seconds=60, reason="spam")
+    moderation.sanction("ban", room, str(ada.pk), seconds=3600, reason="spam")
     with pytest.raises(CommandError, match=r"banned until .*: spam") as caught:
         rooms.enter(room.slug, Identity.of(ada))
+    assert 3590 < (caught.value.retry_after or 0) <= 3600
     assert caught.value.code == ErrorCode.PERMISSION_DENIED
 
 

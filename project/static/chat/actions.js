@@ -1,22 +1,22 @@
 /** What can be done about a message or a person: one small menu, with what this user may. */
 
+import { confirmed } from "./confirm.js";
 import { make } from "./messages.js";
 
 const TEN_MINUTES = 600;
 const A_DAY = 86_400;
 
 export class ActionMenu {
-  /** `element` is a `popover`; `tell` shows a text. */
-  constructor(element, tell) {
-    this.element = element;
-    this.tell = tell;
+  /** `element` is a `popover`, `dialog` asks; `tell` shows a text. */
+  constructor(element, dialog, tell) {
+    Object.assign(this, { element, dialog, tell });
   }
 
   /** Open it at a button that belongs to a message. */
   ofMessage(anchor, client, room, message) {
     const isMine = message.user_id === client.userId;
     const actions = [];
-    if (isMine || room.may("moderate")) actions.push(["Delete message", { type: "delete", id: message.id }]);
+    if (isMine || room.may("moderate")) actions.push(["Delete message", { type: "delete", id: message.id }, "", "Delete this message for everybody? It cannot be brought back.", "Delete"]);
     if (!isMine) actions.push(["Report message", { type: "report", id: message.id }, "Thank you. A moderator will look at it."]);
     if (!isMine && room.may("moderate")) actions.push(...ofPerson(message));
     this.#open(anchor, client, room, actions);
@@ -28,10 +28,10 @@ export class ActionMenu {
   }
 
   #open(anchor, client, room, actions) {
-    const items = actions.map(([label, command, done]) => {
+    const items = actions.map(([label, command, done, question, act]) => {
       const item = make("button", "", label);
       item.type = "button";
-      item.addEventListener("click", () => this.#act(client, { ...command, room: room.slug }, done));
+      item.addEventListener("click", () => this.#act(client, { ...command, room: room.slug }, done, question, act));
       const row = make("li");
       row.append(item);
       return row;
@@ -50,8 +50,9 @@ export class ActionMenu {
     style.top = `${Math.max(8, isBelow ? bottom : top - offsetHeight)}px`;
   }
 
-  async #act(client, command, done) {
+  async #act(client, command, done, question, act) {
     this.element.hidePopover();
+    if (question && !(await confirmed(this.dialog, question, act))) return;
     try {
       await client.request(command);
       if (done) this.tell(done);
@@ -64,7 +65,13 @@ export class ActionMenu {
 function ofPerson({ user_id, username }) {
   return [
     ["Mute for 10 minutes", { type: "mute", user_id, seconds: TEN_MINUTES }, `${username} may only listen for ten minutes.`],
-    ["Kick", { type: "kick", user_id }, `${username} is out.`],
-    ["Ban for a day", { type: "ban", user_id, seconds: A_DAY, address: true }, `${username} is banned for a day.`],
+    ["Kick", { type: "kick", user_id }, `${username} was removed.`, `Remove ${username} from this room?`, "Kick"],
+    [
+      "Ban for a day",
+      { type: "ban", user_id, seconds: A_DAY, address: true },
+      `${username} is banned for a day.`,
+      `Ban ${username}, and everybody at the same address, from this room for a day?`,
+      "Ban",
+    ],
   ];
 }

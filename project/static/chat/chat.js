@@ -2,10 +2,16 @@
 
 import { ActionMenu } from "./actions.js";
 import { Banner, button } from "./banner.js";
+import { confirmed } from "./confirm.js";
+import { Drafts } from "./drafts.js";
 import { RealtimeClient, makeNonce } from "../realtime/client.js";
 import { KEEP, MessageList, avatar, kindMark, make, more } from "./messages.js";
+import { RoomList } from "./rooms.js";
+import { Roving } from "./roving.js";
 
 const TOKEN_KEY = "realtime.guest";
+const NEAR_LIMIT = 200; // characters that are left when the counter appears
+const NAME_CHARACTERS = 40;
 const TYPING_SECONDS = { every: 3, shown: 5 };
 const REASONS = {
   closed: "Not sent.",
@@ -18,8 +24,7 @@ const REASONS = {
 
 const $ = (id) => document.getElementById(id);
 const config = JSON.parse($("chat-config").textContent);
-const titles = new Map(config.rooms.map(({ slug, title }) => [slug, title]));
-const drafts = new Map();
+const drafts = new Drafts(config.userId ?? "guest");
 const unread = new Map();
 const typists = new Map();
 const waiting = new Map(); // nonce → what to send again
@@ -29,13 +34,20 @@ let current = config.room;
 let typedAt = 0;
 let isLoading = false;
 let hidden = 0;
+let comeBack = 0;
+let voice = 0;
+let held = null; // why the messages of a room wait, and until when
 
 const list = new MessageList(
   { log: $("log"), list: $("messages"), jump: $("jump"), jumpText: $("jump-text") },
-  { top: loadEarlier, retry: deliver, drop, menu: (anchor, message) => menu.ofMessage(anchor, client, currentRoom(), message) },
+  { top: loadEarlier, retry: deliver, edit, drop, menu: (anchor, message) => menu.ofMessage(anchor, client, currentRoom(), message) },
 );
 const banner = new Banner($("banner"));
-const menu = new ActionMenu($("actions"), tell);
+const menu = new ActionMenu($("actions"), $("confirm"), tell);
+const rooms = new RoomList({ list: $("room-list"), search: $("find"), more: $("more-rooms") }, config, showUnread);
+const rows = new Roving($("messages"), (row) => row, "last");
+new Roving($("members"), (row) => row.querySelector(".more"));
+new Roving($("room-list"), (row) => row.querySelector("a"));
 
 // Who is here: a user of the site, or a guest with a name
 
@@ -75,11 +87,13 @@ function askAgain(reason) {
   if (config.user) return;
   const problem = guestToken() ? "Choose a name to join again." : reason;
   guestToken(null);
+  drafts.forget();
   banner.clear();
   askName(problem);
 }
 
-function ended(code, reason) {
+function ended(code, reason, retryIn) {
+  if (retryIn) later(retryIn, () => client.state === "closed" && client.connect());
   if (code === 4500) askAgain(reason);
   else if (code === "identity_changed") hideAll();
 }
@@ -87,12 +101,11 @@ function ended(code, reason) {
 // What this page shows belongs to somebody who is not signed in here any more.
 function hideAll() {
   const text = config.user ? `You are not signed in as ${config.user} any more.` : "You are signed in now, and no guest any more.";
-  titles.clear();
   waiting.clear();
-  drafts.clear();
   unread.clear();
+  current = null;
   $("text").value = "";
-  $("room-list").replaceChildren();
+  rooms.forget();
   $("title").textContent = document.title = "Realtime chat";
   showNothing(text);
   list.forget();
@@ -111,15 +124,22 @@ function introduce({ user_id, username, guest_token }) {
 
 function listen(name) {
   banner.follow(client);
-  client.on("state", ({ state, code, reason }) => state === "closed" && ended(code, reason));
+  client.on("state", ({ state, code, reason, retryIn }) => {
+    if (state === "closed") ended(code, reason, retryIn);
+    else if (state === "open") rooms.refresh();
+  });
   client.on("welcome", (frame) => {
-    if (frame.limits.content_characters) $("text").maxLength = frame.limits.content_characters;
+    showSendable();
     if (!name || guestToken()) introduce(frame); // a new guest's token is kept once it has its name
   });
   client.on("authenticated", introduce);
   client.on("room", ({ room, resumed }) => isCurrent(room.slug) && (resumed ? showPeople() : showRoom(room)));
-  client.on("refused", ({ room, code, message }) => isCurrent(room) && showRefusal(code, message));
-  client.on("rights", ({ room }) => isCurrent(room.slug) && showRights(room));
+  client.on("refused", ({ room, code, message, retryIn }) => isCurrent(room) && showRefusal(code, message, retryIn));
+  client.on("rights", ({ room }) => {
+    rooms.rename(room.slug, room.about.title);
+    if (isCurrent(room.slug)) showRights(room);
+  });
+  client.on("held", showHeld);
   client.on("invited", showInvited);
   client.on("message", (event) => receive(event, true));
   client.on("reset", ({ room, missed }) => countMissed(room, missed));
@@ -135,6 +155,7 @@ function tell(text, ...parts) {
 
 function showInvited({ room, title, username }) {
   const open = button("Open", () => location.assign(config.roomUrl.replace("SLUG", encodeURIComponent(room))));
+  rooms.refresh();
   tell(`${username} has given you a place in ${title || "a room of you two"}.`, open);
 }
 
@@ -171,13 +192,13 @@ function currentRoom() {
 // Rooms
 
 function enter(slug) {
-  drafts.set(current, $("text").value);
   current = slug;
+  stopComingBack();
   typists.clear();
   unread.delete(slug);
-  $("title").textContent = titles.get(slug);
-  $("text").value = drafts.get(slug) ?? "";
-  for (const link of $("room-list").querySelectorAll("a")) mark(link, "aria-current", link.dataset.room === slug && "page");
+  $("title").textContent = rooms.title(slug);
+  $("text").value = drafts.get(slug);
+  rooms.mark(slug);
   const known = client.rooms.get(slug);
   if (known?.epoch) showRoom(known);
   else showNothing("Loading…");
@@ -198,19 +219,48 @@ async function invite() {
   }
 }
 
-function showNothing(why) {
+function showNothing(why, ...parts) {
   $("invite").hidden = true;
   list.clear();
   $("members").replaceChildren();
   $("here").textContent = "Here now";
   $("count").textContent = "";
   $("log").classList.add("empty");
-  say($("top"), why);
+  $("top").replaceChildren(why, ...parts);
 }
 
-function showRefusal(code, message) {
-  showNothing(code === "unknown_room" ? "There is no such room." : sentence(message));
+// Where the refusal ends by itself, the page comes back then.
+function showRefusal(code, message, retryIn) {
+  const again = () => enter(current);
+  const why = code === "unknown_room" ? "There is no such room." : sentence(message);
+  showNothing(why, ...(code === "unknown_room" ? [] : [" ", button("Try again", again)]));
   allowWriting();
+  stopComingBack();
+  if (retryIn) comeBack = later(retryIn, again);
+}
+
+function stopComingBack() {
+  clearTimeout(comeBack);
+}
+
+// A mute that has ended changes nothing on the server: the page asks.
+function awaitVoice({ slug, about }) {
+  clearTimeout(voice);
+  if (!about.muted_until) return;
+  const seconds = Math.max(1, (Date.parse(about.muted_until) - Date.now()) / 1000);
+  voice = later(seconds, async () => {
+    const room = client.rooms.get(slug);
+    if (!isCurrent(slug) || !room?.joined) return;
+    const reply = await client.request({ type: "join", room: slug, history: 0 }).catch(() => null);
+    if (!reply || !isCurrent(slug)) return;
+    room.about = reply;
+    showRights(room);
+  });
+}
+
+// Timers of more than 24 days end at once.
+function later(seconds, act) {
+  return setTimeout(act, Math.min(seconds * 1000 + 500, 2 ** 31 - 1));
 }
 
 function showRoom(room) {
@@ -220,8 +270,9 @@ function showRoom(room) {
 }
 
 function showRights(room) {
-  if (room.about.title) titles.set(room.slug, room.about.title);
-  $("title").textContent = titles.get(room.slug);
+  rooms.rename(room.slug, room.about.title);
+  $("title").textContent = rooms.title(room.slug);
+  awaitVoice(room);
   $("invite").hidden = room.about.kind !== "private" || !room.may("moderate");
   showPeople();
   allowWriting();
@@ -231,7 +282,7 @@ function showTop() {
   const room = currentRoom();
   if (isLoading) say($("top"), "Loading…");
   else if (list.isEmpty) say($("top"), "No messages yet. Say hello.");
-  else say($("top"), room?.hasMore ? "" : `The beginning of ${titles.get(current)}`);
+  else say($("top"), room?.hasMore ? "" : `The beginning of ${rooms.title(current)}`);
   $("log").classList.toggle("empty", list.isEmpty);
   if (room?.hasMore && $("log").scrollHeight <= $("log").clientHeight) loadEarlier();
 }
@@ -263,22 +314,16 @@ function openRoom(event) {
 }
 
 function roomOfAddress() {
-  const here = config.rooms.find(({ href }) => new URL(href, location.href).pathname === location.pathname);
-  return here?.slug ?? config.room;
+  const [before, after] = config.roomUrl.split("SLUG");
+  const path = location.pathname;
+  if (!path.startsWith(before) || !path.endsWith(after)) return config.room;
+  return decodeURIComponent(path.slice(before.length, path.length - after.length));
 }
 
 function showUnread() {
-  let total = 0;
-  for (const link of $("room-list").querySelectorAll("a")) {
-    const count = unread.get(link.dataset.room) ?? 0;
-    const badge = link.querySelector(".badge");
-    badge.hidden = !count;
-    badge.textContent = count > 99 ? "99+" : count;
-    badge.setAttribute("aria-label", `${count} unread`);
-    total += count;
-  }
-  $("unread").hidden = !total;
-  document.title = `${hidden ? `(${hidden}) ` : ""}${titles.get(current) ?? "Realtime chat"}`;
+  rooms.showUnread(unread);
+  $("unread").hidden = ![...unread.values()].some(Boolean);
+  document.title = `${hidden ? `(${hidden}) ` : ""}${rooms.title(current) ?? "Realtime chat"}`;
 }
 
 // People
@@ -286,7 +331,8 @@ function showUnread() {
 function showPeople() {
   const { members, count } = currentRoom();
   const sorted = [...members.values()].sort((a, b) => a.username.localeCompare(b.username));
-  $("members").replaceChildren(...sorted.map(person));
+  const isLarge = !members.size && count > 0; // the server names nobody in a large room
+  $("members").replaceChildren(...(isLarge ? [make("li", "none", "Too many to list. Only their number is shown.")] : sorted.map(person)));
   $("here").textContent = `Here now · ${count}`;
   $("count").textContent = count;
 }
@@ -334,19 +380,33 @@ function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
+function written() {
+  return $("text").value.replaceAll("\0", "").trim();
+}
+
+// What is too long is kept, counted and not sent.
 function showSendable() {
-  $("composer").querySelector("button").disabled = $("text").disabled || !$("text").value.trim();
+  const limit = client?.limits.content_characters ?? Infinity;
+  const { length } = [...written()];
+  const over = length - limit;
+  const text = over > 0 ? `${over} characters too many (${length} of ${limit}). Shorten the message to send it.` : `${length} of ${limit}`;
+  say($("length"), over > -NEAR_LIMIT ? text : "");
+  $("length").classList.toggle("error", over > 0);
+  mark($("text"), "aria-invalid", over > 0 && "true");
+  $("composer").querySelector("button").disabled = $("text").disabled || !length || over > 0;
 }
 
 function submit(event) {
   event.preventDefault();
-  const content = $("text").value.replaceAll("\0", "").trim();
-  if (!content || $("text").disabled) return;
+  const content = written();
+  showSendable();
+  if ($("composer").querySelector("button").disabled) return;
   const nonce = makeNonce();
   const created_at = new Date().toISOString();
   waiting.set(nonce, { room: current, content });
   list.pend(current, nonce, { user_id: client.userId, username: client.username, content, created_at });
   $("text").value = "";
+  drafts.set(current, "");
   typedAt = 0;
   showTop();
   showSendable();
@@ -357,12 +417,50 @@ function submit(event) {
 async function deliver(nonce) {
   const { room, content } = waiting.get(nonce);
   list.retry(nonce);
+  tellHeld();
   try {
     list.settle(nonce, await client.send(room, content, { nonce }));
     waiting.delete(nonce);
   } catch (error) {
-    list.fail(nonce, REASONS[error.code] ?? error.message);
+    list.fail(nonce, REASONS[error.code] ?? sentence(error.message), error.code === "too_large" ? "edit" : "retry");
   }
+}
+
+// Why the messages of this room wait, and for how long.
+
+function showHeld({ room, code, retryIn }) {
+  held = { room, code, until: performance.now() + retryIn * 1000 };
+  tellHeld();
+}
+
+function tellHeld() {
+  if (!held) return;
+  const [first, ...others] = list.waiting(held.room);
+  const left = Math.ceil((held.until - performance.now()) / 1000);
+  if (!first || left <= 0) {
+    if (first) list.wait(first, "Sending…");
+    held = null;
+    return;
+  }
+  list.wait(first, heldText(held, left));
+  for (const nonce of others) list.wait(nonce, "Waits for the message above.");
+  clearTimeout(held.timer);
+  held.timer = setTimeout(tellHeld, 1000);
+}
+
+function heldText({ room, code }, left) {
+  const slow = client.rooms.get(room)?.about.slow_seconds;
+  if (code !== "rate_limited") return `The server cannot store messages now. Next attempt in ${left} s.`;
+  return slow ? `Slow mode: one message every ${slow} s. This one is sent in ${left} s.` : `Too many messages. This one is sent in ${left} s.`;
+}
+
+// Back into the composer.
+function edit(nonce) {
+  const { content } = waiting.get(nonce);
+  drop(nonce);
+  $("text").value = [content, $("text").value].filter(Boolean).join("\n");
+  typed();
+  $("text").focus();
 }
 
 function drop(nonce) {
@@ -372,6 +470,7 @@ function drop(nonce) {
 }
 
 function typed() {
+  drafts.set(current, $("text").value);
   showSendable();
   if (!$("text").value || performance.now() - typedAt < TYPING_SECONDS.every * 1000) return;
   typedAt = performance.now();
@@ -381,6 +480,24 @@ function typed() {
 function keyed(event) {
   const isSend = event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
   if (isSend && matchMedia("(pointer: fine)").matches) submit(event);
+  else if (event.key === "ArrowUp" && !$("text").value && !event.isComposing) {
+    event.preventDefault();
+    rows.focusEnd();
+  } else if (event.key === "Escape") list.toEnd();
+}
+
+function keyedAnywhere(event) {
+  const isFind = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+  if (isFind) {
+    event.preventDefault();
+    if (!$("rooms").checkVisibility()) $("rooms").showPopover();
+    $("find").focus();
+    $("find").select();
+  } else if (event.key === "Escape" && event.target.closest?.("#messages, #find") && !event.defaultPrevented) {
+    if ($("rooms").matches(":popover-open")) $("rooms").hidePopover();
+    list.toEnd();
+    $("text").focus();
+  }
 }
 
 // Small things
@@ -409,7 +526,10 @@ $("invite").addEventListener("click", invite);
 $("composer").addEventListener("submit", submit);
 $("text").addEventListener("input", typed);
 $("text").addEventListener("keydown", keyed);
-$("forget")?.addEventListener("click", () => {
+$("forget")?.addEventListener("click", async () => {
+  if (!(await confirmed($("confirm"), "Leave the chat? Your name is given up, and unsent messages are lost.", "Leave"))) return;
+  waiting.clear();
+  drafts.forget();
   client.close();
   guestToken(null);
   location.reload();
@@ -417,11 +537,16 @@ $("forget")?.addEventListener("click", () => {
 $("welcome").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("name").value.trim();
-  if (name) start(name);
+  if ([...name].length > NAME_CHARACTERS) askName(`A name has at most ${NAME_CHARACTERS} characters.`);
+  else if (name) start(name);
 });
+$("log-out")?.addEventListener("submit", () => waiting.size || drafts.forget());
+document.addEventListener("keydown", keyedAnywhere);
+addEventListener("beforeunload", (event) => waiting.size && event.preventDefault());
 addEventListener("popstate", () => client && enter(roomOfAddress()));
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) hidden = 0;
+  if (!document.hidden && client) rooms.refresh();
   showUnread();
 });
 globalThis.visualViewport?.addEventListener("resize", fitViewport);

@@ -38,6 +38,7 @@ export function more(what) {
   const button = make("button", "more", "⋯");
   button.type = "button";
   button.dataset.act = "menu";
+  if (what === "message") button.tabIndex = -1; // Enter on its row opens it
   button.ariaLabel = `Actions for this ${what}`;
   return button;
 }
@@ -50,13 +51,14 @@ export class MessageList {
   #top = 0;
   #missed = 0;
 
-  /** `elements`: log, list, jump, jumpText; `on`: top(), retry(nonce), drop(nonce), menu(button, message). */
+  /** `elements`: log, list, jump, jumpText; `on`: top(), retry(nonce), edit(nonce), drop(nonce), menu(button, message). */
   constructor(elements, on) {
     Object.assign(this, elements);
     this.on = on;
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.jump.addEventListener("click", () => this.toEnd());
     this.list.addEventListener("click", (event) => this.#clicked(event));
+    this.list.addEventListener("keydown", (event) => this.#keyed(event));
     const resized = new ResizeObserver(() => this.#isAtEnd && this.toEnd());
     resized.observe(this.log);
     resized.observe(this.list);
@@ -119,7 +121,18 @@ export class MessageList {
     const { li } = this.#pending.get(nonce);
     li.classList.remove("failed");
     li.classList.add("pending");
-    li.querySelector(".fate").replaceChildren("Sending…");
+    this.wait(nonce, "Sending…");
+  }
+
+  /** Say why a message is not sent yet. */
+  wait(nonce, text) {
+    this.#pending.get(nonce)?.li.querySelector(".fate").replaceChildren(text);
+  }
+
+  /** The messages of a room that wait, in order. */
+  waiting(slug) {
+    const found = [...this.#pending].filter(([, { room, li }]) => room === slug && li.classList.contains("pending"));
+    return found.map(([nonce]) => nonce);
   }
 
   /** The server has stored it. */
@@ -134,13 +147,14 @@ export class MessageList {
     this.#place(sent.li);
   }
 
-  fail(nonce, reason) {
+  /** `act` is what may be done about it, besides deleting it: retry or edit. */
+  fail(nonce, reason, act = "retry") {
     const li = this.#pending.get(nonce)?.li;
     if (!li) return;
     li.classList.replace("pending", "failed");
-    const retry = make("button", "quiet", "Retry");
+    const retry = make("button", "quiet", act === "edit" ? "Edit" : "Retry");
     const drop = make("button", "quiet", "Delete");
-    retry.dataset.act = "retry";
+    retry.dataset.act = act;
     drop.dataset.act = "drop";
     li.querySelector(".fate").replaceChildren(`${reason} `, retry, " ", drop);
     if (this.#isAtEnd) this.toEnd();
@@ -201,6 +215,15 @@ export class MessageList {
     const li = event.target.closest("li");
     if (act === "menu") this.on.menu(event.target, li.message);
     else if (act) this.on[act](li?.dataset.nonce);
+  }
+
+  #keyed(event) {
+    const li = event.target.closest("li");
+    const isMenu = event.key === "Enter" || event.key === "ContextMenu" || (event.key === "F10" && event.shiftKey);
+    const button = li === event.target && isMenu && li.querySelector(".more");
+    if (!button) return;
+    event.preventDefault();
+    this.on.menu(button, li.message);
   }
 
   // What was there before is not news to a screen reader.

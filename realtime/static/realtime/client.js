@@ -210,7 +210,7 @@ export class RealtimeClient extends EventTarget {
     const goodbye = this.#goodbye;
     this.#hangUp();
     if (goodbye) ({ code, reason } = goodbye);
-    if (goodbye?.reconnect === false || (code >= 4500 && code <= 4999)) return this.#end(code, reason);
+    if (goodbye?.reconnect === false || (code >= 4500 && code <= 4999)) return this.#end(code, reason, goodbye?.retry_after);
     const wait = this.#backoff(goodbye?.retry_after);
     this.#retryAt = now() + wait;
     this.#timers.retry = after(wait, () => this.#dial());
@@ -224,14 +224,14 @@ export class RealtimeClient extends EventTarget {
     return asked ? asked * (1 + Math.random()) : least + Math.random() * (ceiling - least);
   }
 
-  #end(code, reason) {
+  #end(code, reason, retryIn = null) {
     this.#life?.abort();
     this.#life = null;
     this.#hangUp();
     const error = new RealtimeError({ code: "closed", message: reason });
     this.#outbox.failAll(error);
     for (const room of this.rooms.values()) room.miss(error);
-    this.#become("closed", { code, reason });
+    this.#become("closed", { code, reason, retryIn });
   }
 
   #hangUp() {
@@ -453,7 +453,7 @@ export class RealtimeClient extends EventTarget {
     room.miss(error);
     this.leave(room.slug);
     this.rooms.delete(room.slug);
-    this.#emit("refused", { room: room.slug, code: error.code, message: error.message });
+    this.#emit("refused", { room: room.slug, code: error.code, message: error.message, retryIn: error.retryAfter ?? null });
   }
 
   #reenter(room) {
