@@ -70,6 +70,8 @@ ABUSE = {
 """The ends that a site should hear of, also where it has said nothing about its logs."""
 IDENTITIES = 10
 """How often a connection may become somebody else; what is against whom it was stays known."""
+NAME_COST = 6
+"""How many acts of its allowance another name costs a guest."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()}
@@ -517,6 +519,7 @@ class Consumer(AsyncConsumer):
         who = who.after(self.who)
         if who != self.who:
             if command.name is not None:
+                self._limit_names(who)
                 await self.engine.db.read(_check_name, Visitor(who, self.address))
             is_other = who.is_guest or who.user_id != self.who.user_id
             if is_other and not self.may_change_identity():
@@ -530,6 +533,14 @@ class Consumer(AsyncConsumer):
             self.who, self.proof = who, proof
             self._hold()
         self._tell_who(command)
+
+    def _limit_names(self, who: Identity) -> None:
+        """Bound how often a guest changes its name: all in its rooms would read it."""
+        if names.is_given(self.who.username):
+            return  # the first one is free
+        if wait := self.engine.limits.wait(who, self.address, "act", NAME_COST):
+            message = "you have changed your name too often; wait a little"
+            raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _tell_who(self, command: Auth) -> None:
         who, ends = self.who, self.proof.expires_at

@@ -6,6 +6,7 @@ the background for rows that sent no signal.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -55,7 +56,15 @@ class Named:
 
 def is_given(name: str) -> bool:
     """Whether a name has the form of those that the server gives to guests."""
-    return look(name.rstrip("0123456789")) == look(GUEST_NAME) and name[-1:].isdigit()
+    if name.startswith(GUEST_NAME) and name.removeprefix(GUEST_NAME).strip().isdecimal():
+        return True  # without making a skeleton
+    bare = name.rstrip("0123456789")
+    return bare != name and look(bare) == _look_of_given()
+
+
+@cache
+def _look_of_given() -> str:
+    return look(GUEST_NAME)
 
 
 def look_of_guest(who: Identity) -> str | None:

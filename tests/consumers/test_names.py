@@ -140,3 +140,13 @@ async def test_a_direct_room_is_opened_by_the_shown_name(room: Room) -> None:
         assert (await one.ask("direct", username="bob@example.com"))["type"] == "room"
         assert (await other.expect("invited"))["username"] == "Jane"
         assert "example.com" not in str(other.frames)
+
+
+async def test_a_guest_does_not_speak_by_changing_its_name(room: Room) -> None:
+    """The first name is free; after some more it has to wait."""
+    given = {**UNLIMITED, "ACTS_PER_MINUTE": 12}
+    async with testing.engine(GUESTS=True, **given), Socket() as guest:
+        for name in ("Zoe", "Zoe one", "Zoe two"):
+            assert (await guest.ask("auth", name=name))["type"] == "authenticated"
+        reply = await guest.ask("auth", name="Zoe three")
+        assert (reply["code"], reply["retry_after"] > 1) == ("rate_limited", True)
