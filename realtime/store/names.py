@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import router, transaction
+from django.db import router
 
 from ..conf import config
 from ..models import Look, Room
@@ -42,7 +42,7 @@ RESERVED = "this name is reserved; choose another one"
 TAKEN = "this name is taken, or looks like one that is; choose another one"
 REFUSED = "this name is not allowed here; choose another one"
 ROOM_TAKEN = "there is a public room of this name, or of one that looks like it"
-CHUNK = 200
+CHUNK = 500
 """How many rows are filled in one transaction."""
 
 
@@ -147,13 +147,12 @@ def find_user(name: str) -> Any:
 
 def follow(user: Any) -> set[str]:
     """Note how the names of a user look; return the looks that are new."""
-    return _set({"user_id": user.pk}, looks(user.get_username()) | looks(display_name(user)))
+    return _set({"user_id": user.pk}, _looks_of_user(user))
 
 
 def follow_room(room: Room) -> None:
     """Note how the names of a public room look; a private one's are no secret told to others."""
-    wanted = looks(room.slug) | looks(str(room)) if room.kind == Room.Kind.PUBLIC else set()
-    _set({"room_id": room.pk}, wanted)
+    _set({"room_id": room.pk}, _looks_of_room(room))
 
 
 def forget() -> None:
@@ -172,14 +171,21 @@ def fill(users_after: Any = None, rooms_after: int = 0) -> tuple[Any, int] | Non
     people = [] if users is None else list(users[:CHUNK])
     public = Room.objects.using(database()).filter(kind=Room.Kind.PUBLIC, looks=None)
     rooms = list(public.filter(pk__gt=rooms_after).order_by("pk")[:CHUNK])
-    with transaction.atomic(using=database()):
-        for user in people:
-            follow(user)
-        for room in rooms:
-            follow_room(room)
+    rows = [Look(key=key, user_id=user.pk) for user in people for key in _looks_of_user(user)]
+    rows += [Look(key=key, room=room) for room in rooms for key in _looks_of_room(room)]
+    Look.objects.using(database()).bulk_create(rows, ignore_conflicts=True)
     if not people and not rooms:
         return None
     return people[-1].pk if people else users_after, rooms[-1].pk if rooms else rooms_after
+
+
+def _looks_of_user(user: Any) -> set[str]:
+    return looks(user.get_username()) | looks(display_name(user))
+
+
+def _looks_of_room(room: Room) -> set[str]:
+    is_public = room.kind == Room.Kind.PUBLIC
+    return looks(room.slug) | looks(str(room)) if is_public else set()
 
 
 def _set(of: dict[str, Any], wanted: set[str]) -> set[str]:

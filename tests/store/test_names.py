@@ -67,7 +67,7 @@ def test_a_deleted_user_frees_the_name(alice: Any) -> None:
 def test_a_user_without_a_signal_is_found_by_the_letters_and_then_filled_in() -> None:
     """As after bulk_create; the background fills what is missing, and comes to an end."""
     model = get_user_model()
-    model.objects.bulk_create([model(username=f"dora{n}") for n in range(450)])
+    model.objects.bulk_create([model(username=f"dora{n}") for n in range(1100)])
     assert problem(Named(ME, "dora3"))
     assert problem(Named(ME, "DORA3")) == ""
     at: tuple[Any, int] | None = (None, 0)
