@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_site_may_have_users_of_its_own(kind: str, sites: Sites) -> None:
         "2",
     ]
     assert "Found 1 test(s)." in run(*command, env=other, seconds=60)
+
+
+@pytest.mark.parametrize("layer", ["memory", "pubsub"])
+def test_a_sites_tests_end_without_the_block_too(layer: str, sites: Sites, redis_url: str) -> None:
+    """A library that lost the one cancellation of `asyncio.run` kept every second such run."""
+    env = environment(
+        sites.database_url("sqlite"),
+        redis_url if layer == "pubsub" else "",
+        REALTIME_TEST_PREFIX=uuid.uuid4().hex,
+    )
+    command = ["-m", "django", "test", "tests.unstoppedcase", "-v", "2"]
+    assert "Found 20 test(s)." in run(*command, env=env, seconds=100)
 
 
 async def test_the_engine_is_there_for_the_block_only(database: None) -> None:

@@ -93,6 +93,13 @@ class Database:
         )
         self._is_stopped = True
 
+    def abandon(self) -> None:
+        """As `stop`, for a loop that ends: wait here for the jobs that run."""
+        lanes, self._lanes = self._lanes, {}
+        self._is_stopped = True
+        for name, lane in lanes.items():
+            _close(lane, self._size(name))
+
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._threads == 0:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)

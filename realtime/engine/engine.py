@@ -23,6 +23,7 @@ from .node import Pulse, new_node
 from .outbox import FAREWELL_SECONDS, Outbox
 from .presence import PresenceLane
 from .shutdown import on_shutdown
+from .teardown import Teardown
 from .watchdog import Watchdog
 from .writer import Result, Writer
 
@@ -70,6 +71,7 @@ class Engine:
         self._slugs: dict[int, str] = {}
         self._numbers = itertools.count(1)
         self._pulse = Pulse(self)
+        self._teardown = Teardown(self._abandoned)
         self._ready: asyncio.Task[None] | None = None
         self._stopped: asyncio.Task[None] | None = None
 
@@ -103,6 +105,7 @@ class Engine:
         await asyncio.shield(self._ready)
 
     async def _start(self) -> None:
+        self._teardown.start()
         self.hub.start()
         await self.hub.layer.begin()
         self.hub.topic(self.topic)
@@ -127,6 +130,11 @@ class Engine:
         """
         _engines.pop(self.loop, None)
 
+    def _abandoned(self) -> None:
+        """The loop ends without `stop`: let no thread write into what the next test begins with."""
+        self.forget()
+        self.db.abandon()
+
     async def _stop(self) -> None:
         self.is_stopping = True  # nothing new is taken, nobody new let in
         await self.writer.drain(DRAIN_SECONDS)
@@ -146,6 +154,7 @@ class Engine:
         except (DatabaseError, TimeoutError) as error:  # the lease runs out by itself
             logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
         await asyncio.gather(self.hub.stop(), self.db.stop())
+        self._teardown.stop()
         self.is_stopped = True
 
     @property

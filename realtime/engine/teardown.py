@@ -1,0 +1,69 @@
+"""The end of an event loop whose engine nobody has stopped, as in a test of a site.
+
+`asyncio.run` cancels every task once and then waits for all of them, for ever. A task, of the
+package or of a library, that swallows this one cancellation would keep the loop, and the test.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from ..logs import get_logger
+
+__all__ = ["Teardown"]
+
+logger = get_logger("realtime.engine")
+
+AGAIN_SECONDS = 0.2
+TRIES = 25
+"""After so many cancellations the loop is stopped, which fails the test instead of hanging it."""
+
+
+class Teardown:
+    """A task that only waits to be cancelled with all others, and then sees that they end.
+
+    `abandoned` is called first; it may block, as nothing else goes on in this loop.
+    """
+
+    def __init__(self, abandoned: Callable[[], None]) -> None:
+        self._abandoned = abandoned
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Wait for the end of the loop."""
+        self._task = self._loop.create_task(self._wait())
+        # Not in the task itself: one that is cancelled before its first step does nothing.
+        self._task.add_done_callback(self._ended)
+
+    def stop(self) -> None:
+        """The engine has ended its tasks itself."""
+        self._is_stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _wait(self) -> None:
+        await self._loop.create_future()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._is_stopped:
+            return
+        tasks = asyncio.all_tasks(self._loop)
+        self._abandoned()
+        self._look_later(tasks, TRIES)
+
+    def _look_later(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
+        self._loop.call_later(AGAIN_SECONDS, self._look, tasks, tries)
+
+    def _look(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
+        """Cancel again what has not ended; tasks of the loop's own end are younger."""
+        left = {task for task in tasks if not task.done()}
+        if not left:
+            return
+        if not tries:
+            logger.error("the event loop is stopped, as these tasks do not end: %s", left)
+            self._loop.stop()
+            return
+        for task in left:
+            task.cancel()
+        self._look_later(left, tries - 1)
