@@ -561,7 +561,7 @@ def rewrite(browser: Client, change: Callable[[Any], object]) -> None:
 
 
 async def test_a_cookie_of_before_a_logout_opens_nothing(
-    settings: Settings, strict: Engine, ada: Any
+    strict: Engine, ada: Any, settings: Settings
 ) -> None:
     """Nothing but the cookie knows of a session in a cookie, so its logout is remembered."""
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
