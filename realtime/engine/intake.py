@@ -22,7 +22,7 @@ REFUSALS_BURST = 100
 """As many commands beyond its allowance as a client may send before it is cut for that."""
 MESSAGE_SECONDS = 20.0
 """How long a message may take from its first byte to its last."""
-PREPAID = 16
+PREPAID = 64
 """How many frames are taken from an allowance at once, as looking at the clock costs more."""
 LATE_SECONDS = 1.0
 """A look that comes later than this tells of the server's own absence."""
@@ -154,8 +154,7 @@ class Intake:
             return b""
         scanner, before = self._scanner, self._scanner.messages
         passed = scanner.feed(data, int(self._frames.burst), EXTRAS_BURST)
-        if scanner.is_usual and self._is_paid(len(data)):
-            self._frames_waiting += 1
+        if scanner.is_usual and self._is_paid(scanner.frames, len(data)):
             return passed
         now = self._loop.time()
         if wait := self._beyond(now):
@@ -167,21 +166,22 @@ class Intake:
             self._watch_unfinished(now)
         return passed
 
-    def _is_paid(self, size: int) -> bool:
-        """Take one message from what has been taken from the allowances, while nothing waits."""
-        if self._paid_frames and self._paid_bytes >= size and self._frames_waiting <= 1:
-            self._paid_frames -= 1
-            self._paid_bytes -= size
-            return True
-        return False
+    def _is_paid(self, frames: int, size: int) -> bool:
+        """Take messages from what has been taken from the allowances, while nothing waits."""
+        if self._frames_waiting > 1 or self._paid_frames < frames or self._paid_bytes < size:
+            return False
+        self._paid_frames -= frames
+        self._paid_bytes -= size
+        self._frames_waiting += frames
+        return True
 
     def _beyond(self, now: float) -> float:
         """Take the frames of a chunk from the allowances; the seconds to wait, or 0."""
         frames, extras = self._scanner.frames, self._scanner.extras
         if extras and (wait := self._extras.take(now, extras)):
             return wait
-        if not self._paid_frames and not self._frames.take(now, frames + PREPAID):
-            self._paid_frames = PREPAID
+        if self._paid_frames < PREPAID and not self._frames.take(now, frames + PREPAID):
+            self._paid_frames += PREPAID
             return 0.0
         return self._frames.take(now, frames)
 

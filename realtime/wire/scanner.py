@@ -9,6 +9,8 @@ DISCARD_BYTES = 1024 * 1024
 """The largest frame that is passed over; a larger one makes the connection hopeless."""
 FINAL, COMPRESSED, MASKED = 0x80, 0x40, 0x80
 CONTINUATION, CLOSE = 0, 8
+WHOLE_MESSAGES = b"\x81\x82"
+"""The first bytes of a text and of a binary message in one frame."""
 CONTROL = 8
 """Control frames have this opcode and higher ones."""
 OPCODES = frozenset({0, 1, 2, 8, 9, 10})
@@ -51,7 +53,7 @@ class Scanner:
         self.messages = 0
         """How many messages have begun since the first chunk."""
         self.is_usual = False
-        """Whether the chunk was exactly one message."""
+        """Whether the chunk had nothing but whole messages in one frame each."""
         self.is_hopeless = False
         """Whether a message came that is too large to be passed over."""
 
@@ -67,12 +69,13 @@ class Scanner:
         stops at the first frame beyond `most_frames` or `most_extras`.
         """
         self.extras = self.too_large = 0
-        is_between = not (self._left or self._head or self._is_inside or self._is_over)
-        self.is_usual = is_between and _is_usual(data, self._limit)
-        if self.is_usual:
-            self.frames = 1
-            self.messages += 1
-            return data
+        self.is_usual = False
+        if not (self._left or self._head or self._is_inside or self._is_over):
+            self.frames = _usual_frames(data, self._limit, most_frames)
+            if self.frames:
+                self.is_usual = True
+                self.messages += self.frames
+                return data
         self.frames = 0
         data, self._head = self._head + data, b""
         passed: list[bytes] = []
@@ -146,15 +149,22 @@ class Scanner:
             self.is_hopeless = self._is_over = True
 
 
-def _is_usual(data: bytes, limit: int) -> bool:
-    """Whether a chunk is exactly one message, as nearly all are."""
-    if len(data) < 7 or data[0] not in (0x81, 0x82):
-        return False
-    size = data[1] - MASKED
-    if size == 126:
-        size = data[2] << 8 | data[3]
-        return len(data) == size + 8 and size <= limit
-    return size < 126 and len(data) == size + 6 <= limit
+def _usual_frames(data: bytes, limit: int, most: int) -> int:
+    """How many messages a chunk is made of, where it has nothing else; else 0."""
+    place, end, frames = 0, len(data), 0
+    while place + 6 < end and frames <= most:
+        size = data[place + 1] - MASKED
+        if data[place] not in WHOLE_MESSAGES or size == 127:
+            return 0
+        place += 6
+        if size == 126:
+            size = data[place - 4] << 8 | data[place - 3]
+            place += 2
+        if not 0 < size <= limit:
+            return 0
+        place += size
+        frames += 1
+    return frames if place == end or frames > most else 0
 
 
 def _is_valid(first: int, size: int) -> bool:
