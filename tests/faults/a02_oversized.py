@@ -1,50 +1,94 @@
 """Frames that are too large, or too small and too many: refused, and never kept."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 
 from tests.client import Client
 from tests.faults.crowd import CONTINUATION, MB, TEXT, Memory, Raw, frame, head
 from tests.faults.fault import Figures, Ground, fault
+from tests.site import Server
+
+PING = 9
 
 FRAME_BYTES = 64 * 1024
-LIMIT = MB
-"""What Daphne itself lets a message have. A frame beyond `FRAME_BYTES` is read so far all the same:
-its sender is to get a typed error, and stay connected."""
-ALLOWANCE = 4 * MB
+ALLOWANCE = 8 * MB
 """What the process may take beside, for all sockets together."""
 CHUNK = bytes(FRAME_BYTES)
+UNFINISHED_SECONDS = 25
+SERVERS = ("daphne", "uvicorn")
 
 
 @fault(
     "A2",
-    "frames of 64 KiB + 1, 1 MiB + 1, 100 MiB, one that never ends, 10,000 one-byte fragments",
-    must={"taken": 0, "memory of each, KiB": 2 * LIMIT / 1024, "servers dead": 0},
+    "on Daphne and uvicorn: frames of 64 KiB + 1, 1 MiB + 1, 100 MiB, one that never ends, 10,000"
+    " one-byte fragments; messages and frames that are never finished, in six forms",
+    must={
+        "taken": 0,
+        "memory of each, KiB": 512,
+        f"unfinished after {UNFINISHED_SECONDS} s": 0,
+        "servers dead": 0,
+    },
 )
 async def oversized(ground: Ground) -> Figures:
     """Twenty sockets (full: a hundred) do the same at once, then the next; the worst counts."""
-    [server] = ground.make_site().servers
+    site = ground.make_site(servers=SERVERS)
     number = ground.size(20, 100)
+    of_each = [await _attacked(server, number) for server in site.servers]
+    return {
+        "taken": sum(one["taken"] for one in of_each),
+        "memory of each, KiB": max(one["memory"] for one in of_each),
+        f"unfinished after {UNFINISHED_SECONDS} s": sum(one["unfinished"] for one in of_each),
+        "servers dead": sum(not server.is_running() for server in site.servers),
+    }
+
+
+async def _attacked(server: Server, number: int) -> Figures:
     taken, memory = 0, None
     for attack in ATTACKS:
-        sockets = [await Raw.open(server.ws) for _ in range(number)]
-        for one in sockets:
-            one.send("join", room="general", ref=1)
-            await one.expect("joined", ref=1)
+        sockets = await _joined(server, number)
         memory = memory or Memory(server)
         refused = await asyncio.gather(*(_is_refused(one, attack) for one in sockets))
+        taken += refused.count(False)
         for one in sockets:
             one.drop()
-        taken += refused.count(False)
+    sockets = await _joined(server, number)
+    unfinished = await asyncio.gather(*map(_stays, sockets, itertools.cycle(UNFINISHED)))
+    for one in sockets:
+        one.drop()
     async with await Client.connect(server.ws) as newcomer:
         await newcomer.join("general")
     assert memory
-    return {
-        "taken": taken,
-        "memory of each, KiB": max(0, memory.peak - ALLOWANCE) / number / 1024,
-        "servers dead": not server.is_running(),
-    }
+    of_each = max(0, memory.peak - ALLOWANCE) / number / 1024
+    return {"taken": taken, "memory": of_each, "unfinished": sum(unfinished)}
+
+
+async def _joined(server: Server, number: int) -> list[Raw]:
+    sockets = [await Raw.open(server.ws) for _ in range(number)]
+    for one in sockets:
+        one.send("join", room="general", ref=1)
+        await one.expect("joined", ref=1)
+    return sockets
+
+
+async def _stays(raw: Raw, begun: bytes) -> bool:
+    """Whether it is still open though it never finishes what it has begun, and answers pings."""
+    raw.writer.write(begun)
+    pinging = asyncio.create_task(_ping(raw))
+    try:
+        await raw.ended(UNFINISHED_SECONDS)
+    except TimeoutError:
+        return True
+    finally:
+        pinging.cancel()
+    return False
+
+
+async def _ping(raw: Raw) -> None:
+    while True:
+        await asyncio.sleep(1)
+        raw.write(b"", PING)
 
 
 async def _is_refused(raw: Raw, attack: Callable[[Raw], Awaitable[None]]) -> bool:
@@ -105,6 +149,15 @@ def _command(size: int) -> str:
     return json.dumps(fields | {"content": "x" * (size - len(json.dumps(fields)))})
 
 
+UNFINISHED = [
+    frame(CHUNK, TEXT, is_last=False),
+    frame(b"x", TEXT, is_last=False) + frame(CHUNK[:-2], CONTINUATION, is_last=False),
+    head(FRAME_BYTES) + CHUNK[:-1],
+    head(FRAME_BYTES),
+    head(FRAME_BYTES + 1) + CHUNK,
+    head(FRAME_BYTES)[:3],
+]
+"""Messages without an end: a fragment, two, all but a byte of a frame, its head, half of that."""
 ATTACKS: list[Callable[[Raw], Awaitable[None]]] = [
     _just_over,
     _over_a_mebibyte,
