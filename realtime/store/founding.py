@@ -43,7 +43,8 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
         raise CommandError(ErrorCode.INVALID_MESSAGE, "a title must have letters")
     if kind == Room.Kind.PRIVATE:
         return _found(who, slug, title, kind)
-    _check_names(None, slug, title)
+    if problem := room_problem(None, slug, title, creator=who.user_pk):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
     _check_taken(who, slug)
     try:
         return _found(who, _with_ending(slug) if _are_names_secret(who) else slug, title, kind)

@@ -118,11 +118,16 @@ def coming(asked: Iterable[Named]) -> dict[Named, str]:
     return problems_among_guests(all_asked) | problems(all_asked)
 
 
-def room_problem(room: Room | None, *names: str) -> str:
-    """Say why a public room may not have one of these names; empty if it may."""
+def room_problem(room: Room | None, *names: str, creator: Any = None) -> str:
+    """Say why a public room may not have one of these names; empty if it may.
+
+    The rooms that `creator`, a user's key, has made are not compared: two may be called alike.
+    """
     keys = set().union(*(looks(name) for name in names if name))
     rows = Look.objects.using(database()).filter(key__in=keys, room__kind=Room.Kind.PUBLIC)
     others = rows if room is None or room.pk is None else rows.exclude(room=room.pk)
+    if creator is not None:
+        others = others.exclude(room__creator=creator)
     return ROOM_TAKEN if others.exists() else ""
 
 

@@ -113,6 +113,15 @@ def test_a_name_does_not_tell_of_a_private_room(private: Room, bob: Identity, na
 
 
 @pytest.mark.usefixtures("everybody_creates")
+def test_titles_do_not_tell_of_a_private_room(private: Room, bob: Identity) -> None:
+    """One user may give several rooms the same title, so that trying names tells nothing."""
+    made = [founding.create(bob, "x", kind="public", slug=slug) for slug in ("secret", "nothing")]
+    assert [room.title for room in made] == ["x", "x"]
+    ada = person("another")
+    assert refusal(founding.create, ada, "x", kind="public") == ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.usefixtures("everybody_creates")
 def test_names_are_kept_where_they_tell_nothing(bob: Identity, ada: Identity) -> None:
     """Where no private room has a name that could be guessed, and for who sees all of them."""
     founding.create(ada, "Hidden", kind="private")
