@@ -8,9 +8,8 @@ and `read`.
 import asyncio
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from functools import partial
-from threading import Barrier, BrokenBarrierError, local
+from threading import local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -39,7 +38,6 @@ class Database:
     def __init__(self) -> None:
         self._threads = config().db_threads
         self._idle = local()
-        self._is_stopped = False
         self._lanes: dict[str, Lane] = {}
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
@@ -89,9 +87,8 @@ class Database:
         """Close every thread's connections and end the threads, but for those that hang."""
         lanes, self._lanes = self._lanes, {}
         await asyncio.gather(
-            *(asyncio.to_thread(_close, lane, self._size(name)) for name, lane in lanes.items())
+            *(asyncio.to_thread(lane.finish, STOP_SECONDS) for lane in lanes.values())
         )
-        self._is_stopped = True
 
     def abandon(self) -> None:
         """As `stop`, for a loop that ends: wait here for the jobs that run."""
@@ -108,11 +105,9 @@ class Database:
 
     def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
-            self._lanes[name] = Lane(self._size(name), f"realtime-{name}")
+            size = self._threads if name == "read" else 1
+            self._lanes[name] = Lane(size, f"realtime-{name}", connections.close_all)
         return self._lanes[name]
-
-    def _size(self, name: str) -> int:
-        return self._threads if name == "read" else 1
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
         try:
@@ -127,7 +122,7 @@ class Database:
             self._idle.since = time.monotonic()
             for connection in connections.all(initialized_only=True):
                 servers.inspect(connection)
-                if _is_pooled(connection) or self._is_stopped:
+                if _is_pooled(connection):
                     connection.close()
 
     def _is_tested(self, connection: Any) -> bool:
@@ -141,17 +136,3 @@ def _is_pooled(connection: Any) -> bool:
 
 def _too_slow() -> OperationalError:
     return OperationalError(f"no answer within {READ_SECONDS} s")
-
-
-def _close(lane: Lane, size: int) -> None:
-    together = Barrier(size)
-
-    def close_mine() -> None:
-        together.wait(timeout=STOP_SECONDS)
-        connections.close_all()
-
-    jobs = [lane.submit(close_mine) for _ in range(size)]
-    with suppress(TimeoutError, BrokenBarrierError):
-        for job in jobs:
-            job.result(timeout=STOP_SECONDS)
-    lane.shutdown()

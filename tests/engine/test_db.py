@@ -5,9 +5,10 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 
 from realtime.engine import db as module
 from realtime.engine.db import Database
@@ -59,6 +60,27 @@ async def test_stopping_waits_for_nobody_for_ever(
     assert time.monotonic() - began < 1.5
     await asyncio.gather(*works)
     await eventually(lambda: not threads())
+
+
+async def test_a_thread_that_hangs_leaves_no_connection_of_others_open(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread closes its own at its end, whenever that is."""
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
+    db = Database()
+
+    def opened(seconds: float) -> Any:
+        sleep_there(seconds)
+        return connections["default"].connection
+
+    used = await asyncio.gather(*(db.read(opened, 0.1) for _ in range(4)))
+    assert len({id(one) for one in used}) == 4
+    hanging = asyncio.ensure_future(db.read(opened, 1))
+    await asyncio.sleep(0)
+    await db.stop()
+    assert sum(one.closed for one in used) == 3
+    await hanging
+    await eventually(lambda: all(one.closed for one in used))
 
 
 async def test_lanes_have_as_many_threads_as_they_may_and_end_with_the_executor(
