@@ -19,6 +19,8 @@ async def test_who_was_offline_sees_what_was_missed_once_and_in_order(
         bea = await _enter(browser, f"http://127.0.0.1:{line.port}/", "Bea", errors)
         await _say(ann, "hello, Bea")
         await _sees(bea, "hello, Bea")
+        message = bea.locator("[data-message-id]").filter(has_text="hello, Bea")
+        await expect(message.locator(".kind")).to_have_text("guest")
         await _say(bea, "hello, Ann")
         await _sees(ann, "hello, Ann")
         line.cut()
