@@ -11,7 +11,8 @@ export class RoomList {
   #unread = new Map();
   #asked = 0; // searches, of which the last one counts
   #next = null; // where the list goes on
-  #refreshedAt = -Infinity;
+  #refreshedAt = performance.now(); // the page has come with a list
+  #isExpanded = false;
   #timer = 0;
 
   /** `elements`: list, search, more; `shown()` is called after a change. */
@@ -54,9 +55,14 @@ export class RoomList {
     }
   }
 
-  /** Ask for the list anew, at most once in ten seconds. */
+  /**
+   * Ask for the list anew: at most once in ten seconds, not at the same moment as all other pages,
+   * and not below the reader's hands.
+   */
   refresh() {
-    this.#soon(Math.max(SEARCH_MS, this.#refreshedAt + REFRESH_MS - performance.now()));
+    if (this.#isExpanded || this.search.value || this.list.contains(document.activeElement)) return;
+    const due = this.#refreshedAt + REFRESH_MS * (1 + Math.random()) - performance.now();
+    this.#soon(Math.max(SEARCH_MS, due));
   }
 
   forget() {
@@ -91,6 +97,8 @@ export class RoomList {
   #show(rooms, next, isMore) {
     this.#next = next;
     this.#learn(rooms);
+    this.#isExpanded = isMore;
+    if (!isMore && !this.search.value.trim()) rooms = this.#withCurrent(rooms);
     const known = new Set(isMore ? this.#links().map((link) => link.dataset.room) : []);
     const items = rooms.filter(({ slug }) => !known.has(slug)).map((room) => this.#item(room));
     if (isMore) this.list.append(...items);
@@ -99,6 +107,13 @@ export class RoomList {
     this.mark(this.#current);
     this.showUnread(this.#unread);
     this.shown();
+  }
+
+  // The room that is shown may be far down the list.
+  #withCurrent(rooms) {
+    const [slug, title] = [this.#current, this.title(this.#current)];
+    if (!title || rooms.some((room) => room.slug === slug)) return rooms;
+    return [{ slug, title, href: this.config.roomUrl.replace("SLUG", encodeURIComponent(slug)) }, ...rooms];
   }
 
   #item({ slug, title, href }) {
