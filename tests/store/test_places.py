@@ -323,7 +323,7 @@ def test_who_is_banned_gets_no_place(private: Room, ada: Identity, bob: Identity
 def test_why_somebody_is_banned_is_not_told_to_others(private: Room, ada: Identity) -> None:
     """Least of all by the whole site, to whoever has a room of their own."""
     troll = person("troll")
-    moderation.sanction("ban", None, troll.user_id, seconds=60, reason="case 4711")
+    moderation.sanction("ban", None, troll.user_id, seconds=3600, reason="case 4711")
     with pytest.raises(CommandError) as caught:
         places.add(private, troll.user, ada)
     assert caught.value.message == "that user may not enter this room"
