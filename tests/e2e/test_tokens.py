@@ -45,7 +45,7 @@ async def test_a_token_is_replaced_before_it_ends(make_site: Factory, browser: B
     assert errors == []
 
 
-RETURN = """async () => {
+RETURN = """async (name) => {
   const { RealtimeClient } = await import("/static/realtime/client.js");
   const sockets = [];
   window.WebSocket = class extends WebSocket {
@@ -55,7 +55,7 @@ RETURN = """async () => {
     }
   };
   const ids = [];
-  const client = new RealtimeClient({ name: "Ada" });
+  const client = new RealtimeClient({ name });
   client.on("welcome", ({ user_id }) => ids.push(user_id));
   client.connect();
   await client.join("general");
@@ -71,13 +71,13 @@ async def test_a_guest_comes_back_by_a_token_that_stands_in_no_address(
 ) -> None:
     """Proxies log addresses, and the token is good for months."""
     site = make_site(settings={**UNLIMITED, "GUESTS": True}, servers=("daphne", "uvicorn"))
-    for server in site.servers:
+    for server, name in zip(site.servers, ("Ada", "Grace"), strict=True):
         page = await browser.new_page()
         await page.goto(f"{server.url}/login/")
         async with asyncio.timeout(20):
-            found = await page.evaluate(RETURN)
+            found = await page.evaluate(RETURN, name)
         first, second = found["ids"]
         assert first == second
-        assert found["names"] == "Ada"
+        assert found["names"] == name
         assert set(found["addresses"]) == {server.ws + "/"}
         await page.close()
