@@ -38,6 +38,7 @@ class Database:
     def __init__(self) -> None:
         self._threads = config().db_threads
         self._idle = local()
+        self._is_abandoned = False
         self._lanes: dict[str, Lane] = {}
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
@@ -93,11 +94,13 @@ class Database:
     def abandon(self) -> None:
         """As `stop`, for a loop that ends: wait here for the jobs that run."""
         lanes, self._lanes = self._lanes, {}
-        self._is_stopped = True
-        for name, lane in lanes.items():
-            _close(lane, self._size(name))
+        self._is_abandoned = True
+        for lane in lanes.values():
+            lane.finish(STOP_SECONDS)
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        if self._is_abandoned:
+            raise asyncio.CancelledError  # as everything in this loop
         if self._threads == 0:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
         loop = asyncio.get_running_loop()
