@@ -51,7 +51,7 @@ BAD_FRAMES = 5
 """How many in a row end a connection."""
 BAD_OBJECTS = 5
 """After how many the rest of a frame is not read."""
-OBJECT_BYTES, REFUSAL_BYTES = 512, 2048
+OBJECT_BYTES, REFUSAL_BYTES = 512, 256
 """What an object, and what a refusal costs, as bytes of the allowance."""
 SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
 """Decoding that takes longer is paid by its time, a second for so many bytes."""
