@@ -44,7 +44,7 @@ def test_many_cost_one_query_of_a_kind() -> None:
     asked |= {f"t{number}": by_token(f"t{number}", token_id=f"t{number}") for number in range(10)}
     with CaptureQueriesContext(connection) as queries:
         found = standings(asked)
-    assert {name: one and one.user.username for name, one in found.items()} == {
+    assert {name: one and one.who.username for name, one in found.items()} == {
         name: name for name in asked
     }
     assert len(queries) == 5
