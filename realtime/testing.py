@@ -1,12 +1,13 @@
 """For a site's own tests."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.test import override_settings
 
+from .conf import config
 from .engine.engine import Engine
 
 __all__ = ["engine"]
@@ -23,10 +24,30 @@ async def engine(**overrides: Any) -> AsyncIterator[Engine]:
             communicator = WebsocketCommunicator(RoomConsumer.as_asgi(), "/ws")
     """
     known = getattr(settings, "REALTIME", {})
-    with override_settings(REALTIME={**known, "DB_THREADS": 0, **overrides}):
+    with _overridden({**known, "DB_THREADS": 0, **overrides}):
         running = await Engine.current()
         try:
             yield running
         finally:
             await running.stop()
             running.forget()
+
+
+@contextmanager
+def _overridden(given: dict[str, Any]) -> Iterator[None]:
+    """Override `REALTIME` in a way that may end in any order with other overrides.
+
+    `override_settings` puts back what was there when it began. A test's own override that began
+    inside and ends later (pytest-django's `settings` beside an engine that is a fixture) would
+    bring this one back for good, so it leaves nothing behind that could come back.
+    """
+    override = override_settings(REALTIME=given)
+    override.enable()
+    ours: Any = settings._wrapped  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        if settings._wrapped is ours:  # type: ignore[misc]
+            override.disable()
+        vars(ours).pop("REALTIME", None)
+        config.cache_clear()

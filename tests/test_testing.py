@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from realtime import testing
-from realtime.conf import config
+from realtime.conf import Config, config
 from realtime.engine.engine import Engine
 from realtime.models import Node
 from tests.site import Sites, environment, run
@@ -98,3 +99,21 @@ async def test_the_engine_leaves_no_row(database: None) -> None:
         while not await Node.objects.filter(pk=engine.node.id).aexists():
             await asyncio.sleep(0)
     assert await Node.objects.acount() == 0
+
+
+@pytest.mark.parametrize("inside", ["REALTIME", "SESSION_ENGINE"])
+@pytest.mark.parametrize("is_ended_late", [True, False])
+async def test_an_engine_leaves_no_settings_behind(
+    database: None, inside: str, is_ended_late: bool
+) -> None:
+    """Also where an override that began inside of its block ends after it."""
+    before = getattr(settings, "REALTIME", {})
+    other = override_settings(**{inside: {**before, "DB_THREADS": 2}})
+    async with testing.engine(GUESTS=False):
+        other.enable()
+        if not is_ended_late:
+            other.disable()
+    if is_ended_late:
+        other.disable()
+    assert before == settings.REALTIME
+    assert config().db_threads == Config().db_threads
