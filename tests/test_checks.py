@@ -2,25 +2,41 @@
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
+from hashlib import sha256
+from importlib.metadata import distributions
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 
+import dj_database_url
 import pytest
 import redis
+from channels.routing import ProtocolTypeRouter
 from django.contrib.auth.models import User
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.checks import CheckMessage, run_checks
+from django.core.handlers.asgi import ASGIHandler
 from django.core.management import call_command
 from django.core.validators import RegexValidator
 from django.db import connections, models
 from packaging.requirements import Requirement
-from pytest_django import Settings
+from pytest_django import DjangoDbBlocker, Settings
 
 from realtime import checks
+from realtime.auth.sessions import SessionCookie
+from realtime.checks import layer, package, ranges, servers
+from realtime.conf import Config
+from tests.site import Sites
 
 ROOT = Path(__file__).parent.parent
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -76,6 +92,17 @@ def ids(found: list[CheckMessage]) -> list[str]:
         ({"CREATE_ROOMS": "somebody"}, ["E008"]),
         ({"CREATE_ROOMS": "users"}, []),
         ({"POLICY": "realtime.policy.Policy"}, []),
+        ({"LEASE_SECONDS": 10, "PULSE_SECONDS": 5}, []),
+        ({"LEASE_SECONDS": 9, "PULSE_SECONDS": 5}, ["E014"]),
+        ({"PULSE_SECONDS": 30}, ["E014"]),
+        ({"HEARTBEAT_SECONDS": 29}, []),
+        ({"HEARTBEAT_SECONDS": 30}, ["W011"]),
+        ({"CONTENT_CHARACTERS": 5461}, []),
+        ({"CONTENT_CHARACTERS": 5462}, ["W012"]),
+        ({"FRAME_BYTES": 40_000}, ["W012"]),
+        ({"FRAME_BYTES": 50_000, "OUTBOX_BYTES": 50_000}, []),
+        ({"OUTBOX_BYTES": 65_535}, ["W013"]),
+        ({"RECEIVE_BYTES_BURST": 65_535}, ["W013"]),
         ({"GUEST": 1, "GUESTS": 2, "DB_THREADS": None}, ["E002", "E007", "E007"]),
     ],
     ids=repr,
@@ -83,6 +110,94 @@ def ids(found: list[CheckMessage]) -> list[str]:
 def test_the_settings(settings: Settings, given: object, found: list[str]) -> None:
     settings.REALTIME = given
     assert ids(checks.check_settings()) == found
+
+
+NUMBERS = {field.name: field for field in fields(Config) if field.type in (int, float)}
+
+
+def test_each_number_has_a_range_that_its_default_is_in() -> None:
+    assert ranges.RANGES.keys() == NUMBERS.keys()
+    for name, (least, most) in ranges.RANGES.items():
+        assert 0 <= least <= getattr(Config(), name) <= most < float("inf"), name
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_out_of_its_range_is_refused(settings: Settings, name: str) -> None:
+    least, most = ranges.RANGES[name]
+    wrong = [-1, least - 1, most * 1.001 + 1, float("nan"), float("inf"), -float("inf"), "1", True]
+    if NUMBERS[name].type is int:
+        wrong = [one if isinstance(one, (str, bool)) else as_whole(one) for one in wrong] + [1.5]
+    for value in wrong:
+        settings.REALTIME = {name.upper(): value}
+        [message] = [one for one in checks.check_settings() if one.id == "realtime.E007"]
+        assert name.upper() in message.msg
+
+
+def as_whole(value: float) -> float:
+    return int(value) if isfinite(value) else value
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_ends_of_a_range_are_accepted(settings: Settings, name: str) -> None:
+    for value in ranges.RANGES[name]:
+        whole = NUMBERS[name].type is int
+        settings.REALTIME = {name.upper(): ceil(value) if whole else value}
+        assert "E007" not in ids(checks.check_settings())
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_good"),
+    [
+        ("https://a.example", True),
+        ("https://a.example:8443", True),
+        ("http://localhost:8000", True),
+        ("https://*.a.example", True),
+        ("http://[::1]:8000", True),
+        ("a.example", False),
+        ("//a.example", False),
+        ("wss://a.example", False),
+        ("https://a.example/", False),
+        ("https://a.example/chat", False),
+        ("https://a.example?x", False),
+        (" https://a.example", False),
+        ("https://a.example\n", False),
+        ("https://A.example", False),
+        ("HTTPS://a.example", False),
+        ("https://a.example:", False),
+        ("https://a*.example", False),
+        ("https://user@a.example", False),
+        ("*", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_an_allowed_origin_is_what_a_browser_sends(
+    settings: Settings, origin: str, is_good: bool
+) -> None:
+    settings.REALTIME = {"ALLOWED_ORIGINS": ["https://b.example", origin]}
+    found = checks.check_origins()
+    assert ids(found) == ([] if is_good else ["E015"])
+    assert all(repr(origin) in one.msg for one in found)
+
+
+@pytest.mark.parametrize(
+    ("site", "given", "found"),
+    [
+        ({}, {}, []),
+        ({"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}, {}, ["W014"]),
+        ({"USE_X_FORWARDED_HOST": True}, {}, ["W014"]),
+        ({"USE_X_FORWARDED_PORT": True}, {}, ["W014"]),
+        ({"USE_X_FORWARDED_HOST": True}, {"TRUSTED_PROXIES": 1}, []),
+        ({"USE_X_FORWARDED_HOST": True}, {"TRUSTED_PROXIES": 0}, []),
+    ],
+)
+def test_a_site_behind_a_proxy_says_how_many(
+    settings: Settings, site: dict[str, Any], given: dict[str, Any], found: list[str]
+) -> None:
+    settings.REALTIME = given
+    for name, value in site.items():
+        setattr(settings, name, value)
+    assert ids(checks.check_proxies()) == found
 
 
 @pytest.mark.parametrize(
@@ -97,9 +212,12 @@ def test_an_unknown_key_is_told_the_nearest(settings: Settings, key: str, hint: 
 
 
 @pytest.mark.parametrize("given", [[], {"CHANNEL_LAYER": 1}, {"DB_THREADS": "x"}, {"NO": 1}])
-def test_broken_settings_break_no_other_check(settings: Settings, given: object) -> None:
+def test_broken_settings_break_no_other_check(
+    settings: Settings, django_db_blocker: DjangoDbBlocker, given: object
+) -> None:
     settings.REALTIME = given
-    with database(ENGINE=POSTGRES, CONN_MAX_AGE=0, OPTIONS={"pool": True}):
+    away = {"HOST": "127.0.0.1", "PORT": "1", "OPTIONS": {"pool": True}}
+    with database(ENGINE=POSTGRES, **away), django_db_blocker.unblock():
         assert {"W005"} <= set(ids(run_checks(include_deployment_checks=True)))
 
 
@@ -145,6 +263,43 @@ GOOD = {
 def test_the_authenticators(settings: Settings, more: dict[str, Any], found: list[str]) -> None:
     settings.REALTIME = {**GOOD, **more}
     assert ids(checks.check_authenticators()) == found
+
+
+@pytest.mark.parametrize(
+    ("engine", "authenticators", "found"),
+    [
+        ("db", None, ["E020"]),
+        ("cached_db", None, ["E020"]),
+        ("cache", None, []),
+        ("signed_cookies", None, []),
+        ("missing", None, ["E020"]),
+        ("db", ["realtime.auth.tickets.Ticket"], []),
+        ("db", [f"{__name__}.OwnCookie"], ["E020"]),
+    ],
+)
+def test_sessions_without_their_app(
+    settings: Settings, engine: str, authenticators: list[str] | None, found: list[str]
+) -> None:
+    """Sessions that are rows need it, and only where they sign somebody in."""
+    if authenticators is not None:
+        settings.REALTIME = {"AUTHENTICATORS": authenticators}
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.INSTALLED_APPS = [
+        app
+        for app in settings.INSTALLED_APPS
+        if app not in ("django.contrib.sessions", "django.contrib.admin")
+    ]
+    assert ids(checks.check_authenticators()) == found
+
+
+class OwnCookie(SessionCookie):
+    """An authenticator of a site's own."""
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file", "signed_cookies"])
+def test_sessions_with_their_app(settings: Settings, engine: str) -> None:
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    assert checks.check_authenticators() == []
 
 
 def test_jwts_without_their_library_are_told_what_to_install(
@@ -287,6 +442,192 @@ def test_a_core_layer_that_keeps_what_it_is_given(
     assert ids(checks.check_channel_layer()) == found
 
 
+@pytest.mark.parametrize("backend", [PUBSUB, CORE])
+def test_a_redis_that_answers(settings: Settings, redis_url: str, backend: str) -> None:
+    for host in (redis_url, {"address": redis_url}):
+        settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": [host]}}}
+        assert checks.check_redis() == []
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"redis://:secret@127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("away", ["closed", "silent", "unreadable", "no list"])
+def test_a_redis_that_does_not_answer(
+    settings: Settings, redis_url: str, silent: str, away: str
+) -> None:
+    """Each of several is named, by its number, as its address may hold a password."""
+    host = {"closed": "redis://:secret@127.0.0.1:1", "silent": silent, "unreadable": 7}.get(away)
+    hosts = silent if away == "no list" else [redis_url, host]
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": PUBSUB, "CONFIG": {"hosts": hosts}}}
+    begin = time.monotonic()
+    [message] = checks.check_redis()
+    assert time.monotonic() - begin < 2 * layer.ANSWER_SECONDS
+    assert message.id == "realtime.E018"
+    assert ("number 1" if away == "no list" else "number 2") in message.msg
+    assert "secret" not in f"{message.msg}{message.hint}"
+
+
+def test_a_layer_without_redis_is_not_asked(settings: Settings) -> None:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": MEMORY}}
+    assert checks.check_redis() == []
+
+
+# What serves the sockets
+
+PLAIN_ASGI = ASGIHandler()
+PAGES_ALONE = ProtocolTypeRouter({"http": PLAIN_ASGI})
+BOTH = ProtocolTypeRouter({"http": PLAIN_ASGI, "websocket": PLAIN_ASGI})
+
+
+async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+    """An application of somebody else's."""
+
+
+@pytest.mark.parametrize(
+    ("application", "found"),
+    [
+        ("project.asgi.application", []),
+        (f"{__name__}.BOTH", []),
+        (f"{__name__}.wrapped", []),
+        (None, ["W015"]),
+        ("", ["W015"]),
+        (f"{__name__}.PLAIN_ASGI", ["W015"]),
+        (f"{__name__}.PAGES_ALONE", ["W015"]),
+        (f"{__name__}.ROOT", ["W015"]),
+        (f"{__name__}.missing", ["E016"]),
+        ("missing.asgi.application", ["E016"]),
+        ("application", ["E016"]),
+        (7, ["E016"]),
+    ],
+)
+def test_the_asgi_application_serves_sockets(
+    settings: Settings, application: Any, found: list[str]
+) -> None:
+    settings.ASGI_APPLICATION = application
+    assert ids(checks.check_asgi()) == found
+
+
+def test_a_site_without_an_asgi_application_is_told(settings: Settings) -> None:
+    del settings.ASGI_APPLICATION
+    assert ids(checks.check_asgi()) == ["W015"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "apps", "debug", "found"),
+    [
+        ("daphne", ["daphne"], True, []),
+        ("django.core", [], True, ["W016"]),
+        ("django.contrib.staticfiles", [], True, ["W016"]),
+        ("django.contrib.staticfiles", [], False, []),
+        ("somebody.elses.server", [], True, []),
+        ("django.contrib.staticfiles", ["daphne"], True, []),
+    ],
+)
+def test_runserver_serves_sockets(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str,
+    apps: list[str],
+    debug: bool,
+    found: list[str],
+) -> None:
+    others = [app for app in settings.INSTALLED_APPS if app != "daphne"]
+    settings.INSTALLED_APPS, settings.DEBUG = [*apps, *others], debug
+    monkeypatch.setattr(servers, "get_commands", lambda: {"runserver": owner})
+    assert ids(checks.check_runserver()) == found
+
+
+# The files of the package
+
+
+def install(folder: Path, name: str, *files: str, says: str = "x = 1\n") -> None:
+    """Install a distribution as pip does: its files, and a record of them."""
+    lines = []
+    for file in files:
+        path = folder / "realtime" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(says)
+        digest = urlsafe_b64encode(sha256(says.encode()).digest()).decode().rstrip("=")
+        lines.append(f"realtime/{file},sha256={digest},{len(says)}")
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "RECORD").write_text("\n".join(lines) + "\n")
+
+
+OURS, THEIRS = package.OURS, "realtime"
+
+
+@pytest.mark.parametrize(
+    ("order", "gone", "found"),
+    [
+        ([OURS], [], []),
+        ([OURS, THEIRS], [], ["E017", "E019"]),
+        ([THEIRS, OURS], [], ["E017"]),
+        ([OURS, THEIRS], [THEIRS], ["E019"]),
+        ([THEIRS, OURS], [THEIRS], ["E019"]),
+        ([THEIRS], [], ["E017"]),
+    ],
+)
+def test_another_distribution_in_the_folder_of_the_package(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    order: list[str],
+    gone: list[str],
+    found: list[str],
+) -> None:
+    """Whichever came second; and after one was uninstalled, with the files of both."""
+    files = {OURS: ("__init__.py", "push.py"), THEIRS: ("__init__.py", "client.py")}
+    for name in order:
+        install(tmp_path, name, *files[name], says=f"name = {name!r}\n")
+    for name in gone:
+        for file in files[name]:
+            (tmp_path / "realtime" / file).unlink()
+        shutil.rmtree(tmp_path / f"{name}-1.0.dist-info")
+    monkeypatch.setattr(package, "distributions", lambda: distributions(path=[str(tmp_path)]))
+    monkeypatch.setattr(package, "__file__", str(tmp_path / "realtime" / "checks" / "package.py"))
+    messages = checks.check_package()
+    assert ids(messages) == found
+    assert all("--force-reinstall" in (one.hint or "") for one in messages)
+
+
+def test_the_package_here_is_whole() -> None:
+    assert checks.check_package() == []
+
+
+# Static files
+
+
+class Plain(ManifestStaticFilesStorage):
+    """Django's own: it keeps plain names beside the hashed ones."""
+
+
+class HashedAlone(ManifestStaticFilesStorage):
+    keep_only_hashed_files = True
+
+
+class Rewritten(HashedAlone):
+    support_js_module_import_aggregation = True
+
+
+@pytest.mark.parametrize(
+    ("storage", "found"), [("Plain", []), ("HashedAlone", ["W017"]), ("Rewritten", [])]
+)
+def test_modules_find_each_other_under_hashed_names(
+    settings: Settings, storage: str, found: list[str]
+) -> None:
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": f"{__name__}.{storage}"},
+    }
+    assert ids(checks.check_static()) == found
+
+
 # Daphne
 
 
@@ -392,6 +733,51 @@ def test_nothing_that_a_check_speaks_against_is_installed_with_the_package() -> 
 def test_a_postgresql_that_is_kept_open(options: dict[str, Any], found: list[str]) -> None:
     with database(ENGINE=POSTGRES, **options):
         assert ids(checks.check_database()) == found
+
+
+@pytest.mark.parametrize(
+    ("engine", "age", "found"),
+    [
+        (POSTGRES, 0, []),
+        (POSTGRES, 60, ["W018"]),
+        (POSTGRES, None, ["W018"]),
+        (SQLITE, 60, []),
+    ],
+)
+@pytest.mark.parametrize("alias", ["default", "elsewhere"])
+def test_connections_are_not_kept_by_threads(
+    alias: str, engine: str, age: int | None, found: list[str]
+) -> None:
+    """Of no database of the site, as its views leak them."""
+    with database(alias, ENGINE=engine, CONN_MAX_AGE=age):
+        assert ids(checks.check_connections()) == found
+
+
+def test_no_hint_recommends_what_another_check_warns_of() -> None:
+    with database(ENGINE=POSTGRES, CONN_MAX_AGE=0):
+        [message] = checks.check_database()
+    assert "CONN_MAX_AGE" not in (message.hint or "")
+
+
+@pytest.mark.parametrize(("size", "found"), [(12, []), (400, ["W019"])])
+def test_a_pool_within_what_postgresql_takes(
+    sites: Sites, django_db_blocker: DjangoDbBlocker, size: int, found: list[str]
+) -> None:
+    options = dj_database_url.parse(sites.database_url("postgres"))
+    pool = {"pool": {"max_size": size, "min_size": 1}}
+    with database(**{**options, "OPTIONS": pool}), django_db_blocker.unblock():
+        messages = checks.check_max_connections()
+    assert ids(messages) == found
+    assert all("how many there are is not known" in (one.hint or "") for one in messages)
+
+
+def test_a_postgresql_that_is_away_is_not_asked_for_its_limit(
+    django_db_blocker: DjangoDbBlocker,
+) -> None:
+    """A pool would wait for it for 30 seconds."""
+    away = {"HOST": "127.0.0.1", "PORT": "1", "OPTIONS": {"pool": True}}
+    with database(ENGINE=POSTGRES, **away), django_db_blocker.unblock():
+        assert checks.check_max_connections() == []
 
 
 @pytest.mark.parametrize(("threads", "found"), [(0, []), (1, []), (7, ["W005"])])
@@ -580,6 +966,9 @@ def project(tmp_path: Path) -> Callable[[str], Path]:
 
     def make(more: str) -> Path:
         apps = 'INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "channels", "realtime"]'
+        apps += '\nASGI_APPLICATION = "fresh.asgi.application"'
+        asgi = tmp_path / "fresh" / "asgi.py"
+        asgi.write_text(asgi.read_text().replace("django.core.asgi", "realtime.asgi"))
         with (tmp_path / "fresh" / "settings.py").open("a") as file:
             file.write(f"\n{apps}\n{more}\n")
         return tmp_path
@@ -595,14 +984,35 @@ def test_a_fresh_project_with_a_mistake_is_told(project: Callable[[str], Path]) 
     assert "(realtime.E002)" in manage(project('REALTIME = {"GUEST": True}'), "check")
 
 
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        ("ASGI_APPLICATION = None", "W015"),
+        ('INSTALLED_APPS.remove("daphne")', "W016"),
+        ('INSTALLED_APPS.remove("django.contrib.sessions")', "E020"),
+    ],
+)
+def test_a_step_that_was_left_out_is_told(
+    project: Callable[[str], Path], mistake: str, told: str
+) -> None:
+    assert f"(realtime.{told})" in manage(project(mistake), "check")
+
+
+def test_djangos_own_asgi_file_is_told(project: Callable[[str], Path]) -> None:
+    folder = project("")
+    asgi = folder / "fresh" / "asgi.py"
+    asgi.write_text(asgi.read_text().replace("realtime.asgi", "django.core.asgi"))
+    assert "(realtime.W015)" in manage(folder, "check")
+
+
 def test_the_demo_is_clean() -> None:
     assert manage(ROOT, "check") == "System check identified no issues (0 silenced).\n"
     assert "realtime." not in manage(ROOT, "check", "--deploy")
 
 
 def test_every_check_stands_in_the_documents() -> None:
-    sources = [ROOT / "realtime" / "checks.py", ROOT / "realtime" / "auth" / "checks.py"]
+    sources = [*(ROOT / "realtime" / "checks").glob("*.py"), ROOT / "realtime/auth/checks.py"]
     source = "".join(path.read_text() for path in sources)
     page = (ROOT / "docs" / "checks.md").read_text()
     told = re.findall(r"^\| `(realtime\.[EW]\d{3})`", page, re.MULTILINE)
-    assert told == sorted(set(re.findall(r'id="(realtime\.[EW]\d{3})"', source)))
+    assert told == sorted(set(re.findall(r'"(realtime\.[EW]\d{3})"', source)))

@@ -1,8 +1,11 @@
 """System checks of how people sign in."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
@@ -11,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from ..conf import Config, config
 from .authenticator import Authenticator
+from .sessions import SessionCookie
 
 __all__ = ["check_authenticators"]
 
@@ -23,13 +27,32 @@ KEY_BYTES = 32
 
 @register("realtime")
 def check_authenticators(**kwargs: Any) -> list[CheckMessage]:
-    """E009 classes that exist; E010 PyJWT; E011, E012, E013 and W009, W010 what JWTs need."""
+    """E009 classes that exist; E010 PyJWT; E011, E012, E013, W009, W010 JWTs; E020 sessions."""
     try:
         paths = [path for path in config().authenticators if isinstance(path, str)]
     except (AttributeError, TypeError):  # E001 and E007 tell of it
         return []
     found = [message for path in paths for message in _missing(path)]
-    return found or [message for path in paths if _is_jwt(path) for message in _jwt(config())]
+    if found:
+        return found
+    jwt = [message for path in paths if _is_jwt(path) for message in _jwt(config())]
+    return [*jwt, *_sessions(paths)]
+
+
+def _sessions(paths: list[str]) -> Iterator[CheckMessage]:
+    if not any(issubclass(import_string(path), SessionCookie) for path in paths):
+        return
+    try:
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        model = store.get_model_class() if hasattr(store, "get_model_class") else None
+        is_missing = model and not apps.get_containing_app_config(model.__module__)
+    except (ImportError, RuntimeError, AttributeError):
+        is_missing = True
+    if is_missing:
+        text = f"Sessions sign users in, and SESSION_ENGINE {settings.SESSION_ENGINE!r} has no app."
+        hint = "Put django.contrib.sessions into INSTALLED_APPS, or take SessionCookie out of "
+        hint += "REALTIME['AUTHENTICATORS']."
+        yield Error(text, hint=hint, id="realtime.E020")
 
 
 def _missing(path: str) -> Iterator[CheckMessage]:

@@ -18,50 +18,55 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ValidationError
-from django.db import connections, router
+from django.db import connections
 from django.db.models import CharField, EmailField, TextField
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django.utils.version import get_version_tuple
 
-from .auth.checks import check_authenticators
-from .conf import CREATORS, Config, config, known_keys
-from .policy import Policy
-from .store.identity import GUEST, KEY_CHARACTERS, SITE
+from ..auth.checks import check_authenticators
+from ..conf import CREATORS, Config, config, known_keys
+from ..policy import Policy
+from ..store.identity import GUEST, KEY_CHARACTERS, SITE
+from .configured import configured, missed
+from .database import (
+    alias,
+    check_connections,
+    check_database,
+    check_max_connections,
+    is_sqlite,
+)
+from .layer import check_redis
+from .origins import check_origins, check_proxies
+from .package import check_package
+from .ranges import misfits
+from .servers import check_asgi, check_runserver
+from .static import check_static
 
 __all__ = [
     "check_allowed_hosts",
+    "check_asgi",
     "check_authenticators",
     "check_channel_layer",
+    "check_connections",
     "check_daphne",
     "check_database",
     "check_health",
     "check_layer_prefix",
+    "check_max_connections",
     "check_names",
+    "check_origins",
+    "check_package",
+    "check_proxies",
+    "check_redis",
+    "check_runserver",
     "check_settings",
     "check_sqlite",
+    "check_static",
     "check_user_keys",
     "check_versions",
 ]
 
-ZERO_IS_FINE = {
-    "db_threads",
-    "guest_message_days",
-    "jwt_leeway_seconds",
-    "last_address_seconds",
-    "presence_events_up_to",
-    "presence_grace_seconds",
-    "trusted_proxies",
-}
-MOST = {"jwt_leeway_seconds": 30, "ticket_seconds": 60}
-KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
-    bool: ("True or False", (bool,)),
-    str: ("a string", (str,)),
-    int: ("a whole number", (int,)),
-    float: ("a number", (int, float)),
-    list[str]: ("a list of strings", (list, tuple)),
-    dict[str, Any]: ("a dict with strings as keys", (dict,)),
-}
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
 REDIS_LAYERS = (CORE_LAYER, "channels_redis.pubsub.RedisPubSubChannelLayer")
 MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
@@ -79,10 +84,6 @@ MENDED = (
     ("Twisted", (), (24, 7), "answers to others' requests (CVE-2024-41671)"),
 )
 """Packages, the series of versions if not all, the first one that is good, and what was wrong."""
-OTHER_THREADS = 3 + 4
-"""The writing lanes and the pulse, and some for the site's own views."""
-POOL_SIZE = 4
-"""What psycopg's pool holds unless told otherwise."""
 
 
 # REALTIME
@@ -90,12 +91,17 @@ POOL_SIZE = 4
 
 @register("realtime")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 a dict; E002 known keys; E007 right types; E006 a policy; E008 who makes rooms."""
+    """E001 a dict; E002 known keys; E007 right types and numbers; E006 a policy; E008 creators.
+
+    E014, W011, W012, W013 numbers that fit each other.
+    """
     given = getattr(settings, "REALTIME", {})
     if not isinstance(given, dict):
         return [Error("REALTIME must be a dict.", id="realtime.E001")]
     unknown = [_unknown(key) for key in given if key not in known_keys()]
-    return unknown + (list(_wrong_types(given)) or [*_missing_policy(), *_unknown_creators()])
+    return unknown + (
+        list(_wrong_types(given)) or [*_missing_policy(), *_unknown_creators(), *misfits(config())]
+    )
 
 
 def _unknown(key: Any) -> CheckMessage:
@@ -107,26 +113,8 @@ def _unknown(key: Any) -> CheckMessage:
 def _wrong_types(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
     for field in fields(Config):
         key = field.name.upper()
-        if key in given and (wanted := _missed(given[key], field.type, field.name)):
+        if key in given and (wanted := missed(given[key], field.type, field.name)):
             yield Error(f"REALTIME[{key!r}] must be {wanted}.", id="realtime.E007")
-
-
-def _missed(value: Any, kind: Any, name: str) -> str:
-    """What a value should have been; empty if it is."""
-    wanted, types = KINDS[kind]
-    if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool):
-        return wanted
-    if isinstance(value, (list, tuple)) and not all(isinstance(item, str) for item in value):
-        return wanted
-    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
-        return wanted
-    if isinstance(value, (int, float)) and kind is not bool:
-        if value > (most := MOST.get(name, value)):
-            return f"{wanted}, at most {most}"
-        if name in ZERO_IS_FINE:
-            return "" if value >= 0 else f"{wanted}, at least 0"
-        return "" if value > 0 else f"{wanted} above 0"
-    return ""
 
 
 def _missing_policy() -> Iterator[CheckMessage]:
@@ -151,7 +139,7 @@ def _unknown_creators() -> Iterator[CheckMessage]:
 @register("realtime")
 def check_names(**kwargs: Any) -> list[CheckMessage]:
     """E070 a `DISPLAY_NAME` that exists; W070 usernames that are addresses, without one."""
-    name, model = _configured("display_name"), get_user_model()
+    name, model = configured("display_name"), get_user_model()
     if not name and isinstance(model._meta.get_field(model.USERNAME_FIELD), EmailField):
         text = "Usernames are e-mail addresses: users are called by their number."
         hint = "Set DISPLAY_NAME; 'get_username' shows the addresses to everybody."
@@ -183,17 +171,17 @@ def _no_display_name(name: str) -> CheckMessage:
 def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
     """W001 a layer that processes share; W002, W003 a core layer that keeps all; W030 a prefix."""
     layers = getattr(settings, "CHANNEL_LAYERS", {})
-    alias = _configured("channel_layer")
-    layer = layers.get(alias)
+    name = configured("channel_layer")
+    layer = layers.get(name)
     if layer is None and layers:
         return [
             Caution(
-                f"CHANNEL_LAYERS has no {alias!r}: server processes will not hear of each other.",
+                f"CHANNEL_LAYERS has no {name!r}: server processes will not hear of each other.",
                 id="realtime.W001",
             )
         ]
     if layer is None or layer.get("BACKEND") == MEMORY_LAYER:
-        return [] if settings.DEBUG or _is_sqlite() else [_alone()]
+        return [] if settings.DEBUG or is_sqlite() else [_alone()]
     return list(_core(layer.get("CONFIG", {}))) if layer.get("BACKEND") == CORE_LAYER else []
 
 
@@ -228,13 +216,13 @@ def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
 @register("realtime")
 def check_layer_prefix(**kwargs: Any) -> list[CheckMessage]:
     """W030 a Redis layer with a prefix, which keeps the site's own groups from other sites."""
-    alias = _configured("channel_layer")
-    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(alias, {})
+    name = configured("channel_layer")
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(name, {})
     if layer.get("BACKEND") not in REDIS_LAYERS or layer.get("CONFIG", {}).get("prefix"):
         return []
     return [
         Caution(
-            f"CHANNEL_LAYERS[{alias!r}] has no prefix: consumers of another site on this Redis "
+            f"CHANNEL_LAYERS[{name!r}] has no prefix: consumers of another site on this Redis "
             "hear the groups of this site's own consumers.",
             hint='Set CONFIG = {"prefix": "a name of this site", …}. What this package sends is '
             "kept apart without it.",
@@ -304,51 +292,12 @@ def _installed(name: str) -> tuple[int, ...]:
 # The database
 
 
-@register("realtime")
-def check_database(**kwargs: Any) -> list[CheckMessage]:
-    """E005 one database; W004, W005 a PostgreSQL kept open widely enough; W007 a known vendor."""
-    models = apps.get_app_config("realtime").get_models()
-    aliases = {router.db_for_write(model) for model in models}
-    if len(aliases) > 1:
-        text = f"The models must be in one database, not in {', '.join(sorted(aliases))}."
-        return [Error(text, id="realtime.E005")]
-    database = connections[_alias()]
-    if database.vendor == "postgresql":
-        return list(_postgresql(database.settings_dict))
-    if database.vendor == "sqlite":
-        return []
-    text = f"realtime is not tested on {database.display_name}."
-    return [Caution(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
-
-
-def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    pool = database["OPTIONS"].get("pool")
-    if not pool and database["CONN_MAX_AGE"] == 0:
-        yield Caution(
-            "Every message opens a connection to PostgreSQL, which takes ten times as long.",
-            hint='Set OPTIONS["pool"] = {"max_size": 12}, or CONN_MAX_AGE.',
-            id="realtime.W004",
-        )
-    if not pool:
-        return
-    size = POOL_SIZE
-    if isinstance(pool, dict):
-        size = pool.get("max_size") or pool.get("min_size", POOL_SIZE)
-    needed = _configured("db_threads") + OTHER_THREADS
-    if size < needed:
-        yield Caution(
-            f"The pool of {size} connections is too small: a process may need {needed}.",
-            hint=f'Set OPTIONS["pool"] = {{"max_size": {needed}}}, or lower DB_THREADS.',
-            id="realtime.W005",
-        )
-
-
 @register("realtime", deploy=True)
 def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
     """W006 SQLite with the settings under which readers and writers do not lock each other out."""
-    if not _is_sqlite():
+    if not is_sqlite():
         return []
-    options = connections[_alias()].settings_dict["OPTIONS"]
+    options = connections[alias()].settings_dict["OPTIONS"]
     is_wal = "journal_mode=wal" in options.get("init_command", "").lower().replace(" ", "")
     if is_wal and options.get("transaction_mode", "").upper() == "IMMEDIATE":
         return []
@@ -452,19 +401,3 @@ def _is_exempt(path: str) -> bool:
     """As Django's SecurityMiddleware decides."""
     exempt = settings.SECURE_REDIRECT_EXEMPT
     return any(re.search(one, path.lstrip("/")) for one in exempt)
-
-
-def _configured(name: str) -> Any:
-    """A setting, or its default where the settings are broken, which E001 and E007 tell."""
-    is_dict = isinstance(getattr(settings, "REALTIME", {}), dict)
-    value = getattr(config() if is_dict else Config(), name)
-    field = next(field for field in fields(Config) if field.name == name)
-    return field.default if _missed(value, field.type, name) else value
-
-
-def _alias() -> str:
-    return router.db_for_write(apps.get_model("realtime", "Message"))
-
-
-def _is_sqlite() -> bool:
-    return connections[_alias()].vendor == "sqlite"

@@ -17,8 +17,8 @@ from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
-from django.contrib.sessions.models import Session
 from django.db import router
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -165,7 +165,7 @@ def _loaded(keys: Iterable[str]) -> dict[str, Any]:
     if not wanted:
         return {}
     # From the database that is written: a replica may not yet know of a logout.
-    rows = Session.objects.using(router.db_for_write(Session)).filter(session_key__in=wanted)
+    rows = _rows().filter(session_key__in=wanted)
     sessions = {}
     for row in rows.filter(expire_date__gt=timezone.now()):
         session = sessions[row.session_key] = DatabaseStore(row.session_key)
@@ -214,3 +214,9 @@ def _is_verified(session: Any, user: Any) -> bool:
 
 def _keep_key() -> None:
     """Stands for `cycle_key`, by which Django renews a session that an old secret has signed."""
+
+
+def _rows() -> QuerySet[Any]:
+    # Only here, as a site whose sessions are elsewhere need not have the app.
+    model = DatabaseStore.get_model_class()
+    return model.objects.using(router.db_for_write(model))

@@ -1,0 +1,127 @@
+"""Checks of the database that holds the package's tables, and of how it is kept open."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections, router
+
+from .configured import configured
+
+__all__ = ["alias", "check_connections", "check_database", "check_max_connections", "is_sqlite"]
+
+OTHER_THREADS = 3 + 4
+"""The writing lanes and the pulse, and some for the site's own views."""
+POOL_SIZE = 4
+"""What psycopg's pool holds unless told otherwise."""
+CONNECT_SECONDS = 2
+
+
+def alias() -> str:
+    """Return the alias of the database that holds the messages."""
+    return router.db_for_write(apps.get_model("realtime", "Message"))
+
+
+def is_sqlite() -> bool:
+    """Whether that is SQLite."""
+    return connections[alias()].vendor == "sqlite"
+
+
+@register("realtime")
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """E005 one database; W004, W005 a PostgreSQL with a pool of that size; W007 a known vendor."""
+    models = apps.get_app_config("realtime").get_models()
+    aliases = {router.db_for_write(model) for model in models}
+    if len(aliases) > 1:
+        text = f"The models must be in one database, not in {', '.join(sorted(aliases))}."
+        return [Error(text, id="realtime.E005")]
+    database = connections[alias()]
+    if database.vendor == "postgresql":
+        return list(_postgresql(database.settings_dict))
+    if database.vendor == "sqlite":
+        return []
+    text = f"realtime is not tested on {database.display_name}."
+    return [Caution(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
+
+
+def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    needed = configured("db_threads") + OTHER_THREADS
+    pool = database["OPTIONS"].get("pool")
+    if not pool and database["CONN_MAX_AGE"] == 0:
+        yield Caution(
+            "Every message opens a connection to PostgreSQL, which takes ten times as long.",
+            hint=f'Set OPTIONS["pool"] = {{"max_size": {max(needed, 12)}}}.',
+            id="realtime.W004",
+        )
+    if pool and (size := _pool_size(pool)) < needed:
+        yield Caution(
+            f"The pool of {size} connections is too small: a process may need {needed}.",
+            hint=f'Set OPTIONS["pool"] = {{"max_size": {needed}}}, or lower DB_THREADS.',
+            id="realtime.W005",
+        )
+
+
+def _pool_size(pool: Any) -> int:
+    if not isinstance(pool, dict):
+        return POOL_SIZE
+    return int(pool.get("max_size") or pool.get("min_size", POOL_SIZE))
+
+
+@register("realtime")
+def check_connections(**kwargs: Any) -> list[CheckMessage]:
+    """W018 no CONN_MAX_AGE, of any database: under ASGI each thread keeps connections open."""
+    return [
+        Caution(
+            f"DATABASES[{name!r}] has CONN_MAX_AGE: under ASGI it leaks connections.",
+            hint="Views run in changing threads there, and a connection stays open in a thread "
+            'that does not come back. Remove it; on PostgreSQL set OPTIONS["pool"] instead.',
+            id="realtime.W018",
+        )
+        for name in connections
+        if connections[name].vendor not in ("sqlite", "unknown")
+        if connections[name].settings_dict["CONN_MAX_AGE"] != 0
+    ]
+
+
+@register("realtime", deploy=True)
+def check_max_connections(**kwargs: Any) -> list[CheckMessage]:
+    """W019 a pool within PostgreSQL's `max_connections`."""
+    database = connections[alias()]
+    pool = database.settings_dict["OPTIONS"].get("pool")
+    if database.vendor != "postgresql" or not pool:
+        return []
+    if (most := _free_for_sites(database)) is None:
+        return []
+    size = _pool_size(pool)
+    if 2 * size <= most:
+        return []
+    return [
+        Caution(
+            f"A process may open {size} connections, and PostgreSQL takes {most} from all of them.",
+            hint="Each server process has a pool of its own, and two run during a restart; how "
+            "many there are is not known here. Raise max_connections, lower max_size, or put "
+            "PgBouncer in between and silence this.",
+            id="realtime.W019",
+        )
+    ]
+
+
+def _free_for_sites(database: Any) -> int | None:
+    """How many connections PostgreSQL grants to ordinary roles; None if it cannot be asked."""
+    alone = database.copy()  # apart from the pool, whose timeout may be long
+    del alone.settings_dict["OPTIONS"]["pool"]
+    alone.settings_dict["OPTIONS"]["connect_timeout"] = CONNECT_SECONDS
+    try:
+        with alone.temporary_connection() as cursor:
+            cursor.execute(
+                "SELECT sum(CASE name WHEN 'max_connections' THEN setting::int "
+                "ELSE -setting::int END) FROM pg_settings WHERE name IN ("
+                "'max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+            )
+            [most] = cursor.fetchone()
+    except (DatabaseError, ImproperlyConfigured):  # the check of the site's database reports it
+        return None
+    return int(most)
