@@ -4,10 +4,11 @@ Another distribution on PyPI is called `realtime` and installs into the same fol
 notice that one overwrites the other, or that uninstalling one takes files of the other.
 """
 
+import csv
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +29,30 @@ def check_package(**kwargs: Any) -> list[CheckMessage]:
     found = [one for one in distributions() if _is_at(one, here)]
     others = sorted({_name(one) for one in found} - {OURS})
     ours = next((one for one in found if _name(one) == OURS), None)
-    return [*_overlaps(others), *(_broken(_own_files(ours)) if ours else [])]
+    return [*_overlaps(others), *(_broken(ours) if ours else [])]
 
 
 def _is_at(distribution: Distribution, folder: Path) -> bool:
     """Whether it has installed files into this folder; an editable installation has none."""
-    # The list of files is read only where the name of the package stands in it.
-    record = distribution.read_text("RECORD") or distribution.read_text("installed-files.txt")
-    if f"{FOLDER}/__init__.py" not in (record or ""):
-        return False
-    files = distribution.files or []
-    return any(
-        one.as_posix() == f"{FOLDER}/__init__.py"
-        and Path(str(one.locate())).parent.resolve() == folder.resolve()
-        for one in files
-    )
+    init = f"{FOLDER}/__init__.py"
+    is_there = any(path == init for path, _ in _recorded(distribution))
+    return is_there and _place(distribution, init).parent.resolve() == folder.resolve()
+
+
+def _recorded(distribution: Distribution) -> Iterator[tuple[str, str]]:
+    """Return the paths and hashes in its record; `files` leaves out missing ones on Python 3.13."""
+    record = distribution.read_text("RECORD") or ""
+    if f"{FOLDER}/__init__.py" in record:  # only few are worth parsing
+        for path, digest, *_ in csv.reader(record.splitlines()):
+            yield path, digest
+
+
+def _place(distribution: Distribution, path: str) -> Path:
+    return Path(str(distribution.locate_file(path)))
 
 
 def _name(distribution: Distribution) -> str:
-    try:
-        return str(distribution.metadata["Name"]).lower().replace("_", "-")
-    except (PackageNotFoundError, KeyError):
-        return "?"
-
-
-def _own_files(distribution: Distribution) -> list[PackagePath]:
-    return [one for one in distribution.files or [] if one.parts[0] == FOLDER and one.hash]
+    return str(distribution.metadata["Name"]).lower().replace("_", "-")
 
 
 def _overlaps(others: Iterable[str]) -> Iterator[CheckMessage]:
@@ -63,8 +62,9 @@ def _overlaps(others: Iterable[str]) -> Iterator[CheckMessage]:
         yield Error(text, hint=hint, id="realtime.E017")
 
 
-def _broken(files: Iterable[PackagePath]) -> Iterator[CheckMessage]:
-    wrong = [str(one) for one in files if not _is_intact(one)]
+def _broken(ours: Distribution) -> Iterator[CheckMessage]:
+    own = [(path, digest) for path, digest in _recorded(ours) if path.startswith(f"{FOLDER}/")]
+    wrong = [path for path, digest in own if not _is_intact(_place(ours, path), digest)]
     if wrong:
         more = len(wrong) - NAMED
         names = ", ".join(wrong[:NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -73,12 +73,12 @@ def _broken(files: Iterable[PackagePath]) -> Iterator[CheckMessage]:
         yield Error(text, hint=hint, id="realtime.E019")
 
 
-def _is_intact(file: PackagePath) -> bool:
-    if file.hash is None or file.hash.mode != "sha256":
+def _is_intact(file: Path, recorded: str) -> bool:
+    kind, _, wanted = recorded.partition("=")
+    if kind != "sha256":  # compiled files have none
         return True
     try:
-        content = Path(str(file.locate())).read_bytes()
+        found = sha256(file.read_bytes()).digest()
     except OSError:
         return False
-    digest = urlsafe_b64encode(sha256(content).digest()).decode().rstrip("=")
-    return digest == file.hash.value
+    return urlsafe_b64encode(found).decode().rstrip("=") == wanted
