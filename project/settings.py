@@ -29,7 +29,23 @@ def kept_secret(path: Path) -> str:
             file.flush()
             with suppress(FileExistsError):
                 os.link(file.name, path)
+    close(path)
     return path.read_text()
+
+
+def close(path: Path) -> None:
+    """Take away what others may do with a file; one that is not there, or not ours, stays as is."""
+    with suppress(OSError):
+        if mode := path.stat().st_mode & 0o077:
+            path.chmod(path.stat().st_mode & ~mode)
+
+
+def own_file(path: Path) -> None:
+    """Make SQLite's file, or close it, before SQLite gives its `-wal` and `-shm` the same mode."""
+    with suppress(OSError):  # it is there, or the folder is not
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    for end in ("", "-wal", "-shm", "-journal"):
+        close(path.with_name(path.name + end))
 
 
 def database(url: str) -> dict[str, Any]:
@@ -50,6 +66,8 @@ def database(url: str) -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
         }
+        if found["NAME"] != ":memory:":
+            own_file(Path(found["NAME"]))
     return found
 
 

@@ -1,8 +1,12 @@
 """What the demo's settings make of their environment."""
 
+import os
+import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +53,54 @@ def test_sqlite_gets_the_write_ahead_log() -> None:
     assert options["transaction_mode"] == "IMMEDIATE"
     assert "journal_mode=WAL" in options["init_command"]
     assert "synchronous=FULL" in options["init_command"]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def write_into(found: dict[str, Any]) -> sqlite3.Connection:
+    """Use the file as Django does; its companions are there while the connection is open."""
+    connection = sqlite3.connect(found["NAME"])
+    connection.executescript(found["OPTIONS"]["init_command"])
+    connection.execute("CREATE TABLE one (id)")
+    return connection
+
+
+NAMES = {"db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_the_database_is_closed_to_others(tmp_path: Path, umask: int) -> None:
+    """With its write-ahead log, whatever the process gives to other files."""
+    before = os.umask(umask)
+    try:
+        with closing(write_into(database(f"sqlite:///{tmp_path}/db.sqlite3"))):
+            assert modes(tmp_path) == dict.fromkeys(NAMES, 0o600)
+    finally:
+        os.umask(before)
+
+
+def test_files_that_are_there_are_closed_to_others(tmp_path: Path) -> None:
+    """Their contents stay, also while they are in use."""
+    name = tmp_path / "db.sqlite3"
+    found = {"NAME": name, "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL"}}
+    (tmp_path / "key").write_text("secret")
+    with closing(write_into(found)) as connection:
+        for path in tmp_path.iterdir():
+            path.chmod(0o644)
+        database(f"sqlite:///{name}")
+        assert kept_secret(tmp_path / "key") == "secret"
+        assert modes(tmp_path) == dict.fromkeys(NAMES | {"key"}, 0o600)
+        assert connection.execute("SELECT count(*) FROM one").fetchone() == (0,)
+
+
+def test_a_database_in_memory_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database("sqlite://:memory:")
+    assert modes(tmp_path) == {}
 
 
 def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
