@@ -170,7 +170,7 @@ def test_the_page_of_moderation_names_what_there_is() -> None:
     permissions = set(re.findall(r"`realtime\.(\w+)`", text))
     models = {model.__name__.lower() for model in (Message, Room, Sanction, Report)}
     known = {f"{act}_{name}" for act in ("add", "change", "delete") for name in models}
-    known |= {f"view_{name}" for name in ("message", "direct_message")}
+    known |= {f"view_{name}" for name in ("message", "direct_message", "connection")}
     assert permissions <= known | {"moderate_room"}
 
 

@@ -1,6 +1,7 @@
 """Who is connected now, and what can be done about it."""
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from django import forms
@@ -14,10 +15,11 @@ from django.utils.translation import ngettext
 
 from .. import moderation, push
 from ..auth import guests
-from ..models import Connection, Presence
+from ..models import Connection, Presence, Room
 from ..store.identity import GUEST
-from .asking import filled
+from .asking import SureForm, filled
 from .judging import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
+from .large import RoomFilter
 from .people import named
 
 __all__ = ["ConnectionAdmin", "NoticeForm"]
@@ -63,6 +65,32 @@ class AliveFilter(admin.SimpleListFilter):
         return queryset.exclude(is_alive) if self.value() == "lost" else queryset.filter(is_alive)
 
 
+class HereFilter(RoomFilter):
+    """The clients that are in one room; a direct one only for those who may read in it."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The rooms on offer, among them the chosen one."""
+        rooms = visible(request, Room.objects.order_by("slug"))
+        shown = [*rooms[: self.shown], *rooms.filter(pk=self.chosen() or 0)]
+        return [(str(room.pk), str(room)) for room in dict.fromkeys(shown)]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Connection]
+    ) -> QuerySet[Connection]:
+        """Those who are there."""
+        if (chosen := self.chosen()) is None:
+            return queryset
+        rooms = visible(request, Room.objects.filter(pk=chosen))
+        return queryset.filter(pk__in=Presence.objects.filter(room__in=rooms).values("connection"))
+
+
+def visible(request: HttpRequest, rooms: QuerySet[Room]) -> QuerySet[Room]:
+    """Leave direct rooms out for somebody who may not look into them."""
+    if request.user.has_perm("realtime.view_direct_message"):
+        return rooms
+    return rooms.exclude(kind=Room.Kind.DIRECT)
+
+
 @admin.register(Connection)
 class ConnectionAdmin(JudgingAdmin):
     """Live sockets. To disconnect or to notify takes the permission to change them.
@@ -71,7 +99,7 @@ class ConnectionAdmin(JudgingAdmin):
     """
 
     list_display = ("name", "user", "rooms", "process", "address", "connected_at")
-    list_filter = (AliveFilter, "connected_at")
+    list_filter = (AliveFilter, "connected_at", HereFilter)
     list_select_related = ("user", "node")
     search_fields = ("username", "=user_key", "=address", "=id")
     fields = ("id", "username", "user_key", "user", "rooms", "node", "address", "connected_at")
@@ -82,6 +110,8 @@ class ConnectionAdmin(JudgingAdmin):
         """Connections with their rooms."""
         rows: QuerySet[Connection] = super().get_queryset(request)
         presences = Presence.objects.select_related("room").order_by("pk")
+        if not request.user.has_perm("realtime.view_direct_message"):
+            presences = presences.exclude(room__kind=Room.Kind.DIRECT)
         return rows.prefetch_related(Prefetch("presences", presences))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -124,9 +154,25 @@ class ConnectionAdmin(JudgingAdmin):
         more = len(names) - ROOMS_SHOWN
         return ", ".join(names[:ROOMS_SHOWN]) + (f" +{more}" if more > 0 else "") or "-"
 
-    @admin.action(description=_("Disconnect"), permissions=["control"])
-    def disconnect(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
+    @admin.action(description=_("Disconnect…"), permissions=["control"])
+    def disconnect(
+        self, request: HttpRequest, queryset: QuerySet[Connection]
+    ) -> HttpResponse | None:
         """End the chosen connections; their clients do not come back by themselves."""
+        if not filled(SureForm, request).is_valid():
+            number = queryset.order_by().count()
+            question = ngettext(
+                "One client will be disconnected, and does not come back by itself.",
+                "%(number)d clients will be disconnected, and do not come back by themselves.",
+                number,
+            )
+            return self.ask(
+                request,
+                "disconnect",
+                SureForm(),
+                title=_("Disconnect"),
+                question=question % {"number": number},
+            )
         told = self._tell(
             request,
             queryset,
@@ -135,6 +181,7 @@ class ConnectionAdmin(JudgingAdmin):
         )
         text = ngettext("%d client was disconnected.", "%d clients were disconnected.", told)
         self._report(request, text, told)
+        return None
 
     @admin.action(description=_("Send a notice…"), permissions=["control"])
     def send_notice(
@@ -179,15 +226,26 @@ class ConnectionAdmin(JudgingAdmin):
         """Let the people listen only, in a room or on the whole site."""
         return self._judge(request, queryset, moderation.mute, RoomSentenceForm, _("Mute"))
 
-    @admin.action(description=_("Revoke guests"), permissions=["sanction"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
+    @admin.action(description=_("Revoke guests…"), permissions=["sanction"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
         """Take no token of the chosen guests any more, and end all their connections."""
-        chosen = {one.user_key: one for one in queryset if one.user_key.startswith(GUEST)}
-        for key, connection in chosen.items():
+        rows = self.chosen(request, queryset.filter(user_key__startswith=GUEST))
+        chosen = {one.user_key: one for one in rows}
+        if chosen and not filled(SureForm, request).is_valid():
+            return self.ask(
+                request,
+                "revoke",
+                SureForm(),
+                title=_("Revoke guests"),
+                question=_("These guests are disconnected, and cannot come back as the same:"),
+                about=[f"{one.username} ({one.user_key})" for one in chosen.values()],
+            )
+        for key in chosen:
             guests.revoke(key)
-            self.log_change(request, connection, str(_("Revoked.")))
+        self.note(request, list(chosen.values()), str(_("Revoked.")))
         text = ngettext("%d guest was revoked.", "%d guests were revoked.", len(chosen))
         self._report(request, text, len(chosen))
+        return None
 
     def _judge(
         self,
@@ -224,15 +282,13 @@ class ConnectionAdmin(JudgingAdmin):
         """Do something to each, note it in the admin's log, and return to how many."""
         if not self.has_control_permission(request):
             raise PermissionDenied
-        told = 0
-        for connection in queryset:
-            if not tell(push.connection(connection.pk)):
-                text = _("The other server processes cannot be reached now.")
-                self.message_user(request, str(text), messages.ERROR)
-                break
-            self.log_change(request, connection, entry)
-            told += 1
-        return told
+        rows = list(queryset.prefetch_related(None).select_related(None))
+        told = list(takewhile(lambda one: tell(push.connection(one.pk)), rows))
+        self.note(request, told, entry)
+        if len(told) < len(rows):
+            text = _("The other server processes cannot be reached now.")
+            self.message_user(request, str(text), messages.ERROR)
+        return len(told)
 
     def _report(self, request: HttpRequest, text: str, told: int) -> None:
         if told:

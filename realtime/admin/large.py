@@ -3,12 +3,15 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db import router
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Room
@@ -19,7 +22,17 @@ if TYPE_CHECKING:
 else:
     ModelAdmin = admin.ModelAdmin
 
-__all__ = ["BoundedPaginator", "LargeAdmin", "ReadOnlyAdmin", "RoomFilter"]
+__all__ = ["BoundedPaginator", "LargeAdmin", "MoreThan", "ReadOnlyAdmin", "RoomFilter"]
+
+
+class MoreThan(int):
+    """A number of rows that was not counted to the end, and says so where a page shows it."""
+
+    def __str__(self) -> str:
+        """Say that there are more; shortly where Django puts separators between all characters."""
+        if settings.USE_THOUSAND_SEPARATOR:
+            return f">{int(self)}"
+        return gettext("more than %s") % f"{int(self):,}"
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -29,15 +42,25 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        """How many there are, or `most`."""
+        """How many there are, or that there are more than `most`."""
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.order_by()[: self.most].count()
+        found = rows.order_by()[: self.most + 1].count()
+        return found if found <= self.most else MoreThan(self.most)
+
+
+class LargeActionForm(ActionForm):
+    """The list of actions, with what Unfold needs to show its button beside it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["action"].widget.attrs["x-model"] = "action"
 
 
 class LargeAdmin(ModelAdmin):
     """A list that never counts or sorts a whole table."""
 
     paginator = BoundedPaginator
+    action_form = LargeActionForm
     show_full_result_count = False
     list_per_page = 50
 

@@ -9,9 +9,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -20,6 +20,7 @@ from ..store import places, presence
 from ..store.identity import Identity
 from ..wire.commands import TITLE_CHARACTERS
 from ..wire.looks import clean_line
+from .asking import Asking, SureForm, filled
 from .large import LargeAdmin, RoomFilter
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class RoomForm(ModelForm):
 
 
 @admin.register(Room)
-class RoomAdmin(LargeAdmin):
+class RoomAdmin(Asking):
     """A room keeps its slug, because clients know it by that, and its log."""
 
     form = RoomForm
@@ -125,14 +126,26 @@ class RoomAdmin(LargeAdmin):
         """Write what was changed here, and leave what others change meanwhile."""
         obj.save(update_fields=form.changed_data if change else None)
 
-    @admin.action(description=_("Make all invitations void"), permissions=["change"])
-    def void_invitations(self, request: HttpRequest, queryset: QuerySet[Room]) -> None:
+    @admin.action(description=_("Make all invitations void…"), permissions=["change"])
+    def void_invitations(
+        self, request: HttpRequest, queryset: QuerySet[Room]
+    ) -> HttpResponse | None:
         """Of the private ones among the rooms; there are none to others."""
-        rooms = list(queryset.filter(kind=Room.Kind.PRIVATE))
+        rooms = self.chosen(request, queryset.filter(kind=Room.Kind.PRIVATE))
+        if rooms and not filled(SureForm, request).is_valid():
+            return self.ask(
+                request,
+                "void_invitations",
+                SureForm(),
+                title=_("Make all invitations void"),
+                question=_("No link that was given out opens these rooms any more:"),
+                about=rooms,
+            )
         for room in rooms:
             places.void_invitations(room, Identity.of(request.user))
         text = ngettext("Done in %d private room.", "Done in %d private rooms.", len(rooms))
         self.message_user(request, text % len(rooms), messages.SUCCESS)
+        return None
 
     @admin.display(description=_("slow mode"))
     def slow(self, room: Room) -> str:
@@ -158,6 +171,7 @@ class RoomAdmin(LargeAdmin):
     def links(self, room: Room) -> str:
         """To what belongs to the room."""
         names = (
+            ("connection", _("connected clients")),
             ("message", _("messages")),
             ("membership", _("memberships")),
             ("sanction", _("sanctions")),
@@ -171,7 +185,7 @@ class RoomAdmin(LargeAdmin):
             )
             for name, text in names
         ]
-        return format_html("{} · {} · {}", *links)
+        return format_html_join(" · ", "{}", ((link,) for link in links))
 
 
 class MembershipForm(ModelForm):

@@ -9,7 +9,9 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from realtime.consumers import RoomConsumer
@@ -109,6 +111,70 @@ def test_the_actions_are_guarded_against_forgery(
     assert act(client, action, connect("ada").pk, text="x", level="info").status_code == 403
 
 
+def test_to_disconnect_asks_first_and_says_how_many(admin_client: Client, connect: Connect) -> None:
+    """Also where all rows of the list are chosen, not only those of the page."""
+    for number in range(3):
+        connect(f"u{number}")
+    html = act(admin_client, "disconnect", "live.1", select_across="1").content.decode()
+    assert "3 clients will be disconnected" in html
+    assert re.search(r'name="select_across" value="1"', html)
+    assert not LogEntry.objects.exists()
+    done = act(admin_client, "disconnect", "live.1", select_across="1", is_sure="True")
+    assert "3 clients were disconnected." in done.content.decode()
+    assert LogEntry.objects.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("action", "more"),
+    [("disconnect", {"is_sure": "True"}), ("send_notice", {"text": "x", "level": "info"})],
+)
+def test_an_action_on_more_clients_costs_no_more_queries(
+    admin_client: Client, connect: Connect, room: Room, action: str, more: dict[str, str]
+) -> None:
+    """Up to what one query writes into the log."""
+    numbers = []
+    for _ in range(2):
+        for number in range(10):
+            connect(f"u{number}", room)
+        given = {"action": action, "_selected_action": ["live.1"], "select_across": "1", **more}
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.post(LIST, given)
+        numbers.append(len(queries))
+    assert LogEntry.objects.count() == 30
+    assert numbers[0] == numbers[1] <= 12
+
+
+def test_the_clients_in_a_room_are_found(
+    admin_client: Client, connect: Connect, room: Room
+) -> None:
+    """By the link in the list of rooms."""
+    connect("ada", room, Room.objects.create(slug="other"))
+    connect("bob")
+    link = f"{LIST}?room={room.pk}"
+    assert link in admin_client.get(reverse("admin:realtime_room_changelist")).content.decode()
+    assert shown(admin_client, room=room.pk) == ["ada"]
+
+
+@pytest.mark.parametrize("may_look", [True, False])
+def test_who_is_in_a_direct_room_takes_the_permission_for_those(
+    staff: Callable[..., Client], connect: Connect, may_look: bool
+) -> None:
+    direct = Room.objects.create(slug="direct-1-2", kind="direct", direct_key="1:2")
+    connect("ada", direct)
+    client = staff("view_connection", *(["view_direct_message"] if may_look else []))
+    assert shown(client, room=direct.pk) == ["ada"] * may_look
+    assert ("direct-1-2" in client.get(LIST).content.decode()) is may_look
+
+
+def test_the_list_of_actions_has_what_unfold_looks_for(
+    admin_client: Client, connect: Connect
+) -> None:
+    """Its button is hidden until Alpine.js knows of a chosen action."""
+    connect("ada")
+    html = admin_client.get(LIST).content.decode()
+    assert re.search(r'<select name="action"[^>]* x-model="action"', html)
+
+
 def test_a_notice_asks_for_its_text(admin_client: Client, connect: Connect) -> None:
     chosen = [connect("ada").pk, connect("bob").pk]
     html = act(admin_client, "send_notice", *chosen).content.decode()
@@ -133,7 +199,7 @@ def test_where_no_process_can_be_reached_the_action_says_so(
     admin_client: Client, connect: Connect
 ) -> None:
     """The in-memory layer reaches nobody outside of a server process."""
-    response = act(admin_client, "disconnect", connect("ada").pk)
+    response = act(admin_client, "disconnect", connect("ada").pk, is_sure="True")
     assert "cannot be reached" in response.content.decode()
     assert not LogEntry.objects.exists()
 
@@ -181,7 +247,7 @@ async def test_a_disconnected_client_is_told_and_closed(admin_client: Client) ->
         await sync_to_async(Connection.objects.update_or_create)(
             id=name, defaults={"node_id": "n", "username": "ada", "user_key": "guest:ada"}
         )
-        response = await sync_to_async(act)(admin_client, "disconnect", name)
+        response = await sync_to_async(act)(admin_client, "disconnect", name, is_sure="True")
         assert "1 client was disconnected." in response.content.decode()
         told = await chosen.receive_json_from()
         assert (told["type"], told["code"], told["reconnect"]) == ("disconnect", 4503, False)
@@ -304,7 +370,10 @@ def test_the_tokens_of_chosen_guests_are_revoked(
 ) -> None:
     """Users have none; it stands in the log."""
     guest, user = connect("ada"), connect("bob", user=admin_user)
-    response = act(admin_client, "revoke", guest.pk, user.pk)
+    page = act(admin_client, "revoke", guest.pk, user.pk).content.decode()
+    assert "ada (guest:ada)" in page
+    assert not RevokedToken.objects.exists()
+    response = act(admin_client, "revoke", guest.pk, user.pk, is_sure="True")
     assert "1 guest was revoked." in response.content.decode()
     assert RevokedToken.objects.get().jti == "guest:ada"
     assert LogEntry.objects.get().object_id == guest.pk

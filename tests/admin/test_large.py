@@ -5,11 +5,14 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.formats import number_format
+from pytest_django import Settings
 
-from realtime.admin.large import BoundedPaginator
+from realtime.admin.large import BoundedPaginator, MoreThan
+from realtime.admin.messages import MessageAdmin
 from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
 from realtime.store import log, presence
 from realtime.store.log import Draft
@@ -111,8 +114,39 @@ def test_no_list_counts_a_whole_table(
         response = admin_client.get(changelist(model))
     counts = [query["sql"] for query in queries if "COUNT(*)" in query["sql"]]
     assert counts
-    assert all("LIMIT 3" in sql for sql in counts)
+    assert all("LIMIT 4" in sql for sql in counts)
     assert response.context["cl"].result_count == 3
+
+
+@pytest.mark.parametrize(
+    ("has_separators", "shown"), [(False, "more than 3"), (True, "&gt;3")], ids=["plain", "grouped"]
+)
+def test_a_list_says_where_it_was_not_counted_to_the_end(
+    admin_client: Client,
+    room: Room,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    has_separators: bool,
+    shown: str,
+) -> None:
+    """Below the list, beside its search, and where all rows are offered to an action."""
+    settings.USE_THOUSAND_SEPARATOR = has_separators
+    monkeypatch.setattr(BoundedPaginator, "most", 3)
+    monkeypatch.setattr(MessageAdmin, "list_per_page", 2)
+    say(room, 3)
+    assert shown not in admin_client.get(changelist(Message), {"q": "text"}).content.decode()
+    say(room, 1)
+    html = admin_client.get(changelist(Message), {"q": "text"}).content.decode()
+    for place in ("{} messages", "{} results", "Select all {}", "All {} selected"):
+        assert place.format(shown) in html.replace("\n", " ") or (
+            has_separators and place.format(">3") in html
+        )
+
+
+def test_a_bound_is_easy_to_read() -> None:
+    assert str(MoreThan(10_000)) == "more than 10,000"
+    with override_settings(USE_THOUSAND_SEPARATOR=True):
+        assert number_format(MoreThan(10_000)) == ">10,000"
 
 
 @pytest.mark.parametrize("most", [1, 4, 5, 6])

@@ -143,6 +143,8 @@ def test_invitations_are_made_void(admin_client: Client, room: Room) -> None:
     private = Room.objects.create(slug="secret", kind="private")
     keys = {one.pk: one.invitation_key for one in Room.objects.all()}
     act(admin_client, LIST, "void_invitations", room.pk, private.pk)
+    assert not LogEntry.objects.exists()
+    act(admin_client, LIST, "void_invitations", room.pk, private.pk, is_sure="True")
     changed = [one for one in Room.objects.all() if one.invitation_key != keys[one.pk]]
     assert changed == [private]
     entry = LogEntry.objects.get()
@@ -155,7 +157,7 @@ def test_only_who_may_change_rooms_makes_invitations_void(
     client = staff("view_room")
     assert offered(client, LIST) == set()
     Room.objects.update(kind="private")
-    act(client, LIST, "void_invitations", room.pk)
+    act(client, LIST, "void_invitations", room.pk, is_sure="True")
     assert Room.objects.get().invitation_key == room.invitation_key
 
 
