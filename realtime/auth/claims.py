@@ -18,7 +18,6 @@ KINDS = ("token_type", "token_use", "typ", "type", "token_kind")
 """Claims that name the kind of a token: SimpleJWT, Cognito, Keycloak, and sites' own."""
 PURPOSES = ("purpose", "action", "intent")
 FOREIGN = {
-    "nonce": "OpenID Connect Core, section 2: an ID token",
     "at_hash": "OpenID Connect Core, section 3.1.3.6: an ID token",
     "c_hash": "OpenID Connect Core, section 3.3.2.11: an ID token",
     "s_hash": "Financial-grade API, part 2: an ID token",
@@ -26,6 +25,9 @@ FOREIGN = {
     "cnf": "RFC 7800: needs another proof, which a socket cannot ask for",
 }
 """Claims that an access token which may be used by whoever has it does not have."""
+NONCE = "nonce"
+"""OpenID Connect Core, section 2: an ID token. Some issuers copy it into access tokens that name
+their kind, as Keycloak does before version 24."""
 OTHER_SCOPES = {
     "refresh",
     "refresh_token",
@@ -76,6 +78,8 @@ def _telling(header: Mapping[str, Any], claims: Mapping[str, Any]) -> list[str]:
         name for name in (*KINDS, *PURPOSES) if name in claims and not _is_access(claims[name])
     ]
     found += [name for name in FOREIGN if name in claims]
+    if NONCE in claims and not _is_named_access(header, claims):
+        found.append(NONCE)
     scope = claims.get("scope")
     words = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else []
     if any(isinstance(word, str) and word.lower() in OTHER_SCOPES for word in words):
@@ -83,6 +87,10 @@ def _telling(header: Mapping[str, Any], claims: Mapping[str, Any]) -> list[str]:
     if _kind_of(header) not in HEADER_KINDS:
         found.append("typ")
     return found
+
+
+def _is_named_access(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bool:
+    return _kind_of(header) in ACCESS or any(_is_access(claims.get(name)) for name in KINDS)
 
 
 def _is_access(value: Any) -> bool:

@@ -19,6 +19,7 @@ JWT = {"alg": "HS256", "typ": "JWT"}
         {"typ": "Bearer"},
         {"type": "access", "scope": "openid profile offline_access"},
         {"scope": ["read", "write"]},
+        {"typ": "Bearer", "nonce": "n", "scope": "openid"},
         {"name": "refresh", "roles": ["password_reset"]},
     ],
 )
@@ -39,6 +40,7 @@ def test_an_access_token_opens_a_socket(claims: dict[str, Any]) -> None:
         ({"typ": "Refresh"}, "typ"),
         ({"typ": "Offline"}, "typ"),
         ({"typ": "ID"}, "typ"),
+        ({"typ": "ID", "nonce": "n"}, "typ"),
         ({"type": "reset"}, "type"),
         ({"purpose": "password_reset"}, "purpose"),
         ({"action": "verify"}, "action"),
@@ -72,6 +74,14 @@ def test_another_kind_of_token_opens_none(claims: dict[str, Any], name: str) -> 
 def test_the_media_type_of_the_header_counts_as_well(header: Any, name: str | None) -> None:
     """RFC 9068 and those that came after RFC 8725."""
     assert misfit(header, {}, {}) == name
+
+
+def test_an_access_token_may_repeat_the_nonce_of_its_login() -> None:
+    """By RFC 9068 the header says that it is one; an ID token has the same claim."""
+    claims = {"nonce": "n", "scp": ["openid"]}
+    assert misfit({"typ": "at+jwt"}, claims, {}) is None
+    assert misfit(JWT, claims, {}) == "nonce"
+    assert misfit({"typ": "at+jwt"}, {**claims, "at_hash": "h"}, {}) == "at_hash"
 
 
 @pytest.mark.parametrize(
