@@ -8,6 +8,7 @@ import asyncio
 import gc
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from functools import partial
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -22,7 +23,10 @@ MOST_OBJECTS = 2_000
 """How many objects are looked at for one connection: a few milliseconds at most."""
 MOST_MISSES = 3
 """After how many connections without success a kind of `send` is not looked into any more."""
-OPAQUE = (str, bytes, int, float, type, CodeType, ModuleType, asyncio.AbstractEventLoop)
+OPAQUE = (
+    *(str, bytes, int, float, type),
+    *(CodeType, Context, ModuleType, asyncio.AbstractEventLoop),
+)
 """What leads to no `send`, or to everything."""
 
 
