@@ -39,8 +39,9 @@ def main() -> None:
     ]
     messages = [stored.state.id for stored in append(drafts)]
     by = Identity.of(admin)
-    for user, text in zip(people, [*TEXTS, *packed(500)], strict=False):
-        moderation.report(messages[-1], room.pk, Identity.of(user), text[:500])
+    reasons = [*TEXTS, *packed(500)]
+    for user, text, message in zip(people, reasons, reversed(messages), strict=False):
+        moderation.report(message, room.pk, Identity.of(user), text[:500])
         moderation.sanction("mute", room, str(user.pk), reason=text[:500], by=by)
     moderation.resolve(messages[:1], by)
     client = Client()
