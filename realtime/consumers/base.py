@@ -518,8 +518,8 @@ class Consumer(AsyncConsumer):
         who, proof = await self._claimed(command)
         who = who.after(self.who)
         if who != self.who:
+            self._limit_names(who)
             if command.name is not None:
-                self._limit_names(who)
                 await self.engine.db.read(_check_name, Visitor(who, self.address))
             is_other = who.is_guest or who.user_id != self.who.user_id
             if is_other and not self.may_change_identity():
@@ -536,7 +536,8 @@ class Consumer(AsyncConsumer):
 
     def _limit_names(self, who: Identity) -> None:
         """Bound how often a guest changes its name: all in its rooms would read it."""
-        if names.is_given(self.who.username):
+        is_new = who.is_guest and self.who.is_guest and who.username != self.who.username
+        if not is_new or names.is_given(self.who.username):
             return  # the first one is free
         if wait := self.engine.limits.wait(who, self.address, "act", NAME_COST):
             message = "you have changed your name too often; wait a little"
@@ -568,7 +569,7 @@ class Consumer(AsyncConsumer):
             raise Disconnect(CloseCode.KICKED, sanctions.told(ban, *who.user_ids))
 
     async def _with_free_name(self, who: Identity) -> Identity:
-        """Take a returning guest's name away where somebody else has it by now."""
+        """Take a returning guest's name away where it may not have it by now."""
         if not who.is_guest or names.is_given(who.username):
             return who
         with suppress(DatabaseError, TimeoutError):  # else the guard asks later
@@ -587,7 +588,7 @@ class Consumer(AsyncConsumer):
         found = SignIn(self.who, self.proof)
         if command.token is not None:
             who, proof = await identify_token(command.token, self.engine.db)
-            found = SignIn(await self._with_free_name(who), proof)
+            found = SignIn(await self._with_free_name(who.after(self.who)), proof)
         if command.name is None:
             return found
         if not found.who.is_guest:

@@ -13,13 +13,14 @@ from django.contrib.auth import get_user_model
 from django.db import router
 
 from ..conf import config
-from ..models import Look, Room
+from ..models import Look, Room, Sanction
 from ..policy import policy
 from ..wire.looks import is_reserved, is_visible, look, looks, looks_without_additions
 from .display import display_name
 from .history import database
 from .identity import GUEST_NAME, Identity
 from .presence import live_connections
+from .sanctions import in_force
 
 __all__ = [
     "Named",
@@ -41,6 +42,7 @@ __all__ = [
 RESERVED = "this name is reserved; choose another one"
 TAKEN = "this name is taken, or looks like one that is; choose another one"
 REFUSED = "this name is not allowed here; choose another one"
+MUTED = "you are muted and keep the name that you had"
 ROOM_TAKEN = "there is a public room of this name, or of one that looks like it"
 CHUNK = 500
 """How many rows are filled in one transaction."""
@@ -115,7 +117,20 @@ def problems_among_guests(asked: Iterable[Named]) -> dict[Named, str]:
 def coming(asked: Iterable[Named]) -> dict[Named, str]:
     """Say which guests cannot come back with the name that they had."""
     all_asked = list(asked)
-    return problems_among_guests(all_asked) | problems(all_asked)
+    return problems_among_guests(all_asked) | problems(all_asked) | _renamed_since_a_mute(all_asked)
+
+
+def _renamed_since_a_mute(asked: Iterable[Named]) -> dict[Named, str]:
+    """Say which guests were muted under another name: a token of before may hold any name."""
+    keys = {one: one.who.user_ids for one in asked}
+    mutes = Sanction.objects.using(database()).filter(in_force(), kind=Sanction.Kind.MUTE)
+    rows = mutes.filter(user_key__in=set().union(*keys.values()))
+    known = set(rows.values_list("user_key", "username"))
+    return {
+        one: MUTED
+        for one, own in keys.items()
+        if any(user_key in own and name != one.name for user_key, name in known)
+    }
 
 
 def room_problem(room: Room | None, *names: str, creator: Any = None) -> str:

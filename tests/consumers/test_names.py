@@ -107,6 +107,35 @@ async def test_a_muted_guest_keeps_its_name(behind_a_proxy: Engine, room: Room) 
         assert (await other.ask("auth", name="Bob"))["username"] == "Bob"
 
 
+@pytest.mark.parametrize("way", ["auth", "reconnect", "another"])
+async def test_a_muted_guest_does_not_speak_by_the_names_of_old_tokens(
+    engine: Engine, room: Room, way: str
+) -> None:
+    """By `auth`, on a new connection, or as another guest on the same one; its own name stays."""
+    guest = Identity("guest:eve", "Eve")
+    other = Identity(guest.user_id if way != "another" else "guest:2", "buy pills")
+    async with returning(guest) as eve:
+        await written("Eve")
+        await sync_to_async(moderation.mute)(room, guest.user_id)
+        if way == "reconnect":
+            async with returning(other) as again:
+                name = again.welcome["username"]
+        else:
+            name = (await eve.ask("auth", token=token_of(other)))["username"]
+        assert name.startswith("Guest ")
+    async with returning(guest) as again:
+        assert again.welcome["username"] == "Eve"
+
+
+async def test_a_name_by_a_token_costs_what_a_name_costs(room: Room) -> None:
+    limits = {**UNLIMITED, "ACTS_PER_MINUTE": 7}
+    tokens = [token_of(Identity("guest:eve", name)) for name in ("Eve", "one", "two")]
+    async with testing.engine(GUESTS=True, **limits), Socket() as socket:
+        first, second, third = [await socket.ask("auth", token=one) for one in tokens]
+        assert [first["username"], second["username"]] == ["Eve", "one"]
+        assert third["code"] == "rate_limited"
+
+
 @pytest.mark.parametrize("kind", ["message", "typing", "joined"])
 async def test_an_address_is_not_told_to_others(engine: Engine, room: Room, kind: str) -> None:
     """A user who signs in by e-mail is called by a number until the site says otherwise."""
