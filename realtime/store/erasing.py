@@ -1,7 +1,7 @@
 """Taking texts and names out of messages that were written long ago, a room and a chunk at a time.
 
 Up to `TOLD` messages in a room take a position each, so that open clients hear of every one. More
-of them take none: the room's log gets another epoch after the last one, and everybody joins again.
+of them take none: the room's log gets another epoch with the last one, and everybody joins again.
 """
 
 from collections.abc import Iterator
@@ -42,18 +42,21 @@ Erased = Iterator[tuple[int, list[Stored]]]
 
 def erase_texts(sender: str, name: str) -> Erased:
     """Make tombstones of all messages of a sender, under another name."""
-    return _rewrite(Q(sender=sender) & (Q(deleted_at=None) | ~Q(username=name)), name, True)
+    mine = Q(sender=sender)
+    return _rewrite(mine & (Q(deleted_at=None) | ~Q(username=name)), name, True, mine)
 
 
 def rename(sender: str, name: str) -> Erased:
     """Give all messages of a sender another name."""
-    return _rewrite(Q(sender=sender) & ~Q(username=name), name, False)
+    mine = Q(sender=sender)
+    return _rewrite(mine & ~Q(username=name), name, False, mine)
 
 
 def erase_guests(before: datetime, name: str) -> Erased:
     """Make tombstones of what guests wrote before a moment."""
     whose = Q(sender__startswith=GUEST, created_at__lt=before)
-    return _rewrite(whose & (Q(deleted_at=None) | ~Q(username=name)), name, True)
+    whose &= Q(deleted_at=None) | ~Q(username=name)
+    return _rewrite(whose, name, True, whose)
 
 
 def forget_traces(sender: str, user_pk: Any, name: str) -> None:
@@ -92,16 +95,22 @@ def scrub_nonces() -> int:
     return number
 
 
-def _rewrite(whose: Q, name: str, is_erased: bool) -> Erased:
+def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
+    """Rewrite messages; whether they are told one by one is judged by the number of `all_of_them`.
+
+    So a repeat after an interruption, which finds fewer, judges as the first attempt did.
+    """
     mine = Message.objects.using(database()).filter(whose, room=OuterRef("pk"))
     rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
     for room_id in list(rooms.values_list("pk", flat=True)):
-        rows = Message.objects.using(database()).filter(whose, room=room_id)
-        is_told = rows.count() <= TOLD
-        while found := _rewrite_chunk(room_id, rows, name, is_erased, is_told):
+        rows = Message.objects.using(database()).filter(room=room_id)
+        is_told, last = rows.filter(all_of_them).count() <= TOLD, 0
+        # From the last key on, so that no chunk reads again what is done, with the room locked.
+        while found := _rewrite_chunk(
+            room_id, rows.filter(whose, pk__gt=last), name, is_erased, is_told
+        ):
+            last = found[-1].state.id
             yield len(found), found if is_told else []
-        if not is_told:
-            Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
 
 
 def _rewrite_chunk(
@@ -109,7 +118,9 @@ def _rewrite_chunk(
 ) -> list[Stored]:
     with transaction.atomic(using=database()):
         end = lock_heads(database(), {room_id})[room_id]
-        chunk = list(rows.order_by("pk")[:CHUNK])
+        chunk = list(rows.order_by("pk")[: CHUNK + 1])
+        is_last = len(chunk) <= CHUNK
+        chunk = chunk[:CHUNK]
         for number, message in enumerate(chunk, 1):
             message.username = name
             if is_erased:
@@ -118,6 +129,8 @@ def _rewrite_chunk(
                 message.changed_seq = end.last_seq + number
         Message.objects.using(database()).bulk_update(chunk, FIELDS, batch_size=100)
         _move(room_id, end.last_seq + len(chunk) if is_told else end.last_seq, is_erased)
+        if chunk and is_last and not is_told:
+            Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
     return [Stored(room_id, state_of(one), end.epoch, is_new=True) for one in chunk]
 
 

@@ -34,6 +34,23 @@ def test_only_the_senders_messages_are_emptied(
     assert set(Message.objects.filter(content="").values_list("username", flat=True)) == {"Gone"}
 
 
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_a_repeat_after_an_interruption_tells_of_all(
+    room: Room, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    """Of many by another epoch, also where the few that are left could be told one by one."""
+    monkeypatch.setattr(erasing, "CHUNK", 2)
+    monkeypatch.setattr(erasing, "TOLD", 3)
+    say(room, *"abcdef")
+    before = Head.objects.get(room=room).epoch
+    first = erasing.erase_texts("7", "Gone")
+    for _ in range(done):
+        next(first)
+    first.close()
+    assert sum(erase()) == 6 - 2 * done
+    assert Head.objects.get(room=room).epoch != before
+
+
 def test_erasing_while_others_write_leaves_no_hole(room: Room) -> None:
     say(room, *"abcdefgh")
     jobs = [lambda n=n: log.append([draft(room, f"new {n}", sender="8")]) for n in range(8)]
