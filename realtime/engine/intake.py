@@ -84,7 +84,7 @@ class Intake:
         self._send = send
         self._end = end
         self._refuse = refuse
-        self._scanner = Scanner(self._limit)
+        self._scanner = Scanner(self._limit, is_plain=transport.refuse_compression(send))
         self._extras = Bucket(EXTRAS_PER_SECOND, EXTRAS_BURST, now)
         self._frames = Bucket(*_frames(settings), now)
         self._bytes = Bucket(*_bytes(settings), now)
@@ -192,6 +192,8 @@ class Intake:
             self._refuse()
             why = f"A message may have at most {self._limit} bytes."
             self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, why))
+        elif self._scanner.is_packed:
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "No compression was agreed to."))
 
     def _hold_back(self, now: float, size: int, messages: int) -> None:
         """Stop reading where the client sends faster than it may, or than it is handled."""

@@ -32,6 +32,7 @@ __all__ = [
     "limit_messages",
     "line",
     "pause",
+    "refuse_compression",
     "release",
     "resume",
     "server_send",
@@ -60,6 +61,14 @@ EARLY = (
     "send.__self__.send.__self__.reader._buffer",  # Hypercorn
 )
 """Where servers keep frames that they have not passed on."""
+OFFERS = (
+    ("conn", "extensions"),  # uvicorn, websockets-sansio: what it has agreed to already
+    ("", "available_extensions"),  # uvicorn, websockets
+    ("conn.handshake._initiating_request", "extensions"),  # uvicorn, wsproto
+    ("handshake", "extensions"),  # Hypercorn
+)
+"""Where servers keep which compression a client offers, until the client is let in."""
+EXTENSIONS = "Sec-WebSocket-Extensions"
 FILES = Path("/proc/self/fd")
 wrappers = Wrappers()
 
@@ -218,6 +227,27 @@ def limit_messages(send: Any, limit: int) -> None:
         current = getattr(target, name, None)
         if isinstance(current, int) and (current == 0 or current > limit):
             setattr(target, name, limit)
+
+
+def refuse_compression(send: Any) -> bool:
+    """Have the server agree to no compression of messages; whether none is known to be agreed to.
+
+    Called before the client is let in. A few bytes may become a thousand times as many, and the
+    server makes them so before anybody can count them. Daphne agrees to none.
+    """
+    protocol = getattr(send, "__self__", None)
+    is_known = _twisted(send) is not None
+    for path, name in OFFERS:
+        owner = _path(protocol, path)
+        if owner is not None and hasattr(owner, name):
+            is_known = True
+            offers = getattr(owner, name)
+            if isinstance(offers, list):
+                offers.clear()
+    headers = _path(protocol, "response.headers")
+    if headers is not None and EXTENSIONS in headers:
+        del headers[EXTENSIONS]
+    return is_known
 
 
 def abort(send: Any) -> bool:

@@ -22,9 +22,10 @@ WIDTHS = {126: 2, 127: 8}
 class Scanner:
     """Follows the frames of one client through the chunks in which they arrive.
 
-    `limit` is the largest message in bytes. After each `feed`, `frames` says how many frames began
-    in that chunk, `extras` how many of them carry no whole message (control frames, fragments and
-    empty frames), and `too_large` how many were passed over.
+    `limit` is the largest message in bytes; where the client `is_plain`, it may not compress.
+    After each `feed`, `frames` says how many frames began in that chunk, `extras` how many of them
+    carry no whole message (control frames, fragments and empty frames), and `too_large` how many
+    were passed over.
     """
 
     __slots__ = (
@@ -33,19 +34,22 @@ class Scanner:
         "_is_dropping",
         "_is_inside",
         "_is_over",
+        "_is_plain",
         "_left",
         "_limit",
         "_size",
         "extras",
         "frames",
         "is_hopeless",
+        "is_packed",
         "is_usual",
         "messages",
         "too_large",
     )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, is_plain: bool = False) -> None:
         self._limit = limit
+        self._is_plain = is_plain
         self._head = b""
         self._left = self._size = 0
         self._is_inside = self._is_dropping = self._is_closing = self._is_over = False
@@ -56,6 +60,8 @@ class Scanner:
         """Whether the chunk had nothing but whole messages in one frame each."""
         self.is_hopeless = False
         """Whether a message came that is too large to be passed over."""
+        self.is_packed = False
+        """Whether a frame came that says it is compressed, where that was not agreed to."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -84,7 +90,7 @@ class Scanner:
             if self._left:
                 place += self._go_on(data[place : place + self._left], passed)
             elif head := self._begin(data, place):
-                if not (self._is_dropping or self.is_hopeless):
+                if not (self._is_dropping or self.is_hopeless or self.is_packed):
                     passed.append(data[place : place + head])
                 place += head
                 self._end_of_frame()
@@ -119,6 +125,8 @@ class Scanner:
         if width:
             size = int.from_bytes(data[place + 2 : place + 2 + width], "big")
         self._count(first, size)
+        if first & COMPRESSED and self._is_plain:
+            self.is_packed = self._is_over = True  # some servers would unpack it all the same
         if not second & MASKED or not _is_valid(first, size):
             self._is_over = True  # the server ends the connection itself
         return head

@@ -1,4 +1,4 @@
-"""Bytes written past the server: on each that is known, and never where it has to compress."""
+"""Bytes written past the server: on each that is known."""
 
 import asyncio
 import ssl
@@ -86,8 +86,8 @@ def make_certificate(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", range(len(SERVERS)), ids=SERVERS)
-async def test_a_client_that_compresses_gets_what_others_get(site: Site, number: int) -> None:
-    """Daphne agrees to no compression, uvicorn does; each encoding, with frames of every length."""
+async def test_a_client_that_would_compress_gets_what_others_get(site: Site, number: int) -> None:
+    """Nobody agrees to that; each encoding, with frames of every length."""
     url = site.urls[number]
     clients = [
         await Client.connect(url, encoding, compression=compression)

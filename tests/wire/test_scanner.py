@@ -119,6 +119,17 @@ def test_a_compressed_frame_that_is_too_large_is_hopeless() -> None:
     assert scanner.is_hopeless
 
 
+@pytest.mark.parametrize("opcode", [0xC1, 0xC2, 0x41, 0xC9, 0xF1])
+def test_nothing_goes_through_that_was_compressed_without_an_agreement(opcode: int) -> None:
+    """Some servers would unpack it all the same."""
+    scanner = Scanner(LIMIT, is_plain=True)
+    chunk = frame("before") + bytes([opcode]) + frame("x")[1:] + frame("after")
+    assert scanner.feed(chunk, MANY, MANY) == frame("before")
+    assert scanner.is_packed
+    assert not scanner.is_unfinished
+    assert scanner.feed(frame("after"), MANY, MANY) == b""
+
+
 @pytest.mark.parametrize(
     "chunk",
     [
