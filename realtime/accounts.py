@@ -16,13 +16,12 @@ from django.utils.translation import gettext
 from .engine.tell import announce, on_commit
 from .models import Room
 from .store import erasing
+from .store.display import NAME_CHARACTERS
 from .store.history import database
 from .store.log import Stored
 from .store.users import canonical, pk_of, unknown_user
 
 __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
-
-NAME_CHARACTERS = 150
 
 
 def erase_user(user: Any, *, name: str = "") -> int:

@@ -8,11 +8,11 @@ from . import nonces
 from .history import database, state_of
 from .log import Stored, lock_heads
 
-__all__ = ["delete"]
+__all__ = ["delete", "empty"]
 
 
 def delete(message_id: int) -> Stored:
-    """Take a message's text, data and nonce away for good; what stays is that there was one.
+    """Delete a message's text, data and nonce for good; a tombstone keeps its place in the log.
 
     Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
     """
@@ -24,12 +24,17 @@ def delete(message_id: int) -> Stored:
         message = messages.get(pk=message_id)
         if message.deleted_at is not None:
             return Stored(room_id, state_of(message), end.epoch, is_new=False)
-        message.content, message.data = "", None
-        message.nonce = nonces.spent(room_id, message.sender, message.nonce)
-        message.deleted_at = timezone.now()
+        empty(message)
         message.changed_seq = end.last_seq + 1
         message.save(update_fields=["content", "data", "nonce", "deleted_at", "changed_seq"])
         Head.objects.using(alias).filter(pk=room_id).update(
             last_seq=message.changed_seq, deleted_at=message.deleted_at
         )
     return Stored(room_id, state_of(message), end.epoch, is_new=True)
+
+
+def empty(message: Message) -> None:
+    """Make a message a tombstone: remove its text, data and nonce, without saving it."""
+    message.content, message.data = "", None
+    message.nonce = nonces.spent(message.room_id, message.sender, message.nonce)
+    message.deleted_at = message.deleted_at or timezone.now()

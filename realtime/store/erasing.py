@@ -24,7 +24,7 @@ from ..models import (
     Sanction,
 )
 from ..models.rooms import new_epoch
-from . import nonces
+from . import changes, nonces
 from .history import database, state_of
 from .identity import GUEST
 from .log import Stored, lock_heads
@@ -124,7 +124,7 @@ def _rewrite_chunk(
         for number, message in enumerate(chunk, 1):
             message.username = name
             if is_erased:
-                _empty(message)
+                changes.empty(message)
             if is_told:
                 message.changed_seq = end.last_seq + number
         Message.objects.using(database()).bulk_update(chunk, FIELDS, batch_size=100)
@@ -132,12 +132,6 @@ def _rewrite_chunk(
         if chunk and is_last and not is_told:
             Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
     return [Stored(room_id, state_of(one), end.epoch, is_new=True) for one in chunk]
-
-
-def _empty(message: Message) -> None:
-    message.content, message.data = "", None
-    message.nonce = nonces.spent(message.room_id, message.sender, message.nonce)
-    message.deleted_at = message.deleted_at or timezone.now()
 
 
 def _move(room_id: int, last_seq: int, is_erased: bool) -> None:
