@@ -61,4 +61,4 @@ async def say(page: Page, text: str) -> None:
 
 async def sees(page: Page, text: str) -> None:
     row = page.locator("[data-message-id]").filter(has_text=text)
-    await expect(row).to_have_count(1, timeout=20_000)
+    await expect(row).to_have_count(1, timeout=30_000)

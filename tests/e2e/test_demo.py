@@ -5,6 +5,7 @@ import re
 from playwright.async_api import Browser, Page, expect
 
 from tests.client import eventually
+from tests.e2e.chat import ready, say, sees
 from tests.proxy import Proxy
 from tests.site import Demo, Factory
 
@@ -17,21 +18,21 @@ async def test_who_was_offline_sees_what_was_missed_once_and_in_order(
     async with Proxy(demo.port) as line:
         ann = await _enter(browser, demo.url, "Ann", errors)
         bea = await _enter(browser, f"http://127.0.0.1:{line.port}/", "Bea", errors)
-        await _say(ann, "hello, Bea")
-        await _sees(bea, "hello, Bea")
+        await say(ann, "hello, Bea")
+        await sees(bea, "hello, Bea")
         message = bea.locator("[data-message-id]").filter(has_text="hello, Bea")
         await expect(message.locator(".kind")).to_have_text("guest")
-        await _say(bea, "hello, Ann")
-        await _sees(ann, "hello, Ann")
+        await say(bea, "hello, Ann")
+        await sees(ann, "hello, Ann")
         line.cut()
         await expect(bea.get_by_test_id("banner")).to_be_visible(timeout=20_000)
         for number in range(10):
-            await _say(ann, f"missed {number}")
+            await say(ann, f"missed {number}")
         line.restore()
-        await _sees(bea, "missed 9")
+        await sees(bea, "missed 9")
         await expect(bea.get_by_test_id("banner")).to_be_hidden(timeout=20_000)
-        await _say(bea, "back again")
-        await _sees(ann, "back again")
+        await say(bea, "back again")
+        await sees(ann, "back again")
         said = [
             "hello, Bea",
             "hello, Ann",
@@ -79,7 +80,7 @@ async def test_a_moderator_keeps_order_from_the_page(demo: Demo, browser: Browse
     errors: list[str] = []
     spammer = await _enter(browser, demo.url, "Spammer", errors)
     admin = await _log_in(browser, demo, errors)
-    await _say(spammer, "buy my pills")
+    await say(spammer, "buy my pills")
     row = admin.locator("[data-message-id]").filter(has_text="buy my pills")
     await row.hover()
     await row.get_by_role("button").click()
@@ -109,7 +110,7 @@ async def _log_in(browser: Browser, demo: Demo, errors: list[str]) -> Page:
     await page.fill("[name=username]", "admin")
     await page.fill("[name=password]", password)
     await page.keyboard.press("Enter")
-    await expect(page.get_by_test_id("composer")).to_be_enabled(timeout=20_000)
+    await ready(page)
     return page
 
 
@@ -120,19 +121,8 @@ async def _enter(browser: Browser, url: str, name: str, errors: list[str]) -> Pa
     await page.goto(url)
     await page.get_by_test_id("name").fill(name)
     await page.get_by_test_id("join").click()
-    await expect(page.get_by_test_id("composer")).to_be_enabled(timeout=20_000)
+    await ready(page)
     return page
-
-
-async def _say(page: Page, text: str) -> None:
-    await page.get_by_test_id("composer").fill(text)
-    await page.get_by_test_id("send").click()
-    await _sees(page, text)
-
-
-async def _sees(page: Page, text: str) -> None:
-    message = page.locator("[data-message-id]").filter(has_text=text)
-    await expect(message).to_have_count(1, timeout=30_000)
 
 
 async def _shown(page: Page, number: int) -> list[str]:

@@ -3,16 +3,14 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from urllib.parse import quote
 
-import pytest
-from playwright.async_api import Browser, BrowserContext, Dialog, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Dialog, Page, expect
 
 from realtime.auth.guests import clean_name
 from tests.client import Client
-from tests.e2e.conftest import OPTIONS
 from tests.e2e.payloads import PAYLOADS, packed
 from tests.site import UNLIMITED, Factory, Site
 
@@ -86,14 +84,6 @@ class Watch:
     def _complained(self, text: str) -> None:
         if "404 (Not Found)" not in text:
             self._note("console", text)
-
-
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
-        yield browser
-        await browser.close()
 
 
 async def test_what_people_write_is_text(make_site: Factory, browser: Browser) -> None:
