@@ -23,6 +23,8 @@ MOST_OBJECTS = 2_000
 """How many objects are looked at for one connection: a few milliseconds at most."""
 MOST_MISSES = 3
 """After how many connections without success a kind of `send` is not looked into any more."""
+LEAVES, MOST_IN_LEAF = (tuple, list), 4
+"""What is not looked into where it has so few parts, and all of them lead to nothing."""
 OPAQUE = (
     *(str, bytes, int, float, type),
     *(CodeType, Context, ModuleType, asyncio.AbstractEventLoop),
@@ -69,7 +71,7 @@ def _reachable(roots: list[Any]) -> Iterator[Any]:
         one = waiting.popleft()
         yield one
         for next_one in gc.get_referents(one):
-            if id(next_one) not in seen and not _is_opaque(next_one):
+            if id(next_one) not in seen and not (_is_opaque(next_one) or _is_leaf(next_one)):
                 seen.add(id(next_one))
                 waiting.append(next_one)
 
@@ -77,6 +79,13 @@ def _reachable(roots: list[Any]) -> Iterator[Any]:
 def _is_opaque(one: Any) -> bool:
     # The globals of a module are a dict with its name.
     return isinstance(one, OPAQUE) or one is None or (type(one) is dict and "__name__" in one)
+
+
+def _is_leaf(one: Any) -> bool:
+    """Whether an object is a header or the like, of which a client may send thousands."""
+    if type(one) not in LEAVES or len(one) > MOST_IN_LEAF:
+        return False
+    return all(_is_opaque(part) for part in gc.get_referents(one))
 
 
 def locals_of(task: "asyncio.Task[Any] | None") -> list[Any]:

@@ -111,6 +111,15 @@ async def test_a_local_variable_of_the_server_leads_there_too() -> None:
     assert await asyncio.create_task(application(mine.send)) == mine.send
 
 
+async def test_thousands_of_headers_hide_nothing() -> None:
+    """A client chooses how many it sends; servers keep them as tuples or lists."""
+    mine = Protocol()
+    headers = [(b"x", bytes([n % 256])) for n in range(5000)]
+    more = [[b"x", b"y"] for _ in range(5000)]
+    kept: Any = {"headers": headers, "more": more, "deep": {"er": [{"send": mine.send}]}}
+    assert transport.server_send(mine.scope, Slots(kept).method) == mine.send
+
+
 async def test_another_connections_transport_is_not_taken() -> None:
     """Middleware may keep all that it has wrapped."""
     mine, other = Protocol(), Protocol(b"theirs")
