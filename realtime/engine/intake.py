@@ -17,7 +17,7 @@ from . import transport
 __all__ = ["Intake"]
 
 EXTRAS_PER_SECOND, EXTRAS_BURST = 20, 200
-"""Control frames, fragments and empty frames of one connection."""
+"""Control frames, small fragments and empty frames of one connection."""
 REFUSALS_BURST = 100
 """As many commands beyond its allowance as a client may send before it is cut for that."""
 MESSAGE_SECONDS = 20.0

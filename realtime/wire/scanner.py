@@ -13,6 +13,8 @@ WHOLE_MESSAGES = b"\x81\x82"
 """The first bytes of a text and of a binary message in one frame."""
 CONTROL = 8
 """Control frames have this opcode and higher ones."""
+FRAGMENT_BYTES = 512
+"""Fragments from this size on are no extras: libraries send what is larger than their buffer so."""
 OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 CONTROL_BYTES = 125
 WIDTHS = {126: 2, 127: 8}
@@ -24,8 +26,8 @@ class Scanner:
 
     `limit` is the largest message in bytes; where the client `is_plain`, it may not compress.
     After each `feed`, `frames` says how many frames began in that chunk, `extras` how many of them
-    carry no whole message (control frames, fragments and empty frames), and `too_large` how many
-    were passed over.
+    carry no whole message (control frames, small fragments and empty frames), and `too_large` how
+    many were passed over.
     """
 
     __slots__ = (
@@ -138,7 +140,8 @@ class Scanner:
         self._is_dropping = False
         self._is_closing = opcode == CLOSE
         is_message = 0 < opcode < CONTROL
-        if not (is_message and size and first & FINAL):
+        is_whole = is_message and size and first & FINAL
+        if not (is_whole or (opcode < CONTROL and size >= FRAGMENT_BYTES)):
             self.extras += 1
         if opcode < CONTROL:
             self.messages += is_message

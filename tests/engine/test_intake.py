@@ -139,6 +139,23 @@ async def test_a_client_that_sends_as_much_as_it_may_stays(end: End) -> None:
     assert end.ends == []
 
 
+async def test_large_messages_in_small_fragments_may_be_sent_as_often_as_whole_ones(
+    end: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten a second for a minute, of 8 KB, from a library with a buffer of 1 KB."""
+    now = [0.0]
+    monkeypatch.setattr(end.intake._loop, "time", lambda: now[0])
+    end.intake = Intake(end.server.send, end.ends.append, end._refuse)
+    end.intake.open()
+    for _ in range(600):
+        now[0] += 0.1
+        end.receive(frame("x" * 1024, TEXT, is_last=False))
+        end.receive(*[frame("x" * 1024, CONTINUATION, is_last=False)] * 6)
+        end.receive(frame("x" * 8, CONTINUATION))
+        end.intake.received()
+    assert end.ends == []
+
+
 async def test_a_frame_that_is_too_large_is_refused_and_kept_nowhere(end: End) -> None:
     end.receive(head(LIMIT + 1), b"x" * LIMIT, b"x" + frame("after"))
     assert end.refused == 1

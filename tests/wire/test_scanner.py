@@ -65,10 +65,12 @@ def test_the_count_does_not_depend_on_the_chunks(frames: list[bytes], size: int)
         (frame("x", PONG), 1),
         (frame("x", TEXT, is_last=False), 1),
         (frame("x", TEXT, is_last=False) + frame("", CONTINUATION, is_last=False) * 4, 5),
+        (frame("x" * 512, TEXT, is_last=False) + frame("x" * 400, CONTINUATION), 1),
+        (frame("x" * 512, TEXT, is_last=False) + frame("x" * 512, CONTINUATION), 0),
         (frame("", CLOSE), 1),
     ],
 )
-def test_frames_without_a_whole_message_are_extras(chunk: bytes, extras: int) -> None:
+def test_small_frames_without_a_whole_message_are_extras(chunk: bytes, extras: int) -> None:
     scanner, _ = fed(chunk)
     assert scanner.extras == extras
 
