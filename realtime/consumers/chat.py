@@ -130,7 +130,11 @@ def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
         places.void_invitations(room, who)
     if command.user_id is None and command.username is None:
         return None if command.void else rooms.invitation(room, by=who)
-    rooms.add(room, moderation.find_user(command.user_id, command.username), by=who)
+    try:
+        user = moderation.find_user(command.user_id, command.username)
+    except CommandError:
+        raise places.not_to_be_added() from None
+    rooms.add(room, user, by=who)
     return None
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.text import slugify
 
 from ..conf import config
-from ..models import Departure, Membership, Room
+from ..models import Departure, Membership, Message, Room
 from ..policy import policy
 from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
@@ -182,9 +182,16 @@ def _check_blocks(who: Identity, other: Any) -> None:
 
 
 def _are_strangers(who: Identity, other: Any) -> bool:
-    """Whether two users share no place in a room that is not public."""
+    """Whether two users share no place in a room that is not public.
+
+    Of rooms that users made only those count which the other one has made, or has written in: a
+    place there is given without asking.
+    """
     mine = _places().filter(user=who.user_pk).exclude(room__kind=Room.Kind.PUBLIC)
-    return not _places().filter(user=other.pk, room__in=mine.values("room")).exists()
+    shared = _rooms().filter(pk__in=mine.values("room"), memberships__user=other.pk)
+    spoken = Message.objects.using(database()).filter(room=OuterRef("pk"), sender=str(other.pk))
+    is_own_act = Q(creator=None) | Q(creator=other.pk) | Q(Exists(spoken))
+    return not shared.filter(is_own_act).exists()
 
 
 def _give_places(room: Room, who: Identity, other: Any, *, is_request: bool) -> bool:

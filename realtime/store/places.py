@@ -38,7 +38,7 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
 
     A user who left the room for good, or has blocked `by`, gets one by an own act only: by an
     invitation. Raises `CommandError`: `permission_denied` for a direct room, and for who is
-    banned or does not want the place.
+    banned; `unknown_user` for who does not want the place.
     """
     if room.kind == Room.Kind.DIRECT:
         raise denied("a direct room is for two", room)
@@ -47,7 +47,7 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
         # The reason is theirs to know: it may be the site's, and anybody may have a room.
         raise denied(told(ban) if is_own else "that user may not enter this room", room)
     if by is not None and not is_own and _is_unwanted(room, user, by):
-        raise denied("that user may not enter this room", room)
+        raise not_to_be_added()
     with transaction.atomic(using=database()):
         place, is_new = _places(room).get_or_create(room=room, user=user)
         if is_own:
@@ -118,6 +118,12 @@ def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> Non
             _set(own, Role.MODERATOR)
         _set(place, role)
         journal.record(by, place, journal.CHANGE, f"{user} is now {role} of {room}")
+
+
+def not_to_be_added() -> CommandError:
+    """The refusal for a user who does not exist, or who wants no place from whoever gives it."""
+    message = "there is no such user, or you cannot give them a place"
+    return CommandError(ErrorCode.UNKNOWN_USER, message)
 
 
 def no_member() -> CommandError:

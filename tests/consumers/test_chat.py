@@ -621,23 +621,48 @@ async def test_who_shares_a_private_room_opens_no_request(
         assert "request" not in await other.expect("invited")
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_a_place_that_is_given_makes_nobody_known(
+    engine: Engine, ada: Any, bob: Any, settings: Any, is_known: bool
+) -> None:
+    """Not before the stranger has written in that room: anybody gives places by name."""
+    settings.REALTIME = {**settings.REALTIME, "CREATE_ROOMS": "users"}
+    async with Socket(user=ada) as one, Socket(user=bob) as other:
+        slug = (await one.ask("create", title="Trap", kind="private"))["room"]
+        await one.join(slug)
+        await one.ask("invite", room=slug, username="bob")
+        await other.join(slug)
+        if is_known:
+            await say(other, "hello", slug)
+        direct = (await one.ask("direct", user_id=other.user_id))["room"]
+        assert (await other.join(direct)).get("request", False) is not is_known
+
+
 async def test_a_place_is_not_given_to_who_left_or_blocked(
     engine: Engine, private: Room, ada: Any, bob: Any
 ) -> None:
-    """The refusal does not tell which; an invitation still works, as that is their own act."""
+    """It reads as for a user who does not exist; an invitation still works: it is their own act."""
     await make(private, ada, "owner")
     async with Socket(user=ada) as top, Socket(user=bob) as other:
         await top.join("secret")
         key = (await top.ask("invite", room="secret"))["invitation"]
-        messages = set()
+        refusals = []
+
+        async def invite(name: str) -> None:
+            reply = await top.ask("invite", room="secret", username=name)
+            refusals.append((reply["code"], reply["message"]))
+
+        await invite("nobody")
         await other.ask("block", user_id=top.user_id)
-        messages.add((await top.ask("invite", room="secret", username="bob"))["message"])
+        await invite("bob")
         await other.ask("block", user_id=top.user_id, on=False)
         assert (await top.ask("invite", room="secret", username="bob"))["type"] == "done"
         await other.join("secret")
         await other.ask("leave", room="secret", for_good=True)
-        messages.add((await top.ask("invite", room="secret", username="bob"))["message"])
-        assert messages == {"that user may not enter this room"}
+        await invite("bob")
+        assert {code for code, _ in refusals} == {"unknown_user"}
+        assert len(refusals) == 3
+        assert len(set(refusals)) == 1
         assert (await other.ask("accept", invitation=key))["type"] == "room"
 
 
