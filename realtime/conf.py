@@ -20,7 +20,7 @@ class Config:
     channel_layer: str = "default"
     """The alias in `CHANNEL_LAYERS` that carries events between processes."""
     site: str = ""
-    """Tells this site from a copy of it on the same channel layer, where the database cannot."""
+    """A label that separates this site from a copy of it on the same channel layer."""
     guests: bool = False
     """Whether somebody without credentials may use public rooms."""
     allowed_origins: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Config:
     require_origin: bool = False
     """Whether a client without an `Origin` header is refused."""
     display_name: str = ""
-    """How users are called: an attribute or method of theirs, or a function's dotted path."""
+    """The name that others see: an attribute or method of the user, or a function's dotted path."""
     reserved_names: list[str] = field(
         default_factory=lambda: [
             *("admin", "admins", "administrator", "administrators", "mod", "moderator"),
@@ -36,7 +36,7 @@ class Config:
             *("superuser", "support", "sysadmin", "system", "team", "webmaster"),
         ]
     )
-    """Names that no guest takes, alone or as one of its words."""
+    """Names that no guest may take, alone or as a word of the name."""
     policy: str = "realtime.policy.Policy"
     """The class that decides who may do what."""
     create_rooms: str = "staff"
@@ -44,9 +44,9 @@ class Config:
     direct_rooms: bool = True
     """Whether two users may open a room of their own."""
     rooms_per_user: int = 20
-    """How many rooms there may be that one user has made by `create`."""
+    """How many rooms that one user has made by `create` may exist at a time."""
     blocks_per_user: int = 500
-    """How many others a user may have blocked."""
+    """How many users and guests one user may have blocked."""
     invitation_seconds: int = 7 * 24 * 60 * 60
     """How long the link of an invitation is good."""
     kick_seconds: int = 60
@@ -82,7 +82,7 @@ class Config:
     jwt_issuer: str = ""
     """What `iss` must be; empty: it is not looked at."""
     jwt_claims: dict[str, Any] = field(default_factory=dict)
-    """What further claims must be: a value, a list of values, `"*"` for any, or None."""
+    """Required claims: a value, a list of values, `"*"` for any value, or None for no check."""
     jwt_leeway_seconds: int = 10
     """How far the issuer's clock may be from ours, at most 30."""
     jwt_user_claim: str = "sub"
@@ -97,13 +97,13 @@ class Config:
     commands_per_frame: int = 100
     """How many commands one frame may hold."""
     receive_bytes_per_second: int = 128 * 1024
-    """Bytes of one user that are decoded a second; who sends more is read more slowly."""
+    """Bytes of one user that are decoded a second; a client that sends more is read more slowly."""
     receive_bytes_burst: int = 512 * 1024
     """How many of them at once."""
     content_characters: int = 4000
     """The longest text of a message."""
     last_address_seconds: int = 60 * 60
-    """How long the address of a guest who has left is kept, for a ban or mute by it; 0: not."""
+    """How long the address of a guest who has left is kept for bans and mutes; 0 keeps none."""
     guest_seconds: int = 90 * 24 * 60 * 60
     """How long a guest who stays away is remembered."""
     rooms_per_connection: int = 100
@@ -123,13 +123,13 @@ class Config:
     message_bytes_per_hour: int = 8 * 1024 * 1024
     """Bytes of messages that one user stores; guests of one address together have twice that."""
     guest_message_days: float = 0
-    """After how long `retention.prune` erases what guests wrote; 0 keeps it, else at least 7."""
+    """The age at which `retention.prune` erases guests' messages; 0 keeps them, else at least 7."""
     acts_per_minute: float = 60
     """Acts of moderation by one user, with deleting, configuring a room, and blocking."""
     reports_per_minute: float = 5
     """Messages that one user reports."""
     open_reports: int = 20
-    """Reports of one reporter that nobody has dealt with; guests of one address have twice that."""
+    """Open reports of one reporter; guests of one address together have twice that."""
     journal_entries: int = 1000
     """Entries in the admin's log of one room owner or moderator who is not staff."""
     ended_sanction_days: float = 30
@@ -140,11 +140,11 @@ class Config:
     """How long a command may take before it is answered with `unavailable`."""
 
     connections_per_user: int = 20
-    """Connections of one user in a process; more are told to come back later (4014)."""
+    """Connections of one user in a process; more are refused with 4014, and may come back."""
     connections_per_address: int = 100
     """Connections of users from one IP address in a process, and as many of guests (4014)."""
     handshakes_per_second: float = 20
-    """Handshakes from one IP address, of IPv6 from one /64; more are told to come back (4029)."""
+    """Handshakes from one IP address or one /64 of IPv6; more are refused with 4029."""
     handshakes_burst: int = 200
     """How many of them at once."""
     connections_per_process: int = 10_000

@@ -50,13 +50,13 @@ T = TypeVar("T")
 BAD_FRAMES = 5
 """How many in a row end a connection."""
 BAD_OBJECTS = 5
-"""After how many the rest of a frame is not read."""
+"""After so many bad commands, the rest of a frame is not read."""
 OBJECT_BYTES, REFUSAL_BYTES = 512, 256
-"""What an object, and what a refusal costs, as bytes of the allowance."""
+"""The cost of an object and of a refusal, in bytes of the allowance."""
 SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
-"""Decoding that takes longer is paid by its time, a second for so many bytes."""
+"""Slower decoding is also charged by its time: so many bytes a second."""
 TURN_BYTES = 16 * 1024
-"""After how many of these bytes the other connections get their turn."""
+"""After decoding so many bytes, yield to the other connections."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 RATE_LIMITED_SECONDS = 5.0
@@ -69,9 +69,9 @@ ABUSE = {
 }
 """The ends that a site should hear of, also where it has said nothing about its logs."""
 IDENTITIES = 10
-"""How often a connection may become somebody else; what is against whom it was stays known."""
+"""How often a connection may change its identity; sanctions of its earlier ones stay with it."""
 NAME_COST = 6
-"""How many acts of its allowance another name costs a guest."""
+"""How many acts of its allowance a change of name costs a guest."""
 BAN_SECONDS = 1.0
 """How long a handshake waits for what may be against its user."""
 ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()}
@@ -96,7 +96,7 @@ class Consumer(AsyncConsumer):
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
-        """Make an ASGI application; a process that has one serves sockets."""
+        """Make an ASGI application, and mark this process as one that serves sockets."""
         publisher.is_server = True
         return super().as_asgi(**initkwargs)
 
@@ -166,7 +166,7 @@ class Consumer(AsyncConsumer):
         self.outbox.reply(outgoing)
 
     def reply_paid(self, outgoing: Outgoing, allowance: str) -> None:
-        """Send a reply that may be large; its bytes are owed to an allowance."""
+        """Send a reply that may be large, and charge its bytes to an allowance."""
         frame = self.codec.encode(outgoing)
         self.outbox.send(frame)
         self.engine.limits.owe(self.who, self.address, allowance, len(frame) / REPLY_BYTES)
@@ -240,7 +240,7 @@ class Consumer(AsyncConsumer):
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
             if self._is_dropped and self._task is not None and not self._task.uncancel():
-                return  # to return is the only way to have the server close
+                return  # only this makes the server close the socket
             await asyncio.shield(self.outbox.farewell(shutdown()))
             raise
         except Exception:
@@ -350,11 +350,11 @@ class Consumer(AsyncConsumer):
 
     @property
     def silent_seconds(self) -> float:
-        """For how long nothing was heard of the client; 0 where it cannot be asked."""
+        """Seconds since the client last sent something; 0 if it cannot be pinged."""
         return self._silence.seconds
 
     def probe(self, seconds: float) -> bool:
-        """Ask whether the client is there, and end the connection if it does not answer in time."""
+        """Ping the client, and close the connection if it does not answer in time."""
         return self._silence.probe(seconds)
 
     def stop_reading(self) -> None:
@@ -377,7 +377,7 @@ class Consumer(AsyncConsumer):
             self._drop()
 
     def _drop(self) -> None:
-        """End a connection whose transport is out of reach: no server keeps one without a task."""
+        """Close a connection whose transport is out of reach, by ending its task."""
         self.engine.loop.run_in_executor(None, shut_down, self.scope)
         if self._task is not None:
             self._is_dropped = True
@@ -413,7 +413,7 @@ class Consumer(AsyncConsumer):
         return self.codec.parts(frame)
 
     async def _take_all(self, parts: Iterable[Part]) -> None:
-        """Pay for each object of a frame, decode it and carry it out, one after the other."""
+        """Charge, decode and execute the objects of a frame, one after the other."""
         most, bad = config().commands_per_frame, 0
         for number, part in enumerate(parts):
             if (wait := self._pay_for(part)) is not None:
@@ -447,7 +447,7 @@ class Consumer(AsyncConsumer):
         self.reply(Failure.of(error))
 
     def _pay_for(self, part: Part) -> float | None:
-        """Pay for an object before it is decoded; return how long to pause, None for not at all."""
+        """Charge an object before it is decoded; return the seconds to pause, None for no pause."""
         size = 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
         wait = self._pay(OBJECT_BYTES + size)
         if not wait and self._decoded_bytes < TURN_BYTES:
@@ -460,7 +460,7 @@ class Consumer(AsyncConsumer):
         return self.engine.limits.owe(self.who, self.address, "bytes", size)
 
     async def _pause(self, seconds: float) -> None:
-        """Let the others have their turn; read nothing more for so long."""
+        """Yield to the other connections, and read nothing for so many seconds."""
         if not seconds:
             await asyncio.sleep(0)
             return
@@ -473,12 +473,12 @@ class Consumer(AsyncConsumer):
             self._held = None
 
     def _is_not_heard(self) -> bool:
-        """Whether the client may have said something that waits, or has yet to be asked."""
+        """Return whether unread input or unsent output explains the silence of the client."""
         is_busy = self._held is not None or self.engine.watchdog.is_busy(self)
         return is_busy or not self.outbox.is_free
 
     def _refuse_frame(self) -> None:
-        """A frame was larger than the server reads: the client is told, as of a bad one."""
+        """Answer a frame that the server did not read because of its size, as a bad frame."""
         self._bad_frames += 1
         self.reply(Failure.of(_too_large()))
         if not self._is_signed_in:
@@ -535,7 +535,7 @@ class Consumer(AsyncConsumer):
         self._tell_who(command)
 
     def _limit_names(self, who: Identity) -> None:
-        """Bound how often a guest changes its name: all in its rooms would read it."""
+        """Bound how often a guest changes its name, which is broadcast to its rooms."""
         is_new = who.is_guest and self.who.is_guest and who.username != self.who.username
         if not is_new or names.is_given(self.who.username):
             return  # the first one is free

@@ -184,7 +184,7 @@ def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) ->
 
 
 def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> str | None:
-    """Ban or mute; return what its moderator should know about it."""
+    """Ban or mute; return a note for the moderator, or None."""
     addresses = moderation.addresses_of(user) if command.address else None
     act = acts.ban if isinstance(command, Ban) else acts.mute
     act(room, user, addresses=addresses, seconds=command.seconds, reason=command.reason, **more)

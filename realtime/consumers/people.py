@@ -1,4 +1,4 @@
-"""The commands by which a user decides who may write to them."""
+"""The commands by which a user accepts or blocks other users."""
 
 from ..store import blocks, places
 from ..wire.commands import Block, Command, Membership

@@ -57,7 +57,7 @@ __all__ = ["RoomConsumer"]
 AGAIN_SECONDS = 1.0
 """After how long rights are asked for again that the database did not tell."""
 ROW_BYTES = 200
-"""What a message occupies beside its text and data."""
+"""The bytes that a stored message occupies besides its text and data."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
 Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
@@ -140,10 +140,10 @@ class RoomConsumer(Consumer):
                 failure = Failure.of(error)
                 failure.ref, failure.room = command.ref, target.room
                 self.reply(failure)
-            await asyncio.sleep(0)  # where nothing was waited for, others would not have a turn
+            await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
     async def _ask_ahead(self, targets: list[Target]) -> dict[str, rooms.Verdict]:
-        """Ask for many rooms in a few queries; where that fails, each is asked for by itself."""
+        """Ask for many rooms in a few queries; on an error, each `join` asks by itself."""
         free = config().rooms_per_connection - len(self._seats)
         new = [one.room for one in targets if one.room not in self._seats][: max(0, free)]
         known = [one.room for one in targets if one.room in self._seats]
@@ -236,7 +236,7 @@ class RoomConsumer(Consumer):
             self.engine.presence.leave(self.id, seat.entry.room_id)
 
     def _since(self, room: str) -> datetime:
-        """When this connection came into a room: to join again does not begin anew."""
+        """When this connection entered a room; joining again keeps the time."""
         seat = self._seats.get(room)
         return timezone.now() if seat is None else seat.since
 
@@ -317,7 +317,7 @@ class RoomConsumer(Consumer):
         seat = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
         self._charge(command)
-        if seat.entry.is_request:  # to answer is to accept
+        if seat.entry.is_request:  # a message to the stranger accepts the request
             await self.engine.db.wait(places.answer_request, command.room, self.who, True)
             seat.entry = replace(seat.entry, is_request=False)
         while self._in_flight >= config().messages_in_flight:
@@ -336,7 +336,7 @@ class RoomConsumer(Consumer):
         self._in_flight += 1
 
     def _charge(self, command: Message) -> None:
-        """Take what a message will occupy from the allowance of bytes that are stored."""
+        """Charge the bytes of a message to the allowance of stored bytes."""
         size = ROW_BYTES + len(command.content.encode())
         if command.data is not None:
             size += len(msgspec.json.encode(command.data))

@@ -12,7 +12,7 @@ __all__ = ["Silence"]
 TURN_SECONDS = 1.0
 """How far apart the turns of the event loop are in which clients are looked at."""
 RECENT_SECONDS = 1.0
-"""A client that was heard so lately is there."""
+"""A client that sent something within so many seconds is not pinged."""
 LATE_SECONDS = 1.0
 """A look that comes later than this tells of the server's own absence, not of a client's."""
 
@@ -55,11 +55,11 @@ class Silence:
 
     @property
     def seconds(self) -> float:
-        """For how long nothing was heard; 0 where nobody looks."""
+        """Seconds since the client last sent something; 0 if the heartbeat does not run."""
         return 0.0 if self._timer is None else self._loop.time() - self._heard_at
 
     def probe(self, seconds: float) -> bool:
-        """Ask now, and end the connection unless it is heard within so many seconds.
+        """Ping now, and close the connection unless the client answers within so many seconds.
 
         Returns False, and asks nothing, where it was heard lately or is not listened to.
         """

@@ -1,9 +1,9 @@
 """Admission: which connections a process takes, by its own size, by address and by user.
 
 A refusal is never final. Connections whose network has gone hold places until they are found
-silent, so a refusal asks silent connections at once whether they are there, and says when to come
-back. Guests and users have separate shares of an address and of the process: a guest costs nothing
-to make, and must not keep out those who sign in.
+silent, so a refusal pings silent connections at once, and says when to come back. Guests and users
+have separate shares of an address and of the process: guests cost nothing to make, and must not
+keep out users.
 """
 
 import heapq
@@ -21,17 +21,17 @@ from ..wire.ratelimit import Buckets
 __all__ = ["PROBE_SECONDS", "Admission", "Holder", "Slot"]
 
 PROBE_SECONDS = 5.0
-"""How long a connection that is asked at once may take to answer."""
+"""How long a connection that is pinged by a refusal may take to answer."""
 PROBES = 100
-"""How many connections one refusal asks at most."""
+"""How many connections one refusal pings at most."""
 LOOK_SECONDS = 1.0
-"""How often refusals of one kind look for silent connections: each looks at all of them."""
+"""The pause between searches for silent connections; each search looks at all of them."""
 CROWDED_SECONDS = 30.0
-"""When to come back where every connection that holds a place was heard just now."""
+"""The `retry_after` if no connection that holds a place is silent."""
 UNKNOWN_SHARE = 10
-"""Of so many places of a process one is the most for clients that have yet to authenticate."""
+"""Unauthenticated clients may hold one of so many places of a process."""
 USERS_SHARE = 10
-"""Of so many places of a process one is kept for users."""
+"""One of so many places of a process is reserved for users."""
 
 
 class Holder(Protocol):
@@ -39,16 +39,16 @@ class Holder(Protocol):
 
     who: Identity
     address: str
-    """What the connection is counted by, as `store.addresses` has it."""
+    """The address that the connection is counted by, made by `store.addresses`."""
 
     @property
     def silent_seconds(self) -> float:
-        """For how long nothing was heard of it; 0 where it cannot be asked."""
+        """Seconds since the client last sent something; 0 if it cannot be pinged."""
 
     def probe(self, seconds: float) -> bool:
-        """Have it ended unless something is heard of it within so many seconds.
+        """Ping the client, and close the connection unless it answers within so many seconds.
 
-        Returns False where it was heard just now, or cannot be asked.
+        Returns False if the client was heard just now, or cannot be pinged.
         """
 
 
@@ -126,7 +126,7 @@ class Admission:
         return _refusal(CloseCode.CROWDED, CROWDED_SECONDS, 2 * CROWDED_SECONDS)
 
     def _probe(self, kind: str, is_meant: Callable[[Holder], bool]) -> bool:
-        """Ask the most silent connections whether they are there; whether any is being asked."""
+        """Ping the most silent connections; return whether any ping is under way."""
         now = time.monotonic()
         if now - self._looked_at.get(kind, -LOOK_SECONDS) < LOOK_SECONDS:
             return True
@@ -141,7 +141,7 @@ class Admission:
 
 
 class Slot:
-    """What one socket counts for, from its handshake to its end."""
+    """The counts that one socket holds, from its handshake to its end."""
 
     __slots__ = ("_address", "_admission", "_is_taken", "_is_unknown", "_who")
 
@@ -165,7 +165,7 @@ class Slot:
         self._admission.unknown += 1
 
     def stop_waiting(self) -> None:
-        """Count the client no more as one that has yet to authenticate."""
+        """Stop counting the client as one that has yet to authenticate."""
         self._admission.unknown -= self._is_unknown
         self._is_unknown = False
 
@@ -181,14 +181,14 @@ class Slot:
             self._count(who, 1)
 
     def leave(self) -> None:
-        """Count the socket no more."""
+        """Stop counting the socket."""
         if self._is_taken:
             self._is_taken = False
             self._release()
             self._admission.open -= 1
 
     def _release(self) -> None:
-        """Take the connection out of the counts of whoever it was so far."""
+        """Remove the connection from the counts of its identity so far."""
         if self._who is not None:
             self._count(self._who, -1)
             return
@@ -209,5 +209,5 @@ def _add(counts: Counter[str], key: str, number: int) -> None:
 
 
 def _refusal(code: CloseCode, least: float, most: float) -> Disconnect:
-    """A refusal that says when to come back, spread over a span, as many may be refused at once."""
+    """Make a refusal with a random `retry_after`, which spreads the clients that come back."""
     return Disconnect(code, retry_after=round(random.uniform(least, most), 2))  # noqa: S311

@@ -131,7 +131,7 @@ class Engine:
         _engines.pop(self.loop, None)
 
     def _abandoned(self) -> None:
-        """The loop ends without `stop`: let no thread write into what the next test begins with."""
+        """Stop in a loop that ends without `stop`: no thread may write into the next test."""
         self.forget()
         self.db.abandon()
 
@@ -159,7 +159,7 @@ class Engine:
 
     @property
     def is_current(self) -> bool:
-        """Whether the database has taken this process's last sign of life."""
+        """Whether the last renewal of the lease of this process was written."""
         return self._pulse.is_current
 
     # Connections.

@@ -42,9 +42,9 @@ ONE_BY_ONE = 50
 RETURN_SECONDS = 1.0
 """By then a browser whose session was renewed has its new cookie."""
 FILL_SECONDS = 60 * 60.0
-"""How often names are looked for that no signal has told of."""
+"""How often names are filled whose change sent no signal."""
 FILL_PAUSE_SECONDS = 0.02
-"""Between two parts of them, so that who waits for the same thread gets a turn."""
+"""The pause between two chunks, so that other jobs of the thread get a turn."""
 FORGET_SECONDS = 60.0
 """How often tokens that have ended by themselves are removed."""
 
@@ -143,7 +143,7 @@ class Guard:
             case "site":
                 self.are_sanctions = True
                 self.sanctions_heard += 1
-                # Nothing that is told of a user reaches a connection that is somebody else now.
+                # A note about a user does not reach a connection that has another user now.
                 self._look_soon(one for one in told if one.connection.who.formerly)
             case "rights":
                 self._spawn(self._ask_rights())
@@ -231,7 +231,7 @@ class Guard:
                     self._punish(one, found.get(visitor, []))
 
     async def _look_for_revoked(self, watched: Iterable[_Watched]) -> None:
-        """End guests whose tokens are not taken any more; users are judged by their standing."""
+        """Close connections of guests whose tokens are revoked; users have a standing."""
         guests = [one for one in watched if one.connection.proof.token_id]
         for start in range(0, len(guests), TOGETHER):
             chunk = guests[start : start + TOGETHER]
@@ -242,7 +242,7 @@ class Guard:
                     _expire(one.connection)
 
     async def _look_for_names(self, watched: list[_Watched]) -> None:
-        """End connections of guests whose name a user has now; they come back with another."""
+        """Close connections of guests whose name a user has now; they come back with another."""
         guests = [one for one in watched if names.look_of_guest(one.connection.who)]
         for start in range(0, len(guests), TOGETHER):
             chunk = {_named(one): one for one in guests[start : start + TOGETHER]}

@@ -1,4 +1,4 @@
-"""What became of something that is sent once and not stored."""
+"""The result of a push that is sent once and not stored."""
 
 import asyncio
 from concurrent.futures import Future
@@ -16,7 +16,7 @@ class Handover:
 
     It is false as soon as that is known to have failed. `is_waiting`: a transaction is open.
     `is_handed_over`: the channel layer took it, or this process is the only one. `reason`: why
-    it failed. Who asks waits for the layer at most two seconds, and not at all in an event loop.
+    it failed. Reading waits for the layer at most two seconds, and not at all in an event loop.
     """
 
     __slots__ = ("_answer",)
@@ -25,7 +25,7 @@ class Handover:
         self._answer: Future[str] | None = None
 
     def follow(self, answer: Future[str]) -> None:
-        """Take what became of it from a future: the reason why it failed, or an empty string."""
+        """Take the result from a future: the reason of a failure, or an empty string."""
         self._answer = answer
 
     async def settled(self) -> "Handover":
@@ -42,12 +42,12 @@ class Handover:
 
     @property
     def is_handed_over(self) -> bool:
-        """Whether the channel layer took it, or this process is the only one."""
+        """Whether the channel layer took the note, or this process is the only one."""
         return self._answer is not None and not self.reason
 
     @property
     def reason(self) -> str:
-        """Why it was not handed over; empty if it was, or while a transaction is open."""
+        """Why the note was not handed over; empty if it was, or while a transaction is open."""
         if self._answer is None:
             return ""
         try:
@@ -56,7 +56,7 @@ class Handover:
             return NO_ANSWER
 
     def require(self) -> None:
-        """Raise `LayerUnavailable` if it was not handed over; nothing while it waits."""
+        """Raise `LayerUnavailable` if it was not handed over; not while a transaction is open."""
         if reason := self.reason:
             raise LayerUnavailable(reason)
 

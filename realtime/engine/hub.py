@@ -47,10 +47,10 @@ POLL_SECONDS = 1.0
 CROWD_SECONDS = 1.0
 """How often a crowded room is told how many are there."""
 RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
-"""How long a room's members do not ask again for their rights: longer where there are many."""
+"""The pause between two checks of the rights of all members; it grows with their number."""
 
 PEOPLE_AT_ONCE = 500
-"""How many who came or went stand in one note, which bounds its size."""
+"""How many joins and leaves one note carries, to bound its size."""
 
 
 class Hub:
@@ -215,10 +215,9 @@ class Hub:
             self._spawn(self._reload_roster(topic))
 
     def _may_name(self, topic: RoomTopic) -> bool:
-        """Whether the room is told of a single user; else it soon hears of all together.
+        """Return whether a single `joined` or `left` is sent; otherwise `presence` follows soon.
 
-        So it is in a crowd, and where more come and go than their events are worth: what one costs
-        grows with the room.
+        It is not sent in a large room, nor while joins and leaves cause too many deliveries.
         """
         loop = asyncio.get_running_loop()
         is_crowd = topic.roster.is_crowd
@@ -342,10 +341,9 @@ class Hub:
             self.recheck({topic.room_id: mark})
 
     def _recheck_all(self, topic: RoomTopic) -> None:
-        """Have every member ask again: at once, and for what changes soon after, all together.
+        """Revalidate the rights of all members: at once, and once more for changes soon after.
 
-        Until then nobody can use old rights: a member whose rights are in doubt asks with its
-        next command.
+        No member can use old rights meanwhile: its next command revalidates them.
         """
         if topic.is_recheck_due:
             return

@@ -19,23 +19,23 @@ __all__ = ["Intake"]
 EXTRAS_PER_SECOND, EXTRAS_BURST = 20, 200
 """Control frames, small fragments and empty frames of one connection."""
 REFUSALS_BURST = 100
-"""As many commands beyond its allowance as a client may send before it is cut for that."""
+"""How many refused commands a client may send before its frames are cut."""
 MESSAGE_SECONDS = 20.0
 """How long a message may take from its first byte to its last."""
 PREPAID = 64
-"""How many frames are taken from an allowance at once, as looking at the clock costs more."""
+"""How many frames are taken from an allowance at once, to read the clock less often."""
 LATE_SECONDS = 1.0
-"""A look that comes later than this tells of the server's own absence."""
+"""A timer that is later than this shows that the event loop was blocked."""
 CUT_SECONDS = 3.0
-"""How long the last words may take to a client that is cut for what it sends."""
+"""How long the `disconnect` to a client that is cut may take."""
 LEAST_SECONDS = 5.0
-"""How long a client that is cut for its frames has to stay away at least."""
+"""The least `retry_after` of a client that is cut for its frames."""
 HANDSHAKE, HANDLER, QUEUE, RATE, END = "handshake", "handler", "queue", "rate", "end"
-"""The reasons for which nothing is read."""
+"""The reasons to pause reading."""
 
 
 class Intake:
-    """Counts what comes from one client, and stops reading where too much waits for its handler.
+    """Counts the input of one client, and pauses reading while too much waits for its handler.
 
     `end` is called once with the reason when the connection must end; `refuse` is called for each
     frame that was too large to be read.
@@ -101,7 +101,7 @@ class Intake:
         self._receive = transport.intercept(send, self._take)
 
     def open(self) -> None:
-        """Let the server parse what the client sends, once it has been let in."""
+        """Let the server parse the input, once the handshake was accepted."""
         self._is_open = True
         early, self._early = self._early, b""
         if self._is_early:
@@ -111,7 +111,7 @@ class Intake:
         self._resume(HANDSHAKE)
 
     def received(self) -> None:
-        """The handler has got one message."""
+        """Count one message as received by the handler."""
         if self._frames_waiting > 2:
             self._frames_waiting -= 1
         else:
@@ -121,18 +121,18 @@ class Intake:
             self.check()
 
     def check(self) -> None:
-        """Read on where the handler has caught up."""
+        """Resume reading if the handler has caught up."""
         if self._pauses:
             self._resume(HANDLER)
             if self._frames_waiting < self.DRAINED and self._bytes_waiting <= self._most_waiting:
                 self._resume(QUEUE)
 
     def stop(self) -> None:
-        """Let the client wait at its own end until the next `check`."""
+        """Pause reading until the next `check`."""
         self._pause(HANDLER)
 
     def close(self, *, is_gone: bool) -> None:
-        """Wait for nothing more; a client that is not gone is still held to its allowances."""
+        """Stop the timer; the input of a client that is not gone is still counted."""
         if self._timer is not None:
             self._timer.cancel()
         if is_gone:
@@ -142,7 +142,7 @@ class Intake:
     def _most_waiting(self) -> int:
         return self.WAITING_FRAMES * self._limit
 
-    # What comes.
+    # Input.
 
     def _take(self, data: bytes) -> bytes:
         """Count a chunk; return what the server may parse."""
@@ -167,7 +167,7 @@ class Intake:
         return passed
 
     def _is_paid(self, frames: int, size: int) -> bool:
-        """Take messages from what has been taken from the allowances, while nothing waits."""
+        """Take frames from the prepaid part of the allowances, while nothing waits."""
         if self._frames_waiting > 1 or self._paid_frames < frames or self._paid_bytes < size:
             return False
         self._paid_frames -= frames
@@ -176,7 +176,7 @@ class Intake:
         return True
 
     def _beyond(self, now: float) -> float:
-        """Take the frames of a chunk from the allowances; the seconds to wait, or 0."""
+        """Take the frames of a chunk from the allowances; return the seconds to wait, or 0."""
         frames, extras = self._scanner.frames, self._scanner.extras
         if extras and (wait := self._extras.take(now, extras)):
             return wait
@@ -196,7 +196,7 @@ class Intake:
             self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "No compression was agreed to."))
 
     def _hold_back(self, now: float, size: int, messages: int) -> None:
-        """Stop reading where the client sends faster than it may, or than it is handled."""
+        """Pause reading if the client is beyond its allowance or ahead of its handler."""
         self._frames_waiting += messages
         if self._frames_waiting > 1:  # the last one may be unfinished
             self._bytes_waiting += size
@@ -212,10 +212,10 @@ class Intake:
         self._is_cut = True
         self._pause(END)
         self._end(why)
-        # Nobody reads whether it answers the close, and a server may wait for that.
+        # The answer to the close is not read any more, and a server may wait for it.
         self._loop.call_later(CUT_SECONDS, transport.abort, self._send)
 
-    # What does not come.
+    # Unfinished messages.
 
     def _watch_unfinished(self, now: float) -> None:
         if not self._scanner.is_unfinished:
@@ -236,7 +236,7 @@ class Intake:
         if self._since is None or self._is_cut:
             return
         if self._pauses or now > self._due + LATE_SECONDS:
-            self._since = now  # the server did not listen
+            self._since = now  # the server did not read
         if (left := self._since + MESSAGE_SECONDS - now) > 0:
             self._wait(left)
         else:
@@ -257,7 +257,7 @@ class Intake:
 
 
 def _frames(settings: Config) -> tuple[float, float]:
-    """Twice what the allowances of commands let through, and what may be refused."""
+    """Twice the allowances of commands, and room for refused ones."""
     rate = settings.messages_per_second + settings.commands_per_second + settings.joins_per_second
     burst = settings.messages_burst + settings.commands_burst + settings.rooms_per_connection
     return 2 * rate, 2 * (burst + settings.rooms_per_minute) + REFUSALS_BURST

@@ -50,7 +50,7 @@ class _Entry(NamedTuple):
 
 
 def _nobody_asks(is_sent: bool) -> None:
-    """Ignore what became of a note that is found in the database as well."""
+    """Ignore the result: the other processes also find the change in the database."""
 
 
 def envelope(site: str, topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Layer:
         return True
 
     async def begin(self) -> None:
-        """Know the site's identity before the first client comes; without it, ask again later."""
+        """Read the site identity before the first client comes; on an error, retry later."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.identify()

@@ -5,7 +5,7 @@ import secrets
 __all__ = ["Ledger"]
 
 ASK_AT = 4
-"""The client is asked as soon as a fourth of what may be under way is."""
+"""The client is pinged once a fourth of the allowed bytes is unacknowledged."""
 
 
 class Ledger:
@@ -28,7 +28,7 @@ class Ledger:
         return self._given - self._acknowledged >= self._most
 
     def give(self, size: int) -> str | None:
-        """Count bytes that were given to the server; a token to ask the client for, or None."""
+        """Count bytes that were given to the server; return a token for a `ping`, or None."""
         self._given += size
         if self._token is not None or (self._given - self._acknowledged) * ASK_AT < self._most:
             return None
@@ -36,7 +36,7 @@ class Ledger:
         return self._token
 
     def acknowledge(self, token: object) -> bool:
-        """Take an answer; whether it is the one that was asked for."""
+        """Take the token of a `pong`; return whether it is the expected one."""
         if self._token is None or token != self._token:
             return False
         self._acknowledged, self._token = self._asked, None

@@ -9,13 +9,13 @@ from ..wire.ratelimit import Bucket, Buckets
 __all__ = ["Limits"]
 
 GUESTS = 10
-"""As many users' allowances all guests of one address have together: a name costs them nothing."""
+"""All guests of one address share the allowances of so many users, because guests cost nothing."""
 GUESTS_STORED = 2
-"""The same for bytes that are stored: these stay."""
+"""The same for stored bytes, which stay."""
 
 
 class Limits:
-    """Counts what was asked lately."""
+    """The allowances of all users and addresses in this process."""
 
     def __init__(self) -> None:
         self._buckets = Buckets()
@@ -36,7 +36,7 @@ class Limits:
         return shared.take(now, min(amount, shared.burst))
 
     def owe(self, who: Identity, address: str, kind: str, amount: float) -> float:
-        """Take from the same allowances, or from that of "bytes", also what is not there.
+        """Take from the same allowances, or from "bytes", also beyond what is left.
 
         Returns the seconds until earlier debts are paid, or 0.
         """

@@ -72,7 +72,7 @@ class Pulse:
 
     @property
     def is_current(self) -> bool:
-        """Whether the last renewal of the lease was written, and not longer ago than the lease."""
+        """Whether the last renewal of the lease was written and the lease still runs."""
         age = time.monotonic() - self._renewed_at
         return self._is_renewed and age < self._engine.node.lease_seconds
 

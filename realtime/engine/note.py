@@ -1,4 +1,4 @@
-"""What one process tells the others, and what is believed of a note that another one sent."""
+"""The notes between processes, and the validation of notes that another process sent."""
 
 from typing import Any
 

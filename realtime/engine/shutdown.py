@@ -1,4 +1,4 @@
-"""Widens a server's queue of handshakes, and hears of its end before it closes its sockets.
+"""Widens a server's queue of handshakes, and learns of a shutdown before sockets are closed.
 
 No server tells before its sockets close, but Twisted's reactor does, and handlers of signals can be
 preceded. Everything is found by feature; where it is not found, nothing is done.
@@ -148,7 +148,7 @@ class _Shutdown:
         is_first, self._is_signalled = not self._is_signalled, True
         if is_first:
             self._begin().add_done_callback(lambda _: self._pass_on(pass_on))
-        else:  # somebody insists
+        else:  # a second signal
             self._pass_on(pass_on)
 
     def _pass_on(self, pass_on: Callable[[], object]) -> None:

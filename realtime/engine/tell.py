@@ -63,7 +63,7 @@ def is_in_transaction(alias: str) -> bool:
 
 
 def tell(topic: str, note: Note) -> None:
-    """Tell a topic now what its processes find out by themselves, only later."""
+    """Publish a note now that the processes otherwise find in the database later."""
     engine = Engine.running()
     if engine is None:
         _publish(topic, note)
@@ -72,7 +72,7 @@ def tell(topic: str, note: Note) -> None:
 
 
 def hand_over(topic: str, note: Note) -> Future[str]:
-    """Tell a topic now what is not stored; the answer is why it failed, or an empty string."""
+    """Publish a note now that is not stored; the future has the reason of a failure, or ''."""
     answer: Future[str] = Future()
     engine = Engine.running()
     if engine is None:

@@ -23,7 +23,7 @@ from .roster import Roster
 __all__ = ["RoomTopic", "State", "Topic", "room_topic"]
 
 PEOPLE_PER_SECOND, PEOPLE_BURST = 5_000, 10_000
-"""How many deliveries of `joined` and `left` events a room may have, else it is told as a crowd."""
+"""The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
 
 
 def room_topic(room_id: int) -> str:
