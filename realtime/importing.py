@@ -13,19 +13,20 @@ them within a pulse.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.timezone import is_aware
 
 from .models import Message, Room
 from .store import log
-from .store.identity import SITE, Identity
+from .store.identity import SITE, Identity, fault_of_key
 from .store.log import Draft
+from .store.plain import plain
 from .store.server import on_working_server
-from .wire.clean import clean_data
 
 __all__ = ["OldMessage", "import_messages"]
 
@@ -56,8 +57,8 @@ def import_messages(room: Room | str, messages: Iterable[OldMessage]) -> int:
 
     Each batch of 500 is a transaction of its own, so that the room is never locked for long. An
     error ends the import after the batches before it; those have a nonce or are imported again by
-    another try. Raises `ValueError` for a message that cannot be stored, and `CommandError` for
-    `data` that JSON cannot say everywhere.
+    another try. `data` is a dict of what Django's `JsonResponse` takes. Raises `ValueError` for a
+    message that cannot be stored, and `CommandError` for `data` that JSON cannot say everywhere.
     """
     room_id, left = _find(room), iter(messages)
     number = 0
@@ -81,7 +82,8 @@ def _store(drafts: list[Draft]) -> int:
 def _draft(room_id: int, one: OldMessage) -> Draft:
     who = _sender(one)
     _check(one, who)
-    draft = Draft.by(who, room_id, one.content, data=one.data, nonce=one.nonce)
+    data = None if one.data is None else plain(one.data)
+    draft = Draft.by(who, room_id, one.content, data=data, nonce=one.nonce)
     draft.created_at = one.created_at
     return draft
 
@@ -89,23 +91,45 @@ def _draft(room_id: int, one: OldMessage) -> Draft:
 def _sender(one: OldMessage) -> Identity:
     if one.user is None:
         return Identity(one.sender or SITE + one.username, one.username)
+    if not hasattr(one.user, "pk"):
+        raise ValueError(f"user must be a user, not {type(one.user).__name__}")
     who = Identity.of(one.user)
     return Identity(who.user_id, one.username or who.username, who.user)
 
 
 def _check(one: OldMessage, who: Identity) -> None:
-    if is_aware(one.created_at) is not settings.USE_TZ:
-        wanted = "with" if settings.USE_TZ else "without"
-        raise ValueError(f"created_at must be {wanted} a time zone, as USE_TZ says")
-    if one.data is not None:
-        clean_data(one.data)
+    if fault := fault_of_key(who, is_bounded=True):
+        raise ValueError(fault)
+    _check_moment(one.created_at)
+    fields = {"sender": who.user_id, "username": who.username}
+    if one.nonce is not None:
+        fields["nonce"] = one.nonce
+    for name, text in {"content": one.content, **fields}.items():
+        _check_text(name, text)
+    if one.nonce == "":
+        raise ValueError("nonce must be None or unique: with an empty one, one message is stored")
     if len(one.content.encode()) > MAX_BYTES:
         raise ValueError(f"a text may have at most {MAX_BYTES} bytes")
-    fields = {"sender": who.user_id, "nonce": one.nonce or "", "username": who.username}
-    for name, text in {"content": one.content, **fields}.items():
-        if "\0" in text:
-            raise ValueError(f"{name} must not contain NUL")
     for name, text in fields.items():
         field: Any = Message._meta.get_field(name)
         if len(text) > field.max_length:
             raise ValueError(f"{name} may have at most {field.max_length} characters")
+
+
+def _check_moment(moment: Any) -> None:
+    if not isinstance(moment, datetime):
+        raise ValueError(f"created_at must be a datetime, not {type(moment).__name__}")
+    if is_aware(moment) is not settings.USE_TZ:
+        wanted = "with" if settings.USE_TZ else "without"
+        raise ValueError(f"created_at must be {wanted} a time zone, as USE_TZ says")
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"created_at {moment} is not within the years 1 to 9999 in UTC") from None
+
+
+def _check_text(name: str, text: Any) -> None:
+    if not isinstance(text, (str, Promise)):
+        raise ValueError(f"{name} must be a string, not {type(text).__name__}")
+    if "\0" in str(text):
+        raise ValueError(f"{name} must not contain NUL")

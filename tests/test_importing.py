@@ -1,12 +1,13 @@
 """Bringing the messages of another chat in."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 
 from realtime.importing import OldMessage, import_messages
 from realtime.models import Message, Room
@@ -42,6 +43,12 @@ def test_dates_and_senders_are_kept(room: Room) -> None:
     assert history.mark(room.pk).last_seq == 4
 
 
+def test_data_may_hold_what_the_other_chat_has(room: Room) -> None:
+    """As with `push`: dates become text."""
+    import_messages(room, [OldMessage("a", THEN, data={"edited_at": THEN, "tags": ("x",)})])
+    assert Message.objects.get().data == {"edited_at": "2019-05-01T12:00:30Z", "tags": ["x"]}
+
+
 def test_they_come_after_what_the_room_has_and_before_what_it_gets(room: Room) -> None:
     say(room, "a")
     import_messages("general", [OldMessage(str(n), THEN) for n in range(1200)])
@@ -70,6 +77,17 @@ def test_with_a_nonce_another_try_imports_nothing_twice(room: Room) -> None:
         {"username": "x" * 151, "sender": "1"},
         {"created_at": THEN.replace(tzinfo=None)},
         {"data": {"a": float("nan")}},
+        {"data": [1]},
+        {"content": None},
+        {"content": "\ud800"},
+        {"created_at": THEN.date()},
+        {"created_at": "2019-05-01"},
+        {"created_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))},
+        {"nonce": ""},
+        {"nonce": 7},
+        {"user": 1},
+        {"user": AnonymousUser()},
+        {"user": get_user_model()(username="not saved")},
     ],
 )
 def test_what_cannot_be_stored_is_said_before_its_batch(room: Room, fields: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError, connections, transaction
 from django.db.models import TextChoices
 from django.utils.safestring import mark_safe
@@ -170,6 +171,14 @@ def test_what_is_no_connection_is_refused(name: str) -> None:
     """A typing error is told at once."""
     with pytest.raises(ValueError, match="connection"):
         push.connection(name)
+
+
+def test_a_user_without_a_key_sends_nothing(room: Room) -> None:
+    """As `request.user` of a view without a login: all of them would be one sender."""
+    for nobody in (AnonymousUser(), get_user_model()(username="not saved")):
+        with pytest.raises(CommandError, match="no primary key"):
+            push.room(room).message("hi", user=nobody)
+    assert not Message.objects.exists()
 
 
 def test_a_room_that_does_not_exist_is_told(room: Room) -> None:

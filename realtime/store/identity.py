@@ -118,6 +118,8 @@ def fault_of_key(who: Identity, *, is_bounded: bool) -> str:
     """
     if who.is_guest:
         return ""
+    if who.user_pk is None:
+        return "The user has no primary key: it is anonymous, deleted or not saved."
     if who.user_id.startswith((GUEST, SITE)):
         return f"The key of a user must not begin with {GUEST!r} or {SITE!r}."
     if is_bounded and len(who.user_id) > KEY_CHARACTERS:
