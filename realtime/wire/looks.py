@@ -21,15 +21,18 @@ IGNORABLE = (
     (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
 """Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt: drawn as nothing."""
-BLANK = frozenset("\u2800\U00016fe4\U00013441\U00013442\U0001d159")
+BLANK = frozenset("\u2800\ufffc\U00016fe4\U00013441\U00013442\U0001d159")
 """Characters of other categories that are drawn as nothing."""
+STRETCHES = frozenset("\u0640\u07fa")
+"""Letters that only lengthen the line between two others: tatweel, and that of N'Ko."""
 MARKS = 4
 """Most combining marks in a sequence (UTS #39, section 5.4)."""
 LETTERS = (0x1F150, 0x1F170, 0x1F1E6)
 """Letters that are emoji, which Unicode takes for no variants of letters."""
 CAPITALS = string.ascii_uppercase
 EMOJI_STYLE = "\ufe0f"
-BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|\u3010[^\u3010\u3011]*\u3011")
+APOSTROPHES = "\u2018\u2019\u201b"
+RAISED = ("<super>", "<sub>")
 CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])")
 DIGITS_FOR_LETTERS = str.maketrans("4@35$7", "aaesst")
 
@@ -82,9 +85,13 @@ def looks(text: str) -> set[str]:
 
 
 def looks_without_additions(text: str) -> set[str]:
-    """As `looks`, and also without what stands in brackets: "alice (moderator)" is alice."""
-    bare = BRACKETS.sub(" ", text)
-    return looks(text) | (looks(bare) if bare != text and is_visible(bare) else set())
+    """As `looks`, and also without what stands in brackets or is raised.
+
+    "alice (moderator)" is alice, and so is alice with a trade mark sign.
+    """
+    low = "".join(one for one in text if not unicodedata.decomposition(one).startswith(RAISED))
+    bare = {_without_brackets(text), low, _without_brackets(low)} - {text}
+    return looks(text).union(*(looks(one) for one in bare if is_visible(one)))
 
 
 def is_reserved(text: str, reserved: Iterable[str]) -> bool:
@@ -119,7 +126,9 @@ def _bare(text: str) -> str:
 
 def _is_addition(character: str) -> bool:
     # Vowel signs of Indic scripts are of class 0: they are letters to their readers.
-    if unicodedata.combining(character) or _is_ignorable(character) or character in BLANK:
+    if unicodedata.combining(character) or _is_ignorable(character):
+        return True
+    if character in BLANK or character in STRETCHES:
         return True
     return unicodedata.category(character) in ("Me", "Cf", "Cc")
 
@@ -127,6 +136,24 @@ def _is_addition(character: str) -> bool:
 def _is_ignorable(character: str) -> bool:
     code = ord(character)
     return code >= IGNORABLE[0][0] and any(start <= code <= end for start, end in IGNORABLE)
+
+
+def _without_brackets(text: str) -> str:
+    while (bare := _brackets().sub(" ", text)) != text:
+        text = bare  # and once more for what stood around others
+    return text
+
+
+@cache
+def _brackets() -> re.Pattern[str]:
+    """What stands between brackets or quotation marks of any script, also where none closes it."""
+    kinds: dict[str, str] = {"Ps": "<", "Pi": "", "Pe": ">", "Pf": ""}
+    for code in range(0x10000):
+        if (kind := unicodedata.category(chr(code))) in kinds and chr(code) not in APOSTROPHES:
+            kinds[kind] += chr(code)
+    opening = re.escape(kinds["Ps"] + kinds["Pi"])
+    closing = re.escape(kinds["Pe"] + kinds["Pf"])
+    return re.compile(f"[{opening}][^{opening}{closing}]*(?:[{closing}]|$)")
 
 
 @cache

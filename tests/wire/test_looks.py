@@ -43,6 +43,16 @@ LIKE_ALICE = {
     "decorated": "\u2b50 alice \u2714",
     "with a title": "alice (moderator)",
     "with another title": "alice [the real one]",
+    "with a title in wide brackets": "alice\uff08bot\uff09",
+    "with a title in corners": "\u300ctrue\u300d alice",
+    "with a title in angles": "alice \u27e8x\u27e9",
+    "with a title in quotation marks": "alice \u201ctrue\u201d \u00abx\u00bb",
+    "with a title in nested brackets": "alice [(x) y]",
+    "with a title that does not end": "alice (the real",
+    "with a trade mark": "alice\u2122",
+    "with a raised letter": "alice\u1d43 (x)",
+    "with an object that is not there": "alice\ufffc",
+    "lengthened": "al\u0640ice",
     "turned around": "\u202ealice\u202c",
 }
 
@@ -55,7 +65,20 @@ def test_a_name_that_looks_like_another_is_found(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["alicia", "bob", "al", "Alice Smith", "malice", "\u4e2d\u6587", "\U0001f600", "1"]
+    "other",
+    [
+        "alicia",
+        "bob",
+        "(bob) al",
+        "O\u2019alice",
+        "\u24d0",
+        "al",
+        "Alice Smith",
+        "malice",
+        "\u4e2d\u6587",
+        "\U0001f600",
+        "1",
+    ],
 )
 def test_another_name_is_another_one(other: str) -> None:
     assert not looks_without_additions(other) & looks("alice")
@@ -121,6 +144,7 @@ def test_other_names_are_not_reserved(name: str) -> None:
         "\u180e",
         "\u200d\u200d",
         "\u17b5",
+        "\ufffc",
         "...",
         "\u0301",
     ],
