@@ -12,7 +12,7 @@ from ..store import founding, moderation, places
 from ..store.history import database
 from ..store.identity import Identity
 from ..store.rooms import Entry, rights, unknown
-from ..store.sanctions import mute_on_site, told
+from ..store.sanctions import Visitor, mute_on_site, told
 from ..wire.commands import (
     Accept,
     Appoint,
@@ -47,7 +47,7 @@ class ChatConsumer(PeopleConsumer):
         """Carry out one command of docs/protocol.md."""
         match command:
             case Create():
-                await self._come_by(_create, command)
+                await self._come_by(partial(_create, address=self.address), command)
             case Direct():
                 await self._come_by(_direct, command)
             case Accept():
@@ -103,8 +103,8 @@ class ChatConsumer(PeopleConsumer):
 # What is done off the event loop. The first three may be asked for by anybody.
 
 
-def _create(command: Create, who: Identity) -> Entry:
-    if (mute := mute_on_site(who)) is not None:
+def _create(command: Create, who: Identity, *, address: str) -> Entry:
+    if (mute := mute_on_site(Visitor(who, address))) is not None:
         raise _denied(f"{told(mute, *who.user_ids)}; until then you make no rooms")
     room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, who)

@@ -171,6 +171,7 @@ def delete_node(dead: str, me: LiveNode) -> None:
     with transaction.atomic(using=database()):
         # An update, to hold the row: the node may come back at any moment.
         if _nodes().filter(pk=dead, reaper=me.id).update(reaper=me.id):
+            _remember(_connections().filter(node=dead))
             _presences().filter(connection__node=dead).delete()
             _connections().filter(node=dead).delete()
             _nodes().filter(pk=dead).delete()
@@ -182,6 +183,7 @@ def release(node: LiveNode) -> Announcement:
         rows = _presences().filter(connection__node=node.id)
         people = _people(rows)
         rows.delete()
+        _remember(_connections().filter(node=node.id))
         _connections().filter(node=node.id).delete()
         _nodes().filter(pk=node.id).delete()
     return Announcement([], _without_any(people))
@@ -224,7 +226,7 @@ def live_connections() -> QuerySet[Connection]:
 def _remove(batch: Batch) -> set[Person]:
     gone: set[Person] = set()
     if batch.closed:
-        _remember(batch.closed)
+        _remember(_connections().filter(pk__in=batch.closed))
         rows = _presences().filter(connection__in=batch.closed)
         gone |= _people(rows)
         rows.delete()
@@ -254,10 +256,10 @@ def _remembered() -> datetime:
     return timezone.now() - timedelta(seconds=config().last_address_seconds)
 
 
-def _remember(closed: list[str]) -> None:
+def _remember(closed: QuerySet[Connection]) -> None:
     if not config().last_address_seconds:
         return
-    guests = _connections().filter(pk__in=closed, user_key__startswith=GUEST).exclude(address="")
+    guests = closed.filter(user_key__startswith=GUEST).exclude(address="")
     found = {
         user_key: LastAddress(user_key=user_key, address=address, left_at=timezone.now())
         for user_key, address in guests.values_list("user_key", "address")

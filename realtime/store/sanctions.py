@@ -89,9 +89,9 @@ def are_any_on_site() -> bool:
     return Sanction.objects.using(database()).filter(in_force(), room=None).exists()
 
 
-def mute_on_site(who: Identity) -> Sanction | None:
-    """Return a mute in force against a user on the whole site, by name."""
-    rows = against([Subject.of(who, "")])
+def mute_on_site(visitor: Visitor) -> Sanction | None:
+    """Return a mute in force against somebody on the whole site, by name or by address."""
+    rows = on_site([visitor]).get(visitor, [])
     return next((one for one in rows if one.kind == Sanction.Kind.MUTE), None)
 
 

@@ -12,6 +12,7 @@ from realtime import moderation, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, LastAddress, Membership, Room
+from realtime.store import moderation as moderation_rows
 from realtime.store import presence
 from tests.client import Object
 from tests.consumers.sockets import Socket
@@ -114,6 +115,22 @@ async def test_the_address_of_a_guest_who_has_left_is_known_for_a_while(
             assert await again.refused("join", room="general") == "permission_denied"
 
 
+@pytest.mark.parametrize("end", ["stops", "dies"])
+def test_addresses_outlive_the_process(database: str, settings: Any, end: str) -> None:
+    """A guest is known by its last address also when the process that served it stops or dies."""
+    settings.REALTIME = {"TRUSTED_PROXIES": 1}
+    node, other = (presence.LiveNode(name, "host", 1, 60) for name in ("one", "two"))
+    guest = Connection(id="c", node_id="one", user_key="guest:1", username="G", address=HOME)
+    presence.rebuild(node, [guest], [])
+    if end == "stops":
+        presence.release(node)
+    else:
+        presence.reap("one", other, even_if_alive=True)
+        presence.delete_node("one", other)
+    assert not Connection.objects.exists()
+    assert moderation_rows.addresses_of("guest:1") == {HOME}
+
+
 async def test_a_ban_by_name_alone_says_so(site: Engine, room: Room) -> None:
     """Once the address is forgotten."""
     owner = await user("owner", room)
@@ -149,15 +166,17 @@ async def test_a_muted_owner_changes_no_title(site: Engine, room: Room) -> None:
         assert refused == "permission_denied"
 
 
-async def test_who_is_muted_on_the_site_makes_no_room(room: Room) -> None:
+@pytest.mark.parametrize("by", ["name", "address"])
+async def test_who_is_muted_on_the_site_makes_no_room(room: Room, by: str) -> None:
     """Its title would be read by all."""
     ada = await user("ada")
-    await sync_to_async(moderation.mute)(None, ada)
-    async with (
-        testing.engine(CREATE_ROOMS="users", **UNLIMITED),
-        of(ELSEWHERE, user=ada) as socket,
-    ):
-        assert await socket.refused("create", title="Buy pills") == "permission_denied"
+    async with testing.engine(CREATE_ROOMS="users", TRUSTED_PROXIES=1, **UNLIMITED):
+        whom = {"user": ada} if by == "name" else {"addresses": {HOME}}
+        await sync_to_async(moderation.mute)(None, **whom)
+        bob = await user("bob")
+        async with of(ELSEWHERE, user=bob) as other, of(HOME, user=ada) as muted:
+            assert (await other.ask("create", title="Tea"))["type"] == "room"
+            assert await muted.refused("create", title="Buy pills") == "permission_denied"
 
 
 async def test_signals_obey_slow_mode_and_read_only(site: Engine, room: Room) -> None:
