@@ -130,8 +130,17 @@ class Scanner:
         if first & COMPRESSED and self._is_plain:
             self.is_packed = self._is_over = True  # some servers would unpack it all the same
         if not second & MASKED or not _is_valid(first, size):
-            self._is_over = True  # the server ends the connection itself
+            self._end_with_this(size)
         return head
+
+    def _end_with_this(self, size: int) -> None:
+        """Let nothing through after an invalid frame, for which the server ends the connection.
+
+        Some servers do so only when they have the whole of it.
+        """
+        self._is_closing = True
+        if size > self._limit:
+            self._refuse(False, size)
 
     def _count(self, first: int, size: int) -> None:
         opcode = first & 0x0F

@@ -152,11 +152,21 @@ def test_nothing_goes_through_after_an_end(chunk: bytes) -> None:
     assert not scanner.is_unfinished
 
 
-def test_a_close_frame_goes_through_whole() -> None:
-    """In however many chunks."""
-    close = frame(b"\x03\xe8", CLOSE)
-    _, passed = fed(close[:3], close[3:7], close[7:] + frame("after"))
-    assert passed == close
+@pytest.mark.parametrize(
+    "last",
+    [frame(b"\x03\xe8", CLOSE), frame("x" * 126, PING), frame("x", PING, is_last=False)],
+    ids=["close", "large ping", "part of a ping"],
+)
+def test_the_last_frame_goes_through_whole(last: bytes) -> None:
+    """In however many chunks: some servers check a frame only when they have all of it."""
+    _, passed = fed(last[:3], last[3:9], last[9:] + frame("after"))
+    assert passed == last
+
+
+def test_a_large_invalid_frame_is_hopeless() -> None:
+    """No server would ever have the whole of it."""
+    scanner, _ = fed(head(2**40, PING))
+    assert scanner.is_hopeless
 
 
 @pytest.mark.parametrize(
