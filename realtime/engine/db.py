@@ -9,13 +9,14 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
-from threading import local
+from threading import Thread, get_ident, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import Error, OperationalError, connections
 
 from ..conf import config
+from ..logs import get_logger
 from ..store.history import database
 from ..store.primary import on_primary
 from ..store.server import servers
@@ -24,12 +25,18 @@ from .lane import Lane
 
 __all__ = ["Database"]
 
+logger = get_logger("realtime.db")
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 READ_SECONDS = 5.0
 STOP_SECONDS = 2.0
 IDLE_SECONDS = 5
 """How long an open connection is trusted without a test."""
+HUNG_SECONDS = 20.0
+"""How long a job may take before the statement for whose answer it waits is cut off."""
+LOOK_SECONDS = 1.0
+"""How often jobs are looked at."""
 
 
 class Database:
@@ -38,6 +45,9 @@ class Database:
     def __init__(self) -> None:
         self._threads = config().db_threads
         self._idle = local()
+        self._busy: dict[int, tuple[float, list[Any]]] = {}
+        """Since when a thread has had its job, and its connections."""
+        self._timer: asyncio.TimerHandle | None = None
         self._is_abandoned = False
         self._lanes: dict[str, Lane] = {}
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
@@ -86,6 +96,7 @@ class Database:
 
     async def stop(self) -> None:
         """Close every thread's connections and end the threads, but for those that hang."""
+        self._watch_no_more()
         lanes, self._lanes = self._lanes, {}
         await asyncio.gather(
             *(asyncio.to_thread(lane.finish, STOP_SECONDS) for lane in lanes.values())
@@ -95,6 +106,7 @@ class Database:
         """As `stop`, for a loop that ends: wait here for the jobs that run."""
         lanes, self._lanes = self._lanes, {}
         self._is_abandoned = True
+        self._watch_no_more()
         for lane in lanes.values():
             lane.finish(STOP_SECONDS)
 
@@ -104,7 +116,23 @@ class Database:
         if self._threads == 0:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
         loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
         return await loop.run_in_executor(self._lane(name), self._job, function, *args)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cut connections to a server that froze: the threads of a lane are few."""
+        self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
+        until = time.monotonic() - HUNG_SECONDS
+        busy = list(self._busy.items())
+        hung = {thread: mine for thread, (since, mine) in busy if since < until}
+        if hung:
+            # Not here: what the pool does may take long.
+            Thread(target=_cut, args=(hung,), name="realtime-cut", daemon=True).start()
+
+    def _watch_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
@@ -113,6 +141,7 @@ class Database:
         return self._lanes[name]
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
+        self._busy[get_ident()] = time.monotonic(), list(connections.all())
         try:
             for connection in connections.all(initialized_only=True):
                 servers.inspect(connection, is_tested=self._is_tested(connection))
@@ -122,6 +151,7 @@ class Database:
                 servers.hear(connection, error)
             raise
         finally:
+            self._busy.pop(get_ident(), None)
             self._idle.since = time.monotonic()
             for connection in connections.all(initialized_only=True):
                 servers.inspect(connection)
@@ -131,6 +161,11 @@ class Database:
     def _is_tested(self, connection: Any) -> bool:
         is_fresh = time.monotonic() - getattr(self._idle, "since", 0.0) <= IDLE_SECONDS
         return is_fresh and not connection.errors_occurred
+
+
+def _cut(hung: dict[int, list[Any]]) -> None:
+    if number := servers.cut(hung):
+        logger.warning("%d database threads had no answer for %d s: cut", number, HUNG_SECONDS)
 
 
 def _is_pooled(connection: Any) -> bool:

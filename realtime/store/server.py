@@ -4,9 +4,12 @@ A connection that answers may still be useless: after a failover the old primary
 read-only. Errors and what the server reports about itself decide, not whether it answers.
 """
 
+import os
+import socket
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from threading import Lock
@@ -29,6 +32,8 @@ FAULTS = ("08", "58", "25006", "53100", "57P")
 """SQLSTATEs that a server has and no statement: lost connections, system errors, a read-only
 server or a standby, a full disk, and a server that stops or starts."""
 SQLITE_FAULTS = ("SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOTADB")
+ACTIVE = 1
+"""The transaction status of a connection whose server has yet to answer a statement."""
 READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
 """What PostgreSQL 14 and newer reports of itself without being asked."""
 
@@ -95,16 +100,39 @@ class Servers:
 
         The others are closed at most once a second, so that errors cause no storm of connections.
         """
-        with self._lock:
-            is_due = self._is_due(connection.alias)
-            if is_due:
-                self._left_at[connection.alias] = time.monotonic()
-                self._rounds[connection.alias] += 1
+        is_new = self._begin_round(connection.alias)
         if not connection.in_atomic_block:
             _close(connection)
-        if is_due and (pool := _pool(connection)) is not None:
-            # Older versions of psycopg_pool only replace connections that do not answer.
-            getattr(pool, "drain", pool.check)()
+        if is_new:
+            _drain(connection)
+
+    def cut(self, waiting: Mapping[int, Sequence[Any]]) -> int:
+        """Cut what threads wait for in vain, and leave its server; return how many waited.
+
+        `waiting` has the connections of each thread, by its identifier. Call it in another one:
+        those that wait get an error. A server that froze acknowledges packets, so no timeout of
+        the network would end the wait.
+        """
+        number = 0
+        for thread, theirs in waiting.items():
+            mine = [one for one in theirs if one.vendor == "postgresql"]
+            if sum(_shut(raw) for raw in _waited_for(thread, mine)):
+                number += 1
+                self._leave_all(mine)
+        return number
+
+    def _leave_all(self, found: Sequence[Any]) -> None:
+        for one in found:
+            if self._begin_round(one.alias):
+                _drain(one)
+
+    def _begin_round(self, alias: str) -> bool:
+        with self._lock:
+            is_due = self._is_due(alias)
+            if is_due:
+                self._left_at[alias] = time.monotonic()
+                self._rounds[alias] += 1
+        return is_due
 
     def _is_due(self, alias: str) -> bool:
         return time.monotonic() - self._left_at.get(alias, float("-inf")) >= LEAVE_SECONDS
@@ -147,6 +175,35 @@ def _close(connection: Any) -> None:
             connection.connection.close()
     with suppress(Error):
         connection.close()
+
+
+def _drain(connection: Any) -> None:
+    if (pool := _pool(connection)) is not None:
+        # Older versions of psycopg_pool only replace connections that do not answer.
+        getattr(pool, "drain", pool.check)()
+
+
+def _waited_for(thread: int, mine: Sequence[Any]) -> list[Any]:
+    """The connections that a thread has, and one that its pool tests before it lends it."""
+    found = [one.connection for one in mine if one.connection is not None]
+    psycopg = sys.modules.get("psycopg")
+    frame = sys._current_frames().get(thread) if psycopg else None
+    while psycopg and frame is not None:
+        # By type, as `isinstance` would have a lazy object ask the database.
+        values = frame.f_locals.values()
+        found += [one for one in values if issubclass(type(one), psycopg.Connection)]
+        frame = frame.f_back
+    return found
+
+
+def _shut(raw: Any) -> bool:
+    """End the line of a connection that waits for its server."""
+    with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as line:
+        # Asked after the copy was made: otherwise the number may be another file's by now.
+        if not raw.closed and raw.info.transaction_status == ACTIVE:
+            line.shutdown(socket.SHUT_RDWR)
+            return True
+    return False
 
 
 def _pool(connection: Any) -> Any:

@@ -130,6 +130,11 @@ async def all_busy(db: Database) -> None:
     await asyncio.gather(*(getattr(db, lane)(time_there) for lane in LANES for _ in range(4)))
 
 
+def wait_long() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(60)")
+
+
 def time_there() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(0.05)")
@@ -143,6 +148,37 @@ async def test_each_lane_reaches_the_new_primary_while_the_old_one_answers(
     await all_busy(db)
     pair.fail_over()
     await reaches(getattr(db, lane), touch, pair.here.port)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_each_lane_leaves_a_server_that_froze(
+    pair: Pair, db: Database, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel goes on to acknowledge packets, so nothing else ends the wait for an answer."""
+    monkeypatch.setattr("realtime.engine.db.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("realtime.engine.db.LOOK_SECONDS", 0.1)
+    await all_busy(db)
+    if hasattr(pool := getattr(connection, "pool", None), "drain"):
+        pool.drain()  # and so it has connections that no thread has had
+        pool.wait()
+    frozen = pair.here
+    frozen.pause()
+    pair.switch()
+    try:
+        await reaches(getattr(db, lane), touch, pair.here.port)
+    finally:
+        frozen.resume()
+
+
+async def test_a_statement_that_gets_no_answer_fails(
+    pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was sent before the server froze, by the only thread that writes."""
+    monkeypatch.setattr("realtime.engine.db.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("realtime.engine.db.LOOK_SECONDS", 0.1)
+    with pytest.raises(DatabaseError):
+        await asyncio.wait_for(db.write(wait_long), SECONDS)
+    assert await db.write(touch) == pair.here.port
 
 
 async def test_a_refused_write_in_one_lane_leads_the_readers_away_too(
