@@ -1,7 +1,7 @@
-"""What becomes of the messages of users who go, or change their name; for views and signals.
+"""Erase or rename the messages of a user; for views and signals.
 
     accounts.erase_user(user)                  # before or after the account is deleted
-    accounts.rename_user(user, "Ada L.")       # in everything that was said before
+    accounts.rename_user(user, "Ada L.")       # on all earlier messages
 
 Open clients are told. A large number of messages takes a while: call it in a job then. Both may
 be repeated, and go on where they were interrupted.
@@ -25,7 +25,7 @@ __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
 
 
 def erase_user(user: Any, *, name: str = "") -> int:
-    """Take away all that a user or guest has said, and the name; return how many messages.
+    """Erase all messages and the name of a user or guest; return how many messages.
 
     `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Texts
     become tombstones under `name`, by default "Deleted user". Places with their read marks, the
@@ -39,22 +39,22 @@ def erase_user(user: Any, *, name: str = "") -> int:
 
 
 def rename_user(user: Any, name: str) -> int:
-    """Put another name to all that a user or guest has said; return how many messages."""
+    """Change the name on all messages of a user or guest; return how many messages."""
     return tell(erasing.rename(_key(user), name[:NAME_CHARACTERS]))
 
 
 async def aerase_user(user: Any, **kwargs: Any) -> int:
-    """Take away all that a user or guest has said, and the name."""
+    """Erase all messages and the name of a user or guest."""
     return await sync_to_async(erase_user)(user, **kwargs)
 
 
 async def arename_user(user: Any, name: str) -> int:
-    """Put another name to all that a user or guest has said."""
+    """Change the name on all messages of a user or guest."""
     return await sync_to_async(rename_user)(user, name)
 
 
 def tell(erased: erasing.Erased) -> int:
-    """Carry out what `store.erasing` does, and tell the rooms; return how many messages."""
+    """Run an erasing chunk by chunk, and broadcast the changes; return how many messages."""
     number = 0
     for changed, told in erased:
         number += changed

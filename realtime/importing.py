@@ -38,9 +38,9 @@ MAX_BYTES = 64 * 1024
 class OldMessage:
     """A message of another chat.
 
-    It comes from `user`, else from the `sender` that the protocol shall call `user_id`, else from
-    the site itself, under the name `username`. With a `nonce`, such as its old id, it is imported
-    once however often that is tried.
+    The sender is `user`, else `sender` (the `user_id` of the protocol), else the site itself;
+    `username` is the name that is shown. With a `nonce`, such as its old id, it is stored once,
+    however often the import is repeated.
     """
 
     content: str

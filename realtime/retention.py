@@ -1,4 +1,4 @@
-"""Remove what has been kept long enough; call it daily, from a job or a scheduler.
+"""Remove old rows; call it daily, from a job or a scheduler.
 
 retention.prune()
 """
@@ -17,7 +17,7 @@ from .store import erasing, moderation, reports
 __all__ = ["Pruned", "aprune", "prune"]
 
 LEAST_DAYS = 7
-"""What is younger may still be repeated by its sender, or resumed by others."""
+"""Younger messages may still be repeated by their sender, or resumed by others."""
 
 
 class Pruned(NamedTuple):
@@ -32,8 +32,8 @@ class Pruned(NamedTuple):
 def prune() -> Pruned:
     """Erase old messages of guests, and remove closed reports and ended sanctions.
 
-    With `GUEST_MESSAGE_DAYS` texts and names of guests' messages become tombstones that long
-    after they were written. It may be repeated, and run beside itself.
+    With `GUEST_MESSAGE_DAYS`, messages of guests become tombstones that long after they were
+    written. It may be repeated, and may run twice at a time.
     """
     settings, messages = config(), 0
     if settings.guest_message_days:

@@ -49,7 +49,7 @@ def rights_changed() -> None:
 
 
 def names_changed() -> None:
-    """Have all users' names be noted anew: after bulk changes of them, or of `DISPLAY_NAME`."""
+    """Fill the looks of all users' names again; call it after bulk changes of names."""
     names.forget()
 
 
@@ -86,7 +86,7 @@ def _user_saved(
 
 
 def _follow_names(user: Any) -> None:
-    """Note how the user's names look; guests who are called so are looked at again."""
+    """Store the looks of the user's names, and revalidate guests with such a name."""
     try:
         with transaction.atomic(using=database()):
             new = names.follow(user)

@@ -46,12 +46,12 @@ class GuestToken(Authenticator):
 
 
 def sign_in(guest: Identity) -> SignIn:
-    """A guest, and that it rests on a token which can be revoked by the guest's `user_id`."""
+    """Make the sign-in of a guest, whose tokens are revoked by its `user_id`."""
     return SignIn(guest, Proof(token_id=guest.user_id))
 
 
 def revoke(user_id: str) -> None:
-    """Take no token of a guest any more, and end the guest's connections.
+    """Revoke all tokens of a guest, and end its connections.
 
     It takes effect once the transaction commits. `user_id` is the guest's, as in its messages.
     Raises `ValueError` for one that no guest has.
@@ -63,7 +63,7 @@ def revoke(user_id: str) -> None:
 
 
 async def arevoke(user_id: str) -> None:
-    """Take no token of a guest any more, and end the guest's connections."""
+    """Revoke all tokens of a guest, and end its connections."""
     await sync_to_async(revoke)(user_id)
 
 

@@ -33,7 +33,7 @@ class Secret:
 
 
 def hide_token(scope: dict[str, Any]) -> None:
-    """Take every token out of a scope, in place, because servers log from it too.
+    """Remove every token from a scope, in place, because servers log from it too.
 
     A header (RFC 6750) comes before a subprotocol, and that before `?token=`.
     """

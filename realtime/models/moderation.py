@@ -1,4 +1,4 @@
-"""Who is kept out or quiet, who has blocked whom, and what was complained about."""
+"""Sanctions, blocks and reports."""
 
 from django.conf import settings
 from django.db import models
@@ -13,7 +13,7 @@ __all__ = ["Block", "Report", "Sanction"]
 
 
 class Block(models.Model):
-    """A user wants nothing from another user or guest: it closes their direct room."""
+    """A user's block of another user or guest, which closes their direct room."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -1,4 +1,4 @@
-"""What is known of people beside their connections: how their names look, when they spoke."""
+"""Rows about users and guests besides their connections: looks of names, last voices."""
 
 from django.conf import settings
 from django.db import models

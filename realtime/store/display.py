@@ -1,4 +1,4 @@
-"""The name by which others know a user; an e-mail address only where a site wants that."""
+"""The name of a user that others see; an e-mail address only if the site allows it."""
 
 import re
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from ..wire.looks import clean_line, is_visible
 __all__ = ["NAME_CHARACTERS", "display_name", "name_of_message"]
 
 NAME_CHARACTERS = 150
-"""What the tables hold of a name."""
+"""The longest name that the tables hold."""
 KEY_CHARACTERS = 12
 EMAIL = re.compile(r"\S.*@.*\S")
 SENDERS_WITHOUT_EMAIL = ("guest:", "site:")
 
 
 def display_name(user: Any) -> str:
-    """Name a user to others.
+    """Return the name of a user that others see.
 
     `DISPLAY_NAME` is an attribute or method of the user, or a dotted path to a function of it.
     Where it is not set, or gives nothing that can be shown, the username is shown; one that looks
@@ -34,7 +34,7 @@ def display_name(user: Any) -> str:
 
 
 def name_of_message(sender: str, username: str) -> str:
-    """Name the sender of a stored message, also of one stored while addresses were shown."""
+    """Return the name of the sender of a stored message, without an e-mail address."""
     if "@" not in username or sender.startswith(SENDERS_WITHOUT_EMAIL) or config().display_name:
         return username
     return _unnamed(sender) if _is_email(username) else username

@@ -1,4 +1,4 @@
-"""Taking texts and names out of messages that were written long ago, a room and a chunk at a time.
+"""Erases texts and names of earlier messages, a room and a chunk at a time.
 
 Up to `TOLD` messages in a room take a position each, so that open clients hear of every one. More
 of them take none: the room's log gets another epoch with the last one, and everybody joins again.
@@ -53,7 +53,7 @@ def rename(sender: str, name: str) -> Erased:
 
 
 def erase_guests(before: datetime, name: str) -> Erased:
-    """Make tombstones of what guests wrote before a moment."""
+    """Make tombstones of messages that guests wrote before a time."""
     whose = Q(sender__startswith=GUEST, created_at__lt=before)
     whose &= Q(deleted_at=None) | ~Q(username=name)
     return _rewrite(whose, name, True, whose)
@@ -81,7 +81,7 @@ def forget_traces(sender: str, user_pk: Any, name: str) -> None:
 
 
 def scrub_nonces() -> int:
-    """Take away the nonces of messages that were deleted before that was done with the text."""
+    """Replace the nonces of messages that were deleted by an earlier release."""
     rows = Message.objects.using(database()).exclude(deleted_at=None)
     number = last = 0
     while chunk := list(

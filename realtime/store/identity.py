@@ -28,7 +28,7 @@ GUEST_NAME = "Guest"
 SITE = "site:"
 """What the `user_id` of a message from the site itself starts with."""
 KEY_CHARACTERS = 150
-"""What the tables hold of a `user_id`."""
+"""The longest `user_id` that the tables hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,7 @@ class Identity:
     username: str
     user: Any = None
     formerly: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    """The `user_id` of everybody that the same connection was before: it gets rid of none of what
-    is against them."""
+    """Earlier `user_id`s of the same connection: their sanctions and limits stay with it."""
 
     @classmethod
     def of(cls, user: Any) -> Self:
@@ -54,7 +53,7 @@ class Identity:
 
     @property
     def user_ids(self) -> tuple[str, ...]:
-        """The own `user_id`, and those of before."""
+        """The `user_id`, and the earlier ones of the connection."""
         return self.user_id, *self.formerly
 
     def after(self, before: Self) -> Self:

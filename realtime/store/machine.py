@@ -1,4 +1,4 @@
-"""What one running kernel knows of its processes: which of them have certainly ended."""
+"""Finds processes of this kernel that have certainly ended."""
 
 import os
 import platform
@@ -8,11 +8,11 @@ __all__ = ["birth", "boot", "is_gone"]
 
 PROC = Path("/proc")
 DEAD_STATES = ("Z", "X", "x")
-"""Of a process that has ended, and whose parent has not asked for it yet."""
+"""States of a process that has ended and whose parent has not waited for it yet."""
 
 
 def boot() -> str:
-    """Return what names this kernel until it starts anew; the name of the host elsewhere."""
+    """Return the boot id of this kernel; without one, the host name."""
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -20,7 +20,7 @@ def boot() -> str:
 
 
 def birth() -> str:
-    """Return what tells this process from a later one with its number; empty if nothing does."""
+    """Return an id of this process that a later process with its number does not have, or ''."""
     try:
         return f"{_space()}/{_state_and_start(os.getpid())[1]}"
     except (OSError, IndexError):
@@ -39,13 +39,13 @@ def is_gone(pid: int, known: str) -> bool:
         state, start = _state_and_start(pid)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError, IndexError):  # somebody else's, or hidden from this user
+    except (OSError, OverflowError, IndexError):  # a process of another user, or one that is hidden
         return False
     return state in DEAD_STATES or start != known.rpartition("/")[2]
 
 
 def _space() -> str:
-    """Return in what space process numbers are unique: containers have spaces of their own."""
+    """Return the namespace in which process numbers are unique: containers have their own."""
     return f"{boot()}/{(PROC / 'self/ns/pid').readlink()}"
 
 

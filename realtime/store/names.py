@@ -85,11 +85,11 @@ def problem(asked: Named) -> str:
 
 
 def problems(asked: Iterable[Named]) -> dict[Named, str]:
-    """Say which guests have a reserved name, or a user's: in two queries for all of them."""
+    """Find guests whose name is reserved or looks like a user's, in two queries for all of them."""
     reserved = config().reserved_names
     keys = {one: looks_without_additions(one.name) for one in asked}
     rows = Look.objects.using(database()).filter(key__in=set().union(*keys.values()))
-    # Joined with the users: what was deleted by SQL has left its row here.
+    # Joined with the users, because a user who was deleted by SQL leaves a row here.
     by_user = rows.filter(**{f"user__{get_user_model().USERNAME_FIELD}__isnull": False})
     taken = set(by_user.values_list("key", flat=True))
     users = _usernames({one.name for one in keys})
@@ -103,7 +103,7 @@ def problems(asked: Iterable[Named]) -> dict[Named, str]:
 
 
 def problems_among_guests(asked: Iterable[Named]) -> dict[Named, str]:
-    """Say which guests have the name of another guest who is connected, in one query."""
+    """Find guests whose name looks like that of another connected guest, in one query."""
     keys = {one: looks(one.name) for one in asked}
     rows = live_connections().filter(look__in=set().union(*keys.values()))
     others = set(rows.values_list("look", "user_key"))
@@ -115,7 +115,7 @@ def problems_among_guests(asked: Iterable[Named]) -> dict[Named, str]:
 
 
 def coming(asked: Iterable[Named]) -> dict[Named, str]:
-    """Say which guests cannot come back with the name that they had."""
+    """Find guests who cannot come back with the name that they had."""
     all_asked = list(asked)
     return problems_among_guests(all_asked) | problems(all_asked) | _renamed_since_a_mute(all_asked)
 
@@ -150,7 +150,7 @@ def room_problem(room: Room | None, *names: str, creator: Any = None) -> str:
 
 
 def are_followed() -> bool:
-    """Whether anybody asks for users' names: guests may not have them, others look them up."""
+    """Whether looks of users' names are needed: for guests, or to find users by a shown name."""
     return config().guests or bool(config().display_name)
 
 
@@ -166,12 +166,12 @@ def find_user(name: str) -> Any:
 
 
 def follow(user: Any) -> set[str]:
-    """Note how the names of a user look; return the looks that are new."""
+    """Store the looks of the names of a user; return the looks that are new."""
     return _set({"user_id": user.pk}, _looks_of_user(user))
 
 
 def follow_room(room: Room) -> None:
-    """Note how the names of a public room look; a private one's are no secret told to others."""
+    """Store the looks of the names of a public room; those of a private room are not compared."""
     _set({"room_id": room.pk}, _looks_of_room(room))
 
 
@@ -181,7 +181,7 @@ def forget() -> None:
 
 
 def fill(users_after: Any = None, rooms_after: int = 0) -> tuple[Any, int] | None:
-    """Note the names of some users and rooms that have none yet, in order of their keys.
+    """Store looks for some users and rooms that have none yet, in order of their keys.
 
     Returns where to go on; None where all have been looked at.
     """

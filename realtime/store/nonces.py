@@ -1,4 +1,4 @@
-"""What stays of the nonce of a deleted message: a keyed digest, by which a repeat is found.
+"""The keyed digest that replaces the nonce of a deleted message, so that a repeat is found.
 
 A client may have put anything into a nonce, so it goes with the text. The digest is kept so that
 the same message, sent again by its sender, is still not stored a second time.
@@ -16,9 +16,9 @@ __all__ = ["may_be_spent_as", "spent"]
 
 
 def spent(room_id: int, sender: str, nonce: str) -> str:
-    """Return what takes the place of a nonce when its message is deleted."""
+    """Return the digest that replaces a nonce when its message is deleted."""
     if nonce.startswith(MADE_NONCE):
-        return nonce  # made by the server, or replaced already: it says nothing
+        return nonce  # made by the server, or replaced already
     return _digest(_keys()[0], room_id, sender, nonce)
 
 

@@ -127,7 +127,7 @@ def not_to_be_added() -> CommandError:
 
 
 def no_member() -> CommandError:
-    """The refusal for who has no place in a room, whether there is such a user or not."""
+    """Make the refusal for a user without a place in a room, the same for an unknown user."""
     return CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
 
 
@@ -157,12 +157,12 @@ def leave(room_id: int, who: Identity) -> None:
 
 
 def _close(room: Room) -> bool:
-    """Remove a room that nobody owns any more, or keep what was said there as it is.
+    """Remove a room without an owner, or make it read-only if it has messages.
 
     Returns whether it is removed: only where nothing was ever said. A room that a user made
     must not go on without anybody who moderates it.
     """
-    end = log.lock_heads(database(), {room.pk})[room.pk]  # nothing is said meanwhile
+    end = log.lock_heads(database(), {room.pk})[room.pk]  # no message is appended meanwhile
     if end.last_seq == 0:
         room.delete()
         return True

@@ -1,4 +1,4 @@
-"""Data of Python code as JSON can say it."""
+"""Data of Python code, converted to JSON values."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ __all__ = ["plain"]
 
 
 def plain(data: Any) -> dict[str, Any]:
-    """Return a copy of data as Django's `JsonResponse` would say it.
+    """Return a copy of data with the values that Django's `JsonResponse` would write.
 
     Dates, times, decimals, UUIDs and lazy strings become strings, tuples become lists, and keys
     that are numbers become strings. Raises `CommandError` for what JSON cannot say everywhere.

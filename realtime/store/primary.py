@@ -1,4 +1,4 @@
-"""Reading from the database that is written, whatever the site's routers say of reading.
+"""Reads from the primary database, whatever the routers of the site choose for reads.
 
 A replica may lag. Related objects, permissions and content types are read through the routers,
 also where the query that found their owner named a database.
@@ -19,7 +19,7 @@ _is_on: ContextVar[bool] = ContextVar("realtime.primary", default=False)
 
 
 class _Router:
-    """Stands before the routers of the site, and has a say only inside `reading_primary()`."""
+    """The first router of the site; it only decides inside `reading_primary()`."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return router.db_for_write(model, **hints) if _is_on.get() else None
@@ -34,8 +34,8 @@ _first = _Router()
 
 @contextmanager
 def reading_primary() -> Iterator[None]:
-    """Read everything from the database that is written, for the length of a block."""
-    # Each time, and only for sites that have routers: tests of a site replace the list.
+    """Read everything from the primary database inside a `with` block."""
+    # Checked each time, because tests of a site replace the list of routers.
     if router.routers and router.routers[0] is not _first:
         router.routers.insert(0, _first)
     token = _is_on.set(True)
@@ -46,7 +46,7 @@ def reading_primary() -> Iterator[None]:
 
 
 def on_primary(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function that reads everything from the database that is written."""
+    """Call a function so that all its reads go to the primary database."""
     if not router.routers:
         return function(*args, **kwargs)
     with reading_primary():

@@ -18,13 +18,13 @@ from .identity import Identity
 __all__ = ["dismiss", "forget_closed", "report", "resolve", "unknown_message"]
 
 GUESTS = 2
-"""All guests of one address may have as many times the open reports of one reporter."""
+"""All guests of one address may have so many times the open reports of one reporter."""
 
 
 def report(message_id: int, room_id: int, who: Identity, reason: str, *, address: str = "") -> None:
-    """Complain about a message; a second complaint of the same user changes the first.
+    """Report a message; a second report of the same user changes the first.
 
-    A complaint that was closed stays so unless the message was edited since. Raises
+    A closed report stays closed unless the message was edited since. Raises
     `CommandError` with `unknown_message`, also for a deleted one, or `limit_exceeded`.
     """
     with transaction.atomic(using=database()):
@@ -59,7 +59,7 @@ def resolve(message_ids: Iterable[int], by: Identity | None = None) -> int:
 
 
 def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
-    """Close all open reports of the messages of these; return how many.
+    """Close all open reports of the messages of these reports; return how many.
 
     Nothing is done about the messages.
     """
@@ -93,7 +93,7 @@ def _is_open_again(before: Report, message: Message) -> bool:
 
 
 def _check_number(who: Identity, address: str) -> None:
-    """Refuse a report of somebody who has too many that nobody has dealt with."""
+    """Refuse a report if the reporter, or the address of a guest, has too many open ones."""
     still_open = _reports().filter(resolved_at=None)
     most = config().open_reports
     is_full = still_open.filter(reporter=who.user_id).count() >= most

@@ -1,4 +1,4 @@
-"""Whether a connection leads to a database server that can do our work.
+"""Finds and closes connections to database servers that cannot take writes.
 
 A connection that answers may still be useless: after a failover the old primary stays up, but
 read-only. Errors and what the server reports about itself decide, not whether it answers.
@@ -29,7 +29,7 @@ T = TypeVar("T")
 LEAVE_SECONDS = 1.0
 """How often the connections of a process are replaced while no better server is there."""
 FAULTS = ("08", "58", "25006", "53100", "57P")
-"""SQLSTATEs that a server has and no statement: lost connections, system errors, a read-only
+"""SQLSTATEs of the server, not of a statement: lost connections, system errors, a read-only
 server or a standby, a full disk, and a server that stops or starts."""
 SQLITE_FAULTS = ("SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOTADB")
 ACTIVE = 1
@@ -39,7 +39,7 @@ READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether an error concerns the server: another one may do the same statement."""
+    """Whether an error is the server's: another server may execute the same statement."""
     name = getattr(error.__cause__ or error, "sqlite_errorname", "")
     return _state_of(error).startswith(FAULTS) or name.startswith(SQLITE_FAULTS)
 
@@ -68,7 +68,7 @@ class Servers:
         """The round in which a thread's connection was opened."""
 
     def note(self, connection: Any, **_: Any) -> None:
-        """A thread has opened a connection."""
+        """Remember that a thread has opened a connection."""
         self._born[connection] = self._rounds[connection.alias]
 
     def inspect(self, connection: Any, *, is_tested: bool = True) -> None:

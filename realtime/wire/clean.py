@@ -31,7 +31,7 @@ MAX_DEPTH = 16
 MAX_DATA_BYTES = 8 * 1024
 
 MAX_VALUES = MAX_DATA_BYTES // 2
-"""More values than these cannot be that short: each takes a byte, and one that separates it."""
+"""The most values in data of that size: each takes a byte and a separator."""
 STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
 
 

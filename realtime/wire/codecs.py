@@ -35,7 +35,7 @@ Part = str | bytes | CommandError
 LINE = re.compile(r"[^ \t\r\n][^\n]*")
 """A line of NDJSON without what JSON takes for blank before it."""
 NAME_BYTES = 8192
-"""More than a type, a ref or a room ever takes, however it is escaped."""
+"""More than an escaped type, ref or room ever takes."""
 
 _encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode

@@ -36,7 +36,7 @@ from .commands import (
 __all__ = ["COSTS", "REPLY_BYTES", "Cost", "cost_of"]
 
 REPLY_BYTES = 32 * 1024
-"""So many bytes of a reply with messages or members cost one more."""
+"""Each so many bytes of a reply with messages or members cost one more."""
 
 
 class Cost(NamedTuple):

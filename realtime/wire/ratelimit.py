@@ -1,11 +1,11 @@
-"""Token buckets that ask nobody for the time."""
+"""Token buckets; the caller passes the time."""
 
 from collections.abc import Hashable
 
 __all__ = ["Bucket", "Buckets"]
 
 BUCKETS = 10_000
-"""How many are kept before those that are full again are forgotten."""
+"""How many buckets are kept before full ones are removed."""
 
 
 class Bucket:
@@ -31,7 +31,7 @@ class Bucket:
         return (amount - self._tokens) / self.rate
 
     def owe(self, now: float, amount: float) -> float:
-        """Take `amount` also where it is not there; return the seconds until earlier debts end.
+        """Take `amount` even beyond what is left; return the seconds until earlier debts end.
 
         There is never more debt than `burst`.
         """
@@ -50,7 +50,7 @@ class Bucket:
 
 
 class Buckets(dict[Hashable, Bucket]):
-    """Buckets by key; those that are full again are forgotten in time."""
+    """Buckets by key; full ones are removed from time to time."""
 
     def __init__(self) -> None:
         super().__init__()
