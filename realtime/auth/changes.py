@@ -93,7 +93,7 @@ def _follow_names(user: Any) -> None:
             guests = Connection.objects.using(database()).filter(look__in=new)
             found = set(guests.values_list("user_key", flat=True)) if new else set()
     except DatabaseError as error:  # as before the migration: it is filled in the background
-        logger.warning("the names of user %s are not noted: %r", user.pk, error)
+        logger.warning("the looks of the names of user %s were not stored: %r", user.pk, error)
         return
     for user_key in found:
         look(user_key, "user")

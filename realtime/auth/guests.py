@@ -86,7 +86,7 @@ def renamed(guest: Identity, name: str) -> Identity:
     """
     cleaned = clean_name(name)
     if not is_visible(cleaned):
-        raise ValueError("a name must have letters")
+        raise ValueError("a name needs a letter, a number or a symbol")
     return Identity(guest.user_id, cleaned)
 
 

@@ -525,7 +525,7 @@ class Consumer(AsyncConsumer):
             if is_other and not self.may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
             if len(who.formerly) > IDENTITIES:
-                text = "open a new connection to be somebody else"
+                text = "open a new connection to sign in as another user"
                 raise CommandError(ErrorCode.PERMISSION_DENIED, text)
             await self._check_banned(who)
             self._become(who)
@@ -540,7 +540,7 @@ class Consumer(AsyncConsumer):
         if not is_new or names.is_given(self.who.username):
             return  # the first one is free
         if wait := self.engine.limits.wait(who, self.address, "act", NAME_COST):
-            message = "you have changed your name too often; wait a little"
+            message = "you have changed your name too often; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _tell_who(self, command: Auth) -> None:

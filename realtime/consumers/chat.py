@@ -36,7 +36,7 @@ from .seat import about
 
 __all__ = ["ChatConsumer"]
 
-BY_NAME = "by name alone: the address is not known, or may be a proxy's"
+BY_NAME = "it applies to the user id only: the address is unknown, or may be that of a proxy"
 Judgement = Kick | Ban | Unban | Mute | Unmute
 
 
@@ -105,7 +105,7 @@ class ChatConsumer(PeopleConsumer):
 
 def _create(command: Create, who: Identity, *, address: str) -> Entry:
     if (mute := mute_on_site(Visitor(who, address))) is not None:
-        raise _denied(f"{told(mute, *who.user_ids)}; until then you make no rooms")
+        raise _denied(f"{told(mute, *who.user_ids)}; until then you cannot make rooms")
     room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, who)
 
@@ -146,7 +146,7 @@ def _configure(command: Configure, entry: Entry, who: Identity) -> None:
     if command.title is not None and not entry.may_manage:
         raise _denied("only its owner names a room")
     if command.title is not None and entry.muted:
-        raise _denied(f"{entry.muted}; until then you change no title")
+        raise _denied(f"{entry.muted}; until then you cannot change the title")
     founding.configure(
         _room(entry),
         who,

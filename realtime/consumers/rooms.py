@@ -341,7 +341,7 @@ class RoomConsumer(Consumer):
         if command.data is not None:
             size += len(msgspec.json.encode(command.data))
         if wait := self.engine.limits.wait(self.who, self.address, "stored", size):
-            message = "you have written a lot: wait before you write more"
+            message = "your messages take too much space; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _settle(self, command: Message, result: Result) -> None:

@@ -105,7 +105,7 @@ class Intake:
         self._is_open = True
         early, self._early = self._early, b""
         if self._is_early:
-            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "A client sends after the handshake."))
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "Send nothing during the handshake."))
         elif early and self._receive is not None:
             self._receive(early)
         self._resume(HANDSHAKE)

@@ -106,7 +106,7 @@ def _publish(topic: str, note: Note) -> None:
         publisher.publish(topic, note)
     except LayerUnavailable as error:
         level = logging.WARNING if publisher.is_shared else logging.DEBUG
-        logger.log(level, "topic %s: the others find it in the database: %s", topic, error)
+        logger.log(level, "topic %s: not published, but stored in the database: %s", topic, error)
 
 
 def say(topic: str, outgoing: Outgoing) -> None:

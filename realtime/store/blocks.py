@@ -35,7 +35,9 @@ def add(who: Identity, user_id: str) -> bool:
         if _blocks().filter(user=who.user_pk, blocked=key).exists():
             return False
         if _blocks().filter(user=who.user_pk).count() >= config().blocks_per_user:
-            raise CommandError(ErrorCode.LIMIT_EXCEEDED, "unblock somebody before you block more")
+            raise CommandError(
+                ErrorCode.LIMIT_EXCEEDED, "unblock a user before you block another one"
+            )
         _, is_new = _blocks().get_or_create(user=who.user, blocked=key)
         _answer_request(who, key)
         _change_rights(who, key)
@@ -88,7 +90,7 @@ def _target(who: Identity, user_id: str) -> str:
     if key is None:
         raise unknown_user()
     if key == who.user_id:
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "that is you")
+        raise CommandError(ErrorCode.INVALID_MESSAGE, "you cannot block yourself")
     return key
 
 

@@ -40,7 +40,9 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     title = _title(title)
     slug = slugify(clean_line(slug, SLUG_CHARACTERS) or title, allow_unicode=True)[:SLUG_CHARACTERS]
     if not is_visible(slug) or (title and not is_visible(title)):
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "a title must have letters")
+        raise CommandError(
+            ErrorCode.INVALID_MESSAGE, "a title needs a letter, a number or a symbol"
+        )
     if kind == Room.Kind.PRIVATE:
         return _found(who, slug, title, kind)
     if problem := room_problem(None, slug, title, creator=who.user_pk):
@@ -110,7 +112,9 @@ def configure(
         "is_read_only": is_read_only,
     }
     if title and not is_visible(_title(title)):
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "a title must have letters")
+        raise CommandError(
+            ErrorCode.INVALID_MESSAGE, "a title needs a letter, a number or a symbol"
+        )
     if title and by is not None and room.kind == Room.Kind.PUBLIC:
         _check_names(room, _title(title))
     with transaction.atomic(using=database()):

@@ -251,7 +251,7 @@ def _check_rank_of(rows: Iterable[Sanction], rank: int | None) -> None:
     """Refuse to change what somebody of a higher rank has given, while it is in force."""
     for one in rows if rank is not None else ():
         if is_in_force(one) and _rank_of_giver(one) > rank:  # type: ignore[operator]
-            message = "somebody of a higher rank gave this; only the same rank changes it"
+            message = "a moderator of a higher rank gave this; ask one of that rank to change it"
             slug = None if one.room is None else one.room.slug
             raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=slug)
 

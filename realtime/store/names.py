@@ -43,7 +43,7 @@ RESERVED = "this name is reserved; choose another one"
 TAKEN = "this name is taken, or looks like one that is; choose another one"
 REFUSED = "this name is not allowed here; choose another one"
 MUTED = "you are muted and keep the name that you had"
-ROOM_TAKEN = "there is a public room of this name, or of one that looks like it"
+ROOM_TAKEN = "a public room has this name, or one that looks like it; choose another one"
 CHUNK = 500
 """How many rows are filled in one transaction."""
 
@@ -77,7 +77,7 @@ def look_of_guest(who: Identity) -> str | None:
 def problem(asked: Named) -> str:
     """Say why a guest may not take a name, as a sentence; empty if it may."""
     if not is_visible(asked.name):
-        return "a name must have letters"
+        return "a name needs a letter, a number or a symbol"
     if is_given(asked.name):
         return RESERVED
     found = problems([asked]).get(asked) or problems_among_guests([asked]).get(asked)

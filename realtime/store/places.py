@@ -179,7 +179,7 @@ def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:
     places = Membership.objects.using(database()).select_related("room")
     place = places.filter(room__slug=slug, user=who.user_pk).first()
     if place is None:
-        message = "you have no place in such a room"
+        message = "you have no place in a direct room of this name"
         raise CommandError(ErrorCode.NOT_JOINED, message, room=slug)
     if not place.is_request:
         return

@@ -23,7 +23,7 @@ def plain(data: Any) -> dict[str, Any]:
         text = json.dumps(data, cls=DjangoJSONEncoder)
         copy = json.loads(text, object_pairs_hook=_unique)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _invalid(f"data cannot be said as JSON: {error}") from error
+        raise _invalid(f"data cannot be written as JSON: {error}") from error
     clean_data(copy)
     return copy  # type: ignore[no-any-return]
 

@@ -98,7 +98,7 @@ def _check_number(who: Identity, address: str) -> None:
     most = config().open_reports
     is_full = still_open.filter(reporter=who.user_id).count() >= most
     if is_full or (address and still_open.filter(address=address).count() >= most * GUESTS):
-        message = "too many of your reports are open: wait until moderators have seen to them"
+        message = "too many of your reports are open: wait until a moderator has closed some"
         raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
 
 

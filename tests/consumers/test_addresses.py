@@ -142,7 +142,7 @@ async def test_a_ban_by_name_alone_says_so(site: Engine, room: Room) -> None:
         await Connection.objects.filter(user_key=eve.welcome["user_id"]).adelete()
         await LastAddress.objects.all().adelete()
         reply = await judge(mod, "ban", eve)
-        assert (reply["type"], "name alone" in reply["note"]) == ("done", True)
+        assert (reply["type"], "user id only" in reply["note"]) == ("done", True)
 
 
 @pytest.mark.django_db
