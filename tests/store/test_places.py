@@ -113,6 +113,37 @@ def test_a_name_does_not_tell_of_a_private_room(private: Room, bob: Identity, na
 
 
 @pytest.mark.usefixtures("everybody_creates")
+@pytest.mark.parametrize(
+    ("slug", "is_secret"),
+    [
+        ("0123456789abcdef", False),
+        ("0123456789abcde", True),
+        ("0123456789abcdef0", True),
+        ("0123456789abcdeg", True),
+        ("0123456789ABCDEF", True),
+    ],
+)
+def test_only_random_names_of_private_rooms_cannot_be_guessed(
+    bob: Identity, slug: str, is_secret: bool
+) -> None:
+    Room.objects.create(slug=slug, kind="private")
+    assert (founding.create(bob, "Tea", kind="public").slug != "tea") is is_secret
+
+
+@pytest.mark.usefixtures("everybody_creates")
+def test_the_rooms_of_a_user_are_counted_by_indexes(bob: Identity, is_postgres: bool) -> None:
+    """All rooms of an earlier release are without a creator: they are not read one by one."""
+    with CaptureQueriesContext(connection) as queries:
+        founding.create(bob, "Tea", kind="private")
+    counts = [one["sql"] for one in queries if "COUNT(" in one["sql"]]
+    assert counts
+    with connection.cursor() as cursor:
+        for sql in counts if not is_postgres else ():  # which reads small tables as a whole
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            assert "SCAN" not in str(cursor.fetchall()), sql
+
+
+@pytest.mark.usefixtures("everybody_creates")
 def test_titles_do_not_tell_of_a_private_room(private: Room, bob: Identity) -> None:
     """One user may give several rooms the same title, so that trying names tells nothing."""
     made = [founding.create(bob, "x", kind="public", slug=slug) for slug in ("secret", "nothing")]
