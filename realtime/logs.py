@@ -24,9 +24,10 @@ WIRE_LOGGERS = (
     "granian.access",
     "django.server",
     "django.channels.server",
+    "daphne.server",
 )
 """Those of servers that write down what comes over the wire, at least at DEBUG."""
-ONE_LINE = frozenset((*WIRE_LOGGERS, "daphne.ws_protocol", "daphne.http_protocol", "daphne.server"))
+ONE_LINE = frozenset((*WIRE_LOGGERS, "daphne.ws_protocol", "daphne.http_protocol"))
 """Other loggers than the package's own whose lines hold what clients send."""
 PERCENT = "%(?:25)*"
 """How a percent-encoded character begins, also in an address that is encoded in another one."""
@@ -107,7 +108,8 @@ class NoTokens(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every line through."""
         _mask_parts(record, _in_line)
-        if not _is_text(record.args):
+        # What Twisted logs through Daphne's logger becomes text only when it is written.
+        if not isinstance(record.msg, str) or not _is_text(record.args):
             text = record.getMessage()
             hidden = _in_line(text)
             if hidden != text:
@@ -129,7 +131,8 @@ class MaskingFactory:
         """Make one record."""
         record = self._make(*args, **kwargs)
         _mask_parts(record, _in_address)
-        if record.name in ONE_LINE or record.name.startswith(f"{OWN}."):
+        name = record.name or ""  # `logging.makeLogRecord` gives it later
+        if name in ONE_LINE or name.startswith(f"{OWN}."):
             _put_on_one_line(record)
         return record
 

@@ -289,3 +289,23 @@ def test_other_loggers_keep_their_lines() -> None:
     make = MaskingFactory(logging.LogRecord)
     record = make("shop.orders", logging.INFO, "", 1, "%s", ("one\ntwo",), None)
     assert record.getMessage() == "one\ntwo"
+
+
+def test_a_message_that_becomes_text_late_is_masked() -> None:
+    """As Twisted's own access log at Daphne's verbosity 3."""
+
+    class Late:
+        def __str__(self) -> str:
+            return 'GET /ws?token=secret&x=1 HTTP/1.1" 404'
+
+    record = logging.makeLogRecord({"name": "daphne.server", "msg": Late(), "args": ()})
+    assert NoTokens().filter(record)
+    assert record.getMessage() == 'GET /ws?token=<hidden>&x=1 HTTP/1.1" 404'
+    assert "daphne.server" in WIRE_LOGGERS
+
+
+def test_records_of_other_processes_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the receiver of a `SocketHandler` does, which gives the name afterwards."""
+    monkeypatch.setattr(logging, "_logRecordFactory", MaskingFactory(logging.LogRecord))
+    record = logging.makeLogRecord({"name": "shop.orders", "msg": "one %s", "args": ("two",)})
+    assert (record.name, record.getMessage()) == ("shop.orders", "one two")
