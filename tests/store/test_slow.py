@@ -40,6 +40,14 @@ def test_the_second_message_has_to_wait(room: Room) -> None:
     assert list(Message.objects.values_list("content", flat=True)) == ["a"]
 
 
+def test_a_signal_of_a_user_with_a_long_key_is_counted(room: Room) -> None:
+    """As long as the tables hold: its voice would not fit into its column."""
+    visitor = Visitor(Identity("k" * 150, "ada"))
+    slow.signal(room.pk, visitor, 10)
+    with pytest.raises(CommandError, match="slow mode"):
+        slow.signal(room.pk, visitor, 10)
+
+
 def test_after_the_pause_one_may_speak_again(room: Room) -> None:
     slow.append([draft(room, "a")])
     Message.objects.update(created_at=timezone.now() - timedelta(seconds=11))
