@@ -7,6 +7,7 @@ they are refused here, once, whatever the encoding.
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -23,6 +24,7 @@ __all__ = [
     "clean_data",
     "is_shallow",
     "refuse_duplicates",
+    "refuse_many",
 ]
 
 MAX_INTEGER = 2**53 - 1
@@ -32,7 +34,13 @@ MAX_DATA_BYTES = 8 * 1024
 
 MAX_VALUES = MAX_DATA_BYTES // 2
 """The most values in data of that size: each takes a byte and a separator."""
+MAX_PARTS = MAX_VALUES
+"""The most strings, objects and lists of a command: `data` has fewer than 2,800."""
+FEW_BYTES = 2 * MAX_PARTS
+"""A frame of this length has no more parts: as JSON each takes two bytes."""
 STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
+DEEP = re.compile(rf"(?:[\[{{][^\[\]{{}}]*){{{MAX_DEPTH + 1}}}")
+ESCAPED_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 def clean(command: msgspec.Struct) -> None:
@@ -62,9 +70,55 @@ def clean_data(data: dict[str, Any]) -> None:
     within ±(2**53 - 1), at most 16 levels and 8 KiB as JSON.
     Raises `CommandError` with `invalid_message` or `too_large`.
     """
-    _walk(data)
-    if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
+    if _is_large(data):  # first: to look at each value takes longer
         raise _too_large()
+    _walk(data)
+
+
+def refuse_many(frame: str | bytes) -> None:
+    """Refuse an object that holds so much that to decode it would stall all other clients.
+
+    To make a list costs little, but to make thousands has Python look for garbage everywhere.
+    Call it before decoding. Raises `CommandError` with `too_large`.
+    """
+    if len(frame) <= FEW_BYTES:
+        return
+    if isinstance(frame, bytes):
+        count = _Count()
+        with suppress(ValueError, RecursionError):  # of which the decoder tells better
+            msgpack.unpackb(frame, object_pairs_hook=count.add, list_hook=count.add)
+    else:
+        _refuse_many_parts(frame)
+
+
+class _Count:
+    """Counts the objects with their keys, and the lists, while a frame is decoded."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def add(self, values: list[Any]) -> None:
+        is_object = bool(values) and type(values[0]) is tuple
+        self._number += 1 + (len(values) if is_object else 0)
+        if self._number > MAX_PARTS:
+            raise _too_many_parts()
+
+
+def _refuse_many_parts(text: str) -> None:
+    if text.count("{") + text.count("[") + text.count('"') // 2 <= MAX_PARTS:
+        return
+    bare, strings = ESCAPED_STRING.subn("", text, count=MAX_PARTS)  # they may stand in a text
+    if strings == MAX_PARTS or strings + bare.count("{") + bare.count("[") > MAX_PARTS:
+        raise _too_deep() if DEEP.search(bare) else _too_many_parts()
+
+
+def _is_large(data: dict[str, Any]) -> bool:
+    try:
+        return len(msgspec.json.encode(data)) > MAX_DATA_BYTES
+    except (TypeError, ValueError, RecursionError):  # of what JSON cannot say: see `_walk`
+        return False
 
 
 def is_shallow(value: Any) -> bool:
@@ -188,6 +242,15 @@ def _clean_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise _invalid("text must be valid Unicode") from None
+
+
+def _too_deep() -> CommandError:
+    return _invalid("the frame is nested too deeply")
+
+
+def _too_many_parts() -> CommandError:
+    message = f"a command may hold at most {MAX_PARTS} strings, objects and lists"
+    return CommandError(ErrorCode.TOO_LARGE, message)
 
 
 def _too_large() -> CommandError:

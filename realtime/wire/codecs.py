@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 import msgpack
 import msgspec
 
-from .clean import MAX_INTEGER, clean, refuse_duplicates
+from .clean import MAX_INTEGER, clean, refuse_duplicates, refuse_many
 from .commands import COMMANDS, AnyCommand, Command
 from .errors import CommandError, ErrorCode
 from .events import Outgoing
@@ -223,6 +223,7 @@ def _decode(
     probe: Callable[[Any], _Probe],
 ) -> Decoded:
     try:
+        refuse_many(raw)
         command = decode(raw)
         clean(command)  # first: it refuses early what is too much
         refuse_duplicates(raw)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from realtime.wire import clean
+from realtime.wire import clean, codecs
 from realtime.wire.clean import (
     MAX_DATA_BYTES,
     MAX_DEPTH,
@@ -20,7 +20,7 @@ from realtime.wire.clean import (
     refuse_duplicates,
 )
 from realtime.wire.codecs import CODECS, JSON, MSGPACK, NDJSON, Codec, Decoded
-from realtime.wire.commands import COMMANDS, Command, Message, Ping, Signal
+from realtime.wire.commands import COMMANDS, Command, Joins, Message, Ping, Signal
 from realtime.wire.errors import CommandError, ErrorCode
 
 DEEP = 200_000
@@ -415,3 +415,59 @@ def test_as_many_values_as_fit_are_let_in(value: str) -> None:
     [error] = JSON.decode(text.replace("]}}", f",{value}]}}}}"))
     assert isinstance(error, CommandError)
     assert error.code is ErrorCode.TOO_LARGE
+
+
+LISTS = ",".join(["[]"] * 20_000)
+CROWDED: dict[str, str | bytes] = {
+    "lists": '{"type":"ping","x":[' + LISTS + "]}",
+    "objects": '{"type":"ping","x\\n":[' + ",".join(["{}"] * 20_000) + "]}",
+    "strings": '{"type":"ping","x":[' + ",".join(['""'] * 20_000) + "]}",
+    "keys": '{"type":"ping","x":{' + ",".join(f'"{n}":1' for n in range(6000)) + "}}",
+    "lists in data": '{"type":"signal","room":"r","data":{"x":['
+    + ",".join(["[]"] * 20_000)
+    + "]}}",
+    "empty maps": PING + b"\xa1x\xdd\0\0\xea\x60" + b"\x80" * 60_000,
+    "empty arrays": PING + b"\xa1x\xdd\0\0\xea\x60" + b"\x90" * 60_000,
+    "arrays in arrays": PING + b"\xa1x\xdc\0\x0f" + (b"\xdc\x0f\xa0" + b"\x90" * 4000) * 15,
+}
+"""Objects that fill a frame; lists and objects take Python ten times as long as other values."""
+
+
+@pytest.mark.parametrize("name", CROWDED)
+def test_an_object_of_very_many_is_refused_before_it_is_decoded(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(codecs, "clean", fail)
+    frame = CROWDED[name]
+    codec = MSGPACK if isinstance(frame, bytes) else JSON
+    [error] = codec.decode(frame)
+    assert isinstance(error, CommandError)
+    assert (error.code, error.message) == (
+        ErrorCode.TOO_LARGE,
+        "a command may hold at most 4096 strings, objects and lists",
+    )
+
+
+@pytest.mark.parametrize("mark", ["[", "{", '"', "\\", "\x8f"])
+def test_marks_in_a_text_count_as_nothing(mark: str) -> None:
+    """However a client escapes them."""
+    text = mark * 4000
+    content = {"type": "message", "room": "r", "content": text, "data": {"x": text[:1000]}}
+    for frame in (json.dumps(content), json.dumps(content, ensure_ascii=False)):
+        [command] = JSON.decode(frame)
+        assert isinstance(command, Message)
+    [command] = MSGPACK.decode(msgpack.packb(content))
+    assert isinstance(command, Message)
+
+
+def test_a_hundred_rooms_are_not_too_many() -> None:
+    """With all that a client can say about each."""
+    since = {"seq": 5, "epoch": "abcdefgh"}
+    rooms = [{"room": f"room-{number:090}", "since": since, "history": 50} for number in range(100)]
+    command = {"type": "joins", "rooms": rooms}
+    for frame, codec in ((json.dumps(command), JSON), (msgpack.packb(command), MSGPACK)):
+        [decoded] = codec.decode(frame)
+        assert isinstance(decoded, Joins)
