@@ -372,7 +372,7 @@ class RoomConsumer(Consumer):
     async def _tell_page(self, command: History, seat: Seat) -> None:
         epoch = seat.topic.position.epoch
         before = command.before if command.before is not None else MAX_INTEGER
-        found, has_more = await self.engine.db.read(
+        found, has_more = await self.engine.db.read_rows(
             history.page, seat.entry.room_id, before, command.limit
         )
         states = fitting(found)
@@ -388,7 +388,9 @@ class RoomConsumer(Consumer):
         )
 
     async def _tell_changes(self, command: History, seat: Seat, after: int) -> None:
-        changes = await self.engine.db.read(history.since, seat.entry.room_id, after, command.limit)
+        changes = await self.engine.db.read_rows(
+            history.since, seat.entry.room_id, after, command.limit
+        )
         if not changes.mark.purged_seq <= after <= changes.through:
             self._resync(seat, changes.mark)
             return
@@ -434,7 +436,7 @@ class RoomConsumer(Consumer):
 
     async def _presence(self, command: Presence) -> None:
         seat = await self._allowed(command.room, lambda entry: True)
-        members, count = await self.engine.db.read(
+        members, count = await self.engine.db.read_rows(
             presence.members, seat.entry.room_id, config().presence_events_up_to
         )
         told = PresenceList(room=command.room, members=members, count=count, ref=command.ref)

@@ -31,6 +31,8 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 READ_SECONDS = 5.0
 STOP_SECONDS = 2.0
+ROWS_AT_ONCE = 2
+"""How many queries with many rows run: each of their threads takes turns with the event loop."""
 IDLE_SECONDS = 5
 """How long an open connection is trusted without a test."""
 HUNG_SECONDS = 20.0
@@ -49,6 +51,7 @@ class Database:
         """Since when a thread has had its job, and its connections."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_abandoned = False
+        self._rows = asyncio.Semaphore(ROWS_AT_ONCE)
         self._lanes: dict[str, Lane] = {}
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
@@ -60,6 +63,17 @@ class Database:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 return await self._run("read", function, *args)
+        except TimeoutError:
+            raise _too_slow() from None
+
+    async def read_rows(self, function: Callable[..., T], *args: Any) -> T:
+        """As `read`, for a query with many rows: a few run at once, the next ones wait.
+
+        To make objects of rows is work for the interpreter, and one thread has it at a time.
+        """
+        try:
+            async with asyncio.timeout(READ_SECONDS), self._rows:
+                return await self.read(function, *args)
         except TimeoutError:
             raise _too_slow() from None
 

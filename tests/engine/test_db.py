@@ -110,3 +110,31 @@ async def test_a_read_that_takes_too_long_fails_and_its_thread_goes_on(
     with pytest.raises(DatabaseError):
         await db.read(sleep_there, 0.5)
     assert await db.read(int) == 0
+
+
+async def test_a_few_queries_with_many_rows_run_at_once(
+    db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others than those need not wait for them."""
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 1)
+    database = Database()
+    lock, running, most = threading.Lock(), 0, 0
+    begun, go = threading.Event(), threading.Event()
+
+    def rows() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        begun.set()
+        go.wait(5)
+        with lock:
+            running -= 1
+
+    works = [asyncio.ensure_future(database.read_rows(rows)) for _ in range(5)]
+    await eventually(begun.is_set)
+    assert await database.read(str, 1) == "1"
+    go.set()
+    await asyncio.gather(*works)
+    await database.stop()
+    assert most == 1
