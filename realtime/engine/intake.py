@@ -24,13 +24,22 @@ MESSAGE_SECONDS = 20.0
 """How long a message may take from its first byte to its last."""
 PREPAID = 64
 """How many frames are taken from an allowance at once, to read the clock less often."""
+TURN_FRAMES = 64
+"""After so many frames of a chunk, yield to the other connections."""
 LATE_SECONDS = 1.0
 """A timer that is later than this shows that the event loop was blocked."""
 CUT_SECONDS = 3.0
 """How long the `disconnect` to a client that is cut may take."""
 LEAST_SECONDS = 5.0
 """The least `retry_after` of a client that is cut for its frames."""
-HANDSHAKE, HANDLER, QUEUE, RATE, END = "handshake", "handler", "queue", "rate", "end"
+HANDSHAKE, HANDLER, QUEUE, RATE, TURN, END = (
+    "handshake",
+    "handler",
+    "queue",
+    "rate",
+    "turn",
+    "end",
+)
 """The reasons to pause reading."""
 
 
@@ -58,6 +67,7 @@ class Intake:
         "_is_cut",
         "_is_early",
         "_is_open",
+        "_later",
         "_limit",
         "_loop",
         "_message",
@@ -70,6 +80,7 @@ class Intake:
         "_send",
         "_since",
         "_timer",
+        "_turn_bytes",
     )
 
     def __init__(
@@ -90,7 +101,8 @@ class Intake:
         self._bytes = Bucket(*_bytes(settings), now)
         self._paid_frames = self._paid_bytes = 0
         self._frames_waiting = self._bytes_waiting = 0
-        self._early = b""
+        self._early = self._later = b""
+        self._turn_bytes = 1
         self._pauses: set[str] = set()
         self._is_open = self._is_cut = False
         self._since: float | None = None
@@ -136,6 +148,7 @@ class Intake:
         if self._timer is not None:
             self._timer.cancel()
         if is_gone:
+            self._later = b""
             transport.release(self._send)
 
     @property
@@ -145,7 +158,34 @@ class Intake:
     # Input.
 
     def _take(self, data: bytes) -> bytes:
-        """Count a chunk; return what the server may parse."""
+        """Count a chunk; return what the server may parse now."""
+        passed = self._count(data) if data else b""
+        if self._later or self._scanner.frames > TURN_FRAMES:
+            return self._in_turns(passed)
+        return passed
+
+    def _in_turns(self, passed: bytes) -> bytes:
+        """Return the first of many frames, by their bytes; the next ones follow soon."""
+        if self._is_cut:
+            self._later = b""
+            return b""
+        if not self._later:
+            self._turn_bytes = len(passed) * TURN_FRAMES // self._scanner.frames + 1
+        waiting = self._later + passed
+        self._later = waiting[self._turn_bytes :]
+        if self._later:
+            self._pause(TURN)
+            self._loop.call_soon(self._go_on)
+        else:
+            self._resume(TURN)
+        return waiting[: self._turn_bytes]
+
+    def _go_on(self) -> None:
+        if self._later and self._receive is not None:
+            self._receive(b"")
+
+    def _count(self, data: bytes) -> bytes:
+        """Count a chunk; return what the server may parse at all."""
         if not self._is_open:
             self._early += data
             self._pause(HANDSHAKE)

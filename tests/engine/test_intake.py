@@ -272,3 +272,24 @@ async def test_a_closed_connection_is_still_held_to_its_allowance(end: End) -> N
     end.receive(frame("", PING) * 10 * EXTRAS_BURST)
     assert end.server.parsed == b""
     assert not end.is_reading
+
+
+async def test_many_frames_of_a_chunk_are_parsed_in_turns(end: End) -> None:
+    """In their order, all of them, and nothing is read meanwhile."""
+    chunk = b"".join(frame(f"ping {number}") for number in range(200))
+    end.server.data_received(chunk)
+    assert 0 < len(end.server.parsed) < len(chunk) / 2
+    assert not end.server.transport.is_reading
+    end.server.data_received(more := frame("one more"))  # a server may have read it already
+    await eventually(lambda: end.server.parsed == chunk + more)
+    for _ in range(201):
+        end.intake.received()
+    assert end.server.transport.is_reading
+
+
+async def test_frames_that_wait_for_their_turn_are_dropped_with_the_connection(end: End) -> None:
+    end.server.data_received(frame("ping") * 200)
+    parsed = end.server.parsed
+    end.intake.close(is_gone=True)
+    await asyncio.sleep(0)
+    assert end.server.parsed == parsed
