@@ -59,6 +59,8 @@ TURN_BYTES = 4 * 1024
 """After decoding so many bytes, yield to the other connections."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
+OVERDUE, DROPPED = "overdue", "dropped"
+"""Why the task of a connection was cancelled, if not by its server."""
 RATE_LIMITED_SECONDS = 5.0
 """How long who is cut for that has to stay away at least."""
 ABUSE = {
@@ -109,9 +111,7 @@ class Consumer(AsyncConsumer):
         self._receive = receive
         self._is_open = False
         self._is_gone = False
-        self._is_overdue = False
-        self._is_dropped = False
-        self._is_signed_in = False
+        self._cancelled_as = ""
         self._ending: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
         self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
@@ -188,9 +188,9 @@ class Consumer(AsyncConsumer):
         try:
             return await work
         except asyncio.CancelledError:
-            if not self._is_overdue or (self._task is not None and self._task.uncancel()):
+            if self._cancelled_as != OVERDUE or (self._task is not None and self._task.uncancel()):
                 raise
-            self._is_overdue = False
+            self._cancelled_as = ""
             raise CommandError(ErrorCode.UNAVAILABLE, "that took too long", retry_after=1) from None
         except DatabaseError as error:
             logger.warning("connection %s: the database failed: %r", self.id, error)
@@ -224,8 +224,8 @@ class Consumer(AsyncConsumer):
             self._intake.open()
             if end is not None:
                 raise end
-            first = None if self._is_signed_in else await self._first_message()
-            if not self._is_signed_in:
+            first = None if self._slot.is_authenticated else await self._first_message()
+            if not self._slot.is_authenticated:
                 return
             self._open()
             if subprotocol is not None:
@@ -239,7 +239,11 @@ class Consumer(AsyncConsumer):
             self._log_end(why)
             await self.outbox.farewell(why)
         except asyncio.CancelledError:
-            if self._is_dropped and self._task is not None and not self._task.uncancel():
+            if (
+                self._cancelled_as == DROPPED
+                and self._task is not None
+                and not self._task.uncancel()
+            ):
                 return  # only this makes the server close the socket
             await asyncio.shield(self.outbox.farewell(shutdown()))
             raise
@@ -277,7 +281,6 @@ class Consumer(AsyncConsumer):
         who = await self._with_free_name(found.who)
         self._slot.authenticate(who)
         self.who, self.proof = who, found.proof
-        self._is_signed_in = True
 
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         """Wait for a client to say who it is; None if it has gone instead."""
@@ -365,7 +368,7 @@ class Consumer(AsyncConsumer):
         """A command takes too long."""
         if self._task is not None:
             logger.warning("connection %s: a command takes too long", self.id)
-            self._is_overdue = True
+            self._cancelled_as = OVERDUE
             self._task.cancel()
 
     async def _end(self, why: Disconnect) -> None:
@@ -380,7 +383,7 @@ class Consumer(AsyncConsumer):
         """Close a connection whose transport is out of reach, by ending its task."""
         self.engine.loop.run_in_executor(None, shut_down, self.scope)
         if self._task is not None:
-            self._is_dropped = True
+            self._cancelled_as = DROPPED
             self._task.cancel()
 
     async def _clean_up(self) -> None:
@@ -481,7 +484,7 @@ class Consumer(AsyncConsumer):
         """Answer a frame that the server did not read because of its size, as a bad frame."""
         self._bad_frames += 1
         self.reply(Failure.of(_too_large()))
-        if not self._is_signed_in:
+        if not self._slot.is_authenticated:
             self.end(Disconnect(CloseCode.UNAUTHENTICATED))
         elif self._bad_frames >= BAD_FRAMES:
             self.end(Disconnect(CloseCode.TOO_MANY_ERRORS))

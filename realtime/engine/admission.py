@@ -151,6 +151,11 @@ class Slot:
         self._who: Identity | None = None
         self._is_taken = self._is_unknown = False
 
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether it counts as a connection of some user or guest."""
+        return self._who is not None
+
     def take(self) -> None:
         """Count the socket; raise `Disconnect`, and count nothing, where it is one too many."""
         self._admission.check_arrival(self._address)

@@ -8,7 +8,7 @@ and `read`.
 import asyncio
 import time
 from collections.abc import Callable, Hashable
-from functools import partial
+from functools import cached_property, partial
 from threading import Thread, get_ident, local
 from typing import Any, TypeVar
 
@@ -103,9 +103,12 @@ class Database:
         """Run something for leases and presence; on SQLite that shares the writing thread."""
         return await self._run("write" if self.is_sqlite else "pulse", function, *args)
 
-    @property
+    @cached_property
     def is_sqlite(self) -> bool:
-        """Whether there is one writer at a time for the whole database."""
+        """Whether there is one writer at a time for the whole database.
+
+        Asked once: in the task of a client, Django would make a database wrapper for that task.
+        """
         return connections[database()].vendor == "sqlite"
 
     async def stop(self) -> None:
