@@ -14,6 +14,12 @@ from tests.lines import all_again
 Send = Callable[[dict[str, Any]], Any]
 
 
+@pytest.fixture(autouse=True)
+def _wrappers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which kinds of `send` have led nowhere in other tests of this process."""
+    monkeypatch.setattr(transport, "wrappers", Wrappers())
+
+
 class Wire:
     """A transport."""
 
