@@ -20,6 +20,8 @@ __all__ = ["on_shutdown", "widen"]
 
 BACKLOG = 4096
 """Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
+LAST_SECONDS = 1.0
+"""How long a process goes on that a signal would end at once: its server may hold last frames."""
 EVENT_SECONDS = 0.05
 """How often an event of another process is looked at."""
 
@@ -111,10 +113,12 @@ class _Shutdown:
 
     def replace(self, number: int, theirs: Any) -> None:
         """Take the place of a handler of `signal`."""
-        pass_on = (
-            partial(_raise, number) if theirs is signal.SIG_DFL else partial(theirs, number, None)
-        )
-        begin = partial(self._signalled, pass_on)
+        if theirs is signal.SIG_DFL:
+            pass_on = partial(_raise, number)
+            last: Callable[[], object] = partial(self.loop.call_later, LAST_SECONDS, pass_on)
+        else:
+            pass_on = last = partial(theirs, number, None)
+        begin = partial(self._signalled, last)
 
         def handle(*_: object) -> None:
             if self.loop.is_closed():
