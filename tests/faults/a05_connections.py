@@ -11,6 +11,8 @@ from tests.faults.fault import Figures, Ground, fault
 from tests.site import UNLIMITED
 
 OF_A_USER, OF_AN_ADDRESS, OF_A_PROCESS = 20, 100, 150
+GUESTS_OF_A_PROCESS = 135
+"""A tenth of the places is kept for users."""
 CROWDED, AT_CAPACITY = 4014, 4013
 TOO_MANY = 5
 DRIP_SECONDS = 0.2
@@ -48,8 +50,8 @@ async def connections(ground: Ground) -> Figures:
     await _crowd(of_an_address, OF_AN_ADDRESS, CROWDED, figures)
     settings = {**UNLIMITED, "CONNECTIONS_PER_PROCESS": OF_A_PROCESS}
     [server] = ground.make_site(settings=settings).servers
-    of_a_process = [(server.ws, "")] * (OF_A_PROCESS + TOO_MANY)
-    await _crowd(of_a_process, OF_A_PROCESS, AT_CAPACITY, figures)
+    of_a_process = [(server.ws, "")] * (GUESTS_OF_A_PROCESS + TOO_MANY)
+    await _crowd(of_a_process, GUESTS_OF_A_PROCESS, AT_CAPACITY, figures)
     return figures | await _dial(server.port, server.ws, ground.size(300, 5000))
 
 
