@@ -55,7 +55,7 @@ OBJECT_BYTES, REFUSAL_BYTES = 512, 256
 """The cost of an object and of a refusal, in bytes of the allowance."""
 SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
 """Slower decoding is also charged by its time: so many bytes a second."""
-TURN_BYTES = 4 * 1024
+TURN_BYTES = 16 * 1024
 """After decoding so many bytes, yield to the other connections."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
