@@ -17,7 +17,7 @@ from realtime.views import socket_path
 from realtime.wire.errors import CommandError
 
 PAGE = 50
-"""How many rooms the list shows at once."""
+"""The number of rooms on a page of the list."""
 
 
 def home(request: HttpRequest) -> HttpResponse:

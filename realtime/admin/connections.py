@@ -77,7 +77,7 @@ class HereFilter(RoomFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> QuerySet[Connection]:
-        """Those who are there."""
+        """Keep the clients that are in the chosen room."""
         if (chosen := self.chosen()) is None:
             return queryset
         rooms = visible(request, Room.objects.filter(pk=chosen))

@@ -42,7 +42,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        """How many there are, or that there are more than `most`."""
+        """Return the number of rows, or one that reads "more than `most`"."""
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
         found = rows.order_by()[: self.most + 1].count()
         return found if found <= self.most else MoreThan(self.most)

@@ -106,7 +106,7 @@ class MessageAdmin(ErasingAdmin):
 
     @admin.display(description=_("name"))
     def by(self, message: Message) -> str:
-        """Who said it, marked where it was a guest."""
+        """Return the name of the sender, with a mark for guests."""
         return named(message.username, message.sender)
 
     @admin.action(description=_("Delete the text…"), permissions=["erase"])

@@ -1,4 +1,4 @@
-"""How people are named in the lists: a guest is never shown like a user."""
+"""Names of users and guests in the lists; a guest never looks like a user."""
 
 from django.utils.translation import gettext as _
 

@@ -154,7 +154,7 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
 
     @admin.display(description=_("open reports"))
     def number(self, report: Any) -> int:
-        """How many people complain about the message now."""
+        """Return the number of open reports about the message."""
         return report.number or 0
 
     @admin.display(description=_("other reports of the message"))
