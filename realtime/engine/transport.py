@@ -7,6 +7,7 @@ anew for each socket, so what goes to many is written past them.
 Everything is found by feature; where it is not found, nothing is done.
 """
 
+import ctypes
 import os
 import socket
 import struct
@@ -276,10 +277,30 @@ def shut_down(scope: dict[str, Any]) -> None:
     The kernel knows the socket by its two addresses. The server finds that it has ended.
     """
     for file in FILES.iterdir() if FILES.is_dir() else ():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as sock:
+        with suppress(OSError), _copy(int(file.name)) as sock:
             if _is_between(sock, scope.get("client"), scope.get("server")):
-                _reset(sock)
                 sock.shutdown(socket.SHUT_RDWR)
+                _disconnect(sock)
+
+
+def _copy(number: int) -> socket.socket:
+    """Return a socket of its own for the open file of that number, as the file may be replaced."""
+    copy = os.dup(number)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+
+
+def _disconnect(sock: socket.socket) -> None:
+    """Have the kernel reset the connection now, also where the server still holds its socket.
+
+    A server written in another language closes it once Python's garbage collector has found what
+    belongs to it, which may take minutes. Connecting to no address is the kernel's way to say so
+    (connect(2)); Python's own `connect` takes no such address.
+    """
+    ctypes.CDLL(None).connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16)
 
 
 def _is_between(sock: socket.socket, *addresses: Any) -> bool:
