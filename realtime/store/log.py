@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import msgspec
 from django.db import IntegrityError, connections, transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import OuterRef, Subquery
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.utils import timezone
@@ -56,6 +56,14 @@ LOCK_HEADS = """
     FROM realtime_head AS head
     WHERE room_id = ANY(%s) ORDER BY room_id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
+TOUCH_HEADS = "UPDATE realtime_head SET last_seq = last_seq WHERE room_id IN ({})"
+READ_HEADS = """
+    SELECT room_id, last_seq, epoch, coalesce(deleted_at > %s, false), (
+        SELECT changed_seq FROM realtime_message AS message
+        WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
+    )
+    FROM realtime_head AS head WHERE room_id IN ({})
+"""
 SPENT = timedelta(days=7)
 """How long a repeat of a deleted message is looked for, as in LOCK_HEADS: clients drop what they
 could not send after a day."""
@@ -292,35 +300,49 @@ def lock_heads(
 
 
 def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
-    if connections[alias].vendor == "postgresql":
-        with connections[alias].cursor() as cursor:
-            cursor.execute(LOCK_HEADS, [list(room_ids)])
-            rows = cursor.fetchall()
-    else:
-        heads = Head.objects.using(alias).filter(pk__in=room_ids)
-        if connections[alias].features.has_select_for_update:
-            heads = heads.select_for_update().order_by("pk")
-        else:
-            # SQLite: a transaction that begins by reading cannot always become a writing one.
-            heads.update(last_seq=F("last_seq"))
-        since = timezone.now() - SPENT
-        rows = [
-            (*end, deleted_at is not None and deleted_at > since, last_row)
-            for *end, deleted_at, last_row in heads.values_list(
-                "pk", "last_seq", "epoch", "deleted_at", _last_row()
-            )
-        ]
+    match connections[alias].vendor:
+        case "postgresql":
+            with connections[alias].cursor() as cursor:
+                cursor.execute(LOCK_HEADS, [list(room_ids)])
+                rows = cursor.fetchall()
+        case "sqlite":
+            rows = _lock_in_sqlite(alias, room_ids)
+        case _:
+            rows = _lock_by_orm(alias, room_ids)
     return {
-        room_id: End(last_seq, epoch, has_spent)
+        room_id: End(last_seq, epoch, bool(has_spent))
         if last_row is None or last_row <= last_seq
-        else _mend(alias, room_id, last_row, epoch, has_spent)
+        else _mend(alias, room_id, last_row, epoch, bool(has_spent))
         for room_id, last_seq, epoch, has_spent, last_row in rows
     }
 
 
-def _last_row() -> Subquery:
-    rows = Message.objects.filter(room=OuterRef("pk")).order_by("-changed_seq")
-    return Subquery(rows.values("changed_seq")[:1])
+def _lock_in_sqlite(alias: str, room_ids: set[int]) -> list[Any]:
+    # A transaction that begins by reading cannot always become a writing one.
+    places = ", ".join(["%s"] * len(room_ids))
+    since = connections[alias].ops.adapt_datetimefield_value(timezone.now() - SPENT)
+    with connections[alias].cursor() as cursor:
+        cursor.execute(TOUCH_HEADS.format(places), [*room_ids])
+        cursor.execute(READ_HEADS.format(places), [since, *room_ids])
+        return list(cursor.fetchall())
+
+
+def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
+    last_row = Message.objects.filter(room=OuterRef("pk")).order_by("-changed_seq")
+    ends = (
+        Head.objects.using(alias)
+        .filter(pk__in=room_ids)
+        .select_for_update()
+        .order_by("pk")
+        .values_list(
+            "pk", "last_seq", "epoch", "deleted_at", Subquery(last_row.values("changed_seq")[:1])
+        )
+    )
+    since = timezone.now() - SPENT
+    return [
+        (*end, deleted_at is not None and deleted_at > since, last)
+        for *end, deleted_at, last in ends
+    ]
 
 
 def _mend(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> End:

@@ -195,3 +195,21 @@ def test_numbers_that_are_too_large_begin_another_life_of_the_log(room: Room) ->
         (1, 1),
         (2, 2),
     ]
+
+
+def test_a_database_without_own_statements_is_asked_by_the_orm(room: Room) -> None:
+    """With the same result, for whatever the head and the rows say."""
+    other = Room.objects.create(slug="other")
+    say(room, *"abc")
+    changes.delete(Message.objects.latest("pk").pk)
+    by_bulk_create(other)
+    log.lock_heads("default", {other.pk})
+    by_bulk = row(other, 500)
+    Message.objects.bulk_create([by_bulk])
+    both = {room.pk, other.pk}
+    with transaction.atomic():
+        by_orm = {end[0]: tuple(end[1:]) for end in log._lock_by_orm("default", both)}
+        own = log.lock_heads("default", both)
+    assert by_orm[room.pk] == (*own[room.pk], 4)
+    assert by_orm[other.pk] == (100, own[other.pk].epoch, False, 500)
+    assert own[other.pk].last_seq == 500
