@@ -24,6 +24,7 @@ from ..engine.ledger import Ledger
 from ..engine.outbox import FAREWELL_SECONDS, Outbox
 from ..engine.publisher import publisher
 from ..engine.transport import end_pings, is_blind, server_send, shut_down
+from ..engine.turns import Turn
 from ..logs import get_logger
 from ..store import names, sanctions
 from ..store.addresses import counted
@@ -55,8 +56,6 @@ OBJECT_BYTES, REFUSAL_BYTES = 512, 256
 """The cost of an object and of a refusal, in bytes of the allowance."""
 SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
 """Slower decoding is also charged by its time: so many bytes a second."""
-TURN_BYTES = 16 * 1024
-"""After decoding so many bytes, yield to the other connections."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
 OVERDUE, DROPPED = "overdue", "dropped"
@@ -118,7 +117,6 @@ class Consumer(AsyncConsumer):
         self._address = address_of(scope)
         self.address = counted(self._address)
         self._bad_frames = 0
-        self._decoded_bytes = 0.0
         self._held: asyncio.Future[None] | None = None
         server = server_send(scope, send)
         self._intake = Intake(server, self.end, self._refuse_frame)
@@ -127,6 +125,7 @@ class Consumer(AsyncConsumer):
         self.engine = await Engine.current()
         self.codec, subprotocol = choose(scope.get("subprotocols", []))
         self.id = self.engine.new_connection()
+        self._turn = Turn(self.engine.passes)
         self._slot = Slot(self.engine.admission, self.address)
         ledger = Ledger(config().outbox_bytes) if is_blind(scope, server) else None
         self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck, server, ledger)
@@ -419,8 +418,10 @@ class Consumer(AsyncConsumer):
         """Charge, decode and execute the objects of a frame, one after the other."""
         most, bad = config().commands_per_frame, 0
         for number, part in enumerate(parts):
-            if (wait := self._pay_for(part)) is not None:
+            if wait := self._pay_for(part):
                 await self._pause(wait)
+            elif self._turn.is_over:
+                await asyncio.sleep(0)
             if self._ending is not None:  # as with what comes in further frames
                 return
             decoded = self._decode(part) if number < most else _too_many(most)
@@ -449,24 +450,16 @@ class Consumer(AsyncConsumer):
             error.message += f"; after {bad} bad commands the rest of the frame is not read"
         self.reply(Failure.of(error))
 
-    def _pay_for(self, part: Part) -> float | None:
-        """Charge an object before it is decoded; return the seconds to pause, None for no pause."""
+    def _pay_for(self, part: Part) -> float:
+        """Charge an object before it is decoded; return the seconds to pause, or 0."""
         size = 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
-        wait = self._pay(OBJECT_BYTES + size)
-        if not wait and self._decoded_bytes < TURN_BYTES:
-            return None
-        self._decoded_bytes = 0
-        return wait
+        return self._pay(OBJECT_BYTES + size)
 
     def _pay(self, size: float) -> float:
-        self._decoded_bytes += size
         return self.engine.limits.owe(self.who, self.address, "bytes", size)
 
     async def _pause(self, seconds: float) -> None:
-        """Yield to the other connections, and read nothing for so many seconds."""
-        if not seconds:
-            await asyncio.sleep(0)
-            return
+        """Read nothing for so many seconds."""
         self.engine.watchdog.rest(self)
         self._intake.stop()
         self._held = self.engine.loop.create_future()

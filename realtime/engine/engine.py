@@ -24,6 +24,7 @@ from .outbox import FAREWELL_SECONDS, Outbox
 from .presence import PresenceLane
 from .shutdown import on_shutdown
 from .teardown import Teardown
+from .turns import Passes
 from .watchdog import Watchdog
 from .writer import Result, Writer
 
@@ -63,6 +64,7 @@ class Engine:
         self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
         self.admission = Admission(self.guard.connections)
         self.limits = Limits()
+        self.passes = Passes(self.loop)
         self.watchdog = Watchdog()
         self.is_stopping = self.is_stopped = False
         self.connections: dict[str, Outbox] = {}

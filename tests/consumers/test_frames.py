@@ -10,7 +10,9 @@ from pytest_django.fixtures import Settings
 
 from realtime.consumers import Consumer
 from realtime.consumers.base import BAD_OBJECTS, OBJECT_BYTES
+from realtime.engine import turns
 from realtime.engine.engine import Engine
+from realtime.engine.turns import TURN_SECONDS
 from realtime.wire.codecs import CODECS, Decoded, Part
 from realtime.wire.commands import Command
 from realtime.wire.errors import CloseCode, Disconnect
@@ -201,8 +203,21 @@ def consumer_of(engine: Engine, socket: Socket) -> Consumer:
     return watched.connection
 
 
-async def test_others_have_their_turn_while_a_frame_is_carried_out(engine: Engine) -> None:
+class SlowClock:
+    """Each look at it, which is one for each command, takes a twentieth of a turn."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += TURN_SECONDS / 20
+        return self.now
+
+
+async def test_others_have_their_turn_while_a_frame_is_carried_out(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thousand commands that wait for nothing do not hold up one of somebody else."""
+    monkeypatch.setattr(turns, "time", SlowClock())
     order: list[str] = []
 
     class Noting(Consumer):
@@ -220,8 +235,11 @@ async def test_others_have_their_turn_while_a_frame_is_carried_out(engine: Engin
     assert order.index(one.welcome["connection"]) < 200
 
 
-async def test_others_have_their_turn_while_many_frames_wait(engine: Engine) -> None:
+async def test_others_have_their_turn_while_many_frames_wait(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same where each command came in a frame of its own."""
+    monkeypatch.setattr(turns, "time", SlowClock())
     async with Socket() as many, Socket() as one:
         for number in range(500):
             await many.send("ping", ref=number)

@@ -1,6 +1,5 @@
 """Ending a connection whose server's transport is out of reach."""
 
-import os
 import select
 import socket
 from collections.abc import Iterator
@@ -56,6 +55,6 @@ def test_other_connections_stay(ends: tuple[socket.socket, socket.socket]) -> No
 
 def test_no_open_file_is_left_behind(ends: tuple[socket.socket, socket.socket]) -> None:
     """Not of files that are no sockets, nor of other sockets."""
-    before = len(os.listdir(FILES))
+    before = len(list(FILES.iterdir()))
     shut_down(scope_of(ends[1]))
-    assert len(os.listdir(FILES)) == before
+    assert len(list(FILES.iterdir())) == before
