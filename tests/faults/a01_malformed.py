@@ -1,4 +1,4 @@
-"""Nonsense from a hundred sockets: its senders are closed, the log stays short, others go on."""
+"""Nonsense from a hundred sockets, and large frames of it from one client: others go on."""
 
 import asyncio
 import time
@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 
 from tests.client import Client
 from tests.e2e.test_input import HURTFUL
+from tests.faults._looper import FRAMES as LARGE
+from tests.faults.beside import BEHIND_PROXY, Load, felt_by_others
 from tests.faults.crowd import (
     BINARY,
     CONTINUATION,
@@ -41,13 +43,15 @@ SHARE_BROKEN = 10
 
 @fault(
     "A1",
-    f"{SOCKETS * FRAMES:,} malformed frames from {SOCKETS} sockets (full: ten times)",
+    f"{SOCKETS * FRAMES:,} malformed frames from {SOCKETS} sockets (full: ten times); frames with "
+    "thousands of tiny objects, in each encoding, from one client in a loop",
     must={
         "left open, or closed otherwise": 0,
         "broken ones left open": 0,
         "log lines a second": 1,
         "tracebacks": 0,
         "servers dead": 0,
+        "others' ping p99 beside one client, times": 2,
     },
 )
 async def malformed(ground: Ground) -> Figures:
@@ -69,15 +73,18 @@ async def malformed(ground: Ground) -> Figures:
     log, seconds = server.log(), time.monotonic() - began
     async with await Client.connect(server.ws) as newcomer:
         await newcomer.join("general")
+    limited = ground.make_site(settings=BEHIND_PROXY)
+    felt = await felt_by_others(limited.urls[0], [Load(name) for name in LARGE], ground.size(1, 5))
     return {
         "left open, or closed otherwise": sum(code not in ENDS for code in codes),
         "reset before 4511 was read": codes.count(RESET),
         "broken ones left open": dropped.count(False),
         "log lines a second": lines_a_second(log, seconds),
         "tracebacks": log.count("Traceback"),
-        "servers dead": not server.is_running(),
+        "servers dead": not (server.is_running() and limited.servers[0].is_running()),
         "others' acks": sum(map(len, acks)),
         "others' ack p99, ms": p99(took for one in acks for took in one) * 1000,
+        **felt,
     }
 
 

@@ -1,15 +1,20 @@
-"""One user who sends without pause, from one socket and from five: the others hardly notice."""
+"""One user who sends without pause, or asks for all that is costly: the others hardly notice."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from urllib.parse import quote
 
+from benchmarks.runner import SESSIONS
 from tests.client import Client, Object
 from tests.database import Row
+from tests.faults._looper import COMMANDS, FLOOD
+from tests.faults.beside import BEHIND_PROXY, Load, felt_by_others
 from tests.faults.crowd import CLOSE, TEXT, Raw, asking, p99, say
 from tests.faults.fault import Figures, Ground, fault
+from tests.site import Site
 
 A_SECOND = 1000
 STEP_SECONDS = 0.02
@@ -17,6 +22,24 @@ RATE, BURST = 10, 30
 RATE_LIMITED = 4029
 OTHERS, EVERY_SECONDS = 10, 0.2
 FLOOR_SECONDS = 0.02
+GUESTS = 10
+"""As many users' allowances the guests of one address have together."""
+OF_USERS = ("read", "configure")
+"""What only users do; here they own the room."""
+_PREPARE = """
+import django
+django.setup()
+from django.contrib.auth import get_user_model
+from realtime.models import Membership, Room
+from realtime.store import log
+from realtime.store.log import Draft
+room = Room.objects.get(slug="general")
+for user in get_user_model().objects.all():
+    Membership.objects.create(room=room, user=user, role="owner")
+for start in range(0, 1000, 100):
+    texts = [f"message {number} " + "x" * 100 for number in range(start, start + 100)]
+    log.append([Draft(room_id=room.pk, content=text, sender="1", username="x") for text in texts])
+"""
 
 
 class Flooder:
@@ -58,13 +81,16 @@ class Flooder:
 
 @fault(
     "A4",
-    f"{A_SECOND:,} messages a second from one socket, then of one user on five",
+    f"{A_SECOND:,} messages a second from one socket, then of one user on five; costly commands, "
+    f"as many as are allowed, from one client and from {GUESTS} guests of one address",
     must={
         "never warned": 0,
         "never closed with 4029": 0,
         "closed otherwise": 0,
         "stored beyond the limit": 0,
         "others' p99, times": 2,
+        "others' ping p99 beside one client, times": 2,
+        f"others' ping p99 beside {GUESTS} guests, times": 8,
     },
 )
 async def flood(ground: Ground) -> Figures:
@@ -89,6 +115,9 @@ async def flood(ground: Ground) -> Figures:
             allowed = BURST + RATE * (seconds + 1)
             beyond += max(0.0, _stored(site.database.messages("general")) - allowed * len(beside))
     base = max(p99(without), FLOOR_SECONDS)
+    limited = ground.make_site(settings=BEHIND_PROXY)
+    loads = _costly(_prepared(limited))
+    felt = await felt_by_others(limited.urls[0], loads, ground.size(0.6, 4))
     return {
         "never warned": sum(not one.is_warned for one in flooders),
         "never closed with 4029": sum(RATE_LIMITED not in one.codes for one in flooders),
@@ -99,7 +128,22 @@ async def flood(ground: Ground) -> Figures:
         "others' p99 beside, ms": max(beside) * 1000,
         "sent": sum(one.sent for one in flooders),
         "connections of the flooders": sum(len(one.codes) for one in flooders),
+        **felt,
     }
+
+
+def _prepared(site: Site) -> str:
+    """Make a room with a log, and its owner; return the owner's cookie."""
+    file = site.folder / "owner.json"
+    site.run("-c", SESSIONS, "1", str(file))
+    site.run("-c", _PREPARE)
+    [cookie] = json.loads(file.read_text())
+    return str(cookie)
+
+
+def _costly(cookie: str) -> list[Load]:
+    alone = [Load(name, cookie=cookie if name in OF_USERS else "") for name in (*COMMANDS, FLOOD)]
+    return alone + [Load(name, GUESTS) for name in COMMANDS if name not in OF_USERS]
 
 
 async def _acks(others: list[Client], meanwhile: Awaitable[object]) -> list[float]:
