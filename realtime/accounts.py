@@ -16,8 +16,8 @@ from django.utils.translation import gettext
 from .engine.tell import announce, on_commit
 from .models import Room
 from .store import erasing
+from .store.alias import database
 from .store.display import NAME_CHARACTERS
-from .store.history import database
 from .store.log import Stored
 from .store.users import canonical, pk_of, unknown_user
 

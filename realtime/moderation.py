@@ -18,8 +18,9 @@ from django.db import transaction
 from .conf import config
 from .engine.tell import announce, on_commit
 from .models import Message, Room, Sanction
-from .store import history, moderation
+from .store import moderation
 from .store.addresses import counted
+from .store.alias import database
 from .store.identity import Identity
 from .store.server import on_working_server
 from .store.users import canonical
@@ -57,7 +58,7 @@ def kick(
     and `mute` do: for a user who does not exist, and for what cannot be a `user_id`.
     """
     key = _key(user)
-    with transaction.atomic(using=history.database()):
+    with transaction.atomic(using=database()):
         if room is not None:
             moderation.put_out(room, key)
         moderation.sanction(
@@ -141,7 +142,7 @@ def delete(message: Message | int, *, by: Any = None) -> None:
     pk = message.pk if isinstance(message, Message) else message
     stored = moderation.delete(pk, _identity(by))
     if stored.is_new:
-        slug = Room.objects.using(history.database()).get(pk=stored.room_id).slug
+        slug = Room.objects.using(database()).get(pk=stored.room_id).slug
         on_commit(lambda: announce(slug, stored))
 
 

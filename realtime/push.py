@@ -29,7 +29,8 @@ from .engine.tell import announce, hand_over, is_in_transaction, on_commit
 from .engine.topic import room_topic
 from .logs import get_logger
 from .models import Message, Room
-from .store import history, log
+from .store import log
+from .store.alias import database
 from .store.identity import SITE, Identity, fault_of_key
 from .store.log import Draft, Stored
 from .store.plain import plain
@@ -164,7 +165,7 @@ class RoomTarget(Target):
     def _find(self) -> int:
         # Only now: the caller of an async twin cannot ask the database.
         if self._room_id is None:
-            self._room_id = Room.objects.using(history.database()).get(slug=self.slug).pk
+            self._room_id = Room.objects.using(database()).get(slug=self.slug).pk
         return self._room_id
 
     def _store(self, draft: Draft) -> Stored:
@@ -172,7 +173,7 @@ class RoomTarget(Target):
         try:
             [stored] = _append(draft)
         except DatabaseError as error:  # the nonce allows another try
-            if connections[history.database()].in_atomic_block or not _may_pass(error):
+            if connections[database()].in_atomic_block or not _may_pass(error):
                 raise
             is_repeat = True
             [stored] = _append(draft)
@@ -208,7 +209,7 @@ def everyone() -> Target:
 
 
 def _is_bounded() -> bool:
-    return connections[history.database()].vendor != "sqlite"
+    return connections[database()].vendor != "sqlite"
 
 
 @on_working_server
@@ -236,7 +237,7 @@ def _message(draft: Draft, state: MessageState) -> Message:
         "nonce": draft.nonce,
         "created_at": _moment(state.created_at),
     }
-    return Message.from_db(history.database(), list(row), list(row.values()))
+    return Message.from_db(database(), list(row), list(row.values()))
 
 
 def _moment(text: str) -> datetime:
@@ -254,7 +255,7 @@ def _text(text: object) -> str:
 
 def _databases(using: str | None) -> set[str]:
     """Return the aliases of the databases whose transactions decide."""
-    ours = history.database()
+    ours = database()
     if using is None and not is_in_transaction(ours):
         _warn_of_other_transactions(ours)
     return {ours, using or ours}

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from .auth import tickets
 from .engine.engine import Engine
 from .engine.publisher import publisher
-from .store.history import database
+from .store.alias import database
 from .store.server import is_writable, on_working_server
 
 __all__ = ["live", "ready", "socket_path", "ticket"]

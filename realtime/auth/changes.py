@@ -16,7 +16,7 @@ from ..engine.tell import look, look_everywhere, on_commit
 from ..logs import get_logger
 from ..models import Connection
 from ..store import names, rights, sessions, tokens
-from ..store.history import database
+from ..store.alias import database
 from ..store.server import on_working_server
 from .tickets import SESSION_FLAG
 

@@ -30,7 +30,7 @@ from ..store import names, sanctions
 from ..store.addresses import counted
 from ..store.identity import Identity, fault_of_key
 from ..store.names import Named
-from ..store.sanctions import Visitor
+from ..store.visitor import Visitor
 from ..wire import events
 from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
 from ..wire.commands import Auth, Command, Ping, Pong

@@ -9,10 +9,11 @@ from .. import rooms
 from ..conf import config
 from ..models import Message, Room
 from ..store import founding, moderation, places
-from ..store.history import database
+from ..store.alias import database
 from ..store.identity import Identity
 from ..store.rooms import Entry, rights, unknown
-from ..store.sanctions import Visitor, mute_on_site, told
+from ..store.sanctions import mute_on_site, told
+from ..store.visitor import Visitor
 from ..wire.commands import (
     Accept,
     Appoint,

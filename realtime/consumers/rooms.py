@@ -18,7 +18,7 @@ from ..store import history, places, presence, rooms, slow
 from ..store.history import MADE_NONCE, Mark
 from ..store.log import Draft
 from ..store.rooms import Entry
-from ..store.sanctions import Visitor
+from ..store.visitor import Visitor
 from ..wire.clean import MAX_INTEGER
 from ..wire.commands import (
     Command,

@@ -17,7 +17,7 @@ from django.db import Error, OperationalError, connections
 
 from ..conf import config
 from ..logs import get_logger
-from ..store.history import database
+from ..store.alias import database
 from ..store.primary import on_primary
 from ..store.server import servers
 from .gathered import Gathered

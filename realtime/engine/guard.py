@@ -20,9 +20,9 @@ from ..models import Sanction
 from ..store import moderation, names, presence, rights, sanctions, slow, tokens
 from ..store.identity import Proof, SignIn
 from ..store.names import Named
-from ..store.sanctions import Visitor
 from ..store.sessions import are_rows
 from ..store.standing import Standing, is_known, standings
+from ..store.visitor import Visitor
 from ..wire.errors import CloseCode, Disconnect
 from .admission import Holder
 from .db import Database

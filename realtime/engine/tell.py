@@ -9,7 +9,7 @@ from django.dispatch import receiver
 
 from ..logs import get_logger
 from ..signals import rights_changed, site_sanctions_changed
-from ..store import history
+from ..store.alias import database
 from ..store.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Outgoing
@@ -41,7 +41,7 @@ def on_commit(action: Callable[[], object], *aliases: str) -> None:
 
     `aliases` are the databases that are meant, by default our own.
     """
-    waiting = {name for name in aliases or (history.database(),) if is_in_transaction(name)}
+    waiting = {name for name in aliases or (database(),) if is_in_transaction(name)}
     if not waiting:
         action()
     for alias in list(waiting):

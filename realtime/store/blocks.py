@@ -11,7 +11,8 @@ from django.db import transaction
 from ..conf import config
 from ..models import Block, Membership, Room
 from ..wire.errors import CommandError, ErrorCode
-from .history import change_rights, database
+from .alias import database
+from .history import change_rights
 from .identity import Identity, direct_key
 from .users import canonical, unknown_user
 

@@ -5,7 +5,8 @@ from django.utils import timezone
 
 from ..models import Head, Message
 from . import nonces
-from .history import database, state_of
+from .alias import database
+from .history import state_of
 from .log import Stored, lock_heads
 
 __all__ = ["delete", "empty"]

@@ -25,7 +25,8 @@ from ..models import (
 )
 from ..models.rooms import new_epoch
 from . import changes, nonces
-from .history import database, state_of
+from .alias import database
+from .history import state_of
 from .identity import GUEST
 from .log import Stored, lock_heads
 from .sanctions import in_force

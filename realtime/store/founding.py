@@ -16,7 +16,8 @@ from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.looks import clean_line, is_visible
 from . import blocks, journal
-from .history import change_rights, database
+from .alias import database
+from .history import change_rights
 from .identity import Identity, direct_key
 from .names import room_problem
 from .rooms import NO_ROOM, would_see

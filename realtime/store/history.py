@@ -7,7 +7,7 @@ resumes from a replica that lags.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from django.db import router, transaction
+from django.db import transaction
 from django.db.models import F
 
 from ..models import Head, Message
@@ -15,6 +15,7 @@ from ..models.rooms import new_epoch
 from ..signals import rights_changed
 from ..wire.clean import as_sent
 from ..wire.events import MessageState, timestamp
+from .alias import database
 from .display import name_of_message
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "Changes",
     "Mark",
     "change_rights",
-    "database",
     "make_heads",
     "mark",
     "marks",
@@ -36,11 +36,6 @@ __all__ = [
 
 MADE_NONCE = "~"
 """What a nonce that the client did not give starts with; it is never sent out."""
-
-
-def database() -> str:
-    """The alias of the database that holds the logs."""
-    return router.db_for_write(Message)
 
 
 class Mark(NamedTuple):

@@ -23,7 +23,8 @@ from ..models import Head, Message
 from ..models.rooms import new_epoch
 from ..wire.events import MessageState, timestamp
 from . import history, nonces
-from .history import MADE_NONCE, Changes, database, make_heads, state_of
+from .alias import database
+from .history import MADE_NONCE, Changes, make_heads, state_of
 from .identity import Identity
 
 __all__ = [

@@ -13,7 +13,7 @@ from ..wire.commands import REASON_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
 from . import changes, journal, names, presence
 from .addresses import counted
-from .history import database
+from .alias import database
 from .identity import GUEST, Identity
 from .log import Stored
 from .reports import dismiss, report, resolve, unknown_message

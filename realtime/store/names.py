@@ -16,8 +16,8 @@ from ..conf import config
 from ..models import Look, Room, Sanction
 from ..policy import policy
 from ..wire.looks import is_reserved, is_visible, look, looks, looks_without_additions
+from .alias import database
 from .display import display_name
-from .history import database
 from .identity import GUEST_NAME, Identity
 from .presence import live_connections
 from .sanctions import in_force

@@ -12,11 +12,13 @@ from ..models.rooms import new_epoch
 from ..policy import policy
 from ..wire.errors import CommandError, ErrorCode
 from . import blocks, journal, log
-from .history import change_rights, database
+from .alias import database
+from .history import change_rights
 from .identity import Identity
 from .moderation import find_user
 from .rooms import denied
-from .sanctions import Subject, against, ban_among, told
+from .sanctions import against, ban_among, told
+from .visitor import Subject
 
 __all__ = [
     "accept",

@@ -17,7 +17,7 @@ from ..conf import config
 from ..models import Connection, LastAddress, Node, Presence
 from ..wire.events import Member
 from .addresses import counted
-from .history import database
+from .alias import database
 from .identity import GUEST
 
 __all__ = [

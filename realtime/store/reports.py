@@ -12,7 +12,7 @@ from ..models import Message, Report
 from ..wire.commands import REASON_CHARACTERS
 from ..wire.errors import CommandError, ErrorCode
 from . import journal
-from .history import database
+from .alias import database
 from .identity import Identity
 
 __all__ = ["dismiss", "forget_closed", "report", "resolve", "unknown_message"]

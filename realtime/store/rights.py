@@ -12,7 +12,8 @@ from django.dispatch import receiver
 from ..models import Membership, Rights, Room, Sanction
 from ..signals import site_sanctions_changed
 from . import names
-from .history import change_rights, database
+from .alias import database
+from .history import change_rights
 
 __all__ = ["change_everywhere", "everywhere"]
 

@@ -12,9 +12,11 @@ from ..models import Departure, Membership, Room, Sanction
 from ..policy import Policy, policy
 from ..wire.errors import CommandError, ErrorCode
 from . import blocks
-from .history import database, mark
+from .alias import database
+from .history import mark
 from .identity import Identity, direct_key
-from .sanctions import Subject, against, ban_among, ends_in, felt, hits, told
+from .sanctions import against, ban_among, ends_in, felt, hits, told
+from .visitor import Subject
 
 __all__ = [
     "NO_ROOM",

@@ -1,9 +1,7 @@
 """Bans and mutes: whom they hit, and until when."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Self
+from datetime import UTC, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
@@ -11,12 +9,11 @@ from django.utils import timezone
 from ..conf import config
 from ..models import Sanction
 from ..policy import policy
-from .history import database
+from .alias import database
 from .identity import GUEST, Identity
+from .visitor import Subject, Visitor
 
 __all__ = [
-    "Subject",
-    "Visitor",
     "against",
     "are_any_on_site",
     "ban_among",
@@ -30,40 +27,6 @@ __all__ = [
     "on_site",
     "told",
 ]
-
-
-class Subject(NamedTuple):
-    """Whom a sanction may hit; `address` is empty where it is not known, or is a proxy's."""
-
-    user_key: str
-    address: str = ""
-    since: datetime | None = None
-    """Since when they are in the room; None for who is not there."""
-    formerly: tuple[str, ...] = ()
-    """Whom else the connection has been: an `auth` does not end a ban."""
-
-    @classmethod
-    def of(cls, who: Identity, address: str, since: datetime | None = None) -> Self:
-        """A user or guest who comes from an address."""
-        return cls(who.user_id, address, since, who.formerly)
-
-    @property
-    def user_keys(self) -> tuple[str, ...]:
-        """All names that a sanction may hit."""
-        return self.user_key, *self.formerly
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Visitor:
-    """Somebody who comes from an address; no two are the same, as with `rooms.Ask`."""
-
-    who: Identity
-    address: str = ""
-
-    @property
-    def subject(self) -> Subject:
-        """Whom a sanction may hit."""
-        return Subject.of(self.who, self.address)
 
 
 def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.signals import connection_created
 
-from .history import database
+from .alias import database
 from .primary import on_primary
 
 __all__ = ["Servers", "is_fault", "is_writable", "on_working_server", "servers"]

@@ -15,7 +15,7 @@ from django.db import NotSupportedError, ProgrammingError, connections, transact
 from ..conf import config
 from ..models import Rights
 from ..models.access import new_site
-from .history import database
+from .alias import database
 from .machine import boot
 
 __all__ = ["identity"]

@@ -16,9 +16,9 @@ from ..models import Message, Voice
 from ..wire.commands import MAX_SLOW_SECONDS
 from ..wire.errors import CommandError, ErrorCode
 from . import log
-from .history import database
+from .alias import database
 from .log import Draft, Key, Stored
-from .sanctions import Visitor
+from .visitor import Visitor
 
 __all__ = ["append", "forget_voices", "signal"]
 

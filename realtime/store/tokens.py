@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..models import RevokedToken
-from .history import database
+from .alias import database
 
 __all__ = ["forget_expired", "revoke", "revoked", "session_id", "use_once"]
 

@@ -15,8 +15,8 @@ from realtime.engine import guard as module
 from realtime.engine.db import Database
 from realtime.engine.guard import Guard
 from realtime.store.identity import Identity, Proof, SignIn
-from realtime.store.sanctions import Visitor
 from realtime.store.standing import Standing
+from realtime.store.visitor import Visitor
 from realtime.wire.errors import Disconnect
 from tests.client import eventually
 

@@ -18,7 +18,7 @@ from realtime.store import founding, log, moderation, places, rooms, sanctions
 from realtime.store.identity import Identity
 from realtime.store.log import Draft
 from realtime.store.rooms import Ask, Entry
-from realtime.store.sanctions import Visitor
+from realtime.store.visitor import Visitor
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 

@@ -10,7 +10,7 @@ from realtime.models import Head, Message, Room, Voice
 from realtime.store import slow
 from realtime.store.identity import Identity
 from realtime.store.log import Draft, Stored
-from realtime.store.sanctions import Visitor
+from realtime.store.visitor import Visitor
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 
