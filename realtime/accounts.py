@@ -13,7 +13,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.utils.translation import gettext
 
-from .engine.tell import announce, on_commit
+from .engine.notify import announce, on_commit
 from .models import Room
 from .store import erasing
 from .store.alias import database

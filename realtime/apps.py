@@ -19,7 +19,7 @@ class RealtimeConfig(AppConfig):
         """Register the system checks and signal receivers, and keep tokens out of the logs."""
         from . import checks  # noqa: F401
         from .auth import changes
-        from .engine import tell  # noqa: F401
+        from .engine import notify  # noqa: F401
         from .logs import hide_tokens
         from .store import rights  # noqa: F401
 

@@ -34,9 +34,9 @@ def get_asgi_application(
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck
     from .conf import config
+    from .engine.bus.publisher import publisher
     from .engine.engine import Engine
-    from .engine.publisher import publisher
-    from .engine.shutdown import widen
+    from .engine.servers.shutdown import widen
 
     publisher.is_server = True
     widen()

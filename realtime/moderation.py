@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from .conf import config
-from .engine.tell import announce, on_commit
+from .engine.notify import announce, on_commit
 from .models import Message, Room, Sanction
 from .store import moderation
 from .store.addresses import counted

@@ -21,12 +21,12 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connections
 from django.utils.timezone import make_naive
 
+from .engine.bus.handover import Handover
+from .engine.bus.notes import Note
+from .engine.bus.publisher import LayerUnavailable
+from .engine.delivery.topic import room_topic
 from .engine.engine import EVERYONE, user_topic
-from .engine.handover import Handover
-from .engine.note import Note
-from .engine.publisher import LayerUnavailable
-from .engine.tell import announce, hand_over, is_in_transaction, on_commit
-from .engine.topic import room_topic
+from .engine.notify import announce, hand_over, is_in_transaction, on_commit
 from .logs import get_logger
 from .models import Message, Room
 from .store import log

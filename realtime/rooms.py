@@ -16,7 +16,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from .engine.engine import user_topic
-from .engine.tell import say
+from .engine.notify import say
 from .models import Room
 from .store import blocks, founding, history, places
 from .store.identity import Identity

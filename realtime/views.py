@@ -15,8 +15,8 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 
 from .auth import tickets
+from .engine.bus.publisher import publisher
 from .engine.engine import Engine
-from .engine.publisher import publisher
 from .store.alias import database
 from .store.server import is_writable, on_working_server
 

@@ -22,7 +22,7 @@ def _all_lines() -> None:
 @pytest.fixture(autouse=True)
 def _no_server() -> None:
     """No test before this one has made the process a server by making a consumer."""
-    from realtime.engine.publisher import publisher
+    from realtime.engine.bus.publisher import publisher
 
     publisher.is_server = False
 

@@ -107,11 +107,11 @@ def test_the_engine_has_no_queries_of_its_own(path: Path) -> None:
         (
             "store/history.py",
             "def f():\n    from ..engine.hub import Hub",
-            ["realtime.engine.hub.Hub"],
+            ["realtime.engine.delivery.hub.Hub"],
         ),
         ("models/live.py", "from .. import push", ["realtime.push"]),
         ("policy.py", "import realtime.engine", ["realtime.engine"]),
-        ("engine/hub.py", "from realtime.wire import codecs", []),
+        ("engine/delivery/hub.py", "from realtime.wire import codecs", []),
         ("store/rooms.py", "from ..policy import policy\nfrom .history import mark", []),
     ],
 )

@@ -23,9 +23,9 @@ from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from realtime import moderation, push, rooms, testing
+from realtime.engine.bus.layer import Layer, Note
+from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine, user_topic
-from realtime.engine.layer import Layer, Note
-from realtime.engine.publisher import publisher
 from realtime.models import Message, Room
 from realtime.store import log, site
 from realtime.wire.errors import CloseCode, CommandError

@@ -144,7 +144,7 @@ def test_every_public_function_is_tried() -> None:
 def test_a_function_reads_only_what_is_written(
     router: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.engine.tell.publisher.is_server", True)
+    monkeypatch.setattr("realtime.engine.notify.publisher.is_server", True)
     stage = Stage()
     FUNCTIONS[name](stage)
 

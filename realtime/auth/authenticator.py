@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from ..conf import config
-from ..engine.db import Database
+from ..engine.database.executor import Database
 from ..store.identity import Identity, Proof, SignIn
 
 __all__ = ["Authenticator", "Identity", "Proof", "SignIn", "authenticators"]

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
-from ..engine.tell import look, look_everywhere, on_commit
+from ..engine.notify import look, look_everywhere, on_commit
 from ..logs import get_logger
 from ..models import Connection
 from ..store import names, rights, sessions, tokens

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.core import signing
 
 from ..conf import config
-from ..engine.db import Database
+from ..engine.database.executor import Database
 from ..store import tokens
 from ..store.identity import GUEST, GUEST_NAME, Identity, Proof
 from ..wire.looks import clean_line, is_visible

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..conf import config
-from ..engine.db import Database
+from ..engine.database.executor import Database
 from ..logs import get_logger
 from ..store.identity import SignIn
 from ..store.sessions import key_of

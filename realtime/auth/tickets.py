@@ -12,7 +12,7 @@ from django.core import signing
 from django.http import HttpRequest
 
 from ..conf import config
-from ..engine.db import Database
+from ..engine.database.executor import Database
 from ..store import sessions, tokens, users
 from ..store.identity import Identity, Proof, SignIn
 from .authenticator import Authenticator

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY, get_user_model
 
 from ..conf import config
-from ..engine.db import Database
+from ..engine.database.executor import Database
 from ..store import tokens, users
 from ..store.sessions import proof_of
 from .authenticator import Authenticator, Identity, Proof, SignIn

@@ -14,7 +14,7 @@ import jwt
 from django.utils.module_loading import import_string
 
 from ..conf import config
-from ..engine.db import Database
+from ..engine.database.executor import Database
 from ..logs import get_logger
 from ..store import tokens, users
 from ..store.identity import Identity, Proof, SignIn

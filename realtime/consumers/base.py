@@ -17,14 +17,14 @@ from ..auth.guests import renamed, token_of, unnamed
 from ..auth.identify import identify, identify_token
 from ..auth.origin import admit, refuse
 from ..conf import config
-from ..engine.admission import Slot
+from ..engine.bus.publisher import publisher
+from ..engine.connections.admission import Slot
+from ..engine.connections.intake import Intake
+from ..engine.connections.ledger import Ledger
+from ..engine.connections.outbox import FAREWELL_SECONDS, Outbox
+from ..engine.connections.turns import Turn
 from ..engine.engine import Engine, shutdown
-from ..engine.intake import Intake
-from ..engine.ledger import Ledger
-from ..engine.outbox import FAREWELL_SECONDS, Outbox
-from ..engine.publisher import publisher
-from ..engine.transport import end_pings, is_blind, server_send, shut_down
-from ..engine.turns import Turn
+from ..engine.servers.transport import end_pings, is_blind, server_send, shut_down
 from ..logs import get_logger
 from ..store import names, sanctions
 from ..store.addresses import counted

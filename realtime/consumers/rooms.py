@@ -10,9 +10,9 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from ..conf import config
-from ..engine.catchup import Caught, attach, fitting
-from ..engine.topic import RoomTopic
-from ..engine.writer import Result
+from ..engine.database.writer import Result
+from ..engine.delivery.catchup import Caught, attach, fitting
+from ..engine.delivery.topic import RoomTopic
 from ..logs import get_logger
 from ..store import history, places, presence, rooms, slow
 from ..store.history import MADE_NONCE, Mark

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..engine.topic import RoomTopic
+from ..engine.delivery.topic import RoomTopic
 from ..models import Sanction
 from ..store.rooms import Entry
 from ..wire.events import timestamp

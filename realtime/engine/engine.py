@@ -14,19 +14,19 @@ from ..store import presence
 from ..store.identity import Identity
 from ..store.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
-from .admission import Admission
-from .db import Database
-from .guard import Guard
-from .hub import Hub
-from .limits import Limits
-from .node import Pulse, new_node
-from .outbox import FAREWELL_SECONDS, Outbox
-from .presence import PresenceLane
-from .shutdown import on_shutdown
+from .connections.admission import Admission
+from .connections.limits import Limits
+from .connections.outbox import FAREWELL_SECONDS, Outbox
+from .connections.presence import PresenceLane
+from .connections.revalidation import Guard
+from .connections.turns import Passes
+from .connections.watchdog import Watchdog
+from .database.executor import Database
+from .database.writer import Result, Writer
+from .delivery.hub import Hub
+from .pulse import Pulse, new_node
+from .servers.shutdown import on_shutdown
 from .teardown import Teardown
-from .turns import Passes
-from .watchdog import Watchdog
-from .writer import Result, Writer
 
 __all__ = ["EVERYONE", "Engine", "shutdown", "user_topic"]
 

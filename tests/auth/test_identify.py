@@ -15,7 +15,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from realtime.auth import identify as chain
 from realtime.auth.authenticator import Authenticator, Proof, SignIn
 from realtime.auth.guests import token_of
-from realtime.engine.db import Database
+from realtime.engine.database.executor import Database
 from realtime.store.identity import Identity, digest_of
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.site import Sites

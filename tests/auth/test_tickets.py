@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from realtime.auth import tickets
 from realtime.auth.tickets import Ticket, issue
-from realtime.engine.db import Database
+from realtime.engine.database.executor import Database
 from realtime.models import RevokedToken
 from realtime.store import tokens
 from realtime.store.identity import SignIn

@@ -22,7 +22,7 @@ from pytest_django.fixtures import Settings
 from realtime.auth.authenticator import authenticators
 from realtime.auth.identify import identify_token
 from realtime.auth.web_tokens import WebToken
-from realtime.engine.db import Database
+from realtime.engine.database.executor import Database
 from realtime.models import RevokedToken
 from realtime.store.identity import SignIn
 from realtime.wire.errors import Disconnect

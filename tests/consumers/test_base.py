@@ -10,7 +10,8 @@ from pytest_django.fixtures import Settings
 
 from realtime.auth.guests import token_of
 from realtime.consumers import Consumer, RoomConsumer, silence
-from realtime.engine import admission, hub
+from realtime.engine.connections import admission
+from realtime.engine.delivery import hub
 from realtime.engine.engine import EVERYONE, Engine
 from realtime.store.identity import Identity
 from realtime.wire.commands import Command, Ping

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from realtime import testing
 from realtime.consumers import ChatConsumer, RoomConsumer
 from realtime.consumers import seat as module
-from realtime.engine import hub
+from realtime.engine.delivery import hub
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
 from realtime.store import rooms

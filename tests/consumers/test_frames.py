@@ -10,9 +10,9 @@ from pytest_django.fixtures import Settings
 
 from realtime.consumers import Consumer
 from realtime.consumers.base import BAD_OBJECTS, OBJECT_BYTES
-from realtime.engine import turns
+from realtime.engine.connections import turns
+from realtime.engine.connections.turns import TURN_SECONDS
 from realtime.engine.engine import Engine
-from realtime.engine.turns import TURN_SECONDS
 from realtime.wire.codecs import CODECS, Decoded, Part
 from realtime.wire.commands import Command
 from realtime.wire.errors import CloseCode, Disconnect

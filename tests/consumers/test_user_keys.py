@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from realtime import push
-from realtime.engine.db import Database
+from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.store.identity import Identity, fault_of_key

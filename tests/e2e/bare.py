@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from realtime.engine import transport
+from realtime.engine.servers import transport
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

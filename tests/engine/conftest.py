@@ -8,7 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from realtime.engine.db import Database
+from realtime.engine.database.executor import Database
 from realtime.models import Room
 from tests.services import Services
 from tests.settings import layers

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from realtime.engine.outbox import Outbox
+from realtime.engine.connections.outbox import Outbox
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.errors import Disconnect
 from tests.client import Object, decode

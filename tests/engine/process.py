@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from realtime.engine.catchup import attach
-from realtime.engine.db import Database
-from realtime.engine.event import Event
-from realtime.engine.hub import Hub
-from realtime.engine.topic import RoomTopic
+from realtime.engine.database.executor import Database
+from realtime.engine.delivery.catchup import attach
+from realtime.engine.delivery.event import Event
+from realtime.engine.delivery.hub import Hub
+from realtime.engine.delivery.topic import RoomTopic
 from realtime.models import Room
 from realtime.store.log import Stored
 from realtime.wire.codecs import JSON, Codec

@@ -17,7 +17,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from project.settings import database as settings_of
 from realtime import moderation, push, rooms
-from realtime.engine.db import Database
+from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Message, Room
 from realtime.store.server import is_fault, is_writable, servers
@@ -155,8 +155,8 @@ async def test_each_lane_leaves_a_server_that_froze(
     pair: Pair, db: Database, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel goes on to acknowledge packets, so nothing else ends the wait for an answer."""
-    monkeypatch.setattr("realtime.engine.db.HUNG_SECONDS", 0.5)
-    monkeypatch.setattr("realtime.engine.db.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.engine.database.executor.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("realtime.engine.database.executor.LOOK_SECONDS", 0.1)
     await all_busy(db)
     if hasattr(pool := getattr(connection, "pool", None), "drain"):
         pool.drain()  # and so it has connections that no thread has had
@@ -174,8 +174,8 @@ async def test_a_statement_that_gets_no_answer_fails(
     pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was sent before the server froze, by the only thread that writes."""
-    monkeypatch.setattr("realtime.engine.db.HUNG_SECONDS", 0.5)
-    monkeypatch.setattr("realtime.engine.db.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.engine.database.executor.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("realtime.engine.database.executor.LOOK_SECONDS", 0.1)
     with pytest.raises(DatabaseError):
         await asyncio.wait_for(db.write(wait_long), SECONDS)
     assert await db.write(touch) == pair.here.port

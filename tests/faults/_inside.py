@@ -17,8 +17,8 @@ django.setup()
 
 from realtime.asgi import get_asgi_application  # noqa: E402 - needs models
 from realtime.consumers import RoomConsumer  # noqa: E402
+from realtime.engine.connections.outbox import Outbox  # noqa: E402
 from realtime.engine.engine import Engine  # noqa: E402
-from realtime.engine.outbox import Outbox  # noqa: E402
 from realtime.wire.commands import Command, Ping  # noqa: E402
 
 SLOW_SECONDS = 3

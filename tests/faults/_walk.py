@@ -23,9 +23,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from realtime.engine import catchup, keeper, presence
-from realtime.engine.db import Database
-from realtime.engine.ring import Ring
+from realtime.engine.connections import presence
+from realtime.engine.database.executor import Database
+from realtime.engine.delivery import catchup, follower
+from realtime.engine.delivery.ring import Ring
 from realtime.models import Connection, Node, Presence
 from realtime.store.log import append
 from tests.client import ENCODINGS
@@ -49,9 +50,9 @@ STEPS = 50
 SMALL = [
     (catchup, "RESUME_STATES", RESUME_STATES),
     (presence, "GATHER_SECONDS", 0.001),
-    (keeper, "GAP_SECONDS", 0.005),
-    (keeper, "OPEN_STATES", 4),
-    (keeper, "PAGE", 6),
+    (follower, "GAP_SECONDS", 0.005),
+    (follower, "OPEN_STATES", 4),
+    (follower, "PAGE", 6),
     (Ring, "CAPACITY", RESUME_STATES),
 ]
 """Numbers of the engine, so small that a short walk passes every one of them."""

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from django.contrib.auth import get_user_model
 
 from realtime import testing
-from realtime.engine.event import Event
-from realtime.engine.topic import room_topic
+from realtime.engine.delivery.event import Event
+from realtime.engine.delivery.topic import room_topic
 from realtime.models import Head, Membership, Message, Room
 from realtime.store import history
 from realtime.store.log import Draft

@@ -1,0 +1,218 @@
+"""Admission: which connections a process takes, by its own size, by address and by user.
+
+A refusal is never final. Connections whose network has gone hold places until they are found
+silent, so a refusal pings silent connections at once, and says when to come back. Guests and users
+have separate shares of an address and of the process: guests cost nothing to make, and must not
+keep out users.
+"""
+
+import heapq
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ...conf import config
+from ...store.identity import Identity
+from ...wire.errors import CloseCode, Disconnect
+from ...wire.ratelimit import Buckets
+
+__all__ = ["PROBE_SECONDS", "Admission", "Holder", "Slot"]
+
+PROBE_SECONDS = 5.0
+"""How long a connection that is pinged by a refusal may take to answer."""
+PROBES = 100
+"""How many connections one refusal pings at most."""
+LOOK_SECONDS = 1.0
+"""The pause between searches for silent connections; each search looks at all of them."""
+CROWDED_SECONDS = 30.0
+"""The `retry_after` if no connection that holds a place is silent."""
+UNKNOWN_SHARE = 10
+"""Unauthenticated clients may hold one of so many places of a process."""
+USERS_SHARE = 10
+"""One of so many places of a process is reserved for users."""
+
+
+class Holder(Protocol):
+    """A connection that holds a place."""
+
+    who: Identity
+    address: str
+    """The address that the connection is counted by, made by `store.addresses`."""
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the client last sent something; 0 if it cannot be pinged."""
+
+    def probe(self, seconds: float) -> bool:
+        """Ping the client, and close the connection unless it answers within so many seconds.
+
+        Returns False if the client was heard just now, or cannot be pinged.
+        """
+
+
+class Admission:
+    """Counts open connections and refuses those beyond the limits.
+
+    `holders` gives the connections that have authenticated. An `address` is one that
+    `store.addresses.counted` has made; where it is empty, it is unknown and not limited.
+    """
+
+    def __init__(self, holders: Callable[[], Iterable[Holder]]) -> None:
+        self._holders = holders
+        self._handshakes = Buckets()
+        self._looked_at: dict[str, float] = {}
+        self.open = self.unknown = self.guests = 0
+        self.arriving: Counter[str] = Counter()
+        """Connections of an address that have yet to authenticate."""
+        self.guests_of: Counter[str] = Counter()
+        self.users_of: Counter[str] = Counter()
+        """Authenticated connections of an address."""
+        self.connections_of: Counter[str] = Counter()
+        """Connections of a user or guest by `user_id`."""
+
+    def is_here(self, user_id: str) -> bool:
+        """Return whether a user or guest has a connection to this process."""
+        return user_id in self.connections_of
+
+    def check_arrival(self, address: str) -> None:
+        """Raise `Disconnect` where one more socket of an address, or at all, is too many."""
+        settings = config()
+        if address:
+            self._check_handshakes(address)
+        if self.open >= settings.connections_per_process:
+            raise self._full()
+        if address and self.arriving[address] >= settings.connections_per_address:
+            raise _refusal(CloseCode.CROWDED, 1, 5)
+
+    def check_unknown(self) -> None:
+        """Raise `Disconnect` where too many clients have yet to authenticate."""
+        if self.unknown >= max(1, config().connections_per_process // UNKNOWN_SHARE):
+            raise _refusal(CloseCode.AT_CAPACITY, 1, 5)
+
+    def check(self, who: Identity, address: str) -> None:
+        """Raise `Disconnect` where one more connection of this identity is too many."""
+        settings = config()
+        if self.connections_of[who.user_id] >= settings.connections_per_user:
+            raise self._crowded(who.user_id, lambda one: one.who.user_id == who.user_id)
+        share = self.guests_of if who.is_guest else self.users_of
+        if address and share[address] >= settings.connections_per_address:
+            raise self._crowded(
+                f"{'guests' if who.is_guest else 'users'} of {address}",
+                lambda one: one.address == address and one.who.is_guest == who.is_guest,
+            )
+        places = settings.connections_per_process
+        if who.is_guest and self.guests >= places - places // USERS_SHARE:
+            raise self._full(lambda one: one.who.is_guest)
+
+    def _check_handshakes(self, address: str) -> None:
+        now = time.monotonic()
+        bucket = self._handshakes.get(address)
+        if bucket is None:
+            settings = config()
+            rate, burst = settings.handshakes_per_second, settings.handshakes_burst
+            bucket = self._handshakes.make(address, rate, burst, now)
+        if wait := bucket.take(now):
+            raise _refusal(CloseCode.RATE_LIMITED, wait + 1, wait + 5)
+
+    def _full(self, is_meant: Callable[[Holder], bool] = lambda one: True) -> Disconnect:
+        self._probe("", is_meant)
+        return _refusal(CloseCode.AT_CAPACITY, 1, 5)
+
+    def _crowded(self, kind: str, is_meant: Callable[[Holder], bool]) -> Disconnect:
+        if self._probe(kind, is_meant):
+            return _refusal(CloseCode.CROWDED, PROBE_SECONDS, 2 * PROBE_SECONDS)
+        return _refusal(CloseCode.CROWDED, CROWDED_SECONDS, 2 * CROWDED_SECONDS)
+
+    def _probe(self, kind: str, is_meant: Callable[[Holder], bool]) -> bool:
+        """Ping the most silent connections; return whether any ping is under way."""
+        now = time.monotonic()
+        if now - self._looked_at.get(kind, -LOOK_SECONDS) < LOOK_SECONDS:
+            return True
+        if len(self._looked_at) > PROBES:
+            self._looked_at = {
+                one: at for one, at in self._looked_at.items() if now - at < LOOK_SECONDS
+            }
+        self._looked_at[kind] = now
+        meant = [one for one in self._holders() if is_meant(one)]
+        silent = heapq.nlargest(PROBES, meant, key=lambda one: one.silent_seconds)
+        return sum(one.probe(PROBE_SECONDS) for one in silent) > 0
+
+
+class Slot:
+    """The counts that one socket holds, from its handshake to its end."""
+
+    __slots__ = ("_address", "_admission", "_is_taken", "_is_unknown", "_who")
+
+    def __init__(self, admission: Admission, address: str) -> None:
+        self._admission = admission
+        self._address = address
+        self._who: Identity | None = None
+        self._is_taken = self._is_unknown = False
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether it counts as a connection of some user or guest."""
+        return self._who is not None
+
+    def take(self) -> None:
+        """Count the socket; raise `Disconnect`, and count nothing, where it is one too many."""
+        self._admission.check_arrival(self._address)
+        self._is_taken = True
+        self._admission.open += 1
+        self._admission.arriving[self._address] += 1
+
+    def wait(self) -> None:
+        """Count the client as one that has yet to authenticate; raise `Disconnect` if too many."""
+        self._admission.check_unknown()
+        self._is_unknown = True
+        self._admission.unknown += 1
+
+    def stop_waiting(self) -> None:
+        """Stop counting the client as one that has yet to authenticate."""
+        self._admission.unknown -= self._is_unknown
+        self._is_unknown = False
+
+    def authenticate(self, who: Identity) -> None:
+        """Count the connection as one of this user or guest, and of nobody else.
+
+        Raises `Disconnect`, and changes nothing, where that is one too many.
+        """
+        if self._who is None or self._who.user_id != who.user_id:
+            self._admission.check(who, self._address)
+            self._release()
+            self._who = who
+            self._count(who, 1)
+
+    def leave(self) -> None:
+        """Stop counting the socket."""
+        if self._is_taken:
+            self._is_taken = False
+            self._release()
+            self._admission.open -= 1
+
+    def _release(self) -> None:
+        """Remove the connection from the counts of its identity so far."""
+        if self._who is not None:
+            self._count(self._who, -1)
+            return
+        _add(self._admission.arriving, self._address, -1)
+        self.stop_waiting()
+
+    def _count(self, who: Identity, number: int) -> None:
+        admission = self._admission
+        admission.guests += number * who.is_guest
+        _add(admission.guests_of if who.is_guest else admission.users_of, self._address, number)
+        _add(admission.connections_of, who.user_id, number)
+
+
+def _add(counts: Counter[str], key: str, number: int) -> None:
+    counts[key] += number
+    if counts[key] <= 0:
+        del counts[key]
+
+
+def _refusal(code: CloseCode, least: float, most: float) -> Disconnect:
+    """Make a refusal with a random `retry_after`, which spreads the clients that come back."""
+    return Disconnect(code, retry_after=round(random.uniform(least, most), 2))  # noqa: S311

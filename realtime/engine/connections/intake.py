@@ -1,0 +1,310 @@
+"""Bounds what one client may send, before the server parses it: frames, bytes and time.
+
+Allowances of commands come later and cost more: by then a frame has been parsed, queued and
+decoded. Control frames never come so far.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ...conf import Config, config
+from ...wire.errors import CloseCode, Disconnect
+from ...wire.ratelimit import Bucket
+from ...wire.scanner import DISCARD_BYTES, Scanner
+from ..servers import transport
+
+__all__ = ["Intake"]
+
+EXTRAS_PER_SECOND, EXTRAS_BURST = 20, 200
+"""Control frames, small fragments and empty frames of one connection."""
+REFUSALS_BURST = 100
+"""How many refused commands a client may send before its frames are cut."""
+MESSAGE_SECONDS = 20.0
+"""How long a message may take from its first byte to its last."""
+PREPAID = 64
+"""How many frames are taken from an allowance at once, to read the clock less often."""
+TURN_FRAMES = 64
+"""After so many frames of a chunk, yield to the other connections."""
+LATE_SECONDS = 1.0
+"""A timer that is later than this shows that the event loop was blocked."""
+CUT_SECONDS = 3.0
+"""How long the `disconnect` to a client that is cut may take."""
+LEAST_SECONDS = 5.0
+"""The least `retry_after` of a client that is cut for its frames."""
+HANDSHAKE, HANDLER, QUEUE, RATE, TURN, END = (
+    "handshake",
+    "handler",
+    "queue",
+    "rate",
+    "turn",
+    "end",
+)
+"""The reasons to pause reading."""
+
+
+class Intake:
+    """Counts the input of one client, and pauses reading while too much waits for its handler.
+
+    `end` is called once with the reason when the connection must end; `refuse` is called for each
+    frame that was too large to be read.
+    """
+
+    FULL, DRAINED = 64, 8
+    """How many messages may wait for their handler, and how few before reading goes on."""
+    WAITING_FRAMES = 2
+    """How many of the largest frames may wait, by their bytes."""
+
+    __slots__ = (
+        "_bytes",
+        "_bytes_waiting",
+        "_due",
+        "_early",
+        "_end",
+        "_extras",
+        "_frames",
+        "_frames_waiting",
+        "_is_cut",
+        "_is_early",
+        "_is_open",
+        "_later",
+        "_limit",
+        "_loop",
+        "_message",
+        "_paid_bytes",
+        "_paid_frames",
+        "_pauses",
+        "_receive",
+        "_refuse",
+        "_scanner",
+        "_send",
+        "_since",
+        "_timer",
+        "_turn_bytes",
+    )
+
+    def __init__(
+        self,
+        send: Any,
+        end: Callable[[Disconnect], None],
+        refuse: Callable[[], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        settings, now = config(), self._loop.time()
+        self._limit = settings.frame_bytes
+        self._send = send
+        self._end = end
+        self._refuse = refuse
+        self._scanner = Scanner(self._limit, is_plain=transport.refuse_compression(send))
+        self._extras = Bucket(EXTRAS_PER_SECOND, EXTRAS_BURST, now)
+        self._frames = Bucket(*_frames(settings), now)
+        self._bytes = Bucket(*_bytes(settings), now)
+        self._paid_frames = self._paid_bytes = 0
+        self._frames_waiting = self._bytes_waiting = 0
+        self._early = self._later = b""
+        self._turn_bytes = 1
+        self._pauses: set[str] = set()
+        self._is_open = self._is_cut = False
+        self._since: float | None = None
+        self._message = 0
+        self._timer: asyncio.TimerHandle | None = None
+        transport.limit_messages(send, self._limit)
+        self._is_early = transport.has_early_input(send)
+        self._receive = transport.intercept(send, self._take)
+
+    def open(self) -> None:
+        """Let the server parse the input, once the handshake was accepted."""
+        self._is_open = True
+        early, self._early = self._early, b""
+        if self._is_early:
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "Send nothing during the handshake."))
+        elif early and self._receive is not None:
+            self._receive(early)
+        self._resume(HANDSHAKE)
+
+    def received(self) -> None:
+        """Count one message as received by the handler."""
+        if self._frames_waiting > 2:
+            self._frames_waiting -= 1
+        else:
+            self._frames_waiting = max(0, self._frames_waiting - 1)
+            self._bytes_waiting = 0
+        if self._pauses:
+            self.check()
+
+    def check(self) -> None:
+        """Resume reading if the handler has caught up."""
+        if self._pauses:
+            self._resume(HANDLER)
+            if self._frames_waiting < self.DRAINED and self._bytes_waiting <= self._most_waiting:
+                self._resume(QUEUE)
+
+    def stop(self) -> None:
+        """Pause reading until the next `check`."""
+        self._pause(HANDLER)
+
+    def close(self, *, is_gone: bool) -> None:
+        """Stop the timer; the input of a client that is not gone is still counted."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if is_gone:
+            self._later = b""
+            transport.release(self._send)
+
+    @property
+    def _most_waiting(self) -> int:
+        return self.WAITING_FRAMES * self._limit
+
+    # Input.
+
+    def _take(self, data: bytes) -> bytes:
+        """Count a chunk; return what the server may parse now."""
+        passed = self._count(data) if data else b""
+        if self._later or self._scanner.frames > TURN_FRAMES:
+            return self._in_turns(passed)
+        return passed
+
+    def _in_turns(self, passed: bytes) -> bytes:
+        """Return the first of many frames, by their bytes; the next ones follow soon."""
+        if self._is_cut:
+            self._later = b""
+            return b""
+        if not self._later:
+            self._turn_bytes = len(passed) * TURN_FRAMES // self._scanner.frames + 1
+        waiting = self._later + passed
+        self._later = waiting[self._turn_bytes :]
+        if self._later:
+            self._pause(TURN)
+            self._loop.call_soon(self._go_on)
+        else:
+            self._resume(TURN)
+        return waiting[: self._turn_bytes]
+
+    def _go_on(self) -> None:
+        if self._later and self._receive is not None:
+            self._receive(b"")
+
+    def _count(self, data: bytes) -> bytes:
+        """Count a chunk; return what the server may parse at all."""
+        if not self._is_open:
+            self._early += data
+            self._pause(HANDSHAKE)
+            return b""
+        if self._is_cut:
+            return b""
+        scanner, before = self._scanner, self._scanner.messages
+        passed = scanner.feed(data, int(self._frames.burst), EXTRAS_BURST)
+        if scanner.is_usual and self._is_paid(scanner.frames, len(data)):
+            return passed
+        now = self._loop.time()
+        if wait := self._beyond(now):
+            self._cut(Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, LEAST_SECONDS)))
+            return b""
+        self._refuse_large()
+        self._hold_back(now, len(data), scanner.messages - before - scanner.too_large)
+        if scanner.is_unfinished or self._since is not None:
+            self._watch_unfinished(now)
+        return passed
+
+    def _is_paid(self, frames: int, size: int) -> bool:
+        """Take frames from the prepaid part of the allowances, while nothing waits."""
+        if self._frames_waiting > 1 or self._paid_frames < frames or self._paid_bytes < size:
+            return False
+        self._paid_frames -= frames
+        self._paid_bytes -= size
+        self._frames_waiting += frames
+        return True
+
+    def _beyond(self, now: float) -> float:
+        """Take the frames of a chunk from the allowances; return the seconds to wait, or 0."""
+        frames, extras = self._scanner.frames, self._scanner.extras
+        if extras and (wait := self._extras.take(now, extras)):
+            return wait
+        if self._paid_frames < PREPAID and not self._frames.take(now, frames + PREPAID):
+            self._paid_frames += PREPAID
+            return 0.0
+        return self._frames.take(now, frames)
+
+    def _refuse_large(self) -> None:
+        for _ in range(self._scanner.too_large):
+            self._refuse()
+        if self._scanner.is_hopeless:
+            self._refuse()
+            why = f"A message may have at most {self._limit} bytes."
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, why))
+        elif self._scanner.is_packed:
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "No compression was agreed to."))
+
+    def _hold_back(self, now: float, size: int, messages: int) -> None:
+        """Pause reading if the client is beyond its allowance or ahead of its handler."""
+        self._frames_waiting += messages
+        if self._frames_waiting > 1:  # the last one may be unfinished
+            self._bytes_waiting += size
+            if self._frames_waiting > self.FULL or self._bytes_waiting > self._most_waiting:
+                self._pause(QUEUE)
+        if self._paid_bytes < self._limit and not self._bytes.take(now, size + self._limit):
+            self._paid_bytes += self._limit
+        elif wait := self._bytes.take(now, size):
+            self._pause(RATE)
+            self._loop.call_later(wait, self._resume, RATE)
+
+    def _cut(self, why: Disconnect) -> None:
+        self._is_cut = True
+        self._pause(END)
+        self._end(why)
+        # The answer to the close is not read any more, and a server may wait for it.
+        self._loop.call_later(CUT_SECONDS, transport.abort, self._send)
+
+    # Unfinished messages.
+
+    def _watch_unfinished(self, now: float) -> None:
+        if not self._scanner.is_unfinished:
+            self._since = None
+            return
+        if self._since is None or self._message != self._scanner.messages:
+            self._since, self._message = now, self._scanner.messages
+        if self._timer is None:
+            self._wait(MESSAGE_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        if self._since is None or self._is_cut:
+            return
+        if self._pauses or now > self._due + LATE_SECONDS:
+            self._since = now  # the server did not read
+        if (left := self._since + MESSAGE_SECONDS - now) > 0:
+            self._wait(left)
+        else:
+            self._cut(Disconnect(CloseCode.SILENT, "A message was not finished in time."))
+
+    # Reading.
+
+    def _pause(self, why: str) -> None:
+        if not self._pauses:
+            transport.pause(self._send)
+        self._pauses.add(why)
+
+    def _resume(self, why: str) -> None:
+        if why in self._pauses:
+            self._pauses.discard(why)
+            if not self._pauses:
+                transport.resume(self._send)
+
+
+def _frames(settings: Config) -> tuple[float, float]:
+    """Twice the allowances of commands, and room for refused ones."""
+    rate = settings.messages_per_second + settings.commands_per_second + settings.joins_per_second
+    burst = settings.messages_burst + settings.commands_burst + settings.rooms_per_connection
+    return 2 * rate, 2 * (burst + settings.rooms_per_minute) + REFUSALS_BURST
+
+
+def _bytes(settings: Config) -> tuple[float, float]:
+    """As many of the largest frames as there may be messages."""
+    limit = settings.frame_bytes
+    rate, burst = settings.messages_per_second * limit, settings.messages_burst * limit
+    return max(rate, limit), max(burst, DISCARD_BYTES)

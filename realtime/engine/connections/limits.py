@@ -1,0 +1,81 @@
+"""How many commands one user may send, and all guests of one address."""
+
+import time
+
+from ...conf import config
+from ...store.identity import Identity
+from ...wire.ratelimit import Bucket, Buckets
+
+__all__ = ["Limits"]
+
+GUESTS = 10
+"""All guests of one address share the allowances of so many users, because guests cost nothing."""
+GUESTS_STORED = 2
+"""The same for stored bytes, which stay."""
+
+
+class Limits:
+    """The allowances of all users and addresses in this process."""
+
+    def __init__(self) -> None:
+        self._buckets = Buckets()
+
+    def wait(self, who: Identity, address: str, kind: str, amount: float = 1) -> float:
+        """Take from one of the allowances of `wire/costs.py`; return the seconds to wait, or 0.
+
+        A user has one over all its connections; guests also share those of their address.
+        """
+        now = time.monotonic()
+        wait = 0.0
+        for user_id in who.user_ids:
+            own = self._bucket(user_id, kind, now)
+            wait = max(wait, own.take(now, min(amount, own.burst)))
+        if wait or not (who.is_guest and address):
+            return wait
+        shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
+        return shared.take(now, min(amount, shared.burst))
+
+    def owe(self, who: Identity, address: str, kind: str, amount: float) -> float:
+        """Take from the same allowances, or from "bytes", also beyond what is left.
+
+        Returns the seconds until earlier debts are paid, or 0.
+        """
+        now = time.monotonic()
+        wait = max(self._bucket(one, kind, now).owe(now, amount) for one in who.user_ids)
+        if who.is_guest and address:
+            shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
+            wait = max(wait, shared.owe(now, amount))
+        return wait
+
+    def _bucket(self, whose: str, kind: str, now: float, times: int = 1) -> Bucket:
+        bucket = self._buckets.get((whose, kind))
+        if bucket is None:
+            rate, burst = _allowance(kind)
+            bucket = self._buckets.make((whose, kind), rate * times, burst * times, now)
+        return bucket
+
+
+def _allowance(kind: str) -> tuple[float, float]:
+    settings = config()
+    match kind:
+        case "message":
+            return settings.messages_per_second, settings.messages_burst
+        case "join":
+            return settings.joins_per_second, settings.rooms_per_connection
+        case "report":
+            return settings.reports_per_minute / 60, settings.reports_per_minute
+        case "act":
+            return settings.acts_per_minute / 60, settings.acts_per_minute
+        case "stored":
+            return settings.message_bytes_per_hour / 3600, settings.message_bytes_per_hour
+        case "bytes":
+            return settings.receive_bytes_per_second, settings.receive_bytes_burst
+        case "room":
+            return settings.rooms_per_minute / 60, settings.rooms_per_minute
+        case _:
+            return settings.commands_per_second, settings.commands_burst
+
+
+def _share(kind: str) -> int:
+    """How many users' allowances all guests of one address have together."""
+    return GUESTS_STORED if kind == "stored" else GUESTS

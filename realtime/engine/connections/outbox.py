@@ -1,0 +1,359 @@
+"""The sending half of one connection: bounded, and never in anybody's way.
+
+Where the server is known, bytes go straight to its transport, framed once for all who get them, or
+its `send` is stepped once by hand; it nearly always finishes without suspending, and then a frame
+has cost no task, no queue and no copy. Any other `send` (an unknown server's, or middleware's) is
+awaited in a task, in the context of the connection. Where the server says that it is full, frames
+wait in a bounded queue; a connection that lets the queue overflow, or stays blocked too long,
+is ended as slow. Where a server does not say so, the client has to acknowledge what it reads.
+"""
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+from ...conf import config
+from ...logs import get_logger
+from ...wire.codecs import Codec
+from ...wire.errors import CloseCode, Disconnect
+from ...wire.events import Goodbye, Outgoing, Ping
+from ...wire.packet import Packet
+from ..servers import transport
+from .ledger import Ledger
+
+__all__ = ["Outbox"]
+
+logger = get_logger("realtime.outbox")
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+BLOCKED_SECONDS = 7.5
+"""How long a socket may take nothing at all."""
+HELD_BYTES = 64 * 1024
+"""How much a transport may hold before nothing more is given to the middleware above it.
+
+At as much asyncio and Twisted tell a server to stop, but middleware may not wait for the server.
+"""
+LOOK_SECONDS = 0.05
+"""How often such a transport is looked at."""
+FAREWELL_SECONDS = 1.5
+"""How long the last words may take, and then the peer's answer, before the socket is aborted."""
+
+
+class Outbox:
+    """Sends frames of one connection in order.
+
+    `end` is called with the reason when the connection must end; it may be called again.
+    `recheck` is called with a room's slug when its rights have changed, and with whose if it is
+    only one user's. `server` is the server's own `send` under middleware; without it, `send` is.
+    With a `ledger` the client has to acknowledge what it reads.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_bytes",
+        "_config",
+        "_context",
+        "_held",
+        "_is_closed",
+        "_is_direct",
+        "_is_paused",
+        "_is_told",
+        "_ledger",
+        "_line",
+        "_queue",
+        "_room",
+        "_send",
+        "_server",
+        "_soon",
+        "_task",
+        "_warned",
+        "codec",
+        "end",
+        "id",
+        "recheck",
+    )
+
+    def __init__(
+        self,
+        connection: str,
+        send: Send,
+        codec: Codec,
+        end: Callable[[Disconnect], None],
+        recheck: Callable[[str, str], None] = lambda room, user_id: None,
+        server: Any = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.id = connection
+        self.codec = codec
+        self.end = end
+        self.recheck = recheck
+        self._send = send
+        self._server = send if server is None else server
+        self._is_direct = server is None or (server is send and transport.is_direct(send))
+        self._context = None if self._is_direct else contextvars.copy_context()
+        self._line: transport.Write | None = None
+        self._config = config()
+        self._ledger = ledger
+        self._room: asyncio.Event | None = None if ledger is None else asyncio.Event()
+        self._queue: deque[str | bytes] = deque()
+        self._soon: list[str | bytes] = []
+        self._bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        self._blocked: asyncio.TimerHandle | None = None
+        self._held = 0
+        self._is_paused = False
+        self._is_closed = False
+        self._is_told = False
+        self._warned = False
+
+    def watch(self) -> None:
+        """Listen to the transport, once the socket is open."""
+        transport.watch(self._server, self._pause, self._resume)
+        if self._is_direct:
+            self._line = transport.line(self._send)
+
+    def reply(self, outgoing: Outgoing) -> None:
+        """Encode and send one reply."""
+        self.send(self.codec.encode(outgoing))
+
+    def reply_soon(self, outgoing: Outgoing) -> None:
+        """Encode a reply, to be written with all others of this turn of the event loop."""
+        if not self._soon:
+            asyncio.get_running_loop().call_soon(self._send_soon)
+        self._soon.append(self.codec.encode(outgoing))
+
+    def send(self, frame: str | bytes) -> None:
+        """Send one frame, as `post` does."""
+        self.post(Packet([frame]))
+
+    def post(self, packet: Packet) -> None:
+        """Send frames now if the socket takes them, else queue them; never waits, never raises."""
+        self._send_soon()
+        if not self.is_free or not self._write(packet):
+            for frame in packet.frames:
+                self._hand_over(frame)
+
+    def _hand_over(self, frame: str | bytes) -> None:
+        """Give a frame to the server, or to the queue where others wait."""
+        if self._is_closed:
+            return
+        if not self._is_direct or not self.is_free:
+            self._enqueue(frame)
+            self._begin()
+            return
+        coroutine: Any = self._send(_message(frame))
+        try:
+            future = coroutine.send(None)
+        except StopIteration:
+            return
+        except RuntimeError:
+            # A server that insists on being in a task of its own (asyncio.timeout does).
+            coroutine.close()
+            self._enqueue(frame)
+            self._drain()
+        except (Exception, asyncio.CancelledError) as error:
+            # Stepped by hand, a cancellation is the server's, and must not end who sends.
+            self._fail(error)
+        else:
+            self._drain(_Rest(coroutine, future))
+
+    def _write(self, packet: Packet) -> bool:
+        """Write past the server; False where the server has to be asked."""
+        if self._line is None:
+            return False
+        try:
+            return self._line(packet.raw)
+        except Exception as error:
+            self._fail(error)
+            return True
+
+    def _send_soon(self) -> None:
+        if self._soon:
+            frames, self._soon = self._soon, []
+            self.post(Packet(frames))
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the client was told that the connection ends."""
+        return self._is_told
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing waits that has to go out before."""
+        return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
+
+    async def farewell(self, end: Disconnect) -> None:
+        """Say why and close the socket; abort it where that does not get through."""
+        if self._is_told:
+            return
+        self._is_told = True
+        self._send_soon()
+        await self._finish()
+        self.close()
+        transport.wait_for_goodbye(self._server)
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._send(_message(self.codec.encode(Goodbye.of(end))))
+                await self._send(
+                    {"type": "websocket.close", "code": end.code, "reason": end.reason}
+                )
+        except Exception as error:
+            logger.debug("connection %s took no farewell: %r", self.id, error)
+            self.abort()
+
+    async def _finish(self) -> None:
+        """Let the task that sends finish, where nothing is sent without one."""
+        is_slow = self._is_paused or self._is_closed
+        if not self._is_direct and self._task is not None and not is_slow:
+            await asyncio.wait([self._task], timeout=FAREWELL_SECONDS)
+
+    def abort(self) -> bool:
+        """Drop the socket, whatever the peer does; False where only the server can."""
+        return transport.abort(self._server)
+
+    def acknowledge(self, token: object) -> None:
+        """The client has read everything up to a `ping` with this token."""
+        if self._ledger is not None and self._ledger.acknowledge(token) and self._room is not None:
+            self._room.set()
+
+    def close(self) -> None:
+        """Send nothing more; what was queued is for the client to resume."""
+        self._is_closed = True
+        self._queue.clear()
+        self._unblock()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _enqueue(self, frame: str | bytes) -> None:
+        self._queue.append(frame)
+        self._bytes += _size(frame)
+        limits = self._config
+        filled = max(len(self._queue) / limits.outbox_frames, self._bytes / limits.outbox_bytes)
+        if filled > 1:
+            self._cut(f"{len(self._queue)} frames and {self._bytes} bytes wait")
+        elif filled > limits.outbox_warn_at and not self._warned:
+            self._warned = True
+            waiting = len(self._queue)
+            logger.warning("connection %s reads slowly: %d frames wait", self.id, waiting)
+
+    def _cut(self, why: str) -> None:
+        logger.info("connection %s is cut as slow: %s", self.id, why)
+        self._is_closed = True
+        self._queue.clear()
+        self.end(Disconnect(CloseCode.SLOW))
+
+    def _fail(self, error: BaseException) -> None:
+        was_closed, self._is_closed = self._is_closed, True
+        # An OSError says that the peer has gone, which `receive` is about to tell as well.
+        if not was_closed and not isinstance(error, OSError):
+            logger.error("connection %s cannot send", self.id, exc_info=error)
+            self.end(Disconnect(CloseCode.INTERNAL))
+
+    def _begin(self) -> None:
+        """Have a task send what waits, where no frame is sent without one."""
+        if not self._is_direct and self._queue and self._task is None and not self._is_paused:
+            self._drain()
+
+    def _drain(self, first: Awaitable[None] | None = None) -> None:
+        self._block()
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(first), context=self._context)
+
+    async def _run(self, first: Awaitable[None] | None) -> None:
+        try:
+            if first is not None:
+                await first
+            while self._queue and not self._is_paused:
+                self._progress()
+                if self._is_direct or await self._has_room():
+                    await self._send_next()
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._task = None
+        if not self._is_paused:
+            self._warned = False
+            self._unblock()
+
+    async def _send_next(self) -> None:
+        frame = self._queue.popleft()
+        size = _size(frame)
+        self._bytes -= size
+        await self._send(_message(frame))
+        if self._ledger is not None and (token := self._ledger.give(size)):
+            await self._send(_message(self.codec.encode(Ping(t=token))))
+
+    async def _has_room(self) -> bool:
+        """Wait until the transport holds little, or until the client has acknowledged."""
+        while transport.held(self._server) > HELD_BYTES:
+            await asyncio.sleep(LOOK_SECONDS)
+        while self._room is not None and self._ledger is not None and self._ledger.is_full:
+            self._room.clear()
+            await self._room.wait()
+        return bool(self._queue) and not self._is_paused
+
+    def _pause(self) -> None:
+        self._is_paused = True
+        self._block()
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._unblock()
+        if self._queue and self._task is None and not self._is_closed:
+            self._drain()
+
+    def _block(self) -> None:
+        if self._blocked is None and not self._is_closed:
+            self._held = transport.held(self._server)
+            loop = asyncio.get_running_loop()
+            self._blocked = loop.call_later(BLOCKED_SECONDS, self._still_blocked)
+
+    def _still_blocked(self) -> None:
+        self._blocked = None
+        if transport.held(self._server) < self._held:
+            self._block()  # a thin line, but it takes something
+        else:
+            self._cut("it takes nothing")
+
+    def _progress(self) -> None:
+        if not self._is_paused:
+            self._unblock()
+            self._block()
+
+    def _unblock(self) -> None:
+        if self._blocked is not None:
+            self._blocked.cancel()
+            self._blocked = None
+
+
+class _Rest:
+    """The rest of a coroutine that was stepped by hand: awaited in a task, it goes on there."""
+
+    def __init__(self, coroutine: Coroutine[Any, None, None], future: Any) -> None:
+        self._coroutine = coroutine
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, None]:
+        future = self._future
+        while True:
+            try:
+                value = yield future
+            except BaseException as error:
+                step: Any = (self._coroutine.throw, error)
+            else:
+                step = (self._coroutine.send, value)
+            try:
+                future = step[0](step[1])
+            except StopIteration:
+                return
+
+
+def _size(frame: str | bytes) -> int:
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
+
+
+def _message(frame: str | bytes) -> dict[str, Any]:
+    key = "text" if isinstance(frame, str) else "bytes"
+    return {"type": "websocket.send", key: frame}

@@ -1,0 +1,150 @@
+"""Connections and presences, written behind in batches, never in the way of a message."""
+
+import asyncio
+from collections.abc import Callable
+
+from django.db import IntegrityError
+
+from ...conf import config
+from ...logs import get_logger
+from ...models import Connection, Presence
+from ...store import names, presence
+from ...store.identity import Identity
+from ...store.presence import Announcement, Batch, LiveNode
+from ..database.executor import Database
+
+__all__ = ["PresenceLane"]
+
+logger = get_logger("realtime.presence")
+
+GATHER_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+
+
+class PresenceLane:
+    """What of this node is live, and what the database has yet to be told.
+
+    `told` hears who came and who went, after the commit that makes it true.
+    """
+
+    def __init__(self, node: LiveNode, db: Database, told: Callable[[Announcement], None]) -> None:
+        self._node = node
+        self._db = db
+        self._told = told
+        self._connections: dict[str, Connection] = {}
+        self._presences: dict[tuple[str, int], Presence] = {}
+        self._rooms: dict[str, set[int]] = {}
+        self._batch = Batch()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._lost = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End; what is left of the node is for `presence.release`."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def connect(self, connection: str, who: Identity, address: str) -> None:
+        """A connection is open, or has become somebody else."""
+        self._connections[connection] = self._batch.connections[connection] = Connection(
+            id=connection,
+            node_id=self._node.id,
+            user_id=who.user_pk,
+            user_key=who.user_id,
+            username=who.username,
+            look=names.look_of_guest(who),
+            address=address,
+        )
+        self._wake.set()
+
+    def enter(self, connection: str, room_id: int) -> None:
+        """A connection is in a room."""
+        key = connection, room_id
+        if key in self._presences or connection not in self._connections:
+            return
+        self._rooms.setdefault(connection, set()).add(room_id)
+        owner = self._connections[connection]
+        row = Presence(
+            connection_id=connection,
+            room_id=room_id,
+            user_key=owner.user_key,
+            username=owner.username,
+        )
+        self._presences[key] = self._batch.presences[key] = row
+        self._wake.set()
+
+    def leave(self, connection: str, room_id: int) -> None:
+        """A connection left a room by its own will: others hear of it at once."""
+        key = connection, room_id
+        if self._presences.pop(key, None) is None:
+            return
+        if self._batch.presences.pop(key, None) is None:
+            self._batch.left.append(key)
+        self._wake.set()
+
+    def disconnect(self, connection: str) -> None:
+        """A connection is gone; its user stays for a grace, so that a reload does not flap."""
+        asyncio.get_running_loop().call_later(
+            config().presence_grace_seconds, self._close, connection
+        )
+
+    def rebuild(self) -> None:
+        """Write everything anew: the node was taken for dead."""
+        self._lost = True
+        self._wake.set()
+
+    def _close(self, connection: str) -> None:
+        if self._connections.pop(connection, None) is None:
+            return
+        for room_id in self._rooms.pop(connection, ()):
+            self._presences.pop((connection, room_id), None)
+            self._batch.presences.pop((connection, room_id), None)
+        self._batch.connections.pop(connection, None)
+        # Also if the row was not written yet: a batch with it may be on its way.
+        self._batch.closed.append(connection)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._wake.clear()
+            batch, self._batch = self._batch, Batch()
+            await self._write(batch)
+
+    async def _write(self, batch: Batch) -> None:
+        try:
+            if self._lost:
+                told = await self._write_all()
+            elif batch:
+                told = await self._db.pulse(presence.apply, batch)
+            else:
+                return
+        except Exception as error:
+            # The database is away, or another node has reaped this one: in both cases the whole
+            # truth is written as soon as that works.
+            if not isinstance(error, IntegrityError):
+                logger.warning("presence cannot be written: %r", error)
+            self._lost = True
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
+            return
+        try:
+            self._told(told)
+        except Exception:
+            logger.exception("rooms cannot be told who came and who went")
+
+    async def _write_all(self) -> Announcement:
+        self._lost = False
+        self._batch = Batch()
+        rows = list(self._presences.values())
+        for row in rows:
+            row.pk = None
+            row._state.adding = True
+        return await self._db.pulse(
+            presence.rebuild, self._node, list(self._connections.values()), rows
+        )

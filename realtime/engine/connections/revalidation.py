@@ -1,0 +1,309 @@
+"""Whether those who are connected may still be: asked at once when something is told, else in turn.
+
+What is told carries no rights: each process asks the database, so that a note that is lost, late
+or forged does no harm. Only a logout is believed as it is told, before the session is gone.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Protocol
+
+from django.db import Error as DatabaseError
+
+from ...conf import config
+from ...logs import get_logger
+from ...models import Sanction
+from ...store import moderation, names, presence, rights, sanctions, slow, tokens
+from ...store.identity import Proof, SignIn
+from ...store.names import Named
+from ...store.sessions import are_rows
+from ...store.standing import Standing, is_known, standings
+from ...store.visitor import Visitor
+from ...wire.errors import CloseCode, Disconnect
+from ..database.executor import Database
+from .admission import Holder
+
+__all__ = ["Guard", "Guarded"]
+
+logger = get_logger("realtime.guard")
+
+ASK_SECONDS = 5.0
+"""What a look may take: so much before its time each connection's turn comes."""
+START_SECONDS = 1.0
+"""How long the first connection of a process may wait for the counter of rights."""
+TOGETHER = 500
+"""How many connections one set of queries is about."""
+ONE_BY_ONE = 50
+"""How many sessions are asked for in one go where each is a question of its own."""
+RETURN_SECONDS = 1.0
+"""By then a browser whose session was renewed has its new cookie."""
+FILL_SECONDS = 60 * 60.0
+"""How often names are filled whose change sent no signal."""
+FILL_PAUSE_SECONDS = 0.02
+"""The pause between two chunks, so that other jobs of the thread get a turn."""
+FORGET_SECONDS = 60.0
+"""How often tokens that have ended by themselves are removed."""
+
+
+class Guarded(Holder, Protocol):
+    """A connection, as far as it is watched."""
+
+    id: str
+    proof: Proof
+
+    def end(self, why: Disconnect) -> None:
+        """End it."""
+
+    def renew(self, user: Any) -> None:
+        """The user has changed, and is still good."""
+
+    def rights_changed(self) -> None:
+        """What may be done has changed, in every room."""
+
+
+class _Watched:
+    """A connection, and what was known of it when it was last looked at."""
+
+    __slots__ = ("connection", "due_at", "facts", "sanctions", "user_id")
+
+    def __init__(self, connection: Guarded, due_at: float) -> None:
+        self.connection = connection
+        self.user_id = connection.who.user_id
+        self.facts: Any = None
+        self.sanctions: set[Any] | None = None
+        self.due_at = due_at
+
+
+class Guard:
+    """All connections of a process, and when each was last looked at."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._watched: dict[str, _Watched] = {}
+        self._told: set[_Watched] = set()
+        self._rights_seq: int | None = None
+        self.are_sanctions = True
+        """Whether anybody is banned or muted on the whole site, as far as is known."""
+        self.sanctions_heard = 0
+        """How often it was told that there are others."""
+        self._forgot_at = time.monotonic()
+        self._filled_at = -FILL_SECONDS
+        self._telling: asyncio.Task[None] | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Know what rights everybody has from now on; without that, all are looked at later."""
+        with suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                self._rights_seq = await self._db.read(rights.everywhere)
+                await self._ask_whether_any()
+
+    def connections(self) -> list[Guarded]:
+        """All connections of the process that have authenticated."""
+        return [one.connection for one in self._watched.values()]
+
+    def watch(self, connection: Guarded, *, is_checked: bool = True) -> None:
+        """Look at a connection in its turn; again when it rests on something else.
+
+        Who could not be checked on coming is looked at by the next pulse.
+        """
+        known = self._watched.get(connection.id)
+        due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
+        one = self._watched[connection.id] = _Watched(connection, due_at)
+        if is_checked and not self.are_sanctions:
+            one.sanctions = set()
+        if known is not None and known.user_id == one.user_id:
+            one.facts, one.sanctions = known.facts, known.sanctions
+
+    def forget(self, connection: str) -> None:
+        """It is gone."""
+        self._watched.pop(connection, None)
+
+    def beat(self) -> None:
+        """Look at those whose turn it is, unless the last look still goes on."""
+        if self._beat is None or self._beat.done():
+            self._beat = self._spawn(self._look_around())
+
+    def hear(self, connections: Iterable[str], kind: str, which: str) -> None:
+        """Something was told that concerns these connections.
+
+        `user`: the user has changed. `sanction`: a ban or mute of the whole site has.
+        `rights`: what somebody may do, perhaps everybody. `site`: as `sanction`, of anybody.
+        `session`: the one of this digest has ended. `token`: the one of this id was revoked.
+        """
+        told = [self._watched[one] for one in connections if one in self._watched]
+        match kind:
+            case "user" | "sanction":
+                self._look_soon(told)
+            case "site":
+                self.are_sanctions = True
+                self.sanctions_heard += 1
+                # A note about a user does not reach a connection that has another user now.
+                self._look_soon(one for one in told if one.connection.who.formerly)
+            case "rights":
+                self._spawn(self._ask_rights())
+            case "token":
+                self._look_soon(one for one in told if one.connection.proof.token_id == which)
+            case "session":
+                for one in told:
+                    if one.connection.proof.is_of_session(which):
+                        _expire(one.connection)
+
+    def stop(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _ask_whether_any(self) -> None:
+        heard = self.sanctions_heard
+        found = await self._db.read(sanctions.are_any_on_site)
+        self.are_sanctions = found or heard != self.sanctions_heard
+
+    async def _look_around(self) -> None:
+        await self._ask_whether_any()
+        await self._ask_rights()
+        now = time.monotonic()
+        await self._look([one for one in self._watched.values() if one.due_at <= now])
+        if now - self._forgot_at > FORGET_SECONDS:
+            self._forgot_at = now
+            await self._db.pulse(tokens.forget_expired)
+            await self._db.pulse(slow.forget_voices)
+            await self._db.pulse(presence.forget_addresses)
+            await self._db.pulse(moderation.forget_ended, config().ended_sanction_days)
+        if now - self._filled_at > FILL_SECONDS:
+            self._filled_at = now
+            self._spawn(self._fill_names())
+
+    async def _fill_names(self) -> None:
+        at: tuple[Any, int] | None = (None, 0)
+        while at is not None:
+            at = await self._db.wait(names.fill, *at)
+            await asyncio.sleep(FILL_PAUSE_SECONDS)
+
+    def _look_soon(self, told: Iterable[_Watched]) -> None:
+        """Look at what was told of, along with all that is told while a look goes on."""
+        for one in told:
+            one.due_at = 0.0  # for the pulse, should this look fail
+            self._told.add(one)
+        if self._told and (self._telling is None or self._telling.done()):
+            self._telling = self._spawn(self._look_at_told())
+
+    async def _look_at_told(self) -> None:
+        while self._told:
+            told, self._told = self._told, set()
+            await self._look(list(told))
+
+    async def _ask_rights(self) -> None:
+        seq = await self._db.read(rights.everywhere)
+        if seq != self._rights_seq:
+            await self._look(list(self._watched.values()), is_wide=True)
+        self._rights_seq = seq
+
+    async def _look(self, watched: list[_Watched], *, is_wide: bool = False) -> None:
+        """Look at some connections; with `is_wide` they have changed in what cannot be compared.
+
+        So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
+        """
+        await self._look_for_sanctions(watched)
+        await self._look_for_revoked(one for one in watched if not is_known(one.connection.who))
+        await self._look_for_names(watched)
+        known = [one for one in watched if is_known(one.connection.who)]
+        size = TOGETHER if are_rows() else ONE_BY_ONE
+        for start in range(0, len(known), size):
+            chunk = {one.connection.id: one for one in known[start : start + size]}
+            asked = {name: _sign_in(one) for name, one in chunk.items()}
+            found = await self._db.read(standings, asked)
+            for name, standing in found.items():
+                if self._watched.get(name) is chunk[name]:
+                    self._judge(chunk[name], standing, is_wide)
+
+    async def _look_for_sanctions(self, watched: list[_Watched]) -> None:
+        for start in range(0, len(watched), TOGETHER):
+            chunk = {_visitor(one): one for one in watched[start : start + TOGETHER]}
+            found = await self._db.read(sanctions.on_site, chunk)
+            for visitor, one in chunk.items():
+                if self._watched.get(one.connection.id) is one:
+                    self._punish(one, found.get(visitor, []))
+
+    async def _look_for_revoked(self, watched: Iterable[_Watched]) -> None:
+        """Close connections of guests whose tokens are revoked; users have a standing."""
+        guests = [one for one in watched if one.connection.proof.token_id]
+        for start in range(0, len(guests), TOGETHER):
+            chunk = guests[start : start + TOGETHER]
+            ids = {one.connection.proof.token_id for one in chunk}
+            gone = await self._db.read(tokens.revoked, ids)
+            for one in chunk:
+                if one.connection.proof.token_id in gone:
+                    _expire(one.connection)
+
+    async def _look_for_names(self, watched: list[_Watched]) -> None:
+        """Close connections of guests whose name a user has now; they come back with another."""
+        guests = [one for one in watched if names.look_of_guest(one.connection.who)]
+        for start in range(0, len(guests), TOGETHER):
+            chunk = {_named(one): one for one in guests[start : start + TOGETHER]}
+            for named in await self._db.read(names.problems, chunk):
+                if (one := chunk[named]).connection.who is named.who:
+                    _expire(one.connection)
+
+    def _punish(self, one: _Watched, found: list[Sanction]) -> None:
+        if (ban := sanctions.ban_among(found)) is not None:
+            one.connection.end(
+                Disconnect(CloseCode.KICKED, sanctions.told(ban, *one.connection.who.user_ids))
+            )
+            return
+        known = {(row.pk, row.ends_at, row.reason) for row in found}
+        before, one.sanctions = one.sanctions, known
+        if not is_known(one.connection.who):  # else it is still to be looked at
+            one.due_at = time.monotonic() + _look_seconds()
+        if one.sanctions != before:
+            one.connection.rights_changed()
+
+    def _judge(self, one: _Watched, standing: Standing | None, is_wide: bool) -> None:
+        if standing is None:
+            _expire(one.connection)
+            return
+        one.due_at = time.monotonic() + _look_seconds()
+        before, one.facts = one.facts, standing.facts
+        if is_wide or standing.facts != before:
+            one.connection.renew(standing.who)
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        # In a context of its own: it is nobody's request.
+        loop, context = asyncio.get_running_loop(), Context()
+        task: asyncio.Task[None] = loop.create_task(coroutine, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("it is not known who may still be here: %r", error)
+
+
+def _visitor(one: _Watched) -> Visitor:
+    return Visitor(one.connection.who, one.connection.address)
+
+
+def _named(one: _Watched) -> Named:
+    return Named(one.connection.who, one.connection.who.username)
+
+
+def _sign_in(one: _Watched) -> SignIn:
+    return SignIn(one.connection.who, one.connection.proof)
+
+
+def _look_seconds() -> float:
+    """At different times, so that those who came together are not all looked at together."""
+    settings = config()
+    most = max(0.0, settings.recheck_seconds - settings.pulse_seconds - ASK_SECONDS)
+    return random.uniform(most / 2, most)  # noqa: S311
+
+
+def _expire(connection: Guarded) -> None:
+    connection.end(Disconnect(CloseCode.EXPIRED, retry_after=RETURN_SECONDS))

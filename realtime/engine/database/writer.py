@@ -1,0 +1,314 @@
+"""The group commit: while one commit runs, the next batch gathers.
+
+No artificial delay; a batch is whatever arrived meanwhile. Failures are told apart: a bad
+draft fails alone, a room locked by somebody else waits alone, and a database that is away
+is tried again until the draft's deadline. Repeating is harmless: every draft has a nonce.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+
+from ...conf import config
+from ...logs import get_logger
+from ...store import slow
+from ...store.log import Draft, Stored, is_number_taken
+from ...wire.errors import CommandError, ErrorCode
+from .executor import Database
+
+__all__ = ["Result", "Writer"]
+
+logger = get_logger("realtime.writer")
+
+Result = Stored | CommandError
+BATCH_DRAFTS = 500
+QUEUE_DRAFTS = 10_000
+LOCK_MS = 500
+ALONE_LOCK_MS = 50
+BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+SWEEP_SECONDS = 0.5
+SQLITE_PAUSE_SECONDS = 0.001
+"""Between commits, so that other writers of the file get their turn."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A draft on its way."""
+
+    draft: Draft
+    done: Callable[[Result], None]
+    deadline: float
+    tried: bool = False
+    is_done: bool = False
+
+
+class Writer:
+    """Appends drafts in order of arrival; `committed` hears of each new message, in order."""
+
+    def __init__(self, db: Database, committed: Callable[[Stored], None]) -> None:
+        self._db = db
+        self._committed = committed
+        self._jobs: list[Job] = []
+        self._slow: dict[int, list[Job]] = {}
+        self._open: deque[Job] = deque()
+        self._is_sweep_due = False
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._slow_tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until what is queued is committed, at most for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+    def stop(self) -> None:
+        """End; what is not committed by now its senders will repeat."""
+        for task in [*self._slow_tasks, *([self._task] if self._task else [])]:
+            task.cancel()
+
+    def submit(self, draft: Draft, done: Callable[[Result], None]) -> None:
+        """Append a draft; `done` hears what became of it, once that is certain.
+
+        Raises `CommandError` with `unavailable` where too many wait already.
+        """
+        if self._count >= QUEUE_DRAFTS:
+            raise _unavailable()
+        self._count += 1
+        self._idle.clear()
+        job = Job(draft, done, time.monotonic() + config().write_timeout_seconds)
+        self._open.append(job)
+        self._sweep_soon()
+        if draft.room_id in self._slow:
+            self._slow[draft.room_id].append(job)
+        else:
+            self._jobs.append(job)
+            self._wake.set()
+
+    async def append(self, draft: Draft) -> Stored:
+        """Append a draft and wait for it; raises the `CommandError` it failed with."""
+        outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def done(result: Result) -> None:
+            if not outcome.done():
+                outcome.set_result(result)
+
+        self.submit(draft, done)
+        result = await outcome
+        if isinstance(result, CommandError):
+            raise result
+        return result
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            await self._wake.wait()
+            left = await self._write(self._next_batch())
+            if not left:
+                attempt = 0
+                continue
+            self._jobs = left + self._jobs
+            self._wake.set()
+            await asyncio.sleep(_backoff(attempt))
+            attempt += 1
+
+    def _next_batch(self) -> list[Job]:
+        batch, self._jobs = self._jobs[:BATCH_DRAFTS], self._jobs[BATCH_DRAFTS:]
+        if not self._jobs:
+            self._wake.clear()
+        return batch
+
+    async def _write(self, batch: list[Job]) -> list[Job]:
+        """Write a batch; return the jobs to try again."""
+        batch = self._drop_late(batch)
+        if not batch:
+            return []
+        try:
+            await self._commit(batch, LOCK_MS, self._db.write)
+        except Exception as error:
+            if _is_lock_timeout(error):
+                return await self._write_by_room(batch)
+            if _is_passing(error):
+                logger.warning("%d messages wait for the database: %r", len(batch), error)
+                return batch
+            return await self._write_each(batch, self._db.write)
+        if self._db.is_sqlite:
+            await asyncio.sleep(SQLITE_PAUSE_SECONDS)
+        return []
+
+    async def _commit(self, batch: list[Job], lock_ms: int, run: Callable[..., object]) -> None:
+        drafts = [job.draft for job in batch]
+        is_repeat = any(job.tried for job in batch)
+        for job in batch:
+            job.tried = True
+        results: Sequence[Result] = await run(_append, drafts, lock_ms)  # type: ignore[misc]
+        for job, result in zip(batch, results, strict=True):
+            self._finish(job, result)
+        self._forget_done()
+        for result in results:
+            # After a commit whose outcome nobody knew, what is found may never have been told.
+            if isinstance(result, Stored) and (result.is_new or is_repeat):
+                self._tell(result)
+
+    async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
+        """Give each draft a transaction of its own: foreign keys are judged at commit.
+
+        Returns the jobs to try again: from the first that may pass later, to keep their order.
+        """
+        for number, job in enumerate(batch):
+            try:
+                await self._commit([job], LOCK_MS, run)
+            except Exception as error:
+                if _is_passing(error):
+                    return batch[number:]
+                self._fail([job], _refusal(job, error))
+        return []
+
+    async def _write_by_room(self, batch: list[Job]) -> list[Job]:
+        rooms: dict[int, list[Job]] = {}
+        for job in batch:
+            rooms.setdefault(job.draft.room_id, []).append(job)
+        left: list[Job] = []
+        for jobs in rooms.values():
+            try:
+                await self._commit(jobs, ALONE_LOCK_MS, self._db.write)
+            except Exception as error:
+                if _is_lock_timeout(error):
+                    self._defer(jobs)
+                elif _is_passing(error):
+                    left += jobs
+                else:
+                    left += await self._write_each(jobs, self._db.write)
+        return left
+
+    # A room that somebody else has locked goes on in a lane of its own.
+
+    def _defer(self, jobs: list[Job]) -> None:
+        room_id = jobs[0].draft.room_id
+        mine = [job for job in self._jobs if job.draft.room_id == room_id]
+        self._jobs = [job for job in self._jobs if job.draft.room_id != room_id]
+        is_new = room_id not in self._slow
+        self._slow.setdefault(room_id, []).extend(jobs + mine)
+        if is_new:
+            logger.warning("room %s is locked by somebody else", room_id)
+            task = asyncio.get_running_loop().create_task(self._write_slowly(room_id))
+            self._slow_tasks.add(task)
+            task.add_done_callback(self._slow_tasks.discard)
+
+    async def _write_slowly(self, room_id: int) -> None:
+        attempt = 0
+        while self._slow[room_id]:
+            batch = self._drop_late(self._slow[room_id][:BATCH_DRAFTS])
+            self._slow[room_id] = batch + self._slow[room_id][BATCH_DRAFTS:]
+            left = await self._try_slowly(batch)
+            self._slow[room_id] = left + self._slow[room_id][len(batch) :]
+            if left:
+                await asyncio.sleep(_backoff(attempt))
+                attempt += 1
+        del self._slow[room_id]
+
+    async def _try_slowly(self, batch: list[Job]) -> list[Job]:
+        try:
+            await self._commit(batch, LOCK_MS, self._db.wait)
+        except Exception as error:
+            if _is_passing(error):
+                return batch
+            return await self._write_each(batch, self._db.wait)
+        return []
+
+    # What became of a job.
+
+    def _drop_late(self, batch: list[Job]) -> list[Job]:
+        now = time.monotonic()
+        self._fail([job for job in batch if job.deadline < now], _unavailable())
+        return [job for job in batch if not job.is_done]
+
+    def _sweep(self) -> None:
+        """Tell those whose deadline has passed, also while a commit hangs.
+
+        Should that commit succeed after all, the room is told, and the nonce keeps it one message.
+        """
+        now = time.monotonic()
+        while self._open and self._open[0].deadline < now:
+            self._finish(self._open.popleft(), _unavailable())
+        self._forget_done()
+        self._is_sweep_due = False
+        if self._open:
+            self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        if not self._is_sweep_due:
+            self._is_sweep_due = True
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _forget_done(self) -> None:
+        while self._open and self._open[0].is_done:
+            self._open.popleft()
+
+    def _fail(self, jobs: list[Job], error: CommandError) -> None:
+        for job in jobs:
+            self._finish(job, error)
+
+    def _tell(self, stored: Stored) -> None:
+        try:
+            self._committed(stored)
+        except Exception:  # it is committed: whoever was not told finds it in the database
+            logger.exception("a room cannot be told of its message")
+
+    def _finish(self, job: Job, result: Result) -> None:
+        if job.is_done:
+            return
+        job.is_done = True
+        self._count -= 1
+        if not self._count:
+            self._idle.set()
+        try:
+            job.done(result)
+        except Exception:
+            logger.exception("the sender of a message cannot be told")
+
+
+def _append(drafts: list[Draft], lock_ms: int) -> list[Result]:
+    return slow.append(drafts, lock_timeout_ms=lock_ms)
+
+
+def _backoff(attempt: int) -> float:
+    return BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same draft may succeed later: lost connections, deadlocks, locks."""
+    if isinstance(error, (DataError, IntegrityError)):
+        return False
+    return isinstance(error, (DatabaseError, InterfaceError))
+
+
+def _refusal(job: Job, error: Exception) -> CommandError:
+    if isinstance(error, IntegrityError) and not is_number_taken(error):
+        logger.info("a message of room %s is refused: %r", job.draft.room_id, error)
+        return CommandError(ErrorCode.UNKNOWN_ROOM, "the room or its sender is no more")
+    logger.error("a message of room %s cannot be stored", job.draft.room_id, exc_info=error)
+    return CommandError(ErrorCode.INTERNAL, "the message cannot be stored")
+
+
+def _is_lock_timeout(error: BaseException) -> bool:
+    # 55P03 lock_not_available, 57014 query_canceled (the statement's own timeout).
+    return getattr(error.__cause__, "sqlstate", None) in {"55P03", "57014"}
+
+
+def _unavailable() -> CommandError:
+    return CommandError(
+        ErrorCode.UNAVAILABLE, "the message cannot be stored now; send it again", retry_after=1
+    )

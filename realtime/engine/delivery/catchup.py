@@ -1,0 +1,141 @@
+"""Joining without a hole: bring a connection to where its lane is, and attach it there.
+
+Between "equal" and "attached" nothing is awaited, so no event can fall in between.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ...store import history
+from ...store.history import Mark
+from ...wire.commands import Since
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.events import MessageState
+from ..connections.outbox import Outbox
+from ..database.executor import Database
+from .flusher import FRAME_BYTES
+from .hub import Hub
+from .topic import RoomTopic
+
+__all__ = ["Caught", "attach", "fitting"]
+
+RESUME_STATES = 500
+ATTEMPTS = 5
+ROOM_BYTES = FRAME_BYTES - 4096
+"""What a reply may hold of messages, beside its other fields."""
+FIELD_BYTES = 300
+"""What the names and numbers of a state take at most."""
+
+
+@dataclass(slots=True)
+class Caught:
+    """What a connection needs to be at `through`, where it now gets every later event."""
+
+    states: list[MessageState]
+    has_more: bool
+    recovered: bool
+    through: int
+
+
+async def attach(
+    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, *, since: Since | None, limit: int
+) -> Caught:
+    """Attach a connection to a room's topic, with all it has missed since a position.
+
+    Without `since`, or where that cannot be continued or is too much, it starts with the newest
+    `limit` messages instead. Raises `CommandError` with `unavailable` where the room moves on
+    faster than it can be read.
+    """
+    caught = await _resume(hub, db, topic, outbox, since) if since is not None else None
+    for _ in range(ATTEMPTS):
+        caught = caught or await _start(hub, db, topic, outbox, limit)
+        if caught is not None:
+            return caught
+    raise CommandError(ErrorCode.UNAVAILABLE, "the room is too busy", retry_after=1)
+
+
+def fitting(states: list[MessageState]) -> list[MessageState]:
+    """The newest of them that fit into one frame, at least one."""
+    if sum(map(_at_most, states)) < ROOM_BYTES:
+        return states
+    size = 0
+    for number, state in enumerate(reversed(states)):
+        size += len(msgspec.json.encode(state)) + 1
+        if size > ROOM_BYTES and number:
+            return states[-number:]
+    return states
+
+
+def _at_most(state: MessageState) -> int:
+    """More bytes than a state can have: in a storm, many would be encoded only to be counted."""
+    if state.data is not None:
+        return ROOM_BYTES
+    text = len(state.content or "") + len(state.user_id) + len(state.username)
+    return FIELD_BYTES + 6 * (text + len(state.nonce or ""))  # as \u0000 each
+
+
+async def _resume(
+    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, since: Since
+) -> Caught | None:
+    lane, position = topic.lane(outbox.codec), since.seq
+    if since.epoch == topic.position.epoch and position > topic.position.seq:
+        await hub.keeper.catch_up(topic)  # the client has heard of it from a faster process
+    if not topic.ring.purged_seq <= position <= topic.position.seq:
+        return None
+    while lane.position < position <= topic.position.seq:
+        await lane.flushed()
+        lane.move(topic.position.seq)
+    states = topic.ring.since(position)
+    if states is None:
+        await hub.keeper.reach_back(topic)
+        states = topic.ring.since(position)
+    if states is None and topic.ring.room <= 0:
+        return None  # it has as much as may be resumed, and that is not enough
+    if states is None:
+        changes = await db.read(history.since, topic.room_id, position, RESUME_STATES)
+        if changes.has_more or position < changes.mark.purged_seq:
+            return None
+        states = _latest(topic, changes.states, changes.through, changes.mark)
+    if states is None or since.epoch != topic.position.epoch or lane.position < position:
+        return None
+    states = [state for state in states if state.position <= lane.position]
+    if len(states) > RESUME_STATES or len(fitting(states)) < len(states):
+        return None
+    topic.attach(outbox)
+    return Caught(states, False, True, lane.position)
+
+
+async def _start(
+    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, limit: int
+) -> Caught | None:
+    lane = topic.lane(outbox.codec)
+    found = topic.ring.recent(limit)
+    if found is not None:
+        states, has_more = found
+    else:
+        older, has_more, mark = await db.read(history.recent, topic.room_id, limit)
+        latest = _latest(topic, older, mark.last_seq, mark)
+        if latest is None:
+            await hub.keeper.catch_up(topic)
+            return None
+        states = latest
+    states = [state for state in states if state.position <= lane.position]
+    states.sort(key=lambda state: state.seq)
+    kept = fitting(states[-limit:] if limit else [])
+    topic.attach(outbox)
+    return Caught(kept, has_more or len(kept) < len(states), False, lane.position)
+
+
+def _latest(
+    topic: RoomTopic, states: list[MessageState], through: int, mark: Mark
+) -> list[MessageState] | None:
+    """What was read from the database, and what has happened since; None where that is unknown."""
+    newer = topic.ring.since(through)
+    if newer is None or mark.epoch != topic.position.epoch:
+        return None
+    latest = {state.id: state for state in states}
+    for state in newer:
+        latest.pop(state.id, None)
+        latest[state.id] = state
+    return list(latest.values())

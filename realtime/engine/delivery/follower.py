@@ -1,0 +1,199 @@
+"""Keeping rooms' topics in step with their logs: judging what comes, and repairing gaps.
+
+What is missing is read from the database before anything later is delivered; where the log has
+begun another life, or was purged beyond what is known here, everybody has to join again.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ...conf import config
+from ...store import history, log, presence
+from ...wire.events import Resync
+from ...wire.position import Verdict
+from ..database.executor import Database
+from .event import Event
+from .ring import Ring, RingMemory
+from .topic import RoomTopic, State
+
+__all__ = ["OPEN_STATES", "LogKeeper"]
+
+GAP_SECONDS = 0.03
+"""How long an event that came early may overtake others before the database is asked."""
+REPAIRS_AT_ONCE = 4
+OPEN_STATES = 100
+"""How many recent changes a room's topic starts with."""
+PAGE = 500
+
+
+class LogKeeper:
+    """Moves the positions of all rooms of a process; nobody else does.
+
+    `spawn` runs a coroutine beside the others; `emptied` hears of a topic that lost all members.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+        emptied: Callable[[RoomTopic], None],
+    ) -> None:
+        self._db = db
+        self._spawn = spawn
+        self._emptied = emptied
+        self._rings = RingMemory(config().ring_bytes)
+        self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
+
+    def take(self, topic: RoomTopic, event: Event, epoch: str) -> None:
+        """Deliver an event of the log if it is the next one; keep one that came early."""
+        if event.seq is None:
+            return
+        if topic.state is not State.LIVE:
+            topic.keep(event, epoch)
+            return
+        if epoch != topic.position.epoch:
+            self.repair(topic)
+            return
+        match topic.position.judge(event.seq, event.first):
+            case Verdict.NEXT:
+                self._advance(topic, event)
+            case Verdict.GAP:
+                topic.keep(event, epoch)
+                self._repair_soon(topic)
+
+    async def load(self, topic: RoomTopic, states: int = OPEN_STATES) -> None:
+        """Start a topic anew with the last changes that the database has."""
+        changes = await self._db.read(log.newest, topic.room_id, states)
+        members, count = await self._db.read(
+            presence.members, topic.room_id, config().presence_events_up_to
+        )
+        topic.roster.load(members, count)
+        floor = changes.mark.purged_seq
+        if changes.has_more:
+            floor = changes.states[0].position - 1
+        ring = Ring(changes.states, floor, changes.mark.purged_seq)
+        topic.open(changes.mark, ring)
+        self._rings.open(topic.room_id, ring)
+        self._settle(topic)
+
+    async def catch_up(self, topic: RoomTopic) -> None:
+        """Bring a topic to where the database is now."""
+        if topic.repair is not None:  # one that runs may have read before
+            await asyncio.shield(topic.repair)
+        await asyncio.shield(self.repair(topic))
+
+    def repair(self, topic: RoomTopic) -> asyncio.Task[None]:
+        """Read what a topic misses; one that is being repaired already is left to that."""
+        if topic.repair is None:
+            topic.state = State.REPAIRING
+            topic.repair = self._spawn(self._repair(topic))
+        return topic.repair
+
+    async def reach_back(self, topic: RoomTopic) -> None:
+        """Have a topic's ring begin as early as it can: one query for all who come back."""
+        if topic.reach is None:
+            topic.reach = self._spawn(self._reach_back(topic))
+        await asyncio.shield(topic.reach)
+
+    def purge(self, topic: RoomTopic, position: int) -> None:
+        """Forget what was removed from a room's log."""
+        self._rings.purge(topic.room_id, position)
+
+    def forget(self, topic: RoomTopic) -> None:
+        """A topic is closed."""
+        self._rings.close(topic.room_id)
+
+    def _advance(self, topic: RoomTopic, event: Event | None) -> None:
+        while event is not None:
+            topic.take(event)
+            if event.state is not None:
+                self._rings.add(topic.room_id, event.state)
+            event = topic.next_early() if topic.early else None
+
+    def _settle(self, topic: RoomTopic) -> None:
+        """Judge what was kept; if there still is a gap, repair it."""
+        self._advance_early(topic)
+        if topic.early:
+            self._repair_soon(topic)
+
+    def _advance_early(self, topic: RoomTopic) -> None:
+        if event := topic.next_early():
+            self._advance(topic, event)
+
+    def _repair_soon(self, topic: RoomTopic) -> None:
+        if not topic.is_repair_due:
+            topic.is_repair_due = True
+            asyncio.get_running_loop().call_later(GAP_SECONDS, self._repair_if_behind, topic)
+
+    def _repair_if_behind(self, topic: RoomTopic) -> None:
+        topic.is_repair_due = False
+        if topic.early and self._rings.holds(topic.room_id, topic.ring):
+            self._advance_early(topic)
+            if topic.early:
+                self.repair(topic)
+
+    async def _repair(self, topic: RoomTopic) -> None:
+        try:
+            async with self._repairs:
+                early = list(topic.early)
+                await self._fill(topic)
+                # What was told before the log was read, and is not in it, is forged.
+                topic.drop_early(early)
+        finally:
+            topic.state, topic.repair = State.LIVE, None
+        self._settle(topic)
+
+    async def _fill(self, topic: RoomTopic) -> None:
+        has_more = True
+        while has_more:
+            position = topic.position.seq
+            changes = await self._db.read(history.since, topic.room_id, position, PAGE)
+            mark = changes.mark
+            if mark.epoch != topic.position.epoch or mark.last_seq < position:
+                await self._check_epoch(topic)
+                return
+            if position < mark.purged_seq:
+                await self._restart(topic)
+                return
+            for state in topic.take_states(changes.states, changes.through):
+                self._rings.add(topic.room_id, state)
+            has_more = changes.has_more
+
+    async def _reach_back(self, topic: RoomTopic) -> None:
+        try:
+            ring, floor = topic.ring, topic.ring.floor
+            if ring.room <= 0 or floor <= ring.purged_seq:
+                return
+            changes = await self._db.read(history.older, topic.room_id, floor, ring.room)
+            mark = changes.mark
+            # It may be another by now, or have forgotten something: then this would leave a hole.
+            if not self._rings.holds(topic.room_id, ring) or ring.floor != floor:
+                return
+            if mark.epoch != topic.position.epoch or mark.purged_seq > floor:
+                return
+            end = changes.states[0].position - 1 if changes.has_more else 0
+            ring.purged_seq = max(ring.purged_seq, mark.purged_seq)
+            self._rings.extend(topic.room_id, changes.states, max(end, ring.purged_seq))
+        finally:
+            topic.reach = None
+
+    async def _check_epoch(self, topic: RoomTopic) -> None:
+        """See whether the log has begun another life, or has to: it ends before our position."""
+        position = topic.position.seq
+        mark = await self._db.read(history.mark, topic.room_id)
+        if mark.epoch == topic.position.epoch:
+            if mark.last_seq >= position:
+                return
+            await self._db.pulse(history.renew_epoch, topic.room_id, mark.epoch)
+        await self._restart(topic)
+
+    async def _restart(self, topic: RoomTopic) -> None:
+        """Send everybody out to join again: what they have cannot be continued."""
+        await self.load(topic)
+        told = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
+        for outbox in list(topic.members.values()):
+            topic.detach(outbox.id)
+            outbox.reply(told)
+            outbox.recheck(topic.slug, "")
+        self._emptied(topic)

@@ -1,0 +1,408 @@
+"""The fan-out of one process: topics, what is heard about them, and who gets it here.
+
+The database is the log; the layer only says earlier what the database would say anyway. So
+what is heard of a room's log goes to its keeper, who judges it by its position.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from django.db import Error as DatabaseError
+
+from ...conf import config
+from ...logs import get_logger
+from ...store import history, presence, site
+from ...store.history import Mark
+from ...store.log import Stored
+from ...wire.codecs import Frame
+from ...wire.errors import Disconnect
+from ...wire.events import Entered, Left, Outgoing, PresenceList
+from ..bus.layer import Layer
+from ..bus.notes import Note, People, check, read_people
+from ..connections.outbox import Outbox
+from ..database.executor import Database
+from .event import Event
+from .flusher import Flusher
+from .follower import OPEN_STATES, LogKeeper
+from .ring import Ring
+from .roster import Roster
+from .topic import RoomTopic, State, Topic, room_topic
+
+__all__ = ["Hub"]
+
+logger = get_logger("realtime.hub")
+
+FENCE_SECONDS = 1.0
+"""How long a new subscription may take to be in force; until it is, the database is asked."""
+LINGER_SECONDS = 60.0
+"""How long a room that all have left is kept for those who come back."""
+USER_LINGER_SECONDS = 5.0
+"""Of topics without a log: enough for a page that is loaded anew."""
+POLL_SECONDS = 1.0
+"""How often the database is asked about a room of which nothing is heard."""
+CROWD_SECONDS = 1.0
+"""How often a crowded room is told how many are there."""
+RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
+"""The pause between two checks of the rights of all members; it grows with their number."""
+
+PEOPLE_AT_ONCE = 500
+"""How many joins and leaves one note carries, to bound its size."""
+
+
+class Hub:
+    """All topics of a process."""
+
+    def __init__(
+        self,
+        origin: str,
+        db: Database,
+        look: Callable[[list[str], str, str], None] = lambda connections, kind, which: None,
+    ) -> None:
+        self.layer = Layer(origin, self._hear, partial(db.read, site.identity))
+        self._db = db
+        self._look = look
+        self._topics: dict[str, Topic] = {}
+        self._rooms: dict[int, RoomTopic] = {}
+        self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
+        self._flushers = (Flusher(rests=False), Flusher(rests=True))
+        self.keeper = LogKeeper(db, self._spawn, self._linger)
+        self._crowds: set[int] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        """Begin to hear and to send."""
+        self.layer.start()
+        for flusher in self._flushers:
+            flusher.start()
+
+    async def stop(self) -> None:
+        """Send what is pending and end."""
+        for task in list(self._tasks):
+            task.cancel()
+        for flusher in self._flushers:
+            await flusher.stop()
+        await self.layer.stop()
+
+    def topic(self, name: str) -> Topic:
+        """A topic without a log, opened on first use."""
+        if name not in self._topics:
+            self._topics[name] = Topic(name, self._flushers)
+            self._spawn(self.layer.subscribe(name))
+        return self._topics[name]
+
+    async def open_room(self, room_id: int, slug: str, *, is_resumed: bool = False) -> RoomTopic:
+        """A room's topic, live; opened once for all who wait.
+
+        With `is_resumed` it starts with all that others may have missed: they will be many.
+        """
+        topic = self._rooms.get(room_id)
+        if topic is not None and topic.state is not State.OPENING:
+            topic.asked_at = asyncio.get_running_loop().time()
+            return topic
+        if room_id not in self._opening:
+            self._opening[room_id] = self._spawn(self._open(room_id, slug, is_resumed))
+        return await asyncio.shield(self._opening[room_id])
+
+    def room(self, room_id: int) -> RoomTopic | None:
+        """A room's topic if it is open here."""
+        return self._rooms.get(room_id)
+
+    @property
+    def rooms(self) -> list[RoomTopic]:
+        """The rooms that are live here."""
+        return [topic for topic in self._rooms.values() if topic.state is not State.OPENING]
+
+    def detach(self, topic: Topic, connection: str) -> None:
+        """Take a connection out of a topic, which lingers for those who come right back."""
+        topic.detach(connection)
+        if not topic.members:
+            self._linger(topic)
+
+    # What happens here goes to our own members first, then to the other processes.
+
+    def announce(self, slug: str, stored: Stored) -> None:
+        """Tell a room of a message that is committed."""
+        event = Event.of_state(slug, stored.state)
+        room_id = stored.room_id
+        self._take_log(room_id, event, stored.epoch)
+        self.layer.publish(room_topic(room_id), event.note(stored.epoch))
+
+    def say(self, topic: str, outgoing: Outgoing, *, but: str = "") -> None:
+        """Tell a topic something that is not stored; `but` is a connection that is left out."""
+        self.publish(topic, ["say", Frame.of(outgoing).text, but])
+
+    def say_people(self, announcement: presence.Announcement) -> None:
+        """Tell rooms who came and who went."""
+        rooms: dict[int, tuple[list[Any], list[Any]]] = {}
+        for person in announcement.joined:
+            rooms.setdefault(person.room_id, ([], []))[0].append(person[1:])
+        for person in announcement.left:
+            rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
+        for room_id, (joined, left) in rooms.items():
+            for first in range(0, max(len(joined), len(left)), PEOPLE_AT_ONCE):
+                some = slice(first, first + PEOPLE_AT_ONCE)
+                note = ["people", json.dumps([joined[some], left[some]])]
+                self.publish(room_topic(room_id), note)
+
+    def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
+        """Take a note here, then tell the other processes; `sent` is as in `Layer.publish`."""
+        self._take_note(topic, note)
+        self.layer.publish(topic, note, *sent)
+
+    # What is heard.
+
+    def _hear(self, topic: str, notes: list[Note]) -> None:
+        for note in notes:
+            try:
+                self._take_note(topic, check(note))
+            except Exception as error:
+                name = type(error).__name__
+                logger.warning("a broken note on the channel layer was dropped: %s", name)
+
+    def _take_note(self, name: str, note: Note) -> None:
+        topic = self._topics.get(name)
+        if topic is None:
+            return
+        match note:
+            case ["say", str(text), str(but)]:
+                topic.deliver(Event(Frame(text), but=but))
+            case ["end", int(code), str(reason), str(only)]:
+                for outbox in _chosen(topic, only):
+                    outbox.end(Disconnect(code, reason))
+            case ["whisper", str(text), str(only)]:
+                for outbox in _chosen(topic, only):
+                    outbox.send(outbox.codec.join([Frame(text)]))
+            case ["look", str(kind), str(which)]:
+                self._look(list(topic.members), kind, which)
+            case ["fence", _]:
+                pass
+            case _ if isinstance(topic, RoomTopic):
+                self._take_room_note(topic, note)
+            case _:
+                logger.warning("topic %s: cannot take a note of kind %.60r", name, note[0])
+
+    def _take_room_note(self, topic: RoomTopic, note: Note) -> None:
+        match note:
+            case ["log", _, _, str(epoch), str(text)]:
+                self._take_log(topic.room_id, Event.of_text(text), epoch)
+            case ["people", str(text)]:
+                self._take_people(topic, *read_people(text))
+            case ["rights", str(user_id), int(seq)]:
+                self._spawn(self._ask_rights(topic, user_id, seq))
+            case _:
+                logger.warning("room %s: cannot take a note of kind %.60r", topic.slug, note[0])
+
+    def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
+        if topic := self._rooms.get(room_id):
+            self.keeper.take(topic, event, epoch)
+
+    def _take_people(self, topic: RoomTopic, joined: People, left: People) -> None:
+        for user_id, username, connection in joined:
+            topic.roster.enter(user_id, username)
+            if self._may_name(topic):
+                event = Entered(room=topic.slug, user_id=user_id, username=username)
+                topic.deliver(Event(Frame.of(event), but=connection))
+        for user_id, username, _ in left:
+            topic.roster.leave(user_id)
+            if self._may_name(topic):
+                gone = Left(room=topic.slug, user_id=user_id, username=username)
+                topic.deliver(Event(Frame.of(gone)))
+        if topic.roster.is_incomplete:
+            self._spawn(self._reload_roster(topic))
+
+    def _may_name(self, topic: RoomTopic) -> bool:
+        """Return whether a single `joined` or `left` is sent; otherwise `presence` follows soon.
+
+        It is not sent in a large room, nor while joins and leaves cause too many deliveries.
+        """
+        loop = asyncio.get_running_loop()
+        is_crowd = topic.roster.is_crowd
+        if not is_crowd and not topic.people.take(loop.time(), len(topic.members)):
+            return True
+        if topic.room_id not in self._crowds:
+            self._crowds.add(topic.room_id)
+            loop.call_later(CROWD_SECONDS, self._tell_crowd, topic)
+        return False
+
+    def _tell_crowd(self, topic: RoomTopic) -> None:
+        self._crowds.discard(topic.room_id)
+        self._tell_people(topic)
+
+    def _tell_people(self, topic: RoomTopic) -> None:
+        members, count = topic.roster.members(), topic.roster.count
+        told = PresenceList(room=topic.slug, count=count, members=members)
+        topic.deliver(Event(Frame.of(told)))
+
+    # Opening and closing.
+
+    async def _open(self, room_id: int, slug: str, is_resumed: bool) -> RoomTopic:
+        topic = RoomTopic(room_id, slug, self._flushers, Roster(config().presence_events_up_to))
+        self._topics[topic.name] = self._rooms[room_id] = topic
+        try:
+            is_heard = await self._subscribe(topic)
+            await self.keeper.load(topic, Ring.CAPACITY if is_resumed else OPEN_STATES)
+        except BaseException:
+            self._forget(topic)
+            self._spawn(self.layer.unsubscribe(topic.name))
+            raise
+        finally:
+            del self._opening[room_id]
+        if not is_heard:
+            topic.is_polled = True
+            self._spawn(self._poll(topic))
+        topic.asked_at = asyncio.get_running_loop().time()
+        self._linger(topic)
+        return topic
+
+    async def _subscribe(self, topic: Topic) -> bool:
+        # A layer's `group_add` may return before the subscription is in force; what comes back
+        # through the group proves that it is.
+        return await self.layer.subscribe(topic.name) and await self.layer.fence(
+            topic.name, FENCE_SECONDS
+        )
+
+    def _linger(self, topic: Topic) -> None:
+        seconds = LINGER_SECONDS if isinstance(topic, RoomTopic) else USER_LINGER_SECONDS
+        asyncio.get_running_loop().call_later(seconds, self._close_if_idle, topic)
+
+    def _close_if_idle(self, topic: Topic) -> None:
+        if topic.members or self._topics.get(topic.name) is not topic:
+            return
+        if isinstance(topic, RoomTopic) and self._is_wanted(topic):
+            self._linger(topic)
+            return
+        self._forget(topic)
+        self._spawn(self.layer.unsubscribe(topic.name))
+
+    def _is_wanted(self, topic: RoomTopic) -> bool:
+        # Somebody may be about to attach, and waits for the database before that.
+        idle = asyncio.get_running_loop().time() - topic.asked_at
+        return topic.state is not State.LIVE or idle < LINGER_SECONDS
+
+    def _forget(self, topic: Topic) -> None:
+        self._topics.pop(topic.name, None)
+        if isinstance(topic, RoomTopic):
+            self._rooms.pop(topic.room_id, None)
+            self.keeper.forget(topic)
+
+    # Keeping up with the database.
+
+    def positions(self) -> dict[int, int]:
+        """How far each room has come here."""
+        return {topic.room_id: topic.position.seq for topic in self.rooms}
+
+    def compare(self, positions: dict[int, int], marks: dict[int, Mark]) -> bool:
+        """Repair what is behind what the database said a second ago.
+
+        `positions` are those from just before `marks` were read. Returns whether some room
+        was behind twice running, as where nothing is heard any more.
+        """
+        is_deaf = False
+        broken: list[RoomTopic] = []
+        for topic in self.rooms:
+            mark, position = marks.get(topic.room_id), positions.get(topic.room_id)
+            if position is None:
+                continue
+            if mark is None:  # the room is gone
+                self._recheck(topic)
+                continue
+            if mark.purged_seq > topic.ring.purged_seq:
+                self.keeper.purge(topic, mark.purged_seq)
+            is_behind = mark.last_seq > topic.position.seq
+            topic.times_behind = topic.times_behind + 1 if is_behind else 0
+            if is_behind or mark.epoch != topic.position.epoch or mark.last_seq < position:
+                broken.append(topic)
+            is_deaf |= topic.times_behind > 1
+        for topic in sorted(broken, key=lambda topic: -len(topic.members)):
+            self.keeper.repair(topic)
+        return is_deaf
+
+    def recheck(self, marks: dict[int, Mark]) -> None:
+        """Have every member of a room whose rights have changed ask again what it may do there."""
+        for room_id, mark in marks.items():
+            topic = self._rooms.get(room_id)
+            if topic is not None and mark.rights_seq > topic.rights_seq:
+                topic.rights_seq = topic.everybodys_rights_seq = mark.rights_seq
+                self._recheck_all(topic)
+
+    async def _ask_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
+        mark = await self._db.together(history.marks, topic.room_id)
+        if mark is None:
+            return
+        if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
+            # The next change, or one that is counted already: nobody else is concerned.
+            topic.rights_seq = max(topic.rights_seq, seq)
+            self._recheck(topic, user_id)
+        else:
+            self.recheck({topic.room_id: mark})
+
+    def _recheck_all(self, topic: RoomTopic) -> None:
+        """Revalidate the rights of all members: at once, and once more for changes soon after.
+
+        No member can use old rights meanwhile: its next command revalidates them.
+        """
+        if topic.is_recheck_due:
+            return
+        loop, members = asyncio.get_running_loop(), len(topic.members)
+        pause = min(max(RECHECK_SECONDS, members * MEMBER_SECONDS), MOST_SECONDS)
+        wait = topic.rechecked_at + pause - loop.time()
+        if wait > 0:
+            topic.is_recheck_due = True
+            loop.call_later(wait, self._recheck_now, topic)
+        else:
+            self._recheck_now(topic)
+
+    def _recheck_now(self, topic: RoomTopic) -> None:
+        topic.is_recheck_due = False
+        topic.rechecked_at = asyncio.get_running_loop().time()
+        self._recheck(topic)
+
+    def _recheck(self, topic: RoomTopic, user_id: str = "") -> None:
+        for outbox in list(topic.members.values()):
+            outbox.recheck(topic.slug, user_id)
+
+    def correct_counts(self, counts: dict[int, int]) -> None:
+        """Load the rosters that have drifted from what the database counts."""
+        for topic in self.rooms:
+            counted = counts.get(topic.room_id, 0)
+            if counted != topic.roster.count or topic.roster.is_incomplete:
+                self._spawn(self._reload_roster(topic))
+
+    async def _reload_roster(self, topic: RoomTopic) -> None:
+        before = topic.roster.count
+        found = await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
+        topic.roster.load(*found)
+        if topic.roster.count != before:
+            self._tell_people(topic)
+
+    async def _poll(self, topic: RoomTopic) -> None:
+        while topic.is_polled:
+            await asyncio.sleep(POLL_SECONDS)
+            if self._rooms.get(topic.room_id) is not topic:
+                return
+            with suppress(DatabaseError):  # the repair has logged it, and the pulse tries again
+                await self.keeper.catch_up(topic)
+            if await self._subscribe(topic):
+                topic.is_polled = False
+                await self.keeper.catch_up(topic)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("a task of the hub failed: %r", error)
+
+
+def _chosen(topic: Topic, only: str) -> Iterable[Outbox]:
+    if not only:
+        return list(topic.members.values())
+    return [topic.members[only]] if only in topic.members else []

@@ -1,0 +1,51 @@
+"""Who is in a room, as far as this process has heard; the database corrects it."""
+
+from ...wire.events import Member
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """The users in one room: by name while they are few, only counted in a crowd."""
+
+    __slots__ = ("_people", "count", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.load([], 0)
+
+    def load(self, members: list[Member], count: int) -> None:
+        """Take what the database says; a crowd comes without members."""
+        self._people = {member.user_id: member.username for member in members}
+        self.count = count
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether there are too many to tell each by name."""
+        return self.count > self.limit
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a crowd has become small enough for names that are not known here."""
+        return not self.is_crowd and self.count != len(self._people)
+
+    def enter(self, user_id: str, username: str) -> None:
+        """Somebody came."""
+        if user_id in self._people:
+            return
+        self.count += 1
+        if self.is_crowd:
+            self._people.clear()
+        else:
+            self._people[user_id] = username
+
+    def leave(self, user_id: str) -> None:
+        """Somebody went."""
+        if self._people.pop(user_id, None) is not None or self.is_crowd or self.is_incomplete:
+            self.count = max(0, self.count - 1)
+
+    def members(self) -> list[Member]:
+        """Everybody by name; empty where not all names are known."""
+        if self.is_crowd or self.is_incomplete:
+            return []
+        return [Member(user_id=key, username=name) for key, name in self._people.items()]

@@ -1,0 +1,171 @@
+"""What a process subscribes to, and the members who get its events here.
+
+A topic has a lane for each encoding in use. What is delivered waits in the lanes until a
+flusher sends it; a lane's position leaves out what still waits.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterable
+from enum import Enum
+
+from ...store.history import Mark
+from ...wire.codecs import Codec
+from ...wire.events import MessageState
+from ...wire.position import Position
+from ...wire.ratelimit import Bucket
+from ..connections.outbox import Outbox
+from .event import Event
+from .flusher import Flusher, Lane
+from .ring import Ring
+from .roster import Roster
+
+__all__ = ["RoomTopic", "State", "Topic", "room_topic"]
+
+PEOPLE_PER_SECOND, PEOPLE_BURST = 5_000, 10_000
+"""The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
+
+
+def room_topic(room_id: int) -> str:
+    """The name of a room's topic."""
+    return f"room.{room_id}"
+
+
+class Topic:
+    """The members of one topic, by encoding."""
+
+    def __init__(self, name: str, flushers: tuple[Flusher, Flusher]) -> None:
+        self.name = name
+        self._flushers = flushers
+        self._lanes: dict[Codec, Lane] = {}
+        self.members: dict[str, Outbox] = {}
+
+    def lane(self, codec: Codec) -> Lane:
+        """The lane of an encoding."""
+        if codec not in self._lanes:
+            plain, coalescing = self._flushers
+            flusher = coalescing if codec.is_coalescing else plain
+            self._lanes[codec] = Lane(codec, flusher, self._seq)
+        return self._lanes[codec]
+
+    def attach(self, outbox: Outbox) -> None:
+        """Let a connection have what is delivered from now on."""
+        self.members[outbox.id] = outbox
+        self.lane(outbox.codec).attach(outbox)
+
+    def detach(self, connection: str) -> None:
+        """Let a connection have no more."""
+        if outbox := self.members.pop(connection, None):
+            self._lanes[outbox.codec].detach(connection)
+
+    def deliver(self, event: Event) -> None:
+        """Send an event to every member, in order."""
+        for lane in self._lanes.values():
+            lane.put(event)
+
+    @property
+    def _seq(self) -> int:
+        return 0
+
+
+class State(Enum):
+    """What a room's topic is doing."""
+
+    OPENING = "opening"
+    LIVE = "live"
+    REPAIRING = "repairing"
+
+
+class RoomTopic(Topic):
+    """A room's topic: its log's position, its recent messages, and who is there."""
+
+    EARLY = 1000
+    """How many events beyond a gap are kept until it is filled."""
+
+    def __init__(
+        self, room_id: int, slug: str, flushers: tuple[Flusher, Flusher], roster: Roster
+    ) -> None:
+        self.position = Position()
+        super().__init__(room_topic(room_id), flushers)
+        self.room_id = room_id
+        self.slug = slug
+        self.state = State.OPENING
+        self.roster = roster
+        self.ring = Ring([], 0, 0)
+        self.rights_seq = self.everybodys_rights_seq = 0
+        self.early: dict[tuple[str, int], Event] = {}
+        self.repair: asyncio.Task[None] | None = None
+        self.reach: asyncio.Task[None] | None = None
+        self.is_polled = False
+        self.is_repair_due = False
+        self.is_recheck_due = False
+        self.rechecked_at = -math.inf
+        self.people = Bucket(PEOPLE_PER_SECOND, PEOPLE_BURST, 0)
+        self.times_behind = 0
+        self.asked_at = 0.0
+        self._hole: int | None = None
+
+    def open(self, mark: Mark, ring: Ring) -> None:
+        """Start at a position, with what the database has up to there."""
+        self.position.reset(mark.last_seq, mark.epoch)
+        # While it was opened, somebody may have heard of newer rights.
+        is_new = self.state is State.OPENING
+        self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
+        self.everybodys_rights_seq = self.rights_seq
+        self.ring = ring
+        self._hole = None
+        self.state = State.LIVE
+        for lane in self._lanes.values():
+            lane.reset(mark.last_seq)
+
+    def keep(self, event: Event, epoch: str) -> None:
+        """Keep an event that came before its turn."""
+        if event.seq is not None and len(self.early) < self.EARLY:
+            self.early.setdefault((epoch, event.seq), event)
+
+    def next_early(self) -> Event | None:
+        """The kept event whose turn has come, if any."""
+        if event := self.early.pop((self.position.epoch, self.position.seq + 1), None):
+            return event
+        for epoch, seq in sorted(self.early):
+            if epoch == self.position.epoch and seq > self.position.seq:
+                first = self.early[epoch, seq].first
+                if (seq if first is None else first) > self.position.seq + 1:
+                    return None
+                return self.early.pop((epoch, seq))
+            del self.early[epoch, seq]
+        return None
+
+    def drop_early(self, keys: Iterable[tuple[str, int]]) -> None:
+        """Drop events that were kept although the log does not go so far."""
+        for key in keys:
+            if key[1] > self.position.seq:
+                self.early.pop(key, None)
+
+    def take(self, event: Event) -> None:
+        """Deliver the next event of the log and move on."""
+        if event.seq is None or event.state is None:
+            raise ValueError("only an event of the log has a turn")
+        if self._hole is not None:
+            event = Event.of_state(self.slug, event.state, self._hole)
+            self._hole = None
+        self.position.take(event.seq or 0)
+        self.deliver(event)
+
+    def take_states(self, states: Iterable[MessageState], through: int) -> list[MessageState]:
+        """Deliver what the database had beyond the position; return the states that were new."""
+        new = [state for state in states if state.position > self.position.seq]
+        for state in new:
+            first = self.position.seq + 1
+            self.take(Event.of_state(self.slug, state, first if first < state.position else None))
+        if through > self.position.seq:
+            # Positions without a row: the next event has to say that it covers them.
+            self._hole = self.position.seq + 1 if self._hole is None else self._hole
+            self.position.take(through)
+            for lane in self._lanes.values():
+                lane.move(through)
+        return new
+
+    @property
+    def _seq(self) -> int:
+        return self.position.seq

@@ -1,0 +1,155 @@
+"""Telling every process something, from any thread of any process of the site."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from django.db import connections, transaction
+from django.dispatch import receiver
+
+from ..logs import get_logger
+from ..signals import rights_changed, site_sanctions_changed
+from ..store.alias import database
+from ..store.log import Stored
+from ..wire.codecs import Frame
+from ..wire.events import Outgoing
+from .bus.handover import is_in_a_loop
+from .bus.notes import Note
+from .bus.publisher import LayerUnavailable, publisher
+from .delivery.event import Event
+from .delivery.topic import room_topic
+from .engine import EVERYONE, Engine, user_topic
+
+__all__ = [
+    "announce",
+    "hand_over",
+    "is_in_transaction",
+    "look",
+    "look_everywhere",
+    "on_commit",
+    "say",
+    "tell",
+]
+
+logger = get_logger("realtime.tell")
+
+ONLY_HERE = "The channel layer does not answer: only clients of this process were told."
+
+
+def on_commit(action: Callable[[], object], *aliases: str) -> None:
+    """Do something once all open transactions are committed, and not at all on a rollback.
+
+    `aliases` are the databases that are meant, by default our own.
+    """
+    waiting = {name for name in aliases or (database(),) if is_in_transaction(name)}
+    if not waiting:
+        action()
+    for alias in list(waiting):
+        transaction.on_commit(_committed(alias, waiting, action), using=alias, robust=True)
+
+
+def _committed(alias: str, waiting: set[str], action: Callable[[], object]) -> Callable[[], None]:
+    def committed() -> None:
+        waiting.discard(alias)
+        if not waiting:
+            action()
+
+    return committed
+
+
+def is_in_transaction(alias: str) -> bool:
+    """Return whether this thread has a transaction open on a database."""
+    return connections[alias].in_atomic_block
+
+
+def tell(topic: str, note: Note) -> None:
+    """Publish a note now that the processes otherwise find in the database later."""
+    engine = Engine.running()
+    if engine is None:
+        _publish(topic, note)
+    else:
+        engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
+
+
+def hand_over(topic: str, note: Note) -> Future[str]:
+    """Publish a note now that is not stored; the future has the reason of a failure, or ''."""
+    answer: Future[str] = Future()
+    engine = Engine.running()
+    if engine is None:
+        answer.set_result(_failure(topic, note))
+        return answer
+
+    def sent(is_sent: bool) -> None:
+        if not is_sent:
+            logger.warning("topic %s: %s", topic, ONLY_HERE)
+        if not answer.done():
+            answer.set_result("" if is_sent else ONLY_HERE)
+
+    layer = engine.hub.layer
+    if not layer.is_shared or is_in_a_loop():  # which cannot wait for itself
+        answer.set_result(ONLY_HERE if layer.is_away else "")
+    engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note, sent)
+    return answer
+
+
+def _failure(topic: str, note: Note) -> str:
+    try:
+        publisher.publish(topic, note)
+    except LayerUnavailable as error:
+        logger.warning("topic %s: a push was not handed over: %s", topic, error)
+        return str(error)
+    return ""
+
+
+def _publish(topic: str, note: Note) -> None:
+    try:
+        publisher.publish(topic, note)
+    except LayerUnavailable as error:
+        level = logging.WARNING if publisher.is_shared else logging.DEBUG
+        logger.log(level, "topic %s: not published, but stored in the database: %s", topic, error)
+
+
+def say(topic: str, outgoing: Outgoing) -> None:
+    """Tell the members of a topic something that is not stored, once all is committed."""
+    note = ["say", Frame.of(outgoing).text, ""]
+    on_commit(lambda: tell(topic, note))
+
+
+def look(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
+    """Have all processes look at a user's connections, as `Guard.hear` says, after the commit."""
+    aliases = () if alias is None else (alias,)
+    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which]), *aliases)
+
+
+def look_everywhere(kind: str, which: str = "") -> None:
+    """The same with everybody's."""
+    on_commit(lambda: tell(EVERYONE, ["look", kind, which]))
+
+
+def announce(slug: str, stored: Stored) -> None:
+    """Tell a room of a message that is committed."""
+    engine = Engine.running()
+    if engine is not None:
+        engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
+        return
+    event = Event.of_state(slug, stored.state)
+    # Whoever is not reached finds it in the database within a pulse.
+    _publish(room_topic(stored.room_id), event.note(stored.epoch))
+
+
+@receiver(rights_changed, dispatch_uid="realtime.tell.rights")
+def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
+    def tell_rooms() -> None:
+        for room_id, seq in rooms.items():
+            tell(room_topic(room_id), ["rights", user_id, seq])
+
+    on_commit(tell_rooms)
+
+
+@receiver(site_sanctions_changed, dispatch_uid="realtime.tell.sanctions")
+def _site_sanctions_changed(user_id: str, **_: object) -> None:
+    look_everywhere("site")  # for who is about to come
+    if user_id:
+        look(user_id, "sanction")
+    else:
+        look_everywhere("sanction")

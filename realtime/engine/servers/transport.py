@@ -1,0 +1,501 @@
+"""The one module that knows servers' sockets: what a buffer holds, how to stop, cut and limit one.
+
+Its functions take a server's own `send`, which `server_send` finds under middleware. Daphne's
+never blocks, so its transport is asked to say when it is full; no server can end a socket whose
+peer has stopped reading other than by aborting its transport; and all make the frame of a message
+anew for each socket, so what goes to many is written past them.
+Everything is found by feature; where it is not found, nothing is done.
+"""
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...logs import get_logger
+from .wrappers import Wrappers, name_of
+
+__all__ = [
+    "Write",
+    "abort",
+    "end_pings",
+    "has_early_input",
+    "held",
+    "intercept",
+    "is_blind",
+    "is_direct",
+    "is_known",
+    "limit_messages",
+    "line",
+    "pause",
+    "refuse_compression",
+    "release",
+    "resume",
+    "server_send",
+    "shut_down",
+    "wait_for_goodbye",
+    "watch",
+]
+
+logger = get_logger("realtime.transport")
+
+Write = Callable[[bytes], bool]
+GOODBYE_SECONDS = 3
+"""Of which up to one may be missing."""
+LIMITS = (
+    ("", "maxFramePayloadSize"),  # Daphne
+    ("conn", "max_message_size"),  # uvicorn, websockets-sansio
+    ("", "max_size"),  # uvicorn, websockets
+    ("buffer", "max_length"),  # uvicorn, wsproto; Hypercorn
+)
+"""Where servers keep the size of the largest message, as a path from their protocol."""
+EARLY = (
+    "data",  # Daphne
+    "conn.reader.buffer",  # uvicorn, websockets-sansio
+    "frames",
+    "reader._buffer",  # uvicorn, websockets
+    "send.__self__.send.__self__.reader._buffer",  # Hypercorn
+)
+"""Where servers keep frames that they have not passed on."""
+OFFERS = (
+    ("conn", "extensions"),  # uvicorn, websockets-sansio: what it has agreed to already
+    ("", "available_extensions"),  # uvicorn, websockets
+    ("conn.handshake._initiating_request", "extensions"),  # uvicorn, wsproto
+    ("handshake", "extensions"),  # Hypercorn
+)
+"""Where servers keep which compression a client offers, until the client is let in."""
+EXTENSIONS = "Sec-WebSocket-Extensions"
+FILES = Path("/proc/self/fd")
+wrappers = Wrappers()
+
+
+def server_send(scope: dict[str, Any], send: Any) -> Any:
+    """Find the server's own `send` under one that middleware has wrapped; else return `send`."""
+    if is_known(send):
+        return send
+    protocol = wrappers.find(send, lambda one: _is_protocol_of(scope, one))
+    if protocol is not None:
+        _tell(send, "it is not the server's own `send`")
+        return _send_of(protocol)
+    if is_blind(scope, send):
+        _tell(send, "its server is not known, so clients have to acknowledge what they read")
+    elif "asgi" in scope:
+        _tell(send, "the transport of its server cannot be reached")
+    return send
+
+
+def is_known(send: Any) -> bool:
+    """Whether a `send` is a server's own, so that its transport can be found."""
+    return _twisted(send) is not None or _asyncio(send) is not None
+
+
+def is_direct(send: Any) -> bool:
+    """Whether a `send` may be stepped by hand, by whoever has something to send."""
+    return is_known(send) and _hypercorn(send) is None
+
+
+def is_blind(scope: dict[str, Any], send: Any) -> bool:
+    """Whether nothing tells when a client reads too slowly, so that it has to answer.
+
+    Granian's `send` waits for the client. A scope without `asgi` is a test's.
+    """
+    owner = type(getattr(send, "__self__", None))
+    return "asgi" in scope and not is_known(send) and not owner.__module__.startswith("granian.")
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _tell(send: Any, why: str) -> None:
+    """Log once in a process which way past the server is closed."""
+    name = name_of(send)
+    if (name, why) not in _told:
+        _told.add((name, why))
+        logger.warning("sockets with %s as `send` have no fast path: %s", name, why)
+
+
+def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+    """Call `pause` when the transport under an ASGI `send` is full, `resume` when it drained."""
+    transport = _twisted(send)
+    if transport is not None:
+        transport.unregisterProducer()  # the HTTP channel that began the handshake
+        transport.registerProducer(_Producer(pause, resume), True)
+
+
+def held(send: Any) -> int:
+    """How many bytes the transport under an ASGI `send` has yet to write, as far as it tells."""
+    twisted = _twisted(send)
+    if twisted is not None:
+        waiting = len(getattr(twisted, "dataBuffer", b"")) - getattr(twisted, "offset", 0)
+        return int(waiting + getattr(twisted, "_tempDataLen", 0))
+    transport = _asyncio(send)
+    return transport.get_write_buffer_size() if transport is not None else 0
+
+
+def line(send: Any) -> Write | None:
+    """Find a way to write whole frames as bytes to the transport under an open ASGI `send`.
+
+    None where none is known, or where the frames would have to be compressed. What is
+    returned writes, or says that it cannot now and that `send` has to be asked instead.
+    """
+    protocol = _autobahn(send)
+    if protocol is not None:
+        return _DaphneLine(protocol).write if protocol._perMessageCompress is None else None
+    protocol = _sansio(send)
+    if protocol is not None:
+        return _UvicornLine(protocol).write if not protocol.conn.extensions else None
+    return None
+
+
+def pause(send: Any) -> None:
+    """Stop reading from the client under an ASGI `send`."""
+    if (transport := _twisted(send)) is not None:
+        transport.pauseProducing()
+    elif (transport := _asyncio(send)) is not None and not transport.is_closing():
+        transport.pause_reading()
+
+
+def resume(send: Any) -> None:
+    """Read on, unless the server itself has stopped reading."""
+    if (transport := _twisted(send)) is not None:
+        transport.resumeProducing()
+        return
+    transport = _asyncio(send)
+    if transport is not None and not (transport.is_closing() or _is_paused_by_server(send)):
+        transport.resume_reading()
+
+
+def intercept(send: Any, take: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
+    """Have `take` see what the client sends, and the server parse only what it returns.
+
+    Returns a function that receives as the server does; None where that cannot be done: the server
+    is not known, or speaks more than WebSocket there. `release` ends it.
+    """
+    protocol, name = _receiver(send)
+    receive = getattr(protocol, name, None)
+    if receive is None:
+        return None
+
+    def received(data: bytes) -> None:
+        if passed := take(data):
+            receive(passed)
+
+    setattr(protocol, name, received)
+    _look_up_again(send, protocol)
+    return received
+
+
+def release(send: Any) -> None:
+    """Let a server receive by itself again."""
+    protocol, name = _receiver(send)
+    getattr(protocol, "__dict__", {}).pop(name, None)
+
+
+def _receiver(send: Any) -> tuple[Any, str]:
+    """What a transport hands the client's bytes to, and the name of the method."""
+    if _twisted(send) is not None:
+        return _daphne(send), "dataReceived"
+    transport = _asyncio(send)
+    if hasattr(transport, "get_protocol") and _is_websocket_only(send):
+        return transport.get_protocol(), "data_received"
+    return None, ""
+
+
+def _look_up_again(send: Any, protocol: Any) -> None:
+    transport = _asyncio(send)
+    if hasattr(transport, "set_protocol"):  # uvloop has looked the method up already
+        transport.set_protocol(protocol)
+
+
+def has_early_input(send: Any) -> bool:
+    """Whether the client has sent frames before it was let in, which RFC 6455 forbids."""
+    protocol = _daphne(send) or getattr(send, "__self__", None)
+    return any(bool(_path(protocol, path)) for path in EARLY)
+
+
+def limit_messages(send: Any, limit: int) -> None:
+    """Have the server itself refuse larger messages, as far as it has such a limit.
+
+    Daphne's limit of messages holds for those it sends as well, so only that of frames is set.
+    """
+    for owner, name in LIMITS:
+        target = _path(_daphne(send) or getattr(send, "__self__", None), owner)
+        current = getattr(target, name, None)
+        if isinstance(current, int) and (current == 0 or current > limit):
+            setattr(target, name, limit)
+
+
+def refuse_compression(send: Any) -> bool:
+    """Have the server agree to no compression of messages; whether none is known to be agreed to.
+
+    Called before the client is let in. A few bytes may become a thousand times as many, and the
+    server makes them so before anybody can count them. Daphne agrees to none.
+    """
+    protocol = getattr(send, "__self__", None)
+    is_known = _twisted(send) is not None
+    for path, name in OFFERS:
+        owner = _path(protocol, path)
+        if owner is not None and hasattr(owner, name):
+            is_known = True
+            offers = getattr(owner, name)
+            if isinstance(offers, list):
+                offers.clear()
+    headers = _path(protocol, "response.headers")
+    if headers is not None and EXTENSIONS in headers:
+        del headers[EXTENSIONS]
+    return is_known
+
+
+def abort(send: Any) -> bool:
+    """Drop the connection under an ASGI `send` at once, unsent data and all.
+
+    False where nothing but the end of the application can do that.
+    """
+    transport = _twisted(send)
+    if transport is not None:
+        transport.abortConnection()
+        return True
+    transport = _asyncio(send)
+    if transport is None:
+        return False
+    # One that has closed with nothing left to send has given its number back, maybe to another.
+    if not transport.is_closing() or transport.get_write_buffer_size():
+        with suppress(OSError):
+            _reset(transport.get_extra_info("socket"))
+        transport.abort()
+    return True
+
+
+def shut_down(scope: dict[str, Any]) -> None:
+    """Reset the connection that a scope describes, where the server's transport is out of reach.
+
+    The kernel knows the socket by its two addresses. The server finds that it has ended.
+    """
+    for file in FILES.iterdir() if FILES.is_dir() else ():
+        with suppress(OSError), _copy(int(file.name)) as sock:
+            if _is_between(sock, scope.get("client"), scope.get("server")):
+                sock.shutdown(socket.SHUT_RDWR)
+                _disconnect(sock)
+
+
+def _copy(number: int) -> socket.socket:
+    """Return a socket of its own for the open file of that number, as the file may be replaced."""
+    copy = os.dup(number)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+
+
+def _disconnect(sock: socket.socket) -> None:
+    """Have the kernel reset the connection now, also where the server still holds its socket.
+
+    A server written in another language closes it once Python's garbage collector has found what
+    belongs to it, which may take minutes. Connecting to no address is the kernel's way to say so
+    (connect(2)); Python's own `connect` takes no such address.
+    """
+    ctypes.CDLL(None).connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16)
+
+
+def _is_between(sock: socket.socket, *addresses: Any) -> bool:
+    ends = (sock.getpeername(), sock.getsockname())
+    return all(
+        isinstance(end, tuple) and address and list(map(str, end[:2])) == list(map(str, address))
+        for end, address in zip(ends, addresses, strict=True)
+    )
+
+
+def end_pings(send: Any) -> None:
+    """Have the server ping no more: who is ended for silence needs no second watch.
+
+    For a connection that is otherwise idle, pings and what answers them are most of its cost.
+    """
+    protocol = _daphne(send)
+    if hasattr(protocol, "_sendAutoPing"):
+        protocol._sendAutoPing = _send_nothing
+    protocol = _sansio(send)
+    if hasattr(protocol, "stop_keepalive"):
+        protocol.stop_keepalive()
+
+
+def _send_nothing() -> None:
+    pass
+
+
+def wait_for_goodbye(send: Any) -> None:
+    """Give a peer time to answer a close before the connection is dropped, unsent data and all.
+
+    Autobahn gives it a second, but that ends with the clock's: txaio truncates the time.
+    """
+    protocol = _daphne(send)
+    seconds = getattr(protocol, "closeHandshakeTimeout", 0)
+    if 0 < seconds < GOODBYE_SECONDS:
+        protocol.closeHandshakeTimeout = GOODBYE_SECONDS
+
+
+def _reset(sock: Any) -> None:
+    """Have the kernel drop what a peer with a full window will never take (Twisted does so too)."""
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _daphne(send: Any) -> Any:
+    # Its `send` is a method of the server with the protocol bound to it.
+    return next(iter(getattr(send, "args", ())), None)
+
+
+def _autobahn(send: Any) -> Any:
+    """Daphne's protocol, if it is built as the ones that were tried."""
+    protocol = _daphne(send)
+    needed = ("_perMessageCompress", "send_queue", "state", "STATE_OPEN", "transport")
+    return protocol if all(hasattr(protocol, name) for name in needed) else None
+
+
+def _sansio(send: Any) -> Any:
+    """Uvicorn's protocol on the I/O-free half of `websockets`, if it is built as those tried."""
+    protocol: Any = getattr(send, "__self__", None)
+    needed = ("close_sent", "conn", "disconnected", "transport", "writable")
+    if not all(hasattr(protocol, name) for name in needed):
+        return None
+    return protocol if hasattr(protocol.conn, "extensions") else None
+
+
+def _asyncio(send: Any) -> Any:
+    # By what it can do: uvloop's transports are no instances of asyncio's classes.
+    transport = _hypercorn(send) or getattr(getattr(send, "__self__", None), "transport", None)
+    return transport if hasattr(transport, "get_write_buffer_size") else None
+
+
+def _hypercorn(send: Any) -> Any:
+    """The transport of Hypercorn's connection; with HTTP/2, several sockets share it."""
+    if getattr(send, "__name__", "") != "app_send":
+        return None
+    return _path(send, "__self__.send.__self__.send.__self__.writer.transport")
+
+
+def _is_websocket_only(send: Any) -> bool:
+    scope = getattr(getattr(send, "__self__", None), "scope", {})
+    return bool(scope.get("http_version", "1.1") == "1.1")
+
+
+def _is_paused_by_server(send: Any) -> bool:
+    protocol = getattr(send, "__self__", None)
+    paths = ("read_paused", "reader._paused", "send.__self__.send.__self__.reader._paused")
+    return any(bool(_path(protocol, path)) for path in paths)
+
+
+def _is_protocol_of(scope: dict[str, Any], one: Any) -> bool:
+    """Whether an object is the server's end of the connection that a scope describes."""
+    if not any(all(hasattr(one, name) for name in names) for names in PROTOCOLS):
+        return False
+    return is_known(_send_of(one)) and _key(_headers(one)) == _key(scope.get("headers", ()))
+
+
+PROTOCOLS = (
+    ("application_queue", "clean_headers", "handle_reply", "transport"),  # Daphne
+    ("connections", "run_asgi", "scope", "transport"),  # uvicorn
+    ("app_send", "handshake", "scope", "stream_id"),  # Hypercorn
+)
+"""What tells the servers' ends of a connection from other objects."""
+
+
+def _send_of(protocol: Any) -> Any:
+    if hasattr(protocol, "clean_headers"):
+        return partial(protocol.server.handle_reply, protocol)
+    names = ("app_send", "asgi_send", "send")
+    return next(getattr(protocol, name) for name in names if hasattr(protocol, name))
+
+
+def _headers(protocol: Any) -> Any:
+    return getattr(protocol, "clean_headers", None) or protocol.scope["headers"]
+
+
+def _key(headers: Any) -> Any:
+    """What no other connection has: the client makes it up for each."""
+    named = dict(headers)
+    return named.get(b"sec-websocket-key", named)
+
+
+def _path(owner: Any, path: str) -> Any:
+    """Follow a path of attributes as far as there is one."""
+    for name in path.split(".") if path else ():
+        owner = getattr(owner, name, None)
+    return owner
+
+
+def _twisted(send: Any) -> Any:
+    transport = getattr(_daphne(send), "transport", None)
+    return transport if hasattr(transport, "registerProducer") else None
+
+
+class _Producer:
+    """What Twisted calls an IPushProducer."""
+
+    def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self.pauseProducing = pause
+        self.resumeProducing = resume
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """The transport is gone; the consumer hears of it by its own disconnect."""
+
+
+class _DaphneLine:
+    """Past autobahn, which keeps no other state of an outgoing message than statistics.
+
+    Where nothing waits, the socket is tried at once, as asyncio does: Twisted would first ask the
+    selector to say when it is writable, which costs more than the writing.
+    """
+
+    __slots__ = ("_open", "_protocol", "_socket", "_transport")
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._open = protocol.STATE_OPEN
+        self._transport = protocol.transport
+        self._socket = self._transport if _is_plain_socket(self._transport) else None
+
+    def write(self, raw: bytes) -> bool:
+        if self._protocol.state != self._open or self._protocol.send_queue:
+            return False
+        sent = self._write_now(raw)
+        if sent < len(raw):
+            self._transport.write(raw[sent:])
+        return True
+
+    def _write_now(self, raw: bytes) -> int:
+        socket = self._socket
+        if socket is None or socket.dataBuffer or socket._tempDataBuffer:
+            return 0
+        sent = socket.writeSomeData(raw)
+        return sent if isinstance(sent, int) else 0  # the reactor will find that it is lost
+
+
+def _is_plain_socket(transport: Any) -> bool:
+    # Asked of the class: what encrypts wraps a socket, and passes on what is asked of the object.
+    if not all(hasattr(type(transport), name) for name in ("TLS", "dataBuffer", "writeSomeData")):
+        return False
+    return hasattr(transport, "_tempDataBuffer") and not transport.TLS
+
+
+class _UvicornLine:
+    """Past `websockets`, which keeps no state of an outgoing message at all."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def write(self, raw: bytes) -> bool:
+        protocol = self._protocol
+        if protocol.close_sent or protocol.disconnected or protocol.transport.is_closing():
+            return False
+        if not protocol.writable.is_set():
+            return False
+        protocol.transport.write(raw)
+        return True

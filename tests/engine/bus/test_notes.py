@@ -1,0 +1,275 @@
+"""Broken notes of other processes: whatever stands in Redis, nobody becomes deaf or raises."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
+
+from realtime.engine.bus import layer as module
+from realtime.engine.bus.layer import Layer, envelope, group
+from realtime.engine.bus.notes import check, read_people
+from realtime.engine.delivery import follower as keeper_module
+from realtime.engine.delivery import hub as hub_module
+from realtime.engine.delivery.event import Event
+from realtime.models import Room
+from realtime.wire.codecs import JSON, MSGPACK, NDJSON
+from tests.client import eventually
+from tests.engine.bus.test_layer import SITE, Ear
+from tests.engine.conftest import UseLayer
+from tests.engine.process import Process, arrived
+
+KINDS = ["say", "whisper", "end", "look", "fence", "log", "people", "rights", "", "unknown"]
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text()
+    | st.binary(max_size=20)
+    | st.sampled_from(['{"type":"signal"}', "[[],[]]", '[[["1","a"]],[]]', "{", "\ud800", "\n"]),
+    lambda inner: (
+        st.lists(inner, max_size=6)
+        | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+notes = st.lists(values, max_size=6) | values
+shaped = st.builds(lambda kind, rest: [kind, *rest], st.sampled_from(KINDS), st.lists(values))
+messages = values | st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.just("realtime.events") | values,
+        "site": st.just(SITE) | values,
+        "topic": st.sampled_from(["room.1", "everyone"]) | values,
+        "origin": st.sampled_from(["one", "two", ""]) | values,
+        "notes": st.lists(shaped | notes, max_size=5) | values,
+        "__asgi_channel__": values,
+    },
+)
+COMMON = settings(
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@given(shaped | notes)
+@COMMON
+def test_a_note_is_sound_or_refused(note: object) -> None:
+    """With an error of two kinds, and never changed."""
+    try:
+        assert check(note) is note
+    except (ValueError, RecursionError):
+        return
+    assert isinstance(note, list)
+    assert isinstance(note[0], str)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        [],
+        {},
+        None,
+        "say",
+        [["say"]],
+        ["say"],
+        ["say", 1, ""],
+        ["say", "{}", ""],
+        ["say", "[1]", ""],
+        ["say", '{"type":"signal"', ""],
+        ["say", '{"type":\n"signal"}', ""],
+        ["say", '{"type":"\ud800"}', ""],
+        ["say", '{"type":"signal","data":' + "[" * 100_000, ""],
+        ["end", 1000, "", ""],
+        ["end", 4503, None, ""],
+        ["end", True, "", ""],
+        ["whisper", "x", ""],
+        ["log", 1, None, "epoch", "{}\n{}"],
+    ],
+    ids=lambda note: repr(note)[:40],
+)
+def test_a_note_that_would_hurt_a_client_is_refused(note: object) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        check(note)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[[],[[]]]", '[[["1","a",7]],[]]', '{"a":1}'])
+def test_who_came_and_went_is_read_as_strings(text: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        read_people(text)
+
+
+@given(st.binary(max_size=200) | messages.map(lambda value: _packed(value)))
+@COMMON
+def test_a_layer_takes_any_bytes(content: bytes) -> None:
+    """Decoding never raises, and what it returns is for our channel."""
+    ear = Ear("one")
+    ear.layer._channel, ear.layer._site = "ours", SITE
+    message = ear.layer._deserialize(msgpack.unpackb, content)
+    assert message["__asgi_channel__"] == ["ours"]
+    ear.layer._take(message)
+    for topic, heard in ear.heard:
+        assert isinstance(topic, str)
+        assert isinstance(heard, list)
+
+
+def _packed(value: Any) -> bytes:
+    try:
+        return bytes(msgpack.packb(value))
+    except (ValueError, OverflowError):  # a surrogate or a key that msgpack cannot say
+        return json.dumps(repr(value)).encode()
+
+
+@pytest.fixture
+def room(sqlite: str, make_room: Callable[[str], Room]) -> Room:
+    return make_room("general")
+
+
+async def test_a_hub_takes_any_note(room: Room) -> None:
+    """Of hundreds of random ones none ends the rest of its message or a member's connection."""
+    found: list[object] = []
+
+    @given(shaped | notes)
+    @settings(deadline=None, max_examples=500)
+    def gather(note: object) -> None:
+        found.append(note)
+
+    await asyncio.to_thread(gather)
+    async with Process() as process:
+        members = [await process.joined(room, codec) for codec in (JSON, NDJSON)]
+        stored = await process.append(room, "good")
+        good = ["say", '{"type":"notice","level":"info","text":"good"}', ""]
+        process.hub._hear(f"room.{room.pk}", [*found, good])  # type: ignore[list-item]
+        process.hear(room, stored[0])  # behind the notice in each member's order
+        for member in members:
+            await arrived(member, 1)
+            assert member.known().faults == []
+            assert "notice" in [item["type"] for item in member.items]
+
+
+async def test_an_event_that_cannot_be_encoded_takes_no_other_along(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JSON can say integers that MessagePack cannot; the others of its round arrive."""
+    async with Process() as process:
+        member = await process.joined(room, MSGPACK)
+        huge = '{"type":"signal","data":{"x":' + "9" * 40 + "}}"
+        [stored] = await process.append(room, "good")
+        process.hub._hear(f"room.{room.pk}", [["say", huge, ""]])
+        process.hear(room, stored)
+        await eventually(lambda: len(member.server.frames) == 2)  # the first one is `joined`
+        assert b"good" in member.server.frames[1]
+        assert "cannot be encoded" in caplog.text
+
+
+async def test_an_event_beyond_the_log_does_not_keep_the_database_busy(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gap is looked for once."""
+    monkeypatch.setattr(keeper_module, "GAP_SECONDS", 0.001)
+    async with Process() as process:
+        member = await process.joined(room)
+        [stored] = await process.say(room, "good")
+        topic = process.topic(room)
+        forged = json.loads(stored_text(stored))
+        forged["seq"] = 999
+        note = ["log", 999, None, stored.epoch, json.dumps(forged)]
+        process.hub._hear(topic.name, [note])
+        assert topic.early
+        await eventually(lambda: not topic.early and topic.repair is None)
+        assert not topic.is_repair_due
+        await process.say(room, "next")
+        await arrived(member, 2)
+        assert [item["content"] for item in member.items if item["type"] == "message"] == [
+            "good",
+            "next",
+        ]
+
+
+def stored_text(stored: Any) -> str:
+    return Event.of_state("general", stored.state).frame.text
+
+
+def test_many_who_left_are_told_in_bounded_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that died may have had thousands in one room."""
+    assert hub_module.PEOPLE_AT_ONCE * 4 * 1024 < module.CONTENT_BYTES
+
+
+# Through Redis.
+
+BROKEN = [
+    b"",
+    b"\x00",
+    b"\xc1",
+    b"not msgpack at all",
+    b"\xff" * 1000,
+    b"\x81" * 2000,
+    msgpack.packb(None),
+    msgpack.packb(7),
+    msgpack.packb([]),
+    msgpack.packb({}),
+    msgpack.packb({"type": "realtime.events"}),
+    msgpack.packb({"type": ["realtime.events"]}),
+    msgpack.packb({"type": "realtime.events", "__asgi_channel__": {"a": 1}}),
+    msgpack.packb({"type": "realtime.events", "__asgi_channel__": ["x", 7, None]}),
+    msgpack.packb(envelope(SITE, "room.1", "x", []) | {"notes": None}),
+    msgpack.packb(envelope(SITE, "room.1", "x", []) | {"topic": 1}),
+    msgpack.packb(envelope(SITE, "room.1", "two", [["fence"], ["fence", {}], [], 7])),
+    msgpack.packb(envelope(SITE, "room.1", "x", [["say", "x" * 100]] * 5000)),
+    b"\xdd\x00\x01\x00\x00" + b"\x01" * 65_536,
+    b"\x01" * (5 * 1024 * 1024),
+]
+
+
+@pytest.fixture(params=["pubsub", "core"])
+def put(
+    request: pytest.FixtureRequest, use_layer: UseLayer, redis_url: str, settings: Settings
+) -> Iterator[Callable[[Layer, bytes], None]]:
+    """Puts bytes where a layer hears them, past every library."""
+    use_layer(request.param, redis_url)
+    prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]  # type: ignore[index]
+    with redis.Redis.from_url(redis_url) as client:
+
+        def pubsub(layer: Layer, content: bytes) -> None:
+            client.publish(f"{prefix}__group__{group(SITE, 'room.1')}", content)
+
+        def core(layer: Layer, content: bytes) -> None:
+            key = prefix + layer._channel.partition("!")[0] + "!"
+            client.zadd(key, {content: time.time()})
+
+        yield pubsub if request.param == "pubsub" else core
+
+
+async def test_broken_bytes_on_redis_make_nobody_deaf(
+    put: Callable[[Layer, bytes], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes right behind them is heard without a pause, and the log has one line a second."""
+    async with asyncio.timeout(60):
+        one, two = Ear("one"), Ear("two")
+        for ear in (one, two):
+            ear.layer.start()
+        await two.layer.subscribe("room.1")
+        assert await two.layer.fence("room.1", 5)
+        began = time.monotonic()
+        for content in BROKEN * 5:
+            await asyncio.to_thread(put, two.layer, content)
+        one.layer.publish("room.1", ["say", "good", ""])
+        await eventually(lambda: ["say", "good", ""] in two.notes("room.1"))
+        assert not two.layer.is_away
+        took = time.monotonic() - began
+        lines = [record for record in caplog.records if record.name.startswith("realtime")]
+        assert 1 <= len(lines) <= took + 2
+        assert not any(record.exc_info for record in lines)
+        assert took < len(BROKEN) * 5 * 0.5
+        for ear in (one, two):
+            await ear.layer.stop()

@@ -1,0 +1,140 @@
+"""The executor of database work: lanes that do not wait for each other, and an end to all."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, connections
+
+from realtime.engine.database import executor as module
+from realtime.engine.database.executor import Database
+from tests.client import eventually
+from tests.site import ROOT
+
+
+def sleep_there(seconds: float) -> None:
+    """Have PostgreSQL take its time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+def threads() -> set[str]:
+    names = {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+    return {name for name in names if name.startswith("realtime-")}
+
+
+HANGS = """
+import asyncio, time
+from realtime.engine.lane import Lane
+
+async def main():
+    lane = Lane(2, "lane")
+    asyncio.get_running_loop().run_in_executor(lane, time.sleep, 600)
+    await asyncio.get_running_loop().run_in_executor(lane, print, "hello")
+
+asyncio.run(main())
+"""
+
+
+def test_a_thread_that_hangs_keeps_no_process_from_ending() -> None:
+    """Python waits at its exit for every thread of the standard library's pools."""
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], cwd=ROOT, timeout=20, capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"hello\n", b"")
+
+
+async def test_stopping_waits_for_nobody_for_ever(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
+    db = Database()
+    works = [asyncio.ensure_future(run(sleep_there, 2)) for run in (db.write, db.pulse, db.wait)]
+    await eventually(lambda: len(threads()) == 3)
+    began = time.monotonic()
+    await db.stop()
+    assert time.monotonic() - began < 1.5
+    await asyncio.gather(*works)
+    await eventually(lambda: not threads())
+
+
+async def test_a_thread_that_hangs_leaves_no_connection_of_others_open(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread closes its own at its end, whenever that is."""
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
+    db = Database()
+
+    def opened(seconds: float) -> Any:
+        sleep_there(seconds)
+        return connections["default"].connection
+
+    used = await asyncio.gather(*(db.read(opened, 0.1) for _ in range(4)))
+    assert len({id(one) for one in used}) == 4
+    hanging = asyncio.ensure_future(db.read(opened, 1))
+    await asyncio.sleep(0)
+    await db.stop()
+    assert sum(one.closed for one in used) == 3
+    await hanging
+    await eventually(lambda: all(one.closed for one in used))
+
+
+async def test_lanes_have_as_many_threads_as_they_may_and_end_with_the_executor(
+    postgres: str,
+) -> None:
+    db, before = Database(), set(threading.enumerate())
+    await asyncio.gather(*(db.read(sleep_there, 0.1) for _ in range(9)))
+    made = set(threading.enumerate()) - before
+    assert sum(thread.name.startswith("realtime-read") for thread in made) == 4
+    await db.stop()
+    await eventually(lambda: not any(thread.is_alive() for thread in made))
+
+
+async def test_a_slow_query_in_one_lane_holds_up_no_other(postgres: str, db: Database) -> None:
+    slow = asyncio.ensure_future(db.read(sleep_there, 1))
+    began = time.monotonic()
+    for run in (db.read, db.write, db.pulse, db.wait):
+        await run(sleep_there, 0)
+    assert time.monotonic() - began < 0.9
+    await slow
+
+
+async def test_a_read_that_takes_too_long_fails_and_its_thread_goes_on(
+    postgres: str, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.1)
+    with pytest.raises(DatabaseError):
+        await db.read(sleep_there, 0.5)
+    assert await db.read(int) == 0
+
+
+async def test_a_few_queries_with_many_rows_run_at_once(
+    db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others than those need not wait for them."""
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 1)
+    database = Database()
+    lock, running, most = threading.Lock(), 0, 0
+    begun, go = threading.Event(), threading.Event()
+
+    def rows() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        begun.set()
+        go.wait(5)
+        with lock:
+            running -= 1
+
+    works = [asyncio.ensure_future(database.read_rows(rows)) for _ in range(5)]
+    await eventually(begun.is_set)
+    assert await database.read(str, 1) == "1"
+    go.set()
+    await asyncio.gather(*works)
+    await database.stop()
+    assert most == 1

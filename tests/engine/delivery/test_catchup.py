@@ -1,0 +1,443 @@
+"""Joining: whatever happens meanwhile, nothing is lost and nothing comes twice."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
+
+from realtime.engine.delivery import hub
+from realtime.engine.delivery.catchup import _at_most, fitting
+from realtime.engine.delivery.flusher import FRAME_BYTES
+from realtime.engine.delivery.ring import Ring
+from realtime.models import Room
+from realtime.store import history
+from realtime.wire.codecs import JSON, NDJSON, Codec
+from realtime.wire.commands import Since
+from realtime.wire.errors import CommandError, ErrorCode
+from realtime.wire.events import MessageState
+from tests.client import eventually
+from tests.engine import log
+from tests.engine.delivery.test_ring import state
+from tests.engine.ends import ticks
+from tests.engine.process import Member, Process, arrived
+
+
+@pytest.fixture
+def room(sqlite: str, make_room: Callable[[str], Room]) -> Room:
+    return make_room("general")
+
+
+@pytest.fixture
+async def process(room: Room) -> AsyncIterator[Process]:
+    async with Process() as made:
+        yield made
+
+
+class Walk:
+    """Random steps of a room: messages told, told late, out of turn or never, edits, members."""
+
+    def __init__(self, process: Process, room: Room, codec: Codec, seed: int) -> None:
+        self.process = process
+        self.room = room
+        self.codec = codec
+        self.dice = random.Random(seed)
+        self.members: list[Member] = []
+        self.away: list[Member] = []
+        self.untold: list[Callable[[], None]] = []
+        self.joins: list[asyncio.Task[None]] = []
+        self.number = 0
+
+    async def run(self, steps: int) -> None:
+        actions = [self.say, self.say, self.say, self.edit, self.tell, self.tell]
+        actions += [self.come, self.come_back, self.leave, self.refresh, self.pause, self.pause]
+        for _ in range(steps):
+            await self.dice.choice(actions)()
+        await self.come()
+        await asyncio.gather(*self.joins)
+
+    async def say(self) -> None:
+        contents = [f"message {self.number + one}" for one in range(self.dice.randint(1, 3))]
+        self.number += len(contents)
+        for stored in await self.process.append(self.room, *contents):
+            self._will_tell(stored.state, stored.epoch)
+
+    async def edit(self) -> None:
+        if self.number:
+            seq = self.dice.choice(list(await self.process.db.read(log.states, self.room.pk)))
+            state = await self.process.db.write(log.edit, self.room.pk, seq, f"edited {seq}")
+            mark = await self.process.db.read(history.mark, self.room.pk)
+            self._will_tell(state, mark.epoch)
+
+    async def tell(self) -> None:
+        while self.untold:
+            self.untold.pop(0)()
+
+    async def come(self) -> None:
+        self._join(self.process.member(self.codec))
+
+    async def come_back(self) -> None:
+        if self.away:
+            self._join(self.away.pop(self.dice.randrange(len(self.away))))
+
+    async def refresh(self) -> None:
+        if self.members:
+            self._join(self.members.pop(self.dice.randrange(len(self.members))))
+
+    async def leave(self) -> None:
+        if self.members:
+            member = self.members.pop(self.dice.randrange(len(self.members)))
+            member.leave()
+            self.away.append(member)
+
+    async def pause(self) -> None:
+        for _ in range(self.dice.randint(1, 5)):
+            await asyncio.sleep(0)
+
+    def _will_tell(self, state: history.MessageState, epoch: str) -> None:
+        if self.dice.random() < 0.15:
+            return  # lost on the way
+        place = self.dice.randint(max(0, len(self.untold) - 1), len(self.untold))
+        told = self.process.hear_state
+        self.untold.insert(place, lambda: told(self.room, state, epoch))
+
+    def _join(self, member: Member) -> None:
+        async def join() -> None:
+            comes_back = bool(member.items) and self.dice.random() < 0.8
+            await member.join(self.room, comes_back=comes_back)
+            self.members.append(member)
+
+        self.joins.append(asyncio.get_running_loop().create_task(join()))
+
+
+@pytest.mark.parametrize(("ring_bytes", "capacity"), [(2**26, 500), (4000, 500), (2**26, 8)])
+@pytest.mark.parametrize("codec", [JSON, NDJSON])
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_member_has_everything_once_and_in_order(
+    room: Room,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    codec: Codec,
+    ring_bytes: int,
+    capacity: int,
+) -> None:
+    """Joins, deliveries, edits and losses in random order, with much memory and with little."""
+    settings.REALTIME = {"RING_BYTES": ring_bytes}
+    monkeypatch.setattr(Ring, "CAPACITY", capacity)
+    monkeypatch.setattr(hub, "OPEN_STATES", 3)
+    async with Process() as process:
+        walk = Walk(process, room, codec, seed)
+        await walk.come()
+        await walk.run(80)
+        await process.hub.keeper.catch_up(process.topic(room))
+        truth = await process.db.read(log.states, room.pk)
+        end = process.topic(room).position.seq
+        for member in walk.members:
+            member.outbox.send('{"type":"end"}')
+        for member in walk.members:
+            await eventually(lambda member=member: _is_level(member, end))  # type: ignore[misc]
+            known = member.known()
+            assert known.faults == []
+            assert known.states == truth
+
+
+async def test_many_who_come_back_to_a_fresh_process_cost_one_query(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a deploy nobody was here before; each is somewhere else in the log."""
+    async with Process() as process:
+        await process.append(room, *(f"message {number}" for number in range(300)))
+        epoch = (await process.db.read(history.mark, room.pk)).epoch
+        await process.hub.open_room(room.pk, room.slug)  # somebody new was here first
+        asked: list[str] = []
+        read = process.db.read
+
+        async def noted(function: Any, *args: Any) -> Any:
+            asked.append(function.__name__)
+            return await read(function, *args)
+
+        monkeypatch.setattr(process.db, "read", noted)
+        members = [process.member() for _ in range(50)]
+        told = await asyncio.gather(
+            *(
+                member.join(room, Since(seq=number * 4, epoch=epoch))
+                for number, member in enumerate(members)
+            )
+        )
+        for number, one in enumerate(told):
+            assert one["recovered"]
+            assert [state["seq"] for state in one["messages"]] == list(range(number * 4 + 1, 301))
+        assert asked == ["older"]
+
+
+async def test_what_was_purged_is_not_told_as_recovered(room: Room) -> None:
+    """Rows are gone of which this process has not heard yet."""
+    async with Process() as process:
+        await process.append(room, *(f"message {number}" for number in range(200)))
+        epoch = (await process.db.read(history.mark, room.pk)).epoch
+        topic = await process.hub.open_room(room.pk, room.slug)
+        await process.db.write(log.purge, room.pk, 50)
+        told = await process.member().join(room, Since(seq=10, epoch=epoch))
+        assert not told["recovered"]
+        told = await process.member().join(room, Since(seq=50, epoch=epoch))
+        assert told["recovered"]
+        assert [state["seq"] for state in told["messages"]] == list(range(51, 201))
+        assert topic.ring.floor == 50
+
+
+async def test_who_missed_more_than_may_be_resumed_costs_no_query_of_its_own(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They start with the newest messages instead."""
+    async with Process() as process:
+        await process.append(room, *(f"message {number}" for number in range(600)))
+        epoch = (await process.db.read(history.mark, room.pk)).epoch
+        await process.member().join(room, Since(seq=0, epoch=epoch))
+        monkeypatch.setattr(process.db, "read", None)
+        told = await process.member().join(room, Since(seq=50, epoch=epoch))
+        assert not told["recovered"]
+        assert [state["seq"] for state in told["messages"]] == list(range(501, 601))
+
+
+def _is_level(member: Member, end: int) -> bool:
+    assert member.topic is not None
+    return member.topic.lane(member.outbox.codec).position == end
+
+
+async def test_a_first_join_brings_the_newest_messages(process: Process, room: Room) -> None:
+    """As many as asked for, in the order of their place, and whether there are more."""
+    await process.append(room, *"abcde")
+    told = await process.member().join(room, limit=3)
+    assert [one["content"] for one in told["messages"]] == ["c", "d", "e"]
+    assert (told["through"], told["has_more"], told["recovered"]) == (5, True, False)
+
+
+async def test_no_history_is_no_history(process: Process, room: Room) -> None:
+    """The position is that of the log all the same."""
+    await process.append(room, *"abc")
+    told = await process.member().join(room, limit=0)
+    assert (told["messages"], told["through"], told["has_more"]) == ([], 3, True)
+
+
+async def test_a_resume_brings_what_was_missed(process: Process, room: Room) -> None:
+    """What changed since, latest state, in the order of change."""
+    member = await process.joined(room)
+    await process.say(room, "a", "b")
+    await arrived(member, 2)
+    member.leave()
+    await process.say(room, "c")
+    edited = await process.db.write(log.edit, room.pk, 1, "A")
+    process.hear_state(room, edited, process.topic(room).position.epoch)
+    told = await member.join(room, comes_back=True)
+    assert [one["content"] for one in told["messages"]] == ["c", "A"]
+    assert (told["recovered"], told["through"]) == (True, 4)
+    assert member.known().faults == []
+
+
+async def test_a_resume_may_be_ahead_of_this_process(process: Process, room: Room) -> None:
+    """The client has heard of it from a faster one: then the database is asked."""
+    await process.joined(room)
+    await process.append(room, *"abc")
+    told = await process.member().join(room, Since(2, process.topic(room).position.epoch))
+    assert [one["content"] for one in told["messages"]] == ["c"]
+    assert (told["recovered"], told["through"]) == (True, 3)
+
+
+async def test_a_resume_waits_for_a_repair_that_runs(process: Process, room: Room) -> None:
+    """It may have read the database before what the client knows was there."""
+    await process.joined(room)
+    topic = process.topic(room)
+    read, gate, has_read = process.db.read, asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(function: object, *args: object) -> object:
+        result = await read(function, *args)  # type: ignore[arg-type]
+        has_read.set()
+        await gate.wait()
+        return result
+
+    process.db.read = read_slowly  # type: ignore[method-assign,assignment]
+    repair = process.hub.keeper.repair(topic)
+    await has_read.wait()
+    await process.append(room, *"ab")
+    joining = asyncio.ensure_future(process.member().join(room, Since(2, topic.position.epoch)))
+    await ticks(10)
+    gate.set()
+    told = await joining
+    assert repair.done()
+    assert (told["recovered"], told["through"], told["messages"]) == (True, 2, [])
+
+
+@pytest.mark.parametrize(
+    "since", [Since(1, "other"), Since(9, ""), Since(2**53 - 1, "")], ids=["epoch", "9", "2^53"]
+)
+async def test_a_position_that_never_was_is_not_continued(
+    process: Process, room: Room, since: Since
+) -> None:
+    """Another epoch, or beyond the end of the log: the newest messages instead."""
+    await process.append(room, *"abc")
+    await process.joined(room)
+    epoch = since.epoch or process.topic(room).position.epoch
+    told = await process.member().join(room, Since(since.seq, epoch))
+    assert (told["recovered"], told["through"]) == (False, 3)
+    assert [one["content"] for one in told["messages"]] == ["a", "b", "c"]
+
+
+async def test_a_purged_position_is_not_continued(process: Process, room: Room) -> None:
+    """Nobody can say what was there."""
+    await process.append(room, *"abcde")
+    await process.db.write(log.purge, room.pk, 3)
+    await process.joined(room)
+    epoch = process.topic(room).position.epoch
+    told = await process.member().join(room, Since(2, epoch))
+    assert (told["recovered"], [one["content"] for one in told["messages"]]) == (False, ["d", "e"])
+    assert told["has_more"] is False
+    told = await process.member().join(room, Since(3, epoch))
+    assert told["recovered"] is True
+
+
+async def test_too_much_to_resume_starts_anew(process: Process, room: Room) -> None:
+    """Beyond 500 messages the newest ones come, and the client asks for the rest."""
+    member = await process.joined(room)
+    epoch = process.topic(room).position.epoch
+    await process.say(room, *[str(number) for number in range(501)])
+    await arrived(member, 501)
+    told = await process.member().join(room, Since(1, epoch))
+    assert (told["recovered"], len(told["messages"])) == (True, 500)
+    told = await process.member().join(room, Since(0, epoch), limit=10)
+    assert (told["recovered"], len(told["messages"]), told["has_more"]) == (False, 10, True)
+
+
+async def test_too_many_bytes_to_resume_start_anew(process: Process, room: Room) -> None:
+    """One frame holds what comes, and says that it is not all."""
+    member = await process.joined(room)
+    epoch = process.topic(room).position.epoch
+    await process.say(room, *["😀" * 4000] * 30)
+    await arrived(member, 30)
+    told = await process.member().join(room, Since(0, epoch))
+    assert (told["recovered"], told["has_more"], told["through"]) == (False, True, 30)
+    assert 0 < len(told["messages"]) < 30
+    assert told["messages"][-1]["seq"] == 30
+
+
+async def test_a_reconnect_storm_asks_no_database(process: Process, room: Room) -> None:
+    """Resumes and fresh joins are served from memory."""
+    member = await process.joined(room)
+    await process.say(room, *"abc")
+    await arrived(member, 3)
+    epoch = process.topic(room).position.epoch
+    reads: list[object] = []
+
+    async def read(*args: object) -> object:
+        reads.append(args)
+        raise AssertionError("the database was asked")
+
+    process.db.read = read  # type: ignore[method-assign,assignment]
+    for seq in range(4):
+        told = await process.member().join(room, Since(seq, epoch))
+        assert (told["recovered"], told["through"]) == (True, 3)
+    assert len((await process.member().join(room))["messages"]) == 3
+    assert reads == []
+
+
+async def test_a_resume_over_a_new_epoch_is_not_continued(process: Process, room: Room) -> None:
+    """The log begins anew while the join waits for the flusher, and the join does not hang."""
+    reader = await process.joined(room, NDJSON)
+    topic = process.topic(room)
+    epoch = topic.position.epoch
+    lane = topic.lane(NDJSON)
+    for flusher in topic._flushers:
+        await flusher.stop()
+    await process.say(room, *"abc")
+    joining = asyncio.ensure_future(process.member(NDJSON).join(room, Since(3, epoch)))
+    while not lane._waiters:
+        await asyncio.sleep(0)
+    await process.db.write(log.restore, room.pk, 1)
+    await process.db.write(_set_epoch, room.pk, "epoch-02")
+    topic.open(history.Mark(1, 0, 0, "epoch-02"), Ring([], 1, 0))
+    told = await asyncio.wait_for(joining, 5)
+    assert (told["recovered"], told["epoch"], told["through"]) == (False, "epoch-02", 1)
+    assert reader.ends == []
+
+
+def _set_epoch(room_id: int, epoch: str) -> None:
+    history.Head.objects.filter(pk=room_id).update(epoch=epoch)
+
+
+@pytest.mark.parametrize("last_seq", [1, 3])
+async def test_a_join_finds_an_epoch_that_this_process_has_not_heard_of(
+    room: Room, settings: Settings, last_seq: int
+) -> None:
+    """The members are sent to join again, and the joiner begins in the new life of the log."""
+    settings.REALTIME = {"RING_BYTES": 0}
+    async with Process() as process:
+        member = await process.joined(room)
+        await process.say(room, *"abc")
+        await arrived(member, 3)
+        await process.db.write(log.restore, room.pk, last_seq)
+        await process.db.write(_set_epoch, room.pk, "epoch-02")
+        told = await process.member().join(room)
+        assert (told["epoch"], told["through"]) == ("epoch-02", last_seq)
+        assert [one["content"] for one in told["messages"]] == list("abc")[:last_seq]
+        assert [item["epoch"] for item in member.kinds("resync")] == ["epoch-02"]
+
+
+async def test_a_room_that_moves_on_too_fast_is_told_so(room: Room, settings: Settings) -> None:
+    """Without memory for it, and with a message for every reading: no endless loop."""
+    settings.REALTIME = {"RING_BYTES": 0}
+    async with Process() as process:
+        await process.joined(room)
+        await process.say(room, "a")
+        read = process.db.read
+
+        async def read_late(function: object, *args: object) -> object:
+            result = await read(function, *args)  # type: ignore[arg-type]
+            await process.say(room, "more")
+            await asyncio.sleep(0)
+            return result
+
+        process.db.read = read_late  # type: ignore[method-assign,assignment]
+        with pytest.raises(CommandError) as caught:
+            await asyncio.wait_for(process.member().join(room), 10)
+        assert caught.value.code == ErrorCode.UNAVAILABLE
+
+
+@given(
+    content=st.none() | st.text(),
+    names=st.tuples(st.text(max_size=150), st.text(max_size=150)),
+    nonce=st.none() | st.text(max_size=64),
+    numbers=st.tuples(*[st.integers(0, 2**63 - 1)] * 3),
+)
+def test_the_bound_of_a_state_is_never_below_its_size(
+    content: str | None, names: tuple[str, str], nonce: str | None, numbers: tuple[int, int, int]
+) -> None:
+    """Control characters become six bytes each."""
+    made = MessageState(
+        id=numbers[0],
+        seq=numbers[1],
+        changed_seq=numbers[2],
+        user_id=names[0],
+        username=names[1],
+        created_at="2026-01-01T00:00:00.000Z",
+        edited_at="2026-01-01T00:00:00.000Z",
+        deleted=True,
+        content=content,
+        nonce=nonce,
+    )
+    assert len(msgspec.json.encode(made)) <= _at_most(made)
+
+
+def test_the_newest_that_fit_into_a_frame_are_kept() -> None:
+    """At least one, also where that is too large by itself."""
+    many = [state(number, number, content="x" * 4000) for number in range(1, 101)]
+    kept = fitting(many)
+    assert kept == many[-len(kept) :]
+    assert FRAME_BYTES * 0.9 < sum(4100 for _ in kept) < FRAME_BYTES
+    assert fitting(many[:3]) == many[:3]
+    assert fitting([]) == []
+    assert len(fitting([state(1, 1, content="x" * FRAME_BYTES)] * 2)) == 1

@@ -1,0 +1,540 @@
+"""The hub: what was committed reaches every member once, whatever the layer loses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from realtime.engine.bus import layer as layer_module
+from realtime.engine.delivery import follower
+from realtime.engine.delivery import hub as module
+from realtime.engine.delivery.topic import State
+from realtime.models import Room
+from realtime.store import history
+from realtime.store.presence import Announcement, Person
+from realtime.wire.codecs import JSON, NDJSON
+from realtime.wire.errors import CloseCode
+from realtime.wire.events import Notice
+from realtime.wire.ratelimit import Bucket
+from tests.client import eventually
+from tests.engine import log
+from tests.engine.conftest import UseLayer
+from tests.engine.ends import End, in_thread
+from tests.engine.process import Member, Process, arrived
+from tests.services import Redis
+
+
+@pytest.fixture
+def room(sqlite: str, make_room: Callable[[str], Room]) -> Room:
+    return make_room("general")
+
+
+@pytest.fixture
+async def process(room: Room) -> AsyncIterator[Process]:
+    async with Process() as made:
+        yield made
+
+
+def contents(member: Member) -> list[str]:
+    return [item["content"] for item in member.items if item["type"] == "message"]
+
+
+# One process.
+
+
+async def test_what_is_announced_reaches_every_member(process: Process, room: Room) -> None:
+    """In order, and each in its own encoding."""
+    members = [await process.joined(room, codec) for codec in (JSON, NDJSON)]
+    await process.say(room, *"abc")
+    for member in members:
+        await arrived(member, 3)
+        assert contents(member) == ["a", "b", "c"]
+        assert member.known().faults == []
+
+
+async def test_a_repeat_is_dropped(process: Process, room: Room) -> None:
+    """An event comes by the layer, by a repair and by the loop-back: once to a member."""
+    member = await process.joined(room)
+    [stored] = await process.say(room, "a")
+    process.hear(room, stored)
+    process.hear(room, stored)
+    await process.say(room, "b")
+    await arrived(member, 2)
+    assert contents(member) == ["a", "b"]
+
+
+async def test_an_event_that_overtook_another_waits_for_it(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the missing one arrives by itself, the database is not asked."""
+    monkeypatch.setattr(follower, "GAP_SECONDS", 60)
+    member = await process.joined(room)
+    first, second, third = await process.append(room, *"abc")
+    process.hear(room, third)
+    process.hear(room, second)
+    assert process.topic(room).position.seq == 0
+    process.hear(room, first)
+    await arrived(member, 3)
+    assert contents(member) == ["a", "b", "c"]
+
+
+async def test_a_gap_is_filled_from_the_database(process: Process, room: Room) -> None:
+    """What was missed comes first, what came early after it."""
+    member = await process.joined(room)
+    *_, last = await process.append(room, *"abcd")
+    process.hear(room, last)
+    await arrived(member, 4)
+    assert contents(member) == ["a", "b", "c", "d"]
+    assert member.known().faults == []
+    assert process.topic(room).early == {}
+
+
+async def test_a_large_gap_is_filled_page_by_page(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much was missed."""
+    monkeypatch.setattr(follower, "PAGE", 7)
+    member = await process.joined(room)
+    names = [str(number) for number in range(50)]
+    *_, last = await process.append(room, *names)
+    process.hear(room, last)
+    await arrived(member, 50)
+    assert contents(member) == names
+    assert member.known().faults == []
+
+
+async def test_a_gap_with_superseded_positions_says_so(process: Process, room: Room) -> None:
+    """A message that changed twice while we were deaf is told once, and covers the hole."""
+    member = await process.joined(room)
+    await process.say(room, *"ab")
+    await arrived(member, 2)
+    await process.db.write(log.edit, room.pk, 1, "A")
+    await process.db.write(log.edit, room.pk, 1, "AA")
+    [stored] = await process.append(room, "c")
+    process.hear(room, stored)
+    await arrived(member, 5)
+    assert [(item["seq"], item.get("from")) for item in member.items[-2:]] == [(4, 3), (5, None)]
+    assert member.known().faults == []
+    assert member.known().states == await process.db.read(log.states, room.pk)
+
+
+async def test_what_arrives_during_a_repair_comes_after_it(process: Process, room: Room) -> None:
+    """Nothing overtakes what is being read."""
+    member = await process.joined(room)
+    topic = process.topic(room)
+    await process.append(room, *"ab")
+    repair = process.hub.keeper.repair(topic)
+    assert topic.state is State.REPAIRING
+    await process.say(room, *"cd")
+    await repair
+    await arrived(member, 4)
+    assert contents(member) == ["a", "b", "c", "d"]
+
+
+async def test_a_last_event_that_was_lost_is_found_by_comparing(
+    process: Process, room: Room
+) -> None:
+    """No later event shows the gap: the pulse does. Behind twice running means deaf."""
+    member = await process.joined(room)
+    positions = process.hub.positions()
+    await process.append(room, "a")
+    marks = await process.db.read(history.marks, positions)
+    assert process.hub.compare(positions, marks) is False
+    await arrived(member, 1)
+    assert process.hub.compare(process.hub.positions(), marks) is False
+    for expected in (False, True):
+        positions = process.hub.positions()
+        await process.append(room, "b")
+        marks = await process.db.read(history.marks, positions)
+        assert process.hub.compare(positions, marks) is expected
+        await process.hub.keeper.catch_up(process.topic(room))
+
+
+async def test_comparing_what_is_level_asks_nothing(process: Process, room: Room) -> None:
+    """An idle process reads no log."""
+    await process.joined(room)
+    await process.say(room, "a")
+    positions = process.hub.positions()
+    marks = await process.db.read(history.marks, positions)
+    assert process.hub.compare(positions, marks) is False
+    assert process.topic(room).repair is None
+
+
+async def test_a_new_epoch_sends_everybody_out_to_join_again(process: Process, room: Room) -> None:
+    """Whatever an event of another life of the log says, it is not delivered into this one."""
+    member, other = await process.joined(room), await process.joined(room, NDJSON)
+    await process.say(room, *"abc")
+    await arrived(member, 3)
+    await process.db.write(log.restore, room.pk, 1)
+    await process.db.write(history.renew_epoch, room.pk, process.topic(room).position.epoch)
+    [stored] = await process.append(room, "B")
+    process.hear(room, stored)
+    for one in (member, other):
+        await eventually(lambda one=one: one.kinds("resync"))  # type: ignore[misc]
+        assert [(item["seq"], item["epoch"]) for item in one.kinds("resync")] == [(2, stored.epoch)]
+    assert process.topic(room).members == {}
+    told = await member.join(room)
+    assert [one["content"] for one in told["messages"]] == ["a", "B"]
+    await process.say(room, "c")
+    await arrived(member, 3)
+
+
+async def test_a_log_that_ends_before_our_position_begins_a_new_epoch(
+    process: Process, room: Room
+) -> None:
+    """A restored database does not say so itself: whoever notices does, once."""
+    member = await process.joined(room)
+    await process.say(room, *"abc")
+    await arrived(member, 3)
+    epoch = process.topic(room).position.epoch
+    await process.db.write(log.restore, room.pk, 1)
+    positions = process.hub.positions()
+    process.hub.compare(positions, await process.db.read(history.marks, positions))
+    await eventually(lambda: member.kinds("resync"))
+    mark = await process.db.read(history.mark, room.pk)
+    assert mark.epoch != epoch
+    assert member.kinds("resync")[0]["epoch"] == mark.epoch
+
+
+async def test_many_events_of_a_new_epoch_restart_a_topic_once(
+    process: Process, room: Room
+) -> None:
+    """Those who have joined again meanwhile are not sent out a second time."""
+    member = await process.joined(room)
+    await process.db.write(history.renew_epoch, room.pk, process.topic(room).position.epoch)
+    for stored in await process.append(room, *"abc"):
+        process.hear(room, stored)
+    await eventually(lambda: member.kinds("resync"))
+    await process.hub.keeper.catch_up(process.topic(room))
+    assert len(member.kinds("resync")) == 1
+
+
+async def test_a_position_that_was_purged_cannot_be_repaired(process: Process, room: Room) -> None:
+    """The members join again: nobody knows what they have missed."""
+    member = await process.joined(room)
+    *_, last = await process.append(room, *"abcd")
+    await process.db.write(log.purge, room.pk, 2)
+    process.hear(room, last)
+    await eventually(lambda: member.kinds("resync"))
+    assert contents(member) == []
+    told = await member.join(room)
+    assert [one["content"] for one in told["messages"]] == ["c", "d"]
+
+
+async def test_a_room_is_opened_once_for_all_who_wait(process: Process, room: Room) -> None:
+    """A hundred joins at once read the database once."""
+    await process.append(room, "a")
+    topics = await asyncio.gather(*(process.hub.open_room(room.pk, room.slug) for _ in range(100)))
+    assert len({id(topic) for topic in topics}) == 1
+    assert topics[0].position.seq == 1
+
+
+async def test_a_room_that_cannot_be_opened_can_be_tried_again(
+    process: Process, room: Room
+) -> None:
+    """A failure leaves nothing behind."""
+    read, process.db.read = process.db.read, _failing  # type: ignore[method-assign,assignment]
+    with pytest.raises(ZeroDivisionError):
+        await process.hub.open_room(room.pk, room.slug)
+    process.db.read = read  # type: ignore[method-assign]
+    assert process.hub.room(room.pk) is None
+    topic = await process.hub.open_room(room.pk, room.slug)
+    assert topic.state is State.LIVE
+
+
+async def _failing(*args: object) -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_room_lingers_and_is_then_forgotten(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody pays for rooms that nobody is in; who comes back later starts well."""
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
+    member = await process.joined(room)
+    await process.say(room, "a")
+    await arrived(member, 1)
+    assert process.hub.room(room.pk) is not None
+    member.leave()
+    await eventually(lambda: process.hub.room(room.pk) is None)
+    assert process.hub.positions() == {}
+    told = await member.join(room, comes_back=True)
+    assert (told["recovered"], told["messages"]) == (True, [])
+    await process.say(room, "b")
+    await arrived(member, 2)
+
+
+async def test_a_room_with_members_is_not_forgotten(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody left and somebody else is still there."""
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.02)
+    stays, goes = await process.joined(room), await process.joined(room)
+    goes.leave()
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.1, done.set)
+    await done.wait()
+    await process.say(room, "a")
+    await arrived(stays, 1)
+
+
+async def test_a_topic_without_a_log_is_soon_forgotten(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is left behind by each user who goes, and costs little to open again."""
+    monkeypatch.setattr(module, "USER_LINGER_SECONDS", 0.05)
+    topic, end = process.hub.topic("user.1"), End()
+    topic.attach(end.outbox)
+    process.hub.detach(topic, end.outbox.id)
+    assert process.hub.topic("user.1") is topic
+    await eventually(lambda: process.hub.topic("user.1") is not topic, 5)
+
+
+# What is not stored.
+
+
+async def test_others_hear_what_one_says(process: Process, room: Room) -> None:
+    """The one who says it is left out."""
+    one, other = await process.joined(room), await process.joined(room)
+    process.hub.say(f"room.{room.pk}", Notice(level="info", text="hi"), but=one.outbox.id)
+    await eventually(lambda: other.kinds("notice"))
+    assert one.kinds("notice") == []
+
+
+async def test_a_whisper_reaches_one_connection(process: Process) -> None:
+    """In its own encoding, and nobody else."""
+    one, other = End("one.1"), End("one.2", NDJSON)
+    topic = process.hub.topic("node.one")
+    topic.attach(one.outbox)
+    topic.attach(other.outbox)
+    note = ["whisper", '{"type":"notice","level":"info","text":"hi"}', "one.2"]
+    process.hub.publish("node.one", note)
+    process.hub.publish("node.one", ["whisper", "{}", "one.9"])
+    assert [item["text"] for item in other.items] == ["hi"]
+    assert one.items == []
+
+
+async def test_an_end_reaches_one_or_all(process: Process) -> None:
+    """With its code and reason."""
+    one, other = End("one.1"), End("one.2")
+    topic = process.hub.topic("user.x")
+    topic.attach(one.outbox)
+    topic.attach(other.outbox)
+    process.hub.publish("user.x", ["end", 4503, "Out.", "one.2"])
+    assert (one.ends, [why.reason for why in other.ends]) == ([], ["Out."])
+    process.hub.publish("user.x", ["end", 4001, "", ""])
+    assert [why.code for why in one.ends] == [CloseCode.SHUTDOWN]
+
+
+async def test_whose_rights_were_told_of_is_asked_also_where_the_change_was_counted(
+    process: Process, room: Room
+) -> None:
+    """The pulse may have come before the note."""
+    asked = await _asked(process, room)
+    await in_thread(lambda: history.change_rights([room.pk], "7"))
+    process.hub.recheck(await process.db.read(history.marks, [room.pk]))
+    await in_thread(lambda: history.change_rights([room.pk], "8"))
+    for seq, user_id in enumerate(["7", "8"], start=1):
+        process.hub.publish(f"room.{room.pk}", ["rights", user_id, seq])
+    await eventually(lambda: "8" in asked)
+    assert asked == ["", "7", "8"]
+
+
+async def test_two_changes_of_one_user_are_no_question_for_all(
+    process: Process, room: Room
+) -> None:
+    """A kick takes a place away and bans, both in one transaction."""
+    asked = await _asked(process, room)
+    for _ in range(2):
+        await in_thread(lambda: history.change_rights([room.pk], "7"))
+    for seq in (1, 2):
+        process.hub.publish(f"room.{room.pk}", ["rights", "7", seq])
+    await eventually(lambda: len(asked) == 2)
+    assert asked == ["7", "7"]
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_what_concerns_all_is_asked_of_all_in_whatever_order_it_is_told(
+    process: Process, room: Room, order: tuple[int, int]
+) -> None:
+    """The note of one user's change never stands for another's."""
+    asked = await _asked(process, room)
+    for user_id in ("", "7"):
+        await in_thread(lambda user_id=user_id: history.change_rights([room.pk], user_id))
+    for seq in order:
+        process.hub.publish(f"room.{room.pk}", ["rights", {1: "", 2: "7"}[seq], seq])
+    await eventually(lambda: "" in asked)
+
+
+async def _asked(process: Process, room: Room) -> list[str]:
+    """Whose rights a member is told to ask for, as they come."""
+    asked: list[str] = []
+    member = await process.joined(room)
+    member.outbox.recheck = lambda room, user_id="": asked.append(user_id)
+    return asked
+
+
+async def test_a_note_of_an_unknown_kind_is_passed_over(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Processes of two versions may run side by side."""
+    process.hub.topic("everyone")
+    process.hub.publish("everyone", ["later", 1])
+    process.hub.publish("nobody-listens", ["later", 1])
+    assert ["later" in record.getMessage() for record in caplog.records] == [True]
+
+
+# Who is here.
+
+
+def came(room: Room, *names: str, by: str = "x.1") -> Announcement:
+    return Announcement([Person(room.pk, name.lower(), name, by) for name in names], [])
+
+
+def went(room: Room, *names: str) -> Announcement:
+    return Announcement([], [Person(room.pk, name.lower(), name) for name in names])
+
+
+async def test_coming_and_going_is_told_to_the_others(process: Process, room: Room) -> None:
+    """The connection that came is not told of itself."""
+    one, other = await process.joined(room), await process.joined(room)
+    process.hub.say_people(came(room, "Ada", by=one.outbox.id))
+    process.hub.say_people(went(room, "Ada"))
+    await eventually(lambda: other.kinds("left"))
+    assert [item["username"] for item in other.items if "user_id" in item] == ["Ada", "Ada"]
+    assert [item["type"] for item in one.items if "user_id" in item] == ["left"]
+
+
+async def test_a_crowd_is_told_as_a_number(
+    process: Process, room: Room, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above the limit at most once in a while, and nobody by name."""
+    monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
+    settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
+    member = await process.joined(room)
+    process.hub.say_people(came(room, "Ada", "Bob"))
+    for name in ("Cy", "Dan", "Eve"):
+        process.hub.say_people(came(room, name))
+    await eventually(lambda: member.kinds("presence"))
+    assert [item["count"] for item in member.kinds("presence")] == [5]
+    named = [item for item in member.kinds("joined") if "username" in item]
+    assert [item["username"] for item in named] == ["Ada", "Bob"]
+
+
+async def test_a_crowd_that_shrinks_is_named_again(
+    process: Process, room: Room, settings: Settings
+) -> None:
+    """The names are read from the database; none is told meanwhile."""
+    settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
+    await process.joined(room)
+    roster = process.topic(room).roster
+    process.hub.say_people(came(room, "Ada", "Bob", "Cy"))
+    assert roster.is_crowd
+    process.hub.say_people(went(room, "Cy"))
+    assert roster.members() == []
+    await eventually(lambda: not roster.is_incomplete)
+    assert roster.count == 0  # nobody is there by the database
+
+
+async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond what its deliveries may be, a room hears once in a while who is there."""
+    monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
+    members = [await process.joined(room) for _ in range(2)]
+    process.topic(room).people = Bucket(rate=0.001, burst=6, now=0)
+    for number in range(20):
+        process.hub.say_people(came(room, f"U{number}"))
+    process.hub.say_people(went(room, *(f"U{number}" for number in range(5, 20))))
+    for member in members:
+        await eventually(lambda member=member: member.kinds("presence"))
+        assert [item["user_id"] for item in member.kinds("joined")[1:]] == ["u0", "u1", "u2"]
+        assert member.kinds("left") == []
+        [told] = member.kinds("presence")
+        assert {one["user_id"] for one in told["members"]} == {f"u{number}" for number in range(5)}
+        assert told["count"] == 5
+
+
+async def test_a_drifted_count_is_corrected(process: Process, room: Room) -> None:
+    """The database knows better than what was heard."""
+    await process.joined(room)
+    process.hub.say_people(came(room, "Ghost"))
+    process.hub.correct_counts({})
+    await eventually(lambda: process.topic(room).roster.count == 0)
+
+
+# Several processes on one Redis.
+
+
+@pytest.fixture(params=["pubsub", "core"])
+def shared(request: pytest.FixtureRequest, use_layer: UseLayer, redis_url: str) -> str:
+    use_layer(request.param, redis_url)
+    return str(request.param)
+
+
+async def test_members_of_another_process_get_everything_once_and_in_order(
+    shared: str, room: Room
+) -> None:
+    """Both tell and both hear."""
+    async with Process("one") as one, Process("two") as two:
+        members = [await one.joined(room), await two.joined(room, NDJSON)]
+        for number in range(30):
+            await (one if number % 2 else two).say(room, str(number))
+        for member in members:
+            await arrived(member, 30)
+            assert contents(member) == [str(number) for number in range(30)]
+            assert member.known().faults == []
+
+
+async def test_a_message_nobody_was_told_of_shows_as_a_gap(shared: str, room: Room) -> None:
+    """The teller died between commit and publish; the next message brings it up."""
+    async with Process("one") as one, Process("two") as two:
+        member = await two.joined(room)
+        await one.append(room, "untold")
+        await one.say(room, "told")
+        await arrived(member, 2)
+        assert contents(member) == ["untold", "told"]
+
+
+async def test_a_join_succeeds_while_the_layer_is_away(
+    own_redis: Redis,
+    use_layer: UseLayer,
+    room: Room,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The room is polled until it is subscribed to; then it is heard again."""
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(layer_module, "BREAKER_SECONDS", 0.05)
+    use_layer("pubsub", own_redis.url)
+    async with Process("one") as one, Process("two") as two:
+        await in_thread(own_redis.stop)
+        member = await two.joined(room)
+        topic = two.topic(room)
+        assert topic.is_polled
+        await one.append(room, "polled")
+        await arrived(member, 1)
+        await in_thread(own_redis.start)
+        two.hub.layer.publish("node.two", ["fence", "any"])
+        await eventually(lambda: not topic.is_polled)
+        async with asyncio.timeout(30):  # it asks as its pulse would
+            while one.hub.layer.is_away:
+                await one.hub.layer.fence("room.0", 0.2)
+        await one.say(room, "heard")
+        await arrived(member, 2)
+        assert member.known().faults == []
+
+
+async def test_a_forgotten_room_is_unsubscribed(
+    shared: str, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events no longer come to this process, and a new member hears again."""
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
+    async with Process("one") as one, Process("two") as two:
+        member = await two.joined(room)
+        member.leave()
+        await eventually(lambda: two.hub.room(room.pk) is None)
+        await eventually(lambda: f"room.{room.pk}" not in two.hub.layer._topics)
+        await member.join(room)
+        await one.say(room, "a")
+        await arrived(member, 1)

@@ -1,0 +1,266 @@
+"""Writing past the server: only where it is known, and only while nothing speaks against it."""
+
+import asyncio
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from realtime.engine.connections.outbox import Outbox
+from realtime.engine.servers import transport
+from realtime.wire.codecs import JSON
+from realtime.wire.errors import CloseCode, Disconnect
+from realtime.wire.events import Notice
+from realtime.wire.packet import Packet, framed
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        pass
+
+
+class TcpWire(Wire):
+    """One whose socket takes what `room` there is at once."""
+
+    TLS = False
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        super().__init__()
+        self.room = room
+        self.sent = b""
+        self._tempDataBuffer: list[bytes] = []
+
+    @property
+    def dataBuffer(self) -> bytes:  # noqa: N802
+        return self.data
+
+    def writeSomeData(self, data: bytes) -> int | Exception:  # noqa: N802
+        if self.room < 0:
+            return ConnectionResetError()
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+
+class Autobahn:
+    """What of Daphne's protocol is looked at."""
+
+    STATE_OPEN = 3
+
+    def __init__(self) -> None:
+        self.transport: Wire = Wire()
+        self.state = self.STATE_OPEN
+        self.send_queue: list[bytes] = []
+        self._perMessageCompress: object = None
+        self.asked: list[Any] = []
+
+    async def handle_reply(self, protocol: object, message: dict[str, Any]) -> None:
+        self.asked.append(message["text"])
+
+    @property
+    def asgi_send(self) -> Any:
+        return partial(self.handle_reply, self)
+
+
+class Sansio:
+    """What of uvicorn's protocol is looked at."""
+
+    def __init__(self) -> None:
+        self.transport = Wire()
+        self.conn = SimpleNamespace(extensions=[])
+        self.close_sent = self.disconnected = False
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.asked: list[Any] = []
+
+    async def asgi_send(self, message: dict[str, Any]) -> None:
+        await self.writable.wait()
+        self.asked.append(message["text"])
+
+
+Protocol = Autobahn | Sansio
+SERVERS = [Autobahn, Sansio]
+
+
+@pytest.fixture(params=SERVERS)
+async def protocol(request: pytest.FixtureRequest) -> Protocol:
+    return request.param()  # type: ignore[no-any-return]
+
+
+def outbox_on(protocol: Protocol) -> Outbox:
+    ends: list[Disconnect] = []
+    outbox = Outbox("n.1", protocol.asgi_send, JSON, ends.append)
+    outbox.watch()
+    return outbox
+
+
+async def test_a_packet_is_written_as_bytes(protocol: Protocol) -> None:
+    """One write for all its frames, and the server is not asked."""
+    outbox_on(protocol).post(Packet(["a", "b"]))
+    assert protocol.transport.data == framed("a") + framed("b")
+    assert protocol.asked == []
+
+
+async def test_replies_and_events_keep_their_order(protocol: Protocol) -> None:
+    """They share the one way out."""
+    outbox = outbox_on(protocol)
+    outbox.post(Packet(["a"]))
+    reply = Notice(level="info", text="b")
+    outbox.reply(reply)
+    outbox.post(Packet(["c"]))
+    expected = [framed("a"), framed(JSON.encode(reply)), framed("c")]
+    assert protocol.transport.data == b"".join(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (Autobahn, lambda one: setattr(one, "state", 2)),
+        (Autobahn, lambda one: one.send_queue.append(b"")),
+        (Sansio, lambda one: setattr(one, "close_sent", True)),
+        (Sansio, lambda one: setattr(one, "disconnected", True)),
+        (Sansio, lambda one: setattr(one.transport, "closing", True)),
+    ],
+)
+async def test_the_server_is_asked_where_it_is_not_simply_open(kind: type, change: Any) -> None:
+    """It knows what to do with a message that cannot go out, and in what order."""
+    protocol = kind()
+    outbox = outbox_on(protocol)
+    change(protocol)
+    outbox.post(Packet(["a", "b"]))
+    assert protocol.transport.data == b""
+    assert protocol.asked == ["a", "b"]
+
+
+async def test_a_full_transport_makes_frames_wait_in_order() -> None:
+    """Where uvicorn's buffer is full, its `send` suspends, and the queue is ours."""
+    protocol = Sansio()
+    outbox = outbox_on(protocol)
+    protocol.writable.clear()
+    outbox.post(Packet(["a", "b"]))
+    outbox.post(Packet(["c"]))
+    assert (protocol.transport.data, protocol.asked) == (b"", [])
+    protocol.writable.set()
+    await asyncio.sleep(0)
+    outbox.post(Packet(["d"]))
+    while len(protocol.asked) < 4:
+        await asyncio.sleep(0)
+    assert protocol.asked == ["a", "b", "c", "d"]
+    outbox.close()
+
+
+async def test_a_paused_producer_makes_frames_wait_in_order() -> None:
+    """Where Daphne's transport is full, it says so, and later that it has drained."""
+    protocol = Autobahn()
+    outbox = outbox_on(protocol)
+    protocol.transport.producer.pauseProducing()
+    outbox.post(Packet(["a", "b"]))
+    assert protocol.transport.data == b""
+    protocol.transport.producer.resumeProducing()
+    outbox.post(Packet(["c"]))
+    while len(protocol.asked) < 3:
+        await asyncio.sleep(0)
+    assert protocol.asked == ["a", "b", "c"]
+    outbox.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 5, 1000, -1])
+async def test_what_the_socket_does_not_take_at_once_waits_in_the_transport(room: int) -> None:
+    """And what comes later waits behind it, also where the connection turns out to be lost."""
+    protocol = Autobahn()
+    protocol.transport = wire = TcpWire(room)
+    outbox = outbox_on(protocol)
+    outbox.post(Packet(["a", "b"]))
+    if wire.data:
+        wire.room = 1000  # it would be taken, but out of order
+    outbox.post(Packet(["c"]))
+    everything = b"".join(framed(frame) for frame in "abc")
+    assert wire.sent + wire.data == everything
+    assert len(wire.sent) == min(max(room, 0), len(everything))
+
+
+class Wrapper(Wire):
+    """What Twisted encrypts with: it passes on what it is asked for to the socket inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = TcpWire()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def test_a_socket_that_encrypts_itself_is_not_written_past() -> None:
+    """What goes over it is not what is written."""
+    protocol = Autobahn()
+    protocol.transport = wire = TcpWire()
+    wire.TLS = True
+    outbox_on(protocol).post(Packet(["a"]))
+    assert (wire.sent, wire.data) == (b"", framed("a"))
+
+
+async def test_a_wrapped_socket_is_not_written_past() -> None:
+    """Though it looks like one from outside."""
+    protocol = Autobahn()
+    protocol.transport = wrapper = Wrapper()
+    outbox_on(protocol).post(Packet(["a"]))
+    assert (wrapper.inner.sent, wrapper.data) == (b"", framed("a"))
+
+
+async def test_a_transport_that_raises_ends_only_its_own_connection() -> None:
+    """Others of the same round get theirs."""
+    protocol = Autobahn()
+    protocol.transport.write = None  # type: ignore[assignment]
+    ends: list[Disconnect] = []
+    outbox = Outbox("n.1", protocol.asgi_send, JSON, ends.append)
+    outbox.watch()
+    outbox.post(Packet(["a"]))
+    outbox.send("b")
+    assert [end.code for end in ends] == [CloseCode.INTERNAL]
+    assert protocol.asked == []
+
+
+async def test_where_frames_must_be_compressed_the_server_does_it() -> None:
+    """What was agreed in the handshake is for the server to keep."""
+    autobahn, sansio = Autobahn(), Sansio()
+    autobahn._perMessageCompress = object()
+    sansio.conn.extensions.append(object())
+    assert transport.line(autobahn.asgi_send) is None
+    assert transport.line(sansio.asgi_send) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Autobahn, "send_queue"), (Autobahn, "_perMessageCompress"), (Sansio, "writable")],
+)
+async def test_a_server_built_otherwise_is_asked_for_each_frame(kind: type, name: str) -> None:
+    """A later release may have changed: then nothing is known of it."""
+    protocol = kind()
+    delattr(protocol, name)
+    assert transport.line(protocol.asgi_send) is None
+
+
+async def test_an_unknown_server_is_asked_for_each_frame() -> None:
+    """Any ASGI server will do."""
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError
+
+    assert transport.line(send) is None
