@@ -6,8 +6,8 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from realtime.models import Room
-from realtime.store.identity import Identity
-from realtime.store.log import Draft, append
+from realtime.store.accounts.identity import Identity
+from realtime.store.messages.log import Draft, append
 
 ROOMS = {
     "General": [

@@ -11,8 +11,8 @@ from django.views.decorators.cache import never_cache
 
 from realtime import rooms
 from realtime.models import Membership, Room
-from realtime.store.display import display_name
-from realtime.store.identity import Identity
+from realtime.store.accounts.display import display_name
+from realtime.store.accounts.identity import Identity
 from realtime.views import socket_path
 from realtime.wire.errors import CommandError
 

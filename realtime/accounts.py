@@ -15,11 +15,11 @@ from django.utils.translation import gettext
 
 from .engine.notify import announce, on_commit
 from .models import Room
-from .store import erasing
-from .store.alias import database
-from .store.display import NAME_CHARACTERS
-from .store.log import Stored
-from .store.users import canonical, pk_of, unknown_user
+from .store.accounts.display import NAME_CHARACTERS
+from .store.accounts.users import canonical, pk_of, unknown_user
+from .store.database.alias import database
+from .store.messages.log import Stored
+from .store.moderation import erasing
 
 __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
 

@@ -21,7 +21,7 @@ class RealtimeConfig(AppConfig):
         from .auth import changes
         from .engine import notify  # noqa: F401
         from .logs import hide_tokens
-        from .store import rights  # noqa: F401
+        from .store.rooms import rights  # noqa: F401
 
         changes.connect()
         hide_tokens()

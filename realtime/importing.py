@@ -22,11 +22,11 @@ from django.utils.functional import Promise
 from django.utils.timezone import is_aware
 
 from .models import Message, Room
-from .store import log
-from .store.identity import SITE, Identity, fault_of_key
-from .store.log import Draft
-from .store.plain import plain
-from .store.server import on_working_server
+from .store.accounts.identity import SITE, Identity, fault_of_key
+from .store.database.servers import on_working_server
+from .store.messages import log
+from .store.messages.log import Draft
+from .store.messages.plain import plain
 
 __all__ = ["OldMessage", "import_messages"]
 

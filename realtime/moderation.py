@@ -18,12 +18,12 @@ from django.db import transaction
 from .conf import config
 from .engine.notify import announce, on_commit
 from .models import Message, Room, Sanction
-from .store import moderation
-from .store.addresses import counted
-from .store.alias import database
-from .store.identity import Identity
-from .store.server import on_working_server
-from .store.users import canonical
+from .store.accounts.addresses import counted
+from .store.accounts.identity import Identity
+from .store.accounts.users import canonical
+from .store.database.alias import database
+from .store.database.servers import on_working_server
+from .store.moderation import actions
 
 __all__ = [
     "aban",
@@ -60,8 +60,8 @@ def kick(
     key = _key(user)
     with transaction.atomic(using=database()):
         if room is not None:
-            moderation.put_out(room, key)
-        moderation.sanction(
+            actions.put_out(room, key)
+        actions.sanction(
             BAN,
             room,
             key,
@@ -140,7 +140,7 @@ def delete(message: Message | int, *, by: Any = None) -> None:
     Raises `CommandError` with `unknown_message`.
     """
     pk = message.pk if isinstance(message, Message) else message
-    stored = moderation.delete(pk, _identity(by))
+    stored = actions.delete(pk, _identity(by))
     if stored.is_new:
         slug = Room.objects.using(database()).get(pk=stored.room_id).slug
         on_commit(lambda: announce(slug, stored))
@@ -188,7 +188,7 @@ def _sanction(
 ) -> list[Sanction]:
     if user is None and not addresses:
         raise ValueError("name a user or an address")
-    return moderation.sanction(
+    return actions.sanction(
         kind,
         room,
         _key(user),
@@ -204,7 +204,7 @@ def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any, rank: 
     if user is None and not address:
         raise ValueError("name a user or an address")
     network = _bannable(address) if address else ""
-    return moderation.lift(kind, room, _lifted_key(user), network, _identity(by), rank=rank)
+    return actions.lift(kind, room, _lifted_key(user), network, _identity(by), rank=rank)
 
 
 def _bannable(address: str) -> str:
@@ -219,7 +219,7 @@ def _key(user: Any) -> str:
         return ""
     if hasattr(user, "pk"):
         return str(user.pk)
-    return moderation.target(str(user))
+    return actions.target(str(user))
 
 
 def _lifted_key(user: Any) -> str:

@@ -1,7 +1,7 @@
 """Who may do what: one class, replaced by the setting `POLICY`.
 
 What is told apart here is rights. Bans and mutes are facts of the tables, which no policy can
-forget (`store/sanctions.py`).
+forget (`store/moderation/sanctions.py`).
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from .conf import config
 from .models import Membership, Room
-from .store.identity import Identity
+from .store.accounts.identity import Identity
 
 __all__ = ["Policy", "policy"]
 

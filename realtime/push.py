@@ -29,12 +29,12 @@ from .engine.engine import EVERYONE, user_topic
 from .engine.notify import announce, hand_over, is_in_transaction, on_commit
 from .logs import get_logger
 from .models import Message, Room
-from .store import log
-from .store.alias import database
-from .store.identity import SITE, Identity, fault_of_key
-from .store.log import Draft, Stored
-from .store.plain import plain
-from .store.server import is_fault, on_working_server
+from .store.accounts.identity import SITE, Identity, fault_of_key
+from .store.database.alias import database
+from .store.database.servers import is_fault, on_working_server
+from .store.messages import log
+from .store.messages.log import Draft, Stored
+from .store.messages.plain import plain
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .wire.events import MessageState, Notice, Outgoing, SignalEvent

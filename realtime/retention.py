@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from .accounts import tell
 from .conf import config
-from .store import erasing, moderation, reports
+from .store.moderation import actions, erasing, reports
 
 __all__ = ["Pruned", "aprune", "prune"]
 
@@ -44,7 +44,7 @@ def prune() -> Pruned:
         messages,
         erasing.scrub_nonces(),
         reports.forget_closed(days),
-        moderation.forget_ended(days),
+        actions.forget_ended(days),
     )
 
 

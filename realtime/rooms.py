@@ -18,9 +18,10 @@ from asgiref.sync import sync_to_async
 from .engine.engine import user_topic
 from .engine.notify import say
 from .models import Room
-from .store import blocks, founding, history, places
-from .store.identity import Identity
-from .store.server import on_working_server
+from .store.accounts.identity import Identity
+from .store.database.servers import on_working_server
+from .store.messages import history
+from .store.rooms import blocks, management, memberships
 from .wire.events import Invited
 
 __all__ = [
@@ -53,16 +54,16 @@ def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Ro
     Raises `CommandError`: `permission_denied`, `limit_exceeded`, or `invalid_message` for a slug
     that is taken.
     """
-    return founding.create(Identity.of(user), title, kind=kind, slug=slug)
+    return management.create(Identity.of(user), title, kind=kind, slug=slug)
 
 
 @on_working_server
 def direct(user: Any, other: Any) -> Room:
     """The room of exactly these two users, made if need be."""
     who = Identity.of(user)
-    room, is_new = founding.direct(who, other)
+    room, is_new = management.direct(who, other)
     if is_new:
-        _tell(room, other, who, is_request=founding.is_request(room, other))
+        _tell(room, other, who, is_request=management.is_request(room, other))
     return room
 
 
@@ -74,7 +75,7 @@ def add(room: Room, user: Any, *, by: Any = None) -> bool:
     the site itself gives the place.
     """
     who = None if by is None else Identity.of(by)
-    is_new = places.add(room, user, who)
+    is_new = memberships.add(room, user, who)
     if is_new and who is not None:
         _tell(room, user, who)
     return is_new
@@ -86,19 +87,19 @@ def invitation(room: Room, *, by: Any) -> str:
 
     It is good for as long as `by` may moderate the room, and until invitations are made void.
     """
-    return places.invitation(room, Identity.of(by))
+    return memberships.invitation(room, Identity.of(by))
 
 
 @on_working_server
 def accept(token: str, user: Any) -> Room:
     """Take the place that an invitation offers."""
-    return places.accept(token, Identity.of(user))
+    return memberships.accept(token, Identity.of(user))
 
 
 @on_working_server
 def leave(room: Room, user: Any) -> None:
     """Give a place back for good; an owner passes the room on before."""
-    places.leave(room.pk, Identity.of(user))
+    memberships.leave(room.pk, Identity.of(user))
 
 
 @on_working_server

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_POST
 from .auth import tickets
 from .engine.bus.publisher import publisher
 from .engine.engine import Engine
-from .store.alias import database
-from .store.server import is_writable, on_working_server
+from .store.database.alias import database
+from .store.database.servers import is_writable, on_working_server
 
 __all__ = ["live", "ready", "socket_path", "ticket"]
 

@@ -16,9 +16,10 @@ from pytest_django import Settings
 from realtime import accounts, moderation, retention, rooms, testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Block, Head, Membership, Message, Report, Room, Sanction
-from realtime.store import erasing, history, log
-from realtime.store.identity import Identity
-from realtime.store.log import Draft
+from realtime.store.accounts.identity import Identity
+from realtime.store.messages import history, log
+from realtime.store.messages.log import Draft
+from realtime.store.moderation import erasing
 from realtime.wire.errors import CommandError
 from tests.consumers.conftest import ada, bob, database, room, sqlite_url
 from tests.consumers.sockets import Socket

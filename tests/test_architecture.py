@@ -105,14 +105,14 @@ def test_the_engine_has_no_queries_of_its_own(path: Path) -> None:
     [
         ("wire/codecs.py", "from ..models import Room", ["realtime.models.Room"]),
         (
-            "store/history.py",
+            "store/messages/history.py",
             "def f():\n    from ..engine.hub import Hub",
             ["realtime.engine.delivery.hub.Hub"],
         ),
         ("models/live.py", "from .. import push", ["realtime.push"]),
         ("policy.py", "import realtime.engine", ["realtime.engine"]),
         ("engine/delivery/hub.py", "from realtime.wire import codecs", []),
-        ("store/rooms.py", "from ..policy import policy\nfrom .history import mark", []),
+        ("store/rooms/access.py", "from ..policy import policy\nfrom .history import mark", []),
     ],
 )
 def test_an_import_that_points_up_is_found(module: str, source: str, found: list[str]) -> None:

@@ -914,10 +914,10 @@ def test_a_load_balancer_is_not_redirected(
         ("", []),
         ("first_name", []),
         ("get_full_name", []),
-        ("tests.store.test_display.called", []),
+        ("tests.store.accounts.test_display.called", []),
         ("nickname", ["E070"]),
         ("tests.missing.name", ["E070"]),
-        ("tests.store.test_display.KEY", ["E070"]),
+        ("tests.store.accounts.test_display.KEY", ["E070"]),
     ],
 )
 def test_a_name_to_show_exists(settings: Settings, name: str, found: list[str]) -> None:

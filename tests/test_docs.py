@@ -13,8 +13,8 @@ from pytest_django import Settings
 from realtime import moderation, push
 from realtime.conf import known_keys
 from realtime.models import Membership, Message, Report, Room, Sanction
-from realtime.store import log
-from realtime.store.log import Draft
+from realtime.store.messages import log
+from realtime.store.messages.log import Draft
 from realtime.wire import events
 from realtime.wire.codecs import CODECS
 from realtime.wire.commands import COMMANDS

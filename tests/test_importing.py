@@ -11,10 +11,10 @@ from django.contrib.auth.models import AnonymousUser
 
 from realtime.importing import OldMessage, import_messages
 from realtime.models import Message, Room
-from realtime.store import history, log
+from realtime.store.messages import history, log
 from realtime.wire.errors import CommandError
 from tests.store.conftest import database, room, url
-from tests.store.messages import say
+from tests.store.says import say
 
 __all__ = ["database", "room", "url"]
 THEN = datetime(2019, 5, 1, 12, 0, 30, tzinfo=UTC)

@@ -14,10 +14,10 @@ from django.contrib.auth.models import Permission
 from realtime import testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Membership, Message, Report, Room, Sanction
-from realtime.store import places
-from realtime.store.identity import Identity
-from realtime.store.log import Draft, append
-from realtime.store.rooms import direct_key
+from realtime.store.accounts.identity import Identity
+from realtime.store.messages.log import Draft, append
+from realtime.store.rooms import memberships
+from realtime.store.rooms.access import direct_key
 from realtime.wire.commands import COMMANDS
 from realtime.wire.errors import ErrorCode
 from tests.client import Object
@@ -232,7 +232,7 @@ def _set(slug: str, kind: str, column: str, label: str, users: dict[str, Any]) -
         _sanction(room, OF_STAFF.get(label), users["member"], rank=Sanction.Rank.SITE)
     offered = room if kind == "private" else Room.objects.create(slug=f"{slug}-b", kind="private")
     Membership.objects.get_or_create({"role": "owner"}, room=offered, user=users["owner"])
-    invitation = places.invitation(offered, Identity.of(users["owner"]))
+    invitation = memberships.invitation(offered, Identity.of(users["owner"]))
     said = _say(room, Identity.of(users["member"]))
     return Stage(room=room, invitation=invitation, said=said, **users)
 

@@ -27,7 +27,8 @@ from realtime.engine.bus.layer import Layer, Note
 from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine, user_topic
 from realtime.models import Message, Room
-from realtime.store import log, site
+from realtime.store.database import site
+from realtime.store.messages import log
 from realtime.wire.errors import CloseCode, CommandError
 from tests.client import eventually
 from tests.consumers.sockets import Socket

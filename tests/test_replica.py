@@ -17,10 +17,11 @@ from project.settings import database as settings_of
 from realtime import moderation, push, rooms, testing
 from realtime.auth import changes
 from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
-from realtime.store import log, presence
-from realtime.store.log import Draft
+from realtime.store import presence
+from realtime.store.database.primary import reading_primary
+from realtime.store.messages import log
+from realtime.store.messages.log import Draft
 from realtime.store.presence import LiveNode
-from realtime.store.primary import reading_primary
 from tests import test_permissions
 from tests.site import Sites
 from tests.store.conftest import empty, switched

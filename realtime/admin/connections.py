@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from .. import moderation, push
 from ..auth import guests
 from ..models import Connection, Presence, Room
-from ..store.identity import GUEST
+from ..store.accounts.identity import GUEST
 from .asking import SureForm, filled
 from .judging import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
 from .large import RoomFilter

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import Room, Sanction
-from ..store.moderation import addresses_of
+from ..store.moderation.actions import addresses_of
 from ..wire.commands import REASON_CHARACTERS
 from .asking import AskingAdmin
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Room
-from ..store.primary import on_primary
+from ..store.database.primary import on_primary
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from ..store.identity import GUEST
+from ..store.accounts.identity import GUEST
 
 __all__ = ["named"]
 

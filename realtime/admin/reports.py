@@ -12,8 +12,8 @@ from django.utils.translation import ngettext
 
 from .. import moderation
 from ..models import Message, Report, Room
-from ..store.identity import SITE, Identity
-from ..store.moderation import dismiss, resolve
+from ..store.accounts.identity import SITE, Identity
+from ..store.moderation.actions import dismiss, resolve
 from .asking import filled
 from .judging import JudgingAdmin, SentenceForm
 from .large import RoomFilter

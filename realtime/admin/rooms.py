@@ -16,8 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import Membership, Message, Presence, Room
-from ..store import places, presence
-from ..store.identity import Identity
+from ..store import presence
+from ..store.accounts.identity import Identity
+from ..store.rooms import memberships
 from ..wire.commands import TITLE_CHARACTERS
 from ..wire.looks import clean_line
 from .asking import Asking, SureForm, filled
@@ -142,7 +143,7 @@ class RoomAdmin(Asking):
                 about=rooms,
             )
         for room in rooms:
-            places.void_invitations(room, Identity.of(request.user))
+            memberships.void_invitations(room, Identity.of(request.user))
         text = ngettext("Done in %d private room.", "Done in %d private rooms.", len(rooms))
         self.message_user(request, text % len(rooms), messages.SUCCESS)
         return None

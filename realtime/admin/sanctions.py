@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import moderation
 from ..models import Membership, Sanction
-from ..store.addresses import counted
-from ..store.identity import Identity
-from ..store.moderation import revoke, target
-from ..store.sanctions import in_force, is_in_force
+from ..store.accounts.addresses import counted
+from ..store.accounts.identity import Identity
+from ..store.moderation.actions import revoke, target
+from ..store.moderation.sanctions import in_force, is_in_force
 from ..wire.errors import CommandError
 from .judging import check_ahead, seconds_until
 from .large import LargeAdmin, RoomFilter

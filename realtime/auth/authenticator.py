@@ -7,7 +7,7 @@ from django.utils.module_loading import import_string
 
 from ..conf import config
 from ..engine.database.executor import Database
-from ..store.identity import Identity, Proof, SignIn
+from ..store.accounts.identity import Identity, Proof, SignIn
 
 __all__ = ["Authenticator", "Identity", "Proof", "SignIn", "authenticators"]
 

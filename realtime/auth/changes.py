@@ -15,9 +15,11 @@ from django.http import HttpRequest
 from ..engine.notify import look, look_everywhere, on_commit
 from ..logs import get_logger
 from ..models import Connection
-from ..store import names, rights, sessions, tokens
-from ..store.alias import database
-from ..store.server import on_working_server
+from ..store.accounts import sessions, tokens
+from ..store.database.alias import database
+from ..store.database.servers import on_working_server
+from ..store.moderation import names
+from ..store.rooms import rights
 from .tickets import SESSION_FLAG
 
 __all__ = ["connect", "names_changed", "revoke", "rights_changed"]

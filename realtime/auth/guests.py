@@ -9,8 +9,8 @@ from django.core import signing
 
 from ..conf import config
 from ..engine.database.executor import Database
-from ..store import tokens
-from ..store.identity import GUEST, GUEST_NAME, Identity, Proof
+from ..store.accounts import tokens
+from ..store.accounts.identity import GUEST, GUEST_NAME, Identity, Proof
 from ..wire.looks import clean_line, is_visible
 from . import changes
 from .authenticator import Authenticator, SignIn

@@ -5,8 +5,8 @@ from typing import Any
 from ..conf import config
 from ..engine.database.executor import Database
 from ..logs import get_logger
-from ..store.identity import SignIn
-from ..store.sessions import key_of
+from ..store.accounts.identity import SignIn
+from ..store.accounts.sessions import key_of
 from ..wire.errors import CloseCode, Disconnect
 from .authenticator import authenticators
 from .guests import new_guest, sign_in

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..engine.database.executor import Database
-from ..store.sessions import are_rows, key_of, login_of, logins_of
+from ..store.accounts.sessions import are_rows, key_of, login_of, logins_of
 from .authenticator import Authenticator, Identity, SignIn
 from .handshake import cookies_of
 

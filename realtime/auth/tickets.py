@@ -13,8 +13,8 @@ from django.http import HttpRequest
 
 from ..conf import config
 from ..engine.database.executor import Database
-from ..store import sessions, tokens, users
-from ..store.identity import Identity, Proof, SignIn
+from ..store.accounts import sessions, tokens, users
+from ..store.accounts.identity import Identity, Proof, SignIn
 from .authenticator import Authenticator
 
 __all__ = ["Ticket", "issue", "issue_for"]

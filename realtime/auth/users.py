@@ -6,8 +6,8 @@ from django.contrib.auth import SESSION_KEY, get_user_model
 
 from ..conf import config
 from ..engine.database.executor import Database
-from ..store import tokens, users
-from ..store.sessions import proof_of
+from ..store.accounts import tokens, users
+from ..store.accounts.sessions import proof_of
 from .authenticator import Authenticator, Identity, Proof, SignIn
 
 __all__ = ["ScopeUser"]

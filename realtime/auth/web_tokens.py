@@ -16,8 +16,8 @@ from django.utils.module_loading import import_string
 from ..conf import config
 from ..engine.database.executor import Database
 from ..logs import get_logger
-from ..store import tokens, users
-from ..store.identity import Identity, Proof, SignIn
+from ..store.accounts import tokens, users
+from ..store.accounts.identity import Identity, Proof, SignIn
 from ..wire.clean import is_shallow
 from .authenticator import Authenticator
 from .claims import misfit

@@ -27,7 +27,7 @@ from django.utils.version import get_version_tuple
 from ..auth.checks import check_authenticators
 from ..conf import CREATORS, Config, config, known_keys
 from ..policy import Policy
-from ..store.identity import GUEST, KEY_CHARACTERS, SITE
+from ..store.accounts.identity import GUEST, KEY_CHARACTERS, SITE
 from .configured import configured, missed
 from .database import (
     alias,

@@ -26,11 +26,11 @@ from ..engine.connections.turns import Turn
 from ..engine.engine import Engine, shutdown
 from ..engine.servers.transport import end_pings, is_blind, server_send, shut_down
 from ..logs import get_logger
-from ..store import names, sanctions
-from ..store.addresses import counted
-from ..store.identity import Identity, fault_of_key
-from ..store.names import Named
-from ..store.visitor import Visitor
+from ..store.accounts.addresses import counted
+from ..store.accounts.identity import Identity, fault_of_key
+from ..store.accounts.visitor import Visitor
+from ..store.moderation import names, sanctions
+from ..store.moderation.names import Named
 from ..wire import events
 from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
 from ..wire.commands import Auth, Command, Ping, Pong

@@ -8,12 +8,13 @@ from .. import moderation as acts
 from .. import rooms
 from ..conf import config
 from ..models import Message, Room
-from ..store import founding, moderation, places
-from ..store.alias import database
-from ..store.identity import Identity
-from ..store.rooms import Entry, rights, unknown
-from ..store.sanctions import mute_on_site, told
-from ..store.visitor import Visitor
+from ..store.accounts.identity import Identity
+from ..store.accounts.visitor import Visitor
+from ..store.database.alias import database
+from ..store.moderation import actions
+from ..store.moderation.sanctions import mute_on_site, told
+from ..store.rooms import management, memberships
+from ..store.rooms.access import Entry, rights, unknown
 from ..wire.commands import (
     Accept,
     Appoint,
@@ -115,9 +116,9 @@ def _direct(command: Direct, who: Identity) -> Entry:
     if who.is_guest:
         raise _denied("you may not open direct rooms")
     try:
-        other = moderation.find_user(command.user_id, command.username)
+        other = actions.find_user(command.user_id, command.username)
     except CommandError:
-        raise founding.unreachable() from None
+        raise management.unreachable() from None
     return rights(rooms.direct(who, other).slug, who)
 
 
@@ -128,13 +129,13 @@ def _accept(command: Accept, who: Identity) -> Entry:
 def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
     room = _room(entry)
     if command.void:
-        places.void_invitations(room, who)
+        memberships.void_invitations(room, who)
     if command.user_id is None and command.username is None:
         return None if command.void else rooms.invitation(room, by=who)
     try:
-        user = moderation.find_user(command.user_id, command.username)
+        user = actions.find_user(command.user_id, command.username)
     except CommandError:
-        raise places.not_to_be_added() from None
+        raise memberships.not_to_be_added() from None
     rooms.add(room, user, by=who)
     return None
 
@@ -148,7 +149,7 @@ def _configure(command: Configure, entry: Entry, who: Identity) -> None:
         raise _denied("only its owner names a room")
     if command.title is not None and entry.muted:
         raise _denied(f"{entry.muted}; until then you cannot change the title")
-    founding.configure(
+    management.configure(
         _room(entry),
         who,
         title=command.title,
@@ -159,19 +160,19 @@ def _configure(command: Configure, entry: Entry, who: Identity) -> None:
 
 def _appoint(command: Appoint, entry: Entry, who: Identity) -> None:
     try:
-        user = moderation.find_user(command.user_id)
+        user = actions.find_user(command.user_id)
     except CommandError:
-        raise places.no_member() from None
-    places.appoint(_room(entry), user, command.role, who)
+        raise memberships.no_member() from None
+    memberships.appoint(_room(entry), user, command.role, who)
 
 
 def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) -> str | None:
     room = _room(entry)
-    user = moderation.target(command.user_id, room, is_here=is_here)
+    user = actions.target(command.user_id, room, is_here=is_here)
     if user == who.user_id:
         raise _denied("that is you")
-    moderation.check_rank(room, entry.may_manage, user)
-    more: dict[str, Any] = {"by": who, "rank": moderation.rank_of(who, room)}
+    actions.check_rank(room, entry.may_manage, user)
+    more: dict[str, Any] = {"by": who, "rank": actions.rank_of(who, room)}
     match command:
         case Kick():
             acts.kick(room, user, reason=command.reason, **more)
@@ -186,7 +187,7 @@ def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) ->
 
 def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> str | None:
     """Ban or mute; return a note for the moderator, or None."""
-    addresses = moderation.addresses_of(user) if command.address else None
+    addresses = actions.addresses_of(user) if command.address else None
     act = acts.ban if isinstance(command, Ban) else acts.mute
     act(room, user, addresses=addresses, seconds=command.seconds, reason=command.reason, **more)
     return BY_NAME if command.address and not addresses else None
@@ -196,7 +197,7 @@ def _delete(command: Delete, entry: Entry, who: Identity) -> None:
     messages = Message.objects.using(database()).filter(pk=command.id, room=entry.room_id)
     sender = messages.values_list("sender", flat=True).first()
     if sender is None:
-        raise moderation.unknown_message()
+        raise actions.unknown_message()
     is_own = sender == who.user_id
     if not (entry.may_moderate or (is_own and (entry.may_post or entry.is_closed))):
         others = "only moderators delete what others said"
@@ -205,7 +206,7 @@ def _delete(command: Delete, entry: Entry, who: Identity) -> None:
 
 
 def _report(command: Report, entry: Entry, who: Identity, *, address: str) -> None:
-    moderation.report(command.id, entry.room_id, who, command.reason, address=address)
+    actions.report(command.id, entry.room_id, who, command.reason, address=address)
 
 
 def _room(entry: Entry) -> Room:

@@ -1,6 +1,6 @@
 """The commands by which a user accepts or blocks other users."""
 
-from ..store import blocks, places
+from ..store.rooms import blocks, memberships
 from ..wire.commands import Block, Command, Membership
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Blocks, Done
@@ -26,7 +26,7 @@ class PeopleConsumer(RoomConsumer):
         if self.who.is_guest:
             message = "sign in to have a place in a room"
             raise CommandError(ErrorCode.PERMISSION_DENIED, message)
-        answer = places.answer_request
+        answer = memberships.answer_request
         await self.engine.db.wait(answer, command.room, self.who, command.accepted)
         self.reply(Done(room=command.room, ref=command.ref))
 

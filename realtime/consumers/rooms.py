@@ -14,11 +14,13 @@ from ..engine.database.writer import Result
 from ..engine.delivery.catchup import Caught, attach, fitting
 from ..engine.delivery.topic import RoomTopic
 from ..logs import get_logger
-from ..store import history, places, presence, rooms, slow
-from ..store.history import MADE_NONCE, Mark
-from ..store.log import Draft
-from ..store.rooms import Entry
-from ..store.visitor import Visitor
+from ..store import presence
+from ..store.accounts.visitor import Visitor
+from ..store.messages import history, slow_mode
+from ..store.messages.history import MADE_NONCE, Mark
+from ..store.messages.log import Draft
+from ..store.rooms import access, memberships
+from ..store.rooms.access import Entry
 from ..wire.clean import MAX_INTEGER
 from ..wire.commands import (
     Command,
@@ -60,7 +62,7 @@ ROW_BYTES = 200
 """The bytes that a stored message occupies besides its text and data."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
-Decide = Callable[[list[rooms.Ask]], dict[rooms.Ask, rooms.Verdict]]
+Decide = Callable[[list[access.Ask]], dict[access.Ask, access.Verdict]]
 
 logger = get_logger("realtime.consumer")
 
@@ -142,20 +144,20 @@ class RoomConsumer(Consumer):
                 self.reply(failure)
             await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
-    async def _ask_ahead(self, targets: list[Target]) -> dict[str, rooms.Verdict]:
+    async def _ask_ahead(self, targets: list[Target]) -> dict[str, access.Verdict]:
         """Ask for many rooms in a few queries; on an error, each `join` asks by itself."""
         free = config().rooms_per_connection - len(self._seats)
         new = [one.room for one in targets if one.room not in self._seats][: max(0, free)]
         known = [one.room for one in targets if one.room in self._seats]
-        asks = [rooms.Ask(room, self.who, self.address) for room in dict.fromkeys(known + new)]
+        asks = [access.Ask(room, self.who, self.address) for room in dict.fromkeys(known + new)]
         try:
-            found = await self.in_time(self.engine.db.read(rooms.enter_all, asks))
+            found = await self.in_time(self.engine.db.read(access.enter_all, asks))
         except CommandError:
             return {}
         return {ask.slug: verdict for ask, verdict in found.items()}
 
     async def _join(
-        self, command: Command, target: Join | Target, known: rooms.Verdict | None = None
+        self, command: Command, target: Join | Target, known: access.Verdict | None = None
     ) -> None:
         if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
@@ -184,7 +186,7 @@ class RoomConsumer(Consumer):
         )
 
     async def _enter(
-        self, target: Join | Target, known: rooms.Verdict | None
+        self, target: Join | Target, known: access.Verdict | None
     ) -> tuple[Entry, RoomTopic, Caught]:
         """Be attached to a room with rights that are still those that were asked for.
 
@@ -194,7 +196,7 @@ class RoomConsumer(Consumer):
         for _ in range(ATTEMPTS):
             changes = self._changes
             if known is None:
-                entry = await self._ask(rooms.enter_all, target.room)
+                entry = await self._ask(access.enter_all, target.room)
             else:
                 entry, known = self._judge(target.room, known), None
             may_read = entry.may_read_history
@@ -215,14 +217,14 @@ class RoomConsumer(Consumer):
     async def _ask(self, decide: Decide, room: str) -> Entry:
         """Ask what this connection may do in a room; a refusal ends its seat there."""
         since = self._seats[room].since if room in self._seats else None
-        ask = rooms.Ask(room, self.who, self.address, since)
+        ask = access.Ask(room, self.who, self.address, since)
         verdict = await self.engine.db.together(decide, ask)
         return self._judge(room, verdict)
 
-    def _judge(self, room: str, verdict: rooms.Verdict | None) -> Entry:
+    def _judge(self, room: str, verdict: access.Verdict | None) -> Entry:
         if isinstance(verdict, Entry):
             return verdict
-        refusal = verdict or rooms.unknown(room)
+        refusal = verdict or access.unknown(room)
         if isinstance(refusal, CommandError) and room in self._seats:
             self._stand_up(room)
             self.reply(Removed.of(refusal, room))
@@ -257,7 +259,7 @@ class RoomConsumer(Consumer):
     async def _leave(self, command: Leave) -> None:
         seat = self._seat(command.room)
         if command.for_good and not self.who.is_guest:
-            await self.engine.db.wait(places.leave, seat.entry.room_id, self.who)
+            await self.engine.db.wait(memberships.leave, seat.entry.room_id, self.who)
         self._stand_up(command.room)
         self.reply(
             Left(
@@ -288,7 +290,7 @@ class RoomConsumer(Consumer):
         known, before = seat.topic.rights_seq, about(seat.entry)
         seat.is_doubtful = False  # unless somebody says so meanwhile
         try:
-            entry = await self._ask(rooms.all_rights, seat.entry.slug)
+            entry = await self._ask(access.all_rights, seat.entry.slug)
         except BaseException:
             seat.is_doubtful = True
             raise
@@ -318,7 +320,7 @@ class RoomConsumer(Consumer):
         _check(command)
         self._charge(command)
         if seat.entry.is_request:  # a message to the stranger accepts the request
-            await self.engine.db.wait(places.answer_request, command.room, self.who, True)
+            await self.engine.db.wait(memberships.answer_request, command.room, self.who, True)
             seat.entry = replace(seat.entry, is_request=False)
         while self._in_flight >= config().messages_in_flight:
             self._landed.clear()
@@ -428,7 +430,7 @@ class RoomConsumer(Consumer):
         who = self.who
         if seconds := seat.entry.slow_seconds:
             visitor = Visitor(who, self.address)
-            await self.engine.db.wait(slow.signal, seat.entry.room_id, visitor, seconds)
+            await self.engine.db.wait(slow_mode.signal, seat.entry.room_id, visitor, seconds)
         told = SignalEvent(
             room=command.room, user_id=who.user_id, username=who.username, data=command.data
         )
@@ -446,7 +448,7 @@ class RoomConsumer(Consumer):
         seat = await self._allowed(command.room, lambda entry: True)
         if not self.who.is_guest:
             await self.engine.db.pulse(
-                rooms.mark_read, seat.entry.room_id, self.who.user_pk, command.seq
+                access.mark_read, seat.entry.room_id, self.who.user_pk, command.seq
             )
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ..engine.delivery.topic import RoomTopic
 from ..models import Sanction
-from ..store.rooms import Entry
+from ..store.rooms.access import Entry
 from ..wire.events import timestamp
 
 __all__ = ["Seat", "about"]

@@ -11,8 +11,8 @@ from django.db import Error as DatabaseError
 
 from ..logs import get_logger
 from ..store import presence
-from ..store.identity import Identity
-from ..store.log import Draft, Stored
+from ..store.accounts.identity import Identity
+from ..store.messages.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
 from .connections.admission import Admission
 from .connections.limits import Limits

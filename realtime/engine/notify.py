@@ -9,8 +9,8 @@ from django.dispatch import receiver
 
 from ..logs import get_logger
 from ..signals import rights_changed, site_sanctions_changed
-from ..store.alias import database
-from ..store.log import Stored
+from ..store.database.alias import database
+from ..store.messages.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Outgoing
 from .bus.handover import is_in_a_loop

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..conf import config
 from ..logs import get_logger
-from ..store import history, machine, presence
+from ..store import presence
+from ..store.database import machine
+from ..store.messages import history
 from ..store.presence import LiveNode
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ class Room(models.Model):
 
 
 class Head(models.Model):
-    """The end of a room's log; written only by `store.history`, under its row lock."""
+    """The end of a room's log; written only by `store.messages.history`, under its row lock."""
 
     room = models.OneToOneField(
         Room, models.CASCADE, primary_key=True, related_name="head", verbose_name=_("room")

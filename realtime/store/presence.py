@@ -16,9 +16,9 @@ from django.utils import timezone
 from ..conf import config
 from ..models import Connection, LastAddress, Node, Presence
 from ..wire.events import Member
-from .addresses import counted
-from .alias import database
-from .identity import GUEST
+from .accounts.addresses import counted
+from .accounts.identity import GUEST
+from .database.alias import database
 
 __all__ = [
     "Announcement",

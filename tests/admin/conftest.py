@@ -10,8 +10,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from realtime.models import Connection, Message, Node, Presence, Room
-from realtime.store import log, presence
-from realtime.store.log import Draft
+from realtime.store import presence
+from realtime.store.messages import log
+from realtime.store.messages.log import Draft
 from realtime.store.presence import LiveNode
 
 LIVE = LiveNode("live", "host", 1, lease_seconds=60)

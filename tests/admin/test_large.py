@@ -14,8 +14,9 @@ from pytest_django import Settings
 from realtime.admin.large import BoundedPaginator, MoreThan
 from realtime.admin.messages import MessageAdmin
 from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
-from realtime.store import log, presence
-from realtime.store.log import Draft
+from realtime.store import presence
+from realtime.store.messages import log
+from realtime.store.messages.log import Draft
 from realtime.store.presence import LiveNode
 from tests.admin.conftest import Connect
 

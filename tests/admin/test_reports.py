@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from realtime.models import Message, Report, Room, Sanction
-from realtime.store import moderation
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
+from realtime.store.moderation import actions
 from tests.admin.conftest import act, entries, listed, offered, say, until
 
 REPORTS = reverse("admin:realtime_report_changelist")
@@ -22,7 +22,7 @@ GUEST = "guest:1"
 @pytest.fixture
 def reported(room: Room) -> Report:
     message = say(room, "rude", username="Eve", sender=GUEST)
-    moderation.report(message.pk, room.pk, Identity("guest:2", "Bob"), "it hurts")
+    actions.report(message.pk, room.pk, Identity("guest:2", "Bob"), "it hurts")
     return Report.objects.get()
 
 
@@ -44,7 +44,7 @@ def test_open_reports_of_a_message_are_one_row(admin_client: Client, reported: R
     room_id = reported.message.room_id
     for number in range(3, 7):
         who = Identity(f"guest:{number}", "C")
-        moderation.report(reported.message_id, room_id, who, f"reason {number}")
+        actions.report(reported.message_id, room_id, who, f"reason {number}")
     assert listed(admin_client, REPORTS) == [reported]
     assert '<td class="field-number">5</td>' in admin_client.get(REPORTS).content.decode()
     page = admin_client.get(reverse("admin:realtime_report_change", args=[reported.pk]))
@@ -85,7 +85,7 @@ def test_the_sender_is_judged_in_the_room(
     admin_client: Client, reported: Report, kind: str
 ) -> None:
     """A page asks how; two complaints about one sender are one act."""
-    moderation.report(reported.message_id, reported.message.room_id, Identity("guest:3", "C"), "")
+    actions.report(reported.message_id, reported.message.room_id, Identity("guest:3", "C"), "")
     chosen = [one.pk for one in Report.objects.all()]
     page = act(admin_client, REPORTS, f"{kind}_sender", *chosen)
     assert "Eve (guest) · General" in page.content.decode()
@@ -107,7 +107,7 @@ def test_an_end_that_is_over_asks_again(admin_client: Client, reported: Report) 
 
 def test_the_site_itself_is_not_judged(admin_client: Client, room: Room) -> None:
     message = say(room, "news", sender="site:CI")
-    moderation.report(message.pk, room.pk, Identity("guest:2", "Bob"), "")
+    actions.report(message.pk, room.pk, Identity("guest:2", "Bob"), "")
     done = act(admin_client, REPORTS, "ban_sender", Report.objects.get().pk, reason="")
     assert "by the site itself" in done.content.decode()
     assert not Sanction.objects.exists()
@@ -118,7 +118,7 @@ def test_a_complaint_about_what_is_deleted_is_closed(
     admin_client: Client, reported: Report
 ) -> None:
     """Somebody else was faster."""
-    moderation.delete(reported.message_id)
+    actions.delete(reported.message_id)
     Report.objects.update(resolved_at=None)
     act(admin_client, REPORTS, "delete_message", reported.pk, is_sure="True")
     assert listed(admin_client, REPORTS) == []

@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from realtime.admin import RoomAdmin
 from realtime.models import Membership, Room
-from realtime.store import history, log
-from realtime.store.log import Draft
-from realtime.store.rooms import direct_key
+from realtime.store.messages import history, log
+from realtime.store.messages.log import Draft
+from realtime.store.rooms.access import direct_key
 from tests.admin.conftest import LOST, Connect, act, offered
 
 ADD = reverse("admin:realtime_room_add")

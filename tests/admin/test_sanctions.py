@@ -13,8 +13,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from realtime.models import Report, Room, Sanction
-from realtime.store import history, moderation
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
+from realtime.store.messages import history
+from realtime.store.moderation import actions
 from tests.admin.conftest import act, entries, listed, offered, say, until
 
 SANCTIONS = reverse("admin:realtime_sanction_changelist")
@@ -43,7 +44,7 @@ def errors(response: Any) -> dict[str, list[str]]:
 
 @pytest.fixture
 def ban(room: Room) -> Sanction:
-    [made] = moderation.sanction("ban", room, GUEST, reason="spam")
+    [made] = actions.sanction("ban", room, GUEST, reason="spam")
     return made
 
 
@@ -164,7 +165,7 @@ def test_the_reason_of_what_is_over_can_be_changed(admin_client: Client, ban: Sa
 @pytest.mark.parametrize("is_action", [False, True])
 def test_deleting_lifts(admin_client: Client, ban: Sanction, is_action: bool) -> None:
     """One entry each; what else is against them stays."""
-    moderation.sanction("mute", ban.room, GUEST)
+    actions.sanction("mute", ban.room, GUEST)
     before = history.mark(ban.room_id).rights_seq
     if is_action:
         act(admin_client, SANCTIONS, "delete_selected", ban.pk, post="yes")
@@ -179,7 +180,7 @@ def test_deleting_lifts(admin_client: Client, ban: Sanction, is_action: bool) ->
 
 
 def test_the_list_is_filtered(admin_client: Client, ban: Sanction) -> None:
-    [mute] = moderation.sanction("mute", None, "", ["8.8.4.4"])
+    [mute] = actions.sanction("mute", None, "", ["8.8.4.4"])
     Sanction.objects.filter(pk=mute.pk).update(ends_at=timezone.now())
     for query, found in [
         ({}, [mute, ban]),
@@ -200,7 +201,7 @@ def test_the_list_is_filtered(admin_client: Client, ban: Sanction) -> None:
 
 def test_what_somebody_is_called_is_only_text(admin_client: Client, room: Room) -> None:
     message = say(room, XSS, username=XSS, sender=XSS)
-    moderation.report(message.pk, room.pk, Identity(XSS, XSS), XSS)
+    actions.report(message.pk, room.pk, Identity(XSS, XSS), XSS)
     Sanction.objects.create(kind="ban", room=room, user_key=XSS, username=XSS, reason=XSS)
     Room.objects.update(title=XSS)
     one, report = Sanction.objects.get(), Report.objects.get()

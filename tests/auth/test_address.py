@@ -6,7 +6,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.auth.address import address_of
-from realtime.store.addresses import counted
+from realtime.store.accounts.addresses import counted
 
 
 def scope(client: str | None, *forwarded: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pytest_django.fixtures import Settings
 
 from realtime.auth import guests
 from realtime.auth.guests import clean_name, new_guest, read_token, renamed, token_of
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
 
 ADA = Identity("guest:0123456789abcdef", "Ada")
 

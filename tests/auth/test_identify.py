@@ -16,7 +16,7 @@ from realtime.auth import identify as chain
 from realtime.auth.authenticator import Authenticator, Proof, SignIn
 from realtime.auth.guests import token_of
 from realtime.engine.database.executor import Database
-from realtime.store.identity import Identity, digest_of
+from realtime.store.accounts.identity import Identity, digest_of
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.site import Sites
 from tests.store.conftest import empty, switched

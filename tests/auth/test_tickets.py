@@ -16,8 +16,8 @@ from realtime.auth import tickets
 from realtime.auth.tickets import Ticket, issue
 from realtime.engine.database.executor import Database
 from realtime.models import RevokedToken
-from realtime.store import tokens
-from realtime.store.identity import SignIn
+from realtime.store.accounts import tokens
+from realtime.store.accounts.identity import SignIn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

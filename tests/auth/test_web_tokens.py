@@ -24,7 +24,7 @@ from realtime.auth.identify import identify_token
 from realtime.auth.web_tokens import WebToken
 from realtime.engine.database.executor import Database
 from realtime.models import RevokedToken
-from realtime.store.identity import SignIn
+from realtime.store.accounts.identity import SignIn
 from realtime.wire.errors import Disconnect
 from tests.faults._forged import RsaKey, forged, good
 from tests.faults._token import AUDIENCE, ISSUER, KEY, SETTINGS

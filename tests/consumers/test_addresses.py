@@ -12,8 +12,8 @@ from realtime import moderation, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, LastAddress, Membership, Room
-from realtime.store import moderation as moderation_rows
 from realtime.store import presence
+from realtime.store.moderation import actions as moderation_rows
 from tests.client import Object
 from tests.consumers.sockets import Socket
 from tests.consumers.test_names import written

@@ -13,7 +13,7 @@ from realtime.consumers import Consumer, RoomConsumer, silence
 from realtime.engine.connections import admission
 from realtime.engine.delivery import hub
 from realtime.engine.engine import EVERYONE, Engine
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
 from realtime.wire.commands import Command, Ping
 from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from tests.client import ENCODINGS, encode, eventually

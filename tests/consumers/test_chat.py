@@ -15,7 +15,7 @@ from realtime import moderation, push, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, Head, Membership, Message, Report, Room, Sanction
-from realtime.store import rooms
+from realtime.store.rooms import access
 from realtime.wire.events import timestamp
 from tests.client import Object, eventually
 from tests.consumers.sockets import Socket as PlainSocket
@@ -151,14 +151,14 @@ async def test_what_concerns_one_is_no_question_for_all(
 ) -> None:
     """Or one user who comes and goes for good would keep a large room busy."""
     asked: list[str] = []
-    real = rooms.all_rights
+    real = access.all_rights
 
     def all_rights(asks: Any) -> Any:
         found = list(asks)
         asked.extend(ask.who.user_id for ask in found)
         return real(found)
 
-    monkeypatch.setattr(rooms, "all_rights", all_rights)
+    monkeypatch.setattr(access, "all_rights", all_rights)
     async with Socket(user=owner) as mod, Socket() as guest, Socket() as other:
         for socket in (mod, guest, other):
             await socket.join("general")

@@ -14,8 +14,8 @@ from realtime.consumers import seat as module
 from realtime.engine.delivery import hub
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
-from realtime.store import rooms
-from realtime.store.rooms import Ask, Verdict
+from realtime.store.rooms import access
+from realtime.store.rooms.access import Ask, Verdict
 from tests.client import eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
@@ -87,13 +87,13 @@ async def test_many_rooms_are_asked_for_at_once(
 ) -> None:
     """A hundred that do not exist cost as many queries as one does."""
     asked: list[int] = []
-    real = rooms.enter_all
+    real = access.enter_all
 
     def enter_all(asks: Iterable[Ask]) -> dict[Ask, Verdict]:
         asked.append(len(list(asks)))
         return real(asks)
 
-    monkeypatch.setattr(rooms, "enter_all", enter_all)
+    monkeypatch.setattr(access, "enter_all", enter_all)
     async with Socket() as socket:
         targets: list[dict[str, Any]] = [{"room": f"none-{number}"} for number in range(99)]
         await socket.send("joins", rooms=[*targets, {"room": "general"}])
@@ -107,7 +107,7 @@ async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_aga
 ) -> None:
     """An answer that was good for all rooms is good for none after the user has changed."""
     asked: list[list[str]] = []
-    real, consumers = rooms.enter_all, list[RoomConsumer]()
+    real, consumers = access.enter_all, list[RoomConsumer]()
 
     def enter_all(asks: Iterable[Ask]) -> dict[Ask, Verdict]:
         asked.append([ask.slug for ask in asks])
@@ -115,7 +115,7 @@ async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_aga
             engine.loop.call_soon_threadsafe(consumers[0].rights_changed)
         return real(asks)
 
-    monkeypatch.setattr(rooms, "enter_all", enter_all)
+    monkeypatch.setattr(access, "enter_all", enter_all)
     async with Socket() as socket:
         watched = engine.guard._watched[socket.welcome["connection"]].connection
         assert isinstance(watched, RoomConsumer)

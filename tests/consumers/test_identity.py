@@ -14,7 +14,7 @@ from realtime.auth.guests import token_of
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Room, Sanction
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
 from realtime.wire.errors import CloseCode
 from tests.consumers.sockets import Socket
 

@@ -13,7 +13,7 @@ from realtime.auth.guests import token_of
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, Message, Room
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
 from tests.consumers.sockets import Socket
 from tests.site import UNLIMITED
 

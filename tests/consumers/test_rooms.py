@@ -14,10 +14,12 @@ from realtime.consumers import rooms as module
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
-from realtime.store import history, presence, rooms
-from realtime.store.log import Draft
-from realtime.store.log import append as append_drafts
-from realtime.store.rooms import Ask, Verdict
+from realtime.store import presence
+from realtime.store.messages import history
+from realtime.store.messages.log import Draft
+from realtime.store.messages.log import append as append_drafts
+from realtime.store.rooms import access
+from realtime.store.rooms.access import Ask, Verdict
 from tests.client import ENCODINGS, Object, eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
@@ -610,14 +612,14 @@ async def test_each_room_of_many_is_answered_also_where_the_database_fails(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the room, so that a client knows which to ask for again."""
-    real = rooms.enter_all
+    real = access.enter_all
 
     def enter_all(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
         if any(ask.slug == "two" for ask in asked):
             raise OperationalError("no answer within 5 s")
         return real(asked)
 
-    monkeypatch.setattr(rooms, "enter_all", enter_all)
+    monkeypatch.setattr(access, "enter_all", enter_all)
     async with Socket() as socket:
         targets = [{"room": slug} for slug in ("general", "two", "three")]
         await socket.send("joins", rooms=targets, ref="j")

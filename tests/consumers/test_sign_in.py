@@ -26,8 +26,8 @@ from realtime.consumers import Consumer, RoomConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.policy import Policy
-from realtime.store import tokens
-from realtime.store.sessions import login_of
+from realtime.store.accounts import tokens
+from realtime.store.accounts.sessions import login_of
 from realtime.wire.errors import CloseCode
 from tests.client import eventually
 from tests.consumers.sockets import Socket

@@ -8,7 +8,7 @@ from realtime import push
 from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Room
-from realtime.store.identity import Identity, fault_of_key
+from realtime.store.accounts.identity import Identity, fault_of_key
 from realtime.wire.errors import CommandError
 from tests.consumers.sockets import Closed, Socket
 

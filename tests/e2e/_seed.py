@@ -13,9 +13,10 @@ from django.contrib.auth import get_user_model  # noqa: E402 - needs apps
 from django.test import Client  # noqa: E402
 
 from realtime.models import Membership, Message, Report, Room, Sanction  # noqa: E402
-from realtime.store import founding, moderation  # noqa: E402
-from realtime.store.identity import Identity  # noqa: E402
-from realtime.store.log import Draft, append  # noqa: E402
+from realtime.store.accounts.identity import Identity  # noqa: E402
+from realtime.store.messages.log import Draft, append  # noqa: E402
+from realtime.store.moderation import actions  # noqa: E402
+from realtime.store.rooms import management  # noqa: E402
 from realtime.wire.errors import CommandError  # noqa: E402
 from tests.e2e.payloads import PAYLOADS, packed  # noqa: E402
 
@@ -41,9 +42,9 @@ def main() -> None:
     by = Identity.of(admin)
     reasons = [*TEXTS, *packed(500)]
     for user, text, message in zip(people, reasons, reversed(messages), strict=False):
-        moderation.report(message, room.pk, Identity.of(user), text[:500])
-        moderation.sanction("mute", room, str(user.pk), reason=text[:500], by=by)
-    moderation.resolve(messages[:1], by)
+        actions.report(message, room.pk, Identity.of(user), text[:500])
+        actions.sanction("mute", room, str(user.pk), reason=text[:500], by=by)
+    actions.resolve(messages[:1], by)
     client = Client()
     client.force_login(admin)
     newest = {
@@ -72,7 +73,7 @@ def _unique(texts: Iterable[str], characters: int) -> Iterator[str]:
 def _room(admin: Any, text: str) -> Room | None:
     """A room of this title, and called by it as far as can be."""
     try:
-        return founding.create(Identity.of(admin), text, kind="public", slug=text)
+        return management.create(Identity.of(admin), text, kind="public", slug=text)
     except CommandError:  # no letters, or the same ones as another's
         title = " ".join(text.split())[:200]
         return Room.objects.create(slug=f"room-of-{Room.objects.count()}", title=title)

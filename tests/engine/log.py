@@ -5,8 +5,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from realtime.models import Head, Message
-from realtime.store import history, log
-from realtime.store.log import Draft, Stored
+from realtime.store.messages import history, log
+from realtime.store.messages.log import Draft, Stored
 from realtime.wire.events import MessageState
 
 

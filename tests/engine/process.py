@@ -10,7 +10,7 @@ from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.hub import Hub
 from realtime.engine.delivery.topic import RoomTopic
 from realtime.models import Room
-from realtime.store.log import Stored
+from realtime.store.messages.log import Stored
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.events import MessageState

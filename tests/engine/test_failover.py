@@ -20,7 +20,7 @@ from realtime import moderation, push, rooms
 from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Message, Room
-from realtime.store.server import is_fault, is_writable, servers
+from realtime.store.database.servers import is_fault, is_writable, servers
 from tests.client import eventually
 from tests.proxy import Proxy, beside
 from tests.services import Postgres, Services, create_database

@@ -28,7 +28,7 @@ from realtime.engine.database.executor import Database
 from realtime.engine.delivery import catchup, follower
 from realtime.engine.delivery.ring import Ring
 from realtime.models import Connection, Node, Presence
-from realtime.store.log import append
+from realtime.store.messages.log import append
 from tests.client import ENCODINGS
 from tests.engine import log
 from tests.faults._device import OUTSIDE, Device

@@ -15,8 +15,8 @@ from realtime import testing
 from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.topic import room_topic
 from realtime.models import Head, Membership, Message, Room
-from realtime.store import history
-from realtime.store.log import Draft
+from realtime.store.messages import history
+from realtime.store.messages.log import Draft
 from realtime.wire.events import MessageState
 from tests.client import ENCODINGS, Object
 from tests.faults._device import Device, Said, Shown, shown

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from ...store import site
+from ...store.database import site
 from .layer import BREAKER_SECONDS, SEND_SECONDS, Note, envelope, group, make_backend
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ...conf import config
-from ...store.identity import Identity
+from ...store.accounts.identity import Identity
 from ...wire.errors import CloseCode, Disconnect
 from ...wire.ratelimit import Buckets
 
@@ -39,7 +39,7 @@ class Holder(Protocol):
 
     who: Identity
     address: str
-    """The address that the connection is counted by, made by `store.addresses`."""
+    """The address that the connection is counted by, made by `store.accounts.addresses`."""
 
     @property
     def silent_seconds(self) -> float:
@@ -56,7 +56,7 @@ class Admission:
     """Counts open connections and refuses those beyond the limits.
 
     `holders` gives the connections that have authenticated. An `address` is one that
-    `store.addresses.counted` has made; where it is empty, it is unknown and not limited.
+    `store.accounts.addresses.counted` has made; where it is empty, it is unknown and not limited.
     """
 
     def __init__(self, holders: Callable[[], Iterable[Holder]]) -> None:

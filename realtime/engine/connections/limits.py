@@ -3,7 +3,7 @@
 import time
 
 from ...conf import config
-from ...store.identity import Identity
+from ...store.accounts.identity import Identity
 from ...wire.ratelimit import Bucket, Buckets
 
 __all__ = ["Limits"]

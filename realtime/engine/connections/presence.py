@@ -8,8 +8,9 @@ from django.db import IntegrityError
 from ...conf import config
 from ...logs import get_logger
 from ...models import Connection, Presence
-from ...store import names, presence
-from ...store.identity import Identity
+from ...store import presence
+from ...store.accounts.identity import Identity
+from ...store.moderation import names
 from ...store.presence import Announcement, Batch, LiveNode
 from ..database.executor import Database
 

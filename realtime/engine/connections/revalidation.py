@@ -17,12 +17,16 @@ from django.db import Error as DatabaseError
 from ...conf import config
 from ...logs import get_logger
 from ...models import Sanction
-from ...store import moderation, names, presence, rights, sanctions, slow, tokens
-from ...store.identity import Proof, SignIn
-from ...store.names import Named
-from ...store.sessions import are_rows
-from ...store.standing import Standing, is_known, standings
-from ...store.visitor import Visitor
+from ...store import presence
+from ...store.accounts import tokens
+from ...store.accounts.account_status import Standing, is_known, standings
+from ...store.accounts.identity import Proof, SignIn
+from ...store.accounts.sessions import are_rows
+from ...store.accounts.visitor import Visitor
+from ...store.messages import slow_mode
+from ...store.moderation import actions, names, sanctions
+from ...store.moderation.names import Named
+from ...store.rooms import rights
 from ...wire.errors import CloseCode, Disconnect
 from ..database.executor import Database
 from .admission import Holder
@@ -172,9 +176,9 @@ class Guard:
         if now - self._forgot_at > FORGET_SECONDS:
             self._forgot_at = now
             await self._db.pulse(tokens.forget_expired)
-            await self._db.pulse(slow.forget_voices)
+            await self._db.pulse(slow_mode.forget_voices)
             await self._db.pulse(presence.forget_addresses)
-            await self._db.pulse(moderation.forget_ended, config().ended_sanction_days)
+            await self._db.pulse(actions.forget_ended, config().ended_sanction_days)
         if now - self._filled_at > FILL_SECONDS:
             self._filled_at = now
             self._spawn(self._fill_names())

@@ -17,9 +17,9 @@ from django.db import Error, OperationalError, connections
 
 from ...conf import config
 from ...logs import get_logger
-from ...store.alias import database
-from ...store.primary import on_primary
-from ...store.server import servers
+from ...store.database.alias import database
+from ...store.database.primary import on_primary
+from ...store.database.servers import servers
 from .batch_loader import Gathered
 from .thread_pool import Lane
 

@@ -16,8 +16,8 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from ...conf import config
 from ...logs import get_logger
-from ...store import slow
-from ...store.log import Draft, Stored, is_number_taken
+from ...store.messages import slow_mode
+from ...store.messages.log import Draft, Stored, is_number_taken
 from ...wire.errors import CommandError, ErrorCode
 from .executor import Database
 
@@ -281,7 +281,7 @@ class Writer:
 
 
 def _append(drafts: list[Draft], lock_ms: int) -> list[Result]:
-    return slow.append(drafts, lock_timeout_ms=lock_ms)
+    return slow_mode.append(drafts, lock_timeout_ms=lock_ms)
 
 
 def _backoff(attempt: int) -> float:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ...store import history
-from ...store.history import Mark
+from ...store.messages import history
+from ...store.messages.history import Mark
 from ...wire.commands import Since
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState

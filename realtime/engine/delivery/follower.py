@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...conf import config
-from ...store import history, log, presence
+from ...store import presence
+from ...store.messages import history, log
 from ...wire.events import Resync
 from ...wire.position import Verdict
 from ..database.executor import Database

@@ -15,9 +15,11 @@ from django.db import Error as DatabaseError
 
 from ...conf import config
 from ...logs import get_logger
-from ...store import history, presence, site
-from ...store.history import Mark
-from ...store.log import Stored
+from ...store import presence
+from ...store.database import site
+from ...store.messages import history
+from ...store.messages.history import Mark
+from ...store.messages.log import Stored
 from ...wire.codecs import Frame
 from ...wire.errors import Disconnect
 from ...wire.events import Entered, Left, Outgoing, PresenceList

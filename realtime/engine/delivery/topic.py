@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from enum import Enum
 
-from ...store.history import Mark
+from ...store.messages.history import Mark
 from ...wire.codecs import Codec
 from ...wire.events import MessageState
 from ...wire.position import Position

@@ -7,8 +7,8 @@ from pytest_django.fixtures import Settings
 
 from realtime.engine.connections import admission as module
 from realtime.engine.connections.admission import PROBE_SECONDS, PROBES, Admission, Slot
-from realtime.store.addresses import counted
-from realtime.store.identity import Identity
+from realtime.store.accounts.addresses import counted
+from realtime.store.accounts.identity import Identity
 from realtime.wire.errors import CloseCode, Disconnect
 
 HOME, WORK = "203.0.113.5", "2001:db8::/64"

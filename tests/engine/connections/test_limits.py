@@ -5,7 +5,7 @@ from pytest_django.fixtures import Settings
 
 from realtime.engine.connections import limits as module
 from realtime.engine.connections.limits import Limits
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
 from realtime.wire import ratelimit
 
 GUEST, OTHER_GUEST = Identity("guest:1", "one"), Identity("guest:2", "two")

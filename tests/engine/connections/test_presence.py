@@ -12,7 +12,7 @@ from realtime.engine.connections.presence import PresenceLane
 from realtime.engine.database.executor import Database
 from realtime.models import Connection, Node, Presence, Room
 from realtime.store import presence
-from realtime.store.identity import Identity
+from realtime.store.accounts.identity import Identity
 from realtime.store.presence import Announcement, LiveNode
 from tests.client import eventually
 from tests.engine.ends import in_thread

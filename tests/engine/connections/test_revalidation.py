@@ -14,9 +14,9 @@ from pytest_django.fixtures import Settings
 from realtime.engine.connections import revalidation as module
 from realtime.engine.connections.revalidation import Guard
 from realtime.engine.database.executor import Database
-from realtime.store.identity import Identity, Proof, SignIn
-from realtime.store.standing import Standing
-from realtime.store.visitor import Visitor
+from realtime.store.accounts.account_status import Standing
+from realtime.store.accounts.identity import Identity, Proof, SignIn
+from realtime.store.accounts.visitor import Visitor
 from realtime.wire.errors import Disconnect
 from tests.client import eventually
 

@@ -14,8 +14,8 @@ from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
 from realtime.models import Message, Room
-from realtime.store import history
-from realtime.store.log import Draft, Stored
+from realtime.store.messages import history
+from realtime.store.messages.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.client import eventually
 from tests.database import Database as Rows

@@ -16,7 +16,7 @@ from realtime.engine.delivery.catchup import _at_most, fitting
 from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
 from realtime.models import Room
-from realtime.store import history
+from realtime.store.messages import history
 from realtime.wire.codecs import JSON, NDJSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.errors import CommandError, ErrorCode

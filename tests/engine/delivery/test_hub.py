@@ -11,7 +11,7 @@ from realtime.engine.delivery import follower
 from realtime.engine.delivery import hub as module
 from realtime.engine.delivery.topic import State
 from realtime.models import Room
-from realtime.store import history
+from realtime.store.messages import history
 from realtime.store.presence import Announcement, Person
 from realtime.wire.codecs import JSON, NDJSON
 from realtime.wire.errors import CloseCode

@@ -7,7 +7,7 @@ from realtime.engine.delivery.flusher import Flusher
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.roster import Roster
 from realtime.engine.delivery.topic import RoomTopic, State, Topic
-from realtime.store.history import Mark
+from realtime.store.messages.history import Mark
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from realtime.wire.events import MessageState
 from tests.engine.delivery.test_ring import state

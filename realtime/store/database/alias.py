@@ -1,0 +1,12 @@
+"""Which of the site's databases holds what the package stores."""
+
+from django.db import router
+
+from ...models import Message
+
+__all__ = ["database"]
+
+
+def database() -> str:
+    """Return the alias of the database that holds the logs."""
+    return router.db_for_write(Message)

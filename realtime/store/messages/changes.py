@@ -1,0 +1,41 @@
+"""Changing what was said: a change takes the room's next position, the message keeps its place."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from ...models import Head, Message
+from ..database.alias import database
+from . import nonces
+from .history import state_of
+from .log import Stored, lock_heads
+
+__all__ = ["delete", "empty"]
+
+
+def delete(message_id: int) -> Stored:
+    """Delete a message's text, data and nonce for good; a tombstone keeps its place in the log.
+
+    Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
+    """
+    alias = database()
+    messages = Message.objects.using(alias)
+    room_id = messages.values_list("room", flat=True).get(pk=message_id)
+    with transaction.atomic(using=alias):
+        end = lock_heads(alias, {room_id})[room_id]
+        message = messages.get(pk=message_id)
+        if message.deleted_at is not None:
+            return Stored(room_id, state_of(message), end.epoch, is_new=False)
+        empty(message)
+        message.changed_seq = end.last_seq + 1
+        message.save(update_fields=["content", "data", "nonce", "deleted_at", "changed_seq"])
+        Head.objects.using(alias).filter(pk=room_id).update(
+            last_seq=message.changed_seq, deleted_at=message.deleted_at
+        )
+    return Stored(room_id, state_of(message), end.epoch, is_new=True)
+
+
+def empty(message: Message) -> None:
+    """Make a message a tombstone: remove its text, data and nonce, without saving it."""
+    message.content, message.data = "", None
+    message.nonce = nonces.spent(message.room_id, message.sender, message.nonce)
+    message.deleted_at = message.deleted_at or timezone.now()

@@ -1,0 +1,519 @@
+"""Writing rooms' logs: the only place where a message gets its number.
+
+On PostgreSQL the database numbers a batch itself, in one statement: a third of the processor
+time of the ORM's several, which other databases get (docs/performance.md).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+import msgspec
+from django.db import IntegrityError, connections, transaction
+from django.db.models import OuterRef, Subquery
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+from django.utils import timezone
+
+from ...logs import get_logger
+from ...models import Head, Message
+from ...models.rooms import new_epoch
+from ...wire.events import MessageState, timestamp
+from ..accounts.identity import Identity
+from ..database.alias import database
+from . import history, nonces
+from .history import MADE_NONCE, Changes, make_heads, state_of
+
+__all__ = [
+    "Draft",
+    "End",
+    "Key",
+    "Stored",
+    "append",
+    "bring_in",
+    "is_number_taken",
+    "known_ids",
+    "lock_heads",
+    "mend",
+    "newest",
+    "spent_ids",
+]
+
+logger = get_logger("realtime.log")
+
+Key = tuple[int, str, str]
+"""What is unique about a message: room, sender and nonce."""
+
+LOCK_HEADS = """
+    SELECT room_id, last_seq, epoch, coalesce(
+        deleted_at > statement_timestamp() - interval '7 days', false
+    ), (
+        SELECT changed_seq FROM realtime_message AS message
+        WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
+    )
+    FROM realtime_head AS head
+    WHERE room_id = ANY(%s) ORDER BY room_id FOR NO KEY UPDATE
+"""  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
+TOUCH_HEADS = "UPDATE realtime_head SET last_seq = last_seq WHERE room_id IN ({})"
+READ_HEADS = """
+    SELECT room_id, last_seq, epoch, coalesce(deleted_at > %s, false), (
+        SELECT changed_seq FROM realtime_message AS message
+        WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
+    )
+    FROM realtime_head AS head WHERE room_id IN ({})
+"""
+SPENT = timedelta(days=7)
+"""How long a repeat of a deleted message is looked for, as in LOCK_HEADS: clients drop what they
+could not send after a day."""
+NUMBERS = (
+    *("realtime_message_seq", "realtime_message_change"),
+    *("realtime_message.seq", "realtime_message.changed_seq"),
+)
+"""How PostgreSQL and SQLite name what keeps the numbers of messages unique."""
+MAX_SEQ = 2**53 - 2**32
+"""The last number of a row with which a log goes on: JSON carries whole numbers up to 2^53."""
+MOVE_HEAD = "UPDATE realtime_head SET last_seq = last_seq + %s WHERE room_id = %s"
+
+# One index probe a draft. With three IN lists SQLite tries every combination (2 s for 500
+# drafts in 50 rooms), and PostgreSQL reads whole rooms.
+FIND_NONCES = """
+    SELECT (
+        SELECT id FROM realtime_message
+        WHERE room_id = column1 AND sender = column2 AND nonce = column3
+    ) FROM (VALUES {}) AS wanted
+"""
+INSERT_NEW = """
+    WITH draft AS (
+        SELECT * FROM json_to_recordset(%s) AS draft(
+            number int, room_id bigint, sender text, user_id {user_id}, username text,
+            content text, data jsonb, nonce text
+        )
+    ), new AS (
+        INSERT INTO realtime_message (
+            room_id, seq, changed_seq, sender, user_id, username, content, data, nonce, created_at
+        )
+        SELECT
+            room_id, seq, seq, sender, user_id, username, content, data, nonce, %s
+        FROM (
+            SELECT
+                draft.*,
+                last_seq + row_number() OVER (PARTITION BY room_id ORDER BY number) AS seq
+            FROM draft JOIN realtime_head USING (room_id)
+            WHERE (
+                SELECT id FROM realtime_message AS known
+                WHERE known.room_id = draft.room_id
+                AND known.sender = draft.sender AND known.nonce = draft.nonce
+            ) IS NULL
+        ) AS numbered
+        ORDER BY number
+        RETURNING room_id, sender, nonce, id, seq
+    ), moved AS (
+        UPDATE realtime_head SET last_seq = greatest(last_seq, last)
+        FROM (SELECT room_id, max(seq) AS last FROM new GROUP BY room_id) AS ends
+        WHERE realtime_head.room_id = ends.room_id
+    )
+    SELECT room_id, sender, nonce, id, seq FROM new
+"""
+
+
+def _made_nonce() -> str:
+    return MADE_NONCE + uuid4().hex
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A message that has no number yet.
+
+    `sender` is the protocol's `user_id`; `nonce` makes it one message however often it is
+    appended, also after a commit whose outcome nobody knows.
+    """
+
+    room_id: int
+    content: str
+    sender: str
+    username: str
+    user_id: Any = None
+    data: dict[str, Any] | None = None
+    nonce: str = field(default_factory=_made_nonce)
+    slow_seconds: int = 0
+    """How long its sender has to wait after the last one (`slow.append`)."""
+    created_at: datetime | None = None
+    """When it was sent, if it is imported; only `bring_in` reads it."""
+    address: str = ""
+    """Where a guest comes from, as it is counted: its guests wait for each other in slow mode."""
+    formerly: tuple[str, ...] = ()
+    """Whom else its connection has been; slow mode counts them as its sender."""
+
+    @classmethod
+    def by(
+        cls,
+        who: Identity,
+        room_id: int,
+        content: str,
+        *,
+        data: dict[str, Any] | None = None,
+        nonce: str | None = None,
+        slow_seconds: int = 0,
+        address: str = "",
+    ) -> Self:
+        """What somebody says in a room."""
+        return cls(
+            room_id=room_id,
+            content=content,
+            sender=who.user_id,
+            username=who.username,
+            user_id=who.user_pk,
+            data=data,
+            nonce=_made_nonce() if nonce is None else nonce,
+            slow_seconds=slow_seconds,
+            address=address if who.is_guest else "",
+            formerly=who.formerly,
+        )
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The sender, and whom else its connection has been."""
+        return self.sender, *self.formerly
+
+    @property
+    def key(self) -> Key:
+        """What is unique about it."""
+        return self.room_id, self.sender, self.nonce
+
+
+class Stored(NamedTuple):
+    """A message that has its number; `is_new` unless its nonce was already there."""
+
+    room_id: int
+    state: MessageState
+    epoch: str
+    is_new: bool
+
+
+class End(NamedTuple):
+    """Where a locked head stands."""
+
+    last_seq: int
+    epoch: str
+    has_spent: bool
+    """Whether a repeat may be one of a message that was deleted lately."""
+
+
+def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> list[Stored]:
+    """Number and store drafts in one transaction; return what became of each, in order.
+
+    Inside a caller's transaction the rooms stay locked until that commits. With
+    `lock_timeout_ms` PostgreSQL gives up waiting for a room after so long, and after three
+    seconds in any one statement. Raises what the database raises; then nothing is stored.
+    """
+    if not drafts:
+        return []
+    try:
+        return _append(drafts, lock_timeout_ms)
+    except IntegrityError as error:
+        if not is_number_taken(error):
+            raise
+        # Somebody has written a row past the log since the lock; the next lock mends the head.
+        return _append(drafts, lock_timeout_ms)
+
+
+def bring_in(drafts: Sequence[Draft]) -> int:
+    """Store drafts with their own `created_at`; return how many were not there yet."""
+    alias = database()
+    wanted = {draft.key: draft for draft in drafts}
+    with transaction.atomic(using=alias):
+        heads = lock_heads(alias, {draft.room_id for draft in drafts})
+        # What was deleted here is not brought in again, however long ago that was.
+        asked = {room_id: end._replace(has_spent=True) for room_id, end in heads.items()}
+        for key in spent_ids(alias, wanted, asked):
+            del wanted[key]
+        return len(_insert_by_orm(alias, wanted, heads))
+
+
+def mend(room_id: int) -> None:
+    """Have the head of a room stand at its last row, if rows were written past the log.
+
+    Raises `IntegrityError` for a room that does not exist.
+    """
+    alias = database()
+    with transaction.atomic(using=alias):
+        lock_heads(alias, {room_id})
+
+
+def newest(room_id: int, limit: int) -> Changes:
+    """As `history.newest`, of a log whose head is mended first if it stands before its rows."""
+    changes = history.newest(room_id, limit)
+    if not changes.is_behind:
+        return changes
+    mend(room_id)
+    return history.newest(room_id, limit)
+
+
+def is_number_taken(error: IntegrityError) -> bool:
+    """Whether a row that the log did not write has the number that a message should get."""
+    text = str(error)
+    return any(name in text for name in NUMBERS)
+
+
+def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored]:
+    alias = database()
+    is_postgres = connections[alias].vendor == "postgresql"
+    insert = _insert_at_once if is_postgres else _insert_by_orm
+    wanted: dict[Key, Draft] = {}
+    for draft in drafts:
+        wanted.setdefault(draft.key, draft)  # the second of two equal ones gets the first's result
+    with transaction.atomic(using=alias):
+        heads = lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        spent = spent_ids(alias, wanted, heads)
+        unspent = {key: one for key, one in wanted.items() if key not in spent}
+        new = insert(alias, unspent, heads)
+        known = _known(alias, unspent.keys() - new.keys(), spent)
+    return _results(drafts, new, known, heads)
+
+
+def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true),"
+            " set_config('statement_timeout', '3s', true)",
+            [f"{lock_timeout_ms}ms"],
+        )
+
+
+def lock_heads(
+    alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
+) -> dict[int, End]:
+    """Keep the logs of rooms as they are until the transaction ends; return where they end.
+
+    A head that stands before the last row of its room is mended: a bulk query, a fixture or a
+    dump has written past the log.
+    """
+    if lock_timeout_ms is not None and connections[alias].vendor == "postgresql":
+        _limit_waiting(alias, lock_timeout_ms)
+    heads = _lock(alias, room_ids)
+    if missing := room_ids - heads.keys():
+        make_heads(alias, missing)
+        heads = _lock(alias, room_ids)
+    return heads
+
+
+def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
+    match connections[alias].vendor:
+        case "postgresql":
+            with connections[alias].cursor() as cursor:
+                cursor.execute(LOCK_HEADS, [list(room_ids)])
+                rows = cursor.fetchall()
+        case "sqlite":
+            rows = _lock_in_sqlite(alias, room_ids)
+        case _:
+            rows = _lock_by_orm(alias, room_ids)
+    return {
+        room_id: End(last_seq, epoch, bool(has_spent))
+        if last_row is None or last_row <= last_seq
+        else _mend(alias, room_id, last_row, epoch, bool(has_spent))
+        for room_id, last_seq, epoch, has_spent, last_row in rows
+    }
+
+
+def _lock_in_sqlite(alias: str, room_ids: set[int]) -> list[Any]:
+    # A transaction that begins by reading cannot always become a writing one.
+    places = ", ".join(["%s"] * len(room_ids))
+    since = connections[alias].ops.adapt_datetimefield_value(timezone.now() - SPENT)
+    with connections[alias].cursor() as cursor:
+        cursor.execute(TOUCH_HEADS.format(places), [*room_ids])
+        cursor.execute(READ_HEADS.format(places), [since, *room_ids])
+        return list(cursor.fetchall())
+
+
+def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
+    last_row = Message.objects.filter(room=OuterRef("pk")).order_by("-changed_seq")
+    ends = (
+        Head.objects.using(alias)
+        .filter(pk__in=room_ids)
+        .select_for_update()
+        .order_by("pk")
+        .values_list(
+            "pk", "last_seq", "epoch", "deleted_at", Subquery(last_row.values("changed_seq")[:1])
+        )
+    )
+    since = timezone.now() - SPENT
+    return [
+        (*end, deleted_at is not None and deleted_at > since, last)
+        for *end, deleted_at, last in ends
+    ]
+
+
+def _mend(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> End:
+    heads = Head.objects.using(alias).filter(pk=room_id)
+    if last_row > MAX_SEQ:
+        last_row, epoch = _renumber(alias, room_id), new_epoch()
+        heads.update(purged_seq=0)
+    heads.update(last_seq=last_row, epoch=epoch)
+    logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
+    return End(last_row, epoch, has_spent)
+
+
+def _renumber(alias: str, room_id: int) -> int:
+    """Number a room's rows from 1 on; return the last number.
+
+    A number that JSON cannot carry everywhere would end the room. In ascending order no new
+    number is another row's old one.
+    """
+    rows = Message.objects.using(alias).filter(room=room_id)
+    last = 0
+    for pk in list(rows.order_by("seq").values_list("pk", flat=True)):
+        last += 1
+        rows.filter(pk=pk).update(seq=last, changed_seq=last)
+    return last
+
+
+@receiver(post_save, sender=Message, dispatch_uid="realtime.message")
+def _written_past_the_log(instance: Message, created: bool, raw: bool, **_: Any) -> None:
+    if created and not raw:  # the rest of a fixture is still to come
+        mend(instance.room_id)
+
+
+# Both after the lock and in statements of their own, so that they see what its last holder
+# committed. Both return the states of those drafts whose nonce was not there.
+
+
+def _insert_at_once(
+    alias: str, wanted: dict[Key, Draft], heads: dict[int, End]
+) -> dict[Key, MessageState]:
+    now = timezone.now()
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_insert_new(alias), [_as_json(alias, wanted.values()), now])
+        rows = cursor.fetchall()
+    sent_at = timestamp(now)
+    return {
+        (room_id, sender, nonce): _state(wanted[room_id, sender, nonce], pk, seq, sent_at)
+        for room_id, sender, nonce, pk, seq in rows
+    }
+
+
+def _insert_new(alias: str) -> str:
+    field = Message._meta.get_field("user")
+    return INSERT_NEW.format(user_id=field.db_type(connections[alias]))
+
+
+def _as_json(alias: str, drafts: Iterable[Draft]) -> str:
+    prepare = Message._meta.get_field("user").get_db_prep_save
+    rows = [
+        {
+            "number": number,
+            "room_id": draft.room_id,
+            "sender": draft.sender,
+            "user_id": draft.user_id and prepare(draft.user_id, connections[alias]),
+            "username": draft.username,
+            "content": draft.content,
+            "data": draft.data,
+            "nonce": draft.nonce,
+        }
+        for number, draft in enumerate(drafts)
+    ]
+    return msgspec.json.encode(rows, enc_hook=str).decode()
+
+
+def _state(draft: Draft, pk: int, seq: int, sent_at: str) -> MessageState:
+    return MessageState(
+        id=pk,
+        seq=seq,
+        user_id=draft.sender,
+        username=draft.username,
+        created_at=sent_at,
+        content=draft.content,
+        data=draft.data,
+        nonce=None if draft.nonce.startswith(MADE_NONCE) else draft.nonce,
+    )
+
+
+def _insert_by_orm(
+    alias: str, wanted: dict[Key, Draft], heads: dict[int, End]
+) -> dict[Key, MessageState]:
+    known = known_ids(alias, wanted)
+    drafts = [draft for draft in wanted.values() if draft.key not in known]
+    new = _numbered(drafts, {room_id: mark.last_seq for room_id, mark in heads.items()})
+    Message.objects.using(alias).bulk_create(new.values())
+    numbers = Counter(message.room_id for message in new.values())
+    with connections[alias].cursor() as cursor:
+        cursor.executemany(MOVE_HEAD, [(count, room_id) for room_id, count in numbers.items()])
+    return {key: state_of(message) for key, message in new.items()}
+
+
+def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Message]:
+    now = timezone.now()
+    new: dict[Key, Message] = {}
+    for draft in drafts:
+        ends[draft.room_id] += 1
+        new[draft.key] = Message(
+            room_id=draft.room_id,
+            seq=ends[draft.room_id],
+            changed_seq=ends[draft.room_id],
+            sender=draft.sender,
+            user_id=draft.user_id,
+            username=draft.username,
+            content=draft.content,
+            data=draft.data,
+            nonce=draft.nonce,
+            created_at=draft.created_at or now,
+        )
+    return new
+
+
+def _known(alias: str, keys: Iterable[Key], spent: dict[Key, int]) -> dict[Key, MessageState]:
+    """What is stored under these keys, and what was until it was deleted."""
+    found = known_ids(alias, keys) | spent
+    rows = Message.objects.using(alias).in_bulk(found.values()) if found else {}
+    return {key: state_of(rows[pk]) for key, pk in found.items()}
+
+
+def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
+    """The primary keys of what is stored under these keys."""
+    return _ids(alias, [(key, key) for key in keys])
+
+
+def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, End]) -> dict[Key, int]:
+    """The primary keys of what was stored under these keys, and was deleted since.
+
+    Asks nothing where nothing was deleted lately, as in most rooms.
+    """
+    asked = [
+        (key, (key[0], key[1], nonce))
+        for key in keys
+        if heads[key[0]].has_spent
+        for nonce in nonces.may_be_spent_as(*key)
+    ]
+    return _ids(alias, asked)
+
+
+def _ids(alias: str, asked: list[tuple[Key, Key]]) -> dict[Key, int]:
+    """The primary keys of what is stored under the second of each, by the first."""
+    if not asked:
+        return {}
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            FIND_NONCES.format(", ".join(["(%s, %s, %s)"] * len(asked))),
+            [value for _, stored in asked for value in stored],
+        )
+        found = cursor.fetchall()
+    return {key: pk for (key, _), (pk,) in zip(asked, found, strict=True) if pk is not None}
+
+
+def _results(
+    drafts: Sequence[Draft],
+    new: dict[Key, MessageState],
+    known: dict[Key, MessageState],
+    heads: dict[int, End],
+) -> list[Stored]:
+    told: set[Key] = set()
+    results = []
+    for draft in drafts:
+        key = draft.key
+        is_new = key in new and key not in told
+        told.add(key)
+        state = new[key] if key in new else known[key]
+        results.append(Stored(draft.room_id, state, heads[draft.room_id].epoch, is_new))
+    return results

@@ -1,0 +1,39 @@
+"""Data of Python code, converted to JSON values."""
+
+import json
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from ...wire.clean import clean_data
+from ...wire.errors import CommandError, ErrorCode
+
+__all__ = ["plain"]
+
+
+def plain(data: Any) -> dict[str, Any]:
+    """Return a copy of data with the values that Django's `JsonResponse` would write.
+
+    Dates, times, decimals, UUIDs and lazy strings become strings, tuples become lists, and keys
+    that are numbers become strings. Raises `CommandError` for what JSON cannot say everywhere.
+    """
+    if not isinstance(data, dict):
+        raise _invalid(f"data must be a dict, not {type(data).__name__}")
+    try:
+        text = json.dumps(data, cls=DjangoJSONEncoder)
+        copy = json.loads(text, object_pairs_hook=_unique)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _invalid(f"data cannot be written as JSON: {error}") from error
+    clean_data(copy)
+    return copy  # type: ignore[no-any-return]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("two keys of a dict are the same as strings")
+    return found
+
+
+def _invalid(message: str) -> CommandError:
+    return CommandError(ErrorCode.INVALID_MESSAGE, message)

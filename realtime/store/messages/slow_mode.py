@@ -1,0 +1,151 @@
+"""Slow mode: who has spoken in a room waits before speaking there again.
+
+Judged under the lock of the room's head, so that many sockets on many servers do not help. A guest
+is known by its address as well, so that another token does not help either.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import blake2s
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from ...models import Message, Voice
+from ...wire.commands import MAX_SLOW_SECONDS
+from ...wire.errors import CommandError, ErrorCode
+from ..accounts.visitor import Visitor
+from ..database.alias import database
+from . import log
+from .log import Draft, Key, Stored
+
+__all__ = ["append", "forget_voices", "signal"]
+
+Speaker = tuple[int, str]
+"""A room and who speaks there: a `user_id`, or as a `Voice` has it."""
+ADDRESS, SIGNAL = "address ", "signal "
+VOICE_CHARACTERS = 150
+
+
+def append(
+    drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None
+) -> list[Stored | CommandError]:
+    """As `log.append`, but a draft that comes too soon is refused with `rate_limited`.
+
+    What was stored before is not judged again: its repeat gets the first one's result.
+    """
+    slow = {draft.key: draft for draft in drafts if draft.slow_seconds}
+    if not slow:
+        return list(log.append(drafts, lock_timeout_ms=lock_timeout_ms))
+    alias = database()
+    with transaction.atomic(using=alias):
+        heads = log.lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, heads)
+        new = [draft for key, draft in slow.items() if key not in known]
+        refused = _refused(new)
+        stored = iter(log.append([draft for draft in drafts if draft.key not in refused]))
+        _note({_address_of(one) for one in new if one.address and one.key not in refused})
+        return [refused.get(draft.key) or next(stored) for draft in drafts]
+
+
+def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
+    """Count a signal in a room in slow mode; raises `CommandError` with `rate_limited`.
+
+    It waits for the last message and the last signal of its sender, and of all guests who come
+    from a guest's address. Messages do not wait for signals.
+    """
+    who, address = visitor.who, visitor.address if visitor.who.is_guest else ""
+    own = [(room_id, one) for one in who.user_ids]
+    own += [(room_id, ADDRESS + address)] if address else []
+    signals = {(room_id, _signal_of(voice)) for _, voice in own}
+    now = timezone.now()
+    with transaction.atomic(using=database()):
+        log.lock_heads(database(), {room_id})
+        since = now - timedelta(seconds=seconds)
+        spoke = _messages_of({room_id}, {*who.user_ids}, since) | _noted({*own, *signals}, since)
+        if spoke:
+            raise _too_soon(seconds - max(0.0, (now - max(spoke.values())).total_seconds()))
+        _note(signals)
+
+
+def forget_voices() -> None:
+    """Remove what no slow mode can ask for any more."""
+    most = timezone.now() - timedelta(seconds=MAX_SLOW_SECONDS)
+    Voice.objects.using(database()).filter(spoke_at__lt=most).delete()
+
+
+def _refused(drafts: Sequence[Draft]) -> dict[Key, CommandError]:
+    now = timezone.now()
+    spoke = _last_spoken(drafts, now)
+    refused: dict[Key, CommandError] = {}
+    for draft in drafts:
+        voices = [(draft.room_id, one) for one in draft.senders]
+        voices += [_address_of(draft)] if draft.address else []
+        last = max((spoke[voice] for voice in voices if voice in spoke), default=None)
+        ago = draft.slow_seconds if last is None else (now - last).total_seconds()
+        if ago < draft.slow_seconds:
+            # Another host's clock may be ahead: nobody waits longer than the room asks for.
+            refused[draft.key] = _too_soon(draft.slow_seconds - max(0.0, ago))
+        else:
+            spoke |= dict.fromkeys(voices, now)
+    return refused
+
+
+def _last_spoken(drafts: Sequence[Draft], now: datetime) -> dict[Speaker, datetime]:
+    if not drafts:
+        return {}
+    since = now - timedelta(seconds=max(draft.slow_seconds for draft in drafts))
+    rooms = {draft.room_id for draft in drafts}
+    senders = {one for draft in drafts for one in draft.senders}
+    addresses = {_address_of(draft) for draft in drafts if draft.address}
+    return _messages_of(rooms, senders, since) | _noted(addresses, since)
+
+
+def _messages_of(rooms: set[int], senders: set[str], since: datetime) -> dict[Speaker, datetime]:
+    rows = (
+        Message.objects.using(database())
+        .filter(room__in=rooms, sender__in=senders, created_at__gt=since)
+        .order_by()
+        .values_list("room_id", "sender")
+        .annotate(last=Max("created_at"))
+    )
+    return {(room_id, sender): last for room_id, sender, last in rows}
+
+
+def _noted(speakers: set[Speaker], since: datetime) -> dict[Speaker, datetime]:
+    if not speakers:
+        return {}
+    rows = Voice.objects.using(database()).filter(
+        room__in={room_id for room_id, _ in speakers},
+        voice__in={voice for _, voice in speakers},
+        spoke_at__gt=since,
+    )
+    return {(one.room_id, one.voice): one.spoke_at for one in rows}
+
+
+def _note(speakers: set[Speaker]) -> None:
+    now = timezone.now()
+    Voice.objects.using(database()).bulk_create(
+        [Voice(room_id=room, voice=voice, spoke_at=now) for room, voice in sorted(speakers)],
+        update_conflicts=True,
+        unique_fields=["room", "voice"],
+        update_fields=["spoke_at"],
+    )
+
+
+def _signal_of(voice: str) -> str:
+    """Return the voice of somebody's signals, a digest where the column would not hold it."""
+    if len(SIGNAL + voice) <= VOICE_CHARACTERS:
+        return SIGNAL + voice
+    return SIGNAL + blake2s(voice.encode()).hexdigest()
+
+
+def _address_of(draft: Draft) -> Speaker:
+    return draft.room_id, ADDRESS + draft.address
+
+
+def _too_soon(wait: float) -> CommandError:
+    return CommandError(
+        ErrorCode.RATE_LIMITED, "this room is in slow mode: wait a little", retry_after=wait
+    )

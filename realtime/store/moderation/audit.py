@@ -1,0 +1,44 @@
+"""What moderators have done, in the log of Django's admin.
+
+The entries of a user who is not staff are bounded: anybody may own a room.
+"""
+
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model
+
+from ...conf import config
+from ..accounts.identity import Identity
+
+__all__ = ["ADDITION", "CHANGE", "DELETION", "record"]
+
+ADDITION, CHANGE, DELETION = 1, 2, 3
+"""As in `django.contrib.admin.models`, which may not be installed."""
+REPR_CHARACTERS = 200
+
+
+def record(by: Identity | None, about: Model, flag: int, text: str) -> None:
+    """Note that a user did something with an object; what the site itself does is not noted."""
+    if by is None or by.user is None or not apps.is_installed("django.contrib.admin"):
+        return
+    entries: Any = apps.get_model("admin", "LogEntry")
+    types: Any = apps.get_model("contenttypes", "ContentType")
+    entries.objects.create(
+        user_id=by.user.pk,
+        content_type=types.objects.get_for_model(about),
+        object_id=str(about.pk),
+        object_repr=str(about)[:REPR_CHARACTERS],
+        action_flag=flag,
+        change_message=text,
+    )
+    if not getattr(by.user, "is_staff", False):
+        _forget_oldest(entries, types, by.user.pk)
+
+
+def _forget_oldest(entries: Any, types: Any, user_pk: Any) -> None:
+    ours = types.objects.filter(app_label="realtime").values("pk")
+    mine = entries.objects.filter(user_id=user_pk, content_type__in=ours)
+    newest = mine.order_by("-pk").values_list("pk", flat=True)
+    for oldest in newest[config().journal_entries : config().journal_entries + 1]:
+        mine.filter(pk__lte=oldest).delete()

@@ -1,0 +1,140 @@
+"""Erases texts and names of earlier messages, a room and a chunk at a time.
+
+Up to `TOLD` messages in a room take a position each, so that open clients hear of every one. More
+of them take none: the room's log gets another epoch with the last one, and everybody joins again.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from ...models import (
+    Block,
+    Departure,
+    Head,
+    LastAddress,
+    Membership,
+    Message,
+    Report,
+    Room,
+    Sanction,
+)
+from ...models.rooms import new_epoch
+from ..accounts.identity import GUEST
+from ..database.alias import database
+from ..messages import changes, nonces
+from ..messages.history import state_of
+from ..messages.log import Stored, lock_heads
+from .sanctions import in_force
+
+__all__ = ["erase_guests", "erase_texts", "forget_traces", "rename", "scrub_nonces"]
+
+CHUNK = 500
+TOLD = 1000
+FIELDS = ["content", "data", "nonce", "username", "deleted_at", "changed_seq"]
+
+Erased = Iterator[tuple[int, list[Stored]]]
+"""How many messages were changed, and what is to be told of them."""
+
+
+def erase_texts(sender: str, name: str) -> Erased:
+    """Make tombstones of all messages of a sender, under another name."""
+    mine = Q(sender=sender)
+    return _rewrite(mine & (Q(deleted_at=None) | ~Q(username=name)), name, True, mine)
+
+
+def rename(sender: str, name: str) -> Erased:
+    """Give all messages of a sender another name."""
+    mine = Q(sender=sender)
+    return _rewrite(mine & ~Q(username=name), name, False, mine)
+
+
+def erase_guests(before: datetime, name: str) -> Erased:
+    """Make tombstones of messages that guests wrote before a time."""
+    whose = Q(sender__startswith=GUEST, created_at__lt=before)
+    whose &= Q(deleted_at=None) | ~Q(username=name)
+    return _rewrite(whose, name, True, whose)
+
+
+def forget_traces(sender: str, user_pk: Any, name: str) -> None:
+    """Remove a user's places, marks, blocks and departures, and the name in other rows.
+
+    Sanctions that are in force stay, without the name: erasing must not lift a ban.
+    """
+    with transaction.atomic(using=database()):
+        Report.objects.using(database()).filter(reporter=sender).update(
+            username=name, reason="", address=""
+        )
+        sanctions = Sanction.objects.using(database()).filter(user_key=sender)
+        sanctions.exclude(in_force()).delete()
+        sanctions.update(username="")
+        LastAddress.objects.using(database()).filter(user_key=sender).delete()
+        if user_pk is None:
+            return
+        Block.objects.using(database()).filter(user=user_pk).delete()
+        Departure.objects.using(database()).filter(user=user_pk).delete()
+        for place in Membership.objects.using(database()).filter(user=user_pk):
+            place.delete()
+
+
+def scrub_nonces() -> int:
+    """Replace the nonces of messages that were deleted by an earlier release."""
+    rows = Message.objects.using(database()).exclude(deleted_at=None)
+    number = last = 0
+    while chunk := list(
+        rows.filter(pk__gt=last).exclude(nonce__startswith="~").order_by("pk")[:CHUNK]
+    ):
+        last = chunk[-1].pk
+        for message in chunk:
+            message.nonce = nonces.spent(message.room_id, message.sender, message.nonce)
+        Message.objects.using(database()).bulk_update(chunk, ["nonce"])
+        number += len(chunk)
+    return number
+
+
+def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
+    """Rewrite messages; whether they are told one by one is judged by the number of `all_of_them`.
+
+    So a repeat after an interruption, which finds fewer, judges as the first attempt did.
+    """
+    mine = Message.objects.using(database()).filter(whose, room=OuterRef("pk"))
+    rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
+    for room_id in list(rooms.values_list("pk", flat=True)):
+        rows = Message.objects.using(database()).filter(room=room_id)
+        is_told, last = rows.filter(all_of_them).count() <= TOLD, 0
+        # From the last key on, so that no chunk reads again what is done, with the room locked.
+        while found := _rewrite_chunk(
+            room_id, rows.filter(whose, pk__gt=last), name, is_erased, is_told
+        ):
+            last = found[-1].state.id
+            yield len(found), found if is_told else []
+
+
+def _rewrite_chunk(
+    room_id: int, rows: QuerySet[Message], name: str, is_erased: bool, is_told: bool
+) -> list[Stored]:
+    with transaction.atomic(using=database()):
+        end = lock_heads(database(), {room_id})[room_id]
+        chunk = list(rows.order_by("pk")[: CHUNK + 1])
+        is_last = len(chunk) <= CHUNK
+        chunk = chunk[:CHUNK]
+        for number, message in enumerate(chunk, 1):
+            message.username = name
+            if is_erased:
+                changes.empty(message)
+            if is_told:
+                message.changed_seq = end.last_seq + number
+        Message.objects.using(database()).bulk_update(chunk, FIELDS, batch_size=100)
+        _move(room_id, end.last_seq + len(chunk) if is_told else end.last_seq, is_erased)
+        if chunk and is_last and not is_told:
+            Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
+    return [Stored(room_id, state_of(one), end.epoch, is_new=True) for one in chunk]
+
+
+def _move(room_id: int, last_seq: int, is_erased: bool) -> None:
+    more = {"deleted_at": timezone.now()} if is_erased else {}
+    Head.objects.using(database()).filter(pk=room_id).update(last_seq=last_seq, **more)

@@ -1,0 +1,106 @@
+"""Reports of messages: one for each reporter and message, and a bounded number open at once."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from ...conf import config
+from ...models import Message, Report
+from ...wire.commands import REASON_CHARACTERS
+from ...wire.errors import CommandError, ErrorCode
+from ..accounts.identity import Identity
+from ..database.alias import database
+from . import audit
+
+__all__ = ["dismiss", "forget_closed", "report", "resolve", "unknown_message"]
+
+GUESTS = 2
+"""All guests of one address may have so many times the open reports of one reporter."""
+
+
+def report(message_id: int, room_id: int, who: Identity, reason: str, *, address: str = "") -> None:
+    """Report a message; a second report of the same user changes the first.
+
+    A closed report stays closed unless the message was edited since. Raises
+    `CommandError` with `unknown_message`, also for a deleted one, or `limit_exceeded`.
+    """
+    with transaction.atomic(using=database()):
+        messages = Message.objects.using(database()).filter(pk=message_id, room=room_id)
+        message = messages.filter(deleted_at=None).only("edited_at").first()
+        if message is None:
+            raise unknown_message()
+        before = _reports().filter(message=message_id, reporter=who.user_id).first()
+        if before is None or _is_open_again(before, message):
+            _check_number(who, address if who.is_guest else "")
+        elif before.resolved_at is not None or before.reason == reason[:REASON_CHARACTERS]:
+            return
+        _reports().update_or_create(
+            {
+                "username": who.username,
+                "address": address if who.is_guest else "",
+                "reason": reason[:REASON_CHARACTERS],
+                "created_at": timezone.now(),
+                "resolved_at": None,
+                "resolved_by": None,
+            },
+            message_id=message_id,
+            reporter=who.user_id,
+        )
+
+
+def resolve(message_ids: Iterable[int], by: Identity | None = None) -> int:
+    """Close the reports of messages; return how many were open."""
+    reports = Report.objects.using(database()).filter(message__in=list(message_ids))
+    user = None if by is None else by.user
+    return reports.filter(resolved_at=None).update(resolved_at=timezone.now(), resolved_by=user)
+
+
+def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
+    """Close all open reports of the messages of these reports; return how many.
+
+    Nothing is done about the messages.
+    """
+    first = {one.message_id: one for one in reports}
+    number = 0
+    with transaction.atomic(using=database()):
+        for message_id, one in first.items():
+            if closed := resolve([message_id], by):
+                more = "" if closed == 1 else f", with {closed - 1} more of this message"
+                audit.record(by, one, audit.CHANGE, f"dismissed{more}")
+            number += closed
+    return number
+
+
+def forget_closed(days: float) -> int:
+    """Remove reports that were closed so long ago; return how many."""
+    before = timezone.now() - timedelta(days=days)
+    number, _ = _reports().filter(resolved_at__lt=before).delete()
+    return int(number)
+
+
+def unknown_message() -> CommandError:
+    """The refusal for a message that is not there."""
+    return CommandError(ErrorCode.UNKNOWN_MESSAGE, "there is no such message")
+
+
+def _is_open_again(before: Report, message: Message) -> bool:
+    """Whether a report was closed, and its message was edited after that."""
+    closed_at, edited_at = before.resolved_at, message.edited_at
+    return closed_at is not None and edited_at is not None and edited_at > closed_at
+
+
+def _check_number(who: Identity, address: str) -> None:
+    """Refuse a report if the reporter, or the address of a guest, has too many open ones."""
+    still_open = _reports().filter(resolved_at=None)
+    most = config().open_reports
+    is_full = still_open.filter(reporter=who.user_id).count() >= most
+    if is_full or (address and still_open.filter(address=address).count() >= most * GUESTS):
+        message = "too many of your reports are open: wait until a moderator has closed some"
+        raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
+
+
+def _reports() -> Any:
+    return Report.objects.using(database())

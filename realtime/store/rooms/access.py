@@ -1,0 +1,344 @@
+"""Finding a room, and what an identity may do there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from ...models import Departure, Membership, Room, Sanction
+from ...policy import Policy, policy
+from ...wire.errors import CommandError, ErrorCode
+from ..accounts.identity import Identity, direct_key
+from ..accounts.visitor import Subject
+from ..database.alias import database
+from ..messages.history import mark
+from ..moderation.sanctions import against, ban_among, ends_in, felt, hits, told
+from . import blocks
+
+__all__ = [
+    "NO_ROOM",
+    "Ask",
+    "Entry",
+    "all_rights",
+    "denied",
+    "direct_key",
+    "enter",
+    "enter_all",
+    "mark_read",
+    "rights",
+    "unknown",
+    "would_see",
+]
+
+NO_ROOM = 0
+"""The key of no room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What an identity may do in a room, as decided when the room's rights were `rights_seq`.
+
+    It is asked for again at `until`. With a `mute` one may neither post nor signal.
+    """
+
+    room_id: int
+    slug: str
+    title: str
+    kind: str
+    role: str
+    rights_seq: int
+    may_read_history: bool
+    may_post: bool
+    may_signal: bool
+    may_moderate: bool
+    may_manage: bool
+    is_read_only: bool
+    slow_seconds: int
+    mute: Sanction | None = None
+    user_keys: tuple[str, ...] = ()
+    until: datetime | None = None
+    is_request: bool = False
+    """Whether the user has yet to accept this direct room, which a stranger opened."""
+    is_closed: bool = False
+    """Whether one of the two users of this direct room has left it, or has blocked the other."""
+
+    @property
+    def refusal(self) -> str:
+        """What is told where something is not allowed here."""
+        if self.is_closed:
+            return "this conversation is closed"
+        return self.muted or "you may not do that here"
+
+    @property
+    def muted(self) -> str | None:
+        """What somebody who is muted is told."""
+        return None if self.mute is None else told(self.mute, *self.user_keys)
+
+    @property
+    def rights(self) -> list[str]:
+        """What clients call them."""
+        may = {
+            "post": self.may_post,
+            "signal": self.may_signal,
+            "moderate": self.may_moderate,
+            "manage": self.may_manage,
+        }
+        return [name for name, is_allowed in may.items() if is_allowed]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """Somebody who asks for a room.
+
+    No two are the same: other middleware may have put two users with one key, but other rights,
+    into their scopes.
+    """
+
+    slug: str
+    who: Identity
+    address: str = ""
+    since: datetime | None = None
+    """Since when they are there; None for who enters."""
+
+    @property
+    def subject(self) -> Subject:
+        """Whom a ban or mute may hit."""
+        return Subject.of(self.who, self.address, self.since)
+
+
+Verdict = Entry | Exception
+
+
+def enter(slug: str, who: Identity) -> Entry:
+    """Let an identity into a room; a user who enters a public one becomes a member.
+
+    Raises `CommandError` with `unknown_room` or `permission_denied`.
+    """
+    return _only(enter_all([Ask(slug, who)]))
+
+
+def rights(slug: str, who: Identity) -> Entry:
+    """What an identity may do in a room now; raises as `enter` does, and changes nothing."""
+    return _only(all_rights([Ask(slug, who)]))
+
+
+def enter_all(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
+    """As `enter` for many at once, in a few queries; a refusal is returned."""
+    found = _find(asked)
+    verdicts = _decide_all(found)
+    members = {
+        ask: Membership(room=one.room, user_id=one.user_pk)
+        for ask, one in found.items()
+        if isinstance(verdicts[ask], Entry) and one.may_become_member
+    }
+    return verdicts | _insert(members) if members else verdicts
+
+
+def all_rights(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
+    """As `rights` for many at once, in a few queries; a refusal is returned."""
+    return _decide_all(_find(asked))
+
+
+def mark_read(room_id: int, user_pk: Any, seq: int) -> None:
+    """Remember how far a user has read; never back, never beyond the end of the log."""
+    Membership.objects.using(database()).filter(
+        room=room_id, user=user_pk, read_seq__lt=seq, room__head__last_seq__gte=seq
+    ).update(read_seq=seq)
+
+
+class _Found(NamedTuple):
+    """The room that was asked for, the place in it that somebody has, and what is against them."""
+
+    room: Room | None
+    user_pk: Any
+    membership: Membership | None
+    sanctions: list[Sanction]
+    is_closed: bool = False
+
+    @property
+    def may_become_member(self) -> bool:
+        if self.room is None or self.user_pk is None or self.membership is not None:
+            return False
+        return self.room.kind == Room.Kind.PUBLIC
+
+
+def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
+    users = {ask: _user_pk(ask.who) for ask in asked}
+    rooms = _rooms({ask.slug for ask in users})
+    # The same queries where there is no room: the time of an answer must not tell of hidden ones.
+    room_ids = [room.pk for room in rooms.values()] or [NO_ROOM]
+    wanted = {pk for pk in users.values() if pk is not None}
+    memberships: dict[tuple[int, Any], Membership] = {}
+    if wanted:
+        places = Membership.objects.using(database()).filter(room__in=room_ids)
+        memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
+    closed = _closed(memberships.values(), rooms.values())
+    sanctions = against({ask.subject for ask in users}, room_ids)
+    found = {}
+    for ask, pk in users.items():
+        room = rooms.get(ask.slug)
+        membership = memberships.get((room.pk, pk)) if room is not None else None
+        mine = [one for one in sanctions if _is_about(one, room) and hits(one, ask.subject)]
+        is_closed = room is not None and room.pk in closed
+        found[ask] = _Found(room, pk, membership, mine, is_closed)
+    return found
+
+
+def _closed(memberships: Iterable[Membership], rooms: Iterable[Room]) -> set[int]:
+    """Which of these places are in a closed direct room."""
+    direct = {room.pk for room in rooms if room.kind == Room.Kind.DIRECT}
+    return blocks.closed(direct & {one.room_id for one in memberships})
+
+
+def _is_about(sanction: Sanction, room: Room | None) -> bool:
+    return sanction.room_id is None or (room is not None and sanction.room_id == room.pk)
+
+
+def _user_pk(who: Identity) -> Any:
+    """The user's key as the database has it; None for a guest, and for what cannot be a key."""
+    if who.user is None:
+        return None
+    try:
+        return Membership._meta.get_field("user").target_field.to_python(who.user_pk)
+    except ValidationError:
+        return None
+
+
+def _insert(members: dict[Ask, Membership]) -> dict[Ask, Verdict]:
+    """Make memberships; returns what failed, each by itself."""
+    # In one order for all processes, so that no two wait for each other.
+    rows = sorted(members.values(), key=lambda row: (row.room_id, str(row.user_id)))
+    failed: dict[Ask, Verdict] = {}
+    try:
+        _insert_all(rows)
+    except IntegrityError:  # somebody's user, or the room, was deleted meanwhile
+        for ask, row in members.items():
+            try:
+                _insert_all([row])
+            except IntegrityError as error:
+                failed[ask] = error
+    return failed
+
+
+def _insert_all(rows: list[Membership]) -> None:
+    with transaction.atomic(using=database()):
+        Membership.objects.using(database()).bulk_create(rows, ignore_conflicts=True)
+        _forget_departures(rows)
+
+
+def _forget_departures(rows: list[Membership]) -> None:
+    """Users who left a room for good have come back by their own act."""
+    users: dict[int, list[Any]] = {}
+    for row in rows:
+        users.setdefault(row.room_id, []).append(row.user_id)
+    for room_id, mine in users.items():
+        Departure.objects.using(database()).filter(room=room_id, user__in=mine).delete()
+
+
+def _rooms(slugs: set[str]) -> dict[str, Room]:
+    """Rooms with their heads, by slug."""
+    rows = Room.objects.using(database()).select_related("head").filter(slug__in=slugs)
+    return {room.slug: room for room in rows}
+
+
+def _rights_seq(room: Room) -> int:
+    """How often a room's rights have changed; one without a head gets it by its first visitor."""
+    if hasattr(room, "head"):
+        return room.head.rights_seq
+    try:
+        return mark(room.pk).rights_seq
+    except IntegrityError:  # it was deleted meanwhile
+        raise unknown(room.slug) from None
+
+
+def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
+    verdicts: dict[Ask, Verdict] = {}
+    rules = policy()
+    for ask, one in found.items():
+        try:
+            verdicts[ask] = _decide(rules, ask, one)
+        except Exception as error:  # of a site's own policy: it concerns nobody else
+            verdicts[ask] = error
+    return verdicts
+
+
+def _only(verdicts: dict[Ask, Verdict]) -> Entry:
+    [verdict] = verdicts.values()
+    if isinstance(verdict, Exception):
+        raise verdict
+    return verdict
+
+
+def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
+    who, room, membership = ask.who, found.room, found.membership
+    if room is None:
+        would_see(who, ask.slug, rules)  # the same work as for a hidden one
+        raise unknown(ask.slug)
+    if not rules.may_see(who, room, membership):
+        raise unknown(ask.slug)  # not "denied": that would tell that the room exists
+    may_moderate = rules.may_moderate(who, room, membership)
+    sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
+    if (ban := ban_among(sanctions)) is not None:
+        raise denied(told(ban, *who.user_ids), room, retry_after=ends_in(ban))
+    if not rules.may_join(who, room, membership):
+        raise denied("you may not enter this room", room)
+    mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
+    may_speak = not mutes and not found.is_closed
+    return Entry(
+        room_id=room.pk,
+        slug=room.slug,
+        title=room.title,
+        kind=room.kind,
+        role=_role(room, who, membership),
+        rights_seq=_rights_seq(room),
+        may_read_history=rules.may_read_history(who, room, membership),
+        may_post=may_speak and rules.may_post(who, room, membership),
+        may_signal=may_speak and rules.may_signal(who, room, membership),
+        may_moderate=may_moderate,
+        may_manage=rules.may_manage(who, room, membership),
+        is_read_only=room.is_read_only,
+        slow_seconds=0 if may_moderate else room.slow_seconds,
+        mute=_longest(mutes),
+        user_keys=who.user_ids,
+        until=min((one.ends_at for one in mutes if one.ends_at), default=None),
+        is_request=membership is not None and membership.is_request,
+        is_closed=found.is_closed,
+    )
+
+
+def would_see(who: Identity, slug: str, rules: Policy) -> bool:
+    """Return whether somebody without a place would see a private room of that name.
+
+    A site's policy may fail about a room that does not exist; then nobody sees it.
+    """
+    hidden = Room(pk=NO_ROOM, slug=slug, kind=Room.Kind.PRIVATE)
+    try:
+        return rules.may_see(who, hidden, None)
+    except Exception:
+        return False
+
+
+def _longest(mutes: list[Sanction]) -> Sanction | None:
+    """The one that holds when the others are over."""
+    return max(
+        mutes, key=lambda one: (one.ends_at is None, one.ends_at or one.created_at), default=None
+    )
+
+
+def _role(room: Room, who: Identity, membership: Membership | None) -> str:
+    if membership is not None:
+        return membership.role
+    return "guest" if who.is_guest else Membership.Role.MEMBER.value
+
+
+def unknown(slug: str) -> CommandError:
+    """The refusal for a room that does not exist, or not for whoever asks."""
+    return CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=slug)
+
+
+def denied(text: str, room: Room, *, retry_after: float | None = None) -> CommandError:
+    """The refusal of something in a room whose existence is no secret."""
+    return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug, retry_after=retry_after)

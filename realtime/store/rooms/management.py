@@ -1,0 +1,258 @@
+"""Making rooms, and what is set about them."""
+
+import secrets
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, transaction
+from django.db.models import CharField, Exists, Func, OuterRef, Q, Value
+from django.db.models.functions import Length
+from django.utils.text import slugify
+
+from ...conf import config
+from ...models import Departure, Membership, Message, Room
+from ...policy import policy
+from ...wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.looks import clean_line, is_visible
+from ..accounts.identity import Identity, direct_key
+from ..database.alias import database
+from ..messages.history import change_rights
+from ..moderation import audit
+from ..moderation.names import room_problem
+from . import blocks
+from .access import NO_ROOM, would_see
+
+__all__ = ["configure", "create", "direct", "is_request", "unreachable"]
+
+SLUG_CHARACTERS = 100
+HEXADECIMAL, RANDOM_CHARACTERS = "0123456789abcdef", 16
+"""What the names of private rooms that `create` makes consist of, and how long they are."""
+
+
+def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
+    """Make a room that belongs to `who`.
+
+    A public one is called by `slug`, else by its title, with a random ending where the name alone
+    could tell of a private room; a private one by nothing that could be guessed. Raises
+    `CommandError`: `permission_denied`, `limit_exceeded`, `invalid_message`.
+    """
+    if not policy().may_create(who, kind):
+        raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not make rooms")
+    _check_number(who, config().rooms_per_user - 1)
+    if kind == Room.Kind.PRIVATE:
+        slug = secrets.token_hex(RANDOM_CHARACTERS // 2)
+    title = _title(title)
+    slug = slugify(clean_line(slug, SLUG_CHARACTERS) or title, allow_unicode=True)[:SLUG_CHARACTERS]
+    if not is_visible(slug) or (title and not is_visible(title)):
+        raise CommandError(
+            ErrorCode.INVALID_MESSAGE, "a title needs a letter, a number or a symbol"
+        )
+    if kind == Room.Kind.PRIVATE:
+        return _found(who, slug, title, kind)
+    if problem := room_problem(None, slug, title, creator=who.user_pk):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
+    _check_taken(who, slug)
+    try:
+        return _found(who, _with_ending(slug) if _are_names_secret(who) else slug, title, kind)
+    except IntegrityError:  # by a room that was made meanwhile, or that a policy hides
+        _check_taken(who, slug)
+        return _found(who, _with_ending(slug), title, kind)
+
+
+def direct(who: Identity, other: Any) -> tuple[Room, bool]:
+    """The room of exactly these two users, and whether it was made now.
+
+    A user who left it for good, or has blocked `who`, gets no place in it by this. Raises
+    `CommandError`: `permission_denied` or `invalid_message`, or `unknown_user` where the other
+    user cannot be written to, which says no more than that.
+    """
+    if who.is_guest or not config().direct_rooms or not policy().may_open_direct(who, other):
+        raise _no_direct(who)
+    if who.user_pk == other.pk:
+        raise CommandError(ErrorCode.INVALID_MESSAGE, "that is you")
+    key = direct_key(who.user_id, str(other.pk))
+    with transaction.atomic(using=database()):
+        if not _places().filter(room__direct_key=key, user=who.user_pk).exists():
+            _check_blocks(who, other)
+        room, is_new = _rooms().get_or_create(
+            # A name that follows from the two could be taken, or looked for, by others.
+            {"slug": f"direct-{secrets.token_hex(12)}", "kind": Room.Kind.DIRECT},
+            direct_key=key,
+        )
+        if _give_places(room, who, other, is_request=is_new and _are_strangers(who, other)):
+            change_rights([room.pk])  # the other's change too, where the room was closed
+    return room, is_new
+
+
+def is_request(room: Room, user: Any) -> bool:
+    """Whether a user has yet to accept a direct room."""
+    return bool(_places().filter(room=room, user=user, is_request=True).exists())
+
+
+def unreachable() -> CommandError:
+    """The refusal for a user who does not exist, or does not want to be written to."""
+    message = "there is no such user, or you cannot write to them"
+    return CommandError(ErrorCode.UNKNOWN_USER, message)
+
+
+def configure(
+    room: Room,
+    by: Identity | None = None,
+    *,
+    title: str | None = None,
+    slow_seconds: int | None = None,
+    is_read_only: bool | None = None,
+) -> None:
+    """Change what is given of a room; the others hear of it by their rights.
+
+    Raises `CommandError` with `invalid_message`.
+    """
+    if slow_seconds is not None and not 0 <= slow_seconds <= MAX_SLOW_SECONDS:
+        message = f"slow mode is at most {MAX_SLOW_SECONDS} seconds"
+        raise CommandError(ErrorCode.INVALID_MESSAGE, message)
+    wanted = {
+        "title": None if title is None else _title(title),
+        "slow_seconds": slow_seconds,
+        "is_read_only": is_read_only,
+    }
+    if title and not is_visible(_title(title)):
+        raise CommandError(
+            ErrorCode.INVALID_MESSAGE, "a title needs a letter, a number or a symbol"
+        )
+    if title and by is not None and room.kind == Room.Kind.PUBLIC:
+        _check_names(room, _title(title))
+    with transaction.atomic(using=database()):
+        now = _rooms().filter(pk=room.pk).values(*wanted).first() or {}
+        changed = {
+            name: value
+            for name, value in wanted.items()
+            if value is not None and value != now.get(name)
+        }
+        if not changed:
+            return
+        for name, value in changed.items():
+            setattr(room, name, value)
+        room.save(update_fields=list(changed))
+        text = ", ".join(f"{name}: {value}" for name, value in changed.items())
+        audit.record(by, room, audit.CHANGE, text)
+
+
+def _found(who: Identity, slug: str, title: str, kind: str) -> Room:
+    with transaction.atomic(using=database()):
+        _lock(who)
+        room: Room = _rooms().create(slug=slug, title=title, kind=kind, creator=who.user)
+        _join(room, who.user, role=Membership.Role.OWNER)
+        _check_number(who, config().rooms_per_user)  # now that nobody else can add one
+        audit.record(who, room, audit.ADDITION, "made the room")
+    return room
+
+
+def _check_taken(who: Identity, slug: str) -> None:
+    """Refuse the name of a room that `who` may see; the work is the same where there is none."""
+    room = _rooms().filter(slug=slug).first()
+    room_id = NO_ROOM if room is None else room.pk
+    membership = _places().filter(room=room_id, user=who.user_pk).first()
+    if room is None:
+        would_see(who, slug, policy())
+    elif policy().may_see(who, room, membership):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, "there is such a room already")
+
+
+def _are_names_secret(who: Identity) -> bool:
+    """Whether a name that is taken could tell `who` of a private room.
+
+    Names of private rooms that `create` has made cannot be guessed; those of others can. While
+    there are any, all rooms that users make get a random ending, so that no answer differs.
+    """
+    if would_see(who, "", policy()):
+        return False
+    # All private rooms may have to be read, so by functions of the database: SQLite has Python
+    # match a regular expression.
+    rest = Func("slug", Value(HEXADECIMAL), function="LTRIM", output_field=CharField())
+    private = _rooms().filter(kind=Room.Kind.PRIVATE).annotate(rest=rest, size=Length("slug"))
+    return bool(private.exclude(rest="", size=RANDOM_CHARACTERS).exists())
+
+
+def _with_ending(slug: str) -> str:
+    ending = f"-{secrets.token_hex(3)}"
+    return slug[: SLUG_CHARACTERS - len(ending)] + ending
+
+
+def _no_direct(who: Identity) -> CommandError:
+    # What a policy says of one user must not tell that there is such a user.
+    if who.is_guest or not config().direct_rooms:
+        return CommandError(ErrorCode.PERMISSION_DENIED, "you may not open direct rooms")
+    return unreachable()
+
+
+def _check_blocks(who: Identity, other: Any) -> None:
+    if blocks.has_blocked(who.user_pk, str(other.pk)):
+        raise CommandError(ErrorCode.PERMISSION_DENIED, "unblock this user first")
+    if blocks.has_blocked(other.pk, who.user_id):
+        raise unreachable()
+
+
+def _are_strangers(who: Identity, other: Any) -> bool:
+    """Whether two users share no place in a room that is not public.
+
+    Of rooms that users made only those count which the other one has made, or has written in: a
+    place there is given without asking.
+    """
+    mine = _places().filter(user=who.user_pk).exclude(room__kind=Room.Kind.PUBLIC)
+    shared = _rooms().filter(pk__in=mine.values("room"), memberships__user=other.pk)
+    spoken = Message.objects.using(database()).filter(room=OuterRef("pk"), sender=str(other.pk))
+    is_own_act = Q(creator=None) | Q(creator=other.pk) | Q(Exists(spoken))
+    return not shared.filter(is_own_act).exists()
+
+
+def _give_places(room: Room, who: Identity, other: Any, *, is_request: bool) -> bool:
+    """Give both users a place; return whether somebody has come back into an old room."""
+    gone, _ = Departure.objects.using(database()).filter(room=room, user=who.user_pk).delete()
+    for user in sorted((who.user, other), key=lambda user: str(user.pk)):
+        if user == who.user:
+            _join(room, user)
+        elif not Departure.objects.using(database()).filter(room=room, user=user).exists():
+            _join(room, user, is_request=is_request)
+    return bool(gone)
+
+
+def _join(room: Room, user: Any, **fields: Any) -> None:
+    _places().get_or_create(fields, room=room, user=user)
+
+
+def _places() -> Any:
+    return Membership.objects.using(database())
+
+
+def _title(title: str) -> str:
+    return clean_line(title, TITLE_CHARACTERS)
+
+
+def _check_names(room: Room | None, *names: str) -> None:
+    if problem := room_problem(room, *names):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, problem)
+
+
+def _lock(who: Identity) -> None:
+    """Let two rooms of one user be made one after the other; SQLite has one writer anyway."""
+    users = get_user_model()._default_manager.using(database())
+    list(users.select_for_update(no_key=True).filter(pk=who.user_pk).values_list("pk"))
+
+
+def _check_number(who: Identity, most: int) -> None:
+    """Refuse a user of more rooms than that.
+
+    A room counts for who made it, also after it was passed on or left: else leaving would make
+    place for the next. A room that was made before this was noted counts for its owner.
+    """
+    # Two queries, each by an index: one with "or" reads all rooms that nobody has made.
+    made = _rooms().filter(creator=who.user_pk).count()
+    owned = _places().filter(user=who.user_pk, role=Membership.Role.OWNER, room__creator=None)
+    if made + owned.count() > most:
+        message = "you have made too many rooms: ask a moderator of the site to remove one"
+        raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
+
+
+def _rooms() -> Any:
+    return Room.objects.using(database())

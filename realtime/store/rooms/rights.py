@@ -1,0 +1,61 @@
+"""Whatever changes who may do what in a room says so in the same transaction.
+
+Bulk queries send no signals: code that uses them calls `history.change_rights` itself.
+"""
+
+from typing import Any
+
+from django.db.models import F
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from ...models import Membership, Rights, Room, Sanction
+from ...signals import site_sanctions_changed
+from ..database.alias import database
+from ..messages.history import change_rights
+from ..moderation import names
+
+__all__ = ["change_everywhere", "everywhere"]
+
+
+NAMED_BY = {"kind", "slug", "title"}
+
+
+def everywhere() -> int:
+    """How often rights have changed that count in more than one room."""
+    found = _only().values_list("seq", flat=True)
+    return found[0] if found else 0
+
+
+def change_everywhere() -> None:
+    """Let everybody's rights be asked for again, in every room; the caller tells the processes."""
+    if not _only().update(seq=F("seq") + 1):
+        _only().update_or_create(id=Rights.ONLY, defaults={"seq": 1})
+
+
+def _only() -> Any:
+    return Rights.objects.using(database()).filter(pk=Rights.ONLY)
+
+
+@receiver([post_save, post_delete], sender=Membership, dispatch_uid="realtime.membership")
+def _membership_changed(instance: Membership, **_: Any) -> None:
+    change_rights([instance.room_id], str(instance.user_id))
+
+
+@receiver([post_save, post_delete], sender=Sanction, dispatch_uid="realtime.sanction")
+def _sanction_changed(instance: Sanction, **_: Any) -> None:
+    user_id = "" if instance.address else instance.user_key
+    if instance.room_id is not None:
+        change_rights([instance.room_id], user_id)
+    else:
+        site_sanctions_changed.send(None, user_id=user_id)
+
+
+@receiver(post_save, sender=Room, dispatch_uid="realtime.room")
+def _room_changed(
+    instance: Room, created: bool, raw: bool = False, update_fields: Any = None, **_: Any
+) -> None:
+    if not raw and (update_fields is None or NAMED_BY & set(update_fields)):
+        names.follow_room(instance)
+    if not created:
+        change_rights([instance.pk])
