@@ -17,10 +17,10 @@ from .. import moderation, push
 from ..auth import guests
 from ..models import Connection, Presence, Room
 from ..store.accounts.identity import GUEST
-from .asking import SureForm, filled
-from .judging import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
+from .confirmation import SureForm, filled
 from .large import RoomFilter
 from .people import named
+from .sanction_actions import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
 
 __all__ = ["ConnectionAdmin", "NoticeForm"]
 

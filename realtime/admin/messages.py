@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from .. import moderation
 from ..models import Message, Room
-from .asking import AskingAdmin, SureForm, filled
+from .confirmation import AskingAdmin, SureForm, filled
 from .large import RoomFilter
 from .people import named
 

@@ -14,11 +14,11 @@ from .. import moderation
 from ..models import Message, Report, Room
 from ..store.accounts.identity import SITE, Identity
 from ..store.moderation.actions import dismiss, resolve
-from .asking import filled
-from .judging import JudgingAdmin, SentenceForm
+from .confirmation import filled
 from .large import RoomFilter
 from .messages import ErasingAdmin, excerpt
 from .people import named
+from .sanction_actions import JudgingAdmin, SentenceForm
 
 __all__ = ["ReportAdmin"]
 

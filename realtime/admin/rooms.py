@@ -21,7 +21,7 @@ from ..store.accounts.identity import Identity
 from ..store.rooms import memberships
 from ..wire.commands import TITLE_CHARACTERS
 from ..wire.looks import clean_line
-from .asking import Asking, SureForm, filled
+from .confirmation import Asking, SureForm, filled
 from .large import LargeAdmin, RoomFilter
 
 if TYPE_CHECKING:

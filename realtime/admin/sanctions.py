@@ -20,9 +20,9 @@ from ..store.accounts.identity import Identity
 from ..store.moderation.actions import revoke, target
 from ..store.moderation.sanctions import in_force, is_in_force
 from ..wire.errors import CommandError
-from .judging import check_ahead, seconds_until
 from .large import LargeAdmin, RoomFilter
 from .people import named
+from .sanction_actions import check_ahead, seconds_until
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Sanction]

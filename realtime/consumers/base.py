@@ -41,7 +41,7 @@ from ..wire.packet import Packet
 from ..wire.ratelimit import Bucket
 from .expiry import Expiry
 from .first_message import FirstMessage
-from .silence import Silence
+from .heartbeat import Silence
 
 __all__ = ["Consumer"]
 

@@ -34,7 +34,7 @@ from ..wire.commands import (
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Done, Invitation, RoomState
 from .people import PeopleConsumer
-from .seat import about
+from .subscription import about
 
 __all__ = ["ChatConsumer"]
 

@@ -52,7 +52,7 @@ from ..wire.events import (
     TypingEvent,
 )
 from .base import Consumer
-from .seat import Seat, about
+from .subscription import Seat, about
 
 __all__ = ["RoomConsumer"]
 

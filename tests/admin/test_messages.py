@@ -169,7 +169,7 @@ def test_too_many_at_once_are_refused(
     admin_client: Client, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All pages may be chosen with one click; nothing is done then."""
-    monkeypatch.setattr("realtime.admin.asking.MOST", 1)
+    monkeypatch.setattr("realtime.admin.confirmation.MOST", 1)
     one = say(room, "a").pk
     say(room, "b")
     for data in ({}, {"is_sure": "True"}):

@@ -9,7 +9,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.auth.guests import token_of
-from realtime.consumers import Consumer, RoomConsumer, silence
+from realtime.consumers import Consumer, RoomConsumer, heartbeat
 from realtime.engine.connections import admission
 from realtime.engine.delivery import hub
 from realtime.engine.engine import EVERYONE, Engine
@@ -346,7 +346,7 @@ async def test_silent_connections_are_asked_at_once_where_there_are_too_many(
     engine: Engine, settings: Settings, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a change of networks a user's old connections hold all places for a minute."""
-    monkeypatch.setattr(silence, "RECENT_SECONDS", 0.0)
+    monkeypatch.setattr(heartbeat, "RECENT_SECONDS", 0.0)
     monkeypatch.setattr(admission, "PROBE_SECONDS", 0.2)
     limited(settings, CONNECTIONS_PER_USER=2)
     gone = Socket(user=ada)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.conf import config
-from realtime.consumers.silence import Silence
+from realtime.consumers.heartbeat import Silence
 
 HEARTBEAT = config().heartbeat_seconds
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from ..models import Room, Sanction
 from ..store.moderation.actions import addresses_of
 from ..wire.commands import REASON_CHARACTERS
-from .asking import AskingAdmin
+from .confirmation import AskingAdmin
 
 __all__ = [
     "JudgingAdmin",
