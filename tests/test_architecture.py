@@ -1,12 +1,15 @@
-"""The floors of the house: imports point down only, and `wire/` stands on nothing."""
+"""The floors of the package: imports point down only, and `wire/` stands on nothing."""
 
 import ast
+import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "realtime"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "architecture.md"
 FLOORS = {
     "wire": 0,
     "models": 1,
@@ -37,6 +40,25 @@ FLOORS = {
     "urls": 5,
     "asgi": 5,
 }
+STEPS = (
+    "store.database",
+    "store.accounts",
+    "policy",
+    "store.presence",
+    "store.messages",
+    "store.moderation",
+    "store.rooms",
+    "engine.servers",
+    "engine.database",
+    "engine.bus",
+    "engine.connections",
+    "engine.delivery",
+    "engine.teardown",
+    "engine.pulse",
+    "engine.engine",
+    "engine.notify",
+)
+"""The order inside the floors 2 and 3: each imports from those above it in this list only."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "migrations")
 
 
@@ -46,11 +68,11 @@ def name_of(path: Path) -> str:
 
 
 def imports_of(path: Path, source: str) -> Iterator[str]:
-    """The full names of what a module imports, also inside functions."""
+    """The full names of what a module imports, also inside functions, but not for types alone."""
     package = name_of(path).split(".")
     if path.name != "__init__.py":
         package.pop()
-    for node in ast.walk(ast.parse(source)):
+    for node in run_time_nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -59,28 +81,89 @@ def imports_of(path: Path, source: str) -> Iterator[str]:
             yield from (f"{start}.{alias.name}" for alias in node.names)
 
 
-def room_of(name: str) -> str | None:
+def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from run_time_nodes(child)
+
+
+def part_of(name: str) -> str | None:
     """What part of the package a name belongs to."""
     parts = name.split(".")
     return parts[1] if parts[0] == "realtime" and len(parts) > 1 else None
 
 
+def step_of(name: str) -> str | None:
+    """Which of `STEPS` a name belongs to."""
+    inner = name.removeprefix("realtime.")
+    return next((one for one in STEPS if f"{inner}.".startswith(f"{one}.")), None)
+
+
 def upward(path: Path, source: str) -> list[str]:
-    own = room_of(name_of(path))
-    if own is None:
+    """What a module imports from a higher floor, or from a later step."""
+    own = name_of(path)
+    floor, step = FLOORS.get(part_of(own) or ""), step_of(own)
+    if floor is None:
         return []
-    rooms = {name: room_of(name) for name in imports_of(path, source)}
-    return [name for name, room in rooms.items() if room and FLOORS[room] > FLOORS[own]]
+    found = []
+    for name in dict.fromkeys(imports_of(path, source)):
+        part, other = part_of(name), step_of(name)
+        is_higher = part is not None and FLOORS[part] > floor
+        is_later = step and other and STEPS.index(other) > STEPS.index(step)
+        if is_higher or is_later:
+            found.append(name)
+    return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module_stands_on_a_floor(path: Path) -> None:
-    assert room_of(name_of(path)) in {None, *FLOORS}
+    assert part_of(name_of(path)) in {None, *FLOORS}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_of_the_store_and_the_engine_has_a_step(path: Path) -> None:
+    is_package = path.name == "__init__.py" and path.parent.parent == PACKAGE
+    if part_of(name_of(path)) in {"store", "engine"} and not is_package:
+        assert step_of(name_of(path)) is not None
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_down(path: Path) -> None:
     assert upward(path, path.read_text()) == []
+
+
+def test_no_two_parts_import_each_other() -> None:
+    """A cycle of packages, also where no cycle of modules keeps them from being imported."""
+    edges: dict[str, set[str]] = {}
+    for path in MODULES:
+        own = name_of(path)
+        place = step_of(own) or part_of(own)
+        if place is None:
+            continue
+        for name in imports_of(path, path.read_text()):
+            other = step_of(name) or part_of(name)
+            if other not in {None, place, "store", "engine"}:
+                edges.setdefault(place, set()).add(str(other))
+    TopologicalSorter(edges).prepare()  # raises CycleError
+
+
+def test_the_floors_of_the_document_are_these() -> None:
+    rows = re.findall(r"^\| (\d) \| (`[^|]+`) \|", DOCUMENT.read_text(), re.MULTILINE)
+    told = {
+        name.removesuffix("/").removesuffix(".py"): int(floor)
+        for floor, names in rows
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert told == FLOORS
+
+
+def test_the_steps_of_the_document_are_these() -> None:
+    rows = re.findall(
+        r"^\| `((?:store|engine)/[a-z]+/?|policy)(?:\.py)?` \|", DOCUMENT.read_text(), re.M
+    )
+    assert tuple(name.removesuffix("/").replace("/", ".") for name in rows) == STEPS
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "wire").glob("*.py")), ids=name_of)
@@ -90,7 +173,7 @@ def test_the_wire_knows_no_framework_and_no_clock(path: Path) -> None:
     assert roots & (outside | {"time", "asyncio", "socket", "threading"}) == set()
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "engine").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "engine").rglob("*.py")), ids=name_of)
 def test_the_engine_has_no_queries_of_its_own(path: Path) -> None:
     named = {
         node.attr
@@ -106,13 +189,21 @@ def test_the_engine_has_no_queries_of_its_own(path: Path) -> None:
         ("wire/codecs.py", "from ..models import Room", ["realtime.models.Room"]),
         (
             "store/messages/history.py",
-            "def f():\n    from ..engine.hub import Hub",
+            "def f():\n    from ...engine.delivery.hub import Hub",
             ["realtime.engine.delivery.hub.Hub"],
         ),
         ("models/live.py", "from .. import push", ["realtime.push"]),
         ("policy.py", "import realtime.engine", ["realtime.engine"]),
+        ("engine/bus/layer.py", "from ..delivery import hub", ["realtime.engine.delivery.hub"]),
+        (
+            "store/accounts/users.py",
+            "from ..rooms.access import enter",
+            ["realtime.store.rooms.access.enter"],
+        ),
+        ("policy.py", "from .store import messages", ["realtime.store.messages"]),
+        ("engine/pulse.py", "if TYPE_CHECKING:\n    from .engine import Engine", []),
         ("engine/delivery/hub.py", "from realtime.wire import codecs", []),
-        ("store/rooms/access.py", "from ..policy import policy\nfrom .history import mark", []),
+        ("store/rooms/access.py", "from ...policy import policy\nfrom . import blocks", []),
     ],
 )
 def test_an_import_that_points_up_is_found(module: str, source: str, found: list[str]) -> None:
