@@ -13,7 +13,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.utils.translation import gettext
 
-from .engine.notify import announce, on_commit
+from .engine.notify import on_commit, publish_message
 from .models import Room
 from .store.accounts.display import NAME_CHARACTERS
 from .store.accounts.users import canonical, pk_of, unknown_user
@@ -66,7 +66,7 @@ def tell(erased: erasing.Erased) -> int:
 
 def _announce(slug: str, told: list[Stored]) -> None:
     for stored in told:
-        on_commit(partial(announce, slug, stored))
+        on_commit(partial(publish_message, slug, stored))
 
 
 def _key(user: Any) -> str:

@@ -16,9 +16,9 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from .conf import config
-from .engine.notify import announce, on_commit
+from .engine.notify import on_commit, publish_message
 from .models import Message, Room, Sanction
-from .store.accounts.addresses import counted
+from .store.accounts.addresses import network_of
 from .store.accounts.identity import Identity
 from .store.accounts.users import canonical
 from .store.database.alias import database
@@ -60,7 +60,7 @@ def kick(
     key = _key(user)
     with transaction.atomic(using=database()):
         if room is not None:
-            actions.put_out(room, key)
+            actions.remove_member(room, key)
         actions.sanction(
             BAN,
             room,
@@ -143,7 +143,7 @@ def delete(message: Message | int, *, by: Any = None) -> None:
     stored = actions.delete(pk, _identity(by))
     if stored.is_new:
         slug = Room.objects.using(database()).get(pk=stored.room_id).slug
-        on_commit(lambda: announce(slug, stored))
+        on_commit(lambda: publish_message(slug, stored))
 
 
 async def akick(room: Room | None, user: Any, **kwargs: Any) -> None:
@@ -208,7 +208,7 @@ def _lift(kind: str, room: Room | None, user: Any, address: str, by: Any, rank: 
 
 
 def _bannable(address: str) -> str:
-    if found := counted(address.removesuffix("/64")):
+    if found := network_of(address.removesuffix("/64")):
         return found
     raise ValueError(f"{address} may be a proxy's: set TRUSTED_PROXIES")
 

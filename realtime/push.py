@@ -26,7 +26,7 @@ from .engine.bus.notes import Note
 from .engine.bus.publisher import LayerUnavailable
 from .engine.delivery.topic import room_topic
 from .engine.engine import EVERYONE, user_topic
-from .engine.notify import announce, hand_over, is_in_transaction, on_commit
+from .engine.notify import hand_over, is_in_transaction, on_commit, publish_message
 from .logs import get_logger
 from .models import Message, Room
 from .store.accounts.identity import SITE, Identity, fault_of_key
@@ -178,7 +178,7 @@ class RoomTarget(Target):
             is_repeat = True
             [stored] = _append(draft)
         if stored.is_new or is_repeat:
-            announce(str(self.slug), stored)
+            publish_message(str(self.slug), stored)
         return stored
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from .engine.engine import user_topic
-from .engine.notify import say
+from .engine.notify import send_event
 from .models import Room
 from .store.accounts.identity import Identity
 from .store.database.servers import on_working_server
@@ -191,4 +191,4 @@ def _tell(room: Room, user: Any, by: Identity, *, is_request: bool = False) -> N
         username=by.username,
         request=is_request,
     )
-    say(user_topic(str(user.pk)), told)
+    send_event(user_topic(str(user.pk)), told)

@@ -529,7 +529,7 @@ async def test_a_server_says_whether_the_others_were_told(
         await asyncio.to_thread(own_redis.start)
         async with asyncio.timeout(30):
             while not await push.everyone().asend({"n": 5}):
-                await running.hub.layer.fence(running.topic, 0.2)
+                await running.hub.layer.probe(running.topic, 0.2)
 
 
 # Transactions of another database.
@@ -632,7 +632,7 @@ async def listener(
     made.layer.start()
     for topic in (f"room.{room.pk}", "everyone", user_topic("7"), "node.abc"):
         await made.layer.subscribe(topic)
-        assert await made.layer.fence(topic, 5)
+        assert await made.layer.probe(topic, 5)
     yield made
     await made.layer.stop()
     await asyncio.to_thread(stop_publisher, "flush" if request.param == "pubsub" else "close_pools")

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from .large import LargeAdmin, ReadOnlyAdmin
 
-__all__ = ["Asking", "AskingAdmin", "SureForm", "filled"]
+__all__ = ["Asking", "ConfirmForm", "ConfirmationAdmin", "bound_if_submitted"]
 
 MOST = 1000
 """Rows that one action takes: more would outlast a request."""
@@ -26,13 +26,13 @@ NAMED = 20
 Filled = TypeVar("Filled", bound=forms.BaseForm)
 
 
-class SureForm(forms.Form):
+class ConfirmForm(forms.Form):
     """Nothing to fill in: to be sure is enough."""
 
     is_sure = forms.BooleanField(widget=forms.HiddenInput, initial=True)
 
 
-def filled(form: type[Filled], request: HttpRequest) -> Filled:
+def bound_if_submitted(form: type[Filled], request: HttpRequest) -> Filled:
     """The form with what its page has sent; without any, where that was not shown yet."""
     given = form(request.POST)
     return given if given.fields.keys() & request.POST.keys() else form()
@@ -87,5 +87,5 @@ class Asking(LargeAdmin):
             )
 
 
-class AskingAdmin(Asking, ReadOnlyAdmin):
+class ConfirmationAdmin(Asking, ReadOnlyAdmin):
     """The same, of rows that only the protocol writes."""

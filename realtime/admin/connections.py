@@ -17,10 +17,10 @@ from .. import moderation, push
 from ..auth import guests
 from ..models import Connection, Presence, Room
 from ..store.accounts.identity import GUEST
-from .confirmation import SureForm, filled
+from .confirmation import ConfirmForm, bound_if_submitted
 from .large import RoomFilter
 from .people import named
-from .sanction_actions import JudgingAdmin, KickForm, RoomForm, RoomSentenceForm
+from .sanction_actions import KickForm, RoomForm, RoomSentenceForm, SanctionActionsAdmin
 
 __all__ = ["ConnectionAdmin", "NoticeForm"]
 
@@ -92,7 +92,7 @@ def visible(request: HttpRequest, rooms: QuerySet[Room]) -> QuerySet[Room]:
 
 
 @admin.register(Connection)
-class ConnectionAdmin(JudgingAdmin):
+class ConnectionAdmin(SanctionActionsAdmin):
     """Live sockets. To disconnect or to notify takes the permission to change them.
 
     What is done to the people at their ends takes the one to add sanctions.
@@ -159,7 +159,7 @@ class ConnectionAdmin(JudgingAdmin):
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> HttpResponse | None:
         """End the chosen connections; their clients do not come back by themselves."""
-        if not filled(SureForm, request).is_valid():
+        if not bound_if_submitted(ConfirmForm, request).is_valid():
             number = queryset.order_by().count()
             question = ngettext(
                 "One client will be disconnected, and does not come back by itself.",
@@ -169,7 +169,7 @@ class ConnectionAdmin(JudgingAdmin):
             return self.ask(
                 request,
                 "disconnect",
-                SureForm(),
+                ConfirmForm(),
                 title=_("Disconnect"),
                 question=question % {"number": number},
             )
@@ -188,7 +188,7 @@ class ConnectionAdmin(JudgingAdmin):
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> HttpResponse | None:
         """Ask for a text, then show it to the chosen clients."""
-        form = filled(NoticeForm, request)
+        form = bound_if_submitted(NoticeForm, request)
         if not form.is_valid():
             number = queryset.count()
             question = ngettext(
@@ -231,11 +231,11 @@ class ConnectionAdmin(JudgingAdmin):
         """Take no token of the chosen guests any more, and end all their connections."""
         rows = self.chosen(request, queryset.filter(user_key__startswith=GUEST))
         chosen = {one.user_key: one for one in rows}
-        if chosen and not filled(SureForm, request).is_valid():
+        if chosen and not bound_if_submitted(ConfirmForm, request).is_valid():
             return self.ask(
                 request,
                 "revoke",
-                SureForm(),
+                ConfirmForm(),
                 title=_("Revoke guests"),
                 question=_("These guests are disconnected, and cannot come back as the same:"),
                 about=[f"{one.username} ({one.user_key})" for one in chosen.values()],
@@ -257,7 +257,7 @@ class ConnectionAdmin(JudgingAdmin):
     ) -> HttpResponse | None:
         rows = self.chosen(request, queryset)
         people = {one.user_key: f"{one.username} ({one.user_key})" for one in rows}
-        form = filled(form_class, request)
+        form = bound_if_submitted(form_class, request)
         if not people:
             return None
         if not form.is_valid():

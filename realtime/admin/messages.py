@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from .. import moderation
 from ..models import Message, Room
-from .confirmation import AskingAdmin, SureForm, filled
+from .confirmation import ConfirmationAdmin, ConfirmForm, bound_if_submitted
 from .large import RoomFilter
 from .people import named
 
@@ -35,7 +35,7 @@ def readable(request: HttpRequest, rows: QuerySet[Message]) -> QuerySet[Message]
     return rows
 
 
-class ErasingAdmin(AskingAdmin):
+class ErasingAdmin(ConfirmationAdmin):
     """Rows with messages behind them whose text can be taken away; the rows stay."""
 
     def has_erase_permission(self, request: HttpRequest) -> bool:
@@ -47,11 +47,11 @@ class ErasingAdmin(AskingAdmin):
     ) -> HttpResponse | None:
         """Ask whether that is meant, then do it."""
         standing = [one for one in dict.fromkeys(found) if one.deleted_at is None]
-        if standing and not filled(SureForm, request).is_valid():
+        if standing and not bound_if_submitted(ConfirmForm, request).is_valid():
             return self.ask(
                 request,
                 action,
-                SureForm(),
+                ConfirmForm(),
                 title=_("Delete the text"),
                 question=_("What these messages say will be gone for good, everywhere:"),
                 about=[f"{named(one.username, one.sender)}: {excerpt(one)}" for one in standing],

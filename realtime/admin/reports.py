@@ -14,11 +14,11 @@ from .. import moderation
 from ..models import Message, Report, Room
 from ..store.accounts.identity import SITE, Identity
 from ..store.moderation.actions import dismiss, resolve
-from .confirmation import filled
+from .confirmation import bound_if_submitted
 from .large import RoomFilter
 from .messages import ErasingAdmin, excerpt
 from .people import named
-from .sanction_actions import JudgingAdmin, SentenceForm
+from .sanction_actions import SanctionActionsAdmin, SanctionForm
 
 __all__ = ["ReportAdmin"]
 
@@ -66,7 +66,7 @@ class ReportRoomFilter(RoomFilter):
 
 
 @admin.register(Report)
-class ReportAdmin(JudgingAdmin, ErasingAdmin):
+class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
     """Complaints, those first that nobody has dealt with; whatever is done closes them.
 
     Open ones of the same message are one row, and are closed together.
@@ -182,7 +182,7 @@ class ReportAdmin(JudgingAdmin, ErasingAdmin):
     ) -> HttpResponse | None:
         reported = [one.message for one in self._chosen(request, queryset)]
         found = [one for one in reported if not one.sender.startswith(SITE)]
-        form = filled(SentenceForm, request)
+        form = bound_if_submitted(SanctionForm, request)
         whom = {
             (one.room, one.sender): f"{named(one.username, one.sender)} · {one.room}"
             for one in found

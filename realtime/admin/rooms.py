@@ -21,7 +21,7 @@ from ..store.accounts.identity import Identity
 from ..store.rooms import memberships
 from ..wire.commands import TITLE_CHARACTERS
 from ..wire.looks import clean_line
-from .confirmation import Asking, SureForm, filled
+from .confirmation import Asking, ConfirmForm, bound_if_submitted
 from .large import LargeAdmin, RoomFilter
 
 if TYPE_CHECKING:
@@ -133,11 +133,11 @@ class RoomAdmin(Asking):
     ) -> HttpResponse | None:
         """Of the private ones among the rooms; there are none to others."""
         rooms = self.chosen(request, queryset.filter(kind=Room.Kind.PRIVATE))
-        if rooms and not filled(SureForm, request).is_valid():
+        if rooms and not bound_if_submitted(ConfirmForm, request).is_valid():
             return self.ask(
                 request,
                 "void_invitations",
-                SureForm(),
+                ConfirmForm(),
                 title=_("Make all invitations void"),
                 question=_("No link that was given out opens these rooms any more:"),
                 about=rooms,

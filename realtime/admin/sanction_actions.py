@@ -17,14 +17,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from ..models import Room, Sanction
 from ..store.moderation.actions import addresses_of
 from ..wire.commands import REASON_CHARACTERS
-from .confirmation import AskingAdmin
+from .confirmation import ConfirmationAdmin
 
 __all__ = [
-    "JudgingAdmin",
     "KickForm",
     "RoomForm",
     "RoomSentenceForm",
-    "SentenceForm",
+    "SanctionActionsAdmin",
+    "SanctionForm",
     "check_ahead",
     "seconds_until",
 ]
@@ -68,7 +68,7 @@ class ReasonForm(forms.Form):
     )
 
 
-class SentenceForm(ReasonForm):
+class SanctionForm(ReasonForm):
     """For how long, and whether their addresses are meant as well."""
 
     ends_at = forms.SplitDateTimeField(
@@ -90,18 +90,18 @@ class KickForm(ReasonForm, RoomForm):
     """What putting out takes; how long it lasts is a setting."""
 
 
-class RoomSentenceForm(SentenceForm, RoomForm):
+class RoomSentenceForm(SanctionForm, RoomForm):
     """A sentence that may be for one room."""
 
 
-class JudgingAdmin(AskingAdmin):
+class SanctionActionsAdmin(ConfirmationAdmin):
     """Rows with people behind them."""
 
     def has_sanction_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may ban and mute."""
         return request.user.has_perm("realtime.add_sanction")
 
-    def judge(
+    def sanction(
         self,
         request: HttpRequest,
         act: Callable[..., Any],

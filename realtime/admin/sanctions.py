@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import moderation
 from ..models import Membership, Sanction
-from ..store.accounts.addresses import counted
+from ..store.accounts.addresses import network_of
 from ..store.accounts.identity import Identity
 from ..store.moderation.actions import revoke, target
 from ..store.moderation.sanctions import in_force, is_in_force
@@ -70,7 +70,7 @@ class SanctionForm(ModelForm):
         """The address as it is counted; of IPv6 the /64."""
         address: str = self.cleaned_data["address"]
         try:
-            found = counted(address.removesuffix("/64"))
+            found = network_of(address.removesuffix("/64"))
         except ValueError:
             raise ValidationError(_("This is no IPv4 or IPv6 address.")) from None
         if address and not found:

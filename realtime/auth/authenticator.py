@@ -7,9 +7,9 @@ from django.utils.module_loading import import_string
 
 from ..conf import config
 from ..engine.database.executor import Database
-from ..store.accounts.identity import Identity, Proof, SignIn
+from ..store.accounts.identity import Authentication, Credential, Identity
 
-__all__ = ["Authenticator", "Identity", "Proof", "SignIn", "authenticators"]
+__all__ = ["Authentication", "Authenticator", "Credential", "Identity", "authenticators"]
 
 
 class Authenticator:
@@ -22,21 +22,21 @@ class Authenticator:
     One instance serves a whole process.
     """
 
-    def from_scope(self, scope: dict[str, Any]) -> SignIn | None:
+    def from_scope(self, scope: dict[str, Any]) -> Authentication | None:
         """Who opens a connection, by its ASGI scope; tokens have been taken out of it."""
         return None
 
-    def from_token(self, token: str) -> SignIn | None:
+    def from_token(self, token: str) -> Authentication | None:
         """Who a token was given to; it came with the handshake or in an `auth` command."""
         return None
 
-    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> SignIn | None:
+    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> Authentication | None:
         """As `from_scope`, on the event loop: for what needs no query, or a shared one."""
         if type(self).from_scope is Authenticator.from_scope:
             return None
         return await db.read(self.from_scope, scope)
 
-    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+    async def afrom_token(self, token: str, db: Database) -> Authentication | None:
         """As `from_token`, on the event loop."""
         if type(self).from_token is Authenticator.from_token:
             return None

@@ -10,10 +10,10 @@ from django.core import signing
 from ..conf import config
 from ..engine.database.executor import Database
 from ..store.accounts import tokens
-from ..store.accounts.identity import GUEST, GUEST_NAME, Identity, Proof
+from ..store.accounts.identity import GUEST, GUEST_NAME, Credential, Identity
 from ..wire.looks import clean_line, is_visible
 from . import changes
-from .authenticator import Authenticator, SignIn
+from .authenticator import Authentication, Authenticator
 
 __all__ = [
     "GuestToken",
@@ -37,17 +37,17 @@ NUMBERS = 100_000
 class GuestToken(Authenticator):
     """Lets a guest be the same one again, where `GUESTS` are welcome."""
 
-    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+    async def afrom_token(self, token: str, db: Database) -> Authentication | None:
         """The name is in the token; it is asked only whether the guest has been revoked."""
         guest = read_token(token) if config().guests else None
-        if guest is None or await db.together(tokens.revoked, guest.user_id):
+        if guest is None or await db.load(tokens.revoked, guest.user_id):
             return None
         return sign_in(guest)
 
 
-def sign_in(guest: Identity) -> SignIn:
+def sign_in(guest: Identity) -> Authentication:
     """Make the sign-in of a guest, whose tokens are revoked by its `user_id`."""
-    return SignIn(guest, Proof(token_id=guest.user_id))
+    return Authentication(guest, Credential(token_id=guest.user_id))
 
 
 def revoke(user_id: str) -> None:

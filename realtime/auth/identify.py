@@ -5,7 +5,7 @@ from typing import Any
 from ..conf import config
 from ..engine.database.executor import Database
 from ..logs import get_logger
-from ..store.accounts.identity import SignIn
+from ..store.accounts.identity import Authentication
 from ..store.accounts.sessions import key_of
 from ..wire.errors import CloseCode, Disconnect
 from .authenticator import authenticators
@@ -18,7 +18,7 @@ logger = get_logger("realtime.auth")
 SCOPE_USER = "realtime.auth.users.ScopeUser"
 
 
-async def identify(scope: dict[str, Any], db: Database) -> SignIn | None:
+async def identify(scope: dict[str, Any], db: Database) -> Authentication | None:
     """Find out who opens a connection, and take the token out of the scope.
 
     What the scope says comes before a token; nobody is a new guest where `GUESTS` is on. None
@@ -40,7 +40,7 @@ async def identify(scope: dict[str, Any], db: Database) -> SignIn | None:
     raise Disconnect(CloseCode.UNAUTHENTICATED)
 
 
-async def identify_token(token: str, db: Database) -> SignIn:
+async def identify_token(token: str, db: Database) -> Authentication:
     """Who a token was given to; raises `Disconnect` with `UNAUTHENTICATED` where it is not ours."""
     if len(token) <= TOKEN_CHARACTERS:
         for one in authenticators():

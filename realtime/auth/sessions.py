@@ -4,7 +4,7 @@ from typing import Any
 
 from ..engine.database.executor import Database
 from ..store.accounts.sessions import are_rows, key_of, login_of, logins_of
-from .authenticator import Authenticator, Identity, SignIn
+from .authenticator import Authentication, Authenticator, Identity
 from .handshake import cookies_of
 
 __all__ = ["SessionCookie"]
@@ -13,7 +13,7 @@ __all__ = ["SessionCookie"]
 class SessionCookie(Authenticator):
     """Asks for the session of the cookie, along with all who come at the same time."""
 
-    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> SignIn | None:
+    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> Authentication | None:
         """Find the user of the cookie's session.
 
         Where other middleware has found nobody, that holds. A user whom it has found is for
@@ -27,9 +27,9 @@ class SessionCookie(Authenticator):
         if not are_rows():
             found = await db.read(login_of, key)
         else:
-            found = await db.together(logins_of, key)
+            found = await db.load(logins_of, key)
         if isinstance(found, Exception):
             raise found
         if found is None or (known is not None and known.pk != found.user.pk):
             return None
-        return SignIn(Identity.of(found.user), found.proof)
+        return Authentication(Identity.of(found.user), found.credential)

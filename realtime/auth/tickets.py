@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from ..conf import config
 from ..engine.database.executor import Database
 from ..store.accounts import sessions, tokens, users
-from ..store.accounts.identity import Identity, Proof, SignIn
+from ..store.accounts.identity import Authentication, Credential, Identity
 from .authenticator import Authenticator
 
 __all__ = ["Ticket", "issue", "issue_for"]
@@ -51,7 +51,7 @@ def seconds() -> int:
 class Ticket(Authenticator):
     """Takes each ticket once."""
 
-    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+    async def afrom_token(self, token: str, db: Database) -> Authentication | None:
         """Only what is signed as a ticket reaches the database."""
         told = _read(token)
         return None if told is None else await db.read(_use, *told)
@@ -65,7 +65,9 @@ def _read(token: str) -> list[Any] | None:
     return told
 
 
-def _use(ticket: str, pk: str, password: str, session: str, until: float | None) -> SignIn | None:
+def _use(
+    ticket: str, pk: str, password: str, session: str, until: float | None
+) -> Authentication | None:
     user = users.users_by([("pk", pk)]).get(("pk", pk))
     if user is None or not users.is_good(user) or not users.is_password_of(user, password):
         return None
@@ -76,5 +78,7 @@ def _use(ticket: str, pk: str, password: str, session: str, until: float | None)
         return None
     if not tokens.use_once(f"ticket:{ticket}", time.time() + seconds()):
         return None
-    proof = Proof(session_digest=session, password=password, token_id=session_id, expires_at=until)
-    return SignIn(Identity.of(user), proof)
+    credential = Credential(
+        session_digest=session, password=password, token_id=session_id, expires_at=until
+    )
+    return Authentication(Identity.of(user), credential)

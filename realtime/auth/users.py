@@ -8,7 +8,7 @@ from ..conf import config
 from ..engine.database.executor import Database
 from ..store.accounts import tokens, users
 from ..store.accounts.sessions import proof_of
-from .authenticator import Authenticator, Identity, Proof, SignIn
+from .authenticator import Authentication, Authenticator, Credential, Identity
 
 __all__ = ["ScopeUser"]
 
@@ -16,7 +16,7 @@ __all__ = ["ScopeUser"]
 class ScopeUser(Authenticator):
     """Believes a `user` in the scope, as Channels' `AuthMiddlewareStack` and others set it."""
 
-    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> SignIn | None:
+    async def afrom_scope(self, scope: dict[str, Any], db: Database) -> Authentication | None:
         """No query: but the session that came with the user may not be loaded yet."""
         user = scope.get("user")
         if user is None or not user.is_authenticated:
@@ -28,20 +28,20 @@ class ScopeUser(Authenticator):
         return _alone(user)
 
 
-def _alone(user: Any) -> SignIn:
-    return SignIn(Identity.of(user), _by_password(user))
+def _alone(user: Any) -> Authentication:
+    return Authentication(Identity.of(user), _by_password(user))
 
 
-def _with_session(user: Any, session: Any) -> SignIn | None:
+def _with_session(user: Any, session: Any) -> Authentication | None:
     key = getattr(session, "session_key", None)
     if not key or str(session.get(SESSION_KEY)) != str(user.pk):
-        return SignIn(Identity.of(user), _by_password(user))
-    proof = proof_of(session)
-    if proof.token_id and tokens.revoked([proof.token_id]):  # a cookie of before a logout
+        return Authentication(Identity.of(user), _by_password(user))
+    credential = proof_of(session)
+    if credential.token_id and tokens.revoked([credential.token_id]):  # a cookie of before a logout
         return None
-    return SignIn(Identity.of(user), proof)
+    return Authentication(Identity.of(user), credential)
 
 
-def _by_password(user: Any) -> Proof:
+def _by_password(user: Any) -> Credential:
     is_ours = isinstance(user, get_user_model())
-    return Proof(password=users.password_of(user)) if is_ours else Proof()
+    return Credential(password=users.password_of(user)) if is_ours else Credential()

@@ -17,7 +17,7 @@ from ..conf import config
 from ..engine.database.executor import Database
 from ..logs import get_logger
 from ..store.accounts import tokens, users
-from ..store.accounts.identity import Identity, Proof, SignIn
+from ..store.accounts.identity import Authentication, Credential, Identity
 from ..wire.clean import is_shallow
 from .authenticator import Authenticator
 from .claims import misfit
@@ -36,7 +36,7 @@ FLAWS = (jwt.PyJWTError, ArithmeticError, LookupError, TypeError, ValueError, Re
 class WebToken(Authenticator):
     """Takes a JWT whose signature, times, audience and issuer are as the settings want them."""
 
-    async def afrom_token(self, token: str, db: Database) -> SignIn | None:
+    async def afrom_token(self, token: str, db: Database) -> Authentication | None:
         """Only what is signed well is asked for, along with all who come at the same time."""
         if token.count(".") != 2:
             return None
@@ -46,13 +46,15 @@ class WebToken(Authenticator):
         if claims is None:
             return None
         asked = config().jwt_user_field, claims[config().jwt_user_claim]
-        user = await db.together(users.users_by, asked)
+        user = await db.load(users.users_by, asked)
         if user is None or not users.is_good(user):
             return None
         token_id = claims.get("jti", "")
-        if token_id and await db.together(tokens.revoked, token_id):
+        if token_id and await db.load(tokens.revoked, token_id):
             return None
-        return SignIn(Identity.of(user), Proof(token_id=token_id, expires_at=_end(claims["exp"])))
+        return Authentication(
+            Identity.of(user), Credential(token_id=token_id, expires_at=_end(claims["exp"]))
+        )
 
 
 def _claims(token: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
 
 from ..auth.address import address_of
-from ..auth.authenticator import Proof, SignIn
+from ..auth.authenticator import Authentication, Credential
 from ..auth.guests import renamed, token_of, unnamed
 from ..auth.identify import identify, identify_token
 from ..auth.origin import admit, refuse
@@ -26,7 +26,7 @@ from ..engine.connections.turns import Turn
 from ..engine.engine import Engine, shutdown
 from ..engine.servers.transport import end_pings, is_blind, server_send, shut_down
 from ..logs import get_logger
-from ..store.accounts.addresses import counted
+from ..store.accounts.addresses import network_of
 from ..store.accounts.identity import Identity, fault_of_key
 from ..store.accounts.visitor import Visitor
 from ..store.moderation import names, sanctions
@@ -41,7 +41,7 @@ from ..wire.packet import Packet
 from ..wire.ratelimit import Bucket
 from .expiry import Expiry
 from .first_message import FirstMessage
-from .heartbeat import Silence
+from .heartbeat import Heartbeat
 
 __all__ = ["Consumer"]
 
@@ -90,7 +90,7 @@ class Consumer(AsyncConsumer):
     engine: Engine
     outbox: Outbox
     who: Identity
-    proof: Proof
+    credential: Credential
     """What `who` rests on."""
     _sanctions_known: int | None
     """Up to which change of the site's bans and mutes it was checked; None where that failed."""
@@ -115,7 +115,7 @@ class Consumer(AsyncConsumer):
         self._task = asyncio.current_task()
         self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
         self._address = address_of(scope)
-        self.address = counted(self._address)
+        self.address = network_of(self._address)
         self._bad_frames = 0
         self._held: asyncio.Future[None] | None = None
         server = server_send(scope, send)
@@ -129,14 +129,14 @@ class Consumer(AsyncConsumer):
         self._slot = Slot(self.engine.admission, self.address)
         ledger = Ledger(config().outbox_bytes) if is_blind(scope, server) else None
         self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck, server, ledger)
-        self._silence = Silence(
+        self._heartbeat = Heartbeat(
             self.engine.loop,
             lambda: self.outbox.post(ASK[self.codec]),
             lambda: self.end(Disconnect(CloseCode.SILENT)),
             self._is_not_heard,
         )
         try:
-            await self._live(subprotocol, send, server)
+            await self._run(subprotocol, send, server)
         finally:
             await self._clean_up()
 
@@ -216,7 +216,7 @@ class Consumer(AsyncConsumer):
 
     # Its life.
 
-    async def _live(self, subprotocol: str | None, send: Any, server: Any) -> None:
+    async def _run(self, subprotocol: str | None, send: Any, server: Any) -> None:
         try:
             end = await self._identify()
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
@@ -229,14 +229,14 @@ class Consumer(AsyncConsumer):
             self._open()
             if subprotocol is not None:
                 end_pings(server)
-                self._silence.watch()
+                self._heartbeat.start()
             await self.opened()
             if first is not None:
-                await self._go_on(*first)
+                await self._finish_first_message(*first)
             await self._serve()
         except Disconnect as why:
             self._log_end(why)
-            await self.outbox.farewell(why)
+            await self.outbox.close_with(why)
         except asyncio.CancelledError:
             if (
                 self._cancelled_as == DROPPED
@@ -244,11 +244,11 @@ class Consumer(AsyncConsumer):
                 and not self._task.uncancel()
             ):
                 return  # only this makes the server close the socket
-            await asyncio.shield(self.outbox.farewell(shutdown()))
+            await asyncio.shield(self.outbox.close_with(shutdown()))
             raise
         except Exception:
             logger.exception("connection %s failed", self.id)
-            await self.outbox.farewell(Disconnect(CloseCode.INTERNAL))
+            await self.outbox.close_with(Disconnect(CloseCode.INTERNAL))
 
     def _log_end(self, why: Disconnect) -> None:
         level = logging.WARNING if why.code in ABUSE else logging.INFO
@@ -259,7 +259,7 @@ class Consumer(AsyncConsumer):
         if self.engine.is_stopping:
             return shutdown()
         try:
-            self._slot.take()
+            self._slot.acquire()
             if (found := await identify(self.scope, self.engine.db)) is not None:
                 await self._sign_in(found)
             else:
@@ -271,7 +271,7 @@ class Consumer(AsyncConsumer):
             return Disconnect(CloseCode.INTERNAL, retry_after=1)
         return None
 
-    async def _sign_in(self, found: SignIn) -> None:
+    async def _sign_in(self, found: Authentication) -> None:
         if fault := fault_of_key(found.who, is_bounded=not self.engine.db.is_sqlite):
             # Such a row would fail for the whole process, or pass for a guest's.
             logger.error("user %r cannot sign in: %s See W052 and W053.", found.who.user_id, fault)
@@ -279,7 +279,7 @@ class Consumer(AsyncConsumer):
         await self._check_banned(found.who)
         who = await self._with_free_name(found.who)
         self._slot.authenticate(who)
-        self.who, self.proof = who, found.proof
+        self.who, self.credential = who, found.credential
 
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         """Wait for a client to say who it is; None if it has gone instead."""
@@ -293,20 +293,20 @@ class Consumer(AsyncConsumer):
             raise shutdown()
         return first
 
-    async def _go_on(self, auth: Auth, rest: Iterator[Part]) -> None:
+    async def _finish_first_message(self, auth: Auth, rest: Iterator[Part]) -> None:
         """Answer the first command, and carry out what came along with it."""
         self._tell_who(auth)
         try:
             await self._take_all(rest)
         finally:
-            self.engine.watchdog.rest(self)
+            self.engine.watchdog.finish(self)
 
     def _open(self) -> None:
         self._is_open = True
         self.outbox.watch()
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self.engine.loop.time())
         self.engine.open(self.outbox, self.who, self._address)
-        self._hold()
+        self._track()
         settings = config()
         self.reply(
             Welcome(
@@ -332,15 +332,15 @@ class Consumer(AsyncConsumer):
             if event["type"] == "websocket.disconnect":
                 self._is_gone = True
                 return
-            self._silence.hear()
+            self._heartbeat.received()
             # What comes after the end was told stays without an answer: its sender repeats it.
             if self._ending is None and not self.engine.is_stopping:
                 text = event.get("text")
                 try:
                     await self._take(event.get("bytes") or b"" if text is None else text)
                 finally:
-                    self.engine.watchdog.rest(self)
-                self._silence.hear()
+                    self.engine.watchdog.finish(self)
+                self._heartbeat.received()
                 self._intake.check()
 
     async def _next(self) -> Any:
@@ -353,11 +353,11 @@ class Consumer(AsyncConsumer):
     @property
     def silent_seconds(self) -> float:
         """Seconds since the client last sent something; 0 if it cannot be pinged."""
-        return self._silence.seconds
+        return self._heartbeat.seconds
 
     def probe(self, seconds: float) -> bool:
         """Ping the client, and close the connection if it does not answer in time."""
-        return self._silence.probe(seconds)
+        return self._heartbeat.probe(seconds)
 
     def stop_reading(self) -> None:
         """A command takes long: let the client wait at its own end."""
@@ -372,7 +372,7 @@ class Consumer(AsyncConsumer):
 
     async def _end(self, why: Disconnect) -> None:
         self._log_end(why)
-        await self.outbox.farewell(why)
+        await self.outbox.close_with(why)
         # The close frame of a peer that reads nothing never comes back.
         await asyncio.sleep(FAREWELL_SECONDS if why.code != CloseCode.SLOW else 0)
         if not self._is_gone and not self.outbox.abort():
@@ -392,11 +392,11 @@ class Consumer(AsyncConsumer):
         self.outbox.close()
         if self._ending is not None:
             self._ending.cancel()
-        self._silence.stop()
+        self._heartbeat.stop()
         self._expiry.stop()
-        self._slot.leave()
+        self._slot.release()
         if self._is_open:
-            self.engine.guard.forget(self.id)
+            self.engine.revalidator.untrack(self.id)
             self.engine.close(self.id, self.who)
             try:
                 await self.closed()
@@ -429,7 +429,7 @@ class Consumer(AsyncConsumer):
                 bad += 1
                 self._answer_bad(decoded, bad)
             else:
-                await self._carry_out(decoded)
+                await self._execute(decoded)
             if number >= most or bad >= BAD_OBJECTS:
                 break
         self._bad_frames = self._bad_frames + 1 if bad else 0
@@ -460,7 +460,7 @@ class Consumer(AsyncConsumer):
 
     async def _pause(self, seconds: float) -> None:
         """Read nothing for so many seconds."""
-        self.engine.watchdog.rest(self)
+        self.engine.watchdog.finish(self)
         self._intake.stop()
         self._held = self.engine.loop.create_future()
         try:
@@ -482,7 +482,7 @@ class Consumer(AsyncConsumer):
         elif self._bad_frames >= BAD_FRAMES:
             self.end(Disconnect(CloseCode.TOO_MANY_ERRORS))
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _execute(self, command: Command) -> None:
         try:
             self._limit(command)
             await self.in_time(self.handle(command))
@@ -498,7 +498,7 @@ class Consumer(AsyncConsumer):
         self.reply(failure)
 
     def _limit(self, command: Command) -> None:
-        if wait := self.engine.limits.wait(self.who, self.address, *cost_of(command)):
+        if wait := self.engine.limits.take(self.who, self.address, *cost_of(command)):
             self._count_refusal()
             if not isinstance(command, Pong):  # which nobody waits for a reply to
                 raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
@@ -511,7 +511,7 @@ class Consumer(AsyncConsumer):
     # Who it is.
 
     async def _authenticate(self, command: Auth) -> None:
-        who, proof = await self._claimed(command)
+        who, credential = await self._claimed(command)
         who = who.after(self.who)
         if who != self.who:
             self._limit_names(who)
@@ -526,8 +526,8 @@ class Consumer(AsyncConsumer):
             await self._check_banned(who)
             self._become(who)
         if command.token is not None:
-            self.who, self.proof = who, proof
-            self._hold()
+            self.who, self.credential = who, credential
+            self._track()
         self._tell_who(command)
 
     def _limit_names(self, who: Identity) -> None:
@@ -535,12 +535,12 @@ class Consumer(AsyncConsumer):
         is_new = who.is_guest and self.who.is_guest and who.username != self.who.username
         if not is_new or names.is_given(self.who.username):
             return  # the first one is free
-        if wait := self.engine.limits.wait(who, self.address, "act", NAME_COST):
+        if wait := self.engine.limits.take(who, self.address, "act", NAME_COST):
             message = "you have changed your name too often; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _tell_who(self, command: Auth) -> None:
-        who, ends = self.who, self.proof.expires_at
+        who, ends = self.who, self.credential.expires_at
         self.reply(
             Authenticated(
                 user_id=who.user_id,
@@ -552,26 +552,26 @@ class Consumer(AsyncConsumer):
         )
 
     async def _check_banned(self, who: Identity) -> None:
-        guard = self.engine.guard
-        found, heard, self._sanctions_known = None, guard.sanctions_heard, None
-        # Where the database is away, the guard asks later; no room is entered before.
+        revalidator = self.engine.revalidator
+        found, heard, self._sanctions_known = None, revalidator.sanctions_version, None
+        # Where the database is away, the revalidator asks later; no room is entered before.
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(BAN_SECONDS):
-                if guard.are_sanctions:
+                if revalidator.are_sanctions:
                     visitor = Visitor(who, self.address)
-                    found = await self.engine.db.together(sanctions.on_site, visitor)
+                    found = await self.engine.db.load(sanctions.on_site, visitor)
                 self._sanctions_known = heard
         if (ban := sanctions.ban_among(found or ())) is not None:
-            raise Disconnect(CloseCode.KICKED, sanctions.told(ban, *who.user_ids))
+            raise Disconnect(CloseCode.KICKED, sanctions.describe(ban, *who.user_ids))
 
     async def _with_free_name(self, who: Identity) -> Identity:
         """Take a returning guest's name away where it may not have it by now."""
         if not who.is_guest or names.is_given(who.username):
             return who
-        with suppress(DatabaseError, TimeoutError):  # else the guard asks later
+        with suppress(DatabaseError, TimeoutError):  # else the revalidator asks later
             async with asyncio.timeout(BAN_SECONDS):
                 named = Named(who, who.username)
-                if await self.engine.db.together(names.coming, named):
+                if await self.engine.db.load(names.coming, named):
                     return unnamed(who.user_id)
         return who
 
@@ -580,25 +580,25 @@ class Consumer(AsyncConsumer):
         self.engine.rename(self.outbox, self.who, who, self._address)
         self.who = who
 
-    async def _claimed(self, command: Auth) -> SignIn:
-        found = SignIn(self.who, self.proof)
+    async def _claimed(self, command: Auth) -> Authentication:
+        found = Authentication(self.who, self.credential)
         if command.token is not None:
-            who, proof = await identify_token(command.token, self.engine.db)
-            found = SignIn(await self._with_free_name(who.after(self.who)), proof)
+            who, credential = await identify_token(command.token, self.engine.db)
+            found = Authentication(await self._with_free_name(who.after(self.who)), credential)
         if command.name is None:
             return found
         if not found.who.is_guest:
             raise CommandError(ErrorCode.PERMISSION_DENIED, "only a guest chooses a name")
         try:
-            return SignIn(renamed(found.who, command.name), found.proof)
+            return Authentication(renamed(found.who, command.name), found.credential)
         except ValueError as error:
             raise CommandError(ErrorCode.INVALID_MESSAGE, str(error)) from None
 
-    def _hold(self) -> None:
+    def _track(self) -> None:
         """Have it asked from now on whether what it rests on still holds."""
-        guard = self.engine.guard
-        guard.watch(self, is_checked=self._sanctions_known == guard.sanctions_heard)
-        self._expiry.set(self.proof.expires_at)
+        revalidator = self.engine.revalidator
+        revalidator.track(self, is_checked=self._sanctions_known == revalidator.sanctions_version)
+        self._expiry.set(self.credential.expires_at)
 
     def _warn_of_end(self) -> None:
         self.reply(Failure.of(CommandError(ErrorCode.TOKEN_EXPIRED, "send a new token by `auth`")))
@@ -613,7 +613,7 @@ def _check_name(visitor: Visitor) -> None:
     """Raise `CommandError` where a guest may not take the name that it has now."""
     who = visitor.who
     if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
-        told = f"{sanctions.told(mute, *who.user_ids)}; until then you keep your name"
+        told = f"{sanctions.describe(mute, *who.user_ids)}; until then you keep your name"
         raise CommandError(ErrorCode.PERMISSION_DENIED, told)
     if problem := names.problem(Named(who, who.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)

@@ -12,9 +12,9 @@ from ..store.accounts.identity import Identity
 from ..store.accounts.visitor import Visitor
 from ..store.database.alias import database
 from ..store.moderation import actions
-from ..store.moderation.sanctions import mute_on_site, told
+from ..store.moderation.sanctions import describe, mute_on_site
 from ..store.rooms import management, memberships
-from ..store.rooms.access import Entry, rights, unknown
+from ..store.rooms.access import RoomAccess, rights, unknown
 from ..wire.commands import (
     Accept,
     Appoint,
@@ -34,7 +34,7 @@ from ..wire.commands import (
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Done, Invitation, RoomState
 from .people import PeopleConsumer
-from .subscription import about
+from .subscription import room_fields
 
 __all__ = ["ChatConsumer"]
 
@@ -72,9 +72,9 @@ class ChatConsumer(PeopleConsumer):
             case _:
                 await super().handle(command)
 
-    async def _come_by(self, act: Callable[..., Entry], command: Any) -> None:
+    async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> None:
         entry = await self.engine.db.wait(act, command, self.who)
-        self.reply(RoomState(room=entry.slug, ref=command.ref, **about(entry)))
+        self.reply(RoomState(room=entry.slug, ref=command.ref, **room_fields(entry)))
 
     async def _act(
         self,
@@ -82,13 +82,13 @@ class ChatConsumer(PeopleConsumer):
         act: Callable[..., str | None],
         is_allowed: Callable[..., bool] = lambda entry: True,
     ) -> None:
-        seat = await self._allowed(command.room, is_allowed)
-        note = await self.engine.db.wait(act, command, seat.entry, self.who)
+        subscription = await self._allowed(command.room, is_allowed)
+        note = await self.engine.db.wait(act, command, subscription.access, self.who)
         self.reply(Done(room=command.room, note=note, ref=command.ref))
 
     async def _invite(self, command: Invite) -> None:
-        seat = await self._allowed(command.room, lambda entry: entry.may_moderate)
-        token = await self.engine.db.wait(_invite, command, seat.entry, self.who)
+        subscription = await self._allowed(command.room, lambda entry: entry.may_moderate)
+        token = await self.engine.db.wait(_invite, command, subscription.access, self.who)
         if token is None:
             self.reply(Done(room=command.room, ref=command.ref))
             return
@@ -105,14 +105,14 @@ class ChatConsumer(PeopleConsumer):
 # What is done off the event loop. The first three may be asked for by anybody.
 
 
-def _create(command: Create, who: Identity, *, address: str) -> Entry:
+def _create(command: Create, who: Identity, *, address: str) -> RoomAccess:
     if (mute := mute_on_site(Visitor(who, address))) is not None:
-        raise _denied(f"{told(mute, *who.user_ids)}; until then you cannot make rooms")
+        raise _denied(f"{describe(mute, *who.user_ids)}; until then you cannot make rooms")
     room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, who)
 
 
-def _direct(command: Direct, who: Identity) -> Entry:
+def _direct(command: Direct, who: Identity) -> RoomAccess:
     if who.is_guest:
         raise _denied("you may not open direct rooms")
     try:
@@ -122,11 +122,11 @@ def _direct(command: Direct, who: Identity) -> Entry:
     return rights(rooms.direct(who, other).slug, who)
 
 
-def _accept(command: Accept, who: Identity) -> Entry:
+def _accept(command: Accept, who: Identity) -> RoomAccess:
     return rights(rooms.accept(command.invitation, who).slug, who)
 
 
-def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
+def _invite(command: Invite, entry: RoomAccess, who: Identity) -> str | None:
     room = _room(entry)
     if command.void:
         memberships.void_invitations(room, who)
@@ -140,11 +140,11 @@ def _invite(command: Invite, entry: Entry, who: Identity) -> str | None:
     return None
 
 
-def _may_configure(entry: Entry) -> bool:
+def _may_configure(entry: RoomAccess) -> bool:
     return entry.may_moderate or entry.may_manage
 
 
-def _configure(command: Configure, entry: Entry, who: Identity) -> None:
+def _configure(command: Configure, entry: RoomAccess, who: Identity) -> None:
     if command.title is not None and not entry.may_manage:
         raise _denied("only its owner names a room")
     if command.title is not None and entry.muted:
@@ -158,7 +158,7 @@ def _configure(command: Configure, entry: Entry, who: Identity) -> None:
     )
 
 
-def _appoint(command: Appoint, entry: Entry, who: Identity) -> None:
+def _appoint(command: Appoint, entry: RoomAccess, who: Identity) -> None:
     try:
         user = actions.find_user(command.user_id)
     except CommandError:
@@ -166,7 +166,7 @@ def _appoint(command: Appoint, entry: Entry, who: Identity) -> None:
     memberships.appoint(_room(entry), user, command.role, who)
 
 
-def _judge(command: Judgement, entry: Entry, who: Identity, *, is_here: bool) -> str | None:
+def _judge(command: Judgement, entry: RoomAccess, who: Identity, *, is_here: bool) -> str | None:
     room = _room(entry)
     user = actions.target(command.user_id, room, is_here=is_here)
     if user == who.user_id:
@@ -193,7 +193,7 @@ def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) 
     return BY_NAME if command.address and not addresses else None
 
 
-def _delete(command: Delete, entry: Entry, who: Identity) -> None:
+def _delete(command: Delete, entry: RoomAccess, who: Identity) -> None:
     messages = Message.objects.using(database()).filter(pk=command.id, room=entry.room_id)
     sender = messages.values_list("sender", flat=True).first()
     if sender is None:
@@ -205,11 +205,11 @@ def _delete(command: Delete, entry: Entry, who: Identity) -> None:
     acts.delete(command.id, by=who)
 
 
-def _report(command: Report, entry: Entry, who: Identity, *, address: str) -> None:
+def _report(command: Report, entry: RoomAccess, who: Identity, *, address: str) -> None:
     actions.report(command.id, entry.room_id, who, command.reason, address=address)
 
 
-def _room(entry: Entry) -> Room:
+def _room(entry: RoomAccess) -> Room:
     room = Room.objects.using(database()).filter(pk=entry.room_id).first()
     if room is None:
         raise unknown(entry.slug)

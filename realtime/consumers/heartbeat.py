@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..conf import config
 
-__all__ = ["Silence"]
+__all__ = ["Heartbeat"]
 
 TURN_SECONDS = 1.0
 """How far apart the turns of the event loop are in which clients are looked at."""
@@ -17,7 +17,7 @@ LATE_SECONDS = 1.0
 """A look that comes later than this tells of the server's own absence, not of a client's."""
 
 
-class Silence:
+class Heartbeat:
     """Calls `ask` after a heartbeat in which a connection said nothing, and `end` after another.
 
     While `is_busy` says so it is not listened to, or what it was asked has yet to reach it.
@@ -41,16 +41,16 @@ class Silence:
         self._is_busy = is_busy
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self.hear()
+        self.received()
 
-    def hear(self) -> None:
+    def received(self) -> None:
         """Somebody is there."""
         self._heard_at = self._loop.time()
         self._is_asked = False
 
-    def watch(self) -> None:
+    def start(self) -> None:
         """Begin to look."""
-        self.hear()
+        self.received()
         self._wait(self._heard_at)
 
     @property
@@ -82,7 +82,7 @@ class Silence:
     def _look(self) -> None:
         now = self._loop.time()
         if self._is_busy() or now > self._due + LATE_SECONDS:
-            self.hear()
+            self.received()
         if self._is_asked:
             self._timer = None
             self._end()

@@ -11,28 +11,28 @@ from django.utils import timezone
 
 from ..conf import config
 from ..engine.database.writer import Result
-from ..engine.delivery.catchup import Caught, attach, fitting
+from ..engine.delivery.catchup import CaughtUp, attach, fit_frame
 from ..engine.delivery.topic import RoomTopic
 from ..logs import get_logger
 from ..store import presence
 from ..store.accounts.visitor import Visitor
 from ..store.messages import history, slow_mode
-from ..store.messages.history import MADE_NONCE, Mark
+from ..store.messages.history import MADE_NONCE, LogMark
 from ..store.messages.log import Draft
 from ..store.rooms import access, memberships
-from ..store.rooms.access import Entry
+from ..store.rooms.access import RoomAccess
 from ..wire.clean import MAX_INTEGER
 from ..wire.commands import (
     Command,
     History,
     Join,
     Joins,
+    JoinTarget,
     Leave,
     Message,
     Presence,
     Read,
     Signal,
-    Target,
     Typing,
 )
 from ..wire.errors import CommandError, ErrorCode
@@ -52,7 +52,7 @@ from ..wire.events import (
     TypingEvent,
 )
 from .base import Consumer
-from .subscription import Seat, about
+from .subscription import RoomSubscription, room_fields
 
 __all__ = ["RoomConsumer"]
 
@@ -62,7 +62,7 @@ ROW_BYTES = 200
 """The bytes that a stored message occupies besides its text and data."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
-Decide = Callable[[list[access.Ask]], dict[access.Ask, access.Verdict]]
+Decide = Callable[[list[access.Ask]], dict[access.Ask, access.AccessResult]]
 
 logger = get_logger("realtime.consumer")
 
@@ -72,10 +72,10 @@ class RoomConsumer(Consumer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seats: dict[str, Seat] = {}
+        self._subscriptions: dict[str, RoomSubscription] = {}
         self._changes = 0
         self._in_flight = 0
-        self._landed = asyncio.Event()
+        self._slot_free = asyncio.Event()
         self._rechecks: dict[str, asyncio.Task[None]] = {}
 
     async def handle(self, command: Command) -> None:
@@ -106,28 +106,28 @@ class RoomConsumer(Consumer):
         """Leave every room."""
         for task in self._rechecks.values():
             task.cancel()
-        for seat in self._seats.values():
-            seat.forget()
-            self.engine.hub.detach(seat.topic, self.id)
+        for subscription in self._subscriptions.values():
+            subscription.cancel_recheck()
+            self.engine.hub.detach(subscription.topic, self.id)
 
     def may_change_identity(self) -> bool:
         """Only outside of all rooms: inside, others know this connection by its user."""
-        return not self._seats
+        return not self._subscriptions
 
     def recheck(self, room: str, user_id: str = "") -> None:
         """Ask again what this connection may do in a room, and leave it if that is nothing."""
-        seat = self._seats.get(room)
-        if seat is None or self.id not in seat.topic.members:
-            self._stand_up(room)  # the hub has sent it out, to join again
+        subscription = self._subscriptions.get(room)
+        if subscription is None or self.id not in subscription.topic.members:
+            self._drop_subscription(room)  # the hub has sent it out, to join again
         elif user_id in ("", *self.who.user_ids):
-            seat.is_doubtful = True
+            subscription.is_doubtful = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
 
     def rights_changed(self) -> None:
         """Ask again in every room, and in the one that is being entered."""
         self._changes += 1
-        for room in list(self._seats):
+        for room in list(self._subscriptions):
             self.recheck(room)
 
     # Coming and going.
@@ -144,11 +144,11 @@ class RoomConsumer(Consumer):
                 self.reply(failure)
             await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
-    async def _ask_ahead(self, targets: list[Target]) -> dict[str, access.Verdict]:
+    async def _ask_ahead(self, targets: list[JoinTarget]) -> dict[str, access.AccessResult]:
         """Ask for many rooms in a few queries; on an error, each `join` asks by itself."""
-        free = config().rooms_per_connection - len(self._seats)
-        new = [one.room for one in targets if one.room not in self._seats][: max(0, free)]
-        known = [one.room for one in targets if one.room in self._seats]
+        free = config().rooms_per_connection - len(self._subscriptions)
+        new = [one.room for one in targets if one.room not in self._subscriptions][: max(0, free)]
+        known = [one.room for one in targets if one.room in self._subscriptions]
         asks = [access.Ask(room, self.who, self.address) for room in dict.fromkeys(known + new)]
         try:
             found = await self.in_time(self.engine.db.read(access.enter_all, asks))
@@ -157,14 +157,17 @@ class RoomConsumer(Consumer):
         return {ask.slug: verdict for ask, verdict in found.items()}
 
     async def _join(
-        self, command: Command, target: Join | Target, known: access.Verdict | None = None
+        self, command: Command, target: Join | JoinTarget, known: access.AccessResult | None = None
     ) -> None:
-        if len(self._seats) >= config().rooms_per_connection and target.room not in self._seats:
+        if (
+            len(self._subscriptions) >= config().rooms_per_connection
+            and target.room not in self._subscriptions
+        ):
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
         engine = self.engine
         entry, topic, caught = await self._enter(target, known)
         may_read = entry.may_read_history
-        self._sit(Seat(entry, topic, self._since(entry.slug)))
+        self._add_subscription(RoomSubscription(entry, topic, self._since(entry.slug)))
         engine.presence.enter(self.id, entry.room_id)
         members = self._members_and_me(topic)
         self.reply_paid(
@@ -180,14 +183,14 @@ class RoomConsumer(Consumer):
                 members=members,
                 count=len(members) or topic.roster.count,
                 ref=command.ref,
-                **about(entry),
+                **room_fields(entry),
             ),
             "join",
         )
 
     async def _enter(
-        self, target: Join | Target, known: access.Verdict | None
-    ) -> tuple[Entry, RoomTopic, Caught]:
+        self, target: Join | JoinTarget, known: access.AccessResult | None
+    ) -> tuple[RoomAccess, RoomTopic, CaughtUp]:
         """Be attached to a room with rights that are still those that were asked for.
 
         What is `known` of them is asked for no second time, as long as nothing has changed.
@@ -214,39 +217,39 @@ class RoomConsumer(Consumer):
             engine.hub.detach(topic, self.id)  # they have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, "the room's rights keep changing", retry_after=1)
 
-    async def _ask(self, decide: Decide, room: str) -> Entry:
-        """Ask what this connection may do in a room; a refusal ends its seat there."""
-        since = self._seats[room].since if room in self._seats else None
+    async def _ask(self, decide: Decide, room: str) -> RoomAccess:
+        """Ask what this connection may do in a room; a refusal ends its subscription."""
+        since = self._subscriptions[room].since if room in self._subscriptions else None
         ask = access.Ask(room, self.who, self.address, since)
-        verdict = await self.engine.db.together(decide, ask)
+        verdict = await self.engine.db.load(decide, ask)
         return self._judge(room, verdict)
 
-    def _judge(self, room: str, verdict: access.Verdict | None) -> Entry:
-        if isinstance(verdict, Entry):
+    def _judge(self, room: str, verdict: access.AccessResult | None) -> RoomAccess:
+        if isinstance(verdict, RoomAccess):
             return verdict
         refusal = verdict or access.unknown(room)
-        if isinstance(refusal, CommandError) and room in self._seats:
-            self._stand_up(room)
+        if isinstance(refusal, CommandError) and room in self._subscriptions:
+            self._drop_subscription(room)
             self.reply(Removed.of(refusal, room))
         raise refusal
 
-    def _stand_up(self, room: str) -> None:
-        """Give a seat back, if there is one."""
-        if seat := self._seats.pop(room, None):
-            seat.forget()
-            self.engine.hub.detach(seat.topic, self.id)
-            self.engine.presence.leave(self.id, seat.entry.room_id)
+    def _drop_subscription(self, room: str) -> None:
+        """Drop the subscription to a room, if there is one."""
+        if subscription := self._subscriptions.pop(room, None):
+            subscription.cancel_recheck()
+            self.engine.hub.detach(subscription.topic, self.id)
+            self.engine.presence.leave(self.id, subscription.access.room_id)
 
     def _since(self, room: str) -> datetime:
         """When this connection entered a room; joining again keeps the time."""
-        seat = self._seats.get(room)
-        return timezone.now() if seat is None else seat.since
+        subscription = self._subscriptions.get(room)
+        return timezone.now() if subscription is None else subscription.since
 
-    def _sit(self, seat: Seat) -> None:
-        if before := self._seats.get(seat.entry.slug):
-            before.forget()
-        self._seats[seat.entry.slug] = seat
-        seat.remind(self.recheck)
+    def _add_subscription(self, subscription: RoomSubscription) -> None:
+        if before := self._subscriptions.get(subscription.access.slug):
+            before.cancel_recheck()
+        self._subscriptions[subscription.access.slug] = subscription
+        subscription.schedule_recheck(self.recheck)
 
     def _members_and_me(self, topic: RoomTopic) -> list[Member]:
         members = topic.roster.members()
@@ -257,10 +260,10 @@ class RoomConsumer(Consumer):
         return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
 
     async def _leave(self, command: Leave) -> None:
-        seat = self._seat(command.room)
+        subscription = self._subscription(command.room)
         if command.for_good and not self.who.is_guest:
-            await self.engine.db.wait(memberships.leave, seat.entry.room_id, self.who)
-        self._stand_up(command.room)
+            await self.engine.db.wait(memberships.leave, subscription.access.room_id, self.who)
+        self._drop_subscription(command.room)
         self.reply(
             Left(
                 room=command.room,
@@ -270,39 +273,43 @@ class RoomConsumer(Consumer):
             )
         )
 
-    def _seat(self, room: str) -> Seat:
-        seat = self._seats.get(room)
-        if seat is not None and self.id in seat.topic.members:
-            return seat
-        self._stand_up(room)  # the hub may have sent this connection out, to join again
+    def _subscription(self, room: str) -> RoomSubscription:
+        subscription = self._subscriptions.get(room)
+        if subscription is not None and self.id in subscription.topic.members:
+            return subscription
+        self._drop_subscription(room)  # the hub may have sent this connection out, to join again
         raise CommandError(ErrorCode.NOT_JOINED, "join the room first", room=room)
 
-    async def _allowed(self, room: str, is_allowed: Callable[[Entry], bool]) -> Seat:
-        """The seat in a room, if what was decided on entering still holds and allows this."""
-        seat = self._seat(room)
-        if seat.is_stale:
-            await self._ask_again(seat)
-        if not is_allowed(seat.entry):
-            raise CommandError(ErrorCode.PERMISSION_DENIED, seat.entry.refusal, room=room)
-        return seat
+    async def _allowed(
+        self, room: str, is_allowed: Callable[[RoomAccess], bool]
+    ) -> RoomSubscription:
+        """Return the subscription to a room if its access still holds and allows this."""
+        subscription = self._subscription(room)
+        if subscription.is_stale:
+            await self._ask_again(subscription)
+        if not is_allowed(subscription.access):
+            raise CommandError(ErrorCode.PERMISSION_DENIED, subscription.access.refusal, room=room)
+        return subscription
 
-    async def _ask_again(self, seat: Seat) -> None:
-        known, before = seat.topic.rights_seq, about(seat.entry)
-        seat.is_doubtful = False  # unless somebody says so meanwhile
+    async def _ask_again(self, subscription: RoomSubscription) -> None:
+        known, before = subscription.topic.rights_seq, room_fields(subscription.access)
+        subscription.is_doubtful = False  # unless somebody says so meanwhile
         try:
-            entry = await self._ask(access.all_rights, seat.entry.slug)
+            entry = await self._ask(access.all_rights, subscription.access.slug)
         except BaseException:
-            seat.is_doubtful = True
+            subscription.is_doubtful = True
             raise
-        seat.entry = replace(entry, rights_seq=max(known, entry.rights_seq))
-        seat.remind(self.recheck)
-        if (now := about(seat.entry)) != before:
+        subscription.access = replace(entry, rights_seq=max(known, entry.rights_seq))
+        subscription.schedule_recheck(self.recheck)
+        if (now := room_fields(subscription.access)) != before:
             self.reply(RoomState(room=entry.slug, **now))
 
     async def _recheck(self, room: str) -> None:
         try:
-            while (seat := self._seats.get(room)) is not None and seat.is_doubtful:
-                await self._ask_again(seat)
+            while (
+                subscription := self._subscriptions.get(room)
+            ) is not None and subscription.is_doubtful:
+                await self._ask_again(subscription)
         except CommandError as error:  # it has been told to be out
             logger.info("connection %s is out of %r: %s", self.id, room, error.code)
         except DatabaseError as error:  # the next command asks again, and so does the clock
@@ -316,22 +323,22 @@ class RoomConsumer(Consumer):
     # Messages.
 
     async def _message(self, command: Message) -> None:
-        seat = await self._allowed(command.room, lambda entry: entry.may_post)
+        subscription = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
         self._charge(command)
-        if seat.entry.is_request:  # a message to the stranger accepts the request
+        if subscription.access.is_request:  # a message to the stranger accepts the request
             await self.engine.db.wait(memberships.answer_request, command.room, self.who, True)
-            seat.entry = replace(seat.entry, is_request=False)
+            subscription.access = replace(subscription.access, is_request=False)
         while self._in_flight >= config().messages_in_flight:
-            self._landed.clear()
-            await self._landed.wait()
+            self._slot_free.clear()
+            await self._slot_free.wait()
         draft = Draft.by(
             self.who,
-            seat.entry.room_id,
+            subscription.access.room_id,
             command.content,
             data=command.data,
             nonce=command.nonce,
-            slow_seconds=seat.entry.slow_seconds,
+            slow_seconds=subscription.access.slow_seconds,
             address=self.address,
         )
         self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
@@ -342,13 +349,13 @@ class RoomConsumer(Consumer):
         size = ROW_BYTES + len(command.content.encode())
         if command.data is not None:
             size += len(msgspec.json.encode(command.data))
-        if wait := self.engine.limits.wait(self.who, self.address, "stored", size):
+        if wait := self.engine.limits.take(self.who, self.address, "stored", size):
             message = "your messages take too much space; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _settle(self, command: Message, result: Result) -> None:
         self._in_flight -= 1
-        self._landed.set()
+        self._slot_free.set()
         if isinstance(result, CommandError):
             self.refuse(command, result)
         elif command.ref is not None or command.nonce is not None:
@@ -365,19 +372,19 @@ class RoomConsumer(Consumer):
             )
 
     async def _history(self, command: History) -> None:
-        seat = await self._allowed(command.room, lambda entry: entry.may_read_history)
+        subscription = await self._allowed(command.room, lambda entry: entry.may_read_history)
         if command.after is None:
-            await self._tell_page(command, seat)
+            await self._tell_page(command, subscription)
         else:
-            await self._tell_changes(command, seat, command.after)
+            await self._tell_changes(command, subscription, command.after)
 
-    async def _tell_page(self, command: History, seat: Seat) -> None:
-        epoch = seat.topic.position.epoch
+    async def _tell_page(self, command: History, subscription: RoomSubscription) -> None:
+        epoch = subscription.topic.position.epoch
         before = command.before if command.before is not None else MAX_INTEGER
         found, has_more = await self.engine.db.read_rows(
-            history.page, seat.entry.room_id, before, command.limit
+            history.page, subscription.access.room_id, before, command.limit
         )
-        states = fitting(found)
+        states = fit_frame(found)
         self.reply_paid(
             HistoryPage(
                 room=command.room,
@@ -389,12 +396,14 @@ class RoomConsumer(Consumer):
             "command",
         )
 
-    async def _tell_changes(self, command: History, seat: Seat, after: int) -> None:
+    async def _tell_changes(
+        self, command: History, subscription: RoomSubscription, after: int
+    ) -> None:
         changes = await self.engine.db.read_rows(
-            history.since, seat.entry.room_id, after, command.limit
+            history.since, subscription.access.room_id, after, command.limit
         )
         if not changes.mark.purged_seq <= after <= changes.through:
-            self._resync(seat, changes.mark)
+            self._resync(subscription, changes.mark)
             return
         states = _oldest_fitting(changes.states)
         is_cut = len(states) < len(changes.states)
@@ -410,45 +419,47 @@ class RoomConsumer(Consumer):
             "command",
         )
 
-    def _resync(self, seat: Seat, mark: Mark) -> None:
+    def _resync(self, subscription: RoomSubscription, mark: LogMark) -> None:
         """What the client has cannot be continued: part of what came after is gone."""
-        self._stand_up(seat.entry.slug)
-        self.reply(Resync(room=seat.entry.slug, seq=mark.last_seq, epoch=mark.epoch))
+        self._drop_subscription(subscription.access.slug)
+        self.reply(Resync(room=subscription.access.slug, seq=mark.last_seq, epoch=mark.epoch))
 
     # What is not stored.
 
     async def _typing(self, command: Typing) -> None:
-        seat = await self._allowed(command.room, lambda entry: entry.may_signal)
-        if not seat.may_tell_typing(self.engine.loop.time()):
+        subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
+        if not subscription.may_tell_typing(self.engine.loop.time()):
             return
         who = self.who
         told = TypingEvent(room=command.room, user_id=who.user_id, username=who.username)
-        self.engine.hub.say(seat.topic.name, told, but=self.id)
+        self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
 
     async def _signal(self, command: Signal) -> None:
-        seat = await self._allowed(command.room, lambda entry: entry.may_signal)
+        subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
         who = self.who
-        if seconds := seat.entry.slow_seconds:
+        if seconds := subscription.access.slow_seconds:
             visitor = Visitor(who, self.address)
-            await self.engine.db.wait(slow_mode.signal, seat.entry.room_id, visitor, seconds)
+            await self.engine.db.wait(
+                slow_mode.signal, subscription.access.room_id, visitor, seconds
+            )
         told = SignalEvent(
             room=command.room, user_id=who.user_id, username=who.username, data=command.data
         )
-        self.engine.hub.say(seat.topic.name, told, but=self.id)
+        self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
 
     async def _presence(self, command: Presence) -> None:
-        seat = await self._allowed(command.room, lambda entry: True)
+        subscription = await self._allowed(command.room, lambda entry: True)
         members, count = await self.engine.db.read_rows(
-            presence.members, seat.entry.room_id, config().presence_events_up_to
+            presence.members, subscription.access.room_id, config().presence_events_up_to
         )
         told = PresenceList(room=command.room, members=members, count=count, ref=command.ref)
         self.reply_paid(told, "command")
 
     async def _read(self, command: Read) -> None:
-        seat = await self._allowed(command.room, lambda entry: True)
+        subscription = await self._allowed(command.room, lambda entry: True)
         if not self.who.is_guest:
             await self.engine.db.pulse(
-                access.mark_read, seat.entry.room_id, self.who.user_pk, command.seq
+                access.mark_read, subscription.access.room_id, self.who.user_pk, command.seq
             )
 
 
@@ -463,4 +474,4 @@ def _check(command: Message) -> None:
 
 
 def _oldest_fitting(states: list[MessageState]) -> list[MessageState]:
-    return list(reversed(fitting(list(reversed(states)))))
+    return list(reversed(fit_frame(list(reversed(states)))))

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from ..engine.delivery.topic import RoomTopic
 from ..models import Sanction
-from ..store.rooms.access import Entry
+from ..store.rooms.access import RoomAccess
 from ..wire.events import timestamp
 
-__all__ = ["Seat", "about"]
+__all__ = ["RoomSubscription", "room_fields"]
 
 HOUR = 60 * 60
 TYPING_SECONDS = 1.0
@@ -21,10 +21,10 @@ TYPING_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class Seat:
+class RoomSubscription:
     """A room this connection is in, and what it may do there."""
 
-    entry: Entry
+    access: RoomAccess
     topic: RoomTopic
     since: datetime
     """When the connection entered the room."""
@@ -34,13 +34,13 @@ class Seat:
     typed_at: float | None = None
     """When the room was last told that this client is typing."""
 
-    def remind(self, recheck: Callable[[str], None]) -> None:
+    def schedule_recheck(self, recheck: Callable[[str], None]) -> None:
         """Ask again once what was decided ends; what lasts longer is looked at now and then."""
-        self.forget()
-        if (until := self.entry.until) is not None:
+        self.cancel_recheck()
+        if (until := self.access.until) is not None:
             left = max(0.0, (until - timezone.now()).total_seconds())
             loop = asyncio.get_running_loop()
-            self.reminder = loop.call_later(min(left, HOUR), recheck, self.entry.slug)
+            self.reminder = loop.call_later(min(left, HOUR), recheck, self.access.slug)
 
     def may_tell_typing(self, now: float) -> bool:
         """Whether it is time to tell the room again that this client is typing."""
@@ -49,7 +49,7 @@ class Seat:
         self.typed_at = now
         return True
 
-    def forget(self) -> None:
+    def cancel_recheck(self) -> None:
         """Do not ask again."""
         if self.reminder is not None:
             self.reminder.cancel()
@@ -57,14 +57,12 @@ class Seat:
     @property
     def is_stale(self) -> bool:
         """Whether what was decided on entering may not be so any more."""
-        until = self.entry.until
+        until = self.access.until
         is_over = until is not None and until <= timezone.now()
-        return (
-            is_over or self.is_doubtful or self.entry.rights_seq < self.topic.everybodys_rights_seq
-        )
+        return is_over or self.is_doubtful or self.access.rights_seq < self.topic.room_rights_seq
 
 
-def about(entry: Entry) -> dict[str, Any]:
+def room_fields(entry: RoomAccess) -> dict[str, Any]:
     """What a client is told of a room beside its log."""
     return {
         "role": entry.role,

@@ -17,8 +17,8 @@ from ..wire.errors import CloseCode, Disconnect
 from .connections.admission import Admission
 from .connections.limits import Limits
 from .connections.outbox import FAREWELL_SECONDS, Outbox
-from .connections.presence import PresenceLane
-from .connections.revalidation import Guard
+from .connections.presence import PresenceWriter
+from .connections.revalidation import Revalidator
 from .connections.turns import Passes
 from .connections.watchdog import Watchdog
 from .database.executor import Database
@@ -58,11 +58,11 @@ class Engine:
         self.node = new_node()
         self.topic = f"node.{self.node.id}"
         self.db = Database()
-        self.guard = Guard(self.db)
-        self.hub = Hub(self.node.id, self.db, self.guard.hear)
+        self.revalidator = Revalidator(self.db)
+        self.hub = Hub(self.node.id, self.db, self.revalidator.on_change)
         self.writer = Writer(self.db, self._committed)
-        self.presence = PresenceLane(self.node, self.db, self.hub.say_people)
-        self.admission = Admission(self.guard.connections)
+        self.presence = PresenceWriter(self.node, self.db, self.hub.say_people)
+        self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()
         self.passes = Passes(self.loop)
         self.watchdog = Watchdog()
@@ -115,7 +115,7 @@ class Engine:
         self.writer.start()
         self.presence.start()
         self.presence.rebuild()
-        await self.guard.start()
+        await self.revalidator.start()
         self._pulse.start()
         on_shutdown(self.stop)
 
@@ -147,7 +147,7 @@ class Engine:
                 await self._empty.wait()
         self.watchdog.stop()
         self.writer.stop()
-        self.guard.stop()
+        self.revalidator.stop()
         await self._pulse.stop()
         await self.presence.stop()
         try:
@@ -204,4 +204,4 @@ class Engine:
         self.writer.submit(draft, done)
 
     def _committed(self, stored: Stored) -> None:
-        self.hub.announce(self._slugs[stored.room_id], stored)
+        self.hub.publish_message(self._slugs[stored.room_id], stored)

@@ -21,17 +21,17 @@ from .delivery.topic import room_topic
 from .engine import EVERYONE, Engine, user_topic
 
 __all__ = [
-    "announce",
     "hand_over",
     "is_in_transaction",
-    "look",
-    "look_everywhere",
+    "notify",
     "on_commit",
-    "say",
-    "tell",
+    "publish_message",
+    "revalidate_all",
+    "revalidate_user",
+    "send_event",
 ]
 
-logger = get_logger("realtime.tell")
+logger = get_logger("realtime.notify")
 
 ONLY_HERE = "The channel layer does not answer: only clients of this process were told."
 
@@ -62,7 +62,7 @@ def is_in_transaction(alias: str) -> bool:
     return connections[alias].in_atomic_block
 
 
-def tell(topic: str, note: Note) -> None:
+def notify(topic: str, note: Note) -> None:
     """Publish a note now that the processes otherwise find in the database later."""
     engine = Engine.running()
     if engine is None:
@@ -109,47 +109,50 @@ def _publish(topic: str, note: Note) -> None:
         logger.log(level, "topic %s: not published, but stored in the database: %s", topic, error)
 
 
-def say(topic: str, outgoing: Outgoing) -> None:
+def send_event(topic: str, outgoing: Outgoing) -> None:
     """Tell the members of a topic something that is not stored, once all is committed."""
     note = ["say", Frame.of(outgoing).text, ""]
-    on_commit(lambda: tell(topic, note))
+    on_commit(lambda: notify(topic, note))
 
 
-def look(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
-    """Have all processes look at a user's connections, as `Guard.hear` says, after the commit."""
+def revalidate_user(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
+    """Have all processes revalidate a user's connections after the commit.
+
+    `kind` and `which` are those of `Revalidator.on_change`.
+    """
     aliases = () if alias is None else (alias,)
-    on_commit(lambda: tell(user_topic(user_id), ["look", kind, which]), *aliases)
+    on_commit(lambda: notify(user_topic(user_id), ["look", kind, which]), *aliases)
 
 
-def look_everywhere(kind: str, which: str = "") -> None:
+def revalidate_all(kind: str, which: str = "") -> None:
     """The same with everybody's."""
-    on_commit(lambda: tell(EVERYONE, ["look", kind, which]))
+    on_commit(lambda: notify(EVERYONE, ["look", kind, which]))
 
 
-def announce(slug: str, stored: Stored) -> None:
+def publish_message(slug: str, stored: Stored) -> None:
     """Tell a room of a message that is committed."""
     engine = Engine.running()
     if engine is not None:
-        engine.loop.call_soon_threadsafe(engine.hub.announce, slug, stored)
+        engine.loop.call_soon_threadsafe(engine.hub.publish_message, slug, stored)
         return
     event = Event.of_state(slug, stored.state)
     # Whoever is not reached finds it in the database within a pulse.
     _publish(room_topic(stored.room_id), event.note(stored.epoch))
 
 
-@receiver(rights_changed, dispatch_uid="realtime.tell.rights")
+@receiver(rights_changed, dispatch_uid="realtime.notify.rights")
 def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
     def tell_rooms() -> None:
         for room_id, seq in rooms.items():
-            tell(room_topic(room_id), ["rights", user_id, seq])
+            notify(room_topic(room_id), ["rights", user_id, seq])
 
     on_commit(tell_rooms)
 
 
-@receiver(site_sanctions_changed, dispatch_uid="realtime.tell.sanctions")
+@receiver(site_sanctions_changed, dispatch_uid="realtime.notify.sanctions")
 def _site_sanctions_changed(user_id: str, **_: object) -> None:
-    look_everywhere("site")  # for who is about to come
+    revalidate_all("site")  # for who is about to come
     if user_id:
-        look(user_id, "sanction")
+        revalidate_user(user_id, "sanction")
     else:
-        look_everywhere("sanction")
+        revalidate_all("sanction")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pulse", "new_node"]
 
-logger = get_logger("realtime.node")
+logger = get_logger("realtime.pulse")
 
 COUNT_SECONDS = 30.0
 """How often rosters are compared with what the database counts."""
@@ -84,7 +84,7 @@ class Pulse:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
             self._is_renewed = await self._attempt(self._renew)
-            self._engine.guard.beat()
+            self._engine.revalidator.tick()
             await self._attempt(self._bury)
             await self._attempt(self._look_around)
             await self._attempt(self._identify)
@@ -123,7 +123,7 @@ class Pulse:
         positions = engine.hub.positions()
         marks = await engine.db.pulse(history.marks, positions)
         is_heard, _ = await asyncio.gather(
-            layer.fence(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
+            layer.probe(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
         )
         is_deaf = engine.hub.compare(positions, marks)
         engine.hub.recheck(marks)

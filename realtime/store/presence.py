@@ -16,7 +16,7 @@ from django.utils import timezone
 from ..conf import config
 from ..models import Connection, LastAddress, Node, Presence
 from ..wire.events import Member
-from .accounts.addresses import counted
+from .accounts.addresses import network_of
 from .accounts.identity import GUEST
 from .database.alias import database
 
@@ -163,7 +163,7 @@ def reap(dead: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcemen
     if not claim.update(expires_at=_lease(me), reaper=me.id):
         return None
     rows = _presences().filter(connection__node=dead)
-    return Announcement([], _without_any(_people(rows), but=Q(connection__node=dead)))
+    return Announcement([], _without_any(_people(rows), exclude=Q(connection__node=dead)))
 
 
 def delete_node(dead: str, me: LiveNode) -> None:
@@ -263,7 +263,7 @@ def _remember(closed: QuerySet[Connection]) -> None:
     found = {
         user_key: LastAddress(user_key=user_key, address=address, left_at=timezone.now())
         for user_key, address in guests.values_list("user_key", "address")
-        if counted(address)
+        if network_of(address)
     }
     LastAddress.objects.using(database()).bulk_create(
         [found[user_key] for user_key in sorted(found)],
@@ -292,7 +292,7 @@ def _first_of(presences: Sequence[Presence]) -> list[Person]:
     ]
 
 
-def _without_any(people: set[Person], *, but: Q | None = None) -> list[Person]:
+def _without_any(people: set[Person], *, exclude: Q | None = None) -> list[Person]:
     """Those who have no row left."""
     if not people:
         return []
@@ -300,8 +300,8 @@ def _without_any(people: set[Person], *, but: Q | None = None) -> list[Person]:
         room__in={person.room_id for person in people},
         user_key__in={person.user_key for person in people},
     )
-    if but is not None:
-        rows = rows.exclude(but)
+    if exclude is not None:
+        rows = rows.exclude(exclude)
     here = set(rows.values_list("room_id", "user_key").distinct())
     return [person for person in people if (person.room_id, person.user_key) not in here]
 

@@ -25,6 +25,7 @@ __all__ = [
     "History",
     "Invite",
     "Join",
+    "JoinTarget",
     "Joins",
     "Kick",
     "Leave",
@@ -38,7 +39,6 @@ __all__ = [
     "Report",
     "Signal",
     "Since",
-    "Target",
     "Typing",
     "Unban",
     "Unmute",
@@ -81,7 +81,7 @@ class Auth(Command):
     name: Annotated[str, Meta(max_length=150)] | None = None
 
 
-class Target(Struct, kw_only=True):
+class JoinTarget(Struct, kw_only=True):
     """A room to join, and what to bring from it."""
 
     room: Slug
@@ -100,7 +100,7 @@ class Join(Command):
 class Joins(Command):
     """Enter many rooms at once."""
 
-    rooms: Annotated[list[Target], Meta(min_length=1, max_length=100)]
+    rooms: Annotated[list[JoinTarget], Meta(min_length=1, max_length=100)]
 
 
 class Leave(Command):

@@ -16,10 +16,10 @@ __all__ = [
     "Authenticated",
     "Blocks",
     "Changed",
+    "DisconnectEvent",
     "Done",
     "Entered",
     "Failure",
-    "Goodbye",
     "HistoryPage",
     "Invitation",
     "Invited",
@@ -349,7 +349,7 @@ class Failure(Outgoing, tag="error"):
         )
 
 
-class Goodbye(Outgoing, tag="disconnect"):
+class DisconnectEvent(Outgoing, tag="disconnect"):
     """The server is about to close the socket, and why."""
 
     code: CloseCode | int
@@ -358,7 +358,7 @@ class Goodbye(Outgoing, tag="disconnect"):
     retry_after: float | None = None
 
     @classmethod
-    def of(cls, end: Disconnect) -> "Goodbye":
+    def of(cls, end: Disconnect) -> "DisconnectEvent":
         """The event that tells `end`."""
         return cls(
             code=end.code, reason=end.reason, reconnect=end.reconnect, retry_after=end.retry_after

@@ -6,7 +6,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.auth.address import address_of
-from realtime.store.accounts.addresses import counted
+from realtime.store.accounts.addresses import network_of
 
 
 def scope(client: str | None, *forwarded: str) -> dict[str, Any]:
@@ -69,4 +69,4 @@ def test_an_address_that_may_be_a_proxys_is_not_counted_by(
     proxies: None, client: str | None, forwarded: list[str], address: str
 ) -> None:
     """Behind a proxy that nobody has told us of, all users have its address."""
-    assert counted(address_of(scope(client, *forwarded))) == address
+    assert network_of(address_of(scope(client, *forwarded))) == address

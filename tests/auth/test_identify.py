@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from realtime.auth import identify as chain
-from realtime.auth.authenticator import Authenticator, Proof, SignIn
+from realtime.auth.authenticator import Authentication, Authenticator, Credential
 from realtime.auth.guests import token_of
 from realtime.engine.database.executor import Database
 from realtime.store.accounts.identity import Identity, digest_of
@@ -219,26 +219,26 @@ async def test_only_who_has_said_nothing_may_say_it_later(
 class ApiKey(Authenticator):
     """Whoever knows the word is Ada."""
 
-    def from_token(self, token: str) -> SignIn | None:
+    def from_token(self, token: str) -> Authentication | None:
         if token != "the word":
             return None
         ada = get_user_model().objects.get(username="ada")
-        return SignIn(Identity.of(ada), Proof(token_id="word"))
+        return Authentication(Identity.of(ada), Credential(token_id="word"))
 
 
 class Header(Authenticator):
     """A proxy that has asked already."""
 
-    def from_scope(self, scope: dict[str, Any]) -> SignIn | None:
+    def from_scope(self, scope: dict[str, Any]) -> Authentication | None:
         name = dict(scope["headers"]).get(b"x-user", b"").decode()
         user = get_user_model().objects.filter(username=name).first()
-        return SignIn(Identity.of(user)) if user else None
+        return Authentication(Identity.of(user)) if user else None
 
 
 class Broken(Authenticator):
     """Has a bug."""
 
-    def from_token(self, token: str) -> SignIn | None:
+    def from_token(self, token: str) -> Authentication | None:
         raise ZeroDivisionError
 
 
@@ -267,19 +267,19 @@ async def test_a_session_is_what_a_login_rests_on(db: Database, browser: Client,
     found = await chain.identify(scope(browser), db)
     assert found is not None
     key = browser.session.session_key
-    assert found.proof.is_of_session(digest_of(key or ""))
+    assert found.credential.is_of_session(digest_of(key or ""))
     assert key not in repr(found)
     made = scope() | {"user": ada, "session": browser.session}
-    assert (await chain.identify(made, db) or found).proof == found.proof
+    assert (await chain.identify(made, db) or found).credential == found.credential
 
 
 async def test_a_user_without_a_session_rests_on_the_password(db: Database, ada: Any) -> None:
     """Other middleware has decided; when the password changes, it has to again."""
     found = await chain.identify(scope() | {"user": ada}, db)
     assert found is not None
-    assert found.proof.password
-    assert ada.password not in found.proof.password
-    assert found.proof.session == ""
+    assert found.credential.password
+    assert ada.password not in found.credential.password
+    assert found.credential.session == ""
 
 
 async def test_a_session_costs_no_more_than_before(db: Database, browser: Client) -> None:
@@ -310,7 +310,7 @@ async def test_a_session_is_found_behind_middleware_in_a_chain_without_scope_use
     found = await chain.identify(scope(browser) | {"user": ada}, db)
     assert found is not None
     assert found.who.user == ada
-    assert found.proof.session == browser.cookies["sessionid"].value
+    assert found.credential.session == browser.cookies["sessionid"].value
     bob = await get_user_model().objects.acreate_user("bob")
     with pytest.raises(Disconnect):
         await chain.identify(scope(browser) | {"user": bob}, db)

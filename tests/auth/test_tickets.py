@@ -17,7 +17,7 @@ from realtime.auth.tickets import Ticket, issue
 from realtime.engine.database.executor import Database
 from realtime.models import RevokedToken
 from realtime.store.accounts import tokens
-from realtime.store.accounts.identity import SignIn
+from realtime.store.accounts.identity import Authentication
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +35,7 @@ def ada(db: Database) -> User:
     return get_user_model().objects.create_user("ada", password="old secret")
 
 
-async def use(ticket: str, db: Database) -> SignIn | None:
+async def use(ticket: str, db: Database) -> Authentication | None:
     return await Ticket().afrom_token(ticket, db)
 
 
@@ -111,9 +111,9 @@ async def test_a_ticket_goes_with_its_session(db: Database, ada: User) -> None:
     found = await use(first, db)
     assert found is not None
     age = 14 * 86400
-    assert found.proof.expires_at == pytest.approx(time.time() + age, abs=60)
-    assert found.proof.session == ""
-    assert found.proof.token_id == f"session:{found.proof.session_digest}"
+    assert found.credential.expires_at == pytest.approx(time.time() + age, abs=60)
+    assert found.credential.session == ""
+    assert found.credential.token_id == f"session:{found.credential.session_digest}"
     await browser.alogout()  # of Django's test client: it sends no signal
     assert await use(second, db) is not None
 

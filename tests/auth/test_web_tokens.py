@@ -24,7 +24,7 @@ from realtime.auth.identify import identify_token
 from realtime.auth.web_tokens import WebToken
 from realtime.engine.database.executor import Database
 from realtime.models import RevokedToken
-from realtime.store.accounts.identity import SignIn
+from realtime.store.accounts.identity import Authentication
 from realtime.wire.errors import Disconnect
 from tests.faults._forged import RsaKey, forged, good
 from tests.faults._token import AUDIENCE, ISSUER, KEY, SETTINGS
@@ -64,7 +64,7 @@ def change(settings: Settings, **values: Any) -> None:
     settings.REALTIME = {**settings.REALTIME, **values}
 
 
-async def use(token: str, db: Database) -> SignIn | None:
+async def use(token: str, db: Database) -> Authentication | None:
     return await WebToken().afrom_token(token, db)
 
 
@@ -72,8 +72,8 @@ async def test_a_good_token_is_its_users_until_it_ends(db: Database, ada: User) 
     """The proof has what is needed to end it: its time and its id."""
     found = await use(good(ada.pk, None, jti="one"), db)
     assert found is not None
-    assert (found.who.user, found.proof.token_id) == (ada, "one")
-    assert found.proof.expires_at == pytest.approx(time.time() + 3600, abs=5)
+    assert (found.who.user, found.credential.token_id) == (ada, "one")
+    assert found.credential.expires_at == pytest.approx(time.time() + 3600, abs=5)
 
 
 async def test_keys_of_a_file_are_chosen_by_their_id(
@@ -171,7 +171,7 @@ async def test_clocks_may_differ_by_the_leeway(db: Database, ada: User, settings
     token = good(ada.pk, None, exp=now - 5)
     found = await use(token, db)
     assert found is not None
-    assert now < (found.proof.expires_at or 0) <= now + 10
+    assert now < (found.credential.expires_at or 0) <= now + 10
     change(settings, JWT_LEEWAY_SECONDS=0)
     assert await use(token, db) is None
     change(settings, JWT_LEEWAY_SECONDS=3600)
@@ -182,7 +182,7 @@ async def test_what_ends_in_another_millennium_does_not_end(db: Database, ada: U
     """No clock and no date has room for it."""
     found = await use(good(ada.pk, None, exp=10**300), db)
     assert found is not None
-    assert found.proof.expires_at is None
+    assert found.credential.expires_at is None
 
 
 async def test_a_revoked_token_is_refused(db: Database, ada: User) -> None:

@@ -741,12 +741,12 @@ async def test_a_ban_while_somebody_comes_is_found_by_the_next_pulse(
         self.hub.publish("everyone", ["look", "site", ""])
         real(self, outbox, who, address)
 
-    assert not engine.guard.are_sanctions
+    assert not engine.revalidator.are_sanctions
     monkeypatch.setattr(Engine, "open", open_late)
     async with Socket() as guest:
         ban = Sanction(kind="ban", user_key=guest.user_id)
         await Sanction.objects.abulk_create([ban])
-        engine.guard.beat()
+        engine.revalidator.tick()
         assert (await guest.ended())[1] == 4503
 
 
@@ -791,7 +791,7 @@ async def test_who_is_muted_on_the_site_while_entering_is_so_inside(
         await guest.send("join", room="general")
         await is_decided.wait()
         await moderation.amute(None, guest.user_id)
-        [watched] = engine.guard._watched.values()
+        [watched] = engine.revalidator._tracked.values()
         await eventually(lambda: watched.sanctions)
         may_enter.set()
         assert "post" not in (await guest.expect("joined"))["rights"]
@@ -805,9 +805,9 @@ async def test_a_mute_that_nobody_told_of_is_found_by_the_first_look(
         await guest.join("general")
         mute = Sanction(kind="mute", user_key=guest.user_id)
         await Sanction.objects.abulk_create([mute])
-        for one in engine.guard._watched.values():
+        for one in engine.revalidator._tracked.values():
             one.due_at = 0  # its turn
-        engine.guard.beat()
+        engine.revalidator.tick()
         assert (await guest.expect("room"))["rights"] == []
 
 
@@ -816,9 +816,9 @@ async def test_a_ban_that_nobody_told_of_is_found_by_the_pulse(engine: Engine, r
     async with Socket() as guest:
         ban = Sanction(kind="ban", user_key=guest.user_id)
         await sync_to_async(Sanction.objects.bulk_create)([ban])
-        for one in engine.guard._watched.values():
+        for one in engine.revalidator._tracked.values():
             one.due_at = 0  # its turn
-        engine.guard.beat()
+        engine.revalidator.tick()
         assert (await guest.ended())[1] == 4503
 
 

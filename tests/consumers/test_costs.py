@@ -15,7 +15,7 @@ from realtime.engine.delivery import hub
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
 from realtime.store.rooms import access
-from realtime.store.rooms.access import Ask, Verdict
+from realtime.store.rooms.access import AccessResult, Ask
 from tests.client import eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
@@ -89,7 +89,7 @@ async def test_many_rooms_are_asked_for_at_once(
     asked: list[int] = []
     real = access.enter_all
 
-    def enter_all(asks: Iterable[Ask]) -> dict[Ask, Verdict]:
+    def enter_all(asks: Iterable[Ask]) -> dict[Ask, AccessResult]:
         asked.append(len(list(asks)))
         return real(asks)
 
@@ -109,7 +109,7 @@ async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_aga
     asked: list[list[str]] = []
     real, consumers = access.enter_all, list[RoomConsumer]()
 
-    def enter_all(asks: Iterable[Ask]) -> dict[Ask, Verdict]:
+    def enter_all(asks: Iterable[Ask]) -> dict[Ask, AccessResult]:
         asked.append([ask.slug for ask in asks])
         if len(asked) == 1:
             engine.loop.call_soon_threadsafe(consumers[0].rights_changed)
@@ -117,7 +117,7 @@ async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_aga
 
     monkeypatch.setattr(access, "enter_all", enter_all)
     async with Socket() as socket:
-        watched = engine.guard._watched[socket.welcome["connection"]].connection
+        watched = engine.revalidator._tracked[socket.welcome["connection"]].connection
         assert isinstance(watched, RoomConsumer)
         consumers.append(watched)
         await socket.send("joins", rooms=[{"room": "general"}, {"room": "secret"}])

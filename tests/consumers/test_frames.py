@@ -198,7 +198,7 @@ async def test_a_client_that_is_read_slowly_is_not_silent(
 
 
 def consumer_of(engine: Engine, socket: Socket) -> Consumer:
-    watched = engine.guard._watched[socket.welcome["connection"]]
+    watched = engine.revalidator._tracked[socket.welcome["connection"]]
     assert isinstance(watched.connection, Consumer)
     return watched.connection
 

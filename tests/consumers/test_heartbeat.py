@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.conf import config
-from realtime.consumers.heartbeat import Silence
+from realtime.consumers.heartbeat import Heartbeat
 
 HEARTBEAT = config().heartbeat_seconds
 
@@ -59,13 +59,13 @@ class Line:
         self.asked: list[float] = []
         self.ended: list[float] = []
         loop: Any = clock
-        self.silence = Silence(loop, self._ask, self._end, lambda: self.is_busy)
-        self.silence.watch()
+        self.silence = Heartbeat(loop, self._ask, self._end, lambda: self.is_busy)
+        self.silence.start()
 
     def _ask(self) -> None:
         self.asked.append(self.clock.now)
         if self.answers:
-            self.silence.hear()
+            self.silence.received()
 
     def _end(self) -> None:
         self.ended.append(self.clock.now)
@@ -100,7 +100,7 @@ def test_who_says_something_is_not_asked(clock: Clock) -> None:
     line = Line(clock)
     for _ in range(100):
         clock.go_on(HEARTBEAT / 2)
-        line.silence.hear()
+        line.silence.received()
     assert line.asked == []
 
 

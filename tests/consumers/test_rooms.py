@@ -19,7 +19,7 @@ from realtime.store.messages import history
 from realtime.store.messages.log import Draft
 from realtime.store.messages.log import append as append_drafts
 from realtime.store.rooms import access
-from realtime.store.rooms.access import Ask, Verdict
+from realtime.store.rooms.access import AccessResult, Ask
 from tests.client import ENCODINGS, Object, eventually
 from tests.consumers.sockets import Socket
 from tests.engine import log
@@ -559,7 +559,7 @@ async def present(engine: Engine, room: Room, number: int) -> None:
 async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
     engine: Engine, room: Room, ada: Any
 ) -> None:
-    """A restored log ends every seat in its room, and with it the presence."""
+    """A restored log ends every subscription to its room, and with it the presence."""
     async with Socket(user=ada) as socket:
         await socket.join("general")
         await present(engine, room, 1)
@@ -567,7 +567,7 @@ async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
         await engine.db.write(history.renew_epoch, room.pk, known.epoch)
         topic = engine.hub.room(room.pk)
         assert topic is not None
-        await engine.hub.keeper.catch_up(topic)
+        await engine.hub.follower.catch_up(topic)
         assert (await socket.expect("resync"))["epoch"] == topic.position.epoch
         await present(engine, room, 0)
         assert (await socket.join("general"))["epoch"] == topic.position.epoch
@@ -588,7 +588,7 @@ async def test_rights_that_are_taken_while_somebody_enters_keep_them_out(
         await going_on.wait()
         return await real(*args, **kwargs)
 
-    def revoke() -> dict[int, history.Mark]:
+    def revoke() -> dict[int, history.LogMark]:
         Room.objects.filter(pk=room.pk).update(kind=Room.Kind.PRIVATE)
         history.change_rights([room.pk])
         return history.marks([room.pk])
@@ -614,7 +614,7 @@ async def test_each_room_of_many_is_answered_also_where_the_database_fails(
     """With the room, so that a client knows which to ask for again."""
     real = access.enter_all
 
-    def enter_all(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
+    def enter_all(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
         if any(ask.slug == "two" for ask in asked):
             raise OperationalError("no answer within 5 s")
         return real(asked)

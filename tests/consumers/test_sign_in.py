@@ -258,7 +258,7 @@ async def test_a_new_token_moves_the_end_also_inside_of_a_room(strict: Engine, a
         reply = await socket.ask("auth", token=token_for(ada, 3600))
         assert reply["type"] == "authenticated"
         assert reply["expires_at"]
-        [watched] = strict.guard._watched.values()
+        [watched] = strict.revalidator._tracked.values()
         assert isinstance(watched.connection, Consumer)
         warning, end = (timer.when() for timer in watched.connection._expiry._timers)
         assert end - warning == pytest.approx(30, abs=1)
@@ -356,7 +356,7 @@ async def test_what_no_signal_tells_the_pulse_finds(
     ):
         await browser.session.adelete(browser.session.session_key)
         await get_user_model().objects.filter(pk=bob.pk).aupdate(is_active=False)
-        for watched in strict.guard._watched.values():
+        for watched in strict.revalidator._tracked.values():
             watched.due_at = 0
         assert (await session.ended())[1] == CloseCode.EXPIRED
         assert (await token.ended())[1] == CloseCode.EXPIRED
@@ -370,7 +370,7 @@ async def test_rights_that_changed_before_the_first_look_are_found_by_it(
     async with Socket(headers=bearer(token_for(bob))) as socket:
         assert "moderate" in (await socket.join("secret"))["rights"]
         await get_user_model().objects.filter(pk=bob.pk).aupdate(is_superuser=False)
-        for one in strict.guard._watched.values():
+        for one in strict.revalidator._tracked.values():
             one.due_at = 0  # its turn
         assert (await socket.expect("removed", room="secret"))["code"] == "unknown_room"
 
@@ -433,7 +433,7 @@ async def test_lost_notes_of_rights_are_found_by_the_pulse(
             super().rights_changed()
 
     async with Socket(user=ada, application=Asked.as_asgi()):
-        await eventually(lambda: strict.guard._rights_seq is not None)
+        await eventually(lambda: strict.revalidator._rights_seq is not None)
         heard, strict.hub._look = strict.hub._look, lambda *_: None
         await sync_to_async(rights_changed)()
         await eventually(lambda: asked)
@@ -473,8 +473,8 @@ async def test_a_database_that_is_away_ends_nobody(
     async with Socket(user=ada) as socket:
         with monkeypatch.context() as patched:
             patched.setattr(strict.db, "read", away)
-            strict.guard.hear(list(strict.connections), "user", "")
-            await eventually(lambda: not strict.guard._tasks)
+            strict.revalidator.on_change(list(strict.connections), "user", "")
+            await eventually(lambda: not strict.revalidator._tasks)
         assert (await socket.ask("ping"))["type"] == "pong"
         fresh = await get_user_model().objects.aget(pk=ada.pk)
         await get_user_model().objects.filter(pk=fresh.pk).adelete()
@@ -588,7 +588,7 @@ async def test_a_logout_of_a_session_in_a_cookie_is_found_in_turn(
     async with testing.engine(**often, **UNLIMITED), Socket(headers=cookie(browser)) as socket:
         login = await sync_to_async(login_of)(browser.cookies["sessionid"].value)
         assert login is not None
-        await sync_to_async(tokens.revoke)(login.proof.token_id, time.time() + 60)
+        await sync_to_async(tokens.revoke)(login.credential.token_id, time.time() + 60)
         assert (await socket.ended())[1] == CloseCode.EXPIRED
 
 

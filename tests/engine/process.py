@@ -142,7 +142,7 @@ class Process:
         """Store messages and tell the room."""
         stored = await self.append(room, *contents)
         for one in stored:
-            self.hub.announce(room.slug, one)
+            self.hub.publish_message(room.slug, one)
         return stored
 
     def hear(self, room: Room, stored: Stored) -> None:

@@ -60,7 +60,7 @@ PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
     ({"type": "join", "room": "r"}, commands.Join(room="r", since=None, history=50)),
     (
         {"type": "joins", "rooms": [{"room": "r"}]},
-        commands.Joins(rooms=[commands.Target(room="r", history=50)]),
+        commands.Joins(rooms=[commands.JoinTarget(room="r", history=50)]),
     ),
     ({"type": "leave", "room": "r"}, commands.Leave(room="r")),
     ({"type": "message", "room": "r", "content": "hi"}, commands.Message(room="r", content="hi")),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime.wire.commands import COMMANDS, Command, History, Joins, Ping, Target
+from realtime.wire.commands import COMMANDS, Command, History, Joins, JoinTarget, Ping
 from realtime.wire.costs import COSTS, cost_of
 
 
@@ -17,7 +17,7 @@ def test_every_command_has_a_cost() -> None:
         (History(room="r", limit=100), "command", 5),
         (History(room="r", limit=50), "command", 3),
         (History(room="r", limit=1), "command", 1.04),
-        (Joins(rooms=[Target(room="a"), Target(room="b")]), "join", 2),
+        (Joins(rooms=[JoinTarget(room="a"), JoinTarget(room="b")]), "join", 2),
     ],
 )
 def test_a_command_costs_by_what_it_asks_for(

@@ -213,7 +213,7 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         {"type": "error", "code": "unknown_room", "message": "none", "retryable": False},
     ),
     (
-        events.Goodbye.of(Disconnect(CloseCode.SHUTDOWN, retry_after=2)),
+        events.DisconnectEvent.of(Disconnect(CloseCode.SHUTDOWN, retry_after=2)),
         {
             "type": "disconnect",
             "code": 4001,
@@ -223,7 +223,7 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         },
     ),
     (
-        events.Goodbye.of(Disconnect(4900, "")),
+        events.DisconnectEvent.of(Disconnect(4900, "")),
         {"type": "disconnect", "code": 4900, "reason": "", "reconnect": False},
     ),
 ]
@@ -268,6 +268,6 @@ def test_every_error_code_can_be_told(code: ErrorCode) -> None:
 
 @pytest.mark.parametrize("code", CloseCode)
 def test_every_close_code_can_be_told(code: CloseCode) -> None:
-    event = events.Goodbye.of(Disconnect(code))
+    event = events.DisconnectEvent.of(Disconnect(code))
     assert msgspec.json.decode(JSON.encode(event))["code"] == int(code)
     assert msgpack.unpackb(MSGPACK.encode(event))["code"] == int(code)

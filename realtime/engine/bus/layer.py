@@ -41,7 +41,7 @@ def group(site: str, topic: str) -> str:
     return f"realtime.{site}.{topic}"
 
 
-class _Entry(NamedTuple):
+class _Queued(NamedTuple):
     topic: str
     note: Note
     size: int
@@ -82,7 +82,7 @@ class Layer:
         self.is_renewal_due = False
         self._channel = ""
         self._topics: set[str] = set()
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[_Queued] = deque()
         self._bytes = 0
         self._is_publishing = False
         self._wake = asyncio.Event()
@@ -131,7 +131,7 @@ class Layer:
         if self.is_away:
             sent(False)
         size = sum(len(part) for part in note if isinstance(part, str)) + 32
-        self._queue.append(_Entry(topic, note, size, time.monotonic(), sent))
+        self._queue.append(_Queued(topic, note, size, time.monotonic(), sent))
         self._bytes += size
         while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
             dropped = self._queue.popleft()
@@ -140,7 +140,7 @@ class Layer:
         self._is_publishing = True  # until the last one has been sent
         self._wake.set()
 
-    async def fence(self, topic: str, seconds: float) -> bool:
+    async def probe(self, topic: str, seconds: float) -> bool:
         """Send something through the layer to ourselves; True if it came back in time."""
         if not self.is_shared:
             return True
@@ -311,9 +311,9 @@ class Layer:
                     await asyncio.sleep(BREAKER_SECONDS)
             self._is_publishing = False
 
-    def _next_batch(self) -> tuple[str, list["_Entry"]]:
+    def _next_batch(self) -> tuple[str, list["_Queued"]]:
         topic = self._queue[0].topic
-        batch: list[_Entry] = []
+        batch: list[_Queued] = []
         size = 0
         while self._queue and self._queue[0].topic == topic:
             if batch and size + self._queue[0].size > MESSAGE_BYTES:
@@ -323,7 +323,7 @@ class Layer:
         self._bytes -= size
         return topic, batch
 
-    async def _publish(self, topic: str, batch: list["_Entry"]) -> bool:
+    async def _publish(self, topic: str, batch: list["_Queued"]) -> bool:
         notes = [entry.note for entry in batch]
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
@@ -347,7 +347,7 @@ class Layer:
         self._put_back(batch)
         return False
 
-    def _put_back(self, batch: list["_Entry"]) -> None:
+    def _put_back(self, batch: list["_Queued"]) -> None:
         """Keep what is of the log, and what is not yet stale: nobody types a minute later."""
         oldest = time.monotonic() - STALE_SECONDS
         kept = [entry for entry in batch if entry.note[0] == "log" or entry.at > oldest]
@@ -360,7 +360,7 @@ class Layer:
         self.is_away = True
 
 
-def _answer(batch: list[_Entry], is_sent: bool) -> None:
+def _answer(batch: list[_Queued], is_sent: bool) -> None:
     for entry in batch:
         entry.sent(is_sent)
 

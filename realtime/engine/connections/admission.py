@@ -156,7 +156,7 @@ class Slot:
         """Whether it counts as a connection of some user or guest."""
         return self._who is not None
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Count the socket; raise `Disconnect`, and count nothing, where it is one too many."""
         self._admission.check_arrival(self._address)
         self._is_taken = True
@@ -185,7 +185,7 @@ class Slot:
             self._who = who
             self._count(who, 1)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Stop counting the socket."""
         if self._is_taken:
             self._is_taken = False

@@ -20,7 +20,7 @@ class Limits:
     def __init__(self) -> None:
         self._buckets = Buckets()
 
-    def wait(self, who: Identity, address: str, kind: str, amount: float = 1) -> float:
+    def take(self, who: Identity, address: str, kind: str, amount: float = 1) -> float:
         """Take from one of the allowances of `wire/costs.py`; return the seconds to wait, or 0.
 
         A user has one over all its connections; guests also share those of their address.

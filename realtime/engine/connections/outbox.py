@@ -18,7 +18,7 @@ from ...conf import config
 from ...logs import get_logger
 from ...wire.codecs import Codec
 from ...wire.errors import CloseCode, Disconnect
-from ...wire.events import Goodbye, Outgoing, Ping
+from ...wire.events import DisconnectEvent, Outgoing, Ping
 from ...wire.packet import Packet
 from ..servers import transport
 from .ledger import Ledger
@@ -184,7 +184,7 @@ class Outbox:
         """Whether nothing waits that has to go out before."""
         return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 
-    async def farewell(self, end: Disconnect) -> None:
+    async def close_with(self, end: Disconnect) -> None:
         """Say why and close the socket; abort it where that does not get through."""
         if self._is_told:
             return
@@ -195,7 +195,7 @@ class Outbox:
         transport.wait_for_goodbye(self._server)
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._send(_message(self.codec.encode(Goodbye.of(end))))
+                await self._send(_message(self.codec.encode(DisconnectEvent.of(end))))
                 await self._send(
                     {"type": "websocket.close", "code": end.code, "reason": end.reason}
                 )

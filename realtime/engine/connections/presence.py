@@ -14,7 +14,7 @@ from ...store.moderation import names
 from ...store.presence import Announcement, Batch, LiveNode
 from ..database.executor import Database
 
-__all__ = ["PresenceLane"]
+__all__ = ["PresenceWriter"]
 
 logger = get_logger("realtime.presence")
 
@@ -22,7 +22,7 @@ GATHER_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 
 
-class PresenceLane:
+class PresenceWriter:
     """What of this node is live, and what the database has yet to be told.
 
     `told` hears who came and who went, after the commit that makes it true.

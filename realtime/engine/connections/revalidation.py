@@ -19,8 +19,8 @@ from ...logs import get_logger
 from ...models import Sanction
 from ...store import presence
 from ...store.accounts import tokens
-from ...store.accounts.account_status import Standing, is_known, standings
-from ...store.accounts.identity import Proof, SignIn
+from ...store.accounts.account_status import AccountStatus, account_statuses, is_known
+from ...store.accounts.identity import Authentication, Credential
 from ...store.accounts.sessions import are_rows
 from ...store.accounts.visitor import Visitor
 from ...store.messages import slow_mode
@@ -31,11 +31,11 @@ from ...wire.errors import CloseCode, Disconnect
 from ..database.executor import Database
 from .admission import Holder
 
-__all__ = ["Guard", "Guarded"]
+__all__ = ["Revalidated", "Revalidator"]
 
-logger = get_logger("realtime.guard")
+logger = get_logger("realtime.revalidation")
 
-ASK_SECONDS = 5.0
+EARLY_SECONDS = 5.0
 """What a look may take: so much before its time each connection's turn comes."""
 START_SECONDS = 1.0
 """How long the first connection of a process may wait for the counter of rights."""
@@ -53,11 +53,11 @@ FORGET_SECONDS = 60.0
 """How often tokens that have ended by themselves are removed."""
 
 
-class Guarded(Holder, Protocol):
+class Revalidated(Holder, Protocol):
     """A connection, as far as it is watched."""
 
     id: str
-    proof: Proof
+    credential: Credential
 
     def end(self, why: Disconnect) -> None:
         """End it."""
@@ -69,12 +69,12 @@ class Guarded(Holder, Protocol):
         """What may be done has changed, in every room."""
 
 
-class _Watched:
+class _Tracked:
     """A connection, and what was known of it when it was last looked at."""
 
     __slots__ = ("connection", "due_at", "facts", "sanctions", "user_id")
 
-    def __init__(self, connection: Guarded, due_at: float) -> None:
+    def __init__(self, connection: Revalidated, due_at: float) -> None:
         self.connection = connection
         self.user_id = connection.who.user_id
         self.facts: Any = None
@@ -82,17 +82,17 @@ class _Watched:
         self.due_at = due_at
 
 
-class Guard:
+class Revalidator:
     """All connections of a process, and when each was last looked at."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._watched: dict[str, _Watched] = {}
-        self._told: set[_Watched] = set()
+        self._tracked: dict[str, _Tracked] = {}
+        self._told: set[_Tracked] = set()
         self._rights_seq: int | None = None
         self.are_sanctions = True
         """Whether anybody is banned or muted on the whole site, as far as is known."""
-        self.sanctions_heard = 0
+        self.sanctions_version = 0
         """How often it was told that there are others."""
         self._forgot_at = time.monotonic()
         self._filled_at = -FILL_SECONDS
@@ -107,55 +107,55 @@ class Guard:
                 self._rights_seq = await self._db.read(rights.everywhere)
                 await self._ask_whether_any()
 
-    def connections(self) -> list[Guarded]:
+    def connections(self) -> list[Revalidated]:
         """All connections of the process that have authenticated."""
-        return [one.connection for one in self._watched.values()]
+        return [one.connection for one in self._tracked.values()]
 
-    def watch(self, connection: Guarded, *, is_checked: bool = True) -> None:
+    def track(self, connection: Revalidated, *, is_checked: bool = True) -> None:
         """Look at a connection in its turn; again when it rests on something else.
 
         Who could not be checked on coming is looked at by the next pulse.
         """
-        known = self._watched.get(connection.id)
+        known = self._tracked.get(connection.id)
         due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
-        one = self._watched[connection.id] = _Watched(connection, due_at)
+        one = self._tracked[connection.id] = _Tracked(connection, due_at)
         if is_checked and not self.are_sanctions:
             one.sanctions = set()
         if known is not None and known.user_id == one.user_id:
             one.facts, one.sanctions = known.facts, known.sanctions
 
-    def forget(self, connection: str) -> None:
+    def untrack(self, connection: str) -> None:
         """It is gone."""
-        self._watched.pop(connection, None)
+        self._tracked.pop(connection, None)
 
-    def beat(self) -> None:
+    def tick(self) -> None:
         """Look at those whose turn it is, unless the last look still goes on."""
         if self._beat is None or self._beat.done():
             self._beat = self._spawn(self._look_around())
 
-    def hear(self, connections: Iterable[str], kind: str, which: str) -> None:
+    def on_change(self, connections: Iterable[str], kind: str, which: str) -> None:
         """Something was told that concerns these connections.
 
         `user`: the user has changed. `sanction`: a ban or mute of the whole site has.
         `rights`: what somebody may do, perhaps everybody. `site`: as `sanction`, of anybody.
         `session`: the one of this digest has ended. `token`: the one of this id was revoked.
         """
-        told = [self._watched[one] for one in connections if one in self._watched]
+        told = [self._tracked[one] for one in connections if one in self._tracked]
         match kind:
             case "user" | "sanction":
                 self._look_soon(told)
             case "site":
                 self.are_sanctions = True
-                self.sanctions_heard += 1
+                self.sanctions_version += 1
                 # A note about a user does not reach a connection that has another user now.
                 self._look_soon(one for one in told if one.connection.who.formerly)
             case "rights":
                 self._spawn(self._ask_rights())
             case "token":
-                self._look_soon(one for one in told if one.connection.proof.token_id == which)
+                self._look_soon(one for one in told if one.connection.credential.token_id == which)
             case "session":
                 for one in told:
-                    if one.connection.proof.is_of_session(which):
+                    if one.connection.credential.is_of_session(which):
                         _expire(one.connection)
 
     def stop(self) -> None:
@@ -164,15 +164,15 @@ class Guard:
             task.cancel()
 
     async def _ask_whether_any(self) -> None:
-        heard = self.sanctions_heard
+        heard = self.sanctions_version
         found = await self._db.read(sanctions.are_any_on_site)
-        self.are_sanctions = found or heard != self.sanctions_heard
+        self.are_sanctions = found or heard != self.sanctions_version
 
     async def _look_around(self) -> None:
         await self._ask_whether_any()
         await self._ask_rights()
         now = time.monotonic()
-        await self._look([one for one in self._watched.values() if one.due_at <= now])
+        await self._revalidate([one for one in self._tracked.values() if one.due_at <= now])
         if now - self._forgot_at > FORGET_SECONDS:
             self._forgot_at = now
             await self._db.pulse(tokens.forget_expired)
@@ -189,7 +189,7 @@ class Guard:
             at = await self._db.wait(names.fill, *at)
             await asyncio.sleep(FILL_PAUSE_SECONDS)
 
-    def _look_soon(self, told: Iterable[_Watched]) -> None:
+    def _look_soon(self, told: Iterable[_Tracked]) -> None:
         """Look at what was told of, along with all that is told while a look goes on."""
         for one in told:
             one.due_at = 0.0  # for the pulse, should this look fail
@@ -200,15 +200,15 @@ class Guard:
     async def _look_at_told(self) -> None:
         while self._told:
             told, self._told = self._told, set()
-            await self._look(list(told))
+            await self._revalidate(list(told))
 
     async def _ask_rights(self) -> None:
         seq = await self._db.read(rights.everywhere)
         if seq != self._rights_seq:
-            await self._look(list(self._watched.values()), is_wide=True)
+            await self._revalidate(list(self._tracked.values()), is_wide=True)
         self._rights_seq = seq
 
-    async def _look(self, watched: list[_Watched], *, is_wide: bool = False) -> None:
+    async def _revalidate(self, watched: list[_Tracked], *, is_wide: bool = False) -> None:
         """Look at some connections; with `is_wide` they have changed in what cannot be compared.
 
         So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
@@ -221,31 +221,31 @@ class Guard:
         for start in range(0, len(known), size):
             chunk = {one.connection.id: one for one in known[start : start + size]}
             asked = {name: _sign_in(one) for name, one in chunk.items()}
-            found = await self._db.read(standings, asked)
-            for name, standing in found.items():
-                if self._watched.get(name) is chunk[name]:
-                    self._judge(chunk[name], standing, is_wide)
+            found = await self._db.read(account_statuses, asked)
+            for name, status in found.items():
+                if self._tracked.get(name) is chunk[name]:
+                    self._apply_account(chunk[name], status, is_wide)
 
-    async def _look_for_sanctions(self, watched: list[_Watched]) -> None:
+    async def _look_for_sanctions(self, watched: list[_Tracked]) -> None:
         for start in range(0, len(watched), TOGETHER):
             chunk = {_visitor(one): one for one in watched[start : start + TOGETHER]}
             found = await self._db.read(sanctions.on_site, chunk)
             for visitor, one in chunk.items():
-                if self._watched.get(one.connection.id) is one:
-                    self._punish(one, found.get(visitor, []))
+                if self._tracked.get(one.connection.id) is one:
+                    self._apply_sanctions(one, found.get(visitor, []))
 
-    async def _look_for_revoked(self, watched: Iterable[_Watched]) -> None:
+    async def _look_for_revoked(self, watched: Iterable[_Tracked]) -> None:
         """Close connections of guests whose tokens are revoked; users have a standing."""
-        guests = [one for one in watched if one.connection.proof.token_id]
+        guests = [one for one in watched if one.connection.credential.token_id]
         for start in range(0, len(guests), TOGETHER):
             chunk = guests[start : start + TOGETHER]
-            ids = {one.connection.proof.token_id for one in chunk}
+            ids = {one.connection.credential.token_id for one in chunk}
             gone = await self._db.read(tokens.revoked, ids)
             for one in chunk:
-                if one.connection.proof.token_id in gone:
+                if one.connection.credential.token_id in gone:
                     _expire(one.connection)
 
-    async def _look_for_names(self, watched: list[_Watched]) -> None:
+    async def _look_for_names(self, watched: list[_Tracked]) -> None:
         """Close connections of guests whose name a user has now; they come back with another."""
         guests = [one for one in watched if names.look_of_guest(one.connection.who)]
         for start in range(0, len(guests), TOGETHER):
@@ -254,10 +254,10 @@ class Guard:
                 if (one := chunk[named]).connection.who is named.who:
                     _expire(one.connection)
 
-    def _punish(self, one: _Watched, found: list[Sanction]) -> None:
+    def _apply_sanctions(self, one: _Tracked, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:
             one.connection.end(
-                Disconnect(CloseCode.KICKED, sanctions.told(ban, *one.connection.who.user_ids))
+                Disconnect(CloseCode.KICKED, sanctions.describe(ban, *one.connection.who.user_ids))
             )
             return
         known = {(row.pk, row.ends_at, row.reason) for row in found}
@@ -267,14 +267,14 @@ class Guard:
         if one.sanctions != before:
             one.connection.rights_changed()
 
-    def _judge(self, one: _Watched, standing: Standing | None, is_wide: bool) -> None:
-        if standing is None:
+    def _apply_account(self, one: _Tracked, status: AccountStatus | None, is_wide: bool) -> None:
+        if status is None:
             _expire(one.connection)
             return
         one.due_at = time.monotonic() + _look_seconds()
-        before, one.facts = one.facts, standing.facts
-        if is_wide or standing.facts != before:
-            one.connection.renew(standing.who)
+        before, one.facts = one.facts, status.facts
+        if is_wide or status.facts != before:
+            one.connection.renew(status.who)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         # In a context of its own: it is nobody's request.
@@ -290,24 +290,24 @@ class Guard:
             logger.warning("it is not known who may still be here: %r", error)
 
 
-def _visitor(one: _Watched) -> Visitor:
+def _visitor(one: _Tracked) -> Visitor:
     return Visitor(one.connection.who, one.connection.address)
 
 
-def _named(one: _Watched) -> Named:
+def _named(one: _Tracked) -> Named:
     return Named(one.connection.who, one.connection.who.username)
 
 
-def _sign_in(one: _Watched) -> SignIn:
-    return SignIn(one.connection.who, one.connection.proof)
+def _sign_in(one: _Tracked) -> Authentication:
+    return Authentication(one.connection.who, one.connection.credential)
 
 
 def _look_seconds() -> float:
     """At different times, so that those who came together are not all looked at together."""
     settings = config()
-    most = max(0.0, settings.recheck_seconds - settings.pulse_seconds - ASK_SECONDS)
+    most = max(0.0, settings.recheck_seconds - settings.pulse_seconds - EARLY_SECONDS)
     return random.uniform(most / 2, most)  # noqa: S311
 
 
-def _expire(connection: Guarded) -> None:
+def _expire(connection: Revalidated) -> None:
     connection.end(Disconnect(CloseCode.EXPIRED, retry_after=RETURN_SECONDS))

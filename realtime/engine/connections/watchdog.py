@@ -38,9 +38,9 @@ class Watchdog:
         """A command begins now, or the next part of one."""
         self._since[one] = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._check)
 
-    def rest(self, one: Busy) -> None:
+    def finish(self, one: Busy) -> None:
         """It is done."""
         self._since.pop(one, None)
 
@@ -53,8 +53,8 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
-        self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if self._since else None
+    def _check(self) -> None:
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._check) if self._since else None
         now, most = self._loop.time(), config().handler_seconds
         for one, since in list(self._since.items()):
             if now - since > most - LOOK_SECONDS - LATE_SECONDS:  # at the next it is too late

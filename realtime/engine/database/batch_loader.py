@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from typing import Generic, TypeVar
 
-__all__ = ["Gathered"]
+__all__ = ["BatchLoader"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -25,7 +25,7 @@ class _Question(Generic[V]):
         self.askers = 0
 
 
-class Gathered(Generic[K, V]):
+class BatchLoader(Generic[K, V]):
     """Asks `find(keys)` for many keys at a time; what it raises, all of them get."""
 
     def __init__(self, find: Callable[[list[K]], Awaitable[dict[K, V]]]) -> None:

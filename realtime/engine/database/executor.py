@@ -20,12 +20,12 @@ from ...logs import get_logger
 from ...store.database.alias import database
 from ...store.database.primary import on_primary
 from ...store.database.servers import servers
-from .batch_loader import Gathered
-from .thread_pool import Lane
+from .batch_loader import BatchLoader
+from .thread_pool import ThreadPool
 
 __all__ = ["Database"]
 
-logger = get_logger("realtime.db")
+logger = get_logger("realtime.database")
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -52,8 +52,8 @@ class Database:
         self._timer: asyncio.TimerHandle | None = None
         self._is_abandoned = False
         self._rows = asyncio.Semaphore(ROWS_AT_ONCE)
-        self._lanes: dict[str, Lane] = {}
-        self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
+        self._pools: dict[str, ThreadPool] = {}
+        self._loaders: dict[Callable[..., Any], BatchLoader[Any, Any]] = {}
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Run a query that others need not wait for.
@@ -77,17 +77,17 @@ class Database:
         except TimeoutError:
             raise _too_slow() from None
 
-    async def together(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
+    async def load(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
         """Look something up along with all who ask for the same kind of thing meanwhile.
 
         While one `find(keys)` runs, the next keys gather; no artificial delay. Returns what was
         found under `key`, None if nothing. Raises as `read` does, and after as long.
         """
-        if find not in self._gathered:
-            self._gathered[find] = Gathered(partial(self.read, find))
+        if find not in self._loaders:
+            self._loaders[find] = BatchLoader(partial(self.read, find))
         try:
             async with asyncio.timeout(READ_SECONDS):
-                return await self._gathered[find].get(key)
+                return await self._loaders[find].get(key)
         except TimeoutError:
             raise _too_slow() from None
 
@@ -114,14 +114,14 @@ class Database:
     async def stop(self) -> None:
         """Close every thread's connections and end the threads, but for those that hang."""
         self._watch_no_more()
-        lanes, self._lanes = self._lanes, {}
+        lanes, self._pools = self._pools, {}
         await asyncio.gather(
             *(asyncio.to_thread(lane.finish, STOP_SECONDS) for lane in lanes.values())
         )
 
     def abandon(self) -> None:
         """As `stop`, for a loop that ends: wait here for the jobs that run."""
-        lanes, self._lanes = self._lanes, {}
+        lanes, self._pools = self._pools, {}
         self._is_abandoned = True
         self._watch_no_more()
         for lane in lanes.values():
@@ -135,7 +135,7 @@ class Database:
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
-        return await loop.run_in_executor(self._lane(name), self._job, function, *args)
+        return await loop.run_in_executor(self._pool(name), self._job, function, *args)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cut connections to a server that froze: the threads of a lane are few."""
@@ -151,11 +151,11 @@ class Database:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _lane(self, name: str) -> Lane:
-        if name not in self._lanes:
+    def _pool(self, name: str) -> ThreadPool:
+        if name not in self._pools:
             size = self._threads if name == "read" else 1
-            self._lanes[name] = Lane(size, f"realtime-{name}", connections.close_all)
-        return self._lanes[name]
+            self._pools[name] = ThreadPool(size, f"realtime-{name}", connections.close_all)
+        return self._pools[name]
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
         self._busy[get_ident()] = time.monotonic(), list(connections.all())

@@ -7,14 +7,14 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Lane"]
+__all__ = ["ThreadPool"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Job = Callable[[], None]
 
 
-class Lane(Executor):
+class ThreadPool(Executor):
     """At most `size` threads that take jobs in turn; each calls `at_end` before it ends.
 
     As the standard library's pool of threads, but for its end: that joins its threads when Python

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ...store.messages import history
-from ...store.messages.history import Mark
+from ...store.messages.history import LogMark
 from ...wire.commands import Since
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState
@@ -18,7 +18,7 @@ from .flusher import FRAME_BYTES
 from .hub import Hub
 from .topic import RoomTopic
 
-__all__ = ["Caught", "attach", "fitting"]
+__all__ = ["CaughtUp", "attach", "fit_frame"]
 
 RESUME_STATES = 500
 ATTEMPTS = 5
@@ -29,7 +29,7 @@ FIELD_BYTES = 300
 
 
 @dataclass(slots=True)
-class Caught:
+class CaughtUp:
     """What a connection needs to be at `through`, where it now gets every later event."""
 
     states: list[MessageState]
@@ -40,7 +40,7 @@ class Caught:
 
 async def attach(
     hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, *, since: Since | None, limit: int
-) -> Caught:
+) -> CaughtUp:
     """Attach a connection to a room's topic, with all it has missed since a position.
 
     Without `since`, or where that cannot be continued or is too much, it starts with the newest
@@ -55,7 +55,7 @@ async def attach(
     raise CommandError(ErrorCode.UNAVAILABLE, "the room is too busy", retry_after=1)
 
 
-def fitting(states: list[MessageState]) -> list[MessageState]:
+def fit_frame(states: list[MessageState]) -> list[MessageState]:
     """The newest of them that fit into one frame, at least one."""
     if sum(map(_at_most, states)) < ROOM_BYTES:
         return states
@@ -77,10 +77,10 @@ def _at_most(state: MessageState) -> int:
 
 async def _resume(
     hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, since: Since
-) -> Caught | None:
+) -> CaughtUp | None:
     lane, position = topic.lane(outbox.codec), since.seq
     if since.epoch == topic.position.epoch and position > topic.position.seq:
-        await hub.keeper.catch_up(topic)  # the client has heard of it from a faster process
+        await hub.follower.catch_up(topic)  # the client has heard of it from a faster process
     if not topic.ring.purged_seq <= position <= topic.position.seq:
         return None
     while lane.position < position <= topic.position.seq:
@@ -88,9 +88,9 @@ async def _resume(
         lane.move(topic.position.seq)
     states = topic.ring.since(position)
     if states is None:
-        await hub.keeper.reach_back(topic)
+        await hub.follower.reach_back(topic)
         states = topic.ring.since(position)
-    if states is None and topic.ring.room <= 0:
+    if states is None and topic.ring.free <= 0:
         return None  # it has as much as may be resumed, and that is not enough
     if states is None:
         changes = await db.read(history.since, topic.room_id, position, RESUME_STATES)
@@ -100,15 +100,15 @@ async def _resume(
     if states is None or since.epoch != topic.position.epoch or lane.position < position:
         return None
     states = [state for state in states if state.position <= lane.position]
-    if len(states) > RESUME_STATES or len(fitting(states)) < len(states):
+    if len(states) > RESUME_STATES or len(fit_frame(states)) < len(states):
         return None
     topic.attach(outbox)
-    return Caught(states, False, True, lane.position)
+    return CaughtUp(states, False, True, lane.position)
 
 
 async def _start(
     hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, limit: int
-) -> Caught | None:
+) -> CaughtUp | None:
     lane = topic.lane(outbox.codec)
     found = topic.ring.recent(limit)
     if found is not None:
@@ -117,18 +117,18 @@ async def _start(
         older, has_more, mark = await db.read(history.recent, topic.room_id, limit)
         latest = _latest(topic, older, mark.last_seq, mark)
         if latest is None:
-            await hub.keeper.catch_up(topic)
+            await hub.follower.catch_up(topic)
             return None
         states = latest
     states = [state for state in states if state.position <= lane.position]
     states.sort(key=lambda state: state.seq)
-    kept = fitting(states[-limit:] if limit else [])
+    kept = fit_frame(states[-limit:] if limit else [])
     topic.attach(outbox)
-    return Caught(kept, has_more or len(kept) < len(states), False, lane.position)
+    return CaughtUp(kept, has_more or len(kept) < len(states), False, lane.position)
 
 
 def _latest(
-    topic: RoomTopic, states: list[MessageState], through: int, mark: Mark
+    topic: RoomTopic, states: list[MessageState], through: int, mark: LogMark
 ) -> list[MessageState] | None:
     """What was read from the database, and what has happened since; None where that is unknown."""
     newer = topic.ring.since(through)

@@ -21,7 +21,7 @@ class Event:
     seq: int | None = None
     first: int | None = None
     state: MessageState | None = None
-    but: str = ""
+    exclude: str = ""
     """The connection that does not get it."""
 
     @classmethod

@@ -110,7 +110,7 @@ class Lane:
 
     def packet(self, events: list[Event], connection: str = "") -> Packet:
         """What carries events, without those that one connection does not get."""
-        frames = [event.frame for event in events if not connection or event.but != connection]
+        frames = [event.frame for event in events if not connection or event.exclude != connection]
         if self.codec.is_coalescing:
             return Packet([self.codec.join(frames)] if frames else [])
         return Packet([self.codec.join([frame]) for frame in frames])
@@ -185,7 +185,7 @@ async def _flush(lane: Lane) -> None:
     except Exception:
         events = [event for event in events if _is_sendable(lane, event)]
         packet = lane.packet(events)
-    excluded = {event.but for event in events if event.but}
+    excluded = {event.exclude for event in events if event.exclude}
     for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
         if lane.is_due(connection):  # it may have left while others had their turn
             own = lane.packet(events, connection) if connection in excluded else packet

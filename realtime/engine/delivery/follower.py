@@ -1,4 +1,4 @@
-"""Keeping rooms' topics in step with their logs: judging what comes, and repairing gaps.
+"""Keep the topics of rooms in step with their logs: judge what comes, and repair gaps.
 
 What is missing is read from the database before anything later is delivered; where the log has
 begun another life, or was purged beyond what is known here, everybody has to join again.
@@ -18,7 +18,7 @@ from .event import Event
 from .ring import Ring, RingMemory
 from .topic import RoomTopic, State
 
-__all__ = ["OPEN_STATES", "LogKeeper"]
+__all__ = ["OPEN_STATES", "LogFollower"]
 
 GAP_SECONDS = 0.03
 """How long an event that came early may overtake others before the database is asked."""
@@ -28,7 +28,7 @@ OPEN_STATES = 100
 PAGE = 500
 
 
-class LogKeeper:
+class LogFollower:
     """Moves the positions of all rooms of a process; nobody else does.
 
     `spawn` runs a coroutine beside the others; `emptied` hears of a topic that lost all members.
@@ -46,7 +46,7 @@ class LogKeeper:
         self._rings = RingMemory(config().ring_bytes)
         self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
-    def take(self, topic: RoomTopic, event: Event, epoch: str) -> None:
+    def receive(self, topic: RoomTopic, event: Event, epoch: str) -> None:
         """Deliver an event of the log if it is the next one; keep one that came early."""
         if event.seq is None:
             return
@@ -101,7 +101,7 @@ class LogKeeper:
         """Forget what was removed from a room's log."""
         self._rings.purge(topic.room_id, position)
 
-    def forget(self, topic: RoomTopic) -> None:
+    def drop(self, topic: RoomTopic) -> None:
         """A topic is closed."""
         self._rings.close(topic.room_id)
 
@@ -164,9 +164,9 @@ class LogKeeper:
     async def _reach_back(self, topic: RoomTopic) -> None:
         try:
             ring, floor = topic.ring, topic.ring.floor
-            if ring.room <= 0 or floor <= ring.purged_seq:
+            if ring.free <= 0 or floor <= ring.purged_seq:
                 return
-            changes = await self._db.read(history.older, topic.room_id, floor, ring.room)
+            changes = await self._db.read(history.older, topic.room_id, floor, ring.free)
             mark = changes.mark
             # It may be another by now, or have forgotten something: then this would leave a hole.
             if not self._rings.holds(topic.room_id, ring) or ring.floor != floor:

@@ -1,7 +1,7 @@
 """The fan-out of one process: topics, what is heard about them, and who gets it here.
 
 The database is the log; the layer only says earlier what the database would say anyway. So
-what is heard of a room's log goes to its keeper, who judges it by its position.
+what is heard of a room's log goes to the follower, which judges it by its position.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from ...logs import get_logger
 from ...store import presence
 from ...store.database import site
 from ...store.messages import history
-from ...store.messages.history import Mark
+from ...store.messages.history import LogMark
 from ...store.messages.log import Stored
 from ...wire.codecs import Frame
 from ...wire.errors import Disconnect
@@ -29,7 +29,7 @@ from ..connections.outbox import Outbox
 from ..database.executor import Database
 from .event import Event
 from .flusher import Flusher
-from .follower import OPEN_STATES, LogKeeper
+from .follower import OPEN_STATES, LogFollower
 from .ring import Ring
 from .roster import Roster
 from .topic import RoomTopic, State, Topic, room_topic
@@ -71,7 +71,7 @@ class Hub:
         self._rooms: dict[int, RoomTopic] = {}
         self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
         self._flushers = (Flusher(rests=False), Flusher(rests=True))
-        self.keeper = LogKeeper(db, self._spawn, self._linger)
+        self.follower = LogFollower(db, self._spawn, self._linger)
         self._crowds: set[int] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -126,16 +126,16 @@ class Hub:
 
     # What happens here goes to our own members first, then to the other processes.
 
-    def announce(self, slug: str, stored: Stored) -> None:
+    def publish_message(self, slug: str, stored: Stored) -> None:
         """Tell a room of a message that is committed."""
         event = Event.of_state(slug, stored.state)
         room_id = stored.room_id
         self._take_log(room_id, event, stored.epoch)
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 
-    def say(self, topic: str, outgoing: Outgoing, *, but: str = "") -> None:
+    def send_event(self, topic: str, outgoing: Outgoing, *, exclude: str = "") -> None:
         """Tell a topic something that is not stored; `but` is a connection that is left out."""
-        self.publish(topic, ["say", Frame.of(outgoing).text, but])
+        self.publish(topic, ["say", Frame.of(outgoing).text, exclude])
 
     def say_people(self, announcement: presence.Announcement) -> None:
         """Tell rooms who came and who went."""
@@ -170,8 +170,8 @@ class Hub:
         if topic is None:
             return
         match note:
-            case ["say", str(text), str(but)]:
-                topic.deliver(Event(Frame(text), but=but))
+            case ["say", str(text), str(exclude)]:
+                topic.deliver(Event(Frame(text), exclude=exclude))
             case ["end", int(code), str(reason), str(only)]:
                 for outbox in _chosen(topic, only):
                     outbox.end(Disconnect(code, reason))
@@ -200,14 +200,14 @@ class Hub:
 
     def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
-            self.keeper.take(topic, event, epoch)
+            self.follower.receive(topic, event, epoch)
 
     def _take_people(self, topic: RoomTopic, joined: People, left: People) -> None:
         for user_id, username, connection in joined:
             topic.roster.enter(user_id, username)
             if self._may_name(topic):
                 event = Entered(room=topic.slug, user_id=user_id, username=username)
-                topic.deliver(Event(Frame.of(event), but=connection))
+                topic.deliver(Event(Frame.of(event), exclude=connection))
         for user_id, username, _ in left:
             topic.roster.leave(user_id)
             if self._may_name(topic):
@@ -227,10 +227,10 @@ class Hub:
             return True
         if topic.room_id not in self._crowds:
             self._crowds.add(topic.room_id)
-            loop.call_later(CROWD_SECONDS, self._tell_crowd, topic)
+            loop.call_later(CROWD_SECONDS, self._send_crowd_size, topic)
         return False
 
-    def _tell_crowd(self, topic: RoomTopic) -> None:
+    def _send_crowd_size(self, topic: RoomTopic) -> None:
         self._crowds.discard(topic.room_id)
         self._tell_people(topic)
 
@@ -246,7 +246,7 @@ class Hub:
         self._topics[topic.name] = self._rooms[room_id] = topic
         try:
             is_heard = await self._subscribe(topic)
-            await self.keeper.load(topic, Ring.CAPACITY if is_resumed else OPEN_STATES)
+            await self.follower.load(topic, Ring.CAPACITY if is_resumed else OPEN_STATES)
         except BaseException:
             self._forget(topic)
             self._spawn(self.layer.unsubscribe(topic.name))
@@ -263,7 +263,7 @@ class Hub:
     async def _subscribe(self, topic: Topic) -> bool:
         # A layer's `group_add` may return before the subscription is in force; what comes back
         # through the group proves that it is.
-        return await self.layer.subscribe(topic.name) and await self.layer.fence(
+        return await self.layer.subscribe(topic.name) and await self.layer.probe(
             topic.name, FENCE_SECONDS
         )
 
@@ -289,7 +289,7 @@ class Hub:
         self._topics.pop(topic.name, None)
         if isinstance(topic, RoomTopic):
             self._rooms.pop(topic.room_id, None)
-            self.keeper.forget(topic)
+            self.follower.drop(topic)
 
     # Keeping up with the database.
 
@@ -297,7 +297,7 @@ class Hub:
         """How far each room has come here."""
         return {topic.room_id: topic.position.seq for topic in self.rooms}
 
-    def compare(self, positions: dict[int, int], marks: dict[int, Mark]) -> bool:
+    def compare(self, positions: dict[int, int], marks: dict[int, LogMark]) -> bool:
         """Repair what is behind what the database said a second ago.
 
         `positions` are those from just before `marks` were read. Returns whether some room
@@ -313,26 +313,26 @@ class Hub:
                 self._recheck(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
-                self.keeper.purge(topic, mark.purged_seq)
+                self.follower.purge(topic, mark.purged_seq)
             is_behind = mark.last_seq > topic.position.seq
             topic.times_behind = topic.times_behind + 1 if is_behind else 0
             if is_behind or mark.epoch != topic.position.epoch or mark.last_seq < position:
                 broken.append(topic)
             is_deaf |= topic.times_behind > 1
         for topic in sorted(broken, key=lambda topic: -len(topic.members)):
-            self.keeper.repair(topic)
+            self.follower.repair(topic)
         return is_deaf
 
-    def recheck(self, marks: dict[int, Mark]) -> None:
+    def recheck(self, marks: dict[int, LogMark]) -> None:
         """Have every member of a room whose rights have changed ask again what it may do there."""
         for room_id, mark in marks.items():
             topic = self._rooms.get(room_id)
             if topic is not None and mark.rights_seq > topic.rights_seq:
-                topic.rights_seq = topic.everybodys_rights_seq = mark.rights_seq
+                topic.rights_seq = topic.room_rights_seq = mark.rights_seq
                 self._recheck_all(topic)
 
     async def _ask_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
-        mark = await self._db.together(history.marks, topic.room_id)
+        mark = await self._db.load(history.marks, topic.room_id)
         if mark is None:
             return
         if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
@@ -387,10 +387,10 @@ class Hub:
             if self._rooms.get(topic.room_id) is not topic:
                 return
             with suppress(DatabaseError):  # the repair has logged it, and the pulse tries again
-                await self.keeper.catch_up(topic)
+                await self.follower.catch_up(topic)
             if await self._subscribe(topic):
                 topic.is_polled = False
-                await self.keeper.catch_up(topic)
+                await self.follower.catch_up(topic)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -48,7 +48,7 @@ class Ring:
             self.shrink()
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """How many more states it can hold."""
         return self.CAPACITY - len(self._states)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from enum import Enum
 
-from ...store.messages.history import Mark
+from ...store.messages.history import LogMark
 from ...wire.codecs import Codec
 from ...wire.events import MessageState
 from ...wire.position import Position
@@ -92,7 +92,7 @@ class RoomTopic(Topic):
         self.state = State.OPENING
         self.roster = roster
         self.ring = Ring([], 0, 0)
-        self.rights_seq = self.everybodys_rights_seq = 0
+        self.rights_seq = self.room_rights_seq = 0
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
         self.reach: asyncio.Task[None] | None = None
@@ -105,13 +105,13 @@ class RoomTopic(Topic):
         self.asked_at = 0.0
         self._hole: int | None = None
 
-    def open(self, mark: Mark, ring: Ring) -> None:
+    def open(self, mark: LogMark, ring: Ring) -> None:
         """Start at a position, with what the database has up to there."""
         self.position.reset(mark.last_seq, mark.epoch)
         # While it was opened, somebody may have heard of newer rights.
         is_new = self.state is State.OPENING
         self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
-        self.everybodys_rights_seq = self.rights_seq
+        self.room_rights_seq = self.rights_seq
         self.ring = ring
         self._hole = None
         self.state = State.LIVE

@@ -9,17 +9,17 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import router
 
 from . import sessions, tokens
-from .identity import Identity, Proof, SignIn
+from .identity import Authentication, Credential, Identity
 from .users import is_good, is_password_of, users_by_pk
 
-__all__ = ["Standing", "is_known", "standings"]
+__all__ = ["AccountStatus", "account_statuses", "is_known"]
 
 PASSING = ("last_login", "password")
 """Fields of a user that change nobody's rights; the password is judged by itself."""
 OF_MANY = ("groups", "user_permissions")
 
 
-class Standing(NamedTuple):
+class AccountStatus(NamedTuple):
     """The user as the database has it now, and what its rights may rest on, to be compared."""
 
     who: Identity
@@ -32,18 +32,18 @@ def is_known(who: Identity) -> bool:
     return isinstance(user, get_user_model()) and not user._state.adding
 
 
-def standings(asked: Mapping[str, SignIn]) -> dict[str, Standing | None]:
+def account_statuses(asked: Mapping[str, Authentication]) -> dict[str, AccountStatus | None]:
     """How those who signed in stand now; None for whoever may not go on.
 
     Whoever cannot be judged, because asking failed, is left out: that ends nobody.
     """
     logins, users = _users_of(asked)
-    gone = tokens.revoked({one.proof.token_id for one in asked.values()} - {""})
+    gone = tokens.revoked({one.credential.token_id for one in asked.values()} - {""})
     found: dict[str, Any] = {}
-    for name, (who, proof) in asked.items():
-        user = logins.get(proof.session) if proof.session else users.get(who.user_pk)
+    for name, (who, credential) in asked.items():
+        user = logins.get(credential.session) if credential.session else users.get(who.user_pk)
         if not isinstance(user, Exception):
-            is_over = user is None or proof.token_id in gone or not _holds(user, proof)
+            is_over = user is None or credential.token_id in gone or not _holds(user, credential)
             found[name] = None if is_over else user
     facts = _facts(user for user in found.values() if user is not None)
     return {
@@ -52,16 +52,16 @@ def standings(asked: Mapping[str, SignIn]) -> dict[str, Standing | None]:
     }
 
 
-def _standing(user: Any, facts: list[Any]) -> Standing:
+def _standing(user: Any, facts: list[Any]) -> AccountStatus:
     # Here and not on the event loop: the name may be asked for in other tables.
     who = Identity.of(user)
-    return Standing(who, [*facts, who.username])
+    return AccountStatus(who, [*facts, who.username])
 
 
-def _users_of(asked: Mapping[str, SignIn]) -> tuple[dict[str, Any], dict[Any, Any]]:
+def _users_of(asked: Mapping[str, Authentication]) -> tuple[dict[str, Any], dict[Any, Any]]:
     """The users of sessions by the session's key, and the others by their own."""
-    keys = {one.proof.session for one in asked.values()} - {""}
-    others = {one.who.user_pk for one in asked.values() if not one.proof.session}
+    keys = {one.credential.session for one in asked.values()} - {""}
+    others = {one.who.user_pk for one in asked.values() if not one.credential.session}
     if sessions.are_rows():
         return sessions.users_of_and(keys, others)
     return {key: _asked_alone(key) for key in keys}, users_by_pk(others)
@@ -74,11 +74,11 @@ def _asked_alone(key: str) -> Any:
         return error
 
 
-def _holds(user: Any, proof: Proof) -> bool:
-    if proof.expires_at is not None and proof.expires_at <= time.time():
+def _holds(user: Any, credential: Credential) -> bool:
+    if credential.expires_at is not None and credential.expires_at <= time.time():
         return False
     # A session's own backend has judged its user.
-    return bool(proof.session) or (is_good(user) and is_password_of(user, proof.password))
+    return bool(credential.session) or (is_good(user) and is_password_of(user, credential.password))
 
 
 def _facts(users: Iterable[Any]) -> dict[Any, Any]:

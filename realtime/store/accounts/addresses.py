@@ -4,10 +4,10 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from ...conf import config
 
-__all__ = ["counted"]
+__all__ = ["network_of"]
 
 
-def counted(address: str) -> str:
+def network_of(address: str) -> str:
     """The address itself; of IPv6 its /64, which one client may have.
 
     Empty where it may be that of a proxy: without `TRUSTED_PROXIES` a private address is most

@@ -11,9 +11,9 @@ __all__ = [
     "GUEST_NAME",
     "KEY_CHARACTERS",
     "SITE",
+    "Authentication",
+    "Credential",
     "Identity",
-    "Proof",
-    "SignIn",
     "digest_of",
     "direct_key",
     "fault_of_key",
@@ -74,7 +74,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Credential:
     """What an identity rests on, so that it can be asked whether that still holds.
 
     With nothing in it, it rests on the user alone.
@@ -103,11 +103,11 @@ class Proof:
         )
 
 
-class SignIn(NamedTuple):
+class Authentication(NamedTuple):
     """Somebody who has said who they are, and what proves it."""
 
     who: Identity
-    proof: Proof = Proof()
+    credential: Credential = Credential()
 
 
 def fault_of_key(who: Identity, *, is_bounded: bool) -> str:

@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from . import tokens
-from .identity import Proof, digest_of
+from .identity import Credential, digest_of
 from .users import users_by_pk
 
 __all__ = [
@@ -55,7 +55,7 @@ class Login(NamedTuple):
     """Who is logged in by a session, and what proves it."""
 
     user: Any
-    proof: Proof
+    credential: Credential
 
 
 def mark(session: Any) -> None:
@@ -63,7 +63,7 @@ def mark(session: Any) -> None:
     session.setdefault(LOGIN, secrets.token_hex(16))
 
 
-def proof_of(session: Any) -> Proof:
+def proof_of(session: Any) -> Credential:
     """What a login by this session rests on.
 
     Nothing but the cookie knows of a session that is kept in it, so its logout is kept with the
@@ -71,7 +71,7 @@ def proof_of(session: Any) -> Proof:
     """
     key, digest = str(session.session_key), digests_of(session)[0]
     is_kept = _is_cookie(session) and bool(session.get(LOGIN))
-    return Proof(
+    return Credential(
         session=key,
         session_digest=digest,
         token_id=tokens.session_id(digest) if is_kept else "",
@@ -106,7 +106,7 @@ def login_of(key: str) -> Login | None:
     if user is None:
         return None
     found = Login(user, proof_of(session))
-    is_over = bool(found.proof.token_id) and tokens.revoked([found.proof.token_id])
+    is_over = bool(found.credential.token_id) and tokens.revoked([found.credential.token_id])
     return None if is_over else found
 
 

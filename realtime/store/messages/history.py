@@ -21,7 +21,7 @@ from ..database.alias import database
 __all__ = [
     "MADE_NONCE",
     "Changes",
-    "Mark",
+    "LogMark",
     "change_rights",
     "make_heads",
     "mark",
@@ -38,7 +38,7 @@ MADE_NONCE = "~"
 """What a nonce that the client did not give starts with; it is never sent out."""
 
 
-class Mark(NamedTuple):
+class LogMark(NamedTuple):
     """How far a room's log goes."""
 
     last_seq: int
@@ -52,7 +52,7 @@ class Changes(NamedTuple):
 
     states: list[MessageState]
     through: int
-    mark: Mark
+    mark: LogMark
     has_more: bool
     is_behind: bool = False
     """Whether there are rows beyond the mark: a log that moved meanwhile, or was written past."""
@@ -110,14 +110,14 @@ def page(room_id: int, before: int, limit: int) -> tuple[list[MessageState], boo
     return [state_of(row) for row in reversed(rows[:limit])], len(rows) > limit
 
 
-def recent(room_id: int, limit: int) -> tuple[list[MessageState], bool, Mark]:
+def recent(room_id: int, limit: int) -> tuple[list[MessageState], bool, LogMark]:
     """The newest `limit` messages by place, whether there are more, and the log's end before."""
     end = mark(room_id)
     states, has_more = page(room_id, end.last_seq + 1, limit)
     return states, has_more, end
 
 
-def mark(room_id: int) -> Mark:
+def mark(room_id: int) -> LogMark:
     """How far a room's log goes; a room without a head gets one.
 
     Raises `IntegrityError` for a room that does not exist.
@@ -129,14 +129,14 @@ def mark(room_id: int) -> Mark:
     return found[room_id]
 
 
-def marks(room_ids: Iterable[int]) -> dict[int, Mark]:
+def marks(room_ids: Iterable[int]) -> dict[int, LogMark]:
     """How far many rooms' logs go, in one query."""
     rows = (
         Head.objects.using(database())
         .filter(pk__in=list(room_ids))
         .values_list("pk", "last_seq", "purged_seq", "rights_seq", "epoch")
     )
-    return {row[0]: Mark(*row[1:]) for row in rows}
+    return {row[0]: LogMark(*row[1:]) for row in rows}
 
 
 def renew_epoch(room_id: int, known: str) -> None:

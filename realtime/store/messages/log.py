@@ -29,8 +29,8 @@ from .history import MADE_NONCE, Changes, make_heads, state_of
 
 __all__ = [
     "Draft",
-    "End",
     "Key",
+    "LockedHead",
     "Stored",
     "append",
     "bring_in",
@@ -193,7 +193,7 @@ class Stored(NamedTuple):
     is_new: bool
 
 
-class End(NamedTuple):
+class LockedHead(NamedTuple):
     """Where a locked head stands."""
 
     last_seq: int
@@ -285,7 +285,7 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
 
 def lock_heads(
     alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
-) -> dict[int, End]:
+) -> dict[int, LockedHead]:
     """Keep the logs of rooms as they are until the transaction ends; return where they end.
 
     A head that stands before the last row of its room is mended: a bulk query, a fixture or a
@@ -300,7 +300,7 @@ def lock_heads(
     return heads
 
 
-def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
+def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedHead]:
     match connections[alias].vendor:
         case "postgresql":
             with connections[alias].cursor() as cursor:
@@ -311,7 +311,7 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, End]:
         case _:
             rows = _lock_by_orm(alias, room_ids)
     return {
-        room_id: End(last_seq, epoch, bool(has_spent))
+        room_id: LockedHead(last_seq, epoch, bool(has_spent))
         if last_row is None or last_row <= last_seq
         else _mend(alias, room_id, last_row, epoch, bool(has_spent))
         for room_id, last_seq, epoch, has_spent, last_row in rows
@@ -346,14 +346,14 @@ def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
     ]
 
 
-def _mend(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> End:
+def _mend(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> LockedHead:
     heads = Head.objects.using(alias).filter(pk=room_id)
     if last_row > MAX_SEQ:
         last_row, epoch = _renumber(alias, room_id), new_epoch()
         heads.update(purged_seq=0)
     heads.update(last_seq=last_row, epoch=epoch)
     logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
-    return End(last_row, epoch, has_spent)
+    return LockedHead(last_row, epoch, has_spent)
 
 
 def _renumber(alias: str, room_id: int) -> int:
@@ -381,7 +381,7 @@ def _written_past_the_log(instance: Message, created: bool, raw: bool, **_: Any)
 
 
 def _insert_at_once(
-    alias: str, wanted: dict[Key, Draft], heads: dict[int, End]
+    alias: str, wanted: dict[Key, Draft], heads: dict[int, LockedHead]
 ) -> dict[Key, MessageState]:
     now = timezone.now()
     with connections[alias].cursor() as cursor:
@@ -431,7 +431,7 @@ def _state(draft: Draft, pk: int, seq: int, sent_at: str) -> MessageState:
 
 
 def _insert_by_orm(
-    alias: str, wanted: dict[Key, Draft], heads: dict[int, End]
+    alias: str, wanted: dict[Key, Draft], heads: dict[int, LockedHead]
 ) -> dict[Key, MessageState]:
     known = known_ids(alias, wanted)
     drafts = [draft for draft in wanted.values() if draft.key not in known]
@@ -475,7 +475,7 @@ def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
     return _ids(alias, [(key, key) for key in keys])
 
 
-def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, End]) -> dict[Key, int]:
+def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, LockedHead]) -> dict[Key, int]:
     """The primary keys of what was stored under these keys, and was deleted since.
 
     Asks nothing where nothing was deleted lately, as in most rooms.
@@ -506,7 +506,7 @@ def _results(
     drafts: Sequence[Draft],
     new: dict[Key, MessageState],
     known: dict[Key, MessageState],
-    heads: dict[int, End],
+    heads: dict[int, LockedHead],
 ) -> list[Stored]:
     told: set[Key] = set()
     results = []

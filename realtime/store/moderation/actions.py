@@ -12,7 +12,7 @@ from ...policy import policy
 from ...wire.commands import REASON_CHARACTERS
 from ...wire.errors import CommandError, ErrorCode
 from .. import presence
-from ..accounts.addresses import counted
+from ..accounts.addresses import network_of
 from ..accounts.identity import GUEST, Identity
 from ..accounts.users import canonical, is_good, pk_of, unknown_user, users_by_pk
 from ..database.alias import database
@@ -30,8 +30,8 @@ __all__ = [
     "find_user",
     "forget_ended",
     "lift",
-    "put_out",
     "rank_of",
+    "remove_member",
     "report",
     "resolve",
     "revoke",
@@ -137,7 +137,7 @@ def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
     return len(rows)
 
 
-def put_out(room: Room, user_key: str) -> None:
+def remove_member(room: Room, user_key: str) -> None:
     """Take away a user's place in a room."""
     if (user_pk := _pk(user_key)) is not None:
         for one in Membership.objects.using(database()).filter(room=room, user=user_pk):
@@ -230,7 +230,7 @@ def addresses_of(user_key: str) -> set[str]:
     """
     rows = Connection.objects.using(database()).filter(user_key=user_key)
     found = {*rows.values_list("address", flat=True), *presence.last_addresses(user_key)}
-    return {counted(address) for address in found} - {""}
+    return {network_of(address) for address in found} - {""}
 
 
 def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:

@@ -14,22 +14,22 @@ from ..accounts.visitor import Subject, Visitor
 from ..database.alias import database
 
 __all__ = [
-    "against",
+    "active_for",
+    "applicable",
     "are_any_on_site",
     "ban_among",
+    "describe",
     "ends_in",
-    "felt",
-    "hits",
     "in_force",
     "is_in_force",
+    "matches",
     "mute_anywhere",
     "mute_on_site",
     "on_site",
-    "told",
 ]
 
 
-def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:
+def active_for(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:
     """All that is in force against any of them: in these rooms, and on the whole site."""
     asked = set(subjects)
     whom = Q(user_key__in={key for one in asked for key in one.user_keys})
@@ -42,8 +42,10 @@ def against(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[S
 def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
     """What is in force against each on the whole site, in one query; those without are left out."""
     asked = list(visitors)
-    rows = against(one.subject for one in asked)
-    found = {one: [row for row in rows if hits(row, one.subject)] for one in asked} if rows else {}
+    rows = active_for(one.subject for one in asked)
+    found = (
+        {one: [row for row in rows if matches(row, one.subject)] for one in asked} if rows else {}
+    )
     return {one: mine for one, known in found.items() if (mine := _felt_on_site(one.who, known))}
 
 
@@ -72,7 +74,7 @@ def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
     return next((one for one in sanctions if one.kind == Sanction.Kind.BAN), None)
 
 
-def felt(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> list[Sanction]:
+def applicable(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> list[Sanction]:
     """Those of them that count: of a whole address only for whoever does not moderate there."""
     return [one for one in found if one.user_key in who.user_ids or not is_moderator]
 
@@ -80,10 +82,10 @@ def felt(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> lis
 def _felt_on_site(who: Identity, found: list[Sanction]) -> list[Sanction]:
     if all(one.user_key in who.user_ids for one in found):  # without asking the policy
         return found
-    return felt(found, who, is_moderator=policy().may_moderate_site(who))
+    return applicable(found, who, is_moderator=policy().may_moderate_site(who))
 
 
-def hits(sanction: Sanction, subject: Subject) -> bool:
+def matches(sanction: Sanction, subject: Subject) -> bool:
     """Whether it is against them, by name or by address."""
     if sanction.user_key in subject.user_keys:
         return True
@@ -105,7 +107,7 @@ def _is_newcomer(sanction: Sanction, subject: Subject) -> bool:
     return is_guest and (subject.since is None or subject.since > sanction.created_at)
 
 
-def told(sanction: Sanction, *user_keys: str) -> str:
+def describe(sanction: Sanction, *user_keys: str) -> str:
     """What they hear who run into it; not the reason, where that is about another person.
 
     `user_keys` are the one who hears it, and whom the same connection was before.

@@ -15,13 +15,13 @@ from ..accounts.identity import Identity, direct_key
 from ..accounts.visitor import Subject
 from ..database.alias import database
 from ..messages.history import mark
-from ..moderation.sanctions import against, ban_among, ends_in, felt, hits, told
+from ..moderation.sanctions import active_for, applicable, ban_among, describe, ends_in, matches
 from . import blocks
 
 __all__ = [
     "NO_ROOM",
     "Ask",
-    "Entry",
+    "RoomAccess",
     "all_rights",
     "denied",
     "direct_key",
@@ -38,7 +38,7 @@ NO_ROOM = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class RoomAccess:
     """What an identity may do in a room, as decided when the room's rights were `rights_seq`.
 
     It is asked for again at `until`. With a `mute` one may neither post nor signal.
@@ -75,7 +75,7 @@ class Entry:
     @property
     def muted(self) -> str | None:
         """What somebody who is muted is told."""
-        return None if self.mute is None else told(self.mute, *self.user_keys)
+        return None if self.mute is None else describe(self.mute, *self.user_keys)
 
     @property
     def rights(self) -> list[str]:
@@ -109,10 +109,10 @@ class Ask:
         return Subject.of(self.who, self.address, self.since)
 
 
-Verdict = Entry | Exception
+AccessResult = RoomAccess | Exception
 
 
-def enter(slug: str, who: Identity) -> Entry:
+def enter(slug: str, who: Identity) -> RoomAccess:
     """Let an identity into a room; a user who enters a public one becomes a member.
 
     Raises `CommandError` with `unknown_room` or `permission_denied`.
@@ -120,24 +120,24 @@ def enter(slug: str, who: Identity) -> Entry:
     return _only(enter_all([Ask(slug, who)]))
 
 
-def rights(slug: str, who: Identity) -> Entry:
+def rights(slug: str, who: Identity) -> RoomAccess:
     """What an identity may do in a room now; raises as `enter` does, and changes nothing."""
     return _only(all_rights([Ask(slug, who)]))
 
 
-def enter_all(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
+def enter_all(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
     """As `enter` for many at once, in a few queries; a refusal is returned."""
     found = _find(asked)
     verdicts = _decide_all(found)
     members = {
         ask: Membership(room=one.room, user_id=one.user_pk)
         for ask, one in found.items()
-        if isinstance(verdicts[ask], Entry) and one.may_become_member
+        if isinstance(verdicts[ask], RoomAccess) and one.may_become_member
     }
     return verdicts | _insert(members) if members else verdicts
 
 
-def all_rights(asked: Iterable[Ask]) -> dict[Ask, Verdict]:
+def all_rights(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
     """As `rights` for many at once, in a few queries; a refusal is returned."""
     return _decide_all(_find(asked))
 
@@ -176,12 +176,12 @@ def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
         places = Membership.objects.using(database()).filter(room__in=room_ids)
         memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
     closed = _closed(memberships.values(), rooms.values())
-    sanctions = against({ask.subject for ask in users}, room_ids)
+    sanctions = active_for({ask.subject for ask in users}, room_ids)
     found = {}
     for ask, pk in users.items():
         room = rooms.get(ask.slug)
         membership = memberships.get((room.pk, pk)) if room is not None else None
-        mine = [one for one in sanctions if _is_about(one, room) and hits(one, ask.subject)]
+        mine = [one for one in sanctions if _is_about(one, room) and matches(one, ask.subject)]
         is_closed = room is not None and room.pk in closed
         found[ask] = _Found(room, pk, membership, mine, is_closed)
     return found
@@ -207,11 +207,11 @@ def _user_pk(who: Identity) -> Any:
         return None
 
 
-def _insert(members: dict[Ask, Membership]) -> dict[Ask, Verdict]:
+def _insert(members: dict[Ask, Membership]) -> dict[Ask, AccessResult]:
     """Make memberships; returns what failed, each by itself."""
     # In one order for all processes, so that no two wait for each other.
     rows = sorted(members.values(), key=lambda row: (row.room_id, str(row.user_id)))
-    failed: dict[Ask, Verdict] = {}
+    failed: dict[Ask, AccessResult] = {}
     try:
         _insert_all(rows)
     except IntegrityError:  # somebody's user, or the room, was deleted meanwhile
@@ -254,8 +254,8 @@ def _rights_seq(room: Room) -> int:
         raise unknown(room.slug) from None
 
 
-def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
-    verdicts: dict[Ask, Verdict] = {}
+def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, AccessResult]:
+    verdicts: dict[Ask, AccessResult] = {}
     rules = policy()
     for ask, one in found.items():
         try:
@@ -265,14 +265,14 @@ def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, Verdict]:
     return verdicts
 
 
-def _only(verdicts: dict[Ask, Verdict]) -> Entry:
+def _only(verdicts: dict[Ask, AccessResult]) -> RoomAccess:
     [verdict] = verdicts.values()
     if isinstance(verdict, Exception):
         raise verdict
     return verdict
 
 
-def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
+def _decide(rules: Policy, ask: Ask, found: _Found) -> RoomAccess:
     who, room, membership = ask.who, found.room, found.membership
     if room is None:
         would_see(who, ask.slug, rules)  # the same work as for a hidden one
@@ -280,14 +280,14 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> Entry:
     if not rules.may_see(who, room, membership):
         raise unknown(ask.slug)  # not "denied": that would tell that the room exists
     may_moderate = rules.may_moderate(who, room, membership)
-    sanctions = felt(found.sanctions, who, is_moderator=may_moderate)
+    sanctions = applicable(found.sanctions, who, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
-        raise denied(told(ban, *who.user_ids), room, retry_after=ends_in(ban))
+        raise denied(describe(ban, *who.user_ids), room, retry_after=ends_in(ban))
     if not rules.may_join(who, room, membership):
         raise denied("you may not enter this room", room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
     may_speak = not mutes and not found.is_closed
-    return Entry(
+    return RoomAccess(
         room_id=room.pk,
         slug=room.slug,
         title=room.title,

@@ -18,7 +18,7 @@ from ..messages import log
 from ..messages.history import change_rights
 from ..moderation import audit
 from ..moderation.actions import find_user
-from ..moderation.sanctions import against, ban_among, told
+from ..moderation.sanctions import active_for, ban_among, describe
 from . import blocks
 from .access import denied
 
@@ -49,7 +49,7 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
     is_own = by is not None and by.user_pk == user.pk
     if (ban := _ban(room, str(user.pk))) is not None:
         # The reason is theirs to know: it may be the site's, and anybody may have a room.
-        raise denied(told(ban) if is_own else "that user may not enter this room", room)
+        raise denied(describe(ban) if is_own else "that user may not enter this room", room)
     if by is not None and not is_own and _is_unwanted(room, user, by):
         raise not_to_be_added()
     with transaction.atomic(using=database()):
@@ -202,7 +202,7 @@ def _is_unwanted(room: Room, user: Any, by: Identity) -> bool:
 
 def _ban(room: Room, user_key: str) -> Sanction | None:
     """What keeps a user out, by name."""
-    return ban_among(against([Subject(user_key)], [room.pk]))
+    return ban_among(active_for([Subject(user_key)], [room.pk]))
 
 
 def _set(place: Membership, role: str) -> None:

@@ -62,7 +62,7 @@ async def test_subscribe_then_fence_proves_that_it_is_heard(any_layer: str) -> N
     """What comes back through the group says that the subscription is in force."""
     async with ears("one") as [one]:
         assert await one.layer.subscribe("room.1")
-        assert await one.layer.fence("room.1", 5)
+        assert await one.layer.probe("room.1", 5)
         assert one.layer.is_shared is (any_layer != "memory")
         assert not one.layer.is_away
 
@@ -72,7 +72,7 @@ async def test_what_one_publishes_it_does_not_hear_itself(any_layer: str) -> Non
     async with ears("one") as [one]:
         await one.layer.subscribe("room.1")
         one.layer.publish("room.1", ["say", "hi", ""])
-        assert await one.layer.fence("room.1", 5)
+        assert await one.layer.probe("room.1", 5)
         assert one.heard == []
 
 
@@ -81,7 +81,7 @@ async def test_renewing_and_reopening_change_nothing_that_works(any_layer: str) 
     async with ears("one") as [one]:
         await one.layer.subscribe("room.1")
         await one.layer.renew()
-        assert await one.layer.fence("room.1", 5)
+        assert await one.layer.probe("room.1", 5)
         if one.layer.is_shared:
             await one.layer.reopen()
             await eventually_fenced(one, "room.1")
@@ -98,7 +98,7 @@ async def test_stopping_what_was_never_started_is_harmless(any_layer: str) -> No
 
 async def eventually_fenced(ear: Ear, topic: str, seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while not await ear.layer.fence(topic, 0.2):
+        while not await ear.layer.probe(topic, 0.2):
             pass
 
 
@@ -109,7 +109,7 @@ async def test_another_process_hears_in_order_and_as_it_was_said(shared: str) ->
     """Strings, numbers and None arrive as they were, with the name of who said them."""
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         notes: list[Note] = [["log", number, None, "é", "😀"] for number in range(200)]
         for note in notes:
             one.layer.publish("room.1", note)
@@ -123,7 +123,7 @@ async def test_a_topic_is_heard_by_its_subscribers_only(shared: str) -> None:
         await two.layer.subscribe("room.1")
         await three.layer.subscribe("room.2")
         for ear, topic in ((two, "room.1"), (three, "room.2")):
-            assert await ear.layer.fence(topic, 5)
+            assert await ear.layer.probe(topic, 5)
         one.layer.publish("room.1", ["say", "one", ""])
         one.layer.publish("room.2", ["say", "two", ""])
         await eventually(lambda: two.heard and three.heard)
@@ -138,14 +138,14 @@ async def test_a_topic_that_was_left_is_heard_no_more(shared: str) -> None:
         await two.layer.subscribe("room.1")
         await two.layer.subscribe("room.2")
         await two.layer.unsubscribe("room.1")
-        assert await two.layer.fence("room.2", 5)
+        assert await two.layer.probe("room.2", 5)
         one.layer.publish("room.1", ["say", "lost", ""])
         one.layer.publish("room.2", ["say", "end", ""])
         await eventually(lambda: two.notes("room.2"))
         assert two.notes("room.1") == []
-        assert not await two.layer.fence("room.1", 0.1)
+        assert not await two.layer.probe("room.1", 0.1)
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
 
 
 async def test_what_waits_for_one_topic_goes_as_one_message(shared: str) -> None:
@@ -153,7 +153,7 @@ async def test_what_waits_for_one_topic_goes_as_one_message(shared: str) -> None
     async with ears("one", "two") as [one, two]:
         for topic in ("room.1", "room.2"):
             await two.layer.subscribe(topic)
-            assert await two.layer.fence(topic, 5)
+            assert await two.layer.probe(topic, 5)
         for number in range(5):
             one.layer.publish("room.1", ["say", str(number), ""])
         one.layer.publish("room.2", ["say", "between", ""])
@@ -171,7 +171,7 @@ async def test_a_layer_message_is_bounded(shared: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "MESSAGE_BYTES", 1000)
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         texts = ["a" * 400, "b" * 400, "c" * 400, "d" * 3000, "e"]
         for text in texts:
             one.layer.publish("room.1", ["say", text, ""])
@@ -193,7 +193,7 @@ async def test_a_receiver_that_raises_goes_on_hearing(shared: str) -> None:
     layer.start()
     async with ears("one") as [one]:
         await layer.subscribe("room.1")
-        assert await layer.fence("room.1", 5)
+        assert await layer.probe("room.1", 5)
         one.layer.publish("room.1", ["say", "bad", ""])
         await eventually(lambda: heard)
         one.layer.publish("room.1", ["say", "good", ""])
@@ -205,7 +205,7 @@ async def test_messages_of_others_on_the_group_are_passed_over(shared: str) -> N
     """The layer may be the site's own as well."""
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         backend = channel_layers.make_backend("default")
         await backend.group_send(group(SITE, "room.1"), {"type": "chat.message", "text": "hi"})
         one.layer.publish("room.1", ["say", "end", ""])
@@ -218,7 +218,7 @@ async def test_stopping_publishes_what_is_queued(shared: str) -> None:
     """The last words of a process are heard."""
     async with ears("two") as [two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         async with ears("one") as [one]:
             for number in range(50):
                 one.layer.publish("room.1", ["say", str(number), ""])
@@ -229,7 +229,7 @@ async def test_a_token_that_is_not_ours_is_no_fence(shared: str) -> None:
     """Another process's fence neither answers ours nor reaches the hub as ours."""
     async with ears("one", "two") as [one, two]:
         await one.layer.subscribe("room.1")
-        assert await one.layer.fence("room.1", 5)
+        assert await one.layer.probe("room.1", 5)
         two.layer.publish("room.1", ["fence", "guessed"])
         await eventually(lambda: one.heard)
         assert one.heard[0][0] == "room.1"
@@ -244,13 +244,13 @@ async def test_two_sites_on_one_redis_do_not_hear_each_other(shared: str) -> Non
         for ear in all_ears:
             for topic in ("room.1", "everyone", "node.a"):
                 await ear.layer.subscribe(topic)
-                assert await ear.layer.fence(topic, 5)
+                assert await ear.layer.probe(topic, 5)
         one, two, other = all_ears
         for topic in ("room.1", "everyone", "node.a"):
             one.layer.publish(topic, ["say", "ours", ""])
             other.layer.publish(topic, ["say", "theirs", ""])
         await eventually(lambda: len(two.heard) == 3)
-        assert await other.layer.fence("everyone", 5)
+        assert await other.layer.probe("everyone", 5)
         assert other.heard == []
         assert not any(["say", "theirs", ""] in notes for _, notes in one.heard + two.heard)
 
@@ -259,7 +259,7 @@ async def test_a_note_of_another_site_in_our_group_is_passed_over(shared: str) -
     """A subscription of an earlier identity may still be in force."""
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         backend = channel_layers.make_backend("default")
         foreign = envelope("fedcba9876543210", "room.1", "x", [["say", "theirs", ""]])
         await backend.group_send(group(SITE, "room.1"), foreign)
@@ -276,15 +276,15 @@ async def test_a_process_moves_with_the_identity_of_its_site(
     moved = "fedcba9876543210"
     async with ears("one", "two", "new", sites={"new": moved}) as [one, two, new]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         await two.layer.identify()
         assert caplog.text == ""
         two.site = moved
         await two.layer.identify()
         assert "identity" in caplog.text
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         one.layer.publish("room.1", ["say", "old", ""])
-        assert await one.layer.fence("room.1", 0.1) is False
+        assert await one.layer.probe("room.1", 0.1) is False
         new.layer.publish("room.1", ["say", "new", ""])
         await eventually(lambda: two.heard)
         assert two.notes("room.1") == [["say", "new", ""]]
@@ -302,7 +302,7 @@ async def test_a_site_that_is_not_known_yet_is_asked_again(shared: str) -> None:
 
     async with ears("two") as [two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         layer = Layer("one", lambda *what: None, find_site)
         layer.start()
         assert await layer.subscribe("room.1") is False
@@ -310,7 +310,7 @@ async def test_a_site_that_is_not_known_yet_is_asked_again(shared: str) -> None:
         layer.publish("room.1", ["say", "hi", ""])
         await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
         await layer.renew()
-        assert await layer.fence("room.1", 5)
+        assert await layer.probe("room.1", 5)
         await layer.stop()
 
 
@@ -342,14 +342,14 @@ async def test_a_layer_that_comes_back_empty_is_heard_again(own: Redis) -> None:
     """Nothing raises; what was published meanwhile waits, and comes in order."""
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
         for number in range(5):
             one.layer.publish("room.1", ["say", str(number), ""])
         await eventually(lambda: one.layer.is_away)
         assert await two.layer.subscribe("room.2") is False
         assert two.layer.is_renewal_due
-        assert await two.layer.fence("room.1", 0.05) is False
+        assert await two.layer.probe("room.1", 0.05) is False
         await in_thread(own.start)
         await eventually(lambda: not one.layer.is_away)
         await eventually_heard(two, "room.1")
@@ -364,7 +364,7 @@ async def test_a_layer_that_comes_back_empty_is_heard_again(own: Redis) -> None:
 async def eventually_heard(ear: Ear, topic: str) -> None:
     """Do as the pulse does: what is not heard is subscribed anew."""
     async with asyncio.timeout(15):
-        while not await ear.layer.fence(topic, 0.3):
+        while not await ear.layer.probe(topic, 0.3):
             await ear.layer.reopen()
 
 
@@ -372,7 +372,7 @@ async def test_a_layer_that_has_forgotten_us_is_heard_again(own: Redis) -> None:
     """FLUSHALL leaves sockets open and, on the core layer, everybody deaf."""
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         await in_thread(own.flush)
         await eventually_heard(two, "room.1")
         one.layer.publish("room.1", ["say", "hi", ""])
@@ -386,7 +386,7 @@ async def test_a_long_outage_keeps_a_bounded_number_of_notes(
     monkeypatch.setattr(module, "QUEUE_NOTES", 10)
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
         for number in range(100):
             one.layer.publish("room.1", ["say", str(number), ""])
@@ -417,7 +417,7 @@ async def test_what_is_stale_is_not_said_after_an_outage(
     monkeypatch.setattr(module, "STALE_SECONDS", 0)
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
         one.layer.publish("room.1", ["say", "typing", ""])
         one.layer.publish("room.1", ["log", 1, None, "", "message"])
@@ -431,7 +431,7 @@ async def test_a_note_that_cannot_be_sent_does_not_stop_the_next(shared: str) ->
     """What no serializer takes is logged and dropped."""
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         one.layer.publish("room.1", ["say", object(), ""])
         one.layer.publish("room.2", ["say", "other", ""])
         one.layer.publish("room.1", ["say", "good", ""])

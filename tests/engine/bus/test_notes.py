@@ -259,7 +259,7 @@ async def test_broken_bytes_on_redis_make_nobody_deaf(
         for ear in (one, two):
             ear.layer.start()
         await two.layer.subscribe("room.1")
-        assert await two.layer.fence("room.1", 5)
+        assert await two.layer.probe("room.1", 5)
         began = time.monotonic()
         for content in BROKEN * 5:
             await asyncio.to_thread(put, two.layer, content)

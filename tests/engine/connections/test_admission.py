@@ -7,7 +7,7 @@ from pytest_django.fixtures import Settings
 
 from realtime.engine.connections import admission as module
 from realtime.engine.connections.admission import PROBE_SECONDS, PROBES, Admission, Slot
-from realtime.store.accounts.addresses import counted
+from realtime.store.accounts.addresses import network_of
 from realtime.store.accounts.identity import Identity
 from realtime.wire.errors import CloseCode, Disconnect
 
@@ -51,7 +51,7 @@ class Process:
 
     def arrive(self, address: str = HOME) -> Slot:
         slot = Slot(self.admission, address)
-        slot.take()
+        slot.acquire()
         return slot
 
     def come(self, who: Identity, address: str = HOME) -> Slot:
@@ -63,14 +63,14 @@ class Process:
         """How one more is refused; then it has left again."""
         slot = Slot(self.admission, address)
         with pytest.raises(Disconnect) as caught:
-            slot.take() if who is None else self._come(slot, who)
-        slot.leave()
+            slot.acquire() if who is None else self._come(slot, who)
+        slot.release()
         assert caught.value.reconnect
         assert caught.value.retry_after is not None
         return caught.value
 
     def _come(self, slot: Slot, who: Identity) -> None:
-        slot.take()
+        slot.acquire()
         slot.authenticate(who)
 
     def counts(self) -> Iterable[object]:
@@ -108,7 +108,7 @@ def test_users_and_guests_of_an_address_have_separate_shares(
     assert process.refused(guest(3)).code == CloseCode.CROWDED
     assert process.refused(user(3)).code == CloseCode.CROWDED
     process.come(guest(3), WORK)
-    slots[0].leave()
+    slots[0].release()
     process.come(guest(4))
     assert process.refused(user(3)).code == CloseCode.CROWDED
 
@@ -134,7 +134,7 @@ def test_a_user_has_so_many_connections(process: Process, limits: Settings) -> N
     limit(limits, CONNECTIONS_PER_USER=2)
     slot, _, _ = process.come(user()), process.come(user()), process.come(user(2))
     assert process.refused(user()).code == CloseCode.CROWDED
-    slot.leave()
+    slot.release()
     process.come(user())
 
 
@@ -144,7 +144,7 @@ def test_a_full_process_sends_clients_elsewhere(process: Process, limits: Settin
     end = process.refused()
     assert end.code == CloseCode.AT_CAPACITY
     assert 1 <= (end.retry_after or 0) <= 5
-    slot.leave()
+    slot.release()
     process.come(user(3))
 
 
@@ -189,8 +189,8 @@ def test_nothing_is_kept_of_those_who_have_gone(process: Process) -> None:
     slots = [process.come(guest()), process.come(user()), process.arrive(), process.arrive()]
     slots[-1].wait()
     for slot in [*slots, *slots]:
-        slot.leave()
-    Slot(process.admission, HOME).leave()
+        slot.release()
+    Slot(process.admission, HOME).release()
     assert process.counts() == before == (0, 0, 0, {}, {}, {}, {})
 
 
@@ -242,9 +242,9 @@ def test_handshakes_of_an_address_have_an_allowance(process: Process, limits: Se
     """An IPv6 client may have all addresses of its /64, so they share one."""
     limit(limits, HANDSHAKES_PER_SECOND=1, HANDSHAKES_BURST=3, TRUSTED_PROXIES=1)
     for number in range(3):
-        process.arrive(counted(f"2001:db8::{number}")).leave()
-    end = process.refused(address=counted("2001:db8::ffff:1"))
+        process.arrive(network_of(f"2001:db8::{number}")).release()
+    end = process.refused(address=network_of("2001:db8::ffff:1"))
     assert end.code == CloseCode.RATE_LIMITED
-    process.arrive(counted("2001:db8:0:1::1"))
+    process.arrive(network_of("2001:db8:0:1::1"))
     process.clock.now += 1
-    process.arrive(counted("2001:db8::4"))
+    process.arrive(network_of("2001:db8::4"))

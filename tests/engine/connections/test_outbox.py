@@ -79,7 +79,7 @@ async def test_replies_that_wait_are_sent_before_the_farewell() -> None:
     """What was committed is acknowledged, also when the server ends in the same turn."""
     end = End()
     end.outbox.reply_soon(notice("a"))
-    await end.outbox.farewell(Disconnect(CloseCode.SHUTDOWN))
+    await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN))
     assert [item["type"] for item in end.items] == ["notice", "disconnect"]
 
 
@@ -192,7 +192,7 @@ async def test_a_connection_whose_server_failed_is_still_closed() -> None:
     end.server.error = ValueError("odd")
     end.outbox.send("a")
     end.server.error = None
-    await end.outbox.farewell(end.ends[0])
+    await end.outbox.close_with(end.ends[0])
     assert [message["type"] for message in end.server.messages] == [
         "websocket.send",
         "websocket.close",
@@ -471,7 +471,7 @@ async def test_frames_that_wait_for_their_task_are_sent_before_the_farewell() ->
     end = under_middleware()
     for text in "ab":
         end.outbox.send(text)
-    await end.outbox.farewell(Disconnect(CloseCode.SHUTDOWN))
+    await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN))
     assert end.server.frames[:2] == ["a", "b"]
     assert [message["type"] for message in end.server.messages][-1] == "websocket.close"
 
@@ -539,7 +539,7 @@ async def test_a_full_transport_is_seen_under_middleware_that_waits_for_nobody()
 async def test_the_farewell_says_why_and_closes() -> None:
     """An in-band `disconnect`, then the close with the same code; nothing after that."""
     end = End()
-    await end.outbox.farewell(Disconnect(CloseCode.KICKED, "Out."))
+    await end.outbox.close_with(Disconnect(CloseCode.KICKED, "Out."))
     end.outbox.send("late")
     assert end.items == [{"type": "disconnect", "code": 4503, "reason": "Out.", "reconnect": False}]
     assert end.server.messages[-1] == {"type": "websocket.close", "code": 4503, "reason": "Out."}
@@ -549,7 +549,7 @@ async def test_only_the_first_farewell_is_said() -> None:
     """Two reasons at once, and the client hears one."""
     end = End()
     for code in (CloseCode.SHUTDOWN, CloseCode.SLOW, CloseCode.KICKED):
-        await end.outbox.farewell(Disconnect(code))
+        await end.outbox.close_with(Disconnect(code))
     assert [item["code"] for item in end.items] == [CloseCode.SHUTDOWN]
     assert len(end.server.messages) == 2
 
@@ -561,7 +561,7 @@ async def test_a_slow_client_is_told_too(settings: Settings) -> None:
     end.outbox.send("waits")
     end.outbox.send("too many")
     end.server.gate.set()
-    await end.outbox.farewell(end.ends[0])
+    await end.outbox.close_with(end.ends[0])
     assert [item["code"] for item in end.kinds("disconnect")] == [CloseCode.SLOW]
     assert "waits" not in end.server.frames
 
@@ -573,5 +573,5 @@ async def test_a_farewell_that_does_not_get_through_is_given_up(
     monkeypatch.setattr(module, "FAREWELL_SECONDS", 0.02)
     end = blocked()
     async with asyncio.timeout(5):
-        await end.outbox.farewell(Disconnect(CloseCode.SHUTDOWN))
+        await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN))
     assert end.server.messages == []

@@ -8,7 +8,7 @@ from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from realtime.engine.connections import presence as module
-from realtime.engine.connections.presence import PresenceLane
+from realtime.engine.connections.presence import PresenceWriter
 from realtime.engine.database.executor import Database
 from realtime.models import Connection, Node, Presence, Room
 from realtime.store import presence
@@ -44,7 +44,7 @@ class Desk:
     def __init__(self) -> None:
         self.db = Counting()
         self.told: list[tuple[str, str]] = []
-        self.lane = PresenceLane(NODE, self.db, self._tell)
+        self.lane = PresenceWriter(NODE, self.db, self._tell)
 
     def _tell(self, announcement: Announcement) -> None:
         self.told += [("+", person.username) for person in announcement.joined]

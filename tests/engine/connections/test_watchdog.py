@@ -41,17 +41,17 @@ async def test_who_takes_long_is_told_to_stop_reading_and_then_to_give_up(
     await eventually(lambda: "give up" in worker.told)
     assert set(worker.told[: worker.told.index("give up")]) == {"stop"}
     await eventually(lambda: worker.told.count("give up") == 2)  # it did not listen
-    watchdog.rest(worker)
+    watchdog.finish(worker)
 
 
 async def test_who_is_done_in_time_hears_nothing(watchdog: Watchdog) -> None:
     quick, slow = Worker(), Worker()
     watchdog.begin(slow)
     watchdog.begin(quick)
-    watchdog.rest(quick)
+    watchdog.finish(quick)
     await eventually(lambda: "give up" in slow.told)
     assert quick.told == []
-    watchdog.rest(slow)
+    watchdog.finish(slow)
 
 
 async def test_each_part_of_a_command_has_its_own_time(watchdog: Watchdog) -> None:
@@ -60,18 +60,18 @@ async def test_each_part_of_a_command_has_its_own_time(watchdog: Watchdog) -> No
     while asyncio.get_running_loop().time() < end:
         watchdog.begin(worker)
         await asyncio.sleep(0)
-    watchdog.rest(worker)
+    watchdog.finish(worker)
     assert worker.told == []
 
 
 async def test_it_does_not_look_while_nobody_is_busy(watchdog: Watchdog) -> None:
     worker = Worker()
     watchdog.begin(worker)
-    watchdog.rest(worker)
+    watchdog.finish(worker)
     await eventually(lambda: watchdog._timer is None)
     watchdog.begin(worker)
     await eventually(lambda: "give up" in worker.told)
-    watchdog.rest(worker)
+    watchdog.finish(worker)
 
 
 async def test_it_counts_on_a_look_that_comes_late(
@@ -82,5 +82,5 @@ async def test_it_counts_on_a_look_that_comes_late(
     settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 5}
     worker = Worker()
     watchdog._since[worker] = asyncio.get_running_loop().time() - 4.745
-    watchdog._look()
+    watchdog._check()
     assert worker.told == ["give up"]

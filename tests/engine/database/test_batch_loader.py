@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from realtime.engine.database import batch_loader
-from realtime.engine.database.batch_loader import Gathered
+from realtime.engine.database.batch_loader import BatchLoader
 from tests.engine.ends import ticks
 
 
@@ -30,14 +30,14 @@ class Finder:
         return {key: len(key) for key in keys if key}
 
 
-def asks(shared: Gathered[str, int], *keys: str) -> list[asyncio.Task[int | None]]:
+def asks(shared: BatchLoader[str, int], *keys: str) -> list[asyncio.Task[int | None]]:
     return [asyncio.create_task(shared.get(key)) for key in keys]
 
 
 async def test_what_is_asked_meanwhile_goes_into_the_next_question() -> None:
     """The first is asked at once, all others together after it."""
     finder = Finder()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     first = asks(shared, "a")
     await ticks(2)
     others = asks(shared, "bb", "ccc", "bb")
@@ -50,7 +50,7 @@ async def test_what_is_asked_meanwhile_goes_into_the_next_question() -> None:
 async def test_the_same_key_is_asked_again_after_its_question_has_begun() -> None:
     """An answer is never older than the call that gets it."""
     finder = Finder()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     first = asks(shared, "a")
     await ticks(2)
     again = asks(shared, "a")
@@ -63,7 +63,7 @@ async def test_what_is_not_found_is_none() -> None:
     """Whoever asks decides what that means."""
     finder = Finder()
     finder.gate.set()
-    assert await Gathered(finder).get("") is None
+    assert await BatchLoader(finder).get("") is None
 
 
 async def test_an_error_reaches_all_who_asked_and_nobody_later() -> None:
@@ -71,7 +71,7 @@ async def test_an_error_reaches_all_who_asked_and_nobody_later() -> None:
     finder = Finder()
     finder.gate.set()
     finder.error = OSError("away")
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     results = await asyncio.gather(*asks(shared, "a", "b"), return_exceptions=True)
     assert [type(one) for one in results] == [OSError, OSError]
     finder.error = None
@@ -81,7 +81,7 @@ async def test_an_error_reaches_all_who_asked_and_nobody_later() -> None:
 async def test_one_who_goes_takes_nobody_along() -> None:
     """A connection may end while it waits."""
     finder = Finder()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     gone, stays = asks(shared, "a", "a")
     await ticks(2)
     gone.cancel()
@@ -95,7 +95,7 @@ async def test_a_slow_question_does_not_hold_up_all_others(
     """Another goes on beside it; only then others gather."""
     monkeypatch.setattr(batch_loader, "AT_ONCE", 2)
     finder = Finder()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     tasks = []
     for key in ("a", "bb", "ccc", "dddd"):
         tasks += asks(shared, key)
@@ -109,7 +109,7 @@ async def test_a_slow_question_does_not_hold_up_all_others(
 async def test_what_nobody_wants_to_know_any_more_is_not_asked() -> None:
     """As where the one who asked has waited too long."""
     finder = Finder()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     first = asks(shared, "a")
     await ticks()
     [gone] = asks(shared, "bb")
@@ -127,7 +127,7 @@ async def test_a_storm_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(batch_loader, "KEYS", 2)
     finder = Finder()
     finder.gate.set()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     keys = ["a", "bb", "ccc", "dddd", "eeeee"]
     assert await asyncio.gather(*asks(shared, *keys)) == [1, 2, 3, 4, 5]
     assert [len(asked) for asked in finder.asked] == [2, 2, 1]
@@ -138,7 +138,7 @@ async def test_what_failed_is_asked_for_fewer_at_a_time() -> None:
     finder = Finder()
     finder.gate.set()
     finder.error = TimeoutError()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     keys = [f"{number:03}" for number in range(250)]
     await asyncio.gather(*asks(shared, *keys), return_exceptions=True)
     assert [len(keys) for keys in finder.asked][:7] == [100, 50, 25, 12, 6, 3, 1]
@@ -151,7 +151,7 @@ async def test_what_failed_is_asked_for_fewer_at_a_time() -> None:
 async def test_who_asks_in_the_turn_in_which_the_last_question_ends_is_answered() -> None:
     """What has ended takes no more keys, though its task is not yet done away with."""
     finder = Finder()
-    shared = Gathered(finder)
+    shared = BatchLoader(finder)
     first = asks(shared, "a")
     await ticks(2)
     finder.gate.set()

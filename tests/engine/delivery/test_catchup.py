@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from realtime.engine.delivery import hub
-from realtime.engine.delivery.catchup import _at_most, fitting
+from realtime.engine.delivery.catchup import _at_most, fit_frame
 from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
 from realtime.models import Room
@@ -135,7 +135,7 @@ async def test_every_member_has_everything_once_and_in_order(
         walk = Walk(process, room, codec, seed)
         await walk.come()
         await walk.run(80)
-        await process.hub.keeper.catch_up(process.topic(room))
+        await process.hub.follower.catch_up(process.topic(room))
         truth = await process.db.read(log.states, room.pk)
         end = process.topic(room).position.seq
         for member in walk.members:
@@ -262,7 +262,7 @@ async def test_a_resume_waits_for_a_repair_that_runs(process: Process, room: Roo
         return result
 
     process.db.read = read_slowly  # type: ignore[method-assign,assignment]
-    repair = process.hub.keeper.repair(topic)
+    repair = process.hub.follower.repair(topic)
     await has_read.wait()
     await process.append(room, *"ab")
     joining = asyncio.ensure_future(process.member().join(room, Since(2, topic.position.epoch)))
@@ -359,7 +359,7 @@ async def test_a_resume_over_a_new_epoch_is_not_continued(process: Process, room
         await asyncio.sleep(0)
     await process.db.write(log.restore, room.pk, 1)
     await process.db.write(_set_epoch, room.pk, "epoch-02")
-    topic.open(history.Mark(1, 0, 0, "epoch-02"), Ring([], 1, 0))
+    topic.open(history.LogMark(1, 0, 0, "epoch-02"), Ring([], 1, 0))
     told = await asyncio.wait_for(joining, 5)
     assert (told["recovered"], told["epoch"], told["through"]) == (False, "epoch-02", 1)
     assert reader.ends == []
@@ -435,9 +435,9 @@ def test_the_bound_of_a_state_is_never_below_its_size(
 def test_the_newest_that_fit_into_a_frame_are_kept() -> None:
     """At least one, also where that is too large by itself."""
     many = [state(number, number, content="x" * 4000) for number in range(1, 101)]
-    kept = fitting(many)
+    kept = fit_frame(many)
     assert kept == many[-len(kept) :]
     assert FRAME_BYTES * 0.9 < sum(4100 for _ in kept) < FRAME_BYTES
-    assert fitting(many[:3]) == many[:3]
-    assert fitting([]) == []
-    assert len(fitting([state(1, 1, content="x" * FRAME_BYTES)] * 2)) == 1
+    assert fit_frame(many[:3]) == many[:3]
+    assert fit_frame([]) == []
+    assert len(fit_frame([state(1, 1, content="x" * FRAME_BYTES)] * 2)) == 1

@@ -13,8 +13,8 @@ from tests.client import eventually
 from tests.engine.ends import End, ticks
 
 
-def event(number: int, *, but: str = "", text: str = "") -> Event:
-    return Event(Frame.of(Notice(level=str(number), text=text)), seq=number, but=but)
+def event(number: int, *, exclude: str = "", text: str = "") -> Event:
+    return Event(Frame.of(Notice(level=str(number), text=text)), seq=number, exclude=exclude)
 
 
 def lane_of(codec: Codec, *ends: End) -> Lane:
@@ -62,7 +62,7 @@ async def test_an_excluded_connection_does_not_get_its_own_event(codec: Codec) -
     """The others get it, and the excluded one gets all the rest in order."""
     one, other = End("n.1", codec), End("n.2", codec)
     lane = lane_of(codec, one, other)
-    for made in (event(1), event(2, but="n.1"), event(3), event(4, but="n.9")):
+    for made in (event(1), event(2, exclude="n.1"), event(3), event(4, exclude="n.9")):
         lane.put(made)
     await flush(lane)
     assert numbers(one) == [1, 3, 4]
@@ -73,7 +73,7 @@ async def test_an_event_that_nobody_else_may_have_is_no_empty_frame() -> None:
     """A round of excluded events only sends that member nothing at all."""
     one = End("n.1", NDJSON)
     lane = lane_of(NDJSON, one)
-    lane.put(event(1, but="n.1"))
+    lane.put(event(1, exclude="n.1"))
     await flush(lane)
     assert one.server.messages == []
 

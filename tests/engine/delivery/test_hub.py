@@ -124,7 +124,7 @@ async def test_what_arrives_during_a_repair_comes_after_it(process: Process, roo
     member = await process.joined(room)
     topic = process.topic(room)
     await process.append(room, *"ab")
-    repair = process.hub.keeper.repair(topic)
+    repair = process.hub.follower.repair(topic)
     assert topic.state is State.REPAIRING
     await process.say(room, *"cd")
     await repair
@@ -148,7 +148,7 @@ async def test_a_last_event_that_was_lost_is_found_by_comparing(
         await process.append(room, "b")
         marks = await process.db.read(history.marks, positions)
         assert process.hub.compare(positions, marks) is expected
-        await process.hub.keeper.catch_up(process.topic(room))
+        await process.hub.follower.catch_up(process.topic(room))
 
 
 async def test_comparing_what_is_level_asks_nothing(process: Process, room: Room) -> None:
@@ -206,7 +206,7 @@ async def test_many_events_of_a_new_epoch_restart_a_topic_once(
     for stored in await process.append(room, *"abc"):
         process.hear(room, stored)
     await eventually(lambda: member.kinds("resync"))
-    await process.hub.keeper.catch_up(process.topic(room))
+    await process.hub.follower.catch_up(process.topic(room))
     assert len(member.kinds("resync")) == 1
 
 
@@ -297,7 +297,9 @@ async def test_a_topic_without_a_log_is_soon_forgotten(
 async def test_others_hear_what_one_says(process: Process, room: Room) -> None:
     """The one who says it is left out."""
     one, other = await process.joined(room), await process.joined(room)
-    process.hub.say(f"room.{room.pk}", Notice(level="info", text="hi"), but=one.outbox.id)
+    process.hub.send_event(
+        f"room.{room.pk}", Notice(level="info", text="hi"), exclude=one.outbox.id
+    )
     await eventually(lambda: other.kinds("notice"))
     assert one.kinds("notice") == []
 
@@ -519,7 +521,7 @@ async def test_a_join_succeeds_while_the_layer_is_away(
         await eventually(lambda: not topic.is_polled)
         async with asyncio.timeout(30):  # it asks as its pulse would
             while one.hub.layer.is_away:
-                await one.hub.layer.fence("room.0", 0.2)
+                await one.hub.layer.probe("room.0", 0.2)
         await one.say(room, "heard")
         await arrived(member, 2)
         assert member.known().faults == []

@@ -80,7 +80,7 @@ def test_a_ring_that_is_extended_is_as_if_it_had_begun_there(
 def test_a_ring_is_not_extended_beyond_what_it_holds() -> None:
     """The oldest are forgotten again, and it says so."""
     held = ring(*(state(number, number) for number in range(101, 501)), floor=100)
-    assert held.room == 100
+    assert held.free == 100
     held.extend([state(number, number) for number in range(1, 101)], 0)
     held.add(state(501, 501))
     assert (held.floor, held.since(0), len(held.since(1) or ())) == (1, None, 500)

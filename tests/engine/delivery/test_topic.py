@@ -7,7 +7,7 @@ from realtime.engine.delivery.flusher import Flusher
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.roster import Roster
 from realtime.engine.delivery.topic import RoomTopic, State, Topic
-from realtime.store.messages.history import Mark
+from realtime.store.messages.history import LogMark
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from realtime.wire.events import MessageState
 from tests.engine.delivery.test_ring import state
@@ -19,7 +19,7 @@ EPOCH = "epoch-01"
 def opened(last_seq: int = 0) -> RoomTopic:
     flushers = (Flusher(rests=False), Flusher(rests=True))
     topic = RoomTopic(1, "general", flushers, Roster(200))
-    topic.open(Mark(last_seq, 0, 0, EPOCH), Ring([], last_seq, 0))
+    topic.open(LogMark(last_seq, 0, 0, EPOCH), Ring([], last_seq, 0))
     return topic
 
 
@@ -167,7 +167,7 @@ async def test_opening_again_begins_at_another_position() -> None:
     topic.attach(end.outbox)
     topic.take(event(state(1, 1)))
     topic.take_states([], 9)
-    topic.open(Mark(3, 0, 7, "epoch-02"), Ring([], 3, 0))
+    topic.open(LogMark(3, 0, 7, "epoch-02"), Ring([], 3, 0))
     topic.take(event(state(4, 4)))
     await flush(topic)
     assert [(item["seq"], item.get("from")) for item in end.items] == [(4, None)]

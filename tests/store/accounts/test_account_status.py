@@ -14,8 +14,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from realtime.store.accounts import tokens
-from realtime.store.accounts.account_status import is_known, standings
-from realtime.store.accounts.identity import Identity, Proof, SignIn, digest_of
+from realtime.store.accounts.account_status import account_statuses, is_known
+from realtime.store.accounts.identity import Authentication, Credential, Identity, digest_of
 from realtime.store.accounts.users import is_password_of, password_of, users_by
 
 
@@ -23,19 +23,21 @@ def make(name: str) -> User:
     return get_user_model().objects.create_user(name, password="old secret")
 
 
-def by_session(name: str) -> SignIn:
+def by_session(name: str) -> Authentication:
     user, client = make(name), Client()
     client.force_login(user)
-    return SignIn(Identity.of(user), Proof.of_session(client.session.session_key or ""))
+    return Authentication(
+        Identity.of(user), Credential.of_session(client.session.session_key or "")
+    )
 
 
-def by_token(name: str, **proof: Any) -> SignIn:
-    return SignIn(Identity.of(make(name)), Proof(**proof))
+def by_token(name: str, **proof: Any) -> Authentication:
+    return Authentication(Identity.of(make(name)), Credential(**proof))
 
 
-def ended(**asked: SignIn) -> list[str]:
+def ended(**asked: Authentication) -> list[str]:
     """Who may not go on."""
-    return [name for name, standing in standings(asked).items() if standing is None]
+    return [name for name, standing in account_statuses(asked).items() if standing is None]
 
 
 def test_many_cost_one_query_of_a_kind() -> None:
@@ -43,7 +45,7 @@ def test_many_cost_one_query_of_a_kind() -> None:
     asked = {f"s{number}": by_session(f"s{number}") for number in range(10)}
     asked |= {f"t{number}": by_token(f"t{number}", token_id=f"t{number}") for number in range(10)}
     with CaptureQueriesContext(connection) as queries:
-        found = standings(asked)
+        found = account_statuses(asked)
     assert {name: one and one.who.username for name, one in found.items()} == {
         name: name for name in asked
     }
@@ -64,8 +66,8 @@ def test_whatever_ended_is_found() -> None:
         "idle": by_token("idle"),
         "deleted": by_token("deleted"),
     }
-    Session.objects.get(pk=asked["gone"].proof.session).delete()
-    expired = Session.objects.filter(pk=asked["expired"].proof.session)
+    Session.objects.get(pk=asked["gone"].credential.session).delete()
+    expired = Session.objects.filter(pk=asked["expired"].credential.session)
     expired.update(expire_date=timezone.now())
     users = get_user_model().objects
     users.filter(username__in=["inactive", "idle"]).update(is_active=False)
@@ -90,8 +92,8 @@ def test_sessions_that_are_no_rows_are_asked_one_by_one(
 def test_who_cannot_be_judged_is_left_out(settings: Settings) -> None:
     """A session store that is away ends nobody."""
     settings.SESSION_ENGINE = "tests.store.accounts.broken_sessions"
-    asked = {"session": SignIn(Identity.of(make("ada")), Proof.of_session("any" * 10))}
-    assert standings(asked) == {}
+    asked = {"session": Authentication(Identity.of(make("ada")), Credential.of_session("any" * 10))}
+    assert account_statuses(asked) == {}
 
 
 def test_what_rights_may_rest_on_is_compared() -> None:
@@ -100,7 +102,7 @@ def test_what_rights_may_rest_on_is_compared() -> None:
     ada = one.who.user
 
     def facts() -> Any:
-        standing = standings({"ada": one})["ada"]
+        standing = account_statuses({"ada": one})["ada"]
         assert standing is not None
         return standing.facts
 
@@ -168,6 +170,6 @@ def test_a_token_is_used_once_and_revoked_for_as_long_as_it_lives() -> None:
 
 def test_a_digest_does_not_tell_the_session() -> None:
     """It goes through the channel layer."""
-    proof = Proof.of_session("0123456789abcdef")
+    proof = Credential.of_session("0123456789abcdef")
     assert proof.session_digest == digest_of("0123456789abcdef")
     assert "0123456789abcdef" not in f"{proof}{proof.session_digest}"

@@ -220,7 +220,7 @@ def test_what_is_committed_between_the_two_reads_is_never_skipped(
     say(room, "a")
     real = history.mark
 
-    def mark(room_id: int) -> history.Mark:
+    def mark(room_id: int) -> history.LogMark:
         end = real(room_id)
         say(room, "b")
         return end
@@ -240,7 +240,7 @@ def test_what_is_beyond_the_told_end_is_not_shown(
     say(room, "a")
     real = history.mark
 
-    def mark(room_id: int) -> history.Mark:
+    def mark(room_id: int) -> history.LogMark:
         end = real(room_id)
         say(room, "b")
         return end

@@ -20,7 +20,7 @@ from realtime.store.messages import log
 from realtime.store.messages.log import Draft
 from realtime.store.moderation import actions, sanctions
 from realtime.store.rooms import access, management, memberships
-from realtime.store.rooms.access import Ask, Entry
+from realtime.store.rooms.access import Ask, RoomAccess
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 
@@ -38,12 +38,12 @@ def moderator() -> Identity:
     return Identity.of(get_user_model().objects.create(username="mod"))
 
 
-def verdict(room: Room, who: Identity, address: str = "") -> Entry | ErrorCode:
+def verdict(room: Room, who: Identity, address: str = "") -> RoomAccess | ErrorCode:
     ask = Ask(room.slug, who, address)
     found = access.all_rights([ask])[ask]
     if isinstance(found, CommandError):
         return found.code
-    assert isinstance(found, Entry)
+    assert isinstance(found, RoomAccess)
     return found
 
 
@@ -74,7 +74,7 @@ def test_a_banned_user_may_not_enter(room: Room, ada: Any) -> None:
 
 def test_a_ban_in_one_room_is_none_in_another(room: Room, other_room: Room, ada: Any) -> None:
     actions.sanction("ban", room, str(ada.pk))
-    assert isinstance(verdict(other_room, Identity.of(ada)), Entry)
+    assert isinstance(verdict(other_room, Identity.of(ada)), RoomAccess)
 
 
 def test_a_ban_of_the_site_is_one_in_every_room(room: Room, other_room: Room) -> None:
@@ -92,27 +92,27 @@ def test_a_private_room_does_not_show_by_its_bans(ada: Any) -> None:
 def test_what_is_over_is_over(room: Room) -> None:
     actions.sanction("ban", room, GUEST.user_id, seconds=60)
     Sanction.objects.update(ends_at=timezone.now() - timedelta(seconds=1))
-    assert isinstance(verdict(room, GUEST), Entry)
+    assert isinstance(verdict(room, GUEST), RoomAccess)
 
 
 def test_who_comes_from_a_banned_address_may_not_enter(room: Room) -> None:
     """By whatever name; from elsewhere the name alone counts."""
     actions.sanction("ban", room, "guest:2", [HERE])
     assert verdict(room, GUEST, HERE) == ErrorCode.PERMISSION_DENIED
-    assert isinstance(verdict(room, GUEST, ELSEWHERE), Entry)
+    assert isinstance(verdict(room, GUEST, ELSEWHERE), RoomAccess)
     assert verdict(room, Identity("guest:2", "G"), ELSEWHERE) == ErrorCode.PERMISSION_DENIED
 
 
 def test_a_banned_address_does_not_lock_its_moderators_out(room: Room, ada: Any) -> None:
     Membership.objects.create(room=room, user=ada, role="owner")
     actions.sanction("ban", room, "guest:2", [HERE])
-    assert isinstance(verdict(room, Identity.of(ada), HERE), Entry)
+    assert isinstance(verdict(room, Identity.of(ada), HERE), RoomAccess)
 
 
 def test_a_muted_user_may_enter_and_listen(room: Room, ada: Any) -> None:
     [mute] = actions.sanction("mute", room, str(ada.pk), seconds=60, reason="loud")
     found = verdict(room, Identity.of(ada))
-    assert isinstance(found, Entry)
+    assert isinstance(found, RoomAccess)
     assert (found.may_post, found.may_signal, found.may_read_history) == (False, False, True)
     assert found.until == mute.ends_at
     assert found.rights == []
@@ -162,7 +162,7 @@ def test_lifting_ends_what_was_for_a_user_and_its_addresses(room: Room) -> None:
     actions.sanction("ban", room, "guest:1", [HERE, ELSEWHERE])
     assert Sanction.objects.count() == 2
     assert actions.lift("ban", room, "guest:1") == 2
-    assert isinstance(verdict(room, GUEST, HERE), Entry)
+    assert isinstance(verdict(room, GUEST, HERE), RoomAccess)
 
 
 def test_lifting_a_mute_leaves_the_ban(room: Room) -> None:
@@ -180,7 +180,7 @@ def test_each_change_of_rights_is_counted(room: Room, ada: Any) -> None:
     for act in (
         lambda: actions.sanction("mute", room, "guest:1"),
         lambda: actions.lift("mute", room, "guest:1"),
-        lambda: actions.put_out(room, str(ada.pk)),
+        lambda: actions.remove_member(room, str(ada.pk)),
     ):
         act()
         counts.append(Head.objects.get(room=room).rights_seq)
@@ -376,7 +376,7 @@ def test_nobody_judges_those_of_their_own_rank(
 @pytest.mark.parametrize("user_id", ["guest:1", "nobody", "-1", "9" * 40, "1\u0660"])
 def test_a_strange_id_is_of_no_rank_and_no_user(room: Room, user_id: str) -> None:
     actions.check_rank(room, False, user_id)
-    actions.put_out(room, user_id)
+    actions.remove_member(room, user_id)
     with pytest.raises(CommandError) as caught:
         actions.find_user(user_id)
     assert caught.value.code == ErrorCode.UNKNOWN_USER
@@ -390,7 +390,7 @@ def test_the_log_tells_the_end_as_others_hear_it(
     [ban] = actions.sanction("ban", room, "guest:1", seconds=3600, by=moderator)
     end = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d %H:}"
     assert f"until {end}" in LogEntry.objects.get().change_message
-    assert f"until {end}" in sanctions.told(ban)
+    assert f"until {end}" in sanctions.describe(ban)
 
 
 # Reports.

@@ -231,7 +231,9 @@ def test_many_enter_in_a_few_queries(room: Room, private: Room) -> None:
     with CaptureQueriesContext(connection) as queries:
         verdicts = access.enter_all(asked)
     assert len([one for one in queries if one["sql"].startswith(("SELECT", "INSERT"))]) == 4
-    entered = [ask.slug for ask, verdict in verdicts.items() if isinstance(verdict, access.Entry)]
+    entered = [
+        ask.slug for ask, verdict in verdicts.items() if isinstance(verdict, access.RoomAccess)
+    ]
     assert entered == ["general"] * 10 + ["private", "general"]
     refused = [verdict for verdict in verdicts.values() if isinstance(verdict, CommandError)]
     assert {one.code for one in refused} == {ErrorCode.UNKNOWN_ROOM}
@@ -258,7 +260,7 @@ def test_a_policy_that_fails_for_one_fails_for_nobody_else(room: Room, settings:
         ("general", Identity("guest:2", "bad")), ("general", Identity("guest:1", "good"))
     )
     verdicts = access.enter_all([bad, good])
-    assert isinstance(verdicts[good], access.Entry)
+    assert isinstance(verdicts[good], access.RoomAccess)
     assert isinstance(verdicts[bad], ZeroDivisionError)
 
 
@@ -274,7 +276,9 @@ def test_one_user_may_have_other_rights_on_another_connection(
         one.scope = scope
         asked.append(Ask("general", Identity.of(one)))
     verdicts = access.enter_all(asked)
-    found = [verdict.may_post for verdict in verdicts.values() if isinstance(verdict, access.Entry)]
+    found = [
+        verdict.may_post for verdict in verdicts.values() if isinstance(verdict, access.RoomAccess)
+    ]
     assert found == [True, False]
 
 
@@ -285,7 +289,7 @@ def test_a_deleted_user_takes_nobody_along(room: Room, ada: Identity) -> None:
     get_user_model().objects.filter(pk=gone.pk).delete()
     verdicts = access.enter_all([ask_of_gone, ask_of_ada])
     assert isinstance(verdicts[ask_of_gone], IntegrityError)
-    assert isinstance(verdicts[ask_of_ada], access.Entry)
+    assert isinstance(verdicts[ask_of_ada], access.RoomAccess)
     assert room.memberships.get().user == ada.user
 
 
@@ -302,7 +306,7 @@ def test_what_cannot_be_a_key_is_no_member(room: Room, private: Room, ada: Ident
     of_strange, of_ada = asks(("private", strange), ("general", ada))
     verdicts = access.enter_all([of_strange, of_ada])
     assert isinstance(verdicts[of_strange], CommandError)
-    assert isinstance(verdicts[of_ada], access.Entry)
+    assert isinstance(verdicts[of_ada], access.RoomAccess)
 
 
 @pytest.mark.parametrize("kind", ["user", "guest", "staff"])
