@@ -41,7 +41,9 @@ class Limits:
         Returns the seconds until earlier debts are paid, or 0.
         """
         now = time.monotonic()
-        wait = max(self._bucket(one, kind, now).owe(now, amount) for one in who.user_ids)
+        wait = 0.0
+        for user_id in who.user_ids:
+            wait = max(wait, self._bucket(user_id, kind, now).owe(now, amount))
         if who.is_guest and address:
             shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
             wait = max(wait, shared.owe(now, amount))
