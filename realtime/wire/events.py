@@ -8,17 +8,17 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from .errors import CloseCode, CommandError, Disconnect, ErrorCode
+from .errors import CommandError, Disconnect, ErrorCode
 
 __all__ = [
     "PROTOCOL",
     "Ack",
+    "AnyOutgoing",
     "Authenticated",
     "Blocks",
     "Changed",
     "DisconnectEvent",
     "Done",
-    "Entered",
     "Failure",
     "HistoryPage",
     "Invitation",
@@ -33,6 +33,7 @@ __all__ = [
     "Ping",
     "Pong",
     "PresenceList",
+    "Ref",
     "Removed",
     "Resync",
     "RoomState",
@@ -52,7 +53,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
+class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
     """Any reply or event."""
 
 
@@ -109,20 +110,20 @@ class Authenticated(Outgoing, tag="authenticated"):
 
 
 class Joined(Outgoing, tag="joined"):
-    """The reply to `join`: the room's state up to `through`."""
+    """A user has entered a room; in the reply to `join` with its state up to `through`."""
 
     room: str
     user_id: str
     username: str
-    through: int
-    epoch: str
-    recovered: bool
-    messages: list[MessageState]
-    has_more: bool
-    members: list[Member]
-    count: int
-    role: str
-    rights: list[str]
+    through: int | None = None
+    epoch: str | None = None
+    recovered: bool | None = None
+    messages: list[MessageState] | None = None
+    has_more: bool | None = None
+    members: list[Member] | None = None
+    count: int | None = None
+    role: str | None = None
+    rights: list[str] | None = None
     title: str = ""
     kind: str = "public"
     slow_seconds: int = 0
@@ -131,14 +132,6 @@ class Joined(Outgoing, tag="joined"):
     muted_until: str | None = None
     request: bool = False
     ref: Ref = None
-
-
-class Entered(Outgoing, tag="joined"):
-    """Somebody came into a room: what the others get."""
-
-    room: str
-    user_id: str
-    username: str
 
 
 class Left(Outgoing, tag="left"):
@@ -352,7 +345,7 @@ class Failure(Outgoing, tag="error"):
 class DisconnectEvent(Outgoing, tag="disconnect"):
     """The server is about to close the socket, and why."""
 
-    code: CloseCode | int
+    code: int
     reason: str
     reconnect: bool
     retry_after: float | None = None
@@ -363,3 +356,31 @@ class DisconnectEvent(Outgoing, tag="disconnect"):
         return cls(
             code=end.code, reason=end.reason, reconnect=end.reconnect, retry_after=end.retry_after
         )
+
+
+AnyOutgoing = (
+    Welcome
+    | Authenticated
+    | Joined
+    | Left
+    | MessageEvent
+    | Changed
+    | Ack
+    | HistoryPage
+    | PresenceList
+    | TypingEvent
+    | SignalEvent
+    | RoomState
+    | Removed
+    | Invited
+    | Invitation
+    | Blocks
+    | Done
+    | Ping
+    | Pong
+    | Notice
+    | Resync
+    | Failure
+    | DisconnectEvent
+)
+"""Each frame that the server sends decodes as this union."""

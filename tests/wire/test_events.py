@@ -1,7 +1,7 @@
 """Each reply and event of the protocol, in each encoding."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 
 import msgpack
 import msgspec
@@ -103,7 +103,7 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
     ),
     (events.Blocks(user_ids=["7"], ref=1), {"type": "blocks", "user_ids": ["7"], "ref": 1}),
     (events.Done(room="r", ref=1), {"type": "done", "room": "r", "ref": 1}),
-    (events.Entered(room="r", **WHO), {"type": "joined", "room": "r", **WHO}),
+    (events.Joined(room="r", **WHO), {"type": "joined", "room": "r", **WHO}),
     (events.Left(room="r", ref=0, **WHO), {"type": "left", "room": "r", "ref": 0, **WHO}),
     (
         events.MessageEvent(
@@ -240,7 +240,24 @@ def test_an_event_is_the_same_in_all_encodings(outgoing: Outgoing, fields: dict[
 
 
 def test_the_table_names_every_event() -> None:
-    assert {type(outgoing) for outgoing, _ in TABLE} == set(Outgoing.__subclasses__())
+    ours = {struct for struct in Outgoing.__subclasses__() if struct.__module__ == events.__name__}
+    assert {type(outgoing) for outgoing, _ in TABLE} == ours == set(get_args(events.AnyOutgoing))
+
+
+@pytest.mark.parametrize(("outgoing", "fields"), TABLE, ids=lambda value: type(value).__name__)
+def test_every_frame_decodes_as_one_union(outgoing: Outgoing, fields: dict[str, Any]) -> None:
+    assert msgspec.json.decode(JSON.encode(outgoing), type=events.AnyOutgoing) == outgoing
+    assert msgspec.msgpack.decode(MSGPACK.encode(outgoing), type=events.AnyOutgoing) == outgoing
+
+
+def test_a_state_that_is_empty_is_told_in_full() -> None:
+    """A reply to `join` has each field of the state, also where it is 0, false or empty."""
+    state = {"through": 0, "epoch": "", "recovered": False, "messages": [], "has_more": False}
+    people = {"members": [], "count": 0, "role": "", "rights": []}
+    joined = events.Joined(room="r", **WHO, **state, **people)
+    assert msgspec.json.encode(joined) == msgspec.json.encode(
+        {"type": "joined", "room": "r", **WHO, **state, **people}
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ...store.messages.history import LogMark
 from ...store.messages.log import Stored
 from ...wire.codecs import Frame
 from ...wire.errors import Disconnect
-from ...wire.events import Entered, Left, Outgoing, PresenceList
+from ...wire.events import Joined, Left, Outgoing, PresenceList
 from ..bus.layer import Layer
 from ..bus.notes import Note, People, check, read_people
 from ..connections.outbox import Outbox
@@ -206,7 +206,7 @@ class Hub:
         for user_id, username, connection in joined:
             topic.roster.enter(user_id, username)
             if self._may_name(topic):
-                event = Entered(room=topic.slug, user_id=user_id, username=username)
+                event = Joined(room=topic.slug, user_id=user_id, username=username)
                 topic.deliver(Event(Frame.of(event), exclude=connection))
         for user_id, username, _ in left:
             topic.roster.leave(user_id)
