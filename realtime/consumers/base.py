@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
@@ -34,11 +34,12 @@ from ..store.moderation.names import Named
 from ..wire import events
 from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
 from ..wire.commands import Auth, Command, Ping, Pong
-from ..wire.costs import REPLY_BYTES, cost_of
+from ..wire.costs import REPLY_BYTES
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import PROTOCOL, Authenticated, Failure, Outgoing, Welcome, timestamp
 from ..wire.packet import Packet
 from ..wire.ratelimit import Bucket
+from .commands import CommandSet, command, with_ref
 from .expiry import Expiry
 from .first_message import FirstMessage
 from .heartbeat import Heartbeat
@@ -82,11 +83,13 @@ ASK = {codec: Packet([codec.encode(events.Ping())]) for codec in CODECS.values()
 class Consumer(AsyncConsumer):
     """A connection that speaks protocol v1: `auth`, `ping` and `pong`; subclasses add commands.
 
-    It is mounted as any Channels consumer. Subclasses extend `handle`, and may use `opened`
-    and `closed`. A `CommandError` becomes an `error` reply; anything else that is raised ends the
-    connection, with a log line.
+    It is mounted as any Channels consumer. Subclasses have methods marked `@command`, and may use
+    `opened` and `closed`. A `CommandError` becomes an `error` reply; anything else that is raised
+    ends the connection, with a log line.
     """
 
+    commands: ClassVar[CommandSet]
+    """What clients may send, and the methods that carry it out."""
     engine: Engine
     outbox: Outbox
     who: Identity
@@ -94,6 +97,10 @@ class Consumer(AsyncConsumer):
     """What `who` rests on."""
     _sanctions_known: int | None
     """Up to which change of the site's bans and mutes it was checked; None where that failed."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.commands = CommandSet.of(cls)
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
@@ -149,16 +156,32 @@ class Consumer(AsyncConsumer):
         """The connection is gone; also runs when its task is cancelled."""
 
     async def handle(self, command: Command) -> None:
-        """Carry out one command; raise `CommandError` to refuse it."""
-        match command:
-            case Ping():
-                self.reply(events.Pong(t=command.t, server_time=_now(), ref=command.ref))
-            case Pong():
-                self.outbox.acknowledge(command.t)
-            case Auth():
-                await self._authenticate(command)
-            case _:
-                raise CommandError(ErrorCode.UNKNOWN_TYPE, "there is no such command here")
+        """Carry out one command and send its reply; raise `CommandError` to refuse it."""
+        method, cost = self.commands[type(command)]
+        reply = await method(self, command)
+        if reply is None:
+            return
+        with_ref(reply, command)
+        if cost.is_reply_charged:
+            self.reply_paid(reply, cost.allowance)
+        else:
+            self.reply(reply)
+
+    @command
+    async def ping(self, command: Ping) -> events.Pong:
+        """Answer with the time of the server."""
+        return events.Pong(t=command.t, server_time=_now())
+
+    @command
+    async def pong(self, command: Pong) -> None:
+        """Take the client's answer to a `ping`."""
+        self.outbox.acknowledge(command.t)
+
+    @command
+    async def auth(self, command: Auth) -> Authenticated:
+        """Sign in as another user, renew a token, or give a guest another name."""
+        await self._authenticate(command)
+        return self._identity_told()
 
     def reply(self, outgoing: Outgoing) -> None:
         """Send something to this client alone."""
@@ -284,7 +307,9 @@ class Consumer(AsyncConsumer):
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         """Wait for a client to say who it is; None if it has gone instead."""
         try:
-            first = await FirstMessage(self._next, self.codec, self.reply).wait()
+            first = await FirstMessage(
+                self._next, self.codec, self.commands.decoder, self.reply
+            ).wait()
             if first is not None:
                 await self._sign_in(await identify_token(first[0].token or "", self.engine.db))
         finally:
@@ -295,7 +320,7 @@ class Consumer(AsyncConsumer):
 
     async def _finish_first_message(self, auth: Auth, rest: Iterator[Part]) -> None:
         """Answer the first command, and carry out what came along with it."""
-        self._tell_who(auth)
+        self.reply(with_ref(self._identity_told(), auth))
         try:
             await self._take_all(rest)
         finally:
@@ -438,7 +463,7 @@ class Consumer(AsyncConsumer):
 
     def _decode(self, part: Part) -> Decoded:
         began = time.perf_counter()
-        decoded = self.codec.command(part)
+        decoded = self.codec.command(part, self.commands.decoder)
         took = time.perf_counter() - began
         if took > SLOW_SECONDS:
             self._pay(took * SECOND_BYTES)
@@ -498,9 +523,12 @@ class Consumer(AsyncConsumer):
         self.reply(failure)
 
     def _limit(self, command: Command) -> None:
-        if wait := self.engine.limits.take(self.who, self.address, *cost_of(command)):
+        cost = self.commands[type(command)].cost
+        if wait := self.engine.limits.take(
+            self.who, self.address, cost.allowance, cost.of(command)
+        ):
             self._count_refusal()
-            if not isinstance(command, Pong):  # which nobody waits for a reply to
+            if not cost.is_never_refused:
                 raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
 
     def _count_refusal(self) -> None:
@@ -528,7 +556,6 @@ class Consumer(AsyncConsumer):
         if command.token is not None:
             self.who, self.credential = who, credential
             self._track()
-        self._tell_who(command)
 
     def _limit_names(self, who: Identity) -> None:
         """Bound how often a guest changes its name, which is broadcast to its rooms."""
@@ -539,16 +566,13 @@ class Consumer(AsyncConsumer):
             message = "you have changed your name too often; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
-    def _tell_who(self, command: Auth) -> None:
+    def _identity_told(self) -> Authenticated:
         who, ends = self.who, self.credential.expires_at
-        self.reply(
-            Authenticated(
-                user_id=who.user_id,
-                username=who.username,
-                expires_at=None if ends is None else timestamp(datetime.fromtimestamp(ends, UTC)),
-                guest_token=token_of(who) if who.is_guest else None,
-                ref=command.ref,
-            )
+        return Authenticated(
+            user_id=who.user_id,
+            username=who.username,
+            expires_at=None if ends is None else timestamp(datetime.fromtimestamp(ends, UTC)),
+            guest_token=token_of(who) if who.is_guest else None,
         )
 
     async def _check_banned(self, who: Identity) -> None:
@@ -602,6 +626,9 @@ class Consumer(AsyncConsumer):
 
     def _warn_of_end(self) -> None:
         self.reply(Failure.of(CommandError(ErrorCode.TOKEN_EXPIRED, "send a new token by `auth`")))
+
+
+Consumer.commands = CommandSet.of(Consumer)
 
 
 def _too_many(most: int) -> CommandError:

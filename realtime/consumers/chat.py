@@ -19,7 +19,6 @@ from ..wire.commands import (
     Accept,
     Appoint,
     Ban,
-    Command,
     Configure,
     Create,
     Delete,
@@ -33,6 +32,7 @@ from ..wire.commands import (
 )
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Done, Invitation, RoomState
+from .commands import command
 from .people import PeopleConsumer
 from .subscription import room_fields
 
@@ -45,61 +45,95 @@ Judgement = Kick | Ban | Unban | Mute | Unmute
 class ChatConsumer(PeopleConsumer):
     """A connection that can also make rooms and moderate them (docs/moderation.md)."""
 
-    async def handle(self, command: Command) -> None:
-        """Carry out one command of docs/protocol.md."""
-        match command:
-            case Create():
-                await self._come_by(partial(_create, address=self.address), command)
-            case Direct():
-                await self._come_by(_direct, command)
-            case Accept():
-                await self._come_by(_accept, command)
-            case Invite():
-                await self._invite(command)
-            case Configure():
-                await self._act(command, _configure, _may_configure)
-            case Appoint():
-                await self._act(command, _appoint, lambda entry: entry.may_manage)
-            case Kick() | Ban() | Unban() | Mute() | Unmute():
-                is_here = self.engine.admission.is_here(command.user_id)
-                judge = partial(_judge, is_here=is_here)
-                await self._act(command, judge, lambda entry: entry.may_moderate)
-            case Delete():
-                await self._act(command, _delete)
-            case Report():
-                report = partial(_report, address=self.address)
-                await self._act(command, report, lambda entry: entry.may_read_history)
-            case _:
-                await super().handle(command)
+    @command
+    async def create(self, command: Create) -> RoomState:
+        """Make a room of the user's own."""
+        return await self._come_by(partial(_create, address=self.address), command)
 
-    async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> None:
+    @command
+    async def direct(self, command: Direct) -> RoomState:
+        """Find or make the direct room with another user."""
+        return await self._come_by(_direct, command)
+
+    @command
+    async def accept(self, command: Accept) -> RoomState:
+        """Take the place that an invitation offers."""
+        return await self._come_by(_accept, command)
+
+    @command
+    async def invite(self, command: Invite) -> Done | Invitation:
+        """Give a user a place in a private room, or make an invitation."""
+        subscription = await self._allowed(command.room, lambda entry: entry.may_moderate)
+        token = await self.engine.db.wait(_invite, command, subscription.access, self.who)
+        if token is None:
+            return Done(room=command.room)
+        seconds = config().invitation_seconds
+        return Invitation(room=command.room, invitation=token, expires_in=seconds)
+
+    @command
+    async def configure(self, command: Configure) -> Done:
+        """Change the settings of a room."""
+        return await self._act(command, _configure, _may_configure)
+
+    @command
+    async def appoint(self, command: Appoint) -> Done:
+        """Give a member another role."""
+        return await self._act(command, _appoint, lambda entry: entry.may_manage)
+
+    @command
+    async def kick(self, command: Kick) -> Done:
+        """Put a user out of a room for a short time."""
+        return await self._judge_user(command)
+
+    @command
+    async def ban(self, command: Ban) -> Done:
+        """Keep a user out of a room."""
+        return await self._judge_user(command)
+
+    @command
+    async def unban(self, command: Unban) -> Done:
+        """Let a banned user in again."""
+        return await self._judge_user(command)
+
+    @command
+    async def mute(self, command: Mute) -> Done:
+        """Let a user read only."""
+        return await self._judge_user(command)
+
+    @command
+    async def unmute(self, command: Unmute) -> Done:
+        """Let a muted user write again."""
+        return await self._judge_user(command)
+
+    @command
+    async def delete(self, command: Delete) -> Done:
+        """Delete the text of a message."""
+        return await self._act(command, _delete)
+
+    @command
+    async def report(self, command: Report) -> Done:
+        """Report a message to the moderators."""
+        report = partial(_report, address=self.address)
+        return await self._act(command, report, lambda entry: entry.may_read_history)
+
+    async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> RoomState:
         entry = await self.engine.db.wait(act, command, self.who)
-        self.reply(RoomState(room=entry.slug, ref=command.ref, **room_fields(entry)))
+        return RoomState(room=entry.slug, **room_fields(entry))
+
+    async def _judge_user(self, command: Judgement) -> Done:
+        is_here = self.engine.admission.is_here(command.user_id)
+        judge = partial(_judge, is_here=is_here)
+        return await self._act(command, judge, lambda entry: entry.may_moderate)
 
     async def _act(
         self,
         command: Any,
         act: Callable[..., str | None],
         is_allowed: Callable[..., bool] = lambda entry: True,
-    ) -> None:
+    ) -> Done:
         subscription = await self._allowed(command.room, is_allowed)
         note = await self.engine.db.wait(act, command, subscription.access, self.who)
-        self.reply(Done(room=command.room, note=note, ref=command.ref))
-
-    async def _invite(self, command: Invite) -> None:
-        subscription = await self._allowed(command.room, lambda entry: entry.may_moderate)
-        token = await self.engine.db.wait(_invite, command, subscription.access, self.who)
-        if token is None:
-            self.reply(Done(room=command.room, ref=command.ref))
-            return
-        self.reply(
-            Invitation(
-                room=command.room,
-                invitation=token,
-                expires_in=config().invitation_seconds,
-                ref=command.ref,
-            )
-        )
+        return Done(room=command.room, note=note)
 
 
 # What is done off the event loop. The first three may be asked for by anybody.

@@ -10,6 +10,7 @@ from typing import Any
 from ..conf import config
 from ..wire.codecs import Codec, Decoded, Part, byte_size
 from ..wire.commands import Auth
+from ..wire.decoder import Decoder
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import Failure, Outgoing
 
@@ -27,10 +28,12 @@ class FirstMessage:
         self,
         receive: Callable[[], Awaitable[Any]],
         codec: Codec,
+        decoder: Decoder,
         reply: Callable[[Outgoing], None],
     ) -> None:
         self._receive = receive
         self._codec = codec
+        self._decoder = decoder
         self._reply = reply
         self._refused = 0
 
@@ -56,7 +59,7 @@ class FirstMessage:
             raise Disconnect(CloseCode.UNAUTHENTICATED)
         parts = iter(self._codec.parts(frame))
         for part in parts:
-            one = self._codec.command(part)
+            one = self._codec.command(part, self._decoder)
             if isinstance(one, Auth) and one.token is not None:
                 return one, parts
             self._refuse(one)

@@ -23,7 +23,6 @@ from ..store.rooms import access, memberships
 from ..store.rooms.access import RoomAccess
 from ..wire.clean import MAX_INTEGER
 from ..wire.commands import (
-    Command,
     History,
     Join,
     Joins,
@@ -52,6 +51,7 @@ from ..wire.events import (
     TypingEvent,
 )
 from .base import Consumer
+from .commands import command, with_ref
 from .subscription import RoomSubscription, room_fields
 
 __all__ = ["RoomConsumer"]
@@ -77,30 +77,6 @@ class RoomConsumer(Consumer):
         self._in_flight = 0
         self._slot_free = asyncio.Event()
         self._rechecks: dict[str, asyncio.Task[None]] = {}
-
-    async def handle(self, command: Command) -> None:
-        """Carry out one command of docs/protocol.md."""
-        match command:
-            case Message():
-                await self._message(command)
-            case Join():
-                await self._join(command, command)
-            case Joins():
-                await self._joins(command)
-            case Leave():
-                await self._leave(command)
-            case History():
-                await self._history(command)
-            case Typing():
-                await self._typing(command)
-            case Signal():
-                await self._signal(command)
-            case Presence():
-                await self._presence(command)
-            case Read():
-                await self._read(command)
-            case _:
-                await super().handle(command)
 
     async def closed(self) -> None:
         """Leave every room."""
@@ -132,12 +108,20 @@ class RoomConsumer(Consumer):
 
     # Coming and going.
 
-    async def _joins(self, command: Joins) -> None:
+    @command
+    async def join(self, command: Join) -> Joined:
+        """Enter a room, or refresh it."""
+        return await self._join(command)
+
+    @command
+    async def joins(self, command: Joins) -> None:
+        """Enter many rooms; each is answered by itself."""
         changes, verdicts = self._changes, await self._ask_ahead(command.rooms)
         for target in command.rooms:
             known = verdicts.get(target.room) if changes == self._changes else None
             try:
-                await self.in_time(self._join(command, target, known))
+                joined = await self.in_time(self._join(target, known))
+                self.reply_paid(with_ref(joined, command), "join")
             except CommandError as error:
                 failure = Failure.of(error)
                 failure.ref, failure.room = command.ref, target.room
@@ -157,8 +141,8 @@ class RoomConsumer(Consumer):
         return {ask.slug: verdict for ask, verdict in found.items()}
 
     async def _join(
-        self, command: Command, target: Join | JoinTarget, known: access.AccessResult | None = None
-    ) -> None:
+        self, target: Join | JoinTarget, known: access.AccessResult | None = None
+    ) -> Joined:
         if (
             len(self._subscriptions) >= config().rooms_per_connection
             and target.room not in self._subscriptions
@@ -170,22 +154,18 @@ class RoomConsumer(Consumer):
         self._add_subscription(RoomSubscription(entry, topic, self._since(entry.slug)))
         engine.presence.enter(self.id, entry.room_id)
         members = self._members_and_me(topic)
-        self.reply_paid(
-            Joined(
-                room=entry.slug,
-                user_id=self.who.user_id,
-                username=self.who.username,
-                through=caught.through,
-                epoch=topic.position.epoch,
-                recovered=caught.recovered,
-                messages=caught.states,
-                has_more=caught.has_more and may_read,
-                members=members,
-                count=len(members) or topic.roster.count,
-                ref=command.ref,
-                **room_fields(entry),
-            ),
-            "join",
+        return Joined(
+            room=entry.slug,
+            user_id=self.who.user_id,
+            username=self.who.username,
+            through=caught.through,
+            epoch=topic.position.epoch,
+            recovered=caught.recovered,
+            messages=caught.states,
+            has_more=caught.has_more and may_read,
+            members=members,
+            count=len(members) or topic.roster.count,
+            **room_fields(entry),
         )
 
     async def _enter(
@@ -259,19 +239,14 @@ class RoomConsumer(Consumer):
             return members
         return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
 
-    async def _leave(self, command: Leave) -> None:
+    @command
+    async def leave(self, command: Leave) -> Left:
+        """Leave a room, and for good if the command says so."""
         subscription = self._subscription(command.room)
         if command.for_good and not self.who.is_guest:
             await self.engine.db.wait(memberships.leave, subscription.access.room_id, self.who)
         self._drop_subscription(command.room)
-        self.reply(
-            Left(
-                room=command.room,
-                user_id=self.who.user_id,
-                username=self.who.username,
-                ref=command.ref,
-            )
-        )
+        return Left(room=command.room, user_id=self.who.user_id, username=self.who.username)
 
     def _subscription(self, room: str) -> RoomSubscription:
         subscription = self._subscriptions.get(room)
@@ -322,7 +297,9 @@ class RoomConsumer(Consumer):
 
     # Messages.
 
-    async def _message(self, command: Message) -> None:
+    @command
+    async def message(self, command: Message) -> None:
+        """Store a message and tell the room; the `ack` follows its commit."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
         self._charge(command)
@@ -371,52 +348,45 @@ class RoomConsumer(Consumer):
                 )
             )
 
-    async def _history(self, command: History) -> None:
+    @command
+    async def history(self, command: History) -> HistoryPage | None:
+        """Send a page of messages, or what changed after a position."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_read_history)
         if command.after is None:
-            await self._tell_page(command, subscription)
-        else:
-            await self._tell_changes(command, subscription, command.after)
+            return await self._page(command, subscription)
+        return await self._changes_after(command, subscription, command.after)
 
-    async def _tell_page(self, command: History, subscription: RoomSubscription) -> None:
+    async def _page(self, command: History, subscription: RoomSubscription) -> HistoryPage:
         epoch = subscription.topic.position.epoch
         before = command.before if command.before is not None else MAX_INTEGER
         found, has_more = await self.engine.db.read_rows(
             history.page, subscription.access.room_id, before, command.limit
         )
         states = fit_frame(found)
-        self.reply_paid(
-            HistoryPage(
-                room=command.room,
-                messages=states,
-                epoch=epoch,
-                has_more=has_more or len(states) < len(found),
-                ref=command.ref,
-            ),
-            "command",
+        return HistoryPage(
+            room=command.room,
+            messages=states,
+            epoch=epoch,
+            has_more=has_more or len(states) < len(found),
         )
 
-    async def _tell_changes(
+    async def _changes_after(
         self, command: History, subscription: RoomSubscription, after: int
-    ) -> None:
+    ) -> HistoryPage | None:
         changes = await self.engine.db.read_rows(
             history.since, subscription.access.room_id, after, command.limit
         )
         if not changes.mark.purged_seq <= after <= changes.through:
             self._resync(subscription, changes.mark)
-            return
+            return None
         states = _oldest_fitting(changes.states)
         is_cut = len(states) < len(changes.states)
-        self.reply_paid(
-            HistoryPage(
-                room=command.room,
-                messages=states,
-                epoch=changes.mark.epoch,
-                has_more=is_cut or changes.has_more,
-                through=states[-1].position if is_cut else changes.through,
-                ref=command.ref,
-            ),
-            "command",
+        return HistoryPage(
+            room=command.room,
+            messages=states,
+            epoch=changes.mark.epoch,
+            has_more=is_cut or changes.has_more,
+            through=states[-1].position if is_cut else changes.through,
         )
 
     def _resync(self, subscription: RoomSubscription, mark: LogMark) -> None:
@@ -426,7 +396,9 @@ class RoomConsumer(Consumer):
 
     # What is not stored.
 
-    async def _typing(self, command: Typing) -> None:
+    @command
+    async def typing(self, command: Typing) -> None:
+        """Tell the room that the user is writing."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
         if not subscription.may_tell_typing(self.engine.loop.time()):
             return
@@ -434,7 +406,9 @@ class RoomConsumer(Consumer):
         told = TypingEvent(room=command.room, user_id=who.user_id, username=who.username)
         self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
 
-    async def _signal(self, command: Signal) -> None:
+    @command
+    async def signal(self, command: Signal) -> None:
+        """Tell the room something that is not stored."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
         who = self.who
         if seconds := subscription.access.slow_seconds:
@@ -447,15 +421,18 @@ class RoomConsumer(Consumer):
         )
         self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
 
-    async def _presence(self, command: Presence) -> None:
+    @command
+    async def presence(self, command: Presence) -> PresenceList:
+        """Tell who is in a room."""
         subscription = await self._allowed(command.room, lambda entry: True)
         members, count = await self.engine.db.read_rows(
             presence.members, subscription.access.room_id, config().presence_events_up_to
         )
-        told = PresenceList(room=command.room, members=members, count=count, ref=command.ref)
-        self.reply_paid(told, "command")
+        return PresenceList(room=command.room, members=members, count=count)
 
-    async def _read(self, command: Read) -> None:
+    @command
+    async def read(self, command: Read) -> None:
+        """Store how far the user has read."""
         subscription = await self._allowed(command.room, lambda entry: True)
         if not self.who.is_guest:
             await self.engine.db.pulse(

@@ -50,17 +50,25 @@ def clean(command: msgspec.Struct) -> None:
     """
     for name in command.__struct_fields__:
         value = getattr(command, name)
-        if type(value) is str:
-            _clean_text(value)
-        elif type(value) is dict:
-            clean_data(value)
-        elif type(value) is list:
-            for item in value:
-                clean(item)
-        elif type(value) is float and not math.isfinite(value):
-            raise _invalid("numbers must be finite")
-        elif isinstance(value, msgspec.Struct):
-            clean(value)
+        if value is not None:
+            _clean_value(value)
+
+
+def _clean_value(value: Any) -> None:
+    """Check one field; a command of a site may have lists and structs of anything."""
+    kind = type(value)
+    if kind is str:
+        _clean_text(value)
+    elif kind is int or kind is float:
+        _clean_number(value)
+    elif kind is dict:
+        clean_data(value)
+    elif kind is list or kind is tuple or kind is set or kind is frozenset:
+        for item in value:
+            if item is not None:
+                _clean_value(item)
+    elif isinstance(value, msgspec.Struct):
+        clean(value)
 
 
 def clean_data(data: dict[str, Any]) -> None:
@@ -209,6 +217,8 @@ def _walk(data: dict[str, Any]) -> None:
                     inner.extend(value.values())
                 else:
                     inner.extend(value)
+            elif isinstance(value, msgspec.Struct):  # in a dictionary of a site's command
+                clean(value)
             elif kind is not bool and value is not None:
                 _clean_number(value)
         level = inner

@@ -5,14 +5,12 @@ when the first receiver wants that.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgpack
 import msgspec
 
-from .clean import MAX_INTEGER, clean, refuse_duplicates, refuse_many
-from .commands import COMMANDS, AnyCommand, Command
+from .decoder import V1, Decoded, Decoder
 from .errors import CommandError, ErrorCode
 from .events import Outgoing
 
@@ -29,13 +27,10 @@ __all__ = [
     "choose",
 ]
 
-Decoded = Command | CommandError
 Part = str | bytes | CommandError
 """One object of a frame before it is decoded, or why there is none."""
 LINE = re.compile(r"[^ \t\r\n][^\n]*")
 """A line of NDJSON without what JSON takes for blank before it."""
-NAME_BYTES = 8192
-"""More than an escaped type, ref or room ever takes."""
 
 _encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -91,9 +86,9 @@ class Codec:
         """
         raise NotImplementedError
 
-    def command(self, part: Part) -> Decoded:
+    def command(self, part: Part, decoder: Decoder = V1) -> Decoded:
         """Decode one of them; what is no command is the `CommandError` to reply."""
-        raise NotImplementedError
+        return part if isinstance(part, CommandError) else decoder.decode(part)
 
     def decode(self, frame: str | bytes) -> list[Decoded]:
         """Decode all of a frame at once, whatever it costs; a client's is decoded part by part."""
@@ -117,11 +112,6 @@ class _Json(Codec):
         if isinstance(frame, bytes):
             return (CommandError(ErrorCode.INVALID_JSON, "expected a text frame"),)
         return (frame,)
-
-    def command(self, part: Part) -> Decoded:
-        if isinstance(part, CommandError):
-            return part
-        return _decode(part, _JSON_COMMAND.decode, _JSON_PROBE.decode)
 
 
 class _Ndjson(_Json):
@@ -153,24 +143,6 @@ class _Msgpack(Codec):
             return (CommandError(ErrorCode.INVALID_MESSAGE, "expected a binary frame"),)
         return _maps(frame)
 
-    def command(self, part: Part) -> Decoded:
-        if isinstance(part, CommandError):
-            return part
-        return _decode(part, _MSGPACK_COMMAND.decode, _MSGPACK_PROBE.decode)
-
-
-class _Probe(msgspec.Struct):
-    """What a broken command still tells about itself."""
-
-    type: msgspec.Raw = msgspec.Raw()
-    ref: msgspec.Raw = msgspec.Raw()
-    room: msgspec.Raw = msgspec.Raw()
-
-
-_JSON_COMMAND: msgspec.json.Decoder[Command] = msgspec.json.Decoder(AnyCommand)
-_JSON_PROBE = msgspec.json.Decoder(_Probe)
-_MSGPACK_COMMAND: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(AnyCommand)
-_MSGPACK_PROBE = msgspec.msgpack.Decoder(_Probe)
 
 JSON, NDJSON, MSGPACK = _Json(), _Ndjson(), _Msgpack()
 CODECS: dict[str, Codec] = {codec.subprotocol: codec for codec in (JSON, NDJSON, MSGPACK)}
@@ -215,58 +187,3 @@ def _maps(frame: bytes) -> Iterator[Part]:
         end = unpacker.tell()
         yield frame[start:end]
         start = end
-
-
-def _decode(
-    raw: str | bytes,
-    decode: Callable[[Any], Command],
-    probe: Callable[[Any], _Probe],
-) -> Decoded:
-    try:
-        refuse_many(raw)
-        command = decode(raw)
-        clean(command)  # first: it refuses early what is too much
-        refuse_duplicates(raw)
-    except CommandError as error:
-        return _about(error, raw, probe)
-    except msgspec.ValidationError as error:
-        return _about(CommandError(ErrorCode.INVALID_MESSAGE, str(error)), raw, probe)
-    except (msgspec.DecodeError, UnicodeError):
-        return CommandError(ErrorCode.INVALID_JSON, "the frame cannot be decoded")
-    except RecursionError:
-        return CommandError(ErrorCode.INVALID_MESSAGE, "the frame is nested too deeply")
-    return command
-
-
-def _about(error: CommandError, raw: str | bytes, probe: Callable[[Any], _Probe]) -> CommandError:
-    try:
-        seen = probe(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return error
-    load = msgspec.json.decode if isinstance(raw, str) else msgspec.msgpack.decode
-    kind, ref, room = (_load(load, part) for part in (seen.type, seen.ref, seen.room))
-    if isinstance(kind, str) and kind not in COMMANDS:
-        error = CommandError(ErrorCode.UNKNOWN_TYPE, f"there is no command {kind[:64]!r}")
-    error.ref = ref if _is_ref(ref) else None
-    error.room = room if isinstance(room, str) and _is_text(room, 100) else None
-    return error
-
-
-def _load(load: Callable[..., object], part: msgspec.Raw) -> object:
-    raw = bytes(part)
-    if not 0 < len(raw) <= NAME_BYTES:
-        return None
-    try:
-        return load(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-
-
-def _is_ref(value: object) -> TypeGuard[str | int]:
-    if isinstance(value, str):
-        return _is_text(value, 64)
-    return type(value) is int and abs(value) <= MAX_INTEGER
-
-
-def _is_text(value: str, characters: int) -> bool:
-    return len(value) <= characters and "\x00" not in value

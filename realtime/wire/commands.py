@@ -323,5 +323,5 @@ AnyCommand = (
     | Report
 )
 COMMANDS: dict[str, type[Command]] = {
-    struct.__name__.lower(): struct for struct in get_args(AnyCommand)
+    struct.__struct_config__.tag: struct for struct in get_args(AnyCommand)
 }

@@ -33,7 +33,9 @@ from .commands import (
     Unmute,
 )
 
-__all__ = ["COSTS", "REPLY_BYTES", "Cost", "cost_of"]
+__all__ = ["ALLOWANCES", "COSTS", "REPLY_BYTES", "Cost"]
+
+ALLOWANCES = ("command", "join", "message", "room", "report", "act")
 
 REPLY_BYTES = 32 * 1024
 """Each so many bytes of a reply with messages or members cost one more."""
@@ -46,6 +48,10 @@ class Cost(NamedTuple):
     fixed: float = 1
     field: str = ""
     per: float = 1
+    is_reply_charged: bool = False
+    """Whether the bytes of the reply are charged as well, because it may be large."""
+    is_never_refused: bool = False
+    """Whether it is carried out beyond the allowance too, because nobody waits for a reply."""
 
     def of(self, command: Command) -> float:
         """Return how much of its allowance a command takes."""
@@ -57,16 +63,16 @@ class Cost(NamedTuple):
 
 COSTS: dict[type[Command], Cost] = {
     Ping: Cost("command"),
-    Pong: Cost("command"),
+    Pong: Cost("command", is_never_refused=True),
     Typing: Cost("command"),
     Leave: Cost("command"),
     Read: Cost("command", 2),
     Auth: Cost("command", 3),
     Accept: Cost("command", 3),
     Membership: Cost("command", 3),
-    Presence: Cost("command", 5),
-    History: Cost("command", 1, "limit", 25),
-    Join: Cost("join"),
+    Presence: Cost("command", 5, is_reply_charged=True),
+    History: Cost("command", 1, "limit", 25, is_reply_charged=True),
+    Join: Cost("join", is_reply_charged=True),
     Joins: Cost("join", 0, "rooms"),
     Message: Cost("message"),
     Signal: Cost("message"),
@@ -84,9 +90,3 @@ COSTS: dict[type[Command], Cost] = {
     Unban: Cost("act"),
     Unmute: Cost("act"),
 }
-
-
-def cost_of(command: Command) -> tuple[str, float]:
-    """Return the allowance that a command is taken from, and how much it takes."""
-    cost = COSTS[type(command)]
-    return cost.allowance, cost.of(command)

@@ -15,6 +15,7 @@ from realtime.engine.connections.turns import TURN_SECONDS
 from realtime.engine.engine import Engine
 from realtime.wire.codecs import CODECS, Decoded, Part
 from realtime.wire.commands import Command
+from realtime.wire.decoder import Decoder
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.client import eventually
 from tests.consumers.sockets import Socket
@@ -41,10 +42,10 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
     """All objects that are decoded from now on."""
     seen: list[Part] = []
 
-    def noting(command: Callable[[Part], Decoded]) -> Callable[[Part], Decoded]:
-        def note(part: Part) -> Decoded:
+    def noting(command: Callable[..., Decoded]) -> Callable[..., Decoded]:
+        def note(part: Part, decoder: Decoder) -> Decoded:
             seen.append(part)
-            return command(part)
+            return command(part, decoder)
 
         return note
 
@@ -156,9 +157,9 @@ async def test_decoding_that_takes_long_is_paid_by_its_time(
     codec = CODECS["realtime.v1.json"]
     command = codec.command
 
-    def slowly(part: Part) -> Decoded:
+    def slowly(part: Part, decoder: Decoder) -> Decoded:
         time.sleep(0.02)  # as a frame that is hard to decode: 0.02 s are worth 335,544 bytes
-        return command(part)
+        return command(part, decoder)
 
     async with Socket() as socket:
         monkeypatch.setattr(codec, "command", slowly)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from realtime.wire import clean, codecs
+from realtime.wire import clean, decoder
 from realtime.wire.clean import (
     MAX_DATA_BYTES,
     MAX_DEPTH,
@@ -440,7 +440,7 @@ def test_an_object_of_very_many_is_refused_before_it_is_decoded(
     def fail(*_: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(codecs, "clean", fail)
+    monkeypatch.setattr(decoder, "clean", fail)
     frame = CROWDED[name]
     codec = MSGPACK if isinstance(frame, bytes) else JSON
     [error] = codec.decode(frame)

@@ -3,7 +3,7 @@
 import pytest
 
 from realtime.wire.commands import COMMANDS, Command, History, Joins, JoinTarget, Ping
-from realtime.wire.costs import COSTS, cost_of
+from realtime.wire.costs import ALLOWANCES, COSTS
 
 
 def test_every_command_has_a_cost() -> None:
@@ -23,4 +23,9 @@ def test_every_command_has_a_cost() -> None:
 def test_a_command_costs_by_what_it_asks_for(
     command: Command, allowance: str, amount: float
 ) -> None:
-    assert cost_of(command) == (allowance, pytest.approx(amount))
+    cost = COSTS[type(command)]
+    assert (cost.allowance, cost.of(command)) == (allowance, pytest.approx(amount))
+
+
+def test_every_allowance_is_known() -> None:
+    assert {cost.allowance for cost in COSTS.values()} == set(ALLOWANCES)

@@ -1,0 +1,114 @@
+"""Decode the commands of one consumer, from JSON and from MessagePack."""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any, TypeGuard, Union, get_args
+
+import msgspec
+
+from .clean import MAX_INTEGER, clean, refuse_duplicates, refuse_many
+from .commands import AnyCommand, Command
+from .errors import CommandError, ErrorCode
+
+__all__ = ["V1", "Decoded", "Decoder", "tag_of"]
+
+Decoded = Command | CommandError
+RAW_BYTES = 8192
+"""More than an escaped type, ref or room ever takes."""
+NAME_CHARACTERS = 32
+"""For longer unknown names no similar command is searched for."""
+
+
+class _Probe(msgspec.Struct):
+    """What a broken command still tells about itself."""
+
+    type: msgspec.Raw = msgspec.Raw()
+    ref: msgspec.Raw = msgspec.Raw()
+    room: msgspec.Raw = msgspec.Raw()
+
+
+_probe_json = msgspec.json.Decoder(_Probe).decode
+_probe_msgpack = msgspec.msgpack.Decoder(_Probe).decode
+
+
+class Decoder:
+    """Decodes a union of command structs; text is JSON, bytes are MessagePack."""
+
+    __slots__ = ("_json", "_msgpack", "names")
+
+    def __init__(self, structs: Iterable[type[Command]]) -> None:
+        known = tuple(structs)
+        union: Any = Union[known]  # noqa: UP007 - known at run time only
+        self._json: Callable[[str], Command] = msgspec.json.Decoder(union).decode
+        self._msgpack: Callable[[bytes], Command] = msgspec.msgpack.Decoder(union).decode
+        self.names = frozenset(map(tag_of, known))
+        """The `type` of each command."""
+
+    def decode(self, raw: str | bytes) -> Decoded:
+        """Decode one object; what is no command is the `CommandError` to reply."""
+        try:
+            refuse_many(raw)
+            command = self._json(raw) if isinstance(raw, str) else self._msgpack(raw)
+            clean(command)  # first: it refuses early what is too much
+            refuse_duplicates(raw)
+        except CommandError as error:
+            return self._about(error, raw)
+        except msgspec.ValidationError as error:
+            return self._about(CommandError(ErrorCode.INVALID_MESSAGE, str(error)), raw)
+        except (msgspec.DecodeError, UnicodeError):
+            return CommandError(ErrorCode.INVALID_JSON, "the frame cannot be decoded")
+        except RecursionError:
+            return CommandError(ErrorCode.INVALID_MESSAGE, "the frame is nested too deeply")
+        return command
+
+    def unknown(self, name: str) -> CommandError:
+        """Return the refusal of an unknown command, with the name of a similar one."""
+        told = f"there is no command {name[:64]!r}"
+        if len(name) <= NAME_CHARACTERS and (
+            near := get_close_matches(name.lower(), sorted(self.names), 1)
+        ):
+            told += f"; did you mean {near[0]!r}?"
+        return CommandError(ErrorCode.UNKNOWN_TYPE, told)
+
+    def _about(self, error: CommandError, raw: str | bytes) -> CommandError:
+        """Add to an error what it is about: the ref and the room."""
+        try:
+            seen = _probe_json(raw) if isinstance(raw, str) else _probe_msgpack(raw)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return error
+        load = msgspec.json.decode if isinstance(raw, str) else msgspec.msgpack.decode
+        kind, ref, room = (_load(load, part) for part in (seen.type, seen.ref, seen.room))
+        if isinstance(kind, str) and kind not in self.names:
+            error = self.unknown(kind)
+        error.ref = ref if _is_ref(ref) else None
+        error.room = room if isinstance(room, str) and _is_text(room, 100) else None
+        return error
+
+
+def tag_of(struct: type[msgspec.Struct]) -> str:
+    """Return the `type` that a struct has on the wire."""
+    return str(struct.__struct_config__.tag)
+
+
+def _load(load: Callable[..., object], part: msgspec.Raw) -> object:
+    raw = bytes(part)
+    if not 0 < len(raw) <= RAW_BYTES:
+        return None
+    try:
+        return load(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _is_ref(value: object) -> TypeGuard[str | int]:
+    if isinstance(value, str):
+        return _is_text(value, 64)
+    return type(value) is int and abs(value) <= MAX_INTEGER
+
+
+def _is_text(value: str, characters: int) -> bool:
+    return len(value) <= characters and "\x00" not in value
+
+
+V1 = Decoder(get_args(AnyCommand))
+"""Decodes all commands of the protocol."""

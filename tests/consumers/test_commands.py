@@ -1,0 +1,416 @@
+"""A consumer's commands: bound by annotation, wrong ones refused, and a site's own ones."""
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from msgspec import Meta, Struct
+
+from realtime.consumers import (
+    ChatConsumer,
+    Command,
+    CommandError,
+    Consumer,
+    Cost,
+    Done,
+    ErrorCode,
+    Outgoing,
+    Reply,
+    command,
+)
+from realtime.consumers.commands import CommandSet
+from realtime.engine.engine import Engine
+from realtime.wire.commands import COMMANDS, Auth, Message, Ping, Pong
+from realtime.wire.costs import COSTS
+from tests.client import ENCODINGS
+from tests.consumers.sockets import Socket
+from tests.consumers.test_base import limited
+
+
+class Echo(Command):
+    """Say the same again."""
+
+    text: str
+    times: Annotated[int, Meta(ge=1, le=3)] = 1
+
+
+class Echoed(Reply):
+    """What was said."""
+
+    text: str
+
+
+class EchoConsumer(Consumer):
+    """Replies with what it is told."""
+
+    @command
+    async def echo(self, command: Echo) -> Echoed:
+        return Echoed(text=command.text * command.times)
+
+
+class Place(Struct):
+    """A field of the board."""
+
+    row: Annotated[int, Meta(ge=0, le=2)]
+    column: Annotated[int, Meta(ge=0, le=2)]
+
+
+class Move(Command):
+    """Take a field."""
+
+    place: Place
+
+
+class Moves(Command):
+    """Take several fields."""
+
+    places: list[Place]
+    comments: list[str] = []
+
+
+class Look(Command, tag="look"):
+    """Ask for the board."""
+
+
+class Reset(Command):
+    """Begin again; nobody waits for a reply."""
+
+
+class Moved(Reply):
+    """A field is taken."""
+
+    player: str
+    place: Place
+
+
+class Board(Reply, tag="board"):
+    """All fields that are taken."""
+
+    places: list[Place]
+
+
+class Game(Consumer):
+    """A board that all connections share."""
+
+    taken: ClassVar[dict[tuple[int, int], str]] = {}
+
+    async def opened(self) -> None:
+        self.reply(self._board())
+
+    @command(cost=Cost("act", 2))
+    async def move(self, command: Move) -> Moved:
+        place = command.place
+        if self.taken.setdefault((place.row, place.column), self.id) != self.id:
+            raise CommandError(ErrorCode.PERMISSION_DENIED, "another player has that field")
+        return Moved(player=self.who.username, place=place)
+
+    @command(cost=Cost("act", 0, "places"))
+    async def moves(self, command: Moves) -> Board:
+        self.taken.update({(place.row, place.column): self.id for place in command.places})
+        return self._board()
+
+    @command
+    async def look(self, command: Look) -> Board:
+        return self._board()
+
+    @command
+    async def reset(self, command: Reset) -> None:
+        self.taken.clear()
+
+    def _board(self) -> Board:
+        return Board(places=[Place(row, column) for row, column in self.taken])
+
+
+# Through a socket.
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_an_own_command_is_answered(engine: Engine, encoding: str) -> None:
+    """With its ref, if it has one; wrong fields and other commands are refused as ours are."""
+    async with Socket(application=EchoConsumer.as_asgi(), encoding=encoding) as socket:
+        assert await socket.ask("echo", text="hé", times=2) == {
+            "type": "echoed",
+            "text": "héhé",
+            "ref": socket.seen[-1]["ref"],
+        }
+        await socket.send("echo", text="x")
+        assert await socket.receive() == {"type": "echoed", "text": "x"}
+        assert await socket.refused("echo", text=7) == "invalid_message"
+        assert await socket.refused("echo", text="x", times=4) == "invalid_message"
+        assert await socket.refused("echo", text="\0") == "invalid_message"
+        assert await socket.refused("join", room="general") == "unknown_type"
+        assert (await socket.ask("auth", name="Grace"))["username"] == "Grace"
+        assert (await socket.ask("ping", t=1))["t"] == 1
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_a_game_is_played(engine: Engine, encoding: str) -> None:
+    """Own commands with structs and lists, events, refusals and commands without a reply."""
+    Game.taken.clear()
+    one = Socket(application=Game.as_asgi(), encoding=encoding)
+    other = Socket(application=Game.as_asgi(), encoding=encoding)
+    async with one, other:
+        assert await one.expect("board") == {"type": "board", "places": []}
+        place = {"row": 1, "column": 2}
+        moved = await one.ask("move", place=place)
+        assert moved == {
+            "type": "moved",
+            "player": one.welcome["username"],
+            "place": place,
+            "ref": moved["ref"],
+        }
+        error = await other.ask("move", place=place)
+        assert (error["code"], error["message"]) == (
+            "permission_denied",
+            "another player has that field",
+        )
+        assert await other.refused("move", place={"row": 3, "column": 0}) == "invalid_message"
+        places = [{"row": 0, "column": 0}, {"row": 0, "column": 1}]
+        board = await other.ask("moves", places=places, comments=["a", "b"])
+        assert board["places"] == [place, *places]
+        assert await other.refused("moves", places=[], comments=["\0"]) == "invalid_message"
+        await one.send("reset", ref=1)
+        assert (await one.ask("look"))["places"] == []
+        assert not [item for item in one.seen if item.get("ref") == 1]
+
+
+async def test_an_own_command_is_paid_for(engine: Engine, settings: Any) -> None:
+    """From the allowance that it names, by a field if it says so."""
+    limited(settings, ACTS_PER_MINUTE=5)
+    Game.taken.clear()
+    async with Socket(application=Game.as_asgi()) as socket:
+        places = [{"row": 0, "column": number} for number in range(3)]
+        await socket.ask("moves", places=places)
+        assert (await socket.ask("move", place=places[0]))["type"] == "moved"
+        assert await socket.refused("move", place=places[0]) == "rate_limited"
+        assert (await socket.ask("look"))["type"] == "board"
+
+
+async def test_a_similar_command_is_named(engine: Engine) -> None:
+    """Only one that there is here; the text begins as ever."""
+    async with Socket(application=EchoConsumer.as_asgi()) as socket:
+        error = await socket.ask("ehco")
+        assert error["message"] == "there is no command 'ehco'; did you mean 'echo'?"
+        assert (await socket.ask("fly"))["message"] == "there is no command 'fly'"
+        assert (await socket.ask("messag"))["message"] == "there is no command 'messag'"
+
+
+async def test_an_own_command_may_come_along_with_the_first_message(
+    engine: Engine, settings: Any
+) -> None:
+    """Before it, an own command is refused as one of ours: say who you are first."""
+    limited(settings, GUESTS=False)
+    socket = Socket(application=EchoConsumer.as_asgi())
+    await socket.open()
+    assert await socket.refused("echo", text="x") == "not_authenticated"
+    await socket.close()
+
+
+async def test_a_reply_without_a_ref_ends_the_connection(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what to write."""
+
+    class Bad(Consumer):
+        @command
+        async def echo(self, command: Echo) -> Any:
+            return Event(text="x")
+
+    socket = Socket(application=Bad.as_asgi())
+    await socket.open()
+    await socket.send("echo", text="x")
+    assert (await socket.ended())[1] == 4011
+    assert "Event cannot be a reply: it has no `ref`; derive it from `Reply`" in caplog.text
+
+
+# At the definition of a class.
+
+
+class Event(Outgoing):
+    """Something that is no reply."""
+
+    text: str
+
+
+class Ping2(Command, tag="ping"):
+    """A ping of a site."""
+
+
+class Bare(Command, tag=False):
+    """Has no `type`."""
+
+
+def test_a_consumer_without_own_commands_has_those_of_each() -> None:
+    assert set(Consumer.commands) == {Auth, Ping, Pong}
+
+
+def test_the_chat_has_all_commands_of_the_protocol_at_their_cost() -> None:
+    chat = ChatConsumer.commands
+    assert set(chat) == set(COMMANDS.values())
+    assert {struct: handler.cost for struct, handler in chat.items()} == COSTS
+
+
+def test_a_subclass_replaces_adds_and_leaves_out() -> None:
+    class Loud(Game):
+        look = None  # type: ignore[assignment]
+
+        @command
+        async def move(self, command: Move) -> Moved:
+            return await super().move(command)
+
+        @command
+        async def echo(self, command: Echo) -> Echoed:
+            return Echoed(text=command.text)
+
+    assert set(Loud.commands) == (set(Game.commands) | {Echo}) - {Look}
+    assert Loud.commands[Move].method is Loud.move
+    assert Loud.commands[Move].cost == Cost("act", 2)
+    assert Loud.commands.decoder.names == {"auth", "echo", "move", "moves", "ping", "pong", "reset"}
+    assert set(Game.commands) == {Auth, Ping, Pong, Move, Moves, Look, Reset}
+
+
+def test_a_mixin_that_is_no_consumer_brings_commands() -> None:
+    class Mixin:
+        @command
+        async def echo(self, command: Echo) -> Done:
+            return Done()
+
+    class Mixed(Mixin, Consumer):
+        pass
+
+    assert Echo in Mixed.commands
+
+
+async def two(self: Any, command: Echo) -> Done:
+    return Done()
+
+
+async def missing(self: Any, command) -> Done:  # type: ignore[no-untyped-def]
+    return Done()
+
+
+async def text(self: Any, command: str) -> Done:
+    return Done()
+
+
+async def base(self: Any, command: Command) -> Done:
+    return Done()
+
+
+async def many(self: Any, command: Echo, more: int) -> Done:
+    return Done()
+
+
+async def none(self: Any) -> Done:
+    return Done()
+
+
+async def later(self: Any, command: "Later") -> Done:  # type: ignore[name-defined]  # noqa: F821
+    return Done()
+
+
+async def event(self: Any, command: Echo) -> Event | None:
+    return None
+
+
+async def tag(self: Any, command: Ping2) -> Done:
+    return Done()
+
+
+async def bare(self: Any, command: Bare) -> Done:
+    return Done()
+
+
+def sync(self: Any, command: Echo) -> Done:
+    return Done()
+
+
+async def good(self: Any, command: Echo) -> Done:
+    return Done()
+
+
+def marked(method: Callable[..., Any], cost: Cost | None = None) -> Callable[..., Any]:
+    """A copy of a function, marked as a command."""
+    copy = FunctionType(method.__code__, method.__globals__, method.__name__)
+    copy.__annotations__ = method.__annotations__
+    return command(copy) if cost is None else command(cost=cost)(copy)
+
+
+MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
+    "two methods for one struct": (
+        {"one": marked(good), "two": marked(two)},
+        "Site.two takes Echo, as `one` does: keep one of them.",
+    ),
+    "an own method for a command of ours": (
+        {"sent": marked(good), "echo": marked(good)},
+        "takes Echo, as",
+    ),
+    "no annotation": (
+        {"move": marked(missing)},
+        "Site.move has no annotation: write `async def move(self, command: …)` with a subclass",
+    ),
+    "an annotation that is no command": (
+        {"move": marked(text)},
+        "Site.move is annotated with str, not with a command: write `async def move",
+    ),
+    "the base of all commands": ({"move": marked(base)}, "annotated with Command, not with"),
+    "two arguments": ({"move": marked(many)}, "Site.move must take one argument: write"),
+    "no argument": ({"move": marked(none)}, "Site.move must take one argument: write"),
+    "an annotation that is not imported": (
+        {"move": marked(later)},
+        "Site.move has an annotation that is unknown at run time (name 'Later' is not defined)",
+    ),
+    "a reply without a ref": (
+        {"move": marked(event)},
+        "Site.move returns Event, which has no `ref`: derive that from `Reply`.",
+    ),
+    "two structs with one tag": (
+        {"move": marked(tag)},
+        "whose tag 'ping' another command has: write",
+    ),
+    "no tag": ({"move": marked(bare)}, "whose tag is not a text in `type`: leave `tag` out."),
+    "no async": ({"move": marked(sync)}, "Site.move is not async: write `async def move("),
+    "an unknown allowance": (
+        {"move": marked(good, Cost("messages"))},
+        "Site.move is paid from 'messages', which is no allowance: write 'message'.",
+    ),
+    "an unknown field": (
+        {"move": marked(good, Cost("act", 1, "fields"))},
+        "Site.move costs by 'fields', which Echo does not have: name a field of it.",
+    ),
+    "an override that is not marked": (
+        {"ping": good},
+        "Site.ping replaces a command: mark it with `@command`, or rename it.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_what_to_write(name: str) -> None:
+    methods, told = MISTAKES[name]
+    with pytest.raises(TypeError) as raised:
+        type("Site", (Consumer,), methods)
+    assert told in str(raised.value)
+
+
+def test_an_own_struct_for_a_command_of_ours_takes_its_place() -> None:
+    """A site that left `message` out has one of its own."""
+
+    class Short(Command, tag="message"):
+        text: str
+
+    class Site(ChatConsumer):
+        message = None  # type: ignore[assignment]
+
+        @command
+        async def short(self, command: Short) -> Done:
+            return Done()
+
+    assert Message not in Site.commands
+    assert Site.commands.decoder.decode('{"type":"message","text":"x"}') == Short(text="x")
+
+
+def test_a_set_can_be_made_of_any_class() -> None:
+    """A site's table is a mapping that can be printed."""
+    assert CommandSet.of(EchoConsumer) == EchoConsumer.commands
