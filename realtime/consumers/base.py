@@ -1,7 +1,6 @@
 """One connection's life: open, decode, dispatch, reply, and always clean up."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
@@ -12,19 +11,20 @@ from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
 
 from ..auth.address import address_of
-from ..auth.authenticator import Authentication, Credential
+from ..auth.authenticator import Authentication
 from ..auth.guests import renamed, token_of, unnamed
 from ..auth.identify import identify, identify_token
 from ..auth.origin import admit, refuse
 from ..conf import config
 from ..engine.bus.publisher import publisher
 from ..engine.connections.admission import Slot
+from ..engine.connections.connection import Connection, Phase
 from ..engine.connections.intake import Intake
 from ..engine.connections.ledger import Ledger
-from ..engine.connections.outbox import FAREWELL_SECONDS, Outbox
+from ..engine.connections.outbox import Outbox
 from ..engine.connections.turns import Turn
 from ..engine.engine import Engine, shutdown
-from ..engine.servers.transport import end_pings, is_blind, server_send, shut_down
+from ..engine.servers.transport import end_pings, is_blind, server_send
 from ..logs import get_logger
 from ..store.accounts.addresses import network_of
 from ..store.accounts.identity import Identity, fault_of_key
@@ -32,7 +32,7 @@ from ..store.accounts.visitor import Visitor
 from ..store.moderation import names, sanctions
 from ..store.moderation.names import Named
 from ..wire import events
-from ..wire.codecs import CODECS, Decoded, Part, byte_size, choose
+from ..wire.codecs import CODECS, Codec, Decoded, Part, byte_size, choose
 from ..wire.commands import Auth, Command, Ping, Pong
 from ..wire.costs import REPLY_BYTES
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
@@ -59,17 +59,8 @@ SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
 """Slower decoding is also charged by its time: so many bytes a second."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may run into a limit, or be wrong, before it is taken for an attack."""
-OVERDUE, DROPPED = "overdue", "dropped"
-"""Why the task of a connection was cancelled, if not by its server."""
 RATE_LIMITED_SECONDS = 5.0
 """How long who is cut for that has to stay away at least."""
-ABUSE = {
-    CloseCode.AT_CAPACITY,
-    CloseCode.RATE_LIMITED,
-    CloseCode.CROWDED,
-    CloseCode.TOO_MANY_ERRORS,
-}
-"""The ends that a site should hear of, also where it has said nothing about its logs."""
 IDENTITIES = 10
 """How often a connection may change its identity; sanctions of its earlier ones stay with it."""
 NAME_COST = 6
@@ -91,10 +82,7 @@ class Consumer(AsyncConsumer):
     commands: ClassVar[CommandSet]
     """What clients may send, and the methods that carry it out."""
     engine: Engine
-    outbox: Outbox
-    who: Identity
-    credential: Credential
-    """What `who` rests on."""
+    connection: Connection
     _sanctions_known: int | None
     """Up to which change of the site's bans and mutes it was checked; None where that failed."""
 
@@ -115,14 +103,6 @@ class Consumer(AsyncConsumer):
             return
         self.scope = scope
         self._receive = receive
-        self._is_open = False
-        self._is_gone = False
-        self._cancelled_as = ""
-        self._ending: asyncio.Task[None] | None = None
-        self._task = asyncio.current_task()
-        self._expiry = Expiry(self._warn_of_end, lambda: self.end(Disconnect(CloseCode.EXPIRED)))
-        self._address = address_of(scope)
-        self.address = network_of(self._address)
         self._bad_frames = 0
         self._held: asyncio.Future[None] | None = None
         server = server_send(scope, send)
@@ -130,17 +110,26 @@ class Consumer(AsyncConsumer):
         if (await receive())["type"] != "websocket.connect":
             return
         self.engine = await Engine.current()
-        self.codec, subprotocol = choose(scope.get("subprotocols", []))
-        self.id = self.engine.new_connection()
+        codec, subprotocol = choose(scope.get("subprotocols", []))
+        peer_address = address_of(scope)
+        self.connection = Connection(
+            self.engine.new_connection(),
+            self,
+            send,
+            codec,
+            server=server,
+            ledger=Ledger(config().outbox_bytes) if is_blind(scope, server) else None,
+            address=network_of(peer_address),
+            peer_address=peer_address,
+            task=asyncio.current_task(),
+            scope=scope,
+        )
+        self.connection.acquire(self._close_intake)
         self._turn = Turn(self.engine.passes)
         self._slot = Slot(self.engine.admission, self.address)
-        ledger = Ledger(config().outbox_bytes) if is_blind(scope, server) else None
-        self.outbox = Outbox(self.id, send, self.codec, self.end, self.recheck, server, ledger)
+        self._expiry = Expiry(self._warn_of_end, self._expire)
         self._heartbeat = Heartbeat(
-            self.engine.loop,
-            lambda: self.outbox.post(ASK[self.codec]),
-            lambda: self.end(Disconnect(CloseCode.SILENT)),
-            self._is_not_heard,
+            self.engine.loop, self._ping, self._end_silent, self._is_not_heard
         )
         try:
             await self._run(subprotocol, send, server)
@@ -148,6 +137,31 @@ class Consumer(AsyncConsumer):
             await self._clean_up()
 
     # What subclasses use.
+
+    @property
+    def id(self) -> str:
+        """The name of the connection, which no other connection ever has."""
+        return self.connection.id
+
+    @property
+    def who(self) -> Identity:
+        """The user or guest of the connection."""
+        return self.connection.identity
+
+    @property
+    def address(self) -> str:
+        """The address that limits count the connection by; empty where it is unknown."""
+        return self.connection.address
+
+    @property
+    def codec(self) -> Codec:
+        """The encoding that the client has chosen."""
+        return self.connection.codec
+
+    @property
+    def outbox(self) -> Outbox:
+        """The sending half of the connection."""
+        return self.connection.outbox
 
     async def opened(self) -> None:
         """The connection is open and it is known who it is."""
@@ -191,14 +205,11 @@ class Consumer(AsyncConsumer):
         """Send a reply that may be large, and charge its bytes to an allowance."""
         frame = self.codec.encode(outgoing)
         self.outbox.send(frame)
-        self.engine.limits.owe(self.who, self.address, allowance, len(frame) / REPLY_BYTES)
+        self.engine.limits.owe(self.connection, allowance, len(frame) / REPLY_BYTES)
 
     def end(self, why: Disconnect) -> None:
         """End the connection from outside of its own task: tell why, close, then abort."""
-        if self._ending is None and not self._is_gone:
-            self._ending = asyncio.get_running_loop().create_task(self._end(why))
-            if self._held is not None and not self._held.done():
-                self._held.set_result(None)
+        self.connection.close(why)
 
     async def in_time(self, work: Awaitable[T]) -> T:
         """Do a command, or a part of one that is answered by itself.
@@ -206,36 +217,21 @@ class Consumer(AsyncConsumer):
         Raises `CommandError` with `unavailable` where it takes longer than `HANDLER_SECONDS`, or
         where the database fails.
         """
-        self.engine.watchdog.begin(self)
+        self.engine.watchdog.begin(self.connection)
         try:
             return await work
         except asyncio.CancelledError:
-            if self._cancelled_as != OVERDUE or (self._task is not None and self._task.uncancel()):
+            if not self.connection.was_given_up():
                 raise
-            self._cancelled_as = ""
             raise CommandError(ErrorCode.UNAVAILABLE, "that took too long", retry_after=1) from None
         except DatabaseError as error:
             logger.warning("connection %s: the database failed: %r", self.id, error)
             message = "try again in a moment"
             raise CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1) from None
 
-    def recheck(self, room: str, user_id: str = "") -> None:
-        """The rights in a room have changed, with `user_id` only those of that user."""
-
-    def rights_changed(self) -> None:
-        """What the user may do may have changed, in every room."""
-
     def may_change_identity(self) -> bool:
         """Whether `auth` may still make this connection somebody else."""
         return True
-
-    def renew(self, user: Any) -> None:
-        """The user has changed, and is still good."""
-        who = Identity.of(user).after(self.who)
-        if who.username != self.who.username:
-            self.engine.rename(self.outbox, self.who, who, self._address)
-        self.who = who
-        self.rights_changed()
 
     # Its life.
 
@@ -247,35 +243,26 @@ class Consumer(AsyncConsumer):
             if end is not None:
                 raise end
             first = None if self._slot.is_authenticated else await self._first_message()
-            if not self._slot.is_authenticated:
-                return
-            self._open()
-            if subprotocol is not None:
-                end_pings(server)
-                self._heartbeat.start()
-            await self.opened()
-            if first is not None:
-                await self._finish_first_message(*first)
+            if self.connection.phase < Phase.CLOSING:
+                self._open()
+                if subprotocol is not None:
+                    end_pings(server)
+                    self._heartbeat.start()
+                    self.connection.acquire(self._heartbeat.stop)
+                await self.opened()
+                if first is not None:
+                    await self._finish_first_message(*first)
             await self._serve()
         except Disconnect as why:
-            self._log_end(why)
-            await self.outbox.close_with(why)
+            await self.connection.finish(why)
         except asyncio.CancelledError:
-            if (
-                self._cancelled_as == DROPPED
-                and self._task is not None
-                and not self._task.uncancel()
-            ):
+            if self.connection.was_dropped():
                 return  # only this makes the server close the socket
-            await asyncio.shield(self.outbox.close_with(shutdown()))
+            await asyncio.shield(self.connection.say_goodbye(shutdown()))
             raise
         except Exception:
             logger.exception("connection %s failed", self.id)
-            await self.outbox.close_with(Disconnect(CloseCode.INTERNAL))
-
-    def _log_end(self, why: Disconnect) -> None:
-        level = logging.WARNING if why.code in ABUSE else logging.INFO
-        logger.log(level, "connection %s ends: %s", self.id, why, extra={"kind": why.code})
+            await self.connection.say_goodbye(Disconnect(CloseCode.INTERNAL))
 
     async def _identify(self) -> Disconnect | None:
         """Find out who it is; what speaks against it is told after the handshake."""
@@ -283,6 +270,7 @@ class Consumer(AsyncConsumer):
             return shutdown()
         try:
             self._slot.acquire()
+            self.connection.acquire(self._slot.release)
             if (found := await identify(self.scope, self.engine.db)) is not None:
                 await self._sign_in(found)
             else:
@@ -302,15 +290,17 @@ class Consumer(AsyncConsumer):
         await self._check_banned(found.who)
         who = await self._with_free_name(found.who)
         self._slot.authenticate(who)
-        self.who, self.credential = who, found.credential
+        self.connection.identity, self.connection.credential = who, found.credential
 
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         """Wait for a client to say who it is; None if it has gone instead."""
+        self.connection.move(Phase.AUTHENTICATING)
         try:
-            first = await FirstMessage(
-                self._next, self.codec, self.commands.decoder, self.reply
-            ).wait()
-            if first is not None:
+            decoder = self.commands.decoder
+            first = await FirstMessage(self._next, self.codec, decoder, self.reply).wait()
+            if first is None:
+                self.connection.lose()
+            else:
                 await self._sign_in(await identify_token(first[0].token or "", self.engine.db))
         finally:
             self._slot.stop_waiting()
@@ -324,13 +314,14 @@ class Consumer(AsyncConsumer):
         try:
             await self._take_all(rest)
         finally:
-            self.engine.watchdog.finish(self)
+            self.engine.watchdog.finish(self.connection)
 
     def _open(self) -> None:
-        self._is_open = True
+        self.connection.move(Phase.OPEN)
         self.outbox.watch()
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self.engine.loop.time())
-        self.engine.open(self.outbox, self.who, self._address)
+        self.connection.acquire(self._expiry.stop)
+        self.engine.open(self.connection)
         self._track()
         settings = config()
         self.reply(
@@ -352,19 +343,19 @@ class Consumer(AsyncConsumer):
 
     async def _serve(self) -> None:
         self._intake.check()
-        while True:
+        while not self.connection.is_gone:
             event = await self._next()
             if event["type"] == "websocket.disconnect":
-                self._is_gone = True
+                self.connection.lose()
                 return
             self._heartbeat.received()
             # What comes after the end was told stays without an answer: its sender repeats it.
-            if self._ending is None and not self.engine.is_stopping:
+            if self.connection.phase is Phase.OPEN and not self.engine.is_stopping:
                 text = event.get("text")
                 try:
                     await self._take(event.get("bytes") or b"" if text is None else text)
                 finally:
-                    self.engine.watchdog.finish(self)
+                    self.engine.watchdog.finish(self.connection)
                 self._heartbeat.received()
                 self._intake.check()
 
@@ -373,7 +364,27 @@ class Consumer(AsyncConsumer):
         self._intake.received()
         return event
 
-    # What the watchdog, the clock and others that come say.
+    # What the engine tells: see `ConnectionEvents`.
+
+    def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
+        """The rights in a room have changed, or in every room; with `user_id` only that user's."""
+
+    def on_user_changed(self, user: Any) -> None:
+        """Take over the user as it is now."""
+        who = Identity.of(user).after(self.who)
+        if who.username != self.who.username:
+            self.engine.rename(self.connection, who)
+        self.connection.identity = who
+        self.on_rights_changed()
+
+    def on_slow(self) -> None:
+        """Let the client wait at its own end while a command takes long."""
+        self._intake.stop()
+
+    def on_closing(self) -> None:
+        """Do not wait any longer for what the client owes."""
+        if self._held is not None and not self._held.done():
+            self._held.set_result(None)
 
     @property
     def silent_seconds(self) -> float:
@@ -384,45 +395,24 @@ class Consumer(AsyncConsumer):
         """Ping the client, and close the connection if it does not answer in time."""
         return self._heartbeat.probe(seconds)
 
-    def stop_reading(self) -> None:
-        """A command takes long: let the client wait at its own end."""
-        self._intake.stop()
+    def _ping(self) -> None:
+        self.outbox.post(ASK[self.codec])
 
-    def give_up(self) -> None:
-        """A command takes too long."""
-        if self._task is not None:
-            logger.warning("connection %s: a command takes too long", self.id)
-            self._cancelled_as = OVERDUE
-            self._task.cancel()
+    def _end_silent(self) -> None:
+        self.end(Disconnect(CloseCode.SILENT))
 
-    async def _end(self, why: Disconnect) -> None:
-        self._log_end(why)
-        await self.outbox.close_with(why)
-        # The close frame of a peer that reads nothing never comes back.
-        await asyncio.sleep(FAREWELL_SECONDS if why.code != CloseCode.SLOW else 0)
-        if not self._is_gone and not self.outbox.abort():
-            self._drop()
+    def _expire(self) -> None:
+        self.end(Disconnect(CloseCode.EXPIRED))
 
-    def _drop(self) -> None:
-        """Close a connection whose transport is out of reach, by ending its task."""
-        self.engine.loop.run_in_executor(None, shut_down, self.scope)
-        if self._task is not None:
-            self._cancelled_as = DROPPED
-            self._task.cancel()
+    def _close_intake(self) -> None:
+        # Of its own close a server may say that it is the end, and read on for seconds.
+        is_gone = self.connection.is_gone and not self.outbox.is_told
+        self._intake.close(is_gone=is_gone)
 
     async def _clean_up(self) -> None:
-        # Of its own close a server may say that it is the end, and read on for seconds.
-        self._intake.close(is_gone=self._is_gone and not self.outbox.is_told)
-        self._is_gone = True
-        self.outbox.close()
-        if self._ending is not None:
-            self._ending.cancel()
-        self._heartbeat.stop()
-        self._expiry.stop()
-        self._slot.release()
-        if self._is_open:
-            self.engine.revalidator.untrack(self.id)
-            self.engine.close(self.id, self.who)
+        was_open = self.id in self.engine.connections
+        self.connection.release()
+        if was_open:
             try:
                 await self.closed()
             except Exception:
@@ -447,7 +437,7 @@ class Consumer(AsyncConsumer):
                 await self._pause(wait)
             elif self._turn.is_over:
                 await asyncio.sleep(0)
-            if self._ending is not None:  # as with what comes in further frames
+            if self.connection.phase is not Phase.OPEN:  # as with what comes in further frames
                 return
             decoded = self._decode(part) if number < most else _too_many(most)
             if isinstance(decoded, CommandError):
@@ -481,11 +471,11 @@ class Consumer(AsyncConsumer):
         return self._pay(OBJECT_BYTES + size)
 
     def _pay(self, size: float) -> float:
-        return self.engine.limits.owe(self.who, self.address, "bytes", size)
+        return self.engine.limits.owe(self.connection, "bytes", size)
 
     async def _pause(self, seconds: float) -> None:
         """Read nothing for so many seconds."""
-        self.engine.watchdog.finish(self)
+        self.engine.watchdog.finish(self.connection)
         self._intake.stop()
         self._held = self.engine.loop.create_future()
         try:
@@ -495,7 +485,7 @@ class Consumer(AsyncConsumer):
 
     def _is_not_heard(self) -> bool:
         """Return whether unread input or unsent output explains the silence of the client."""
-        is_busy = self._held is not None or self.engine.watchdog.is_busy(self)
+        is_busy = self._held is not None or self.engine.watchdog.is_busy(self.connection)
         return is_busy or not self.outbox.is_free
 
     def _refuse_frame(self) -> None:
@@ -524,9 +514,7 @@ class Consumer(AsyncConsumer):
 
     def _limit(self, command: Command) -> None:
         cost = self.commands[type(command)].cost
-        if wait := self.engine.limits.take(
-            self.who, self.address, cost.allowance, cost.of(command)
-        ):
+        if wait := self.engine.limits.take(self.connection, cost.allowance, cost.of(command)):
             self._count_refusal()
             if not cost.is_never_refused:
                 raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
@@ -554,7 +542,7 @@ class Consumer(AsyncConsumer):
             await self._check_banned(who)
             self._become(who)
         if command.token is not None:
-            self.who, self.credential = who, credential
+            self.connection.identity, self.connection.credential = who, credential
             self._track()
 
     def _limit_names(self, who: Identity) -> None:
@@ -562,12 +550,12 @@ class Consumer(AsyncConsumer):
         is_new = who.is_guest and self.who.is_guest and who.username != self.who.username
         if not is_new or names.is_given(self.who.username):
             return  # the first one is free
-        if wait := self.engine.limits.take(who, self.address, "act", NAME_COST):
+        if wait := self.engine.limits.take(self.connection, "act", NAME_COST, identity=who):
             message = "you have changed your name too often; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _identity_told(self) -> Authenticated:
-        who, ends = self.who, self.credential.expires_at
+        who, ends = self.who, self.connection.credential.expires_at
         return Authenticated(
             user_id=who.user_id,
             username=who.username,
@@ -601,11 +589,10 @@ class Consumer(AsyncConsumer):
 
     def _become(self, who: Identity) -> None:
         self._slot.authenticate(who)
-        self.engine.rename(self.outbox, self.who, who, self._address)
-        self.who = who
+        self.engine.rename(self.connection, who)
 
     async def _claimed(self, command: Auth) -> Authentication:
-        found = Authentication(self.who, self.credential)
+        found = Authentication(self.who, self.connection.credential)
         if command.token is not None:
             who, credential = await identify_token(command.token, self.engine.db)
             found = Authentication(await self._with_free_name(who.after(self.who)), credential)
@@ -621,8 +608,10 @@ class Consumer(AsyncConsumer):
     def _track(self) -> None:
         """Have it asked from now on whether what it rests on still holds."""
         revalidator = self.engine.revalidator
-        revalidator.track(self, is_checked=self._sanctions_known == revalidator.sanctions_version)
-        self._expiry.set(self.credential.expires_at)
+        revalidator.track(
+            self.connection, is_checked=self._sanctions_known == revalidator.sanctions_version
+        )
+        self._expiry.set(self.connection.credential.expires_at)
 
     def _warn_of_end(self) -> None:
         self.reply(Failure.of(CommandError(ErrorCode.TOKEN_EXPIRED, "send a new token by `auth`")))

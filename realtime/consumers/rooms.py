@@ -90,6 +90,15 @@ class RoomConsumer(Consumer):
         """Only outside of all rooms: inside, others know this connection by its user."""
         return not self._subscriptions
 
+    def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
+        """Ask again in a room, or in every room and in the one that is being entered."""
+        if room:
+            self.recheck(room, user_id)
+            return
+        self._changes += 1
+        for one in list(self._subscriptions):
+            self.recheck(one)
+
     def recheck(self, room: str, user_id: str = "") -> None:
         """Ask again what this connection may do in a room, and leave it if that is nothing."""
         subscription = self._subscriptions.get(room)
@@ -99,12 +108,6 @@ class RoomConsumer(Consumer):
             subscription.is_doubtful = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
-
-    def rights_changed(self) -> None:
-        """Ask again in every room, and in the one that is being entered."""
-        self._changes += 1
-        for room in list(self._subscriptions):
-            self.recheck(room)
 
     # Coming and going.
 
@@ -188,7 +191,7 @@ class RoomConsumer(Consumer):
                 engine.hub,
                 engine.db,
                 topic,
-                self.outbox,
+                self.connection,
                 since=target.since if may_read else None,
                 limit=target.history if may_read else 0,
             )
@@ -326,7 +329,7 @@ class RoomConsumer(Consumer):
         size = ROW_BYTES + len(command.content.encode())
         if command.data is not None:
             size += len(msgspec.json.encode(command.data))
-        if wait := self.engine.limits.take(self.who, self.address, "stored", size):
+        if wait := self.engine.limits.take(self.connection, "stored", size):
             message = "your messages take too much space; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 

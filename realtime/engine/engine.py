@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2s
 
 from django.db import Error as DatabaseError
@@ -15,8 +16,9 @@ from ..store.accounts.identity import Identity
 from ..store.messages.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
 from .connections.admission import Admission
+from .connections.connection import Connection
 from .connections.limits import Limits
-from .connections.outbox import FAREWELL_SECONDS, Outbox
+from .connections.outbox import FAREWELL_SECONDS
 from .connections.presence import PresenceWriter
 from .connections.revalidation import Revalidator
 from .connections.turns import Passes
@@ -24,6 +26,7 @@ from .connections.watchdog import Watchdog
 from .database.executor import Database
 from .database.writer import Result, Writer
 from .delivery.hub import Hub
+from .delivery.topic import Topic
 from .pulse import Pulse, new_node
 from .servers.shutdown import on_shutdown
 from .teardown import Teardown
@@ -67,7 +70,7 @@ class Engine:
         self.passes = Passes(self.loop)
         self.watchdog = Watchdog()
         self.is_stopping = self.is_stopped = False
-        self.connections: dict[str, Outbox] = {}
+        self.connections: dict[str, Connection] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self._slugs: dict[int, str] = {}
@@ -140,8 +143,8 @@ class Engine:
     async def _stop(self) -> None:
         self.is_stopping = True  # nothing new is taken, nobody new let in
         await self.writer.drain(DRAIN_SECONDS)
-        for outbox in list(self.connections.values()):
-            outbox.end(shutdown())
+        for connection in list(self.connections.values()):
+            connection.close(shutdown())
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS * 2):
                 await self._empty.wait()
@@ -170,31 +173,35 @@ class Engine:
         """An address for a connection: anything can be sent to it without a lookup."""
         return f"{self.node.id}.{next(self._numbers)}"
 
-    def open(self, outbox: Outbox, who: Identity, address: str) -> None:
-        """Let a connection be seen and be sent to."""
-        self.connections[outbox.id] = outbox
+    def open(self, connection: Connection) -> None:
+        """Let a connection be seen and be sent to, until it closes."""
+        connection.acquire(partial(self._remove, connection))
+        self.connections[connection.id] = connection
         self._empty.clear()
-        self.hub.topic(self.topic).attach(outbox)
-        self.hub.topic(EVERYONE).attach(outbox)
-        self.hub.topic(user_topic(who.user_id)).attach(outbox)
-        self.presence.connect(outbox.id, who, address)
+        self.hub.topic(self.topic).attach(connection)
+        self.hub.topic(EVERYONE).attach(connection)
+        self._user_topic(connection).attach(connection)
+        self.presence.connect(connection)
 
-    def rename(self, outbox: Outbox, old: Identity, new: Identity, address: str) -> None:
-        """Let a connection be somebody else from now on."""
-        self.hub.detach(self.hub.topic(user_topic(old.user_id)), outbox.id)
-        self.hub.topic(user_topic(new.user_id)).attach(outbox)
-        self.presence.connect(outbox.id, new, address)
+    def rename(self, connection: Connection, identity: Identity) -> None:
+        """Give a connection another identity, or the same one another name."""
+        self.hub.detach(self._user_topic(connection), connection.id)
+        connection.identity = identity
+        self._user_topic(connection).attach(connection)
+        self.presence.connect(connection)
 
-    def close(self, connection: str, who: Identity) -> None:
-        """Forget a connection."""
-        if self.connections.pop(connection, None) is None:
-            return
+    def _remove(self, connection: Connection) -> None:
+        self.watchdog.finish(connection)
         for name in (self.topic, EVERYONE):  # kept: the pulse listens for itself
-            self.hub.topic(name).detach(connection)
-        self.hub.detach(self.hub.topic(user_topic(who.user_id)), connection)
-        self.presence.disconnect(connection)
+            self.hub.topic(name).detach(connection.id)
+        self.hub.detach(self._user_topic(connection), connection.id)
+        self.presence.disconnect(connection.id)
+        del self.connections[connection.id]
         if not self.connections:
             self._empty.set()
+
+    def _user_topic(self, connection: Connection) -> Topic:
+        return self.hub.topic(user_topic(connection.identity.user_id))
 
     # Messages.
 

@@ -244,7 +244,7 @@ async def test_a_stopping_engine_tells_its_clients_and_lets_nobody_in(engine: En
 async def test_a_server_that_ends_a_connection_from_outside_tells_why(engine: Engine) -> None:
     """The in-band reason comes before the close, and no frame of the client counts any more."""
     async with Socket() as socket:
-        engine.connections[socket.welcome["connection"]].end(Disconnect(CloseCode.KICKED, "Out."))
+        engine.connections[socket.welcome["connection"]].close(Disconnect(CloseCode.KICKED, "Out."))
         await socket.send("message", room="general", content="still here")
         told, code = await socket.ended()
         assert (code, told["reason"]) == (CloseCode.KICKED, "Out.")

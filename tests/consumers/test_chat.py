@@ -737,9 +737,9 @@ async def test_a_ban_while_somebody_comes_is_found_by_the_next_pulse(
     """Between asking whether there are any, and being where notes arrive."""
     real = Engine.open
 
-    def open_late(self: Engine, outbox: Any, who: Any, address: str) -> None:
+    def open_late(self: Engine, connection: Any) -> None:
         self.hub.publish("everyone", ["look", "site", ""])
-        real(self, outbox, who, address)
+        real(self, connection)
 
     assert not engine.revalidator.are_sanctions
     monkeypatch.setattr(Engine, "open", open_late)

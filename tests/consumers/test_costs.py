@@ -112,14 +112,14 @@ async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_aga
     def enter_all(asks: Iterable[Ask]) -> dict[Ask, AccessResult]:
         asked.append([ask.slug for ask in asks])
         if len(asked) == 1:
-            engine.loop.call_soon_threadsafe(consumers[0].rights_changed)
+            engine.loop.call_soon_threadsafe(consumers[0].on_rights_changed)
         return real(asks)
 
     monkeypatch.setattr(access, "enter_all", enter_all)
     async with Socket() as socket:
-        watched = engine.revalidator._tracked[socket.welcome["connection"]].connection
-        assert isinstance(watched, RoomConsumer)
-        consumers.append(watched)
+        consumer = engine.connections[socket.welcome["connection"]].events
+        assert isinstance(consumer, RoomConsumer)
+        consumers.append(consumer)
         await socket.send("joins", rooms=[{"room": "general"}, {"room": "secret"}])
         await socket.settled()
     assert asked == [["general", "secret"], ["general"], ["secret"]]

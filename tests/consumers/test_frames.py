@@ -199,9 +199,9 @@ async def test_a_client_that_is_read_slowly_is_not_silent(
 
 
 def consumer_of(engine: Engine, socket: Socket) -> Consumer:
-    watched = engine.revalidator._tracked[socket.welcome["connection"]]
-    assert isinstance(watched.connection, Consumer)
-    return watched.connection
+    consumer = engine.connections[socket.welcome["connection"]].events
+    assert isinstance(consumer, Consumer)
+    return consumer
 
 
 class SlowClock:

@@ -258,9 +258,9 @@ async def test_a_new_token_moves_the_end_also_inside_of_a_room(strict: Engine, a
         reply = await socket.ask("auth", token=token_for(ada, 3600))
         assert reply["type"] == "authenticated"
         assert reply["expires_at"]
-        [watched] = strict.revalidator._tracked.values()
-        assert isinstance(watched.connection, Consumer)
-        warning, end = (timer.when() for timer in watched.connection._expiry._timers)
+        [connection] = strict.connections.values()
+        assert isinstance(connection.events, Consumer)
+        warning, end = (timer.when() for timer in connection.events._expiry._timers)
         assert end - warning == pytest.approx(30, abs=1)
         assert end - strict.loop.time() == pytest.approx(3600, abs=5)
 
@@ -428,9 +428,9 @@ async def test_lost_notes_of_rights_are_found_by_the_pulse(
     asked: list[str] = []
 
     class Asked(RoomConsumer):
-        def rights_changed(self) -> None:
+        def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
             asked.append(self.id)
-            super().rights_changed()
+            super().on_rights_changed(room, user_id)
 
     async with Socket(user=ada, application=Asked.as_asgi()):
         await eventually(lambda: strict.revalidator._rights_seq is not None)

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from realtime.engine.connections.outbox import Outbox
+from realtime.engine.connections.connection import Connection
+from realtime.store.accounts.identity import Identity
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.errors import Disconnect
 from tests.client import Object, decode
@@ -39,14 +40,46 @@ class Server:
         ]
 
 
+class Noted(Connection):
+    """A connection that only notes why it has to close."""
+
+    __slots__ = ("ends",)
+
+    def close(self, why: Disconnect) -> None:
+        self.ends.append(why)
+
+
 class End:
     """A connection as the hub sees it; `items` are all the objects it was sent, in order."""
 
     def __init__(self, name: str = "n.1", codec: Codec = JSON, server: Server | None = None):
         self.server = server or Server()
         self.ends: list[Disconnect] = []
-        self.outbox = Outbox(name, self.server.send, codec, self.ends.append)
+        self.rechecked: list[str] = []
+        """Whose rights were to be asked for again, as it was told."""
+        self.connection = Noted(name, self, self.server.send, codec)
+        self.connection.ends = self.ends
+        self.outbox = self.connection.outbox
         self._encoding = codec.subprotocol.rpartition(".")[2]
+
+    # What a consumer is told.
+
+    def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
+        self.rechecked.append(user_id)
+
+    def on_user_changed(self, user: Any) -> None:
+        pass
+
+    def on_slow(self) -> None:
+        pass
+
+    def on_closing(self) -> None:
+        pass
+
+    silent_seconds = 0.0
+
+    def probe(self, seconds: float) -> bool:
+        return False
 
     @property
     def items(self) -> list[Object]:
@@ -58,6 +91,14 @@ class End:
     def seqs(self) -> list[Any]:
         """The positions of the log's events."""
         return [item["seq"] for item in self.items if item["type"] in ("message", "changed")]
+
+
+def connection_of(identity: Identity, address: str = "", name: str = "n.1") -> Connection:
+    """A connection of a user or guest who comes from an address."""
+    connection = End(name).connection
+    connection.identity = identity
+    connection.address = connection.peer_address = address
+    return connection
 
 
 async def ticks(number: int = 3) -> None:

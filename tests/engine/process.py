@@ -37,7 +37,7 @@ class Member(End):
             since = Since(seq=known.position, epoch=known.epoch)
         topic = await self.hub.open_room(room.pk, room.slug)
         topic.detach(self.outbox.id)
-        caught = await attach(self.hub, self.db, topic, self.outbox, since=since, limit=limit)
+        caught = await attach(self.hub, self.db, topic, self.connection, since=since, limit=limit)
         self.topic = topic
         told = {
             "type": "joined",

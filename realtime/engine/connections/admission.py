@@ -37,7 +37,7 @@ USERS_SHARE = 10
 class Holder(Protocol):
     """A connection that holds a place."""
 
-    who: Identity
+    identity: Identity
     address: str
     """The address that the connection is counted by, made by `store.accounts.addresses`."""
 
@@ -95,16 +95,16 @@ class Admission:
         """Raise `Disconnect` where one more connection of this identity is too many."""
         settings = config()
         if self.connections_of[who.user_id] >= settings.connections_per_user:
-            raise self._crowded(who.user_id, lambda one: one.who.user_id == who.user_id)
+            raise self._crowded(who.user_id, lambda one: one.identity.user_id == who.user_id)
         share = self.guests_of if who.is_guest else self.users_of
         if address and share[address] >= settings.connections_per_address:
             raise self._crowded(
                 f"{'guests' if who.is_guest else 'users'} of {address}",
-                lambda one: one.address == address and one.who.is_guest == who.is_guest,
+                lambda one: one.address == address and one.identity.is_guest == who.is_guest,
             )
         places = settings.connections_per_process
         if who.is_guest and self.guests >= places - places // USERS_SHARE:
-            raise self._full(lambda one: one.who.is_guest)
+            raise self._full(lambda one: one.identity.is_guest)
 
     def _check_handshakes(self, address: str) -> None:
         now = time.monotonic()

@@ -5,6 +5,7 @@ import time
 from ...conf import config
 from ...store.accounts.identity import Identity
 from ...wire.ratelimit import Bucket, Buckets
+from .connection import Connection
 
 __all__ = ["Limits"]
 
@@ -20,12 +21,21 @@ class Limits:
     def __init__(self) -> None:
         self._buckets = Buckets()
 
-    def take(self, who: Identity, address: str, kind: str, amount: float = 1) -> float:
+    def take(
+        self,
+        connection: Connection,
+        kind: str,
+        amount: float = 1,
+        *,
+        identity: Identity | None = None,
+    ) -> float:
         """Take from one of the allowances of `wire/costs.py`; return the seconds to wait, or 0.
 
         A user has one over all its connections; guests also share those of their address.
+        `identity` is one that the connection is about to have.
         """
-        now = time.monotonic()
+        now, address = time.monotonic(), connection.address
+        who = connection.identity if identity is None else identity
         wait = 0.0
         for user_id in who.user_ids:
             own = self._bucket(user_id, kind, now)
@@ -35,12 +45,12 @@ class Limits:
         shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
         return shared.take(now, min(amount, shared.burst))
 
-    def owe(self, who: Identity, address: str, kind: str, amount: float) -> float:
+    def owe(self, connection: Connection, kind: str, amount: float) -> float:
         """Take from the same allowances, or from "bytes", also beyond what is left.
 
         Returns the seconds until earlier debts are paid, or 0.
         """
-        now = time.monotonic()
+        now, who, address = time.monotonic(), connection.identity, connection.address
         wait = 0.0
         for user_id in who.user_ids:
             wait = max(wait, self._bucket(user_id, kind, now).owe(now, amount))

@@ -45,8 +45,7 @@ class Outbox:
     """Sends frames of one connection in order.
 
     `end` is called with the reason when the connection must end; it may be called again.
-    `recheck` is called with a room's slug when its rights have changed, and with whose if it is
-    only one user's. `server` is the server's own `send` under middleware; without it, `send` is.
+    `server` is the server's own `send` under middleware; without it, `send` is.
     With a `ledger` the client has to acknowledge what it reads.
     """
 
@@ -55,6 +54,7 @@ class Outbox:
         "_bytes",
         "_config",
         "_context",
+        "_end",
         "_held",
         "_is_closed",
         "_is_direct",
@@ -70,9 +70,7 @@ class Outbox:
         "_task",
         "_warned",
         "codec",
-        "end",
         "id",
-        "recheck",
     )
 
     def __init__(
@@ -81,14 +79,12 @@ class Outbox:
         send: Send,
         codec: Codec,
         end: Callable[[Disconnect], None],
-        recheck: Callable[[str, str], None] = lambda room, user_id: None,
         server: Any = None,
         ledger: Ledger | None = None,
     ) -> None:
         self.id = connection
         self.codec = codec
-        self.end = end
-        self.recheck = recheck
+        self._end = end
         self._send = send
         self._server = send if server is None else server
         self._is_direct = server is None or (server is send and transport.is_direct(send))
@@ -242,14 +238,14 @@ class Outbox:
         logger.info("connection %s is cut as slow: %s", self.id, why)
         self._is_closed = True
         self._queue.clear()
-        self.end(Disconnect(CloseCode.SLOW))
+        self._end(Disconnect(CloseCode.SLOW))
 
     def _fail(self, error: BaseException) -> None:
         was_closed, self._is_closed = self._is_closed, True
         # An OSError says that the peer has gone, which `receive` is about to tell as well.
         if not was_closed and not isinstance(error, OSError):
             logger.error("connection %s cannot send", self.id, exc_info=error)
-            self.end(Disconnect(CloseCode.INTERNAL))
+            self._end(Disconnect(CloseCode.INTERNAL))
 
     def _begin(self) -> None:
         """Have a task send what waits, where no frame is sent without one."""

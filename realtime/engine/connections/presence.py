@@ -7,12 +7,13 @@ from django.db import IntegrityError
 
 from ...conf import config
 from ...logs import get_logger
-from ...models import Connection, Presence
+from ...models import Connection as ConnectionRow
+from ...models import Presence
 from ...store import presence
-from ...store.accounts.identity import Identity
 from ...store.moderation import names
 from ...store.presence import Announcement, Batch, LiveNode
 from ..database.executor import Database
+from .connection import Connection
 
 __all__ = ["PresenceWriter"]
 
@@ -32,7 +33,7 @@ class PresenceWriter:
         self._node = node
         self._db = db
         self._told = told
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, ConnectionRow] = {}
         self._presences: dict[tuple[str, int], Presence] = {}
         self._rooms: dict[str, set[int]] = {}
         self._batch = Batch()
@@ -50,17 +51,19 @@ class PresenceWriter:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def connect(self, connection: str, who: Identity, address: str) -> None:
-        """A connection is open, or has become somebody else."""
-        self._connections[connection] = self._batch.connections[connection] = Connection(
-            id=connection,
+    def connect(self, connection: Connection) -> None:
+        """A connection is open, or has another identity."""
+        identity = connection.identity
+        row = ConnectionRow(
+            id=connection.id,
             node_id=self._node.id,
-            user_id=who.user_pk,
-            user_key=who.user_id,
-            username=who.username,
-            look=names.look_of_guest(who),
-            address=address,
+            user_id=identity.user_pk,
+            user_key=identity.user_id,
+            username=identity.username,
+            look=names.look_of_guest(identity),
+            address=connection.peer_address,
         )
+        self._connections[connection.id] = self._batch.connections[connection.id] = row
         self._wake.set()
 
     def enter(self, connection: str, room_id: int) -> None:

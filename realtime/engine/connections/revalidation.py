@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from django.db import Error as DatabaseError
 
@@ -20,7 +21,7 @@ from ...models import Sanction
 from ...store import presence
 from ...store.accounts import tokens
 from ...store.accounts.account_status import AccountStatus, account_statuses, is_known
-from ...store.accounts.identity import Authentication, Credential
+from ...store.accounts.identity import Authentication
 from ...store.accounts.sessions import are_rows
 from ...store.accounts.visitor import Visitor
 from ...store.messages import slow_mode
@@ -29,9 +30,9 @@ from ...store.moderation.names import Named
 from ...store.rooms import rights
 from ...wire.errors import CloseCode, Disconnect
 from ..database.executor import Database
-from .admission import Holder
+from .connection import Connection
 
-__all__ = ["Revalidated", "Revalidator"]
+__all__ = ["Revalidator"]
 
 logger = get_logger("realtime.revalidation")
 
@@ -53,30 +54,14 @@ FORGET_SECONDS = 60.0
 """How often tokens that have ended by themselves are removed."""
 
 
-class Revalidated(Holder, Protocol):
-    """A connection, as far as it is watched."""
-
-    id: str
-    credential: Credential
-
-    def end(self, why: Disconnect) -> None:
-        """End it."""
-
-    def renew(self, user: Any) -> None:
-        """The user has changed, and is still good."""
-
-    def rights_changed(self) -> None:
-        """What may be done has changed, in every room."""
-
-
 class _Tracked:
     """A connection, and what was known of it when it was last looked at."""
 
     __slots__ = ("connection", "due_at", "facts", "sanctions", "user_id")
 
-    def __init__(self, connection: Revalidated, due_at: float) -> None:
+    def __init__(self, connection: Connection, due_at: float) -> None:
         self.connection = connection
-        self.user_id = connection.who.user_id
+        self.user_id = connection.identity.user_id
         self.facts: Any = None
         self.sanctions: set[Any] | None = None
         self.due_at = due_at
@@ -107,16 +92,18 @@ class Revalidator:
                 self._rights_seq = await self._db.read(rights.everywhere)
                 await self._ask_whether_any()
 
-    def connections(self) -> list[Revalidated]:
+    def connections(self) -> list[Connection]:
         """All connections of the process that have authenticated."""
         return [one.connection for one in self._tracked.values()]
 
-    def track(self, connection: Revalidated, *, is_checked: bool = True) -> None:
+    def track(self, connection: Connection, *, is_checked: bool = True) -> None:
         """Look at a connection in its turn; again when it rests on something else.
 
         Who could not be checked on coming is looked at by the next pulse.
         """
         known = self._tracked.get(connection.id)
+        if known is None:
+            connection.acquire(partial(self.untrack, connection.id))
         due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
         one = self._tracked[connection.id] = _Tracked(connection, due_at)
         if is_checked and not self.are_sanctions:
@@ -148,7 +135,7 @@ class Revalidator:
                 self.are_sanctions = True
                 self.sanctions_version += 1
                 # A note about a user does not reach a connection that has another user now.
-                self._look_soon(one for one in told if one.connection.who.formerly)
+                self._look_soon(one for one in told if one.connection.identity.formerly)
             case "rights":
                 self._spawn(self._ask_rights())
             case "token":
@@ -214,9 +201,11 @@ class Revalidator:
         So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
         """
         await self._look_for_sanctions(watched)
-        await self._look_for_revoked(one for one in watched if not is_known(one.connection.who))
+        await self._look_for_revoked(
+            one for one in watched if not is_known(one.connection.identity)
+        )
         await self._look_for_names(watched)
-        known = [one for one in watched if is_known(one.connection.who)]
+        known = [one for one in watched if is_known(one.connection.identity)]
         size = TOGETHER if are_rows() else ONE_BY_ONE
         for start in range(0, len(known), size):
             chunk = {one.connection.id: one for one in known[start : start + size]}
@@ -247,25 +236,27 @@ class Revalidator:
 
     async def _look_for_names(self, watched: list[_Tracked]) -> None:
         """Close connections of guests whose name a user has now; they come back with another."""
-        guests = [one for one in watched if names.look_of_guest(one.connection.who)]
+        guests = [one for one in watched if names.look_of_guest(one.connection.identity)]
         for start in range(0, len(guests), TOGETHER):
             chunk = {_named(one): one for one in guests[start : start + TOGETHER]}
             for named in await self._db.read(names.problems, chunk):
-                if (one := chunk[named]).connection.who is named.who:
+                if (one := chunk[named]).connection.identity is named.who:
                     _expire(one.connection)
 
     def _apply_sanctions(self, one: _Tracked, found: list[Sanction]) -> None:
         if (ban := sanctions.ban_among(found)) is not None:
-            one.connection.end(
-                Disconnect(CloseCode.KICKED, sanctions.describe(ban, *one.connection.who.user_ids))
+            one.connection.close(
+                Disconnect(
+                    CloseCode.KICKED, sanctions.describe(ban, *one.connection.identity.user_ids)
+                )
             )
             return
         known = {(row.pk, row.ends_at, row.reason) for row in found}
         before, one.sanctions = one.sanctions, known
-        if not is_known(one.connection.who):  # else it is still to be looked at
+        if not is_known(one.connection.identity):  # else it is still to be looked at
             one.due_at = time.monotonic() + _look_seconds()
         if one.sanctions != before:
-            one.connection.rights_changed()
+            one.connection.events.on_rights_changed()
 
     def _apply_account(self, one: _Tracked, status: AccountStatus | None, is_wide: bool) -> None:
         if status is None:
@@ -274,7 +265,7 @@ class Revalidator:
         one.due_at = time.monotonic() + _look_seconds()
         before, one.facts = one.facts, status.facts
         if is_wide or status.facts != before:
-            one.connection.renew(status.who)
+            one.connection.events.on_user_changed(status.who)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         # In a context of its own: it is nobody's request.
@@ -291,15 +282,15 @@ class Revalidator:
 
 
 def _visitor(one: _Tracked) -> Visitor:
-    return Visitor(one.connection.who, one.connection.address)
+    return Visitor(one.connection.identity, one.connection.address)
 
 
 def _named(one: _Tracked) -> Named:
-    return Named(one.connection.who, one.connection.who.username)
+    return Named(one.connection.identity, one.connection.identity.username)
 
 
 def _sign_in(one: _Tracked) -> Authentication:
-    return Authentication(one.connection.who, one.connection.credential)
+    return Authentication(one.connection.identity, one.connection.credential)
 
 
 def _look_seconds() -> float:
@@ -309,5 +300,5 @@ def _look_seconds() -> float:
     return random.uniform(most / 2, most)  # noqa: S311
 
 
-def _expire(connection: Revalidated) -> None:
-    connection.end(Disconnect(CloseCode.EXPIRED, retry_after=RETURN_SECONDS))
+def _expire(connection: Connection) -> None:
+    connection.close(Disconnect(CloseCode.EXPIRED, retry_after=RETURN_SECONDS))

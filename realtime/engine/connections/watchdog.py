@@ -1,26 +1,16 @@
 """Commands that take long: nothing more is read meanwhile, and in the end they are given up."""
 
 import asyncio
-from typing import Protocol
 
 from ...conf import config
+from .connection import Connection
 
-__all__ = ["Busy", "Watchdog"]
+__all__ = ["Watchdog"]
 
 LOOK_SECONDS = 0.25
 """How often it looks: so long a command may take before nothing more is read from its client."""
 LATE_SECONDS = 0.05
 """How late a look may come."""
-
-
-class Busy(Protocol):
-    """A connection with a command in hand."""
-
-    def stop_reading(self) -> None:
-        """It takes long: let the client wait at its own end."""
-
-    def give_up(self) -> None:
-        """It takes too long."""
 
 
 class Watchdog:
@@ -31,20 +21,20 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._since: dict[Busy, float] = {}
+        self._since: dict[Connection, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, one: Busy) -> None:
+    def begin(self, one: Connection) -> None:
         """A command begins now, or the next part of one."""
         self._since[one] = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(LOOK_SECONDS, self._check)
 
-    def finish(self, one: Busy) -> None:
+    def finish(self, one: Connection) -> None:
         """It is done."""
         self._since.pop(one, None)
 
-    def is_busy(self, one: Busy) -> bool:
+    def is_busy(self, one: Connection) -> bool:
         """Whether it has a command in hand."""
         return one in self._since
 
@@ -61,4 +51,4 @@ class Watchdog:
                 self._since[one] = now
                 one.give_up()
             elif now - since >= LOOK_SECONDS:
-                one.stop_reading()
+                one.events.on_slow()

@@ -12,7 +12,7 @@ from ...store.messages.history import LogMark
 from ...wire.commands import Since
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState
-from ..connections.outbox import Outbox
+from ..connections.connection import Connection
 from ..database.executor import Database
 from .flusher import FRAME_BYTES
 from .hub import Hub
@@ -39,7 +39,13 @@ class CaughtUp:
 
 
 async def attach(
-    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, *, since: Since | None, limit: int
+    hub: Hub,
+    db: Database,
+    topic: RoomTopic,
+    connection: Connection,
+    *,
+    since: Since | None,
+    limit: int,
 ) -> CaughtUp:
     """Attach a connection to a room's topic, with all it has missed since a position.
 
@@ -47,9 +53,9 @@ async def attach(
     `limit` messages instead. Raises `CommandError` with `unavailable` where the room moves on
     faster than it can be read.
     """
-    caught = await _resume(hub, db, topic, outbox, since) if since is not None else None
+    caught = await _resume(hub, db, topic, connection, since) if since is not None else None
     for _ in range(ATTEMPTS):
-        caught = caught or await _start(hub, db, topic, outbox, limit)
+        caught = caught or await _start(hub, db, topic, connection, limit)
         if caught is not None:
             return caught
     raise CommandError(ErrorCode.UNAVAILABLE, "the room is too busy", retry_after=1)
@@ -76,9 +82,9 @@ def _at_most(state: MessageState) -> int:
 
 
 async def _resume(
-    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, since: Since
+    hub: Hub, db: Database, topic: RoomTopic, connection: Connection, since: Since
 ) -> CaughtUp | None:
-    lane, position = topic.lane(outbox.codec), since.seq
+    lane, position = topic.lane(connection.codec), since.seq
     if since.epoch == topic.position.epoch and position > topic.position.seq:
         await hub.follower.catch_up(topic)  # the client has heard of it from a faster process
     if not topic.ring.purged_seq <= position <= topic.position.seq:
@@ -102,14 +108,14 @@ async def _resume(
     states = [state for state in states if state.position <= lane.position]
     if len(states) > RESUME_STATES or len(fit_frame(states)) < len(states):
         return None
-    topic.attach(outbox)
+    topic.attach(connection)
     return CaughtUp(states, False, True, lane.position)
 
 
 async def _start(
-    hub: Hub, db: Database, topic: RoomTopic, outbox: Outbox, limit: int
+    hub: Hub, db: Database, topic: RoomTopic, connection: Connection, limit: int
 ) -> CaughtUp | None:
-    lane = topic.lane(outbox.codec)
+    lane = topic.lane(connection.codec)
     found = topic.ring.recent(limit)
     if found is not None:
         states, has_more = found
@@ -123,7 +129,7 @@ async def _start(
     states = [state for state in states if state.position <= lane.position]
     states.sort(key=lambda state: state.seq)
     kept = fit_frame(states[-limit:] if limit else [])
-    topic.attach(outbox)
+    topic.attach(connection)
     return CaughtUp(kept, has_more or len(kept) < len(states), False, lane.position)
 
 

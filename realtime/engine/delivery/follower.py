@@ -193,8 +193,8 @@ class LogFollower:
         """Send everybody out to join again: what they have cannot be continued."""
         await self.load(topic)
         told = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
-        for outbox in list(topic.members.values()):
-            topic.detach(outbox.id)
-            outbox.reply(told)
-            outbox.recheck(topic.slug, "")
+        for connection in list(topic.members.values()):
+            topic.detach(connection.id)
+            connection.reply(told)
+            connection.events.on_rights_changed(topic.slug)
         self._emptied(topic)

@@ -25,7 +25,7 @@ from ...wire.errors import Disconnect
 from ...wire.events import Joined, Left, Outgoing, PresenceList
 from ..bus.layer import Layer
 from ..bus.notes import Note, People, check, read_people
-from ..connections.outbox import Outbox
+from ..connections.connection import Connection
 from ..database.executor import Database
 from .event import Event
 from .flusher import Flusher
@@ -173,11 +173,11 @@ class Hub:
             case ["say", str(text), str(exclude)]:
                 topic.deliver(Event(Frame(text), exclude=exclude))
             case ["end", int(code), str(reason), str(only)]:
-                for outbox in _chosen(topic, only):
-                    outbox.end(Disconnect(code, reason))
+                for connection in _chosen(topic, only):
+                    connection.close(Disconnect(code, reason))
             case ["whisper", str(text), str(only)]:
-                for outbox in _chosen(topic, only):
-                    outbox.send(outbox.codec.join([Frame(text)]))
+                for connection in _chosen(topic, only):
+                    connection.outbox.send(connection.codec.join([Frame(text)]))
             case ["look", str(kind), str(which)]:
                 self._look(list(topic.members), kind, which)
             case ["fence", _]:
@@ -364,8 +364,8 @@ class Hub:
         self._recheck(topic)
 
     def _recheck(self, topic: RoomTopic, user_id: str = "") -> None:
-        for outbox in list(topic.members.values()):
-            outbox.recheck(topic.slug, user_id)
+        for connection in list(topic.members.values()):
+            connection.events.on_rights_changed(topic.slug, user_id)
 
     def correct_counts(self, counts: dict[int, int]) -> None:
         """Load the rosters that have drifted from what the database counts."""
@@ -404,7 +404,7 @@ class Hub:
             logger.warning("a task of the hub failed: %r", error)
 
 
-def _chosen(topic: Topic, only: str) -> Iterable[Outbox]:
+def _chosen(topic: Topic, only: str) -> Iterable[Connection]:
     if not only:
         return list(topic.members.values())
     return [topic.members[only]] if only in topic.members else []

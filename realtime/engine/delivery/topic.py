@@ -14,7 +14,7 @@ from ...wire.codecs import Codec
 from ...wire.events import MessageState
 from ...wire.position import Position
 from ...wire.ratelimit import Bucket
-from ..connections.outbox import Outbox
+from ..connections.connection import Connection
 from .event import Event
 from .flusher import Flusher, Lane
 from .ring import Ring
@@ -38,7 +38,7 @@ class Topic:
         self.name = name
         self._flushers = flushers
         self._lanes: dict[Codec, Lane] = {}
-        self.members: dict[str, Outbox] = {}
+        self.members: dict[str, Connection] = {}
 
     def lane(self, codec: Codec) -> Lane:
         """The lane of an encoding."""
@@ -48,15 +48,15 @@ class Topic:
             self._lanes[codec] = Lane(codec, flusher, self._seq)
         return self._lanes[codec]
 
-    def attach(self, outbox: Outbox) -> None:
+    def attach(self, connection: Connection) -> None:
         """Let a connection have what is delivered from now on."""
-        self.members[outbox.id] = outbox
-        self.lane(outbox.codec).attach(outbox)
+        self.members[connection.id] = connection
+        self.lane(connection.codec).attach(connection.outbox)
 
     def detach(self, connection: str) -> None:
         """Let a connection have no more."""
-        if outbox := self.members.pop(connection, None):
-            self._lanes[outbox.codec].detach(connection)
+        if member := self.members.pop(connection, None):
+            self._lanes[member.codec].detach(connection)
 
     def deliver(self, event: Event) -> None:
         """Send an event to every member, in order."""

@@ -32,8 +32,8 @@ class Clock:
 class Holder:
     """A connection that was last heard so many seconds ago."""
 
-    def __init__(self, who: Identity, address: str, silent_seconds: float) -> None:
-        self.who, self.address, self.silent_seconds = who, address, silent_seconds
+    def __init__(self, identity: Identity, address: str, silent_seconds: float) -> None:
+        self.identity, self.address, self.silent_seconds = identity, address, silent_seconds
         self.probes: list[float] = []
 
     def probe(self, seconds: float) -> bool:

@@ -15,7 +15,7 @@ from realtime.store import presence
 from realtime.store.accounts.identity import Identity
 from realtime.store.presence import Announcement, LiveNode
 from tests.client import eventually
-from tests.engine.ends import in_thread
+from tests.engine.ends import connection_of, in_thread
 
 T = TypeVar("T")
 NODE = LiveNode("node-1", "host", 1, 30)
@@ -81,7 +81,7 @@ async def names() -> list[tuple[str, str]]:
 
 
 def come(desk: Desk, room: Room, connection: str, who: Identity) -> None:
-    desk.lane.connect(connection, who, "192.0.2.1")
+    desk.lane.connect(connection_of(who, "192.0.2.1", connection))
     desk.lane.enter(connection, room.pk)
 
 
@@ -98,7 +98,7 @@ async def test_who_comes_is_written_and_told(desk: Desk, room: Room) -> None:
 
 async def test_coming_and_going_within_a_batch_is_nothing(desk: Desk, room: Room) -> None:
     """The two cancel out, and nobody hears of them."""
-    desk.lane.connect("node-1.1", ADA, "")
+    desk.lane.connect(connection_of(ADA, "", "node-1.1"))
     desk.lane.enter("node-1.1", room.pk)
     desk.lane.leave("node-1.1", room.pk)
     come(desk, room, "node-1.2", BOB)
@@ -190,9 +190,10 @@ async def test_somebody_who_comes_right_back_was_never_gone(
 
 async def test_a_new_name_is_written_over_the_old_one(desk: Desk, room: Room) -> None:
     """The row stays the same connection."""
-    desk.lane.connect("node-1.1", ADA, "192.0.2.1")
+    desk.lane.connect(connection_of(ADA, "192.0.2.1", "node-1.1"))
     await eventually(lambda: not desk.lane._batch)
-    desk.lane.connect("node-1.1", Identity("guest:a", "Ada L."), "192.0.2.1")
+    renamed = Identity("guest:a", "Ada L.")
+    desk.lane.connect(connection_of(renamed, "192.0.2.1", "node-1.1"))
     desk.lane.enter("node-1.1", room.pk)
     await eventually(lambda: desk.told)
     assert await names() == [("node-1.1", "Ada L.")]

@@ -17,31 +17,28 @@ from realtime.engine.database.executor import Database
 from realtime.store.accounts.account_status import AccountStatus
 from realtime.store.accounts.identity import Authentication, Credential, Identity
 from realtime.store.accounts.visitor import Visitor
-from realtime.wire.errors import Disconnect
 from tests.client import eventually
+from tests.engine.ends import End
 
 
-class Fake:
+class Fake(End):
     """A connection of a user, and what happens to it."""
 
     def __init__(self, pk: int, credential: Credential = Credential()) -> None:  # noqa: B008 - it is frozen
+        super().__init__(f"node.{pk}")
         user = User(pk=pk, username=f"user-{pk}")
         user._state.adding = False
-        self.id = f"node.{pk}"
-        self.who = Identity.of(user)
-        self.credential = credential
-        self.address = ""
-        self.ended: list[int] = []
+        self.id = self.connection.id
+        self.connection.identity = Identity.of(user)
+        self.connection.credential = credential
         self.renewed: list[Any] = []
 
-    def end(self, why: Disconnect) -> None:
-        self.ended.append(why.code)
+    @property
+    def ended(self) -> list[int]:
+        return [why.code for why in self.ends]
 
-    def renew(self, user: Any) -> None:
+    def on_user_changed(self, user: Any) -> None:
         self.renewed.append(user)
-
-    def rights_changed(self) -> None:
-        """Of bans and mutes, which there are none of here."""
 
 
 class Asked:
@@ -106,7 +103,7 @@ def watch(revalidator: Revalidator, number: int) -> list[Fake]:
     """Connections that the next pulse looks at."""
     made = [Fake(one) for one in range(1, number + 1)]
     for one in made:
-        revalidator.track(one, is_checked=False)
+        revalidator.track(one.connection, is_checked=False)
     return made
 
 
@@ -133,7 +130,7 @@ async def test_who_was_checked_on_coming_is_looked_at_in_turn(
 ) -> None:
     """Not by the next pulse; and at first as one who may have changed meanwhile."""
     one = Fake(1)
-    revalidator.track(one)
+    revalidator.track(one.connection)
     await beat(revalidator)
     assert asked.asked == []
     revalidator._tracked[one.id].due_at = 0
@@ -201,9 +198,9 @@ async def test_only_those_of_the_session_or_token_are_concerned(
     session = Fake(1, Credential.of_session("key"))
     token, other = Fake(2, Credential(token_id="one")), Fake(3, Credential(token_id="two"))
     for one in (session, token, other):
-        revalidator.track(one)
+        revalidator.track(one.connection)
     names = [one.id for one in (session, token, other)]
-    revalidator.on_change(names, "session", session.credential.session_digest)
+    revalidator.on_change(names, "session", session.connection.credential.session_digest)
     assert (session.ended, token.ended, asked.asked) == ([4005], [], [])
     asked.facts[token.id] = asked.facts[other.id] = None
     revalidator.on_change(names, "token", "one")
@@ -293,7 +290,7 @@ async def test_an_answer_about_an_earlier_login_does_not_count(
     asked.may_answer.clear()
     revalidator.tick()
     await eventually(asked.is_slow.is_set)
-    revalidator.track(one)
+    revalidator.track(one.connection)
     asked.may_answer.set()
     await eventually(lambda: not revalidator._tasks)
     assert one.ended == []
@@ -305,7 +302,7 @@ async def test_an_answer_about_an_earlier_login_does_not_count(
 async def test_guests_are_not_asked_for(revalidator: Revalidator, asked: Asked) -> None:
     """The database knows nothing of them."""
     guest = Fake(1)
-    guest.who = Identity("guest:1", "Ada")
-    revalidator.track(guest)
+    guest.connection.identity = Identity("guest:1", "Ada")
+    revalidator.track(guest.connection)
     await beat(revalidator)
     assert asked.asked == []

@@ -8,20 +8,36 @@ from pytest_django.fixtures import Settings
 
 from realtime.engine.connections import watchdog as module
 from realtime.engine.connections.watchdog import Watchdog
+from realtime.wire.codecs import JSON
 from tests.client import eventually
+from tests.engine.ends import End, Noted
 
 
-class Worker:
-    """Notes what it is told."""
+class Worker(Noted):
+    """A connection that notes what it is told."""
 
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def stop_reading(self) -> None:
-        self.told.append("stop")
+    __slots__ = ("told",)
 
     def give_up(self) -> None:
         self.told.append("give up")
+
+
+class Slow(End):
+    """Notes that its client has to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def on_slow(self) -> None:
+        self.told.append("stop")
+
+
+def make_worker() -> Worker:
+    end = Slow()
+    made = Worker("n.1", end, end.server.send, JSON)
+    made.told = end.told
+    return made
 
 
 @pytest.fixture
@@ -36,7 +52,7 @@ async def watchdog(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Async
 async def test_who_takes_long_is_told_to_stop_reading_and_then_to_give_up(
     watchdog: Watchdog,
 ) -> None:
-    worker = Worker()
+    worker = make_worker()
     watchdog.begin(worker)
     await eventually(lambda: "give up" in worker.told)
     assert set(worker.told[: worker.told.index("give up")]) == {"stop"}
@@ -45,7 +61,7 @@ async def test_who_takes_long_is_told_to_stop_reading_and_then_to_give_up(
 
 
 async def test_who_is_done_in_time_hears_nothing(watchdog: Watchdog) -> None:
-    quick, slow = Worker(), Worker()
+    quick, slow = make_worker(), make_worker()
     watchdog.begin(slow)
     watchdog.begin(quick)
     watchdog.finish(quick)
@@ -55,7 +71,7 @@ async def test_who_is_done_in_time_hears_nothing(watchdog: Watchdog) -> None:
 
 
 async def test_each_part_of_a_command_has_its_own_time(watchdog: Watchdog) -> None:
-    worker = Worker()
+    worker = make_worker()
     end = asyncio.get_running_loop().time() + 0.5
     while asyncio.get_running_loop().time() < end:
         watchdog.begin(worker)
@@ -65,7 +81,7 @@ async def test_each_part_of_a_command_has_its_own_time(watchdog: Watchdog) -> No
 
 
 async def test_it_does_not_look_while_nobody_is_busy(watchdog: Watchdog) -> None:
-    worker = Worker()
+    worker = make_worker()
     watchdog.begin(worker)
     watchdog.finish(worker)
     await eventually(lambda: watchdog._timer is None)
@@ -80,7 +96,7 @@ async def test_it_counts_on_a_look_that_comes_late(
     """Timers are never early: what is nearly due at the next look would be late there."""
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.25)
     settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 5}
-    worker = Worker()
+    worker = make_worker()
     watchdog._since[worker] = asyncio.get_running_loop().time() - 4.745
     watchdog._check()
     assert worker.told == ["give up"]

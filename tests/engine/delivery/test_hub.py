@@ -285,7 +285,7 @@ async def test_a_topic_without_a_log_is_soon_forgotten(
     """One is left behind by each user who goes, and costs little to open again."""
     monkeypatch.setattr(module, "USER_LINGER_SECONDS", 0.05)
     topic, end = process.hub.topic("user.1"), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     process.hub.detach(topic, end.outbox.id)
     assert process.hub.topic("user.1") is topic
     await eventually(lambda: process.hub.topic("user.1") is not topic, 5)
@@ -308,8 +308,8 @@ async def test_a_whisper_reaches_one_connection(process: Process) -> None:
     """In its own encoding, and nobody else."""
     one, other = End("one.1"), End("one.2", NDJSON)
     topic = process.hub.topic("node.one")
-    topic.attach(one.outbox)
-    topic.attach(other.outbox)
+    topic.attach(one.connection)
+    topic.attach(other.connection)
     note = ["whisper", '{"type":"notice","level":"info","text":"hi"}', "one.2"]
     process.hub.publish("node.one", note)
     process.hub.publish("node.one", ["whisper", "{}", "one.9"])
@@ -321,8 +321,8 @@ async def test_an_end_reaches_one_or_all(process: Process) -> None:
     """With its code and reason."""
     one, other = End("one.1"), End("one.2")
     topic = process.hub.topic("user.x")
-    topic.attach(one.outbox)
-    topic.attach(other.outbox)
+    topic.attach(one.connection)
+    topic.attach(other.connection)
     process.hub.publish("user.x", ["end", 4503, "Out.", "one.2"])
     assert (one.ends, [why.reason for why in other.ends]) == ([], ["Out."])
     process.hub.publish("user.x", ["end", 4001, "", ""])
@@ -371,10 +371,7 @@ async def test_what_concerns_all_is_asked_of_all_in_whatever_order_it_is_told(
 
 async def _asked(process: Process, room: Room) -> list[str]:
     """Whose rights a member is told to ask for, as they come."""
-    asked: list[str] = []
-    member = await process.joined(room)
-    member.outbox.recheck = lambda room, user_id="": asked.append(user_id)
-    return asked
+    return (await process.joined(room)).rechecked
 
 
 async def test_a_note_of_an_unknown_kind_is_passed_over(

@@ -37,7 +37,7 @@ async def test_each_member_is_told_in_its_own_encoding() -> None:
     topic = opened()
     ends = [End(f"n.{number}", codec) for number, codec in enumerate((JSON, NDJSON, MSGPACK))]
     for end in ends:
-        topic.attach(end.outbox)
+        topic.attach(end.connection)
     topic.take(event(state(1, 1, content="é")))
     await flush(topic)
     assert [end.items[0]["content"] for end in ends] == ["é"] * 3
@@ -46,7 +46,7 @@ async def test_each_member_is_told_in_its_own_encoding() -> None:
 async def test_who_was_detached_gets_nothing() -> None:
     """Detaching twice, or what was never there, is harmless."""
     topic, end = opened(), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     topic.detach(end.outbox.id)
     topic.detach(end.outbox.id)
     topic.take(event(state(1, 1)))
@@ -57,7 +57,7 @@ async def test_who_was_detached_gets_nothing() -> None:
 async def test_an_event_after_a_hole_says_from_where_it_covers() -> None:
     """Positions 2 and 3 have no row any more: a client must not take them for lost."""
     topic, end = opened(), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     new = topic.take_states([state(1, 1), state(4, 4)], 4)
     await flush(topic)
     assert [one.seq for one in new] == [1, 4]
@@ -68,7 +68,7 @@ async def test_an_event_after_a_hole_says_from_where_it_covers() -> None:
 async def test_a_hole_at_the_end_is_told_by_the_next_event() -> None:
     """Also over several readings of the database."""
     topic, end = opened(), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     topic.take_states([state(1, 1)], 3)
     topic.take_states([], 5)
     await flush(topic)
@@ -93,7 +93,7 @@ async def test_a_hole_reaches_those_who_attach_in_it() -> None:
 async def test_what_is_already_known_is_not_told_again() -> None:
     """A repair may read what arrived meanwhile."""
     topic, end = opened(3), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     assert topic.take_states([state(2, 2), state(3, 3), state(4, 4)], 4) == [state(4, 4)]
     await flush(topic)
     assert end.seqs() == [4]
@@ -102,7 +102,7 @@ async def test_what_is_already_known_is_not_told_again() -> None:
 async def test_a_change_is_told_as_one() -> None:
     """An old message at a new position, in full."""
     topic, end = opened(5), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     topic.take(event(state(2, 2, 6, content="edited")))
     await flush(topic)
     [item] = end.items
@@ -164,7 +164,7 @@ async def test_early_events_are_bounded() -> None:
 async def test_opening_again_begins_at_another_position() -> None:
     """What waits for a lane belongs to the old log and is dropped; a hole is forgotten."""
     topic, end = opened(), End()
-    topic.attach(end.outbox)
+    topic.attach(end.connection)
     topic.take(event(state(1, 1)))
     topic.take_states([], 9)
     topic.open(LogMark(3, 0, 7, "epoch-02"), Ring([], 3, 0))

@@ -1,0 +1,184 @@
+"""The phases of a connection, and the release of what it has acquired."""
+
+import asyncio
+import logging
+from itertools import product
+
+import pytest
+
+from realtime.engine.connections import connection as module
+from realtime.engine.connections.connection import MOVES, Connection, Phase, PhaseError
+from realtime.wire.codecs import JSON
+from realtime.wire.errors import CloseCode, Disconnect
+from tests.client import eventually
+from tests.engine.ends import End, ticks
+
+LEGAL = {
+    "CONNECTING": {"AUTHENTICATING", "OPEN", "CLOSING", "CLOSED"},
+    "AUTHENTICATING": {"OPEN", "CLOSING", "CLOSED"},
+    "OPEN": {"CLOSING", "CLOSED"},
+    "CLOSING": {"CLOSED"},
+    "CLOSED": set[str](),
+}
+
+
+class Closing(End):
+    """Counts how often it is told that the connection closes."""
+
+    told = 0
+
+    def on_closing(self) -> None:
+        self.told += 1
+
+
+@pytest.fixture
+def end() -> Closing:
+    return Closing()
+
+
+def made(end: End, task: "asyncio.Task[None] | None" = None) -> Connection:
+    return Connection("n.1", end, end.server.send, JSON, task=task)
+
+
+@pytest.mark.parametrize(("phase", "to"), list(product(Phase, Phase)))
+def test_only_the_moves_of_the_table_are_legal(end: Closing, phase: Phase, to: Phase) -> None:
+    """Every pair; a refused move changes nothing and names what was expected."""
+    connection = made(end)
+    connection.phase = phase
+    if to.name in LEGAL[phase.name]:
+        connection.move(to)
+        assert connection.phase is to
+        return
+    with pytest.raises(PhaseError) as caught:
+        connection.move(to)
+    assert connection.phase is phase
+    assert (caught.value.phase, caught.value.to) == (phase, to)
+    expected = [one.name for one in MOVES[phase]] or ["no other phase"]
+    assert all(name in str(caught.value) for name in (phase.name, to.name, *expected))
+
+
+def test_an_illegal_move_says_what_was_expected_and_what_it_got(end: Closing) -> None:
+    connection = made(end)
+    connection.move(Phase.CLOSING)
+    with pytest.raises(PhaseError) as caught:
+        connection.move(Phase.OPEN)
+    told = "connection n.1 is CLOSING: expected a move to CLOSED, got OPEN"
+    assert str(caught.value) == told
+
+
+def test_the_life_of_a_connection_can_be_read(
+    end: Closing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line at DEBUG for each move."""
+    connection = made(end)
+    with caplog.at_level(logging.DEBUG, "realtime.connection.phase"):
+        connection.move(Phase.AUTHENTICATING)
+        connection.move(Phase.OPEN)
+        connection.lose()
+        connection.release()
+    assert [record.getMessage() for record in caplog.records] == [
+        "connection n.1: AUTHENTICATING after CONNECTING",
+        "connection n.1: OPEN after AUTHENTICATING",
+        "connection n.1: CLOSING after OPEN",
+        "connection n.1: CLOSED after CLOSING",
+    ]
+
+
+def test_what_was_acquired_is_released_in_reverse(
+    end: Closing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where one of them fails, which is logged."""
+    connection, released = made(end), list[int]()
+
+    def fail() -> None:
+        raise ValueError("odd")
+
+    connection.acquire(lambda: released.append(1))
+    connection.acquire(fail)
+    connection.acquire(lambda: released.append(2))
+    connection.release()
+    assert released == [2, 1]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_what_a_closed_connection_acquires_is_released_at_once(end: Closing) -> None:
+    connection, released = made(end), list[int]()
+    connection.release()
+    connection.acquire(lambda: released.append(1))
+    assert released == [1]
+
+
+async def test_the_client_is_told_once_why_the_connection_closes(end: Closing) -> None:
+    """The first reason counts."""
+    connection = made(end)
+    connection.close(Disconnect(CloseCode.KICKED, "Out."))
+    connection.close(Disconnect(CloseCode.SHUTDOWN))
+    await ticks(5)
+    assert end.told == 1
+    assert [item["code"] for item in end.items] == [CloseCode.KICKED]
+    assert end.server.messages[-1]["code"] == CloseCode.KICKED
+    connection.release()
+
+
+async def test_a_client_that_has_gone_is_told_nothing(end: Closing) -> None:
+    connection = made(end)
+    connection.lose()
+    connection.close(Disconnect(CloseCode.KICKED))
+    await ticks(5)
+    assert (end.told, end.server.messages) == (0, [])
+    connection.release()
+
+
+async def test_releasing_ends_the_task_that_closes_the_socket(end: Closing) -> None:
+    """It would wait for the answer of a client that has gone."""
+    connection, before = made(end), asyncio.all_tasks()
+    connection.close(Disconnect(CloseCode.KICKED))
+    await ticks()
+    connection.release()
+    await eventually(lambda: asyncio.all_tasks() == before)
+
+
+async def test_a_task_is_ended_where_the_transport_is_out_of_reach(
+    end: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the consumer can tell that from a server that stops it."""
+    monkeypatch.setattr(module, "FAREWELL_SECONDS", 0)
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            assert not connection.was_given_up()
+            assert connection.was_dropped()
+            raise
+
+    task = asyncio.create_task(wait())
+    connection = made(end, task)
+    await ticks()
+    connection.close(Disconnect(CloseCode.KICKED))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    connection.release()
+
+
+async def test_a_task_that_the_server_cancels_as_well_does_not_go_on(end: Closing) -> None:
+    """A command that takes too long is given up once, and the connection stays."""
+    found: list[bool] = []
+
+    async def wait() -> None:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                found.append(connection.was_given_up())
+
+    task = asyncio.create_task(wait())
+    connection = made(end, task)
+    await ticks()
+    connection.give_up()
+    await ticks()
+    connection.give_up()
+    task.cancel()
+    await task
+    assert found == [True, False]
+    connection.release()
