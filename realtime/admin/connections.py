@@ -267,7 +267,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
                 request, name, form, title=title, question=_("Who is meant:"), about=about
             )
         room = form.cleaned_data["room"]
-        number = self.judge(request, act, [(room, key) for key in people], form)
+        number = self.sanction(request, act, [(room, key) for key in people], form)
         text = ngettext("Done to %d person.", "Done to %d people.", number)
         self._report(request, text, number)
         return None

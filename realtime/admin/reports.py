@@ -196,7 +196,7 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
             question = _("Who is meant, and where:")
             about = list(whom.values())
             return self.ask(request, action, form, title=title, question=question, about=about)
-        number = self.judge(request, sentence, whom, form)
+        number = self.sanction(request, sentence, whom, form)
         self._close(request, found)
         text = ngettext("Done to %d sender.", "Done to %d senders.", number) % number
         self.message_user(request, text, messages.SUCCESS)

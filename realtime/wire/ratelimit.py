@@ -46,10 +46,10 @@ class Bucket:
 
     def _fill(self, now: float) -> None:
         # For each command several times: calls of `min` and `max` would take half of its time.
-        if (passed := now - self._at) > 0:
+        passed, self._at = now - self._at, now
+        if passed > 0:
             tokens = self._tokens + passed * self.rate
             self._tokens = tokens if tokens < self.burst else self.burst
-            self._at = now
 
 
 class Buckets(dict[Hashable, Bucket]):

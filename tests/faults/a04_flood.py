@@ -31,8 +31,8 @@ import django
 django.setup()
 from django.contrib.auth import get_user_model
 from realtime.models import Membership, Room
-from realtime.store import log
-from realtime.store.log import Draft
+from realtime.store.messages import log
+from realtime.store.messages.log import Draft
 room = Room.objects.get(slug="general")
 for user in get_user_model().objects.all():
     Membership.objects.create(room=room, user=user, role="owner")

@@ -29,12 +29,12 @@ def threads() -> set[str]:
 
 HANGS = """
 import asyncio, time
-from realtime.engine.lane import Lane
+from realtime.engine.database.thread_pool import ThreadPool
 
 async def main():
-    lane = Lane(2, "lane")
-    asyncio.get_running_loop().run_in_executor(lane, time.sleep, 600)
-    await asyncio.get_running_loop().run_in_executor(lane, print, "hello")
+    pool = ThreadPool(2, "pool")
+    asyncio.get_running_loop().run_in_executor(pool, time.sleep, 600)
+    await asyncio.get_running_loop().run_in_executor(pool, print, "hello")
 
 asyncio.run(main())
 """
