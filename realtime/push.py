@@ -22,7 +22,7 @@ from django.db import DatabaseError, OperationalError, connections
 from django.utils.timezone import make_naive
 
 from .engine.bus.handover import Handover
-from .engine.bus.notes import Note
+from .engine.bus.notes import Broadcast, Close, Direct, Note
 from .engine.bus.publisher import LayerUnavailable
 from .engine.delivery.topic import room_topic
 from .engine.engine import EVERYONE, user_topic
@@ -51,9 +51,9 @@ class Target:
 
     slug: str | None = None
 
-    def __init__(self, topic: str, only: str = "") -> None:
+    def __init__(self, topic: str, connection: str = "") -> None:
         self._topic = topic
-        self._only = only
+        self._connection = connection
 
     def send(self, data: dict[str, Any], *, using: str | None = None) -> Handover:
         """Send a `signal` with `data`, which is not stored.
@@ -92,7 +92,7 @@ class Target:
         if not 4000 <= code <= 4999:
             raise ValueError(f"code must be within 4000 and 4999, not {code}")
         end = Disconnect(code, None if reason is None else _text(reason))
-        return self._tell(["end", end.code, end.reason, self._only], using)
+        return self._tell(Close(end.code, end.reason, self._connection), using)
 
     async def adisconnect(
         self,
@@ -106,8 +106,9 @@ class Target:
         return await handover.settled()
 
     def _say(self, outgoing: Outgoing, using: str | None) -> Handover:
-        kind = "whisper" if self._only else "say"
-        return self._tell([kind, Frame.of(outgoing).text, self._only], using)
+        text = Frame.of(outgoing).text
+        one = self._connection
+        return self._tell(Direct(text, one) if one else Broadcast(text, ""), using)
 
     def _tell(self, note: Note, using: str | None) -> Handover:
         handover = Handover()

@@ -14,7 +14,7 @@ from ..store.messages.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Outgoing
 from .bus.handover import is_in_a_loop
-from .bus.notes import Note
+from .bus.notes import Broadcast, Note, Revalidate, RightsChanged
 from .bus.publisher import LayerUnavailable, publisher
 from .delivery.event import Event
 from .delivery.topic import room_topic
@@ -111,7 +111,7 @@ def _publish(topic: str, note: Note) -> None:
 
 def send_event(topic: str, outgoing: Outgoing) -> None:
     """Tell the members of a topic something that is not stored, once all is committed."""
-    note = ["say", Frame.of(outgoing).text, ""]
+    note = Broadcast(Frame.of(outgoing).text, "")
     on_commit(lambda: notify(topic, note))
 
 
@@ -121,12 +121,12 @@ def revalidate_user(user_id: str, kind: str, which: str = "", *, alias: str | No
     `kind` and `which` are those of `Revalidator.on_change`.
     """
     aliases = () if alias is None else (alias,)
-    on_commit(lambda: notify(user_topic(user_id), ["look", kind, which]), *aliases)
+    on_commit(lambda: notify(user_topic(user_id), Revalidate(kind, which)), *aliases)
 
 
 def revalidate_all(kind: str, which: str = "") -> None:
     """The same with everybody's."""
-    on_commit(lambda: notify(EVERYONE, ["look", kind, which]))
+    on_commit(lambda: notify(EVERYONE, Revalidate(kind, which)))
 
 
 def publish_message(slug: str, stored: Stored) -> None:
@@ -144,7 +144,7 @@ def publish_message(slug: str, stored: Stored) -> None:
 def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
     def tell_rooms() -> None:
         for room_id, seq in rooms.items():
-            notify(room_topic(room_id), ["rights", user_id, seq])
+            notify(room_topic(room_id), RightsChanged(user_id, seq))
 
     on_commit(tell_rooms)
 

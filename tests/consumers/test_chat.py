@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from realtime import moderation, push, testing
 from realtime.consumers import ChatConsumer
+from realtime.engine.bus.notes import Revalidate
 from realtime.engine.engine import Engine
 from realtime.models import Connection, Head, Membership, Message, Report, Room, Sanction
 from realtime.store.rooms import access
@@ -738,7 +739,7 @@ async def test_a_ban_while_somebody_comes_is_found_by_the_next_pulse(
     real = Engine.open
 
     def open_late(self: Engine, connection: Any) -> None:
-        self.hub.publish("everyone", ["look", "site", ""])
+        self.hub.publish("everyone", Revalidate("site", ""))
         real(self, connection)
 
     assert not engine.revalidator.are_sanctions

@@ -151,9 +151,7 @@ class Process:
 
     def hear_state(self, room: Room, state: MessageState, epoch: str) -> None:
         event = Event.of_state(room.slug, state)
-        self.hub.publish(
-            f"room.{room.pk}", ["log", event.seq, event.first, epoch, event.frame.text]
-        )
+        self.hub.publish(f"room.{room.pk}", event.note(epoch))
 
     def topic(self, room: Room) -> RoomTopic:
         found = self.hub.room(room.pk)

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from channels.layers import InMemoryChannelLayer, channel_layers
+from msgspec.structs import astuple
 
 from ...conf import config
 from ...logs import get_logger
-from .notes import Note
+from .notes import LogEvent, Note, Probe, decode, encode
 
-__all__ = ["Layer", "Note", "envelope", "group", "make_backend"]
+__all__ = ["Layer", "envelope", "group", "make_backend"]
 
 logger = get_logger("realtime.layer")
 
@@ -27,6 +28,8 @@ EVENTS = "realtime.events"
 BROKEN = "realtime.broken"
 QUEUE_NOTES = 1000
 QUEUE_BYTES = 8 * 1024 * 1024
+NOTE_BYTES = 36
+"""What a note takes beside its strings."""
 MESSAGE_BYTES = 256 * 1024
 CONTENT_BYTES = 16 * MESSAGE_BYTES
 """The largest layer message that is decoded: more than one note may have, encrypted as well."""
@@ -55,11 +58,12 @@ def _nobody_asks(is_sent: bool) -> None:
 
 def envelope(site: str, topic: str, origin: str, notes: list[Note]) -> dict[str, Any]:
     """Return the layer message that carries notes."""
-    return {"type": EVENTS, "site": site, "topic": topic, "origin": origin, "notes": notes}
+    items = [encode(note) for note in notes]
+    return {"type": EVENTS, "site": site, "topic": topic, "origin": origin, "notes": items}
 
 
 class Layer:
-    """Subscribes and publishes; calls `hear(topic, notes)` for what arrives.
+    """Subscribes and publishes; calls `hear(topic, items)` with the notes that arrive, encoded.
 
     `find_site` reads the identity of this site, without which nothing is heard or said.
     `is_shared` is False with the in-memory layer or none: then this process is alone, and
@@ -69,7 +73,7 @@ class Layer:
     def __init__(
         self,
         origin: str,
-        hear: Callable[[str, list[Note]], None],
+        hear: Callable[[str, list[Any]], None],
         find_site: Callable[[], Awaitable[str]],
     ) -> None:
         self._origin = origin
@@ -87,7 +91,7 @@ class Layer:
         self._is_publishing = False
         self._wake = asyncio.Event()
         self._groups_lock = asyncio.Lock()
-        self._fences: dict[str, asyncio.Future[None]] = {}
+        self._probes: dict[str, asyncio.Future[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._receiver: asyncio.Task[None] | None = None
 
@@ -130,7 +134,7 @@ class Layer:
             return
         if self.is_away:
             sent(False)
-        size = sum(len(part) for part in note if isinstance(part, str)) + 32
+        size = sum(len(part) for part in astuple(note) if isinstance(part, str)) + NOTE_BYTES
         self._queue.append(_Queued(topic, note, size, time.monotonic(), sent))
         self._bytes += size
         while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
@@ -145,15 +149,15 @@ class Layer:
         if not self.is_shared:
             return True
         token = uuid4().hex
-        arrival = self._fences[token] = asyncio.get_running_loop().create_future()
-        self.publish(topic, ["fence", token])
+        arrival = self._probes[token] = asyncio.get_running_loop().create_future()
+        self.publish(topic, Probe(token))
         try:
             async with asyncio.timeout(seconds):
                 await arrival
         except TimeoutError:
             return False
         finally:
-            del self._fences[token]
+            del self._probes[token]
         return True
 
     async def begin(self) -> None:
@@ -279,27 +283,32 @@ class Layer:
         if kind != EVENTS and kind != BROKEN:  # the layer may be the site's own as well
             return
         match message:
-            case {"site": site, "topic": str(topic), "origin": str(origin), "notes": list(notes)}:
-                if site == self._site and len(notes) <= QUEUE_NOTES:
-                    self._take_notes(topic, origin, notes)
+            case {"site": site, "topic": str(topic), "origin": str(origin), "notes": list(items)}:
+                if site == self._site and len(items) <= QUEUE_NOTES:
+                    self._take_notes(topic, origin, items)
             case _:
                 logger.warning("a broken message on the channel layer was dropped")
 
-    def _take_notes(self, topic: str, origin: str, notes: list[Note]) -> None:
+    def _take_notes(self, topic: str, origin: str, items: list[Any]) -> None:
         if origin == self._origin:
-            self._arrived(notes)
+            self._take_own(items)
             return
         try:
-            self._hear(topic, notes)
+            self._hear(topic, items)
         except Exception:
             logger.exception("a message of topic %s could not be taken", topic)
 
-    def _arrived(self, notes: list[Note]) -> None:
-        for note in notes:
-            match note:
-                case ["fence", str(token)] if token in self._fences:
-                    if not self._fences[token].done():
-                        self._fences[token].set_result(None)
+    def _take_own(self, items: list[Any]) -> None:
+        """Take our own notes, of which only the probes matter here."""
+        for item in items if self._probes else ():
+            with suppress(ValueError, RecursionError):
+                self._take_own_note(decode(item))
+
+    def _take_own_note(self, note: Note) -> None:
+        match note:
+            case Probe(token) if token in self._probes:
+                if not self._probes[token].done():
+                    self._probes[token].set_result(None)
 
     async def _publish_all(self) -> None:
         while True:
@@ -350,7 +359,7 @@ class Layer:
     def _put_back(self, batch: list["_Queued"]) -> None:
         """Keep what is of the log, and what is not yet stale: nobody types a minute later."""
         oldest = time.monotonic() - STALE_SECONDS
-        kept = [entry for entry in batch if entry.note[0] == "log" or entry.at > oldest]
+        kept = [entry for entry in batch if isinstance(entry.note, LogEvent) or entry.at > oldest]
         self._queue.extendleft(reversed(kept))
         self._bytes += sum(entry.size for entry in kept)
 

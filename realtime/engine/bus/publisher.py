@@ -9,7 +9,8 @@ from typing import Any
 from django.db import connections
 
 from ...store.database import site
-from .layer import BREAKER_SECONDS, SEND_SECONDS, Note, envelope, group, make_backend
+from .layer import BREAKER_SECONDS, SEND_SECONDS, envelope, group, make_backend
+from .notes import Note
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 

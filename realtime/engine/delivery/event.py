@@ -1,12 +1,12 @@
 """What goes to many."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from ...wire.codecs import Frame
 from ...wire.events import Changed, MessageEvent, MessageState
+from ..bus.notes import LogEvent
 
 __all__ = ["Event"]
 
@@ -36,9 +36,9 @@ class Event:
         state = told.message if isinstance(told, Changed) else _state(told)
         return cls(Frame(text), state.position, told.first, state)
 
-    def note(self, epoch: str) -> list[Any]:
-        """What other processes are told of an event of a room's log."""
-        return ["log", self.seq, self.first, epoch, self.frame.text]
+    def note(self, epoch: str) -> LogEvent:
+        """Return the note that brings an event of a room's log to other processes."""
+        return LogEvent(self.seq, self.first, epoch, self.frame.text)
 
 
 def _outgoing(slug: str, state: MessageState, first: int | None) -> MessageEvent | Changed:

@@ -5,7 +5,6 @@ what is heard of a room's log goes to the follower, which judges it by its posit
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
@@ -24,7 +23,20 @@ from ...wire.codecs import Frame
 from ...wire.errors import Disconnect
 from ...wire.events import Joined, Left, Outgoing, PresenceList
 from ..bus.layer import Layer
-from ..bus.notes import Note, People, check, read_people
+from ..bus.notes import (
+    Broadcast,
+    Close,
+    Direct,
+    LogEvent,
+    Note,
+    People,
+    PresenceDiff,
+    Probe,
+    Revalidate,
+    RightsChanged,
+    UnknownKind,
+    decode,
+)
 from ..connections.connection import Connection
 from ..database.executor import Database
 from .event import Event
@@ -38,7 +50,7 @@ __all__ = ["Hub"]
 
 logger = get_logger("realtime.hub")
 
-FENCE_SECONDS = 1.0
+PROBE_SECONDS = 1.0
 """How long a new subscription may take to be in force; until it is, the database is asked."""
 LINGER_SECONDS = 60.0
 """How long a room that all have left is kept for those who come back."""
@@ -134,8 +146,8 @@ class Hub:
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 
     def send_event(self, topic: str, outgoing: Outgoing, *, exclude: str = "") -> None:
-        """Tell a topic something that is not stored; `but` is a connection that is left out."""
-        self.publish(topic, ["say", Frame.of(outgoing).text, exclude])
+        """Tell a topic something that is not stored; `exclude` is a connection that is left out."""
+        self.publish(topic, Broadcast(Frame.of(outgoing).text, exclude))
 
     def say_people(self, announcement: presence.Announcement) -> None:
         """Tell rooms who came and who went."""
@@ -147,7 +159,7 @@ class Hub:
         for room_id, (joined, left) in rooms.items():
             for first in range(0, max(len(joined), len(left)), PEOPLE_AT_ONCE):
                 some = slice(first, first + PEOPLE_AT_ONCE)
-                note = ["people", json.dumps([joined[some], left[some]])]
+                note = PresenceDiff.of(joined[some], left[some])
                 self.publish(room_topic(room_id), note)
 
     def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
@@ -157,10 +169,14 @@ class Hub:
 
     # What is heard.
 
-    def _hear(self, topic: str, notes: list[Note]) -> None:
-        for note in notes:
+    def _hear(self, topic: str, items: list[Any]) -> None:
+        for item in items:
             try:
-                self._take_note(topic, check(note))
+                self._take_note(topic, decode(item))
+            except UnknownKind as error:
+                if topic in self._topics:
+                    unknown = "topic %s: a note of the unknown kind %.60r was dropped"
+                    logger.warning(unknown, topic, error.kind)
             except Exception as error:
                 name = type(error).__name__
                 logger.warning("a broken note on the channel layer was dropped: %s", name)
@@ -170,33 +186,32 @@ class Hub:
         if topic is None:
             return
         match note:
-            case ["say", str(text), str(exclude)]:
-                topic.deliver(Event(Frame(text), exclude=exclude))
-            case ["end", int(code), str(reason), str(only)]:
-                for connection in _chosen(topic, only):
-                    connection.close(Disconnect(code, reason))
-            case ["whisper", str(text), str(only)]:
-                for connection in _chosen(topic, only):
-                    connection.outbox.send(connection.codec.join([Frame(text)]))
-            case ["look", str(kind), str(which)]:
-                self._look(list(topic.members), kind, which)
-            case ["fence", _]:
-                pass
-            case _ if isinstance(topic, RoomTopic):
+            case LogEvent() | PresenceDiff() | RightsChanged():
                 self._take_room_note(topic, note)
-            case _:
-                logger.warning("topic %s: cannot take a note of kind %.60r", name, note[0])
+            case Broadcast(text, exclude):
+                topic.deliver(Event(Frame(text), exclude=exclude))
+            case Close(code, reason, connection):
+                for one in _chosen(topic, connection):
+                    one.close(Disconnect(code, reason))
+            case Direct(text, connection):
+                for one in _chosen(topic, connection):
+                    one.outbox.send(one.codec.join([Frame(text)]))
+            case Revalidate(kind, which):
+                self._look(list(topic.members), kind, which)
+            case Probe():
+                pass
 
-    def _take_room_note(self, topic: RoomTopic, note: Note) -> None:
+    def _take_room_note(self, topic: Topic, note: LogEvent | PresenceDiff | RightsChanged) -> None:
+        if not isinstance(topic, RoomTopic):
+            logger.warning("topic %s: a %s note is for rooms only", topic.name, note.tag)
+            return
         match note:
-            case ["log", _, _, str(epoch), str(text)]:
+            case LogEvent(epoch=epoch, text=text):
                 self._take_log(topic.room_id, Event.of_text(text), epoch)
-            case ["people", str(text)]:
-                self._take_people(topic, *read_people(text))
-            case ["rights", str(user_id), int(seq)]:
+            case PresenceDiff():
+                self._take_people(topic, *note.read())
+            case RightsChanged(user_id, seq):
                 self._spawn(self._ask_rights(topic, user_id, seq))
-            case _:
-                logger.warning("room %s: cannot take a note of kind %.60r", topic.slug, note[0])
 
     def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
@@ -264,7 +279,7 @@ class Hub:
         # A layer's `group_add` may return before the subscription is in force; what comes back
         # through the group proves that it is.
         return await self.layer.subscribe(topic.name) and await self.layer.probe(
-            topic.name, FENCE_SECONDS
+            topic.name, PROBE_SECONDS
         )
 
     def _linger(self, topic: Topic) -> None:
@@ -404,7 +419,7 @@ class Hub:
             logger.warning("a task of the hub failed: %r", error)
 
 
-def _chosen(topic: Topic, only: str) -> Iterable[Connection]:
-    if not only:
+def _chosen(topic: Topic, connection: str) -> Iterable[Connection]:
+    if not connection:
         return list(topic.members.values())
-    return [topic.members[only]] if only in topic.members else []
+    return [topic.members[connection]] if connection in topic.members else []

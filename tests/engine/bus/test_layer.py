@@ -10,13 +10,14 @@ from channels.layers import BaseChannelLayer, channel_layers
 from django.db import OperationalError
 
 from realtime.engine.bus import layer as module
-from realtime.engine.bus.layer import Layer, Note, envelope, group
+from realtime.engine.bus.layer import Layer, envelope, group
+from realtime.engine.bus.notes import Broadcast, LogEvent, Probe
 from realtime.engine.engine import EVERYONE, user_topic
 from tests.client import eventually
 from tests.engine.conftest import UseLayer
 from tests.services import Redis
 
-Heard = list[tuple[str, list[Note]]]
+Heard = list[tuple[str, list[Any]]]
 SITE = "0123456789abcdef"
 NO_SITES: Mapping[str, str] = {}
 
@@ -32,7 +33,8 @@ class Ear:
     async def find_site(self) -> str:
         return self.site
 
-    def notes(self, topic: str) -> list[Note]:
+    def notes(self, topic: str) -> list[Any]:
+        """Return the notes of a topic as they were on the wire."""
         return [note for name, notes in self.heard if name == topic for note in notes]
 
 
@@ -58,7 +60,7 @@ def shared(request: pytest.FixtureRequest, use_layer: UseLayer, redis_url: str) 
 # Every layer.
 
 
-async def test_subscribe_then_fence_proves_that_it_is_heard(any_layer: str) -> None:
+async def test_subscribe_then_probe_proves_that_it_is_heard(any_layer: str) -> None:
     """What comes back through the group says that the subscription is in force."""
     async with ears("one") as [one]:
         assert await one.layer.subscribe("room.1")
@@ -71,7 +73,7 @@ async def test_what_one_publishes_it_does_not_hear_itself(any_layer: str) -> Non
     """The members of its own process have it already."""
     async with ears("one") as [one]:
         await one.layer.subscribe("room.1")
-        one.layer.publish("room.1", ["say", "hi", ""])
+        one.layer.publish("room.1", Broadcast("hi", ""))
         assert await one.layer.probe("room.1", 5)
         assert one.heard == []
 
@@ -84,19 +86,19 @@ async def test_renewing_and_reopening_change_nothing_that_works(any_layer: str) 
         assert await one.layer.probe("room.1", 5)
         if one.layer.is_shared:
             await one.layer.reopen()
-            await eventually_fenced(one, "room.1")
+            await eventually_probed(one, "room.1")
 
 
 async def test_stopping_what_was_never_started_is_harmless(any_layer: str) -> None:
     """An engine may fail before it begins."""
     ear = Ear("one")
-    ear.layer.publish("room.1", ["say", "hi", ""])
+    ear.layer.publish("room.1", Broadcast("hi", ""))
     if not ear.layer.is_shared:
         await ear.layer.stop()
         assert ear.heard == []
 
 
-async def eventually_fenced(ear: Ear, topic: str, seconds: float = 10) -> None:
+async def eventually_probed(ear: Ear, topic: str, seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not await ear.layer.probe(topic, 0.2):
             pass
@@ -110,11 +112,11 @@ async def test_another_process_hears_in_order_and_as_it_was_said(shared: str) ->
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
-        notes: list[Note] = [["log", number, None, "é", "😀"] for number in range(200)]
+        notes = [LogEvent(number, None, "é", "😀") for number in range(200)]
         for note in notes:
             one.layer.publish("room.1", note)
         await eventually(lambda: len(two.notes("room.1")) == 200)
-        assert two.notes("room.1") == notes
+        assert two.notes("room.1") == [["log", number, None, "é", "😀"] for number in range(200)]
 
 
 async def test_a_topic_is_heard_by_its_subscribers_only(shared: str) -> None:
@@ -124,8 +126,8 @@ async def test_a_topic_is_heard_by_its_subscribers_only(shared: str) -> None:
         await three.layer.subscribe("room.2")
         for ear, topic in ((two, "room.1"), (three, "room.2")):
             assert await ear.layer.probe(topic, 5)
-        one.layer.publish("room.1", ["say", "one", ""])
-        one.layer.publish("room.2", ["say", "two", ""])
+        one.layer.publish("room.1", Broadcast("one", ""))
+        one.layer.publish("room.2", Broadcast("two", ""))
         await eventually(lambda: two.heard and three.heard)
         assert two.notes("room.1") == [["say", "one", ""]]
         assert three.notes("room.2") == [["say", "two", ""]]
@@ -139,8 +141,8 @@ async def test_a_topic_that_was_left_is_heard_no_more(shared: str) -> None:
         await two.layer.subscribe("room.2")
         await two.layer.unsubscribe("room.1")
         assert await two.layer.probe("room.2", 5)
-        one.layer.publish("room.1", ["say", "lost", ""])
-        one.layer.publish("room.2", ["say", "end", ""])
+        one.layer.publish("room.1", Broadcast("lost", ""))
+        one.layer.publish("room.2", Broadcast("end", ""))
         await eventually(lambda: two.notes("room.2"))
         assert two.notes("room.1") == []
         assert not await two.layer.probe("room.1", 0.1)
@@ -155,9 +157,9 @@ async def test_what_waits_for_one_topic_goes_as_one_message(shared: str) -> None
             await two.layer.subscribe(topic)
             assert await two.layer.probe(topic, 5)
         for number in range(5):
-            one.layer.publish("room.1", ["say", str(number), ""])
-        one.layer.publish("room.2", ["say", "between", ""])
-        one.layer.publish("room.1", ["say", "last", ""])
+            one.layer.publish("room.1", Broadcast(str(number), ""))
+        one.layer.publish("room.2", Broadcast("between", ""))
+        one.layer.publish("room.1", Broadcast("last", ""))
         await eventually(lambda: len(two.heard) == 3)
         assert [(topic, len(notes)) for topic, notes in two.heard] == [
             ("room.1", 5),
@@ -174,7 +176,7 @@ async def test_a_layer_message_is_bounded(shared: str, monkeypatch: pytest.Monke
         assert await two.layer.probe("room.1", 5)
         texts = ["a" * 400, "b" * 400, "c" * 400, "d" * 3000, "e"]
         for text in texts:
-            one.layer.publish("room.1", ["say", text, ""])
+            one.layer.publish("room.1", Broadcast(text, ""))
         await eventually(lambda: len(two.notes("room.1")) == 5)
         assert [note[1] for note in two.notes("room.1")] == texts
         assert [len(notes) for _, notes in two.heard] == [2, 1, 1, 1]
@@ -184,7 +186,7 @@ async def test_a_receiver_that_raises_goes_on_hearing(shared: str) -> None:
     """A message that cannot be taken is logged and passed over."""
     heard: list[str] = []
 
-    def hear(topic: str, notes: list[Note]) -> None:
+    def hear(topic: str, notes: list[Any]) -> None:
         heard.append(notes[0][1])
         if notes[0][1] == "bad":
             raise KeyError("odd")
@@ -194,9 +196,9 @@ async def test_a_receiver_that_raises_goes_on_hearing(shared: str) -> None:
     async with ears("one") as [one]:
         await layer.subscribe("room.1")
         assert await layer.probe("room.1", 5)
-        one.layer.publish("room.1", ["say", "bad", ""])
+        one.layer.publish("room.1", Broadcast("bad", ""))
         await eventually(lambda: heard)
-        one.layer.publish("room.1", ["say", "good", ""])
+        one.layer.publish("room.1", Broadcast("good", ""))
         await eventually(lambda: len(heard) == 2)
     await layer.stop()
 
@@ -208,7 +210,7 @@ async def test_messages_of_others_on_the_group_are_passed_over(shared: str) -> N
         assert await two.layer.probe("room.1", 5)
         backend = channel_layers.make_backend("default")
         await backend.group_send(group(SITE, "room.1"), {"type": "chat.message", "text": "hi"})
-        one.layer.publish("room.1", ["say", "end", ""])
+        one.layer.publish("room.1", Broadcast("end", ""))
         await eventually(lambda: two.heard)
         assert two.notes("room.1") == [["say", "end", ""]]
         await (backend.flush() if shared == "pubsub" else backend.close_pools())
@@ -221,16 +223,16 @@ async def test_stopping_publishes_what_is_queued(shared: str) -> None:
         assert await two.layer.probe("room.1", 5)
         async with ears("one") as [one]:
             for number in range(50):
-                one.layer.publish("room.1", ["say", str(number), ""])
+                one.layer.publish("room.1", Broadcast(str(number), ""))
         await eventually(lambda: len(two.notes("room.1")) == 50)
 
 
-async def test_a_token_that_is_not_ours_is_no_fence(shared: str) -> None:
-    """Another process's fence neither answers ours nor reaches the hub as ours."""
+async def test_a_token_that_is_not_ours_is_no_probe(shared: str) -> None:
+    """Another process's probe neither answers ours nor reaches the hub as ours."""
     async with ears("one", "two") as [one, two]:
         await one.layer.subscribe("room.1")
         assert await one.layer.probe("room.1", 5)
-        two.layer.publish("room.1", ["fence", "guessed"])
+        two.layer.publish("room.1", Probe("guessed"))
         await eventually(lambda: one.heard)
         assert one.heard[0][0] == "room.1"
 
@@ -247,8 +249,8 @@ async def test_two_sites_on_one_redis_do_not_hear_each_other(shared: str) -> Non
                 assert await ear.layer.probe(topic, 5)
         one, two, other = all_ears
         for topic in ("room.1", "everyone", "node.a"):
-            one.layer.publish(topic, ["say", "ours", ""])
-            other.layer.publish(topic, ["say", "theirs", ""])
+            one.layer.publish(topic, Broadcast("ours", ""))
+            other.layer.publish(topic, Broadcast("theirs", ""))
         await eventually(lambda: len(two.heard) == 3)
         assert await other.layer.probe("everyone", 5)
         assert other.heard == []
@@ -261,9 +263,9 @@ async def test_a_note_of_another_site_in_our_group_is_passed_over(shared: str) -
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
         backend = channel_layers.make_backend("default")
-        foreign = envelope("fedcba9876543210", "room.1", "x", [["say", "theirs", ""]])
+        foreign = envelope("fedcba9876543210", "room.1", "x", [Broadcast("theirs", "")])
         await backend.group_send(group(SITE, "room.1"), foreign)
-        one.layer.publish("room.1", ["say", "end", ""])
+        one.layer.publish("room.1", Broadcast("end", ""))
         await eventually(lambda: two.heard)
         assert two.notes("room.1") == [["say", "end", ""]]
         await (backend.flush() if shared == "pubsub" else backend.close_pools())
@@ -283,9 +285,9 @@ async def test_a_process_moves_with_the_identity_of_its_site(
         await two.layer.identify()
         assert "identity" in caplog.text
         assert await two.layer.probe("room.1", 5)
-        one.layer.publish("room.1", ["say", "old", ""])
+        one.layer.publish("room.1", Broadcast("old", ""))
         assert await one.layer.probe("room.1", 0.1) is False
-        new.layer.publish("room.1", ["say", "new", ""])
+        new.layer.publish("room.1", Broadcast("new", ""))
         await eventually(lambda: two.heard)
         assert two.notes("room.1") == [["say", "new", ""]]
 
@@ -307,7 +309,7 @@ async def test_a_site_that_is_not_known_yet_is_asked_again(shared: str) -> None:
         layer.start()
         assert await layer.subscribe("room.1") is False
         assert layer.is_renewal_due
-        layer.publish("room.1", ["say", "hi", ""])
+        layer.publish("room.1", Broadcast("hi", ""))
         await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
         await layer.renew()
         assert await layer.probe("room.1", 5)
@@ -345,7 +347,7 @@ async def test_a_layer_that_comes_back_empty_is_heard_again(own: Redis) -> None:
         assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
         for number in range(5):
-            one.layer.publish("room.1", ["say", str(number), ""])
+            one.layer.publish("room.1", Broadcast(str(number), ""))
         await eventually(lambda: one.layer.is_away)
         assert await two.layer.subscribe("room.2") is False
         assert two.layer.is_renewal_due
@@ -354,8 +356,8 @@ async def test_a_layer_that_comes_back_empty_is_heard_again(own: Redis) -> None:
         await eventually(lambda: not one.layer.is_away)
         await eventually_heard(two, "room.1")
         await two.layer.renew()
-        await eventually_fenced(two, "room.2")
-        one.layer.publish("room.1", ["say", "end", ""])
+        await eventually_probed(two, "room.2")
+        one.layer.publish("room.1", Broadcast("end", ""))
         await eventually(lambda: ["say", "end", ""] in two.notes("room.1"))
         said = [note[1] for note in two.notes("room.1")]
         assert said == sorted(said)
@@ -375,7 +377,7 @@ async def test_a_layer_that_has_forgotten_us_is_heard_again(own: Redis) -> None:
         assert await two.layer.probe("room.1", 5)
         await in_thread(own.flush)
         await eventually_heard(two, "room.1")
-        one.layer.publish("room.1", ["say", "hi", ""])
+        one.layer.publish("room.1", Broadcast("hi", ""))
         await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
 
 
@@ -389,8 +391,8 @@ async def test_a_long_outage_keeps_a_bounded_number_of_notes(
         assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
         for number in range(100):
-            one.layer.publish("room.1", ["say", str(number), ""])
-        assert [entry.note[1] for entry in one.layer._queue] == [
+            one.layer.publish("room.1", Broadcast(str(number), ""))
+        assert [entry.note.text for entry in one.layer._queue] == [
             str(number) for number in range(90, 100)
         ]
         assert one.layer._bytes == sum(entry.size for entry in one.layer._queue)
@@ -406,8 +408,8 @@ async def test_bytes_are_bounded_as_well(
     monkeypatch.setattr(module, "QUEUE_BYTES", 1000)
     ear = Ear("one")
     for number in range(10):
-        ear.layer.publish("room.1", ["say", str(number) * 400, ""])
-    assert [entry.note[1][0] for entry in ear.layer._queue] == ["8", "9"]
+        ear.layer.publish("room.1", Broadcast(str(number) * 400, ""))
+    assert [entry.note.text[0] for entry in ear.layer._queue] == ["8", "9"]
 
 
 async def test_what_is_stale_is_not_said_after_an_outage(
@@ -419,8 +421,8 @@ async def test_what_is_stale_is_not_said_after_an_outage(
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
-        one.layer.publish("room.1", ["say", "typing", ""])
-        one.layer.publish("room.1", ["log", 1, None, "", "message"])
+        one.layer.publish("room.1", Broadcast("typing", ""))
+        one.layer.publish("room.1", LogEvent(1, None, "", "message"))
         await eventually(lambda: one.layer.is_away and len(one.layer._queue) == 1)
         assert one.layer._bytes == one.layer._queue[0].size
         await in_thread(own.start)
@@ -432,9 +434,9 @@ async def test_a_note_that_cannot_be_sent_does_not_stop_the_next(shared: str) ->
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
-        one.layer.publish("room.1", ["say", object(), ""])
-        one.layer.publish("room.2", ["say", "other", ""])
-        one.layer.publish("room.1", ["say", "good", ""])
+        one.layer.publish("room.1", Broadcast(object(), ""))  # type: ignore[arg-type]
+        one.layer.publish("room.2", Broadcast("other", ""))
+        one.layer.publish("room.1", Broadcast("good", ""))
         await eventually(lambda: two.notes("room.1") == [["say", "good", ""]])
         assert not one.layer.is_away
 
@@ -444,7 +446,7 @@ async def test_stopping_while_the_layer_is_away_is_quick(own: Redis) -> None:
     async with ears("one") as [one]:
         await one.layer.subscribe("room.1")
         await in_thread(own.stop)
-        one.layer.publish("room.1", ["say", "hi", ""])
+        one.layer.publish("room.1", Broadcast("hi", ""))
         await eventually(lambda: one.layer.is_away)
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 3

@@ -4,19 +4,33 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import msgpack
 import msgspec
 import pytest
 import redis
+from django.utils.safestring import mark_safe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from realtime.engine.bus import layer as module
 from realtime.engine.bus.layer import Layer, envelope, group
-from realtime.engine.bus.notes import check, read_people
+from realtime.engine.bus.notes import (
+    Broadcast,
+    Close,
+    Direct,
+    LogEvent,
+    Note,
+    PresenceDiff,
+    Probe,
+    Revalidate,
+    RightsChanged,
+    UnknownKind,
+    decode,
+    encode,
+)
 from realtime.engine.delivery import follower as keeper_module
 from realtime.engine.delivery import hub as hub_module
 from realtime.engine.delivery.event import Event
@@ -62,16 +76,61 @@ COMMON = settings(
 )
 
 
+WIRE: list[tuple[Note, list[Any]]] = [
+    (
+        Broadcast('{"type":"signal","data":{}}', "a1.2"),
+        ["say", '{"type":"signal","data":{}}', "a1.2"],
+    ),
+    (Direct('{"type":"signal"}', "a1.2"), ["whisper", '{"type":"signal"}', "a1.2"]),
+    (Close(4503, "Out.", ""), ["end", 4503, "Out.", ""]),
+    (Revalidate("session", "9f"), ["look", "session", "9f"]),
+    (LogEvent(7, None, "e1", '{"type":"message"}'), ["log", 7, None, "e1", '{"type":"message"}']),
+    (LogEvent(7, 5, "e1", '{"type":"message"}'), ["log", 7, 5, "e1", '{"type":"message"}']),
+    (
+        PresenceDiff.of([("1", "ada", "a1.2")], []),
+        ["people", '[[["1", "ada", "a1.2"]], []]'],
+    ),
+    (RightsChanged("7", 3), ["rights", "7", 3]),
+    (Probe("c0ffee"), ["fence", "c0ffee"]),
+]
+
+
+@pytest.mark.parametrize(("note", "item"), WIRE, ids=lambda one: type(one).__name__)
+def test_each_kind_has_its_form_on_the_wire(note: Note, item: list[Any]) -> None:
+    """Processes of the last version read and write exactly this during a rolling deploy."""
+    assert encode(note) == item
+    assert decode(msgpack.unpackb(msgpack.packb(item))) == note
+    packed = msgpack.packb({"type": "realtime.events", "site": SITE, "topic": "t", "origin": "o"})
+    assert msgpack.packb(envelope(SITE, "t", "o", [note])) == (
+        b"\x85" + packed[1:] + msgpack.packb("notes") + msgpack.packb([item])
+    )
+
+
+def test_every_kind_is_pinned() -> None:
+    assert {type(note) for note, _ in WIRE} == set(get_args(Note))
+
+
+def test_a_safe_string_is_sent_as_a_string() -> None:
+    """A site may give a marked text as the reason of a close."""
+    item = encode(Close(4503, mark_safe("Out."), ""))
+    assert msgpack.unpackb(msgpack.packb(item)) == ["end", 4503, "Out.", ""]
+
+
+def test_an_unknown_kind_is_named() -> None:
+    with pytest.raises(UnknownKind) as caught:
+        decode(["later", 1])
+    assert caught.value.kind == "later"
+
+
 @given(shaped | notes)
 @COMMON
 def test_a_note_is_sound_or_refused(note: object) -> None:
     """With an error of two kinds, and never changed."""
     try:
-        assert check(note) is note
+        found = decode(note)
     except (ValueError, RecursionError):
         return
-    assert isinstance(note, list)
-    assert isinstance(note[0], str)
+    assert encode(found) == note
 
 
 @pytest.mark.parametrize(
@@ -84,6 +143,10 @@ def test_a_note_is_sound_or_refused(note: object) -> None:
         [["say"]],
         ["say"],
         ["say", 1, ""],
+        ["say", '{"type":"signal"}', "", 1],
+        ["look", "site", 7],
+        ["rights", "7", True],
+        ["fence"],
         ["say", "{}", ""],
         ["say", "[1]", ""],
         ["say", '{"type":"signal"', ""],
@@ -100,13 +163,13 @@ def test_a_note_is_sound_or_refused(note: object) -> None:
 )
 def test_a_note_that_would_hurt_a_client_is_refused(note: object) -> None:
     with pytest.raises((ValueError, RecursionError)):
-        check(note)
+        decode(note)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[[],[[]]]", '[[["1","a",7]],[]]', '{"a":1}'])
 def test_who_came_and_went_is_read_as_strings(text: str) -> None:
     with pytest.raises(msgspec.DecodeError):
-        read_people(text)
+        PresenceDiff(text).read()
 
 
 @given(st.binary(max_size=200) | messages.map(lambda value: _packed(value)))
@@ -224,8 +287,10 @@ BROKEN = [
     msgpack.packb({"type": "realtime.events", "__asgi_channel__": ["x", 7, None]}),
     msgpack.packb(envelope(SITE, "room.1", "x", []) | {"notes": None}),
     msgpack.packb(envelope(SITE, "room.1", "x", []) | {"topic": 1}),
-    msgpack.packb(envelope(SITE, "room.1", "two", [["fence"], ["fence", {}], [], 7])),
-    msgpack.packb(envelope(SITE, "room.1", "x", [["say", "x" * 100]] * 5000)),
+    msgpack.packb(
+        envelope(SITE, "room.1", "two", []) | {"notes": [["fence"], ["fence", {}], [], 7]}
+    ),
+    msgpack.packb(envelope(SITE, "room.1", "x", []) | {"notes": [["say", "x" * 100]] * 5000}),
     b"\xdd\x00\x01\x00\x00" + b"\x01" * 65_536,
     b"\x01" * (5 * 1024 * 1024),
 ]
@@ -263,7 +328,7 @@ async def test_broken_bytes_on_redis_make_nobody_deaf(
         began = time.monotonic()
         for content in BROKEN * 5:
             await asyncio.to_thread(put, two.layer, content)
-        one.layer.publish("room.1", ["say", "good", ""])
+        one.layer.publish("room.1", Broadcast("good", ""))
         await eventually(lambda: ["say", "good", ""] in two.notes("room.1"))
         assert not two.layer.is_away
         took = time.monotonic() - began

@@ -7,6 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.engine.bus import layer as layer_module
+from realtime.engine.bus.notes import Close, Direct, Probe, RightsChanged
 from realtime.engine.delivery import follower
 from realtime.engine.delivery import hub as module
 from realtime.engine.delivery.topic import State
@@ -310,9 +311,9 @@ async def test_a_whisper_reaches_one_connection(process: Process) -> None:
     topic = process.hub.topic("node.one")
     topic.attach(one.connection)
     topic.attach(other.connection)
-    note = ["whisper", '{"type":"notice","level":"info","text":"hi"}', "one.2"]
+    note = Direct('{"type":"notice","level":"info","text":"hi"}', "one.2")
     process.hub.publish("node.one", note)
-    process.hub.publish("node.one", ["whisper", "{}", "one.9"])
+    process.hub.publish("node.one", Direct("{}", "one.9"))
     assert [item["text"] for item in other.items] == ["hi"]
     assert one.items == []
 
@@ -323,9 +324,9 @@ async def test_an_end_reaches_one_or_all(process: Process) -> None:
     topic = process.hub.topic("user.x")
     topic.attach(one.connection)
     topic.attach(other.connection)
-    process.hub.publish("user.x", ["end", 4503, "Out.", "one.2"])
+    process.hub.publish("user.x", Close(4503, "Out.", "one.2"))
     assert (one.ends, [why.reason for why in other.ends]) == ([], ["Out."])
-    process.hub.publish("user.x", ["end", 4001, "", ""])
+    process.hub.publish("user.x", Close(4001, "", ""))
     assert [why.code for why in one.ends] == [CloseCode.SHUTDOWN]
 
 
@@ -338,7 +339,7 @@ async def test_whose_rights_were_told_of_is_asked_also_where_the_change_was_coun
     process.hub.recheck(await process.db.read(history.marks, [room.pk]))
     await in_thread(lambda: history.change_rights([room.pk], "8"))
     for seq, user_id in enumerate(["7", "8"], start=1):
-        process.hub.publish(f"room.{room.pk}", ["rights", user_id, seq])
+        process.hub.publish(f"room.{room.pk}", RightsChanged(user_id, seq))
     await eventually(lambda: "8" in asked)
     assert asked == ["", "7", "8"]
 
@@ -351,7 +352,7 @@ async def test_two_changes_of_one_user_are_no_question_for_all(
     for _ in range(2):
         await in_thread(lambda: history.change_rights([room.pk], "7"))
     for seq in (1, 2):
-        process.hub.publish(f"room.{room.pk}", ["rights", "7", seq])
+        process.hub.publish(f"room.{room.pk}", RightsChanged("7", seq))
     await eventually(lambda: len(asked) == 2)
     assert asked == ["7", "7"]
 
@@ -365,7 +366,7 @@ async def test_what_concerns_all_is_asked_of_all_in_whatever_order_it_is_told(
     for user_id in ("", "7"):
         await in_thread(lambda user_id=user_id: history.change_rights([room.pk], user_id))
     for seq in order:
-        process.hub.publish(f"room.{room.pk}", ["rights", {1: "", 2: "7"}[seq], seq])
+        process.hub.publish(f"room.{room.pk}", RightsChanged({1: "", 2: "7"}[seq], seq))
     await eventually(lambda: "" in asked)
 
 
@@ -379,8 +380,8 @@ async def test_a_note_of_an_unknown_kind_is_passed_over(
 ) -> None:
     """Processes of two versions may run side by side."""
     process.hub.topic("everyone")
-    process.hub.publish("everyone", ["later", 1])
-    process.hub.publish("nobody-listens", ["later", 1])
+    process.hub._hear("everyone", [["later", 1]])
+    process.hub._hear("nobody-listens", [["later", 1]])
     assert ["later" in record.getMessage() for record in caplog.records] == [True]
 
 
@@ -514,7 +515,7 @@ async def test_a_join_succeeds_while_the_layer_is_away(
         await one.append(room, "polled")
         await arrived(member, 1)
         await in_thread(own_redis.start)
-        two.hub.layer.publish("node.two", ["fence", "any"])
+        two.hub.layer.publish("node.two", Probe("any"))
         await eventually(lambda: not topic.is_polled)
         async with asyncio.timeout(30):  # it asks as its pulse would
             while one.hub.layer.is_away:
