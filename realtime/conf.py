@@ -1,4 +1,4 @@
-"""The one reader of `settings.REALTIME`."""
+"""Read the settings of the package, `settings.REALTIME`; no other module reads them."""
 
 from dataclasses import dataclass, field, fields
 from functools import cache

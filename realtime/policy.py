@@ -1,7 +1,7 @@
-"""Who may do what: one class, replaced by the setting `POLICY`.
+"""Decide the permissions in rooms, such as who may post: one class, replaced by `POLICY`.
 
-What is told apart here is rights. Bans and mutes are facts of the tables, which no policy can
-forget (`store/moderation/sanctions.py`).
+Bans and mutes are not decided here: they are rows of the database, and apply with any policy
+(`store/moderation/sanctions.py`).
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What pages ask for: a ticket; and load balancers: does this process live, may it have clients."""
+"""Answer the health checks of load balancers (`live`, `ready`), and issue tickets to pages."""
 
 import asyncio
 from collections.abc import Callable

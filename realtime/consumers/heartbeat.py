@@ -1,4 +1,4 @@
-"""Who says nothing is asked whether it is there, and ended if that is not answered."""
+"""Heartbeat: ping a client after one silent interval, close it after a second one."""
 
 import asyncio
 import math

@@ -1,4 +1,7 @@
-"""All of one process put together: made on first use, one for each running event loop."""
+"""Start and stop the parts of one process; one engine for each event loop, made on first use.
+
+`stop` is the graceful shutdown: commit what is queued, tell each client when to come back.
+"""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Token buckets; the caller passes the time."""
+"""Token buckets for a rate limit; the caller passes the time."""
 
 from collections.abc import Hashable
 

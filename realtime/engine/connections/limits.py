@@ -1,4 +1,4 @@
-"""How many commands one user may send, and all guests of one address."""
+"""Apply the rate limits: how many commands one user, or all guests of one address, may send."""
 
 import time
 

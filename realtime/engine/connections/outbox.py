@@ -1,4 +1,4 @@
-"""The sending half of one connection: bounded, and never in anybody's way.
+"""Send to one client with backpressure: bound its queue, and close a slow client.
 
 Where the server is known, bytes go straight to its transport, framed once for all who get them, or
 its `send` is stepped once by hand; it nearly always finishes without suspending, and then a frame

@@ -1,7 +1,7 @@
-"""Whether those who are connected may still be: asked at once when something is told, else in turn.
+"""Revalidate open connections: at once after a change of a session or user, otherwise in turn.
 
-What is told carries no rights: each process asks the database, so that a note that is lost, late
-or forged does no harm. Only a logout is believed as it is told, before the session is gone.
+A note about a change carries no rights. Each process reads the database, so a note that is lost,
+late or forged does no harm. Only a logout is believed without a query.
 """
 
 import asyncio

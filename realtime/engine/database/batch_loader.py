@@ -1,4 +1,7 @@
-"""One query for many who ask at the same time: while some run, the next questions gather."""
+"""Merge concurrent queries of the same kind into one (batch loader, data loader).
+
+While one batch is loaded, the keys of the next batch are collected.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable

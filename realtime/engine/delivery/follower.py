@@ -1,7 +1,7 @@
-"""Keep the topics of rooms in step with their logs: judge what comes, and repair gaps.
+"""Keep the topics of rooms in step with their logs: drop repeats and repair gaps.
 
-What is missing is read from the database before anything later is delivered; where the log has
-begun another life, or was purged beyond what is known here, everybody has to join again.
+Missing events are read from the database before any later event is delivered. If the log has a
+new epoch, or its missing part was purged, all members are told to join again.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The fan-out of one process: topics, what is heard about them, and who gets it here.
+"""Broadcast the events of topics to the connections of this process (fan-out).
 
 The database is the log; the layer only says earlier what the database would say anyway. So
 what is heard of a room's log goes to the follower, which judges it by its position.

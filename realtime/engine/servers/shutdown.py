@@ -1,7 +1,7 @@
-"""Widens a server's queue of handshakes, and learns of a shutdown before sockets are closed.
+"""Begin the graceful shutdown before the server closes its sockets; enlarge its listen queue.
 
-No server tells before its sockets close, but Twisted's reactor does, and handlers of signals can be
-preceded. Everything is found by feature; where it is not found, nothing is done.
+No server reports that it is about to close its sockets. So the package listens to Twisted's
+reactor and to signals. A server without these features is left as it is.
 """
 
 import asyncio

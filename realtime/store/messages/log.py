@@ -1,7 +1,8 @@
-"""Writing rooms' logs: the only place where a message gets its number.
+"""Append messages to the logs of rooms; the only place where a message gets its position.
 
-On PostgreSQL the database numbers a batch itself, in one statement: a third of the processor
-time of the ORM's several, which other databases get (docs/performance.md).
+An append is idempotent: a message that is sent again with the same nonce is not stored again
+(deduplication). On PostgreSQL the database numbers a batch itself, in one statement. That takes a
+third of the processor time of the ORM's several, which other databases get (docs/performance.md).
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""What moderators have done, in the log of Django's admin.
+"""Write the audit log: the actions of moderators, as entries in the log of Django's admin.
 
-The entries of a user who is not staff are bounded: anybody may own a room.
+The number of entries of a user who is not staff is bounded, because any user may own a room.
 """
 
 from typing import Any
