@@ -17,7 +17,7 @@ from .cases import CASES, Case, Target
 from .contenders import CONTENDERS
 from .runner import Results
 
-__all__ = ["Run", "as_json", "draw", "markdown", "newest", "read", "table"]
+__all__ = ["Run", "as_json", "draw", "markdown", "newest", "read", "summary", "table"]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 INTRO = Path(__file__).parent / "text/intro.md"
@@ -58,9 +58,9 @@ ABOUT = {
         " should not depend on how many members there are."
     ),
     "persist": (
-        "Senders wait for acknowledgements: first as fast as the server can, then at a fixed rate,"
-        " four times what the Channels chat reached in the same round. That is the tutorial's with"
-        " one `acreate` a message."
+        "Senders wait for acknowledgements: first as fast as the server can, then at a fixed rate."
+        " The fixed rate is four times that of the Channels chat in the same round. That chat is"
+        " the tutorial's with one `acreate` a message."
     ),
     "latency": (
         "The rate is fixed, whatever a server can do; the clock stops when the last member has the"
@@ -71,13 +71,13 @@ ABOUT = {
         " known. The peer is a consumer behind `AuthMiddlewareStack`."
     ),
     "idle": (
-        "The memory that each connection adds to the server, and the CPU of all while nobody says"
-        " anything. Ours have joined a room, and are asked every 20 s whether they are there; the"
-        " peer accepts sockets and does nothing else, and Daphne pings them as often."
+        "The memory that each connection adds to the server, and the CPU of all without messages."
+        " Ours have joined a room, and get a heartbeat every 20 s. The peer only accepts sockets,"
+        " and Daphne pings them as often."
     ),
     "resume": (
-        "Each member tells its last position and gets what it has missed: from the process that it"
-        " was on, or from another that nobody was on before. The bare connects are as many"
+        "Each member sends its last position and gets the missed messages. It connects to the same"
+        " process as before, or to a process without members. The bare connects are as many"
         " connections at once that get their welcome and no more."
     ),
     "rooms": (
@@ -224,8 +224,13 @@ def markdown(runs: Sequence[Run]) -> str:
             parts.append(f"Run {runs.index(run) + 1}.")
         if run.is_quick:
             parts.append(QUICK)
-        parts += [f"**{results.case.title}.** {ABOUT[name]}", *_section(results)]
+        parts += [summary(results.case.title, ABOUT[name]), *_section(results)]
     return "\n\n".join(parts) + "\n"
+
+
+def summary(title: str, about: str) -> str:
+    """Return what a case is about, one sentence a line."""
+    return f"**{title}.**\n" + about.replace(". ", ".\n")
 
 
 def draw(runs: Sequence[Run], folder: Path) -> None:

@@ -11,7 +11,18 @@ import pytest
 
 from benchmarks import report
 from benchmarks.cases import CASES, Case, Entry, Target
-from benchmarks.report import ABOUT, Run, as_json, draw, judged, markdown, newest, read, table
+from benchmarks.report import (
+    ABOUT,
+    Run,
+    as_json,
+    draw,
+    judged,
+    markdown,
+    newest,
+    read,
+    summary,
+    table,
+)
 from benchmarks.runner import Results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -186,7 +197,7 @@ def test_a_section_has_its_title_and_what_it_compares() -> None:
     """For every case there is."""
     page = markdown([a_run(*(results(name) for name in CASES))])
     for name, case in CASES.items():
-        assert f"**{case.title}.** {ABOUT[name]}" in section(page, name)
+        assert summary(case.title, ABOUT[name]) in section(page, name)
 
 
 def test_every_case_is_explained() -> None:
