@@ -1,16 +1,70 @@
-"""Fixtures of the whole suite: servers that start when first asked for, and sites on them."""
+"""Fixtures of the whole suite, and the markers that say what each test needs.
+
+The markers `unit`, `servers`, `browser` and `faults` are set here (docs/development.md): each test
+has exactly one of them. Servers start when a test first needs them.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from inspect import signature
+from pathlib import Path
 
 import pytest
 
 from tests.lines import all_again
-from tests.services import Redis, Services, find_browser
+from tests.services import Process, Redis, Services, find_browser
 from tests.site import Factory, Sites
 
 pytest.register_assert_rewrite("tests.chatter", "tests.client")
+
+TESTS = Path(__file__).parent
+KINDS = {"unit", "servers", "browser", "faults"}
+SERVED_FIXTURES = {
+    "make_site",
+    "make_shared_site",
+    "redis_url",
+    "own_redis",
+    "postgres",
+    "postgres_database_url",
+}
+SERVED_PARAMETERS = {"postgres", "pubsub", "core"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test without a marker of its own the one that follows from what it uses."""
+    for item in items:
+        is_marked = any(item.get_closest_marker(kind) for kind in KINDS)
+        if isinstance(item, pytest.Function) and not is_marked:
+            item.add_marker(kind_of(item))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a `unit` test that starts a server fail, so that the markers stay true."""
+    Process.may_start = item.get_closest_marker("unit") is None
+
+
+def kind_of(item: pytest.Function) -> str:
+    """Return the marker that follows from a test's folder, fixtures and parameters."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    uses_servers = needs_servers(item)
+    if folder == "faults":
+        return "faults" if uses_servers else "unit"
+    if "chromium" in item.fixturenames:
+        return "browser"
+    return "servers" if uses_servers or folder == "e2e" else "unit"
+
+
+def needs_servers(item: pytest.Function) -> bool:
+    """Return whether a test starts Redis, PostgreSQL or a process of the site."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return (
+        not SERVED_FIXTURES.isdisjoint(item.fixturenames)
+        or any(one in SERVED_PARAMETERS for one in parameters if isinstance(one, str))
+        or "services" in signature(item.function).parameters
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -77,6 +77,8 @@ class Process:
 
     stop_signal = signal.SIGTERM
     death_signal = signal.SIGKILL
+    may_start = True
+    """False while a test runs that is marked as one without servers."""
 
     def __init__(self, command: list[str], log: Path, **options: Any) -> None:
         self.command = command
@@ -85,6 +87,8 @@ class Process:
         self.popen: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
+        if not self.may_start:
+            raise RuntimeError(f"a unit test may not start {self.command[0]}: mark it `servers`")
         with self.log_path.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.command,

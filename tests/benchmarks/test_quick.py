@@ -3,6 +3,8 @@
 import importlib.util
 import re
 
+import pytest
+
 from benchmarks.cases import CASES
 from benchmarks.contenders import CONTENDERS
 from benchmarks.report import UNITS
@@ -13,6 +15,7 @@ CASE = CASES["latency"]
 COMMAND = "latency --quick --peers --server daphne"
 
 
+@pytest.mark.servers
 def test_one_quick_case_runs_and_prints_its_table() -> None:
     """It ends with 0, which it does not if anything was lost, doubled or out of order."""
     find_redis()

@@ -26,6 +26,8 @@ from tests.proxy import Proxy, beside
 from tests.services import Postgres, Services, create_database
 from tests.site import migrate
 
+pytestmark = pytest.mark.servers
+
 LANES = ("read", "write", "wait", "pulse")
 SECONDS = 5
 

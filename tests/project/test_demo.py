@@ -191,6 +191,7 @@ def test_impossible_address_is_told(run: Run, options: dict[str, Any], message: 
         run(**options)
 
 
+@pytest.mark.servers
 def test_demo_runs_twice_for_real(tmp_path: Path) -> None:
     """The page answers; what is printed first is printed once."""
     process = Demo(tmp_path)
