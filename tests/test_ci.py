@@ -1,6 +1,7 @@
 """The programs that CI runs beside the tests."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,20 @@ def test_the_newest_declared_python_is_found(folder: Folder) -> None:
     folder.put("python3.12", "3 12")
     is_newest_here = sys.version_info[:2] >= (3, 13)
     assert folder.newest() == ("" if is_newest_here else newest)
+
+
+def test_hosted_ci_runs_the_same_program() -> None:
+    """And its Pythons are those that the project declares."""
+    workflow = (CI.parent / ".github/workflows/ci.yml").read_text()
+    assert "- run: .ci/run\n" in workflow
+    declared = re.findall(r"Python :: (3\.\d+)\"", (CI.parent / "pyproject.toml").read_text())
+    [matrix] = re.findall(r"^        python: (\[.*\])$", workflow, re.MULTILINE)
+    assert json.loads(matrix) == declared
+
+
+def test_the_hooks_before_a_commit_are_the_static_checks_of_ci() -> None:
+    """With the versions of `.venv`."""
+    hooks = (CI.parent / ".pre-commit-config.yaml").read_text()
+    commands = re.findall(r"^\.venv/bin/(ruff \w+|mypy)", (CI / "run").read_text(), re.MULTILINE)
+    entries = re.findall(r"entry: \.venv/bin/(ruff \w+|mypy)", hooks)
+    assert entries == commands

@@ -1,5 +1,6 @@
 """The documents say what the code does."""
 
+import ast
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,12 @@ from realtime.wire.errors import CloseCode, ErrorCode
 ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 README = (ROOT / "README.md").read_text()
+DEVELOPMENT = (ROOT / "docs/development.md").read_text()
+PLACES = re.findall(r"^\| .+\? \| (.+) \| `(realtime/.+)` \|$", DEVELOPMENT, re.MULTILINE)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+NOT_YET_PLAIN = {"architecture.md", "reliability.md"}
+SENTENCES = re.compile(r"(?<![0-9])[.!?][)*\"]* (?=[A-Z`\[*])")
 ACTS = ["ban", "delete", "kick", "mute", "unban", "unmute"]
 
 
@@ -183,8 +190,51 @@ async def test_the_async_twin_does_the_same(name: str, monkeypatch: pytest.Monke
     assert asked == [(given, {"by": None})]
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
+@pytest.mark.parametrize(("word", "module"), PLACES, ids=[word for word, _ in PLACES])
+def test_a_module_is_found_by_the_usual_word(word: str, module: str) -> None:
+    """The word stands in the docstring, so one search finds the place."""
+    docstring = ast.get_docstring(ast.parse((ROOT / module).read_text())) or ""
+    assert word in " ".join(docstring.lower().split())
+
+
+def test_the_page_of_development_answers_every_question() -> None:
+    assert len(PLACES) == 14
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     """Relative links and pictures exist."""
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)#]+)[)#]", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name not in NOT_YET_PLAIN],
+    ids=lambda page: page.name,
+)
+def test_prose_has_one_sentence_a_line(page: Path) -> None:
+    """Short lines with one sentence each, so that a change can be reviewed."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "#"))]
+    assert [line for line in prose if len(line) >= 140] == []
+    assert [line for line in prose if SENTENCES.search(line)] == []
+
+
+def test_the_page_of_development_names_the_targets_of_make() -> None:
+    """What it tells to type is there."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)", DEVELOPMENT, re.MULTILINE)) <= targets
+
+
+def test_the_page_of_development_names_every_kind_of_fault() -> None:
+    """F, A and G are the letters of the files."""
+    letters = {file.name[0].upper() for file in (ROOT / "tests/faults").glob("[a-z][0-9][0-9]_*")}
+    assert set(re.findall(r"^\| ([A-Z]) \|", DEVELOPMENT, re.MULTILINE)) == letters
+
+
+def test_the_page_of_development_names_every_marker() -> None:
+    """And pyproject.toml registers them."""
+    markers = set(re.findall(r"^    \"([a-z]+): ", (ROOT / "pyproject.toml").read_text(), re.M))
+    named = set(re.findall(r"^\| `([a-z]+)` \|", DEVELOPMENT, re.MULTILINE))
+    assert markers == {*named, "alone"}

@@ -1,4 +1,7 @@
-"""The commands of a consumer class: methods marked `@command`, bound by their annotation."""
+"""Bind the commands of a consumer class, and a site's own commands: methods marked `@command`.
+
+The annotation of a method's argument names the command that the method handles.
+"""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,0 +1,48 @@
+# The usual tasks of a developer. `make` alone lists them; docs/development.md explains them.
+# A target that takes arguments: make test ARGS="tests/wire -x"
+
+PYTHON ?= python3
+BIN = .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run services test test-fast lint format faults bench
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(BIN)/.ready  ## make .venv with everything that the tests need
+
+$(BIN)/.ready: requirements.txt tests/requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+run: setup  ## run the demo: make run ARGS="--port 8001"
+	$(BIN)/python manage.py demo $(ARGS)
+
+services: setup  ## start a Redis and a PostgreSQL for development, and print their addresses
+	$(BIN)/python -m harness $(ARGS)
+
+test: setup  ## run all tests: with servers, a browser and faults
+	$(BIN)/python -m pytest -n 2 -m "not alone" $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS)
+
+test-fast: setup  ## run the tests that need no server
+	$(BIN)/python -m pytest -m unit $(ARGS)
+
+lint: setup  ## check style, types and migrations
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: setup  ## format the code and sort the imports
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+faults: setup  ## break running servers, short form: make faults ARGS="F1 G2"
+	$(BIN)/python -m tests.faults $(ARGS)
+
+bench: setup  ## measure: make bench ARGS="latency --quick --peers --server daphne"
+	$(BIN)/python -m benchmarks $(ARGS)
