@@ -15,8 +15,8 @@ from typing import Any
 
 import psycopg
 
-from tests.services import Postgres, Process, Redis, answers, create_database, free_port
-from tests.site import ROOT, UNLIMITED, environment, migrate, run
+from harness.services import Postgres, Process, Redis, answers, create_database, free_port
+from harness.site import ROOT, UNLIMITED, environment, migrate, run
 
 __all__ = ["CONTENDERS", "Contender", "Ground", "Stand"]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from tests.database import Database
-from tests.services import Postgres, Redis, find_postgres, find_redis, temporary_folder
-from tests.site import run
+from harness.database import Database
+from harness.services import Postgres, Redis, find_postgres, find_redis, temporary_folder
+from harness.site import run
 
 from .cases import Case, Entry
 from .contenders import CONTENDERS, Ground, Stand

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from harness.database import Database
 from tests.client import Client, Object
-from tests.database import Database
 
 NOTHING_BROKEN: dict[str, float] = dict.fromkeys(
     (

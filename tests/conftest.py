@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.services import Process, Redis, Services, find_browser
+from harness.site import Factory, Sites
 from tests.lines import all_again
-from tests.services import Process, Redis, Services, find_browser
-from tests.site import Factory, Sites
 
 pytest.register_assert_rewrite("tests.chatter", "tests.client")
 

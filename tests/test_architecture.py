@@ -173,6 +173,14 @@ def test_the_wire_knows_no_framework_and_no_clock(path: Path) -> None:
     assert roots & (outside | {"time", "asyncio", "socket", "threading"}) == set()
 
 
+@pytest.mark.parametrize("folder", ["harness", "benchmarks", "project", "realtime"])
+def test_nothing_but_tests_imports_tests(folder: str) -> None:
+    """What tests and benchmarks share is in `harness/`."""
+    paths = (PACKAGE.parent / folder).rglob("*.py")
+    found = {name for path in paths for name in imports_of(path, path.read_text())}
+    assert {name for name in found if name.split(".")[0] == "tests"} == set()
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "engine").rglob("*.py")), ids=name_of)
 def test_the_engine_has_no_queries_of_its_own(path: Path) -> None:
     named = {

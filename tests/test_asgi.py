@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.site import environment, run
+from harness.site import environment, run
 
 SHOW = """
 import gc

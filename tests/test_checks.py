@@ -32,11 +32,11 @@ from django.db import connections, models
 from packaging.requirements import Requirement
 from pytest_django import DjangoDbBlocker, Settings
 
+from harness.site import Sites
 from realtime import checks
 from realtime.auth.sessions import SessionCookie
 from realtime.checks import layer, package, ranges, servers
 from realtime.conf import Config
-from tests.site import Sites
 
 ROOT = Path(__file__).parent.parent
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"

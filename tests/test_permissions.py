@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
+from harness.site import UNLIMITED
 from realtime import testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Membership, Message, Report, Room, Sanction
@@ -23,7 +24,6 @@ from realtime.wire.errors import ErrorCode
 from tests.client import Object
 from tests.consumers.conftest import database, sqlite_url
 from tests.consumers.sockets import Socket
-from tests.site import UNLIMITED
 
 __all__ = ["database", "sqlite_url"]
 

@@ -22,6 +22,9 @@ from django.utils.translation import gettext_lazy
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.services import Redis, free_port
+from harness.settings import layers
+from harness.site import UNLIMITED, Sites
 from realtime import moderation, push, rooms, testing
 from realtime.engine.bus.layer import Layer
 from realtime.engine.bus.notes import Note
@@ -33,9 +36,6 @@ from realtime.store.messages import log
 from realtime.wire.errors import CloseCode, CommandError
 from tests.client import eventually
 from tests.consumers.sockets import Socket
-from tests.services import Redis, free_port
-from tests.settings import layers
-from tests.site import UNLIMITED, Sites
 from tests.store.conftest import empty, switched
 
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.site import Sites
 from project.settings import database as settings_of
 from realtime import moderation, push, rooms, testing
 from realtime.auth import changes
@@ -23,7 +24,6 @@ from realtime.store.messages import log
 from realtime.store.messages.log import Draft
 from realtime.store.presence import LiveNode
 from tests import test_permissions
-from tests.site import Sites
 from tests.store.conftest import empty, switched
 
 

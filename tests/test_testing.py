@@ -10,11 +10,11 @@ from django.conf import settings
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.site import Sites, environment, run
 from realtime import testing
 from realtime.conf import Config, config
 from realtime.engine.engine import Engine
 from realtime.models import Node
-from tests.site import Sites, environment, run
 from tests.store.conftest import switched
 
 

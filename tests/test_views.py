@@ -14,7 +14,7 @@ from django.utils.decorators import sync_and_async_middleware
 from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests.site import Sites
+from harness.site import Sites
 from tests.store.conftest import empty, switched
 
 HEALTH = "realtime.middleware.health"

@@ -12,13 +12,13 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.site import Sites
 from realtime.auth import identify as chain
 from realtime.auth.authenticator import Authentication, Authenticator, Credential
 from realtime.auth.guests import token_of
 from realtime.engine.database.executor import Database
 from realtime.store.accounts.identity import Identity, digest_of
 from realtime.wire.errors import CloseCode, Disconnect
-from tests.site import Sites
 from tests.store.conftest import empty, switched
 
 GUEST = Identity("guest:0123456789abcdef", "Grace")

@@ -12,12 +12,12 @@ from django.core import signing
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
+from harness.site import UNLIMITED, Factory
 from realtime.auth.checks import check_authenticators
 from realtime.checks import check_settings
 from realtime.models import RevokedToken
 from tests.client import Client
 from tests.faults._token import SETTINGS, somebody, token
-from tests.site import UNLIMITED, Factory
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "auth.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.cases import CASES
 from benchmarks.contenders import CONTENDERS
 from benchmarks.report import UNITS
-from tests.services import find_postgres, find_redis, missing
-from tests.site import environment, run
+from harness.services import find_postgres, find_redis, missing
+from harness.site import environment, run
 
 CASE = CASES["latency"]
 COMMAND = "latency --quick --peers --server daphne"

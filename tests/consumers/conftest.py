@@ -7,10 +7,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.site import UNLIMITED, Sites
 from realtime import testing
 from realtime.engine.engine import Engine
 from realtime.models import Room
-from tests.site import UNLIMITED, Sites
 from tests.store.conftest import empty, switched
 
 

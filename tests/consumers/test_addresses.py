@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
+from harness.site import UNLIMITED
 from realtime import moderation, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
@@ -17,7 +18,6 @@ from realtime.store.moderation import actions as moderation_rows
 from tests.client import Object
 from tests.consumers.sockets import Socket
 from tests.consumers.test_names import written
-from tests.site import UNLIMITED
 
 HOME, ELSEWHERE = "203.0.113.5", "198.51.100.1"
 

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
+from harness.site import UNLIMITED
 from realtime import moderation, push, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.bus.notes import Revalidate
@@ -20,7 +21,6 @@ from realtime.store.rooms import access
 from realtime.wire.events import timestamp
 from tests.client import Object, eventually
 from tests.consumers.sockets import Socket as PlainSocket
-from tests.site import UNLIMITED
 
 
 class Socket(PlainSocket):

@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from harness.site import UNLIMITED
 from realtime import testing
 from realtime.auth import tickets
 from realtime.auth.changes import revoke, rights_changed
@@ -31,7 +32,6 @@ from realtime.store.accounts.sessions import login_of
 from realtime.wire.errors import CloseCode
 from tests.client import eventually
 from tests.consumers.sockets import Socket
-from tests.site import UNLIMITED
 
 KEY = "a secret of at least thirty-two bytes"
 AUTHENTICATORS = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.site import Site
+from harness.site import Site
 
 SIGN_IN = """
 import json, sys, django

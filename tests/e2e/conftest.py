@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.services import Services
-from tests.site import Demo
+from harness.services import Services
+from harness.site import Demo
 
 OPTIONS = [
     "--headless",

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from harness.site import UNLIMITED, Factory, Site
 from tests.e2e.chat import open_chat, say, sign_in
-from tests.site import UNLIMITED, Factory, Site
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 FOUND = """async () => (await axe.run()).violations.map(

@@ -10,8 +10,8 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
+from harness.site import Factory, Site
 from tests.client import Client, eventually
-from tests.site import Factory, Site
 
 SECONDS = 1
 STANDS = "SELECT 1 FROM realtime_connection WHERE id = %s"

@@ -9,9 +9,9 @@ import zlib
 
 import pytest
 
+from harness.site import Factory, Server, Site
 from tests.client import Client
 from tests.faults.crowd import MB, Memory, Raw, head
-from tests.site import Factory, Server, Site
 
 SERVERS = ["daphne", "uvicorn", "uvloop", "websockets", "wsproto", "hypercorn"]
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}

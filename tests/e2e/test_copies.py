@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.services import create_database
+from harness.site import UNLIMITED, Site, Sites
 from tests.client import Client
-from tests.services import create_database
-from tests.site import UNLIMITED, Site, Sites
 
 PUSHES = """
 import django

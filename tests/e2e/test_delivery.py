@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from harness.site import ROOMS, Factory
 from tests.chatter import Chatter, all_caught_up, compare
-from tests.site import ROOMS, Factory
 
 CLIENTS = 20
 TWO = ("daphne", "daphne")

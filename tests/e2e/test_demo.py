@@ -4,10 +4,10 @@ import re
 
 from playwright.async_api import Browser, Page, expect
 
+from harness.site import Demo, Factory
 from tests.client import eventually
 from tests.e2e.chat import ready, say, sees
 from tests.proxy import Proxy
-from tests.site import Demo, Factory
 
 
 async def test_who_was_offline_sees_what_was_missed_once_and_in_order(

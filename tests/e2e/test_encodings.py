@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from harness.site import Factory, Site
 from tests.client import ENCODINGS, Client, Object
-from tests.site import Factory, Site
 
 
 @pytest.fixture(scope="module")

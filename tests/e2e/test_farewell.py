@@ -4,8 +4,8 @@ import asyncio
 import time
 from contextlib import suppress
 
+from harness.site import Factory
 from tests.faults.crowd import CLOSE, Raw
-from tests.site import Factory
 
 BEFORE_SECONDS = 0.3
 LEAST_SECONDS = 0.9

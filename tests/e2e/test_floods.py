@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
+from harness.site import Factory, Server, Site
 from tests.client import Client
 from tests.faults.crowd import CONTINUATION, MB, TEXT, Memory, Raw, frame, head
-from tests.site import Factory, Server, Site
 
 PING, PONG = 9, 10
 SERVERS = ["daphne", "uvicorn", "uvloop", "websockets", "wsproto", "hypercorn"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from harness.site import Factory, Site
 from tests.client import Client, Object
-from tests.site import Factory, Site
 
 DEEP = 200_000
 HURTFUL: dict[str, str | bytes] = {

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from harness.site import Factory, Site
 from tests.client import Client, eventually
-from tests.site import Factory, Site
 
 WARNING = "serves this database too"
 ROWS = """

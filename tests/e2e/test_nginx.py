@@ -18,13 +18,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from harness.services import Process, Services, answers, free_port, missing
+from harness.site import ROOT, UNLIMITED, Factory, Server, Site, Sites, environment
 from realtime.conf import Config
 from tests.chatter import Chatter, compare
 from tests.client import ENCODINGS, Client, eventually
 from tests.e2e.test_line import make_certificate
 from tests.faults.traffic import settle, some_acks, started, stopped, talking
-from tests.services import Process, Services, answers, free_port, missing
-from tests.site import ROOT, UNLIMITED, Factory, Server, Site, Sites, environment
 
 CONFIGURATION = (ROOT / "docs" / "nginx.conf").read_text()
 UNIT = ROOT / "docs" / "realtime@.service"
@@ -406,7 +406,7 @@ async def test_styles_and_scripts_are_served_beside_the_processes(
 ) -> None:
     """Those of the admin, and the browser client as a type that browsers run."""
     nginx = start_nginx([free_port()])
-    settings = {**environment(""), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    settings = {**environment(""), "DJANGO_SETTINGS_MODULE": "harness.settings"}
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, str(nginx.folder / "staticfiles")],
         env=settings,
@@ -567,7 +567,7 @@ async def stopping(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[N
 async def test_each_line_of_the_log_comes_once(services: Services, sites: Sites, kind: str) -> None:
     """With the settings of the page, under the servers of the page."""
     [snippet] = [one for one in re.findall(SNIPPET, PAGE.read_text(), re.DOTALL) if "LOG" in one]
-    (services.folder / f"logged_{kind}.py").write_text(f"from tests.settings import *\n{snippet}")
+    (services.folder / f"logged_{kind}.py").write_text(f"from harness.settings import *\n{snippet}")
     database = sites.database_url("sqlite")
     env = {"DJANGO_SETTINGS_MODULE": f"logged_{kind}", "PYTHONPATH": f"{services.folder}:{ROOT}"}
     server = Shown(services.folder, kind, "project.asgi:application", database, **env)

@@ -7,8 +7,8 @@ from urllib.request import urlopen
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from harness.site import Factory, Server
 from tests.client import Client
-from tests.site import Factory, Server
 
 JWT = ["realtime.auth.sessions.SessionCookie", "realtime.auth.web_tokens.WebToken"]
 APPLICATIONS = ["plain", "stacked", "early", "named"]

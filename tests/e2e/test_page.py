@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.async_api import Browser, Dialog, expect
 
+from harness.site import UNLIMITED, Factory, Site
 from tests.e2e.chat import open_chat, ready, say, sees, sign_in
 from tests.proxy import Proxy
-from tests.site import UNLIMITED, Factory, Site
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from harness.services import Services
+from harness.site import Factory, Server
 from tests.faults.crowd import PROMISES, TEXT, Raw
-from tests.services import Services
-from tests.site import Factory, Server
 
 PING, PONG = 9, 10
 OPTIONS = {

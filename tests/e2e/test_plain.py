@@ -3,8 +3,8 @@
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from harness.site import Demo
 from tests.client import Client
-from tests.site import Demo
 
 
 @pytest.mark.parametrize("path", ["", "/"])

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from harness.site import Factory, Site
 from tests.client import Client
-from tests.site import Factory, Site
 
 PAGES = "tests.e2e.pages"
 SCRIPT = """

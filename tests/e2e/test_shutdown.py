@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from harness.site import Factory, Server
 from tests.client import Client, eventually
-from tests.site import Factory, Server
 
 KINDS = pytest.mark.parametrize("kind", ["daphne", "uvicorn", "uvloop"])
 OTHERS = ["websockets", "wsproto", "hypercorn", "granian"]

@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack, closing
 
 import pytest
 
+from harness.site import Factory, Server
 from tests.client import ENCODINGS, Client, eventually
-from tests.site import Factory, Server
 
 BULK = "\N{GRINNING FACE}" * 3_990  # 16 KB: a kernel buffers megabytes before anybody notices
 

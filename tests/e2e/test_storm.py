@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 
+from harness.site import Factory
 from tests.client import eventually
-from tests.site import Factory
 
 ASK = b"GET /realtime/live/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 CLIENTS = 500

@@ -4,8 +4,8 @@ import asyncio
 
 from playwright.async_api import Browser
 
+from harness.site import UNLIMITED, Factory
 from tests.faults._token import SETTINGS, somebody
-from tests.site import UNLIMITED, Factory
 
 CONNECT = """async () => {
   const { RealtimeClient } = await import("/static/realtime/client.js");

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from playwright.async_api import Browser, BrowserContext, Dialog, Page, expect
 
+from harness.site import UNLIMITED, Factory, Site
 from realtime.auth.guests import clean_name
 from tests.client import Client
 from tests.e2e.payloads import PAYLOADS, packed
-from tests.site import UNLIMITED, Factory, Site
 
 SETTINGS = {**UNLIMITED, "ROOMS_PER_CONNECTION": 1000, "ROOMS_PER_USER": 1000}
 TABS = 3

@@ -8,11 +8,11 @@ import pytest
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.services import Services
+from harness.settings import layers
+from harness.site import Sites
 from realtime.engine.database.executor import Database
 from realtime.models import Room
-from tests.services import Services
-from tests.settings import layers
-from tests.site import Sites
 from tests.store.conftest import empty, switched
 
 UseLayer = Callable[[str, str], None]

@@ -15,6 +15,8 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.test import AsyncClient
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.services import Postgres, Services, create_database
+from harness.site import migrate
 from project.settings import database as settings_of
 from realtime import moderation, push, rooms
 from realtime.engine.database.executor import Database
@@ -23,8 +25,6 @@ from realtime.models import Message, Room
 from realtime.store.database.servers import is_fault, is_writable, servers
 from tests.client import eventually
 from tests.proxy import Proxy, beside
-from tests.services import Postgres, Services, create_database
-from tests.site import migrate
 
 pytestmark = pytest.mark.servers
 

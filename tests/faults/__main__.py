@@ -13,11 +13,11 @@ import traceback
 from contextlib import ExitStack
 from functools import partial
 
+from harness.services import Services
+from harness.site import Sites
 from tests.faults.fault import Fault, Ground, Outcome, all_faults
 from tests.faults.report import row, write
 from tests.faults.soak import lasting
-from tests.services import Services
-from tests.site import Sites
 
 
 def main() -> int:

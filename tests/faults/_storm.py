@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from typing import Any
 
+from harness.services import Postgres, Redis
+from harness.site import Server, Site
 from tests.faults.traffic import started, stopped
 from tests.proxy import Proxy
-from tests.services import Postgres, Redis
-from tests.site import Server, Site
 
 __all__ = ["Storm"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 
-from tests.site import Server, Site
+from harness.site import Server, Site
 
 __all__ = ["SETTINGS", "do", "headers_of", "somebody", "token"]
 

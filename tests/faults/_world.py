@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 
+from harness.site import UNLIMITED
 from realtime import testing
 from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.topic import room_topic
@@ -20,7 +21,6 @@ from realtime.store.messages.log import Draft
 from realtime.wire.events import MessageState
 from tests.client import ENCODINGS, Object
 from tests.faults._device import Device, Said, Shown, shown
-from tests.site import UNLIMITED
 from tests.store.conftest import empty
 
 __all__ = [

@@ -5,10 +5,10 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 
+from harness.site import Server
 from tests.client import Client
 from tests.faults.crowd import CONTINUATION, MB, TEXT, Memory, Raw, frame, head
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import Server
 
 PING = 9
 

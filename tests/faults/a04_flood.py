@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, suppress
 from urllib.parse import quote
 
 from benchmarks.runner import SESSIONS
+from harness.database import Row
+from harness.site import Site
 from tests.client import Client, Object
-from tests.database import Row
 from tests.faults._looper import COMMANDS, FLOOD
 from tests.faults.beside import BEHIND_PROXY, Load, felt_by_others
 from tests.faults.crowd import CLOSE, TEXT, Raw, asking, p99, say
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import Site
 
 A_SECOND = 1000
 STEP_SECONDS = 0.02

@@ -5,10 +5,10 @@ import itertools
 from contextlib import AsyncExitStack, suppress
 from urllib.parse import quote
 
+from harness.site import UNLIMITED
 from tests.client import Client
 from tests.faults.crowd import Raw, allow_many_files, asking, connect, p99, ping
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED
 
 OF_A_USER, OF_AN_ADDRESS, OF_A_PROCESS = 20, 100, 150
 GUESTS_OF_A_PROCESS = 135

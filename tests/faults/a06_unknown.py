@@ -3,11 +3,11 @@
 import asyncio
 import time
 
+from harness.site import UNLIMITED
 from tests.client import Client, encode
 from tests.faults._token import SETTINGS, headers_of, somebody
 from tests.faults.crowd import CLOSE, TEXT, Raw, ping
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED
 
 AUTH_SECONDS = 3
 UNAUTHENTICATED = 4500

@@ -2,9 +2,9 @@
 
 from urllib.parse import urlsplit
 
+from harness.site import UNLIMITED
 from tests.faults.crowd import Raw, Refused
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED
 
 EVIL = "evil.example"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from harness.site import UNLIMITED, Site
 from tests.client import Client
 from tests.faults._token import SETTINGS, do, headers_of, somebody, token
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED, Site
 
 EXPIRED = 4005
 Change = Callable[[Any], Awaitable[object]]

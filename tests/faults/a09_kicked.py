@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from harness.site import UNLIMITED, Site
 from tests.client import Client, Object
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, stopped
-from tests.site import UNLIMITED, Site
 
 WAYS = ("kicked", "banned", "removed", "hidden")
 """By a moderator's command, twice; the place taken away; the room made private."""

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from harness.site import UNLIMITED, Site
 from tests.client import Client
 from tests.faults._forged import RsaKey, forged, good
 from tests.faults._token import SETTINGS, do, somebody
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED, Site
 
 WAYS = ["query", "header", "json", "msgpack"]
 KINDS = ("daphne-debug", "uvicorn-debug")

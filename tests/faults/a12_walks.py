@@ -6,8 +6,8 @@ import logging
 import random
 from collections import Counter
 
+from harness.site import run
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import run
 
 logger = logging.getLogger(__name__)
 WALK = "import django; django.setup(); from tests.faults._walk import main; main({}, {})"

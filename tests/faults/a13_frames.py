@@ -4,10 +4,10 @@ import asyncio
 import time
 from contextlib import suppress
 
+from harness.site import Server
 from tests.client import Client
 from tests.faults.crowd import CONTINUATION, TEXT, Raw, asking, frame, p99, ping
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import Server
 
 PING, PONG = 9, 10
 BLOCK = 500

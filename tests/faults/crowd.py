@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.site import Server, Site
 from tests.client import Client, Object, decode, encode, matches
 from tests.faults.fault import Ground
-from tests.site import Server, Site
 
 __all__ = [
     "BINARY",

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from harness.site import ROOMS, Server, Site
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.crowd import allow_many_files
 from tests.faults.fault import Figures, Ground, fault
@@ -16,7 +17,6 @@ from tests.faults.traffic import (
     started,
     talking,
 )
-from tests.site import ROOMS, Server, Site
 
 SHUTDOWN = (4001, 4001)
 

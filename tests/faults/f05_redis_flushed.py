@@ -2,10 +2,10 @@
 
 import time
 
+from harness.site import UNLIMITED
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import ROOMS, TWO, all_reach, ends, some_acks, total, traffic
-from tests.site import UNLIMITED
 
 AT_ONCE_SECONDS = 0.5
 """A message that comes so soon has come through the layer, and not by the pulse."""

@@ -2,12 +2,12 @@
 
 import asyncio
 
+from harness.site import Site
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.client import eventually
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import ENCODINGS, TWO, inside, settle, started
 from tests.proxy import Proxy
-from tests.site import Site
 
 CLIENTS = 10
 MESSAGES = 5

@@ -2,11 +2,11 @@
 
 import asyncio
 
+from harness.site import UNLIMITED, Site
 from tests.chatter import NOTHING_BROKEN, reckon
 from tests.client import Client
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import clients, ends, inside, settle, some_acks, talking, total
-from tests.site import UNLIMITED, Site
 
 SHIFTS = ("0", "-2", "61")
 SHIFTED = "tests.faults._shifted:application"

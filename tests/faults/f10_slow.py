@@ -4,11 +4,11 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, closing
 
+from harness.site import Server
 from tests.client import Client, eventually
 from tests.e2e.test_slow import BULK, Reader, SilentSocket
 from tests.faults.crowd import MB, Memory, p99
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import Server
 
 CLIENTS = 50
 PER_SECOND = 64

@@ -2,10 +2,10 @@
 
 import time
 
+from harness.site import Site
 from tests.client import Client
 from tests.faults.crowd import Raw, lines_a_second, look, seconds_until, start_inside, told_of
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import Site
 
 TIMES = 300
 INTERNAL = 4011

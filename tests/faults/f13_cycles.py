@@ -2,10 +2,10 @@
 
 import asyncio
 
+from harness.site import UNLIMITED, Site
 from tests.client import Client
 from tests.faults.crowd import MB, Memory, Raw, look, seconds_until, start_inside
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED, Site
 
 AT_ONCE = 20
 STAY = 10

@@ -7,10 +7,10 @@ import time
 from contextlib import AsyncExitStack
 
 from benchmarks.runner import SESSIONS
+from harness.site import ROOMS, Site
 from tests.client import Client
 from tests.faults.crowd import Raw, Refused, allow_many_files, look, seconds_until, start_inside
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import ROOMS, Site
 
 MISSED = 20
 """Messages of each room while all are away."""

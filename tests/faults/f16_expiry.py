@@ -4,9 +4,9 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+from harness.site import UNLIMITED
 from tests.client import Client
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED
 
 EXPIRY_SECONDS = 4
 """The `group_expiry` of the layer "forgetful"; by default it is a day."""

@@ -3,10 +3,10 @@
 import time
 from contextlib import AsyncExitStack
 
+from harness.site import UNLIMITED
 from tests.client import Client
 from tests.faults.crowd import PROMISES, Raw
 from tests.faults.fault import Figures, Ground, fault
-from tests.site import UNLIMITED
 
 HEARTBEAT_SECONDS = 20
 SHORT_HEARTBEAT_SECONDS = 2

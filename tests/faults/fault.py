@@ -7,8 +7,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TypeVar
 
-from tests.services import Services
-from tests.site import Factory
+from harness.services import Services
+from harness.site import Factory
 
 __all__ = ["Fault", "Figures", "Ground", "Outcome", "all_faults", "fault", "order"]
 

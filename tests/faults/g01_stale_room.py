@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
+from harness.site import ROOT
 from tests.chatter import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, some_acks, traffic
-from tests.site import ROOT
 
 STALE_SAVES = """
 import django

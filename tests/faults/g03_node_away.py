@@ -4,11 +4,11 @@ import asyncio
 import time
 from contextlib import suppress
 
+from harness.site import UNLIMITED, Site
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.client import Client, eventually
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, inside, settle, some_acks, talking
-from tests.site import UNLIMITED, Site
 
 VICTIMS = 3
 RETURN_SECONDS = 30

@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 
+from harness.site import UNLIMITED, Site
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import ENCODINGS, TWO, inside, settle
 from tests.proxy import Proxy
-from tests.site import UNLIMITED, Site
 
 MESSAGES = 5
 """Of each client, in each of three lives: before the copy, after it, and after its return."""

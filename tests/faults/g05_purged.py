@@ -2,11 +2,11 @@
 
 import asyncio
 
+from harness.site import Site
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import inside, settle
 from tests.proxy import Proxy
-from tests.site import Site
 
 PART = 10
 """Messages said before the first client goes, between the two, and after; half is purged."""

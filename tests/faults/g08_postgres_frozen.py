@@ -3,10 +3,10 @@
 import asyncio
 import time
 
+from harness.site import ROOMS, UNLIMITED
 from tests.chatter import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, exit_time, messages, reply_times, some_acks, traffic
-from tests.site import ROOMS, UNLIMITED
 
 FROZEN_SECONDS = 8
 TRIED_SECONDS = 4

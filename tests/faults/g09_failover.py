@@ -6,13 +6,13 @@ from urllib.request import urlopen
 
 import psycopg
 
+from harness.services import create_database
+from harness.site import Server, Site, migrate
 from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.client import eventually
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, messages, some_acks, traffic
 from tests.proxy import beside
-from tests.services import create_database
-from tests.site import Server, Site, migrate
 
 WRITERS = 8
 READ_ONLY_SECONDS = 6

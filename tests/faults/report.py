@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.site import ROOT
 from tests.faults.fault import Fault, Figures, Outcome, order
-from tests.site import ROOT
 
 __all__ = ["PAGE", "promise", "row", "write"]
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
+from harness.site import ROOMS, UNLIMITED, Site
 from tests.chatter import NOTHING_BROKEN, reckon
 from tests.client import Client
 from tests.faults._storm import Storm
@@ -18,7 +19,6 @@ from tests.faults.crowd import BINARY, INSIDE, MB, TEXT, Memory, Raw, look, seco
 from tests.faults.fault import Fault, Figures, Ground, fault
 from tests.faults.traffic import ENCODINGS, ends, settle
 from tests.proxy import Proxy
-from tests.site import ROOMS, UNLIMITED, Site
 
 __all__ = ["lasting"]
 

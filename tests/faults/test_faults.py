@@ -2,10 +2,10 @@
 
 import pytest
 
+from harness.services import Services
+from harness.site import Factory
 from tests.faults.fault import Fault, Ground, all_faults
 from tests.faults.report import PAGE, promise
-from tests.services import Services
-from tests.site import Factory
 
 ALL = [
     pytest.param(fault, id=name, marks=[pytest.mark.alone] if fault.is_sensitive else [])

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from harness.database import Database
+from harness.services import Postgres, Redis
+from harness.site import Server, Site
 from tests.chatter import Chatter, all_caught_up
 from tests.client import Client, eventually
-from tests.database import Database
 from tests.faults.fault import Figures
-from tests.services import Postgres, Redis
-from tests.site import Server, Site
 
 __all__ = [
     "ENCODINGS",

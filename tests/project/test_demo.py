@@ -13,11 +13,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from harness.services import free_port
+from harness.site import ROOT, Demo, environment
 from project.management.commands import demo
 from project.seed import seed
 from realtime.models import Message, Room
-from tests.services import free_port
-from tests.site import ROOT, Demo, environment
 
 Run = Callable[..., str]
 

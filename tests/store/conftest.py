@@ -13,6 +13,7 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
+from harness.site import Sites
 from project.settings import database as settings_of
 from realtime.models import (
     Block,
@@ -32,7 +33,6 @@ from realtime.models import (
     Sanction,
     Voice,
 )
-from tests.site import Sites
 
 User = get_user_model()
 MODELS = [

@@ -9,13 +9,13 @@ import pytest
 from channels.layers import BaseChannelLayer, channel_layers
 from django.db import OperationalError
 
+from harness.services import Redis
 from realtime.engine.bus import layer as module
 from realtime.engine.bus.layer import Layer, envelope, group
 from realtime.engine.bus.notes import Broadcast, LogEvent, Probe
 from realtime.engine.engine import EVERYONE, user_topic
 from tests.client import eventually
 from tests.engine.conftest import UseLayer
-from tests.services import Redis
 
 Heard = list[tuple[str, list[Any]]]
 SITE = "0123456789abcdef"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, connections
 
+from harness.site import ROOT
 from realtime.engine.database import executor as module
 from realtime.engine.database.executor import Database
 from tests.client import eventually
-from tests.site import ROOT
 
 
 def sleep_there(seconds: float) -> None:

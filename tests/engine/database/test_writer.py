@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from harness.database import Database as Rows
 from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
@@ -18,7 +19,6 @@ from realtime.store.messages import history
 from realtime.store.messages.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.client import eventually
-from tests.database import Database as Rows
 from tests.engine.ends import in_thread
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from pytest_django.fixtures import Settings
 
+from harness.services import Redis
 from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe, RightsChanged
 from realtime.engine.delivery import follower
@@ -23,7 +24,6 @@ from tests.engine import log
 from tests.engine.conftest import UseLayer
 from tests.engine.ends import End, in_thread
 from tests.engine.process import Member, Process, arrived
-from tests.services import Redis
 
 
 @pytest.fixture

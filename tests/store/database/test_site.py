@@ -11,11 +11,11 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections
 from pytest_django import Settings
 
+from harness.services import Services, create_database
+from harness.site import Sites, migrate
 from realtime.models import Rights
 from realtime.store.database import site
 from realtime.store.rooms import rights
-from tests.services import Services, create_database
-from tests.site import Sites, migrate
 from tests.store.conftest import switched, together
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0123456789" * 4)
 
@@ -28,7 +29,7 @@ def layers(name: str, url: str, prefix: str) -> dict[str, object]:
         return {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}
     backends = {
         "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "lossy": "tests.layers.LossyLayer",
+        "lossy": "harness.layers.LossyLayer",
     }
     if name in backends:
         return {"BACKEND": backends[name], "CONFIG": {"hosts": [url], "prefix": prefix}}
@@ -41,6 +42,8 @@ _prefix = os.environ.get("REALTIME_TEST_PREFIX", "test")
 CHANNEL_LAYERS = {"default": layers(_name, _url, _prefix)}
 
 if os.environ.get("REALTIME_TEST_LOG"):
-    LOGGING["root"]["level"] = os.environ["REALTIME_TEST_LOG"]
-    LOGGING["loggers"]["django"]["level"] = LOGGING["loggers"]["realtime"]["level"] = "NOTSET"
+    _logging: dict[str, Any] = LOGGING
+    _logging["root"]["level"] = os.environ["REALTIME_TEST_LOG"]
+    for _logger in ("django", "realtime"):
+        _logging["loggers"][_logger]["level"] = "NOTSET"
 WHITENOISE_MAX_AGE = 60  # in browsers, which would ask for each file with each page

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from tests.database import Database
-from tests.services import (
+from harness.database import Database
+from harness.services import (
     Postgres,
     Process,
     Redis,
@@ -60,7 +60,7 @@ def environment(database_url: str, redis_url: str = "", **more: str) -> dict[str
         if not name.startswith(("REALTIME_", "PYTEST_"))
     }
     own |= {
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DJANGO_SETTINGS_MODULE": "harness.settings",
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
     }
@@ -226,7 +226,7 @@ class Sites:
         settings: Mapping[str, Any] = UNLIMITED,
         urls: str = "project.urls",
     ) -> Site:
-        """A running site that ends with `stack`; `layer` is one of those in `tests/settings.py`.
+        """A running site that ends with `stack`; `layer` is one of those in `harness/settings.py`.
 
         A Redis or PostgreSQL of its own may be stopped; that Redis may keep its data then. With a
         `database_url` the database is there already, migrated.

@@ -1,7 +1,7 @@
-"""Redis and PostgreSQL for tests: found on this machine, started on 127.0.0.1 and a free port.
+"""Start Redis and PostgreSQL for tests and benchmarks, on 127.0.0.1 and a free port.
 
-Only children started here are ever ended, and none outlives pytest. The site on top of them is
-in `tests/site.py`.
+The servers are those of this machine, or of the test requirements. Only children started here are
+ever ended, and none outlives its parent. The site on top of them is in `harness/site.py`.
 """
 
 import contextlib

@@ -1,0 +1,1 @@
+"""Servers, databases and sites that tests and benchmarks start; no part of the package."""
