@@ -30,7 +30,7 @@ from realtime.asgi import get_asgi_application
 
 application = get_asgi_application()
 """
-CLIENT_FILE = re.compile(r"realtime/static/realtime/(client|clock|outbox|room)\.js")
+CLIENT_FILE = re.compile(r"realtime/static/realtime/(client|clock|connection|outbox|room)\.js")
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
 

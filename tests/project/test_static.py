@@ -25,6 +25,12 @@ def test_client_is_small() -> None:
     assert len(gzip.compress((FOLDER / "client.js").read_bytes(), 9)) <= 6 * 1024
 
 
+def test_client_is_small_with_its_modules() -> None:
+    """A page loads all of them, with their comments, as there is no build step."""
+    sizes = [len(gzip.compress(path.read_bytes(), 9)) for path in FOLDER.glob("*.js")]
+    assert sum(sizes) <= 12 * 1024
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_imports_are_relative_and_markup_is_never_parsed(script: Path) -> None:
     """No build, no foreign code, and text nodes only."""

@@ -1,40 +1,54 @@
-/** Messages on their way out: bounded, kept until their ack, in order within a room. */
+/** Messages without an ack: bounded, kept over reconnects, and sent in order within a room. */
 
 const ACK_SECONDS = 15;
 const DAY = 86_400; // seconds
 
-export class Outbox {
-  #items = new Map(); // nonce → message without an ack, in order
+/** Random; `crypto.randomUUID` is missing where the page is no secure context. */
+export function makeNonce() {
+  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
 
-  /** `line`: rooms, ask(command, onReply, onError), enter(room), later(room, seconds, act), told(detail), error(fields). */
-  constructor(limit, clock, line) {
-    Object.assign(this, { limit, clock, line });
+export class Outbox {
+  // nonce → { message, state, at, sentAt, resolve, reject }, in order. `state` is one of
+  // `queued`, `sent` (no reply yet) and `held` (refused for now: it is queued again later).
+  #items = new Map();
+
+  /** `session`: rooms, ask(command, onReply, onError), after(seconds, act), emit(type, detail), error(fields). */
+  constructor(limit, clock, session) {
+    Object.assign(this, { limit, clock, session });
   }
 
   /** Settles with the ack. */
   add(isClosed, message) {
     return new Promise((resolve, reject) => {
       const code = this.#refusal(isClosed, message.room);
-      if (code) return reject(this.line.error({ code }));
-      this.#items.set(message.nonce, { message, at: this.clock.stamp(), sentAt: 0, resolve, reject });
+      if (code) return reject(this.session.error({ code }));
+      this.#items.set(message.nonce, { message, state: "queued", at: this.clock.stamp(), resolve, reject });
       this.flush();
     });
   }
 
-  // One message of a room at a time: what follows one that is refused for now must not overtake it.
+  /** Send the first message of each room: one at a time, so that none overtakes one that is held. */
   flush() {
     const busy = new Set();
     for (const item of this.#items.values()) {
-      const room = this.line.rooms.get(item.message.room);
-      if (!item.sentAt && room?.joined && !room.held && !busy.has(room)) this.#post(item, room);
-      if (this.#items.has(item.message.nonce)) busy.add(room);
+      const { room: slug, nonce } = item.message;
+      const room = this.session.rooms.get(slug);
+      if (item.state === "queued" && room?.joined && !busy.has(slug)) this.#send(item, room);
+      if (this.#items.has(nonce)) busy.add(slug);
     }
   }
 
   /** Send again what was not answered. */
   repeat() {
     const limit = this.clock.now() - ACK_SECONDS;
-    for (const item of this.#items.values()) if (item.sentAt < limit) item.sentAt = 0;
+    for (const item of this.#items.values()) if (item.state === "sent" && item.sentAt < limit) item.state = "queued";
+    this.flush();
+  }
+
+  /** Go on in a room that was joined: what held a message before does not count any more. */
+  resume(slug) {
+    for (const item of this.#items.values()) if (item.message.room === slug) release(item);
     this.flush();
   }
 
@@ -44,35 +58,32 @@ export class Outbox {
 
   #refusal(isClosed, slug) {
     if (isClosed) return "closed";
-    if (!this.line.rooms.get(slug)?.wanted) return "not_joined";
+    if (!this.session.rooms.get(slug)?.wanted) return "not_joined";
     return this.#items.size >= this.limit ? "queue_full" : null;
   }
 
-  #post(item, room) {
+  #send(item, room) {
     const { message } = item;
-    if (this.clock.age(item.at) > DAY) return this.#fail(item, this.line.error({ code: "expired" }));
-    item.sentAt = this.clock.now();
+    if (this.clock.age(item.at) > DAY) return this.#fail(item, this.session.error({ code: "expired" }));
+    Object.assign(item, { state: "sent", sentAt: this.clock.now() });
     const acknowledged = (ack) => {
       this.#items.delete(message.nonce);
       item.resolve(ack);
       this.flush();
     };
-    this.line.ask({ type: "message", ...message }, acknowledged, (error) => this.#refused(item, room, error));
+    this.session.ask({ type: "message", ...message }, acknowledged, (error) => this.#refused(item, room, error));
   }
 
   #refused(item, room, error) {
-    item.sentAt = 0;
+    item.state = "queued";
     if (error.code === "offline") return;
-    if (error.code === "not_joined" && room.wanted) {
-      room.joined = false;
-      return this.line.enter(room);
-    }
+    if (error.code === "not_joined" && room.wanted) return room.rejoin();
     if (!error.retryable) return this.#fail(item, error);
-    room.held = true;
+    item.state = "held";
     const { code, message, retryAfter = 1 } = error;
-    this.line.told({ room: room.slug, nonce: item.message.nonce, code, message, retryIn: retryAfter });
-    this.line.later(room, retryAfter, () => {
-      room.held = false;
+    this.session.emit("held", { room: room.slug, nonce: item.message.nonce, code, message, retryIn: retryAfter });
+    this.session.after(retryAfter, () => {
+      release(item);
       this.flush();
     });
   }
@@ -81,4 +92,8 @@ export class Outbox {
     this.#items.delete(item.message.nonce);
     item.reject(error);
   }
+}
+
+function release(item) {
+  if (item.state === "held") item.state = "queued";
 }

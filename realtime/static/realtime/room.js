@@ -1,40 +1,129 @@
-/** What the browser client knows of one room, and its errors. `client.js` is what a page imports. */
+/**
+ * One room: its messages and members, and the position up to which all its events have been received.
+ * A gap before an event, or before a reply to `join`, is repaired from the history first.
+ */
 
 const KEEP = 2000; // messages of a room; what was read back stays besides
+const PAGE = 100;
 
-export const revision = (state) => state.changed_seq ?? state.seq;
+const revision = (message) => message.changed_seq ?? message.seq;
 
-/** `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. */
-export class RealtimeError extends Error {
-  constructor({ code, message = code, retryable = false, retry_after }) {
-    super(message);
-    this.name = "RealtimeError";
-    this.code = code;
-    this.retryable = retryable;
-    this.retryAfter = retry_after;
+/** The loaded messages of a room, from the oldest loaded one on. */
+class MessageLog {
+  messages = new Map(); // id → latest state
+  hasMore = false; // whether the server has older ones
+  first; // seq from which on all are loaded
+  #unloaded = new Map(); // states of messages below `first`
+  #keep = KEEP;
+
+  list() {
+    return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Replace all by the newest messages, which came with the room. */
+  restart({ messages, has_more, through }) {
+    this.messages = new Map(messages.map((message) => [message.id, message]));
+    this.#unloaded.clear();
+    this.hasMore = has_more;
+    this.first = Math.min(through + 1, ...messages.map(({ seq }) => seq));
+  }
+
+  /** Store a state of a message. Returns the event that it makes, or null. */
+  put(message) {
+    const known = this.messages.get(message.id);
+    if (known && revision(message) <= revision(known)) return null;
+    if (!known && this.hasMore && message.seq < this.first) return this.#putUnloaded(message);
+    this.messages.set(message.id, message);
+    if (this.messages.size > this.#keep * 1.25) this.trim(this.#keep);
+    return known ? "changed" : "message";
+  }
+
+  // It may be newer than the one in a page that is on its way.
+  #putUnloaded(message) {
+    this.#unloaded.set(message.id, message);
+    if (this.#unloaded.size > KEEP) this.#unloaded.delete(this.#unloaded.keys().next().value);
+    return null;
+  }
+
+  /** Add a page of the messages before a seq. */
+  prepend({ messages, has_more }, before) {
+    if (before < this.first) return; // trimmed meanwhile: there would be a hole
+    for (const message of messages) {
+      const known = this.messages.get(message.id) ?? this.#unloaded.get(message.id);
+      this.messages.set(message.id, known && revision(known) > revision(message) ? known : message);
+      this.first = Math.min(this.first, message.seq);
+    }
+    if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;
+    this.#keep = Math.max(this.#keep, this.messages.size);
+  }
+
+  trim(keep) {
+    this.#keep = KEEP;
+    const gone = this.list().slice(0, -keep);
+    for (const { id } of gone) this.messages.delete(id);
+    if (!gone.length) return gone;
+    this.first = gone.at(-1).seq + 1;
+    this.hasMore = true;
+    return gone;
+  }
+
+  clear() {
+    this.messages.clear();
+    this.#unloaded.clear();
+    this.hasMore = false;
+    this.first = undefined;
   }
 }
 
-/** Random; `crypto.randomUUID` is missing where the page is no secure context. */
-export function makeNonce() {
-  return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
-}
-
-/** What is known of one room; only the client writes it. */
+/** What is known of one room. A page reads it, and only the client changes it. */
 export class Room {
-  constructor(slug, history) {
-    Object.assign(this, { slug, history, wanted: true, about: {}, hasMore: false, members: new Map(), count: 0 });
-    this.messages = new Map(); // id → latest state
-    this.unloaded = new Map(); // states of messages above the loaded ones
-    this.ready = deferred();
-    this.epoch = null;
-    this.keep = KEEP;
-    this.lineLost();
+  /**
+   * `left`; `entering`: it is joined as soon as there is a connection; `joined`; or `repairing`:
+   * joined, but missed messages are read before newer ones are delivered.
+   */
+  state = "left";
+  about = {};
+  members = new Map();
+  count = 0;
+  epoch = null;
+  position; // the seq up to which all events were received
+  #history;
+  #session;
+  #log = new MessageLog();
+  #target = 0; // the seq that a repair has to reach
+  #joinedAt; // the seq at the time of the join: later events are live
+  #ready = deferred();
+
+  /** `session`: catchUp, ask(command, onReply, onError), after(seconds, act), emit(type, detail), entered(room), refused(room, error). */
+  constructor(slug, history, session) {
+    this.slug = slug;
+    this.#history = history;
+    this.#session = session;
+  }
+
+  get messages() {
+    return this.#log.messages;
+  }
+
+  get hasMore() {
+    return this.#log.hasMore;
+  }
+
+  get first() {
+    return this.#log.first;
+  }
+
+  get wanted() {
+    return this.state !== "left";
+  }
+
+  get joined() {
+    return this.state === "joined" || this.state === "repairing";
   }
 
   /** The messages in the order of the room's log. */
   list() {
-    return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
+    return this.#log.list();
   }
 
   /** Whether the user may `post`, `signal`, `moderate` or `manage` here; `about` has the rest. */
@@ -44,71 +133,172 @@ export class Room {
 
   /** Forget all but the newest `keep` messages. */
   trim(keep) {
-    this.keep = KEEP;
-    const gone = this.list().slice(0, -keep);
-    for (const { id } of gone) this.messages.delete(id);
-    if (!gone.length) return gone;
-    this.first = gone.at(-1).seq + 1;
-    this.hasMore = true;
-    return gone;
+    return this.#log.trim(keep);
   }
 
-  /** Who waits to be in it waits in vain; the next `join` starts anew. */
-  miss(error) {
-    this.ready.reject(error);
-    this.ready = deferred();
+  // Join and leave
+
+  /** Be in it from now on; settles once it is joined. */
+  want() {
+    if (this.state === "left") this.state = "entering";
+    return this.#ready.promise;
   }
 
-  /** Drop all that the last identity was shown. */
+  /** There is a connection: join, if that is still to be done. */
+  enter() {
+    if (this.state === "entering") this.#join();
+  }
+
+  rejoin() {
+    this.detach();
+    this.enter();
+  }
+
+  /** Positions are void, because the log was purged or restored: join without one. */
+  resync() {
+    this.epoch = null;
+    this.rejoin();
+  }
+
+  leave(error) {
+    if (this.joined) this.#session.ask({ type: "leave", room: this.slug });
+    this.detach();
+    this.state = "left";
+    this.fail(error);
+  }
+
+  /** The server has put the user out. */
+  remove(error) {
+    this.detach();
+    this.#refused(error);
+  }
+
+  /** The connection is not in this room any more. */
+  detach() {
+    if (this.wanted) this.state = "entering";
+    this.#target = 0;
+  }
+
+  /** Reject who waits for the room; the next `join` starts anew. */
+  fail(error) {
+    this.#ready.reject(error);
+    this.#ready = deferred();
+  }
+
+  /** Drop all that the last user was shown. */
   forget() {
-    Object.assign(this, { about: {}, hasMore: false, count: 0, epoch: null, position: undefined, first: undefined });
-    for (const known of [this.messages, this.unloaded, this.members]) known.clear();
+    Object.assign(this, { about: {}, count: 0, epoch: null, position: undefined });
+    this.#log.clear();
+    this.members.clear();
   }
 
-  lineLost() {
-    this.joined = this.repairing = this.held = false;
-    this.target = 0;
+  #join() {
+    const since = this.epoch ? { seq: this.position, epoch: this.epoch } : undefined;
+    this.#session.ask(
+      { type: "join", room: this.slug, history: this.#history, since },
+      (reply) => this.wanted && this.#joined(reply, since),
+      (error) => this.#refused(error),
+    );
   }
 
-  restart({ messages, has_more, through }) {
-    this.messages = new Map(messages.map((state) => [state.id, state]));
-    this.unloaded.clear();
-    this.hasMore = has_more;
-    this.first = Math.min(through + 1, ...messages.map(({ seq }) => seq));
+  // More was missed than a resume brings: a repair reads it page by page, before anything newer.
+  #joined(reply, since) {
+    const missed = since?.epoch === reply.epoch ? reply.through - this.position : null;
+    const isGap = missed !== null && missed >= 0 && !reply.recovered && this.#session.catchUp === "all";
+    const resumed = isGap || Boolean(since && reply.recovered);
+    const isReset = !resumed && this.position !== undefined;
+    if (!resumed) this.#log.restart(reply);
+    Object.assign(this, { state: "joined", epoch: reply.epoch, about: reply });
+    this.#joinedAt = reply.through;
+    if (!isGap) this.position = reply.through;
+    this.setMembers(reply);
+    if (resumed && !isGap) for (const message of reply.messages) this.#show(message);
+    this.#session.emit("room", { room: this, resumed });
+    if (isReset) this.#session.emit("reset", { room: this.slug, missed });
+    if (!this.joined) return; // a listener has left it
+    this.#ready.resolve(this);
+    this.#target = Math.max(this.#target, reply.through);
+    if (isGap) this.#repair();
+    this.#session.entered(this);
   }
 
-  /** The event that this state makes: a state of an unknown message above what is loaded makes none. */
-  take(state) {
-    const known = this.messages.get(state.id);
-    if (known && revision(state) <= revision(known)) return null;
-    if (!known && this.hasMore && state.seq < this.first) {
-      this.unloaded.set(state.id, state); // may be newer than a page that is on its way
-      if (this.unloaded.size > KEEP) this.unloaded.delete(this.unloaded.keys().next().value);
-      return null;
-    }
-    this.messages.set(state.id, state);
-    if (this.messages.size > this.keep * 1.25) this.trim(this.keep);
-    return known ? "changed" : "message";
+  #refused(error) {
+    if (error.code === "offline" || !this.wanted) return;
+    if (error.retryable) return this.#after(error.retryAfter, () => this.#join());
+    this.fail(error);
+    this.#session.refused(this, error);
   }
 
-  prepend({ messages, has_more }, before) {
-    if (before < this.first) return; // trimmed meanwhile: there would be a hole
-    for (const state of messages) {
-      const known = this.messages.get(state.id) ?? this.unloaded.get(state.id);
-      this.messages.set(state.id, known && revision(known) > revision(state) ? known : state);
-      this.first = Math.min(this.first, state.seq);
-    }
-    if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;
-    this.keep = Math.max(this.keep, this.messages.size);
+  // Events and gaps
+
+  /** Take an event of the log, which makes this state of a message. `from` is the first seq that it stands for. */
+  receive({ seq, from = seq }, message) {
+    if (!this.joined || seq <= this.position) return;
+    this.#target = Math.max(this.#target, seq);
+    if (this.state === "repairing") return; // the repair goes on until it has reached the target
+    if (from > this.position + 1) return this.#repair();
+    this.position = seq;
+    this.#show(message);
   }
 
-  meet({ members = [], count }) {
+  #repair() {
+    this.state = "repairing";
+    this.#session.ask(
+      { type: "history", room: this.slug, after: this.position, limit: PAGE },
+      (reply) => this.#repaired(reply),
+      ({ code, retryable, retryAfter }) => {
+        if (code !== "offline") this.#after(retryAfter, () => (retryable ? this.#repair() : this.#join()));
+      },
+    );
+  }
+
+  // Left or joined anew meanwhile: the next join asks from the position.
+  #repaired(reply) {
+    if (this.state !== "repairing") return;
+    if (reply.epoch !== this.epoch) return this.resync();
+    const start = this.position;
+    for (const message of reply.messages) this.#show(message);
+    if (this.state !== "repairing") return;
+    this.position = Math.max(start, reply.through);
+    if (this.position >= this.#target) this.state = "joined";
+    else if (this.position > start) this.#repair();
+    else this.#after(1, () => this.#repair());
+  }
+
+  #show(message) {
+    const type = this.#log.put(message);
+    if (type) this.#session.emit(type, { room: this.slug, message, live: revision(message) > this.#joinedAt });
+  }
+
+  // Only while nothing else has changed the state.
+  #after(seconds, act) {
+    const { state } = this;
+    this.#session.after(seconds, () => this.state === state && act());
+  }
+
+  /** Add a page of earlier messages, unless it is of another log than the loaded ones. */
+  prepend(reply, before) {
+    if (reply.epoch === this.epoch) this.#log.prepend(reply, before);
+  }
+
+  // Members
+
+  setMembers({ members = [], count }) {
     this.members = new Map(members.map((member) => [member.user_id, member]));
     this.count = count;
   }
+
+  addMember({ user_id, username }) {
+    if (!this.members.has(user_id)) this.count++;
+    this.members.set(user_id, { user_id, username, connections: 1 });
+  }
+
+  removeMember({ user_id }) {
+    if (this.members.delete(user_id)) this.count--;
+  }
 }
 
-export function deferred() {
+function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
   parts.promise.catch(() => {}); // who did not wait is told by an event
