@@ -5,11 +5,11 @@ from ..wire.costs import Cost
 from ..wire.errors import CommandError, Disconnect, ErrorCode
 from ..wire.events import Done, Outgoing
 from .base import Consumer
-from .chat import ChatConsumer
+from .chat import Account, ChatConsumer, Joining, Messages, Moderation, RoomConsumer, Rooms
 from .commands import Reply, command
-from .rooms import RoomConsumer
 
 __all__ = [
+    "Account",
     "ChatConsumer",
     "Command",
     "CommandError",
@@ -18,8 +18,12 @@ __all__ = [
     "Disconnect",
     "Done",
     "ErrorCode",
+    "Joining",
+    "Messages",
+    "Moderation",
     "Outgoing",
     "Reply",
     "RoomConsumer",
+    "Rooms",
     "command",
 ]

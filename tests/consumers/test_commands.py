@@ -1,6 +1,8 @@
 """A consumer's commands: bound by annotation, wrong ones refused, and a site's own ones."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Annotated, Any, ClassVar
 
@@ -8,6 +10,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from realtime.consumers import (
+    Account,
     ChatConsumer,
     Command,
     CommandError,
@@ -15,8 +18,12 @@ from realtime.consumers import (
     Cost,
     Done,
     ErrorCode,
+    Joining,
+    Messages,
+    Moderation,
     Outgoing,
     Reply,
+    Rooms,
     command,
 )
 from realtime.consumers.commands import CommandSet
@@ -26,6 +33,8 @@ from realtime.wire.costs import COSTS
 from tests.client import ENCODINGS
 from tests.consumers.sockets import Socket
 from tests.consumers.test_base import limited
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "consumers.md"
 
 
 class Echo(Command):
@@ -222,6 +231,47 @@ async def test_a_reply_without_a_ref_ends_the_connection(
     await socket.send("echo", text="x")
     assert (await socket.ended())[1] == 4011
     assert "Event cannot be a reply: it has no `ref`; derive it from `Reply`" in caplog.text
+
+
+GROUPS = {
+    Account: "membership",
+    Joining: "join",
+    Messages: "read",
+    Rooms: "create",
+    Moderation: "ban",
+}
+
+
+@pytest.mark.parametrize("left_out", [Account, Messages, Rooms, Moderation])
+async def test_a_group_of_the_chat_can_be_left_out(engine: Engine, left_out: type) -> None:
+    """Its commands are unknown, and all others work; `Joining` is what the others stand on."""
+    groups = tuple(group for group in (Account, Messages, Rooms, Moderation) if group != left_out)
+    site = type("Site", groups, {})
+    async with Socket(application=site.as_asgi()) as socket:  # type: ignore[attr-defined]
+        for group, kind in GROUPS.items():
+            code = await socket.refused(kind)  # its fields are missing
+            assert code == ("unknown_type" if group is left_out else "invalid_message")
+            await socket.ask("ping")
+        await socket.join("general")
+
+
+async def test_the_page_of_consumers_is_true(engine: Engine) -> None:
+    """Its code blocks run, one after the other, and do what the page says."""
+    page: dict[str, Any] = {"__name__": __name__}
+    for snippet in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        exec(snippet, page)
+    [route, *chat] = page["websocket_urlpatterns"]
+    assert (str(route.pattern), len(chat)) == ("ws/echo/", 1)
+    async with Socket(application=route.callback) as socket:
+        await socket.send("echo", text="hi", ref=1)
+        assert await socket.receive() == {"type": "echoed", "text": "hi", "ref": 1}
+    async with Socket(application=page["Game"].as_asgi()) as socket:
+        assert (await socket.ask("guess", numbers=[1, 7]))["note"] == "right"
+        assert await socket.refused("guess", numbers=[1, 2, 3, 4]) == "permission_denied"
+    async with Socket(application=page["ShopChat"].as_asgi()) as socket:
+        await socket.join("general")
+        assert await socket.refused("appoint", room="general") == "unknown_type"
+        assert await socket.refused("ban", room="general", user_id="7") == "unknown_type"
 
 
 # At the definition of a class.

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from realtime import testing
 from realtime.consumers import ChatConsumer, RoomConsumer
-from realtime.consumers import subscription as module
+from realtime.consumers.chat import subscription as module
 from realtime.engine.delivery import hub
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room

@@ -10,7 +10,7 @@ from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from realtime import push
-from realtime.consumers import rooms as module
+from realtime.consumers.chat import joining as module
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.policy import Policy

@@ -29,6 +29,7 @@ __all__ = [
     "enter_all",
     "mark_read",
     "rights",
+    "room_of",
     "unknown",
     "would_see",
 ]
@@ -140,6 +141,14 @@ def enter_all(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
 def all_rights(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
     """As `rights` for many at once, in a few queries; a refusal is returned."""
     return _decide_all(_find(asked))
+
+
+def room_of(access: RoomAccess) -> Room:
+    """Return the row of a room; raise `CommandError` with `unknown_room` if it is gone."""
+    room = Room.objects.using(database()).filter(pk=access.room_id).first()
+    if room is None:
+        raise unknown(access.slug)
+    return room
 
 
 def mark_read(room_id: int, user_pk: Any, seq: int) -> None:

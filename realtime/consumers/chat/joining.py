@@ -1,65 +1,44 @@
-"""The commands of rooms: what a chat needs."""
+"""Join rooms, leave them, and keep what the connection may do there up to date."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-import msgspec
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from ..conf import config
-from ..engine.database.writer import Result
-from ..engine.delivery.catchup import CaughtUp, attach, fit_frame
-from ..engine.delivery.topic import RoomTopic
-from ..logs import get_logger
-from ..store import presence
-from ..store.accounts.visitor import Visitor
-from ..store.messages import history, slow_mode
-from ..store.messages.history import MADE_NONCE, LogMark
-from ..store.messages.log import Draft
-from ..store.rooms import access, memberships
-from ..store.rooms.access import RoomAccess
-from ..wire.clean import MAX_INTEGER
-from ..wire.commands import (
-    History,
+from ...conf import config
+from ...engine.delivery.catchup import CaughtUp, attach
+from ...engine.delivery.topic import RoomTopic
+from ...logs import get_logger
+from ...store.rooms import access, memberships
+from ...store.rooms.access import RoomAccess
+from ...wire.commands import (
     Join,
     Joins,
     JoinTarget,
     Leave,
-    Message,
-    Presence,
-    Read,
-    Signal,
-    Typing,
 )
-from ..wire.errors import CommandError, ErrorCode
-from ..wire.events import (
-    Ack,
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.events import (
+    Done,
     Failure,
-    HistoryPage,
     Joined,
     Left,
     Member,
-    MessageState,
-    PresenceList,
     Removed,
-    Resync,
     RoomState,
-    SignalEvent,
-    TypingEvent,
 )
-from .base import Consumer
-from .commands import command, with_ref
+from ..base import Consumer
+from ..commands import command, with_ref
 from .subscription import RoomSubscription, room_fields
 
-__all__ = ["RoomConsumer"]
+__all__ = ["Joining"]
 
 AGAIN_SECONDS = 1.0
 """After how long rights are asked for again that the database did not tell."""
-ROW_BYTES = 200
-"""The bytes that a stored message occupies besides its text and data."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
 Decide = Callable[[list[access.Ask]], dict[access.Ask, access.AccessResult]]
@@ -67,16 +46,43 @@ Decide = Callable[[list[access.Ask]], dict[access.Ask, access.AccessResult]]
 logger = get_logger("realtime.consumer")
 
 
-class RoomConsumer(Consumer):
-    """A connection that can be in rooms."""
+class Joining(Consumer):
+    """The commands of a connection that can be in rooms."""
 
     def __init__(self) -> None:
         super().__init__()
         self._subscriptions: dict[str, RoomSubscription] = {}
         self._changes = 0
-        self._in_flight = 0
-        self._slot_free = asyncio.Event()
         self._rechecks: dict[str, asyncio.Task[None]] = {}
+
+    @command
+    async def join(self, command: Join) -> Joined:
+        """Enter a room, or refresh it."""
+        return await self._join(command)
+
+    @command
+    async def joins(self, command: Joins) -> None:
+        """Enter many rooms; each is answered by itself."""
+        changes, verdicts = self._changes, await self._ask_ahead(command.rooms)
+        for target in command.rooms:
+            known = verdicts.get(target.room) if changes == self._changes else None
+            try:
+                joined = await self.in_time(self._join(target, known))
+                self.reply_paid(with_ref(joined, command), "join")
+            except CommandError as error:
+                failure = Failure.of(error)
+                failure.ref, failure.room = command.ref, target.room
+                self.reply(failure)
+            await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
+
+    @command
+    async def leave(self, command: Leave) -> Left:
+        """Leave a room, and for good if the command says so."""
+        subscription = self._subscription(command.room)
+        if command.for_good and not self.who.is_guest:
+            await self.engine.db.wait(memberships.leave, subscription.access.room_id, self.who)
+        self._drop_subscription(command.room)
+        return Left(room=command.room, user_id=self.who.user_id, username=self.who.username)
 
     async def closed(self) -> None:
         """Leave every room."""
@@ -108,28 +114,6 @@ class RoomConsumer(Consumer):
             subscription.is_doubtful = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
-
-    # Coming and going.
-
-    @command
-    async def join(self, command: Join) -> Joined:
-        """Enter a room, or refresh it."""
-        return await self._join(command)
-
-    @command
-    async def joins(self, command: Joins) -> None:
-        """Enter many rooms; each is answered by itself."""
-        changes, verdicts = self._changes, await self._ask_ahead(command.rooms)
-        for target in command.rooms:
-            known = verdicts.get(target.room) if changes == self._changes else None
-            try:
-                joined = await self.in_time(self._join(target, known))
-                self.reply_paid(with_ref(joined, command), "join")
-            except CommandError as error:
-                failure = Failure.of(error)
-                failure.ref, failure.room = command.ref, target.room
-                self.reply(failure)
-            await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
     async def _ask_ahead(self, targets: list[JoinTarget]) -> dict[str, access.AccessResult]:
         """Ask for many rooms in a few queries; on an error, each `join` asks by itself."""
@@ -242,15 +226,6 @@ class RoomConsumer(Consumer):
             return members
         return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
 
-    @command
-    async def leave(self, command: Leave) -> Left:
-        """Leave a room, and for good if the command says so."""
-        subscription = self._subscription(command.room)
-        if command.for_good and not self.who.is_guest:
-            await self.engine.db.wait(memberships.leave, subscription.access.room_id, self.who)
-        self._drop_subscription(command.room)
-        return Left(room=command.room, user_id=self.who.user_id, username=self.who.username)
-
     def _subscription(self, room: str) -> RoomSubscription:
         subscription = self._subscriptions.get(room)
         if subscription is not None and self.id in subscription.topic.members:
@@ -298,160 +273,12 @@ class RoomConsumer(Consumer):
         finally:
             del self._rechecks[room]
 
-    # Messages.
-
-    @command
-    async def message(self, command: Message) -> None:
-        """Store a message and tell the room; the `ack` follows its commit."""
-        subscription = await self._allowed(command.room, lambda entry: entry.may_post)
-        _check(command)
-        self._charge(command)
-        if subscription.access.is_request:  # a message to the stranger accepts the request
-            await self.engine.db.wait(memberships.answer_request, command.room, self.who, True)
-            subscription.access = replace(subscription.access, is_request=False)
-        while self._in_flight >= config().messages_in_flight:
-            self._slot_free.clear()
-            await self._slot_free.wait()
-        draft = Draft.by(
-            self.who,
-            subscription.access.room_id,
-            command.content,
-            data=command.data,
-            nonce=command.nonce,
-            slow_seconds=subscription.access.slow_seconds,
-            address=self.address,
-        )
-        self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
-        self._in_flight += 1
-
-    def _charge(self, command: Message) -> None:
-        """Charge the bytes of a message to the allowance of stored bytes."""
-        size = ROW_BYTES + len(command.content.encode())
-        if command.data is not None:
-            size += len(msgspec.json.encode(command.data))
-        if wait := self.engine.limits.take(self.connection, "stored", size):
-            message = "your messages take too much space; try again later"
-            raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
-
-    def _settle(self, command: Message, result: Result) -> None:
-        self._in_flight -= 1
-        self._slot_free.set()
-        if isinstance(result, CommandError):
-            self.refuse(command, result)
-        elif command.ref is not None or command.nonce is not None:
-            state = result.state
-            self.outbox.reply_soon(
-                Ack(
-                    room=command.room,
-                    seq=state.seq,
-                    id=state.id,
-                    created_at=state.created_at,
-                    nonce=command.nonce,
-                    ref=command.ref,
-                )
-            )
-
-    @command
-    async def history(self, command: History) -> HistoryPage | None:
-        """Send a page of messages, or what changed after a position."""
-        subscription = await self._allowed(command.room, lambda entry: entry.may_read_history)
-        if command.after is None:
-            return await self._page(command, subscription)
-        return await self._changes_after(command, subscription, command.after)
-
-    async def _page(self, command: History, subscription: RoomSubscription) -> HistoryPage:
-        epoch = subscription.topic.position.epoch
-        before = command.before if command.before is not None else MAX_INTEGER
-        found, has_more = await self.engine.db.read_rows(
-            history.page, subscription.access.room_id, before, command.limit
-        )
-        states = fit_frame(found)
-        return HistoryPage(
-            room=command.room,
-            messages=states,
-            epoch=epoch,
-            has_more=has_more or len(states) < len(found),
-        )
-
-    async def _changes_after(
-        self, command: History, subscription: RoomSubscription, after: int
-    ) -> HistoryPage | None:
-        changes = await self.engine.db.read_rows(
-            history.since, subscription.access.room_id, after, command.limit
-        )
-        if not changes.mark.purged_seq <= after <= changes.through:
-            self._resync(subscription, changes.mark)
-            return None
-        states = _oldest_fitting(changes.states)
-        is_cut = len(states) < len(changes.states)
-        return HistoryPage(
-            room=command.room,
-            messages=states,
-            epoch=changes.mark.epoch,
-            has_more=is_cut or changes.has_more,
-            through=states[-1].position if is_cut else changes.through,
-        )
-
-    def _resync(self, subscription: RoomSubscription, mark: LogMark) -> None:
-        """What the client has cannot be continued: part of what came after is gone."""
-        self._drop_subscription(subscription.access.slug)
-        self.reply(Resync(room=subscription.access.slug, seq=mark.last_seq, epoch=mark.epoch))
-
-    # What is not stored.
-
-    @command
-    async def typing(self, command: Typing) -> None:
-        """Tell the room that the user is writing."""
-        subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
-        if not subscription.may_tell_typing(self.engine.loop.time()):
-            return
-        who = self.who
-        told = TypingEvent(room=command.room, user_id=who.user_id, username=who.username)
-        self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
-
-    @command
-    async def signal(self, command: Signal) -> None:
-        """Tell the room something that is not stored."""
-        subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
-        who = self.who
-        if seconds := subscription.access.slow_seconds:
-            visitor = Visitor(who, self.address)
-            await self.engine.db.wait(
-                slow_mode.signal, subscription.access.room_id, visitor, seconds
-            )
-        told = SignalEvent(
-            room=command.room, user_id=who.user_id, username=who.username, data=command.data
-        )
-        self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
-
-    @command
-    async def presence(self, command: Presence) -> PresenceList:
-        """Tell who is in a room."""
-        subscription = await self._allowed(command.room, lambda entry: True)
-        members, count = await self.engine.db.read_rows(
-            presence.members, subscription.access.room_id, config().presence_events_up_to
-        )
-        return PresenceList(room=command.room, members=members, count=count)
-
-    @command
-    async def read(self, command: Read) -> None:
-        """Store how far the user has read."""
-        subscription = await self._allowed(command.room, lambda entry: True)
-        if not self.who.is_guest:
-            await self.engine.db.pulse(
-                access.mark_read, subscription.access.room_id, self.who.user_pk, command.seq
-            )
-
-
-def _check(command: Message) -> None:
-    limit = config().content_characters
-    if len(command.content) > limit:
-        raise CommandError(ErrorCode.TOO_LARGE, f"a message may have at most {limit} characters")
-    if not command.content.strip() and not command.data:
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "a message must not be empty")
-    if command.nonce is not None and command.nonce.startswith(MADE_NONCE):
-        raise CommandError(ErrorCode.INVALID_MESSAGE, f"a nonce must not start with {MADE_NONCE}")
-
-
-def _oldest_fitting(states: list[MessageState]) -> list[MessageState]:
-    return list(reversed(fit_frame(list(reversed(states)))))
+    async def _act(
+        self,
+        command: Any,
+        act: Callable[..., str | None],
+        is_allowed: Callable[..., bool] = lambda entry: True,
+    ) -> Done:
+        subscription = await self._allowed(command.room, is_allowed)
+        note = await self.engine.db.wait(act, command, subscription.access, self.who)
+        return Done(room=command.room, note=note)

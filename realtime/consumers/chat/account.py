@@ -1,17 +1,17 @@
-"""The commands by which a user accepts or blocks other users."""
+"""Accept and block other users."""
 
-from ..store.rooms import blocks, memberships
-from ..wire.commands import Block, Membership
-from ..wire.errors import CommandError, ErrorCode
-from ..wire.events import Blocks, Done
-from .commands import command
-from .rooms import RoomConsumer
+from ...store.rooms import blocks, memberships
+from ...wire.commands import Block, Membership
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.events import Blocks, Done
+from ..base import Consumer
+from ..commands import command
 
-__all__ = ["PeopleConsumer"]
+__all__ = ["Account"]
 
 
-class PeopleConsumer(RoomConsumer):
-    """A connection whose user answers requests and keeps a block list."""
+class Account(Consumer):
+    """The commands by which a user answers requests and keeps a block list."""
 
     @command
     async def membership(self, command: Membership) -> Done:

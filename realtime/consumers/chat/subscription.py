@@ -8,10 +8,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..engine.delivery.topic import RoomTopic
-from ..models import Sanction
-from ..store.rooms.access import RoomAccess
-from ..wire.events import timestamp
+from ...engine.delivery.topic import RoomTopic
+from ...models import Sanction
+from ...store.rooms.access import RoomAccess
+from ...wire.events import timestamp
 
 __all__ = ["RoomSubscription", "room_fields"]
 

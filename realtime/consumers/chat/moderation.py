@@ -1,0 +1,121 @@
+"""Keep order in rooms (docs/moderation.md)."""
+
+from functools import partial
+from typing import Any
+
+from ... import moderation as acts
+from ...models import Message, Room
+from ...store.accounts.identity import Identity
+from ...store.database.alias import database
+from ...store.moderation import actions
+from ...store.rooms.access import RoomAccess, room_of
+from ...wire.commands import (
+    Ban,
+    Delete,
+    Kick,
+    Mute,
+    Report,
+    Unban,
+    Unmute,
+)
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.events import Done
+from ..commands import command
+from .joining import Joining
+
+__all__ = ["Moderation"]
+
+BY_NAME = "it applies to the user id only: the address is unknown, or may be that of a proxy"
+Judgement = Kick | Ban | Unban | Mute | Unmute
+
+
+class Moderation(Joining):
+    """The commands of moderators, and reports to them."""
+
+    @command
+    async def kick(self, command: Kick) -> Done:
+        """Put a user out of a room for a short time."""
+        return await self._judge_user(command)
+
+    @command
+    async def ban(self, command: Ban) -> Done:
+        """Keep a user out of a room."""
+        return await self._judge_user(command)
+
+    @command
+    async def unban(self, command: Unban) -> Done:
+        """Let a banned user in again."""
+        return await self._judge_user(command)
+
+    @command
+    async def mute(self, command: Mute) -> Done:
+        """Let a user read only."""
+        return await self._judge_user(command)
+
+    @command
+    async def unmute(self, command: Unmute) -> Done:
+        """Let a muted user write again."""
+        return await self._judge_user(command)
+
+    @command
+    async def delete(self, command: Delete) -> Done:
+        """Delete the text of a message."""
+        return await self._act(command, _delete)
+
+    @command
+    async def report(self, command: Report) -> Done:
+        """Report a message to the moderators."""
+        report = partial(_report, address=self.address)
+        return await self._act(command, report, lambda entry: entry.may_read_history)
+
+    async def _judge_user(self, command: Judgement) -> Done:
+        is_here = self.engine.admission.is_here(command.user_id)
+        judge = partial(_judge, is_here=is_here)
+        return await self._act(command, judge, lambda entry: entry.may_moderate)
+
+
+def _judge(command: Judgement, entry: RoomAccess, who: Identity, *, is_here: bool) -> str | None:
+    room = room_of(entry)
+    user = actions.target(command.user_id, room, is_here=is_here)
+    if user == who.user_id:
+        raise _denied("that is you")
+    actions.check_rank(room, entry.may_manage, user)
+    more: dict[str, Any] = {"by": who, "rank": actions.rank_of(who, room)}
+    match command:
+        case Kick():
+            acts.kick(room, user, reason=command.reason, **more)
+        case Unban():
+            acts.unban(room, user, **more)
+        case Unmute():
+            acts.unmute(room, user, **more)
+        case Ban() | Mute():
+            return _sanction(command, room, user, more)
+    return None
+
+
+def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> str | None:
+    """Ban or mute; return a note for the moderator, or None."""
+    addresses = actions.addresses_of(user) if command.address else None
+    act = acts.ban if isinstance(command, Ban) else acts.mute
+    act(room, user, addresses=addresses, seconds=command.seconds, reason=command.reason, **more)
+    return BY_NAME if command.address and not addresses else None
+
+
+def _delete(command: Delete, entry: RoomAccess, who: Identity) -> None:
+    messages = Message.objects.using(database()).filter(pk=command.id, room=entry.room_id)
+    sender = messages.values_list("sender", flat=True).first()
+    if sender is None:
+        raise actions.unknown_message()
+    is_own = sender == who.user_id
+    if not (entry.may_moderate or (is_own and (entry.may_post or entry.is_closed))):
+        others = "only moderators delete what others said"
+        raise _denied(entry.refusal if is_own else others)
+    acts.delete(command.id, by=who)
+
+
+def _report(command: Report, entry: RoomAccess, who: Identity, *, address: str) -> None:
+    actions.report(command.id, entry.room_id, who, command.reason, address=address)
+
+
+def _denied(text: str) -> CommandError:
+    return CommandError(ErrorCode.PERMISSION_DENIED, text)

@@ -1,0 +1,137 @@
+"""Make rooms, configure them, and let people in."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ... import rooms
+from ...conf import config
+from ...store.accounts.identity import Identity
+from ...store.accounts.visitor import Visitor
+from ...store.moderation import actions
+from ...store.moderation.sanctions import describe, mute_on_site
+from ...store.rooms import management, memberships
+from ...store.rooms.access import RoomAccess, rights, room_of
+from ...wire.commands import (
+    Accept,
+    Appoint,
+    Configure,
+    Create,
+    Direct,
+    Invite,
+)
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.events import Done, Invitation, RoomState
+from ..commands import command
+from .joining import Joining
+from .subscription import room_fields
+
+__all__ = ["Rooms"]
+
+
+class Rooms(Joining):
+    """The commands by which users make and run rooms."""
+
+    @command
+    async def create(self, command: Create) -> RoomState:
+        """Make a room of the user's own."""
+        return await self._come_by(partial(_create, address=self.address), command)
+
+    @command
+    async def direct(self, command: Direct) -> RoomState:
+        """Find or make the direct room with another user."""
+        return await self._come_by(_direct, command)
+
+    @command
+    async def accept(self, command: Accept) -> RoomState:
+        """Take the place that an invitation offers."""
+        return await self._come_by(_accept, command)
+
+    @command
+    async def invite(self, command: Invite) -> Done | Invitation:
+        """Give a user a place in a private room, or make an invitation."""
+        subscription = await self._allowed(command.room, lambda entry: entry.may_moderate)
+        token = await self.engine.db.wait(_invite, command, subscription.access, self.who)
+        if token is None:
+            return Done(room=command.room)
+        seconds = config().invitation_seconds
+        return Invitation(room=command.room, invitation=token, expires_in=seconds)
+
+    @command
+    async def configure(self, command: Configure) -> Done:
+        """Change the settings of a room."""
+        return await self._act(command, _configure, _may_configure)
+
+    @command
+    async def appoint(self, command: Appoint) -> Done:
+        """Give a member another role."""
+        return await self._act(command, _appoint, lambda entry: entry.may_manage)
+
+    async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> RoomState:
+        entry = await self.engine.db.wait(act, command, self.who)
+        return RoomState(room=entry.slug, **room_fields(entry))
+
+
+def _create(command: Create, who: Identity, *, address: str) -> RoomAccess:
+    if (mute := mute_on_site(Visitor(who, address))) is not None:
+        raise _denied(f"{describe(mute, *who.user_ids)}; until then you cannot make rooms")
+    room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
+    return rights(room.slug, who)
+
+
+def _direct(command: Direct, who: Identity) -> RoomAccess:
+    if who.is_guest:
+        raise _denied("you may not open direct rooms")
+    try:
+        other = actions.find_user(command.user_id, command.username)
+    except CommandError:
+        raise management.unreachable() from None
+    return rights(rooms.direct(who, other).slug, who)
+
+
+def _accept(command: Accept, who: Identity) -> RoomAccess:
+    return rights(rooms.accept(command.invitation, who).slug, who)
+
+
+def _invite(command: Invite, entry: RoomAccess, who: Identity) -> str | None:
+    room = room_of(entry)
+    if command.void:
+        memberships.void_invitations(room, who)
+    if command.user_id is None and command.username is None:
+        return None if command.void else rooms.invitation(room, by=who)
+    try:
+        user = actions.find_user(command.user_id, command.username)
+    except CommandError:
+        raise memberships.not_to_be_added() from None
+    rooms.add(room, user, by=who)
+    return None
+
+
+def _may_configure(entry: RoomAccess) -> bool:
+    return entry.may_moderate or entry.may_manage
+
+
+def _configure(command: Configure, entry: RoomAccess, who: Identity) -> None:
+    if command.title is not None and not entry.may_manage:
+        raise _denied("only its owner names a room")
+    if command.title is not None and entry.muted:
+        raise _denied(f"{entry.muted}; until then you cannot change the title")
+    management.configure(
+        room_of(entry),
+        who,
+        title=command.title,
+        slow_seconds=command.slow_seconds,
+        is_read_only=command.read_only,
+    )
+
+
+def _appoint(command: Appoint, entry: RoomAccess, who: Identity) -> None:
+    try:
+        user = actions.find_user(command.user_id)
+    except CommandError:
+        raise memberships.no_member() from None
+    memberships.appoint(room_of(entry), user, command.role, who)
+
+
+def _denied(text: str) -> CommandError:
+    return CommandError(ErrorCode.PERMISSION_DENIED, text)
