@@ -8,7 +8,6 @@ import itertools
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from hashlib import blake2s
 
 from django.db import Error as DatabaseError
@@ -178,7 +177,7 @@ class Engine:
 
     def open(self, connection: Connection) -> None:
         """Let a connection be seen and be sent to, until it closes."""
-        connection.acquire(partial(self._remove, connection))
+        connection.acquire(self._remove)
         self.connections[connection.id] = connection
         self._empty.clear()
         self.hub.topic(self.topic).attach(connection)

@@ -9,7 +9,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from realtime.consumers import Consumer
-from realtime.consumers.base import BAD_OBJECTS, OBJECT_BYTES
+from realtime.consumers.frames import BAD_OBJECTS, OBJECT_BYTES
 from realtime.engine.connections import turns
 from realtime.engine.connections.turns import TURN_SECONDS
 from realtime.engine.engine import Engine
@@ -179,10 +179,10 @@ async def test_a_client_that_is_read_slowly_can_be_ended_at_once(
         await socket.ask("ping", t="x" * 40_000)
         await socket.send("ping")
         consumer = consumer_of(engine, socket)
-        await eventually(lambda: consumer._held is not None)
+        await eventually(lambda: consumer.connection.is_paused)
         consumer.end(Disconnect(CloseCode.KICKED))
         assert (await socket.ended())[1] == CloseCode.KICKED
-        await eventually(lambda: consumer._held is None, timeout=5)
+        await eventually(lambda: not consumer.connection.is_paused, timeout=5)
 
 
 async def test_a_client_that_is_read_slowly_is_not_silent(

@@ -259,8 +259,10 @@ async def test_a_new_token_moves_the_end_also_inside_of_a_room(strict: Engine, a
         assert reply["type"] == "authenticated"
         assert reply["expires_at"]
         [connection] = strict.connections.values()
-        assert isinstance(connection.events, Consumer)
-        warning, end = (timer.when() for timer in connection.events._expiry._timers)
+        consumer = connection.events
+        assert isinstance(consumer, Consumer)
+        assert consumer._login.expiry is not None
+        warning, end = (timer.when() for timer in consumer._login.expiry._timers)
         assert end - warning == pytest.approx(30, abs=1)
         assert end - strict.loop.time() == pytest.approx(3600, abs=5)
 

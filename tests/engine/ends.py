@@ -70,17 +70,6 @@ class End:
     def on_user_changed(self, user: Any) -> None:
         pass
 
-    def on_slow(self) -> None:
-        pass
-
-    def on_closing(self) -> None:
-        pass
-
-    silent_seconds = 0.0
-
-    def probe(self, seconds: float) -> bool:
-        return False
-
     @property
     def items(self) -> list[Object]:
         return [item for frame in self.server.frames for item in decode(self._encoding, frame)]

@@ -15,6 +15,7 @@ from ...wire.codecs import Codec
 from ...wire.errors import CloseCode, Disconnect
 from ...wire.events import Outgoing
 from ..servers.transport import shut_down
+from .intake import Intake
 from .ledger import Ledger
 from .outbox import FAREWELL_SECONDS, Outbox, Send
 
@@ -78,7 +79,7 @@ class PhaseError(RuntimeError):
 
 
 class ConnectionEvents(Protocol):
-    """What the consumer of a connection is told, and what it is asked."""
+    """What the engine tells the consumer of a connection."""
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """The rights in a room have changed, or in every room; with `user_id` only that user's."""
@@ -86,38 +87,43 @@ class ConnectionEvents(Protocol):
     def on_user_changed(self, user: Any) -> None:
         """The user has changed, and may stay connected."""
 
-    def on_slow(self) -> None:
-        """A command takes long: the client has to wait."""
 
-    def on_closing(self) -> None:
-        """The connection is about to be closed from outside of its task."""
+class Silence(Protocol):
+    """How long a client has sent nothing: see `consumers.heartbeat`."""
 
     @property
-    def silent_seconds(self) -> float:
+    def seconds(self) -> float:
         """Seconds since the client last sent something; 0 if it cannot be pinged."""
 
     def probe(self, seconds: float) -> bool:
         """Ping the client, and close the connection if it does not answer in time."""
 
 
+Release = Callable[["Connection"], object]
+"""Undoes what a connection has acquired."""
+
+
 class Connection:
     """One socket, as the engine sees it: what hub, revalidator, watchdog and limits hold.
 
-    `address` is the one that limits count by, `peer_address` the exact one for moderators.
-    `task` runs the consumer of the connection, in the ASGI `scope`.
+    `outbox` is its sending half, `intake` its receiving half. `address` is the one that limits
+    count by, `peer_address` the exact one for moderators. `task` runs the consumer in the ASGI
+    `scope`.
     """
 
     __slots__ = (
-        "_closing",
         "_interruption",
+        "_paused",
         "_releases",
         "_scope",
         "_task",
         "address",
         "credential",
         "events",
+        "heartbeat",
         "id",
         "identity",
+        "intake",
         "is_gone",
         "outbox",
         "peer_address",
@@ -135,6 +141,7 @@ class Connection:
         send: Send,
         codec: Codec,
         *,
+        intake: Intake | None = None,
         server: Any = None,
         ledger: Ledger | None = None,
         address: str = "",
@@ -144,14 +151,16 @@ class Connection:
     ) -> None:
         self.id = name
         self.events = events
+        self.intake = intake
+        self.heartbeat: Silence | None = None
         self.address = address
         self.peer_address = peer_address
         self.phase = Phase.CONNECTING
         self.is_gone = False
         """Whether the client has closed the socket."""
         self.outbox = Outbox(name, send, codec, self.close, server, ledger)
-        self._releases: list[Callable[[], object]] = []
-        self._closing: asyncio.Task[None] | None = None
+        self._releases: list[Release] = []
+        self._paused: asyncio.Future[None] | None = None
         self._task = task
         self._interruption = ""
         self._scope = scope or {}
@@ -165,6 +174,36 @@ class Connection:
         """Send something to this client alone."""
         self.outbox.reply(outgoing)
 
+    # Its input.
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read until the client has paid for its bytes."""
+        return self._paused is not None
+
+    async def pause(self, seconds: float) -> None:
+        """Read nothing for so many seconds, or until the connection closes."""
+        self.stop_reading()
+        self._paused = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait([self._paused], timeout=seconds)
+        finally:
+            self._paused = None
+
+    def stop_reading(self) -> None:
+        """Let the client wait, until its handler asks the intake to go on."""
+        if self.intake is not None:
+            self.intake.stop()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the client last sent something; 0 if it cannot be pinged."""
+        return 0.0 if self.heartbeat is None else self.heartbeat.seconds
+
+    def probe(self, seconds: float) -> bool:
+        """Ping the client, and close the connection if it does not answer in time."""
+        return self.heartbeat is not None and self.heartbeat.probe(seconds)
+
     # Its phases.
 
     def move(self, to: Phase) -> None:
@@ -174,10 +213,13 @@ class Connection:
         phases.debug("connection %s: %s after %s", self.id, to.name, self.phase.name)
         self.phase = to
 
-    def acquire(self, release: Callable[[], object]) -> None:
-        """Register what `release` has to undo when the connection closes, or now if it has."""
+    def acquire(self, release: Release) -> None:
+        """Register what `release` has to undo when the connection closes, or now if it has.
+
+        It is given the connection, so that a registry needs no closure for each of them.
+        """
         if self.phase is Phase.CLOSED:
-            release()
+            release(self)
         else:
             self._releases.append(release)
 
@@ -187,11 +229,14 @@ class Connection:
         A release that fails is logged, and does not keep the others from running.
         """
         self.move(Phase.CLOSED)
+        if self.intake is not None:
+            # Of its own close a server may say that it is the end, and read on for seconds.
+            self.intake.close(is_gone=self.is_gone and not self.outbox.is_told)
         self.outbox.close()
         while self._releases:
             release = self._releases.pop()
             try:
-                release()
+                release(self)
             except Exception:
                 logger.exception("connection %s: %r failed", self.id, release)
 
@@ -204,9 +249,10 @@ class Connection:
         """
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
-            self._closing = asyncio.get_running_loop().create_task(self._close(why))
-            self.acquire(self._closing.cancel)
-            self.events.on_closing()
+            closing = asyncio.get_running_loop().create_task(self._close(why))
+            self.acquire(lambda _: closing.cancel())
+            if self._paused is not None and not self._paused.done():
+                self._paused.set_result(None)
 
     async def finish(self, why: Disconnect) -> None:
         """Tell the client why and close the socket, in the task of the connection."""
@@ -263,14 +309,3 @@ class Connection:
             return False
         self._interruption = ""
         return True
-
-    # Its silence.
-
-    @property
-    def silent_seconds(self) -> float:
-        """Seconds since the client last sent something; 0 if it cannot be pinged."""
-        return self.events.silent_seconds
-
-    def probe(self, seconds: float) -> bool:
-        """Ping the client, and close the connection if it does not answer in time."""
-        return self.events.probe(seconds)

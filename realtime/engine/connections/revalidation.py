@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import Context
-from functools import partial
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -103,7 +102,7 @@ class Revalidator:
         """
         known = self._tracked.get(connection.id)
         if known is None:
-            connection.acquire(partial(self.untrack, connection.id))
+            connection.acquire(self.untrack)
         due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
         one = self._tracked[connection.id] = _Tracked(connection, due_at)
         if is_checked and not self.are_sanctions:
@@ -111,9 +110,9 @@ class Revalidator:
         if known is not None and known.user_id == one.user_id:
             one.facts, one.sanctions = known.facts, known.sanctions
 
-    def untrack(self, connection: str) -> None:
-        """It is gone."""
-        self._tracked.pop(connection, None)
+    def untrack(self, connection: Connection) -> None:
+        """Look at a connection no more."""
+        self._tracked.pop(connection.id, None)
 
     def tick(self) -> None:
         """Look at those whose turn it is, unless the last look still goes on."""

@@ -51,4 +51,4 @@ class Watchdog:
                 self._since[one] = now
                 one.give_up()
             elif now - since >= LOOK_SECONDS:
-                one.events.on_slow()
+                one.stop_reading()

@@ -22,18 +22,9 @@ LEGAL = {
 }
 
 
-class Closing(End):
-    """Counts how often it is told that the connection closes."""
-
-    told = 0
-
-    def on_closing(self) -> None:
-        self.told += 1
-
-
 @pytest.fixture
-def end() -> Closing:
-    return Closing()
+def end() -> End:
+    return End()
 
 
 def made(end: End, task: "asyncio.Task[None] | None" = None) -> Connection:
@@ -41,7 +32,7 @@ def made(end: End, task: "asyncio.Task[None] | None" = None) -> Connection:
 
 
 @pytest.mark.parametrize(("phase", "to"), list(product(Phase, Phase)))
-def test_only_the_moves_of_the_table_are_legal(end: Closing, phase: Phase, to: Phase) -> None:
+def test_only_the_moves_of_the_table_are_legal(end: End, phase: Phase, to: Phase) -> None:
     """Every pair; a refused move changes nothing and names what was expected."""
     connection = made(end)
     connection.phase = phase
@@ -57,7 +48,7 @@ def test_only_the_moves_of_the_table_are_legal(end: Closing, phase: Phase, to: P
     assert all(name in str(caught.value) for name in (phase.name, to.name, *expected))
 
 
-def test_an_illegal_move_says_what_was_expected_and_what_it_got(end: Closing) -> None:
+def test_an_illegal_move_says_what_was_expected_and_what_it_got(end: End) -> None:
     connection = made(end)
     connection.move(Phase.CLOSING)
     with pytest.raises(PhaseError) as caught:
@@ -66,9 +57,7 @@ def test_an_illegal_move_says_what_was_expected_and_what_it_got(end: Closing) ->
     assert str(caught.value) == told
 
 
-def test_the_life_of_a_connection_can_be_read(
-    end: Closing, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_life_of_a_connection_can_be_read(end: End, caplog: pytest.LogCaptureFixture) -> None:
     """One line at DEBUG for each move."""
     connection = made(end)
     with caplog.at_level(logging.DEBUG, "realtime.connection.phase"):
@@ -85,51 +74,61 @@ def test_the_life_of_a_connection_can_be_read(
 
 
 def test_what_was_acquired_is_released_in_reverse(
-    end: Closing, caplog: pytest.LogCaptureFixture
+    end: End, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also where one of them fails, which is logged."""
     connection, released = made(end), list[int]()
 
-    def fail() -> None:
+    def fail(_: Connection) -> None:
         raise ValueError("odd")
 
-    connection.acquire(lambda: released.append(1))
+    connection.acquire(lambda _: released.append(1))
     connection.acquire(fail)
-    connection.acquire(lambda: released.append(2))
+    connection.acquire(lambda _: released.append(2))
     connection.release()
     assert released == [2, 1]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_what_a_closed_connection_acquires_is_released_at_once(end: Closing) -> None:
+def test_what_a_closed_connection_acquires_is_released_at_once(end: End) -> None:
     connection, released = made(end), list[int]()
     connection.release()
-    connection.acquire(lambda: released.append(1))
+    connection.acquire(lambda _: released.append(1))
     assert released == [1]
 
 
-async def test_the_client_is_told_once_why_the_connection_closes(end: Closing) -> None:
+async def test_the_client_is_told_once_why_the_connection_closes(end: End) -> None:
     """The first reason counts."""
     connection = made(end)
     connection.close(Disconnect(CloseCode.KICKED, "Out."))
     connection.close(Disconnect(CloseCode.SHUTDOWN))
     await ticks(5)
-    assert end.told == 1
     assert [item["code"] for item in end.items] == [CloseCode.KICKED]
     assert end.server.messages[-1]["code"] == CloseCode.KICKED
     connection.release()
 
 
-async def test_a_client_that_has_gone_is_told_nothing(end: Closing) -> None:
+async def test_a_client_that_has_gone_is_told_nothing(end: End) -> None:
     connection = made(end)
     connection.lose()
     connection.close(Disconnect(CloseCode.KICKED))
     await ticks(5)
-    assert (end.told, end.server.messages) == (0, [])
+    assert end.server.messages == []
     connection.release()
 
 
-async def test_releasing_ends_the_task_that_closes_the_socket(end: Closing) -> None:
+async def test_a_pause_ends_when_the_connection_closes(end: End) -> None:
+    connection = made(end)
+    pause = asyncio.create_task(connection.pause(60))
+    await ticks()
+    assert connection.is_paused
+    connection.close(Disconnect(CloseCode.KICKED))
+    await pause
+    assert not connection.is_paused
+    connection.release()
+
+
+async def test_releasing_ends_the_task_that_closes_the_socket(end: End) -> None:
     """It would wait for the answer of a client that has gone."""
     connection, before = made(end), asyncio.all_tasks()
     connection.close(Disconnect(CloseCode.KICKED))
@@ -139,7 +138,7 @@ async def test_releasing_ends_the_task_that_closes_the_socket(end: Closing) -> N
 
 
 async def test_a_task_is_ended_where_the_transport_is_out_of_reach(
-    end: Closing, monkeypatch: pytest.MonkeyPatch
+    end: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the consumer can tell that from a server that stops it."""
     monkeypatch.setattr(module, "FAREWELL_SECONDS", 0)
@@ -161,7 +160,7 @@ async def test_a_task_is_ended_where_the_transport_is_out_of_reach(
     connection.release()
 
 
-async def test_a_task_that_the_server_cancels_as_well_does_not_go_on(end: Closing) -> None:
+async def test_a_task_that_the_server_cancels_as_well_does_not_go_on(end: End) -> None:
     """A command that takes too long is given up once, and the connection stays."""
     found: list[bool] = []
 

@@ -294,7 +294,7 @@ async def test_an_answer_about_an_earlier_login_does_not_count(
     asked.may_answer.set()
     await eventually(lambda: not revalidator._tasks)
     assert one.ended == []
-    revalidator.untrack(one.id)
+    revalidator.untrack(one.connection)
     await beat(revalidator)
     assert one.ended == []
 

@@ -18,25 +18,17 @@ class Worker(Noted):
 
     __slots__ = ("told",)
 
+    def stop_reading(self) -> None:
+        self.told.append("stop")
+
     def give_up(self) -> None:
         self.told.append("give up")
 
 
-class Slow(End):
-    """Notes that its client has to wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[str] = []
-
-    def on_slow(self) -> None:
-        self.told.append("stop")
-
-
 def make_worker() -> Worker:
-    end = Slow()
+    end = End()
     made = Worker("n.1", end, end.server.send, JSON)
-    made.told = end.told
+    made.told = []
     return made
 
 

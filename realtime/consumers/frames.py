@@ -1,0 +1,150 @@
+"""What a client sends: each object of a frame is charged, decoded and executed, in order."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..conf import config
+from ..engine.connections.connection import Connection, Phase
+from ..engine.connections.turns import Turn
+from ..engine.engine import Engine
+from ..wire.codecs import Part, byte_size
+from ..wire.commands import Command
+from ..wire.decoder import Decoded
+from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ..wire.events import Failure
+from ..wire.ratelimit import Bucket
+
+if TYPE_CHECKING:
+    from .base import Consumer
+
+__all__ = ["Frames"]
+
+BAD_FRAMES = 5
+"""How many in a row end a connection."""
+BAD_OBJECTS = 5
+"""After so many bad commands, the rest of a frame is not read."""
+OBJECT_BYTES, REFUSAL_BYTES = 512, 256
+"""The cost of an object and of a refusal, in bytes of the allowance."""
+SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
+"""Slower decoding is also charged by its time: so many bytes a second."""
+REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
+"""How often a client may exceed a limit, or send something invalid, before it is closed."""
+RATE_LIMITED_SECONDS = 5.0
+"""The least `retry_after` of a client that is closed for that."""
+
+
+class Frames:
+    """The frames of one connection, whose commands a consumer handles."""
+
+    __slots__ = (
+        "_bad_frames",
+        "_connection",
+        "_consumer",
+        "_engine",
+        "_refusals",
+        "_turn",
+    )
+
+    def __init__(self, consumer: "Consumer", connection: Connection, engine: Engine) -> None:
+        self._consumer = consumer
+        self._connection = connection
+        self._engine = engine
+        self._turn = Turn(engine.passes)
+        self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, engine.loop.time())
+        self._bad_frames = 0
+
+    async def take(self, frame: str | bytes) -> None:
+        """Execute the commands of a frame; raise `Disconnect` where there are too many bad ones."""
+        limit = config().frame_bytes
+        if byte_size(frame, limit) > limit:
+            await self.take_parts((_too_large(),))
+        else:
+            await self.take_parts(self._connection.codec.parts(frame))
+
+    async def take_parts(self, parts: Iterable[Part]) -> None:
+        """Charge, decode and execute the objects of a frame, one after the other."""
+        most, bad = config().commands_per_frame, 0
+        for number, part in enumerate(parts):
+            if wait := self._pay_for(part):
+                self._engine.watchdog.finish(self._connection)
+                await self._connection.pause(wait)
+            elif self._turn.is_over:
+                await asyncio.sleep(0)
+            if self._connection.phase is not Phase.OPEN:  # as with what comes in further frames
+                return
+            decoded = self._decode(part) if number < most else _too_many(most)
+            if isinstance(decoded, CommandError):
+                bad += 1
+                self._answer_bad(decoded, bad)
+            else:
+                await self._execute(decoded)
+            if number >= most or bad >= BAD_OBJECTS:
+                break
+        self._bad_frames = self._bad_frames + 1 if bad else 0
+        if self._bad_frames >= BAD_FRAMES:
+            raise Disconnect(CloseCode.TOO_MANY_ERRORS)
+
+    def refuse_large(self) -> None:
+        """Answer a frame that the server did not read because of its size, as a bad frame."""
+        self._bad_frames += 1
+        self._connection.reply(Failure.of(_too_large()))
+        if self._connection.phase is Phase.AUTHENTICATING:
+            self._connection.close(Disconnect(CloseCode.UNAUTHENTICATED))
+        elif self._bad_frames >= BAD_FRAMES:
+            self._connection.close(Disconnect(CloseCode.TOO_MANY_ERRORS))
+
+    async def _execute(self, command: Command) -> None:
+        consumer = self._consumer
+        try:
+            self._limit(command)
+            await consumer.in_time(consumer.handle(command))
+        except CommandError as error:
+            consumer.refuse(command, error)
+
+    def _limit(self, command: Command) -> None:
+        cost = self._consumer.commands[type(command)].cost
+        limits = self._engine.limits
+        if wait := limits.take(self._connection, cost.allowance, cost.of(command)):
+            self._count_refusal()
+            if not cost.is_never_refused:
+                raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
+
+    def _count_refusal(self) -> None:
+        """Charge a refusal; raise `Disconnect` where there are too many."""
+        self._pay(REFUSAL_BYTES)
+        if wait := self._refusals.take(self._engine.loop.time()):
+            raise Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, RATE_LIMITED_SECONDS))
+
+    def _decode(self, part: Part) -> Decoded:
+        began = time.perf_counter()
+        decoded = self._connection.codec.command(part, self._consumer.commands.decoder)
+        took = time.perf_counter() - began
+        if took > SLOW_SECONDS:
+            self._pay(took * SECOND_BYTES)
+        return decoded
+
+    def _answer_bad(self, error: CommandError, bad: int) -> None:
+        self._count_refusal()
+        if bad == BAD_OBJECTS:
+            error.message += f"; after {bad} bad commands the rest of the frame is not read"
+        self._connection.reply(Failure.of(error))
+
+    def _pay_for(self, part: Part) -> float:
+        """Charge an object before it is decoded; return the seconds to pause, or 0."""
+        size = 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
+        return self._pay(OBJECT_BYTES + size)
+
+    def _pay(self, size: float) -> float:
+        return self._engine.limits.owe(self._connection, "bytes", size)
+
+
+def _too_many(most: int) -> CommandError:
+    message = f"a frame may hold at most {most} commands; the rest of it is not read"
+    return CommandError(ErrorCode.TOO_LARGE, message)
+
+
+def _too_large() -> CommandError:
+    message = f"a frame may have at most {config().frame_bytes} bytes"
+    return CommandError(ErrorCode.TOO_LARGE, message)

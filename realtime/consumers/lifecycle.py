@@ -1,0 +1,176 @@
+"""The life of one connection: from its handshake, through its frames, to its end."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..engine.connections.connection import Connection, Phase
+from ..engine.connections.intake import Intake
+from ..engine.engine import shutdown
+from ..engine.servers.transport import end_pings
+from ..logs import get_logger
+from ..wire.codecs import CODECS, Part
+from ..wire.commands import Auth
+from ..wire.errors import CloseCode, Disconnect
+from ..wire.events import Ping
+from ..wire.packet import Packet
+from .authentication import Login, authenticated
+from .commands import with_ref
+from .first_message import FirstMessage
+from .frames import Frames
+from .handshake import identify_client, sign_in_by_first_message, welcome
+from .heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from .base import Consumer
+
+__all__ = ["Lifecycle"]
+
+logger = get_logger("realtime.consumer")
+
+ASK = {codec: Packet([codec.encode(Ping())]) for codec in CODECS.values()}
+"""The frame that pings a silent client."""
+
+
+class Lifecycle:
+    """Runs one connection for its consumer; `receive` and `send` are those of ASGI."""
+
+    __slots__ = (
+        "_connection",
+        "_consumer",
+        "_engine",
+        "_frames",
+        "_heartbeat",
+        "_intake",
+        "_login",
+        "_receive",
+    )
+
+    def __init__(self, consumer: "Consumer", login: Login, intake: Intake, receive: Any) -> None:
+        self._consumer = consumer
+        self._connection = consumer.connection
+        self._engine = consumer.engine
+        self._login = login
+        self._intake = intake
+        self._receive = receive
+        self._frames = Frames(consumer, self._connection, self._engine)
+        self._heartbeat = Heartbeat(
+            self._engine.loop, self._ping, self._end_silent, self._is_not_heard
+        )
+
+    async def run(self, subprotocol: str | None, send: Any, server: Any) -> None:
+        """Run the connection to its end, and release what it has acquired."""
+        try:
+            await self._begin(subprotocol, send, server)
+            await self._serve()
+        except Disconnect as why:
+            await self._connection.finish(why)
+        except asyncio.CancelledError:
+            if self._connection.was_dropped():
+                return  # only this makes the server close the socket
+            await asyncio.shield(self._connection.say_goodbye(shutdown()))
+            raise
+        except Exception:
+            logger.exception("connection %s failed", self._connection.id)
+            await self._connection.say_goodbye(Disconnect(CloseCode.INTERNAL))
+        finally:
+            await self._clean_up()
+
+    def refuse_large(self) -> None:
+        """Answer a frame that the server did not read because of its size."""
+        self._frames.refuse_large()
+
+    async def _begin(self, subprotocol: str | None, send: Any, server: Any) -> None:
+        connection, login, engine = self._connection, self._login, self._engine
+        refusal = await identify_client(self._consumer.scope, connection, login, engine)
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        if refusal is None and not login.slot.is_authenticated:
+            connection.move(Phase.AUTHENTICATING)
+        self._intake.open()
+        if refusal is not None:
+            raise refusal
+        first = await self._first_message()
+        if connection.phase < Phase.CLOSING:
+            self._open(server, has_heartbeat=subprotocol is not None)
+            await self._consumer.opened()
+            if first is not None:
+                await self._finish_first_message(*first)
+
+    async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
+        connection = self._connection
+        if connection.phase is not Phase.AUTHENTICATING:
+            return None
+        decoder = self._consumer.commands.decoder
+        message = FirstMessage(self._next, connection.codec, decoder, connection.reply)
+        return await sign_in_by_first_message(message, connection, self._login, self._engine)
+
+    def _open(self, server: Any, *, has_heartbeat: bool) -> None:
+        connection = self._connection
+        connection.move(Phase.OPEN)
+        connection.outbox.watch()
+        self._engine.open(connection)
+        self._login.track()
+        connection.reply(welcome(connection))
+        if has_heartbeat:
+            end_pings(server)
+            connection.heartbeat = self._heartbeat
+            connection.acquire(self._stop_heartbeat)
+            self._heartbeat.start()
+
+    async def _finish_first_message(self, auth: Auth, rest: Iterator[Part]) -> None:
+        """Answer the first command, and carry out what came along with it."""
+        self._connection.reply(with_ref(authenticated(self._connection), auth))
+        try:
+            await self._frames.take_parts(rest)
+        finally:
+            self._engine.watchdog.finish(self._connection)
+
+    async def _serve(self) -> None:
+        self._intake.check()
+        connection = self._connection
+        while not connection.is_gone:
+            event = await self._next()
+            if event["type"] == "websocket.disconnect":
+                connection.lose()
+                return
+            self._heartbeat.received()
+            # What comes after the end was told stays without an answer: its sender repeats it.
+            if connection.phase is Phase.OPEN and not self._engine.is_stopping:
+                text = event.get("text")
+                try:
+                    await self._frames.take(event.get("bytes") or b"" if text is None else text)
+                finally:
+                    self._engine.watchdog.finish(connection)
+                self._heartbeat.received()
+                self._intake.check()
+
+    async def _next(self) -> Any:
+        event = await self._receive()
+        self._intake.received()
+        return event
+
+    async def _clean_up(self) -> None:
+        was_open = self._connection.id in self._engine.connections
+        self._connection.release()
+        if was_open:
+            try:
+                await self._consumer.closed()
+            except Exception:
+                logger.exception("connection %s cannot clean up", self._connection.id)
+
+    # Silence.
+
+    def _stop_heartbeat(self, connection: Connection) -> None:
+        self._heartbeat.stop()
+
+    def _ping(self) -> None:
+        self._connection.outbox.post(ASK[self._connection.codec])
+
+    def _end_silent(self) -> None:
+        self._connection.close(Disconnect(CloseCode.SILENT))
+
+    def _is_not_heard(self) -> bool:
+        """Return whether unread input or unsent output explains the silence of the client."""
+        connection = self._connection
+        is_busy = connection.is_paused or self._engine.watchdog.is_busy(connection)
+        return is_busy or not connection.outbox.is_free
