@@ -27,6 +27,7 @@ from .store.database.servers import on_working_server
 from .store.messages import log
 from .store.messages.log import Draft
 from .store.messages.plain import plain
+from .wire.body import fields_of
 
 __all__ = ["OldMessage", "import_messages"]
 
@@ -82,8 +83,9 @@ def _store(drafts: list[Draft]) -> int:
 def _draft(room_id: int, one: OldMessage) -> Draft:
     who = _sender(one)
     _check(one, who)
-    data = None if one.data is None else plain(one.data)
-    draft = Draft.by(who, room_id, one.content, data=data, nonce=one.nonce)
+    fields = fields_of(one)
+    fields["data"] = None if one.data is None else plain(one.data)
+    draft = Draft.by(who, room_id, nonce=one.nonce, **fields)
     draft.created_at = one.created_at
     return draft
 

@@ -35,6 +35,7 @@ from .store.database.servers import is_fault, on_working_server
 from .store.messages import log
 from .store.messages.log import Draft, Stored
 from .store.messages.plain import plain
+from .wire.body import fields_of
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .wire.events import MessageState, Notice, Outgoing, SignalEvent
@@ -225,7 +226,7 @@ def _may_pass(error: DatabaseError) -> bool:
 
 def _message(draft: Draft, state: MessageState) -> Message:
     """The row that was stored: asking the database for it could fail, and look like not stored."""
-    row = {  # in the order of the table
+    row = {
         "id": state.id,
         "room_id": draft.room_id,
         "seq": state.seq,
@@ -233,12 +234,14 @@ def _message(draft: Draft, state: MessageState) -> Message:
         "sender": draft.sender,
         "user_id": draft.user_id,
         "username": state.username,
-        "content": state.content or "",
-        "data": state.data,
         "nonce": draft.nonce,
         "created_at": _moment(state.created_at),
+        **fields_of(state),
+        "content": state.content or "",
     }
-    return Message.from_db(database(), list(row), list(row.values()))
+    # `from_db` takes the fields in the order of the table, and leaves out the others.
+    fields = [one.attname for one in Message._meta.concrete_fields if one.attname in row]
+    return Message.from_db(database(), fields, [row[name] for name in fields])
 
 
 def _moment(text: str) -> datetime:

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from .. import moderation
 from ..models import Message, Room
+from ..wire.body import BODY_FIELDS
 from .confirmation import ConfirmationAdmin, ConfirmForm, bound_if_submitted
 from .large import RoomFilter
 from .people import named
@@ -78,8 +79,7 @@ class MessageAdmin(ErasingAdmin):
         "changed_seq",
         "sender",
         "username",
-        "content",
-        "data",
+        *BODY_FIELDS,
         "created_at",
         "edited_at",
         "deleted_at",

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from .body import Body, copy_body
 from .errors import CommandError, Disconnect, ErrorCode
 
 __all__ = [
@@ -57,7 +58,20 @@ class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag=s
     """Any reply or event."""
 
 
-class MessageState(Struct, kw_only=True, omit_defaults=True):
+class MessageFields(Body, kw_only=True):
+    """What a state and an event of a message share, after the fields that both must have.
+
+    On the wire, fields that are not `kw_only` stand before inherited ones that are. So each can
+    begin with its own order of them.
+    """
+
+    nonce: str | None = None
+    changed_seq: int | None = None
+    edited_at: str | None = None
+    deleted: bool = False
+
+
+class MessageState(MessageFields):
     """A stored message as it is now; `seq` is its place, `changed_seq` its last change."""
 
     id: int
@@ -65,12 +79,6 @@ class MessageState(Struct, kw_only=True, omit_defaults=True):
     user_id: str
     username: str
     created_at: str
-    content: str | None = None
-    data: dict[str, Any] | None = None
-    nonce: str | None = None
-    changed_seq: int | None = None
-    edited_at: str | None = None
-    deleted: bool = False
 
     @property
     def position(self) -> int:
@@ -143,7 +151,13 @@ class Left(Outgoing, tag="left"):
     ref: Ref = None
 
 
-class MessageEvent(Outgoing, tag="message"):
+class FollowingFields(MessageFields, kw_only=True):
+    """The same with the first position that an event covers."""
+
+    first: int | None = field(default=None, name="from")
+
+
+class MessageEvent(FollowingFields, Outgoing, tag="message"):
     """A new message."""
 
     room: str
@@ -152,13 +166,40 @@ class MessageEvent(Outgoing, tag="message"):
     user_id: str
     username: str
     created_at: str
-    content: str | None = None
-    data: dict[str, Any] | None = None
-    nonce: str | None = None
-    changed_seq: int | None = None
-    edited_at: str | None = None
-    deleted: bool = False
-    first: int | None = field(default=None, name="from")
+
+    @classmethod
+    def of(cls, room: str, state: MessageState, first: int | None) -> "MessageEvent":
+        """Return the event that tells a state."""
+        event = cls(
+            room=room,
+            seq=state.seq,
+            id=state.id,
+            user_id=state.user_id,
+            username=state.username,
+            created_at=state.created_at,
+            nonce=state.nonce,
+            edited_at=state.edited_at,
+            deleted=state.deleted,
+            first=first,
+        )
+        copy_body(state, event)
+        return event
+
+    @property
+    def state(self) -> MessageState:
+        """The state that this event tells."""
+        state = MessageState(
+            id=self.id,
+            seq=self.seq,
+            user_id=self.user_id,
+            username=self.username,
+            created_at=self.created_at,
+            nonce=self.nonce,
+            edited_at=self.edited_at,
+            deleted=self.deleted,
+        )
+        copy_body(self, state)
+        return state
 
 
 class Changed(Outgoing, tag="changed"):

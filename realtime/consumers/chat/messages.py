@@ -3,8 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import msgspec
-
 from ...conf import config
 from ...engine.database.writer import Result
 from ...engine.delivery.catchup import fit_frame
@@ -14,6 +12,7 @@ from ...store.messages import history, slow_mode
 from ...store.messages.history import MADE_NONCE, LogMark
 from ...store.messages.log import Draft
 from ...store.rooms import access, memberships
+from ...wire.body import fields_of, stored_size
 from ...wire.clean import MAX_INTEGER
 from ...wire.commands import (
     History,
@@ -40,7 +39,7 @@ from .subscription import RoomSubscription
 __all__ = ["Messages"]
 
 ROW_BYTES = 200
-"""The bytes that a stored message occupies besides its text and data."""
+"""The bytes that a stored message occupies besides its body."""
 
 
 class Messages(Joining):
@@ -66,11 +65,10 @@ class Messages(Joining):
         draft = Draft.by(
             self.who,
             subscription.access.room_id,
-            command.content,
-            data=command.data,
             nonce=command.nonce,
             slow_seconds=subscription.access.slow_seconds,
             address=self.address,
+            **fields_of(command),
         )
         self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
         self._in_flight += 1
@@ -128,9 +126,7 @@ class Messages(Joining):
 
     def _charge(self, command: Message) -> None:
         """Charge the bytes of a message to the allowance of stored bytes."""
-        size = ROW_BYTES + len(command.content.encode())
-        if command.data is not None:
-            size += len(msgspec.json.encode(command.data))
+        size = ROW_BYTES + stored_size(command)
         if wait := self.engine.limits.take(self.connection, "stored", size):
             message = "your messages take too much space; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)

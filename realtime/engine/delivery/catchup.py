@@ -9,6 +9,7 @@ import msgspec
 
 from ...store.messages import history
 from ...store.messages.history import LogMark
+from ...wire.body import characters
 from ...wire.commands import Since
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState
@@ -75,9 +76,7 @@ def fit_frame(states: list[MessageState]) -> list[MessageState]:
 
 def _at_most(state: MessageState) -> int:
     """More bytes than a state can have: in a storm, many would be encoded only to be counted."""
-    if state.data is not None:
-        return ROOM_BYTES
-    text = len(state.content or "") + len(state.user_id) + len(state.username)
+    text = characters(state) + len(state.user_id) + len(state.username)
     return FIELD_BYTES + 6 * (text + len(state.nonce or ""))  # as \u0000 each
 
 

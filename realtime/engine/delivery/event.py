@@ -27,49 +27,21 @@ class Event:
     @classmethod
     def of_state(cls, slug: str, state: MessageState, first: int | None = None) -> "Event":
         """The event that tells a stored message's state."""
-        return cls(Frame.of(_outgoing(slug, state, first)), state.position, first, state)
+        position = state.position
+        told: MessageEvent | Changed
+        if position == state.seq:
+            told = MessageEvent.of(slug, state, first)
+        else:
+            told = Changed(room=slug, seq=position, message=state, first=first)
+        return cls(Frame.of(told), position, first, state)
 
     @classmethod
     def of_text(cls, text: str) -> "Event":
         """The event of a log that another process has encoded."""
         told = _decode(text)
-        state = told.message if isinstance(told, Changed) else _state(told)
+        state = told.message if isinstance(told, Changed) else told.state
         return cls(Frame(text), state.position, told.first, state)
 
     def note(self, epoch: str) -> LogEvent:
         """Return the note that brings an event of a room's log to other processes."""
         return LogEvent(self.seq, self.first, epoch, self.frame.text)
-
-
-def _outgoing(slug: str, state: MessageState, first: int | None) -> MessageEvent | Changed:
-    if state.position != state.seq:
-        return Changed(room=slug, seq=state.position, message=state, first=first)
-    return MessageEvent(
-        room=slug,
-        seq=state.seq,
-        id=state.id,
-        user_id=state.user_id,
-        username=state.username,
-        created_at=state.created_at,
-        content=state.content,
-        data=state.data,
-        nonce=state.nonce,
-        edited_at=state.edited_at,
-        deleted=state.deleted,
-        first=first,
-    )
-
-
-def _state(event: MessageEvent) -> MessageState:
-    return MessageState(
-        id=event.id,
-        seq=event.seq,
-        user_id=event.user_id,
-        username=event.username,
-        created_at=event.created_at,
-        content=event.content,
-        data=event.data,
-        nonce=event.nonce,
-        edited_at=event.edited_at,
-        deleted=event.deleted,
-    )

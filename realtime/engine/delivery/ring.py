@@ -6,6 +6,7 @@ answers exactly as the database would, or says that it cannot.
 
 from collections import OrderedDict
 
+from ...wire.body import memory_size
 from ...wire.events import MessageState
 
 __all__ = ["Ring", "RingMemory"]
@@ -156,6 +157,4 @@ class RingMemory:
 
 
 def _size(state: MessageState) -> int:
-    return (
-        OVERHEAD_BYTES + len(state.content or "") * 2 + (len(str(state.data)) if state.data else 0)
-    )
+    return OVERHEAD_BYTES + memory_size(state)

@@ -1,15 +1,21 @@
 """Changing what was said: a change takes the room's next position, the message keeps its place."""
 
+from typing import Any
+
 from django.db import transaction
 from django.utils import timezone
 
 from ...models import Head, Message
+from ...wire.body import BODY_FIELDS
 from ..database.alias import database
 from . import nonces
 from .history import state_of
 from .log import Stored, lock_heads
 
-__all__ = ["delete", "empty"]
+__all__ = ["EMPTIED", "delete", "empty"]
+
+EMPTIED = (*BODY_FIELDS, "nonce", "deleted_at")
+"""The columns that `empty` changes."""
 
 
 def delete(message_id: int) -> Stored:
@@ -27,7 +33,7 @@ def delete(message_id: int) -> Stored:
             return Stored(room_id, state_of(message), end.epoch, is_new=False)
         empty(message)
         message.changed_seq = end.last_seq + 1
-        message.save(update_fields=["content", "data", "nonce", "deleted_at", "changed_seq"])
+        message.save(update_fields=[*EMPTIED, "changed_seq"])
         Head.objects.using(alias).filter(pk=room_id).update(
             last_seq=message.changed_seq, deleted_at=message.deleted_at
         )
@@ -35,7 +41,9 @@ def delete(message_id: int) -> Stored:
 
 
 def empty(message: Message) -> None:
-    """Make a message a tombstone: remove its text, data and nonce, without saving it."""
-    message.content, message.data = "", None
+    """Make a message a tombstone: remove its body and its nonce, without saving it."""
+    for name in BODY_FIELDS:
+        field: Any = Message._meta.get_field(name)
+        setattr(message, name, field.get_default())
     message.nonce = nonces.spent(message.room_id, message.sender, message.nonce)
     message.deleted_at = message.deleted_at or timezone.now()

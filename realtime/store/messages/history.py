@@ -13,6 +13,7 @@ from django.db.models import F
 from ...models import Head, Message
 from ...models.rooms import new_epoch
 from ...signals import rights_changed
+from ...wire.body import copy_body
 from ...wire.clean import as_sent
 from ...wire.events import MessageState, timestamp
 from ..accounts.display import name_of_message
@@ -159,19 +160,21 @@ def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
 def state_of(message: Message) -> MessageState:
     """What clients are told of a message; a deleted one has no text."""
     is_deleted = message.deleted_at is not None
-    return MessageState(
+    state = MessageState(
         id=message.pk,
         seq=message.seq,
         user_id=message.sender,
         username=name_of_message(message.sender, message.username),
         created_at=timestamp(message.created_at),
-        content=None if is_deleted else message.content,
-        data=None if is_deleted else as_sent(message.data),
         nonce=None if is_deleted or message.nonce.startswith(MADE_NONCE) else message.nonce,
         changed_seq=None if message.changed_seq == message.seq else message.changed_seq,
         edited_at=timestamp(message.edited_at) if message.edited_at else None,
         deleted=is_deleted,
     )
+    if not is_deleted:
+        copy_body(message, state)
+        state.data = as_sent(state.data)
+    return state
 
 
 def _messages() -> Any:

@@ -7,8 +7,8 @@ third of the processor time of the ORM's several, which other databases get (doc
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from django.utils import timezone
 from ...logs import get_logger
 from ...models import Head, Message
 from ...models.rooms import new_epoch
+from ...wire.body import BODY_FIELDS, Body, copy_body, fields_of
 from ...wire.events import MessageState, timestamp
 from ..accounts.identity import Identity
 from ..database.alias import database
@@ -90,14 +91,14 @@ INSERT_NEW = """
     WITH draft AS (
         SELECT * FROM json_to_recordset(%s) AS draft(
             number int, room_id bigint, sender text, user_id {user_id}, username text,
-            content text, data jsonb, nonce text
+            nonce text, {types}
         )
     ), new AS (
         INSERT INTO realtime_message (
-            room_id, seq, changed_seq, sender, user_id, username, content, data, nonce, created_at
+            room_id, seq, changed_seq, sender, user_id, username, nonce, created_at, {columns}
         )
         SELECT
-            room_id, seq, seq, sender, user_id, username, content, data, nonce, %s
+            room_id, seq, seq, sender, user_id, username, nonce, %s, {columns}
         FROM (
             SELECT
                 draft.*,
@@ -124,8 +125,7 @@ def _made_nonce() -> str:
     return MADE_NONCE + uuid4().hex
 
 
-@dataclass(slots=True, kw_only=True)
-class Draft:
+class Draft(Body, kw_only=True):
     """A message that has no number yet.
 
     `sender` is the protocol's `user_id`; `nonce` makes it one message however often it is
@@ -137,8 +137,7 @@ class Draft:
     sender: str
     username: str
     user_id: Any = None
-    data: dict[str, Any] | None = None
-    nonce: str = field(default_factory=_made_nonce)
+    nonce: str = msgspec.field(default_factory=_made_nonce)
     slow_seconds: int = 0
     """How long its sender has to wait after the last one (`slow.append`)."""
     created_at: datetime | None = None
@@ -155,23 +154,23 @@ class Draft:
         room_id: int,
         content: str,
         *,
-        data: dict[str, Any] | None = None,
         nonce: str | None = None,
         slow_seconds: int = 0,
         address: str = "",
+        **body: Any,
     ) -> Self:
-        """What somebody says in a room."""
+        """Return the draft of a user's message; `body` are the other fields of a `Body`."""
         return cls(
             room_id=room_id,
             content=content,
             sender=who.user_id,
             username=who.username,
             user_id=who.user_pk,
-            data=data,
             nonce=_made_nonce() if nonce is None else nonce,
             slow_seconds=slow_seconds,
             address=address if who.is_guest else "",
             formerly=who.formerly,
+            **body,
         )
 
     @property
@@ -395,9 +394,17 @@ def _insert_at_once(
     }
 
 
+@cache
 def _insert_new(alias: str) -> str:
-    field = Message._meta.get_field("user")
-    return INSERT_NEW.format(user_id=field.db_type(connections[alias]))
+    connection = connections[alias]
+    types = {
+        name: Message._meta.get_field(name).db_type(connection) for name in ("user", *BODY_FIELDS)
+    }
+    return INSERT_NEW.format(
+        user_id=types.pop("user"),
+        types=", ".join(f"{name} {kind}" for name, kind in types.items()),
+        columns=", ".join(BODY_FIELDS),
+    )
 
 
 def _as_json(alias: str, drafts: Iterable[Draft]) -> str:
@@ -409,9 +416,8 @@ def _as_json(alias: str, drafts: Iterable[Draft]) -> str:
             "sender": draft.sender,
             "user_id": draft.user_id and prepare(draft.user_id, connections[alias]),
             "username": draft.username,
-            "content": draft.content,
-            "data": draft.data,
             "nonce": draft.nonce,
+            **fields_of(draft),
         }
         for number, draft in enumerate(drafts)
     ]
@@ -419,16 +425,16 @@ def _as_json(alias: str, drafts: Iterable[Draft]) -> str:
 
 
 def _state(draft: Draft, pk: int, seq: int, sent_at: str) -> MessageState:
-    return MessageState(
+    state = MessageState(
         id=pk,
         seq=seq,
         user_id=draft.sender,
         username=draft.username,
         created_at=sent_at,
-        content=draft.content,
-        data=draft.data,
         nonce=None if draft.nonce.startswith(MADE_NONCE) else draft.nonce,
     )
+    copy_body(draft, state)
+    return state
 
 
 def _insert_by_orm(
@@ -456,10 +462,9 @@ def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Messag
             sender=draft.sender,
             user_id=draft.user_id,
             username=draft.username,
-            content=draft.content,
-            data=draft.data,
             nonce=draft.nonce,
             created_at=draft.created_at or now,
+            **fields_of(draft),
         )
     return new
 

@@ -35,7 +35,7 @@ __all__ = ["erase_guests", "erase_texts", "forget_traces", "rename", "scrub_nonc
 
 CHUNK = 500
 TOLD = 1000
-FIELDS = ["content", "data", "nonce", "username", "deleted_at", "changed_seq"]
+FIELDS = [*changes.EMPTIED, "username", "changed_seq"]
 
 Erased = Iterator[tuple[int, list[Stored]]]
 """How many messages were changed, and what is to be told of them."""
