@@ -205,10 +205,10 @@ async def test_a_similar_command_is_named(engine: Engine) -> None:
         assert (await socket.ask("messag"))["message"] == "there is no command 'messag'"
 
 
-async def test_an_own_command_may_come_along_with_the_first_message(
+async def test_an_own_command_before_the_first_message_is_refused(
     engine: Engine, settings: Any
 ) -> None:
-    """Before it, an own command is refused as one of ours: say who you are first."""
+    """As a command of the chat is: the client has to say who it is."""
     limited(settings, GUESTS=False)
     socket = Socket(application=EchoConsumer.as_asgi())
     await socket.open()
@@ -330,6 +330,22 @@ def test_a_mixin_that_is_no_consumer_brings_commands() -> None:
         pass
 
     assert Echo in Mixed.commands
+
+
+def test_annotations_may_be_texts() -> None:
+    """As in a module that postpones their evaluation."""
+    page: dict[str, Any] = {"__name__": __name__}
+    text = (
+        "from __future__ import annotations\n"
+        "from realtime.consumers import Command, Consumer, Done, command\n"
+        "class Fly(Command):\n"
+        "    height: int\n"
+        "class Site(Consumer):\n"
+        "    @command\n"
+        "    async def fly(self, command: Fly) -> Done: ...\n"
+    )
+    exec(text, page)
+    assert page["Fly"] in page["Site"].commands
 
 
 async def two(self: Any, command: Echo) -> Done:
