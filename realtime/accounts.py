@@ -14,10 +14,8 @@ from asgiref.sync import sync_to_async
 from django.utils.translation import gettext
 
 from .engine.notify import on_commit, publish_message
-from .models import Room
 from .store.accounts.display import NAME_CHARACTERS
 from .store.accounts.users import canonical, pk_of, unknown_user
-from .store.database.alias import database
 from .store.messages.log import Stored
 from .store.moderation import erasing
 
@@ -59,14 +57,13 @@ def tell(erased: erasing.Erased) -> int:
     for changed, told in erased:
         number += changed
         if told:
-            slug = Room.objects.using(database()).values_list("slug", flat=True)
-            _announce(slug.get(pk=told[0].room_id), told)
+            _announce(told)
     return number
 
 
-def _announce(slug: str, told: list[Stored]) -> None:
+def _announce(told: list[Stored]) -> None:
     for stored in told:
-        on_commit(partial(publish_message, slug, stored))
+        on_commit(partial(publish_message, stored))
 
 
 def _key(user: Any) -> str:

@@ -142,8 +142,7 @@ def delete(message: Message | int, *, by: Any = None) -> None:
     pk = message.pk if isinstance(message, Message) else message
     stored = actions.delete(pk, _identity(by))
     if stored.is_new:
-        slug = Room.objects.using(database()).get(pk=stored.room_id).slug
-        on_commit(lambda: publish_message(slug, stored))
+        on_commit(lambda: publish_message(stored))
 
 
 async def akick(room: Room | None, user: Any, **kwargs: Any) -> None:

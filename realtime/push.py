@@ -150,7 +150,7 @@ class RoomTarget(Target):
         who = Identity.of(user) if user is not None else Identity(SITE + username, username)
         if fault := fault_of_key(who, is_bounded=_is_bounded()):
             raise CommandError(ErrorCode.INVALID_MESSAGE, fault)
-        draft = Draft.by(who, self._find(), content, data=data, nonce=nonce)
+        draft = Draft.by(who, self._find(), content, data=data, nonce=nonce, slug=str(self.slug))
         stored: list[Stored] = []
         on_commit(lambda: stored.append(self._store(draft)), *_databases(using))
         return _message(draft, stored[0].state) if stored else None
@@ -180,7 +180,7 @@ class RoomTarget(Target):
             is_repeat = True
             [stored] = _append(draft)
         if stored.is_new or is_repeat:
-            publish_message(str(self.slug), stored)
+            publish_message(stored)
         return stored
 
 

@@ -6,7 +6,6 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2s
 
@@ -15,7 +14,6 @@ from django.db import Error as DatabaseError
 from ..logs import get_logger
 from ..store import presence
 from ..store.accounts.identity import Identity
-from ..store.messages.log import Draft, Stored
 from ..wire.errors import CloseCode, Disconnect
 from .connections.admission import Admission
 from .connections.connection import Connection
@@ -26,7 +24,7 @@ from .connections.revalidation import Revalidator
 from .connections.turns import Passes
 from .connections.watchdog import Watchdog
 from .database.executor import Database
-from .database.writer import Result, Writer
+from .database.writer import Writer
 from .delivery.hub import Hub
 from .delivery.topic import Topic
 from .pulse import Pulse, new_node
@@ -65,7 +63,7 @@ class Engine:
         self.db = Database()
         self.revalidator = Revalidator(self.db)
         self.hub = Hub(self.node.id, self.db, self.revalidator.on_change)
-        self.writer = Writer(self.db, self._committed)
+        self.writer = Writer(self.db, self.hub.publish_message)
         self.presence = PresenceWriter(self.node, self.db, self.hub.say_people)
         self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()
@@ -75,7 +73,6 @@ class Engine:
         self.connections: dict[str, Connection] = {}
         self._empty = asyncio.Event()
         self._empty.set()
-        self._slugs: dict[int, str] = {}
         self._numbers = itertools.count(1)
         self._pulse = Pulse(self)
         self._teardown = Teardown(self._abandoned)
@@ -204,13 +201,3 @@ class Engine:
 
     def _user_topic(self, connection: Connection) -> Topic:
         return self.hub.topic(user_topic(connection.identity.user_id))
-
-    # Messages.
-
-    def submit(self, slug: str, draft: Draft, done: Callable[[Result], None]) -> None:
-        """Store a message and tell its room; `done` hears when that is certain."""
-        self._slugs[draft.room_id] = slug
-        self.writer.submit(draft, done)
-
-    def _committed(self, stored: Stored) -> None:
-        self.hub.publish_message(self._slugs[stored.room_id], stored)

@@ -129,13 +129,13 @@ def revalidate_all(kind: str, which: str = "") -> None:
     on_commit(lambda: notify(EVERYONE, Revalidate(kind, which)))
 
 
-def publish_message(slug: str, stored: Stored) -> None:
+def publish_message(stored: Stored) -> None:
     """Tell a room of a message that is committed."""
     engine = Engine.running()
     if engine is not None:
-        engine.loop.call_soon_threadsafe(engine.hub.publish_message, slug, stored)
+        engine.loop.call_soon_threadsafe(engine.hub.publish_message, stored)
         return
-    event = Event.of_state(slug, stored.state)
+    event = Event.of_state(stored.slug, stored.state)
     # Whoever is not reached finds it in the database within a pulse.
     _publish(room_topic(stored.room_id), event.note(stored.epoch))
 

@@ -142,7 +142,7 @@ class Process:
         """Store messages and tell the room."""
         stored = await self.append(room, *contents)
         for one in stored:
-            self.hub.publish_message(room.slug, one)
+            self.hub.publish_message(one._replace(slug=room.slug))
         return stored
 
     def hear(self, room: Room, stored: Stored) -> None:

@@ -66,11 +66,12 @@ class Messages(Joining):
             self.who,
             subscription.access.room_id,
             nonce=command.nonce,
+            slug=command.room,
             slow_seconds=subscription.access.slow_seconds,
             address=self.address,
             **fields_of(command),
         )
-        self.engine.submit(command.room, draft, lambda result: self._settle(command, result))
+        self.engine.writer.submit(draft, lambda result: self._settle(command, result))
         self._in_flight += 1
 
     @command

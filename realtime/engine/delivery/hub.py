@@ -138,9 +138,9 @@ class Hub:
 
     # What happens here goes to our own members first, then to the other processes.
 
-    def publish_message(self, slug: str, stored: Stored) -> None:
+    def publish_message(self, stored: Stored) -> None:
         """Tell a room of a message that is committed."""
-        event = Event.of_state(slug, stored.state)
+        event = Event.of_state(stored.slug, stored.state)
         room_id = stored.room_id
         self._take_log(room_id, event, stored.epoch)
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))

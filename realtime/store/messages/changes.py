@@ -25,19 +25,19 @@ def delete(message_id: int) -> Stored:
     """
     alias = database()
     messages = Message.objects.using(alias)
-    room_id = messages.values_list("room", flat=True).get(pk=message_id)
+    room_id, slug = messages.values_list("room", "room__slug").get(pk=message_id)
     with transaction.atomic(using=alias):
         end = lock_heads(alias, {room_id})[room_id]
         message = messages.get(pk=message_id)
         if message.deleted_at is not None:
-            return Stored(room_id, state_of(message), end.epoch, is_new=False)
+            return Stored(room_id, slug, state_of(message), end.epoch, is_new=False)
         empty(message)
         message.changed_seq = end.last_seq + 1
         message.save(update_fields=[*EMPTIED, "changed_seq"])
         Head.objects.using(alias).filter(pk=room_id).update(
             last_seq=message.changed_seq, deleted_at=message.deleted_at
         )
-    return Stored(room_id, state_of(message), end.epoch, is_new=True)
+    return Stored(room_id, slug, state_of(message), end.epoch, is_new=True)
 
 
 def empty(message: Message) -> None:

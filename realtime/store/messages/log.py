@@ -138,6 +138,8 @@ class Draft(Body, kw_only=True):
     username: str
     user_id: Any = None
     nonce: str = msgspec.field(default_factory=_made_nonce)
+    slug: str = ""
+    """The room's slug, for the event; it is not stored."""
     slow_seconds: int = 0
     """How long its sender has to wait after the last one (`slow.append`)."""
     created_at: datetime | None = None
@@ -155,6 +157,7 @@ class Draft(Body, kw_only=True):
         content: str,
         *,
         nonce: str | None = None,
+        slug: str = "",
         slow_seconds: int = 0,
         address: str = "",
         **body: Any,
@@ -167,6 +170,7 @@ class Draft(Body, kw_only=True):
             username=who.username,
             user_id=who.user_pk,
             nonce=_made_nonce() if nonce is None else nonce,
+            slug=slug,
             slow_seconds=slow_seconds,
             address=address if who.is_guest else "",
             formerly=who.formerly,
@@ -188,6 +192,7 @@ class Stored(NamedTuple):
     """A message that has its number; `is_new` unless its nonce was already there."""
 
     room_id: int
+    slug: str
     state: MessageState
     epoch: str
     is_new: bool
@@ -521,5 +526,5 @@ def _results(
         is_new = key in new and key not in told
         told.add(key)
         state = new[key] if key in new else known[key]
-        results.append(Stored(draft.room_id, state, heads[draft.room_id].epoch, is_new))
+        results.append(Stored(draft.room_id, draft.slug, state, heads[draft.room_id].epoch, is_new))
     return results

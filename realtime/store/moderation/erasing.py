@@ -103,20 +103,21 @@ def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
     """
     mine = Message.objects.using(database()).filter(whose, room=OuterRef("pk"))
     rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
-    for room_id in list(rooms.values_list("pk", flat=True)):
+    for room_id, slug in list(rooms.values_list("pk", "slug")):
         rows = Message.objects.using(database()).filter(room=room_id)
         is_told, last = rows.filter(all_of_them).count() <= TOLD, 0
         # From the last key on, so that no chunk reads again what is done, with the room locked.
         while found := _rewrite_chunk(
-            room_id, rows.filter(whose, pk__gt=last), name, is_erased, is_told
+            (room_id, slug), rows.filter(whose, pk__gt=last), name, is_erased, is_told
         ):
             last = found[-1].state.id
             yield len(found), found if is_told else []
 
 
 def _rewrite_chunk(
-    room_id: int, rows: QuerySet[Message], name: str, is_erased: bool, is_told: bool
+    room: tuple[int, str], rows: QuerySet[Message], name: str, is_erased: bool, is_told: bool
 ) -> list[Stored]:
+    room_id, slug = room
     with transaction.atomic(using=database()):
         end = lock_heads(database(), {room_id})[room_id]
         chunk = list(rows.order_by("pk")[: CHUNK + 1])
@@ -132,7 +133,7 @@ def _rewrite_chunk(
         _move(room_id, end.last_seq + len(chunk) if is_told else end.last_seq, is_erased)
         if chunk and is_last and not is_told:
             Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
-    return [Stored(room_id, state_of(one), end.epoch, is_new=True) for one in chunk]
+    return [Stored(room_id, slug, state_of(one), end.epoch, is_new=True) for one in chunk]
 
 
 def _move(room_id: int, last_seq: int, is_erased: bool) -> None:
