@@ -93,7 +93,12 @@ class Room(models.Model):
 
 
 class Head(models.Model):
-    """The end of a room's log; written only by `store.messages.history`, under its row lock."""
+    """The end of a room's log, which the store alone writes.
+
+    `store/messages/log.py` moves it for new messages; `messages/changes.py` and
+    `moderation/erasing.py` for changed ones; `messages/history.py` makes it, and changes its
+    epoch and `rights_seq`. Positions are given under its row lock.
+    """
 
     room = models.OneToOneField(
         Room, models.CASCADE, primary_key=True, related_name="head", verbose_name=_("room")
