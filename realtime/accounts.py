@@ -7,16 +7,13 @@ Open clients are told. A large number of messages takes a while: call it in a jo
 be repeated, and go on where they were interrupted.
 """
 
-from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.utils.translation import gettext
 
-from .engine.notify import on_commit, publish_message
 from .store.accounts.display import NAME_CHARACTERS
 from .store.accounts.users import canonical, pk_of, unknown_user
-from .store.messages.log import Stored
 from .store.moderation import erasing
 
 __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
@@ -31,14 +28,14 @@ def erase_user(user: Any, *, name: str = "") -> int:
     of the admin's log stay. Raises `CommandError` with `unknown_user` for what cannot be one.
     """
     key, name = _key(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
-    number = tell(erasing.erase_texts(key, name))
+    number = sum(erasing.erase_texts(key, name))
     erasing.forget_traces(key, pk_of(key), name)
     return number
 
 
 def rename_user(user: Any, name: str) -> int:
     """Change the name on all messages of a user or guest; return how many messages."""
-    return tell(erasing.rename(_key(user), name[:NAME_CHARACTERS]))
+    return sum(erasing.rename(_key(user), name[:NAME_CHARACTERS]))
 
 
 async def aerase_user(user: Any, **kwargs: Any) -> int:
@@ -49,21 +46,6 @@ async def aerase_user(user: Any, **kwargs: Any) -> int:
 async def arename_user(user: Any, name: str) -> int:
     """Change the name on all messages of a user or guest."""
     return await sync_to_async(rename_user)(user, name)
-
-
-def tell(erased: erasing.Erased) -> int:
-    """Run an erasing chunk by chunk, and broadcast the changes; return how many messages."""
-    number = 0
-    for changed, told in erased:
-        number += changed
-        if told:
-            _announce(told)
-    return number
-
-
-def _announce(told: list[Stored]) -> None:
-    for stored in told:
-        on_commit(partial(publish_message, stored))
 
 
 def _key(user: Any) -> str:

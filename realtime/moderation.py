@@ -13,15 +13,11 @@ With a `rank` (`Sanction.Rank`) a ban or mute of a higher rank is refused with `
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
 
-from .conf import config
-from .engine.notify import on_commit, publish_message
 from .models import Message, Room, Sanction
 from .store.accounts.addresses import network_of
 from .store.accounts.identity import Identity
 from .store.accounts.users import canonical
-from .store.database.alias import database
 from .store.database.servers import on_working_server
 from .store.moderation import actions
 
@@ -57,20 +53,7 @@ def kick(
     A ban that lasts longer stays as it is. Raises `CommandError` with `unknown_user`, as `ban`
     and `mute` do: for a user who does not exist, and for what cannot be a `user_id`.
     """
-    key = _key(user)
-    with transaction.atomic(using=database()):
-        if room is not None:
-            actions.remove_member(room, key)
-        actions.sanction(
-            BAN,
-            room,
-            key,
-            seconds=config().kick_seconds,
-            reason=reason,
-            by=_identity(by),
-            shortens=False,
-            rank=rank,
-        )
+    actions.kick(room, _key(user), reason=reason, by=_identity(by), rank=rank)
 
 
 @on_working_server
@@ -140,9 +123,7 @@ def delete(message: Message | int, *, by: Any = None) -> None:
     Raises `CommandError` with `unknown_message`.
     """
     pk = message.pk if isinstance(message, Message) else message
-    stored = actions.delete(pk, _identity(by))
-    if stored.is_new:
-        on_commit(lambda: publish_message(stored))
+    actions.delete(pk, _identity(by))
 
 
 async def akick(room: Room | None, user: Any, **kwargs: Any) -> None:

@@ -10,7 +10,6 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from .accounts import tell
 from .conf import config
 from .store.moderation import actions, erasing, reports
 
@@ -38,7 +37,7 @@ def prune() -> Pruned:
     settings, messages = config(), 0
     if settings.guest_message_days:
         before = timezone.now() - timedelta(days=max(LEAST_DAYS, settings.guest_message_days))
-        messages = tell(erasing.erase_guests(before, gettext("Guest")))
+        messages = sum(erasing.erase_guests(before, gettext("Guest")))
     days = settings.ended_sanction_days
     return Pruned(
         messages,

@@ -15,14 +15,11 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from .engine.engine import user_topic
-from .engine.notify import send_event
 from .models import Room
 from .store.accounts.identity import Identity
 from .store.database.servers import on_working_server
 from .store.messages import history
 from .store.rooms import blocks, management, memberships
-from .wire.events import Invited
 
 __all__ = [
     "aaccept",
@@ -60,11 +57,7 @@ def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Ro
 @on_working_server
 def direct(user: Any, other: Any) -> Room:
     """The room of exactly these two users, made if need be."""
-    who = Identity.of(user)
-    room, is_new = management.direct(who, other)
-    if is_new:
-        _tell(room, other, who, is_request=management.is_request(room, other))
-    return room
+    return management.direct(Identity.of(user), other)
 
 
 @on_working_server
@@ -74,11 +67,7 @@ def add(room: Room, user: Any, *, by: Any = None) -> bool:
     With `by` it is refused for a user who left the room for good or has blocked `by`; without,
     the site itself gives the place.
     """
-    who = None if by is None else Identity.of(by)
-    is_new = memberships.add(room, user, who)
-    if is_new and who is not None:
-        _tell(room, user, who)
-    return is_new
+    return memberships.add(room, user, None if by is None else Identity.of(by))
 
 
 @on_working_server
@@ -180,15 +169,3 @@ async def ablocked(user: Any) -> list[str]:
 
 def _key(user: Any) -> str:
     return str(getattr(user, "pk", user))
-
-
-def _tell(room: Room, user: Any, by: Identity, *, is_request: bool = False) -> None:
-    told = Invited(
-        room=room.slug,
-        kind=room.kind,
-        title=room.title,
-        user_id=by.user_id,
-        username=by.username,
-        request=is_request,
-    )
-    send_event(user_topic(str(user.pk)), told)

@@ -1,14 +1,27 @@
-"""What the store says of itself to whoever stands above it."""
+"""Signals of the store: it writes and sends them; the engine listens and publishes.
+
+Each may be sent inside a transaction that is still open, so a receiver waits for its commit.
+"""
 
 from django.dispatch import Signal
 
-__all__ = ["rights_changed", "site_sanctions_changed"]
+__all__ = ["invited", "messages_changed", "rights_changed", "site_sanctions_changed"]
 
 rights_changed = Signal()
-"""Rights in some rooms have changed, in a transaction that may still be open.
+"""Rights in some rooms have changed.
 
 `rooms`: their `rights_seq` by primary key; `user_id`: whose, empty where it is not only one user's.
 """
 
 site_sanctions_changed = Signal()
 """A ban or mute of the whole site has changed: `user_id`, empty where it is of an address."""
+
+messages_changed = Signal()
+"""Stored messages were changed or deleted: `changed` is a list of `Stored`, in log order."""
+
+invited = Signal()
+"""A user was given a place in a room by another user.
+
+`room`; `user_id`; `by`: the other user's `Identity`; `is_request`: whether the user has yet to
+accept this direct room.
+"""

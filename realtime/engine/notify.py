@@ -3,16 +3,19 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from django.db import connections, transaction
 from django.dispatch import receiver
 
 from ..logs import get_logger
-from ..signals import rights_changed, site_sanctions_changed
+from ..models import Room
+from ..signals import invited, messages_changed, rights_changed, site_sanctions_changed
+from ..store.accounts.identity import Identity
 from ..store.database.alias import database
 from ..store.messages.log import Stored
 from ..wire.codecs import Frame
-from ..wire.events import Outgoing
+from ..wire.events import Invited, Outgoing
 from .bus.handover import is_in_a_loop
 from .bus.notes import Broadcast, Note, Revalidate, RightsChanged
 from .bus.publisher import LayerUnavailable, publisher
@@ -136,7 +139,7 @@ def publish_message(stored: Stored) -> None:
         engine.loop.call_soon_threadsafe(engine.hub.publish_message, stored)
         return
     event = Event.of_state(stored.slug, stored.state)
-    # Whoever is not reached finds it in the database within a pulse.
+    # A process that is not reached finds it in the database within a pulse.
     _publish(room_topic(stored.room_id), event.note(stored.epoch))
 
 
@@ -156,3 +159,22 @@ def _site_sanctions_changed(user_id: str, **_: object) -> None:
         revalidate_user(user_id, "sanction")
     else:
         revalidate_all("sanction")
+
+
+@receiver(messages_changed, dispatch_uid="realtime.notify.messages")
+def _messages_changed(changed: list[Stored], **_: object) -> None:
+    for stored in changed:
+        on_commit(partial(publish_message, stored))
+
+
+@receiver(invited, dispatch_uid="realtime.notify.invited")
+def _invited(room: Room, user_id: str, by: Identity, is_request: bool, **_: object) -> None:
+    event = Invited(
+        room=room.slug,
+        kind=room.kind,
+        title=room.title,
+        user_id=by.user_id,
+        username=by.username,
+        request=is_request,
+    )
+    send_event(user_topic(user_id), event)

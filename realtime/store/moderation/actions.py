@@ -7,8 +7,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from ...conf import config
 from ...models import Connection, Membership, Message, Room, Sanction
 from ...policy import policy
+from ...signals import messages_changed
 from ...wire.commands import REASON_CHARACTERS
 from ...wire.errors import CommandError, ErrorCode
 from .. import presence
@@ -29,6 +31,7 @@ __all__ = [
     "dismiss",
     "find_user",
     "forget_ended",
+    "kick",
     "lift",
     "rank_of",
     "remove_member",
@@ -144,8 +147,36 @@ def remove_member(room: Room, user_key: str) -> None:
             one.delete()
 
 
+def kick(
+    room: Room | None,
+    user_key: str,
+    *,
+    reason: str = "",
+    by: Identity | None = None,
+    rank: int | None = None,
+) -> None:
+    """Take away a user's place in a room, and ban the user for `KICK_SECONDS`.
+
+    A ban that lasts longer stays as it is. Raises as `sanction` does.
+    """
+    seconds = config().kick_seconds
+    with transaction.atomic(using=database()):
+        if room is not None:
+            remove_member(room, user_key)
+        sanction(
+            Sanction.Kind.BAN.value,
+            room,
+            user_key,
+            seconds=seconds,
+            reason=reason,
+            by=by,
+            shortens=False,
+            rank=rank,
+        )
+
+
 def delete(message_id: int, by: Identity | None = None) -> Stored:
-    """Take a message's text away; raises `CommandError` where there is no such message."""
+    """Delete a message's text; raises `CommandError` with `unknown_message`."""
     with transaction.atomic(using=database()):
         try:
             stored = changes.delete(message_id)
@@ -155,6 +186,7 @@ def delete(message_id: int, by: Identity | None = None) -> Stored:
             message = Message.objects.using(database()).get(pk=message_id)
             audit.record(by, message, audit.DELETION, "deleted the text")
             resolve([message_id], by)
+            messages_changed.send(None, changed=[stored])
     return stored
 
 

@@ -24,6 +24,7 @@ from ...models import (
     Sanction,
 )
 from ...models.rooms import new_epoch
+from ...signals import messages_changed
 from ..accounts.identity import GUEST
 from ..database.alias import database
 from ..messages import changes, nonces
@@ -37,8 +38,8 @@ CHUNK = 500
 TOLD = 1000
 FIELDS = [*changes.EMPTIED, "username", "changed_seq"]
 
-Erased = Iterator[tuple[int, list[Stored]]]
-"""How many messages were changed, and what is to be told of them."""
+Erased = Iterator[int]
+"""How many messages each chunk has changed; nothing is changed before it is asked for."""
 
 
 def erase_texts(sender: str, name: str) -> Erased:
@@ -110,13 +111,13 @@ def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
         while found := _rewrite_chunk(
             (room_id, slug), rows.filter(whose, pk__gt=last), name, is_erased, is_told
         ):
-            last = found[-1].state.id
-            yield len(found), found if is_told else []
+            last = found[-1].pk
+            yield len(found)
 
 
 def _rewrite_chunk(
     room: tuple[int, str], rows: QuerySet[Message], name: str, is_erased: bool, is_told: bool
-) -> list[Stored]:
+) -> list[Message]:
     room_id, slug = room
     with transaction.atomic(using=database()):
         end = lock_heads(database(), {room_id})[room_id]
@@ -133,7 +134,10 @@ def _rewrite_chunk(
         _move(room_id, end.last_seq + len(chunk) if is_told else end.last_seq, is_erased)
         if chunk and is_last and not is_told:
             Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
-    return [Stored(room_id, slug, state_of(one), end.epoch, is_new=True) for one in chunk]
+        if is_told:
+            changed = [Stored(room_id, slug, state_of(one), end.epoch, True) for one in chunk]
+            messages_changed.send(None, changed=changed)
+    return chunk
 
 
 def _move(room_id: int, last_seq: int, is_erased: bool) -> None:

@@ -12,6 +12,7 @@ from django.utils.text import slugify
 from ...conf import config
 from ...models import Departure, Membership, Message, Room
 from ...policy import policy
+from ...signals import invited
 from ...wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.looks import clean_line, is_visible
@@ -23,7 +24,7 @@ from ..moderation.names import room_problem
 from . import blocks
 from .access import NO_ROOM, would_see
 
-__all__ = ["configure", "create", "direct", "is_request", "unreachable"]
+__all__ = ["configure", "create", "direct", "unreachable"]
 
 SLUG_CHARACTERS = 100
 HEXADECIMAL, RANDOM_CHARACTERS = "0123456789abcdef", 16
@@ -60,8 +61,8 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
         return _found(who, _with_ending(slug), title, kind)
 
 
-def direct(who: Identity, other: Any) -> tuple[Room, bool]:
-    """The room of exactly these two users, and whether it was made now.
+def direct(who: Identity, other: Any) -> Room:
+    """Return the room of exactly these two users, made if need be; then the other is invited.
 
     A user who left it for good, or has blocked `who`, gets no place in it by this. Raises
     `CommandError`: `permission_denied` or `invalid_message`, or `unknown_user` where the other
@@ -75,19 +76,18 @@ def direct(who: Identity, other: Any) -> tuple[Room, bool]:
     with transaction.atomic(using=database()):
         if not _places().filter(room__direct_key=key, user=who.user_pk).exists():
             _check_blocks(who, other)
+        room: Room
         room, is_new = _rooms().get_or_create(
             # A name that follows from the two could be taken, or looked for, by others.
             {"slug": f"direct-{secrets.token_hex(12)}", "kind": Room.Kind.DIRECT},
             direct_key=key,
         )
-        if _give_places(room, who, other, is_request=is_new and _are_strangers(who, other)):
+        is_request = is_new and _are_strangers(who, other)
+        if _give_places(room, who, other, is_request=is_request):
             change_rights([room.pk])  # the other's change too, where the room was closed
-    return room, is_new
-
-
-def is_request(room: Room, user: Any) -> bool:
-    """Whether a user has yet to accept a direct room."""
-    return bool(_places().filter(room=room, user=user, is_request=True).exists())
+        if is_new:
+            invited.send(None, room=room, user_id=str(other.pk), by=who, is_request=is_request)
+    return room
 
 
 def unreachable() -> CommandError:

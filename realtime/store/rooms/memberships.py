@@ -10,6 +10,7 @@ from ...conf import config
 from ...models import Departure, Membership, Room, Sanction
 from ...models.rooms import new_epoch
 from ...policy import policy
+from ...signals import invited
 from ...wire.errors import CommandError, ErrorCode
 from ..accounts.identity import Identity
 from ..accounts.visitor import Subject
@@ -38,12 +39,19 @@ SALT = "realtime.invitation"
 
 
 def add(room: Room, user: Any, by: Identity | None = None) -> bool:
-    """Give a user a place in a private room; whether they had none.
+    """Give a user a place in a private room; return whether they had none. `by` invites them.
 
     A user who left the room for good, or has blocked `by`, gets one by an own act only: by an
     invitation. Raises `CommandError`: `permission_denied` for a direct room, and for who is
     banned; `unknown_user` for who does not want the place.
     """
+    is_new = _add(room, user, by)
+    if is_new and by is not None:
+        invited.send(None, room=room, user_id=str(user.pk), by=by, is_request=False)
+    return is_new
+
+
+def _add(room: Room, user: Any, by: Identity | None) -> bool:
     if room.kind == Room.Kind.DIRECT:
         raise denied("a direct room is for two", room)
     is_own = by is not None and by.user_pk == user.pk
@@ -89,7 +97,7 @@ def accept(token: str, who: Identity) -> Room:
     place = _places(room).filter(user=user).first()
     if not policy().may_moderate(Identity.of(user), room, place) or _ban(room, str(user.pk)):
         raise _void()
-    add(room, who.user, who)
+    _add(room, who.user, who)
     return room
 
 

@@ -236,8 +236,7 @@ def test_two_users_have_one_direct_room(ada: Identity, bob: Identity) -> None:
     """Whoever asks, and whoever asks at the same moment."""
     jobs = [lambda: management.direct(ada, bob.user), lambda: management.direct(bob, ada.user)] * 3
     found = together(jobs)
-    assert len({room.pk for room, _ in found}) == 1  # type: ignore[attr-defined, misc]
-    assert sum(is_new for _, is_new in found) == 1  # type: ignore[attr-defined, misc]
+    assert len({room.pk for room in found}) == 1  # type: ignore[attr-defined]
     assert roles(Room.objects.get()) == {"ada": "member", "bob": "member"}
 
 
@@ -246,9 +245,8 @@ def test_nobody_takes_the_name_of_a_direct_room(ada: Identity, bob: Identity) ->
     """What it is called follows from nothing that others know."""
     key = access.direct_key(ada.user_id, bob.user_id)
     management.create(person("mallory"), "Mine", kind="public", slug=f"direct-{key[:24]}")
-    room, is_new = management.direct(ada, bob.user)
-    assert is_new
-    assert management.direct(bob, ada.user) == (room, False)
+    room = management.direct(ada, bob.user)
+    assert management.direct(bob, ada.user) == room
     assert key[:24] not in room.slug
 
 
@@ -256,7 +254,7 @@ def test_a_direct_room_is_for_two(settings: Settings, ada: Identity, bob: Identi
     """Not for one, nor for guests, nor where the site does not want any."""
     assert refusal(management.direct, ada, ada.user) == ErrorCode.INVALID_MESSAGE
     assert refusal(management.direct, GUEST, ada.user) == ErrorCode.PERMISSION_DENIED
-    room, _ = management.direct(ada, bob.user)
+    room = management.direct(ada, bob.user)
     carol = person("carol")
     assert refusal(memberships.add, room, carol.user) == ErrorCode.PERMISSION_DENIED
     assert refusal(memberships.invitation, room, ada) == ErrorCode.PERMISSION_DENIED
