@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from .conf import config
-from .models import Membership, Room
+from .models import Membership, Message, Room
 from .store.accounts.identity import Identity
 
 __all__ = ["Policy", "policy"]
@@ -48,12 +48,21 @@ class Policy:
         return self.may_post(who, room, membership)
 
     def may_moderate(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may kick, ban, mute, invite, and delete what others said."""
+        """Whether they may kick, ban, mute and invite."""
         if room.kind == Room.Kind.DIRECT:
             return False  # two equals
         if membership is not None and membership.role in (Role.OWNER, Role.MODERATOR):
             return True
         return _has_perm(who, "realtime.moderate_room")
+
+    def may_delete(
+        self, who: Identity, room: Room, membership: Membership | None, message: Message
+    ) -> bool:
+        """Whether they may delete this message; others than moderators have to be let post too.
+
+        In a closed direct room its users need no right to post.
+        """
+        return message.sender == who.user_id or self.may_moderate(who, room, membership)
 
     def may_manage(self, who: Identity, room: Room, membership: Membership | None) -> bool:
         """Whether they may name the room, appoint moderators and pass it on."""

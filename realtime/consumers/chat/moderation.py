@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 
 from ... import moderation as acts
-from ...models import Message, Room
+from ...models import Room
 from ...store.accounts.identity import Identity
-from ...store.database.alias import database
 from ...store.moderation import actions
+from ...store.rooms import deletion
 from ...store.rooms.access import RoomAccess, room_of
 from ...wire.commands import (
     Ban,
@@ -102,15 +102,7 @@ def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) 
 
 
 def _delete(command: Delete, entry: RoomAccess, who: Identity) -> None:
-    messages = Message.objects.using(database()).filter(pk=command.id, room=entry.room_id)
-    sender = messages.values_list("sender", flat=True).first()
-    if sender is None:
-        raise actions.unknown_message()
-    is_own = sender == who.user_id
-    if not (entry.may_moderate or (is_own and (entry.may_post or entry.is_closed))):
-        others = "only moderators delete what others said"
-        raise _denied(entry.refusal if is_own else others)
-    acts.delete(command.id, by=who)
+    deletion.delete(command.id, entry, who)
 
 
 def _report(command: Report, entry: RoomAccess, who: Identity, *, address: str) -> None:

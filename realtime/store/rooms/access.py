@@ -28,6 +28,7 @@ __all__ = [
     "enter",
     "enter_all",
     "mark_read",
+    "membership_of",
     "rights",
     "room_of",
     "unknown",
@@ -149,6 +150,13 @@ def room_of(access: RoomAccess) -> Room:
     if room is None:
         raise unknown(access.slug)
     return room
+
+
+def membership_of(who: Identity, room_id: int) -> Membership | None:
+    """Return the user's membership in a room, or None."""
+    if (user_pk := _user_pk(who)) is None:
+        return None
+    return Membership.objects.using(database()).filter(room=room_id, user=user_pk).first()
 
 
 def mark_read(room_id: int, user_pk: Any, seq: int) -> None:

@@ -1,0 +1,34 @@
+"""Deleting a message as a user of its room."""
+
+from ...models import Message
+from ...policy import policy
+from ..accounts.identity import Identity
+from ..database.alias import database
+from ..moderation import actions
+from .access import RoomAccess, denied, membership_of
+
+__all__ = ["delete"]
+
+
+def delete(message_id: int, access: RoomAccess, who: Identity) -> None:
+    """Delete a message's text if the policy and the user's access to the room allow it.
+
+    Raises `CommandError` with `unknown_message` or `permission_denied`.
+    """
+    messages = Message.objects.using(database()).select_related("room")
+    message = messages.filter(pk=message_id, room=access.room_id).first()
+    if message is None:
+        raise actions.unknown_message()
+    _check(message, access, who)
+    actions.delete(message_id, who)
+
+
+def _check(message: Message, access: RoomAccess, who: Identity) -> None:
+    room = message.room
+    if not policy().may_delete(who, room, membership_of(who, room.pk), message):
+        is_own = message.sender == who.user_id
+        others = "only moderators delete what others said"
+        raise denied(access.refusal if is_own else others, room)
+    # No policy can forget a mute.
+    if not (access.may_moderate or access.may_post or access.is_closed):
+        raise denied(access.refusal, room)
