@@ -85,7 +85,7 @@ ABOUT = {
         " many rooms there are."
     ),
     "slow": (
-        "The same twice, the second time with ten more who stop reading when the measuring begins,"
+        "The same twice, the second time with ten more that stop reading when the measuring begins,"
         " until they are cut. Latencies are those of the others."
     ),
     "nodes": (
