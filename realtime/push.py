@@ -12,14 +12,11 @@ A message is stored and always arrives. The rest is sent once: nothing raises wh
 layer is away, and the `Handover` that each call returns says whether it was handed over.
 """
 
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.db import DatabaseError, OperationalError, connections
-from django.utils.timezone import make_naive
+from django.db import connections
 
 from .engine.bus.handover import Handover
 from .engine.bus.notes import Broadcast, Close, Direct, Note
@@ -31,14 +28,13 @@ from .logs import get_logger
 from .models import Message, Room
 from .store.accounts.identity import SITE, Identity, fault_of_key
 from .store.database.alias import database
-from .store.database.servers import is_fault, on_working_server
-from .store.messages import log
+from .store.database.servers import on_working_server
 from .store.messages.log import Draft, Stored
 from .store.messages.plain import plain
-from .wire.body import fields_of
+from .store.messages.posting import post, row_of
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from .wire.events import MessageState, Notice, Outgoing, SignalEvent
+from .wire.events import Notice, Outgoing, SignalEvent
 
 __all__ = ["Handover", "LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
 
@@ -152,8 +148,8 @@ class RoomTarget(Target):
             raise CommandError(ErrorCode.INVALID_MESSAGE, fault)
         draft = Draft.by(who, self._find(), content, data=data, nonce=nonce, slug=str(self.slug))
         stored: list[Stored] = []
-        on_commit(lambda: stored.append(self._store(draft)), *_databases(using))
-        return _message(draft, stored[0].state) if stored else None
+        on_commit(lambda: stored.append(_post(draft)), *_databases(using))
+        return row_of(draft, stored[0].state) if stored else None
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
         """Store a message and tell the room."""
@@ -169,19 +165,6 @@ class RoomTarget(Target):
         if self._room_id is None:
             self._room_id = Room.objects.using(database()).get(slug=self.slug).pk
         return self._room_id
-
-    def _store(self, draft: Draft) -> Stored:
-        is_repeat = False
-        try:
-            [stored] = _append(draft)
-        except DatabaseError as error:  # the nonce allows another try
-            if connections[database()].in_atomic_block or not _may_pass(error):
-                raise
-            is_repeat = True
-            [stored] = _append(draft)
-        if stored.is_new or is_repeat:
-            publish_message(stored)
-        return stored
 
 
 def room(room: Room | str) -> RoomTarget:
@@ -214,39 +197,11 @@ def _is_bounded() -> bool:
     return connections[database()].vendor != "sqlite"
 
 
-@on_working_server
-def _append(draft: Draft) -> list[Stored]:
-    return log.append([draft])
-
-
-def _may_pass(error: DatabaseError) -> bool:
-    """A deadlock, a lost connection, or a server that is not the primary any more."""
-    return isinstance(error, OperationalError) or is_fault(error)
-
-
-def _message(draft: Draft, state: MessageState) -> Message:
-    """The row that was stored: asking the database for it could fail, and look like not stored."""
-    row = {
-        "id": state.id,
-        "room_id": draft.room_id,
-        "seq": state.seq,
-        "changed_seq": state.position,
-        "sender": draft.sender,
-        "user_id": draft.user_id,
-        "username": state.username,
-        "nonce": draft.nonce,
-        "created_at": _moment(state.created_at),
-        **fields_of(state),
-        "content": state.content or "",
-    }
-    # `from_db` takes the fields in the order of the table, and leaves out the others.
-    fields = [one.attname for one in Message._meta.concrete_fields if one.attname in row]
-    return Message.from_db(database(), fields, [row[name] for name in fields])
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if settings.USE_TZ else make_naive(moment)
+def _post(draft: Draft) -> Stored:
+    stored = post(draft)
+    if stored.is_new:
+        publish_message(stored)
+    return stored
 
 
 def _text(text: object) -> str:
