@@ -102,7 +102,15 @@ def _marked(consumer: type) -> Iterator[tuple[str, Method]]:
             raise _mistake(
                 consumer, name, "replaces a command: mark it with `@command`, or rename it"
             )
+        if any(callable(one) or isinstance(one, property) for one in _hidden(consumer, name)):
+            raise _mistake(consumer, name, "hides what a consumer needs: give it another name")
         yield name, method
+
+
+def _hidden(consumer: type, name: str) -> list[Any]:
+    """Return what bases have by the name of a command, without being one."""
+    found = [vars(base).get(name) for base in consumer.__mro__]
+    return [value for value in found if not hasattr(value, MARK)]
 
 
 def _struct_of(consumer: type, name: str, method: Method) -> type[Command]:

@@ -445,6 +445,11 @@ MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
         {"move": marked(good, Cost("act", 1, "fields"))},
         "Site.move costs by 'fields', which Echo does not have: name a field of it.",
     ),
+    "the name of something else": (
+        {"end": marked(good)},
+        "Site.end hides what a consumer needs: give it another name.",
+    ),
+    "the name of a property": ({"who": marked(good)}, "Site.who hides what a consumer needs"),
     "an override that is not marked": (
         {"ping": good},
         "Site.ping replaces a command: mark it with `@command`, or rename it.",
