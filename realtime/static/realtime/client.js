@@ -4,9 +4,9 @@
  */
 
 import { Clock } from "./clock.js?d0fbf995";
-import { Connection } from "./connection.js?e25e632e";
-import { Outbox, makeNonce } from "./outbox.js?8e5f53f3";
-import { Room } from "./room.js?b34ba7f9";
+import { Connection } from "./connection.js?290c49c2";
+import { Outbox, makeNonce } from "./outbox.js?b54231be";
+import { Room } from "./room.js?c6fde8ba";
 
 export { Room, makeNonce };
 

@@ -75,7 +75,7 @@ export class Connection {
     this.#start();
   }
 
-  /** End for good; only `connect()` starts again. */
+  /** Close the socket and do not reconnect; `connect()` starts again. */
   close(code = 1000, reason = "closed", retryIn = null) {
     if (this.state === "closed") return;
     this.#stopListening();
@@ -90,14 +90,14 @@ export class Connection {
     if (this.state !== "idle" && this.state !== "closed") this.#move("idle");
   }
 
-  /** The server has welcomed this client: watch for its silence. */
+  /** Ping the server when it is silent; the attempt has succeeded, as it sent its `welcome`. */
   startHeartbeat(serverSeconds) {
     clearTimeout(this.#timers.deadline);
     this.#silence = Math.min(this.#options.heartbeat || HEARTBEAT_SECONDS, serverSeconds + LATE_SECONDS);
     this.#beat();
   }
 
-  /** Commands may be sent from now on. A listener may have ended this connection in the meantime. */
+  /** Become open, unless a listener has ended this connection in the meantime. */
   opened() {
     if (this.state !== "connecting" || !this.#socket) return;
     this.#timers.stable = schedule(STABLE_SECONDS, () => (this.#failures = 0));

@@ -18,7 +18,7 @@ export class Outbox {
     Object.assign(this, { limit, clock, session });
   }
 
-  /** Settles with the ack. */
+  /** Queue a message. Settles with its ack. */
   add(isClosed, message) {
     return new Promise((resolve, reject) => {
       const code = this.#refusal(isClosed, message.room);
@@ -46,7 +46,7 @@ export class Outbox {
     this.flush();
   }
 
-  /** Go on in a room that was joined: what held a message before does not count any more. */
+  /** Send the held messages of a room that was joined again, without waiting any longer. */
   resume(slug) {
     for (const item of this.#items.values()) if (item.message.room === slug) release(item);
     this.flush();

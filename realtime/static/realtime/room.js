@@ -138,13 +138,13 @@ export class Room {
 
   // Join and leave
 
-  /** Be in it from now on; settles once it is joined. */
+  /** Mark the room as one to be in. Settles with the `Room` once it is joined. */
   want() {
     if (this.state === "left") this.state = "entering";
     return this.#ready.promise;
   }
 
-  /** There is a connection: join, if that is still to be done. */
+  /** Send `join`, if that is still to be done; there must be a connection. */
   enter() {
     if (this.state === "entering") this.#join();
   }
@@ -154,7 +154,7 @@ export class Room {
     this.enter();
   }
 
-  /** Positions are void, because the log was purged or restored: join without one. */
+  /** Join without a position, because the log was purged or restored. */
   resync() {
     this.epoch = null;
     this.rejoin();
@@ -167,19 +167,19 @@ export class Room {
     this.fail(error);
   }
 
-  /** The server has put the user out. */
+  /** Leave, because the server has removed the user. */
   remove(error) {
     this.detach();
     this.#refused(error);
   }
 
-  /** The connection is not in this room any more. */
+  /** Record that the connection is not in this room any more. */
   detach() {
     if (this.wanted) this.state = "entering";
     this.#target = 0;
   }
 
-  /** Reject who waits for the room; the next `join` starts anew. */
+  /** Reject the promise of `join`; the next `join` makes another one. */
   fail(error) {
     this.#ready.reject(error);
     this.#ready = deferred();
@@ -252,7 +252,7 @@ export class Room {
     );
   }
 
-  // Left or joined anew meanwhile: the next join asks from the position.
+  // A reply that comes after the room was left or joined anew is ignored: the next join asks from the position.
   #repaired(reply) {
     if (this.state !== "repairing") return;
     if (reply.epoch !== this.epoch) return this.resync();
@@ -301,6 +301,6 @@ export class Room {
 function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  parts.promise.catch(() => {}); // who did not wait is told by an event
+  parts.promise.catch(() => {}); // a page that did not wait gets an event
   return parts;
 }
