@@ -1,0 +1,75 @@
+/** Messages of this page that are not stored yet, and why they wait. */
+
+import { whyNotSent } from "./refusals.js";
+
+export class Deliveries {
+  #waiting = new Map(); // nonce → what to send again
+  #held = null; // why the messages of a room wait, and until when
+
+  /** `list` is the `MessageList` that shows them; `client()` returns the client of now. */
+  constructor(list, client) {
+    Object.assign(this, { list, client });
+  }
+
+  get isEmpty() {
+    return !this.#waiting.size;
+  }
+
+  add(nonce, room, content) {
+    this.#waiting.set(nonce, { room, content });
+  }
+
+  /** Send a message, for the first time or again. */
+  async deliver(nonce) {
+    const { room, content } = this.#waiting.get(nonce);
+    this.list.retry(nonce);
+    this.#tellHeld();
+    try {
+      this.list.settle(nonce, await this.client().send(room, content, { nonce }));
+      this.#waiting.delete(nonce);
+    } catch (error) {
+      this.list.fail(nonce, whyNotSent(error), error.code === "too_large" ? "edit" : "retry");
+    }
+  }
+
+  /** Give a message up. Returns its content. */
+  drop(nonce) {
+    const item = this.#waiting.get(nonce);
+    this.#waiting.delete(nonce);
+    this.list.drop(nonce);
+    return item?.content;
+  }
+
+  /** The server takes no messages of this room for now. */
+  hold({ room, code, retryIn }) {
+    this.#held = { room, code, until: performance.now() + retryIn * 1000 };
+    this.#tellHeld();
+  }
+
+  forget() {
+    this.#waiting.clear();
+  }
+
+  #tellHeld() {
+    const held = this.#held;
+    if (!held) return;
+    const [first, ...others] = this.list.waiting(held.room);
+    const left = Math.ceil((held.until - performance.now()) / 1000);
+    if (!first || left <= 0) {
+      if (first) this.list.wait(first, "Sending…");
+      this.#held = null;
+      return;
+    }
+    this.list.wait(first, this.#why(left));
+    for (const nonce of others) this.list.wait(nonce, "Waits for the message above.");
+    clearTimeout(held.timer);
+    held.timer = setTimeout(() => this.#tellHeld(), 1000);
+  }
+
+  #why(left) {
+    const { room, code } = this.#held;
+    const slow = this.client().rooms.get(room)?.about.slow_seconds;
+    if (code !== "rate_limited") return `The server cannot store messages now. Next attempt in ${left} s.`;
+    return slow ? `Slow mode: one message every ${slow} s. This one is sent in ${left} s.` : `Too many messages. This one is sent in ${left} s.`;
+  }
+}

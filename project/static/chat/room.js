@@ -1,0 +1,132 @@
+/** The room that the page shows: its messages, its people, and what the user may do there. */
+
+import { button } from "./banner.js";
+import { sentence } from "./refusals.js";
+
+export class RoomView {
+  #isLoading = false;
+  #comeBack = 0; // timer: when a refusal ends
+  #voice = 0; // timer: when a mute ends
+
+  /** `elements`: title, log, top, invite; `parts`: list, people, composer, rooms; `client()` returns the client of now. */
+  constructor(elements, parts, client, slug) {
+    Object.assign(this, elements, parts, { client, slug });
+  }
+
+  get room() {
+    return this.client()?.rooms.get(this.slug);
+  }
+
+  /** Show a room; it is joined if it was not. */
+  enter(slug) {
+    this.slug = slug;
+    clearTimeout(this.#comeBack);
+    this.title.textContent = this.rooms.title(slug);
+    this.composer.enter(slug);
+    this.rooms.mark(slug);
+    this.people.forgetTypists();
+    if (this.room?.epoch) this.show(this.room);
+    else this.#showNothing("Loading…");
+    this.client().join(slug).catch(() => {});
+    this.composer.allow(this.room);
+  }
+
+  /** Show no room, but why. */
+  leave(why) {
+    this.slug = null;
+    this.composer.clear();
+    this.title.textContent = "Realtime chat";
+    this.#showNothing(why);
+    this.list.forget();
+    this.composer.allow();
+  }
+
+  /** Show the room, which was joined or has lost its messages. */
+  show(room) {
+    this.list.show(room);
+    this.showTop();
+    this.showRights(room);
+  }
+
+  showRights(room) {
+    this.rooms.rename(room.slug, room.about.title);
+    this.title.textContent = this.rooms.title(room.slug);
+    this.#awaitVoice(room);
+    this.invite.hidden = room.about.kind !== "private" || !room.may("moderate");
+    this.showPeople();
+    this.composer.allow(this.room);
+  }
+
+  showPeople() {
+    this.people.show(this.room, this.client().userId);
+  }
+
+  /** Say why it cannot be joined. Where the refusal ends by itself, the page comes back then. */
+  showRefusal({ code, message, retryIn }) {
+    const again = () => this.enter(this.slug);
+    if (code === "unknown_room") this.#showNothing("There is no such room.");
+    else this.#showNothing(sentence(message), " ", button("Try again", again));
+    this.composer.allow(this.room);
+    clearTimeout(this.#comeBack);
+    if (retryIn) this.#comeBack = later(retryIn, again);
+  }
+
+  /** Say above the messages whether there are earlier ones. */
+  showTop() {
+    const { room, log } = this;
+    if (this.#isLoading) this.sayOnTop("Loading…");
+    else if (this.list.isEmpty) this.sayOnTop("No messages yet. Say hello.");
+    else this.sayOnTop(room?.hasMore ? "" : `The beginning of ${this.rooms.title(this.slug)}`);
+    log.classList.toggle("empty", this.list.isEmpty);
+    if (room?.hasMore && log.scrollHeight <= log.clientHeight) this.loadEarlier();
+  }
+
+  sayOnTop(text) {
+    if (this.top.textContent !== text) this.top.textContent = text;
+  }
+
+  async loadEarlier() {
+    const { room } = this;
+    if (this.#isLoading || !room?.joined || !room.hasMore) return;
+    this.#isLoading = true;
+    this.showTop();
+    try {
+      const { messages } = await this.client().history(room.slug);
+      if (room.slug === this.slug) this.list.prepend(messages.map(({ id }) => room.messages.get(id)).filter(Boolean));
+    } catch {
+      // Scrolling again asks again.
+    }
+    this.#isLoading = false;
+    this.showTop();
+  }
+
+  #showNothing(why, ...parts) {
+    this.invite.hidden = true;
+    this.list.clear();
+    this.people.clear();
+    this.log.classList.add("empty");
+    this.top.replaceChildren(why, ...parts);
+  }
+
+  // A mute that has ended changes nothing on the server: the page asks.
+  #awaitVoice({ slug, about }) {
+    clearTimeout(this.#voice);
+    if (!about.muted_until) return;
+    const seconds = Math.max(1, (Date.parse(about.muted_until) - Date.now()) / 1000);
+    this.#voice = later(seconds, () => this.#askRights(slug));
+  }
+
+  async #askRights(slug) {
+    const { room } = this;
+    if (slug !== this.slug || !room?.joined) return;
+    const reply = await this.client().request({ type: "join", room: slug, history: 0 }).catch(() => null);
+    if (!reply || slug !== this.slug) return;
+    room.about = reply;
+    this.showRights(room);
+  }
+}
+
+/** Timers of more than 24 days end at once. */
+export function later(seconds, act) {
+  return setTimeout(act, Math.min(seconds * 1000 + 500, 2 ** 31 - 1));
+}
