@@ -129,14 +129,14 @@ import sys, django
 django.setup()
 from django.contrib.auth import get_user_model
 from realtime import moderation
-from realtime.store import founding
+from realtime.store.rooms import management
 from realtime.models import Room
 user = get_user_model().objects.get(username=sys.argv[2])
 room = Room.objects.get(slug=sys.argv[3])
 if sys.argv[1] == "slow":
-    founding.configure(room, slow_seconds=int(sys.argv[4]))
+    management.configure(room, slow_seconds=int(sys.argv[4]))
 elif sys.argv[1] == "rename":
-    founding.configure(room, title=sys.argv[4])
+    management.configure(room, title=sys.argv[4])
 elif sys.argv[1] == "kick":
     moderation.kick(room, user)
 else:
