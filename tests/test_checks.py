@@ -759,6 +759,7 @@ def test_no_hint_recommends_what_another_check_warns_of() -> None:
     assert "CONN_MAX_AGE" not in (message.hint or "")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("size", "found"), [(12, []), (400, ["W019"])])
 def test_a_pool_within_what_postgresql_takes(
     sites: Sites, django_db_blocker: DjangoDbBlocker, size: int, found: list[str]
