@@ -136,7 +136,7 @@ class Consumer(AsyncConsumer):
 
     def reply(self, outgoing: Outgoing) -> None:
         """Send something to this client alone."""
-        self.outbox.reply(outgoing)
+        self.connection.outbox.reply(outgoing)
 
     def reply_paid(self, outgoing: Outgoing, allowance: str) -> None:
         """Send a reply that may be large, and charge its bytes to an allowance."""

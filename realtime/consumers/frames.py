@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Frames"]
 
+OPEN = Phase.OPEN
+"""Compared with for each command; a member of an enum is slow to look up."""
 BAD_FRAMES = 5
 """How many in a row end a connection."""
 BAD_OBJECTS = 5
@@ -40,6 +42,7 @@ class Frames:
 
     __slots__ = (
         "_bad_frames",
+        "_codec",
         "_connection",
         "_consumer",
         "_engine",
@@ -50,6 +53,7 @@ class Frames:
     def __init__(self, consumer: "Consumer", connection: Connection, engine: Engine) -> None:
         self._consumer = consumer
         self._connection = connection
+        self._codec = connection.codec
         self._engine = engine
         self._turn = Turn(engine.passes)
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, engine.loop.time())
@@ -61,7 +65,7 @@ class Frames:
         if byte_size(frame, limit) > limit:
             await self.take_parts((_too_large(),))
         else:
-            await self.take_parts(self._connection.codec.parts(frame))
+            await self.take_parts(self._codec.parts(frame))
 
     async def take_parts(self, parts: Iterable[Part]) -> None:
         """Charge, decode and execute the objects of a frame, one after the other."""
@@ -72,7 +76,7 @@ class Frames:
                 await self._connection.pause(wait)
             elif self._turn.is_over:
                 await asyncio.sleep(0)
-            if self._connection.phase is not Phase.OPEN:  # as with what comes in further frames
+            if self._connection.phase is not OPEN:  # as with what comes in further frames
                 return
             decoded = self._decode(part) if number < most else _too_many(most)
             if isinstance(decoded, CommandError):
@@ -119,7 +123,7 @@ class Frames:
 
     def _decode(self, part: Part) -> Decoded:
         began = time.perf_counter()
-        decoded = self._connection.codec.command(part, self._consumer.commands.decoder)
+        decoded = self._codec.command(part, self._consumer.commands.decoder)
         took = time.perf_counter() - began
         if took > SLOW_SECONDS:
             self._pay(took * SECOND_BYTES)
