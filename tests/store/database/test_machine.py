@@ -9,7 +9,7 @@ import pytest
 
 from realtime.store.database import machine
 
-BIRTH = "import sys; from realtime.store import machine; print(machine.birth(), flush=True); "
+BIRTH = "import sys; from realtime.store.database import machine; print(machine.birth(), flush=True); "
 
 
 def child(rest: str = "sys.stdin.read()") -> tuple[subprocess.Popen[str], str]:
