@@ -1,6 +1,6 @@
 """What a message says: the fields that its sender chooses and a deletion removes.
 
-To add an optional field, name it in five places. `tests/wire/test_body.py` fails for each that
+A new field of messages is named in five places. `tests/wire/test_body.py` fails for each that
 is missing.
 
 1. `Body` and the functions of this module: from here the draft, the SQL, the stored state, the

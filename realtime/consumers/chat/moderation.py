@@ -60,7 +60,12 @@ class Moderation(Joining):
     @command
     async def delete(self, command: Delete) -> Done:
         """Delete the text of a message."""
-        return await self._act(command, _delete)
+        subscription = await self._allowed(command.room, lambda entry: True)
+        change = await self.engine.db.read(
+            deletion.change_of, command.id, subscription.access, self.who
+        )
+        await self.engine.writer.write(change)
+        return Done(room=command.room)
 
     @command
     async def report(self, command: Report) -> Done:
@@ -99,10 +104,6 @@ def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) 
     act = acts.ban if isinstance(command, Ban) else acts.mute
     act(room, user, addresses=addresses, seconds=command.seconds, reason=command.reason, **more)
     return BY_NAME if command.address and not addresses else None
-
-
-def _delete(command: Delete, entry: RoomAccess, who: Identity) -> None:
-    deletion.delete(command.id, entry, who)
 
 
 def _report(command: Report, entry: RoomAccess, who: Identity, *, address: str) -> None:

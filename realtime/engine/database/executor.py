@@ -1,8 +1,8 @@
 """The bounded executor through which async code reaches the database.
 
 Lanes, so that one slow query never stalls writing, leases or every socket: `write` (one
-thread: new messages), `wait` (one: those of locked rooms), `pulse` (one: leases and presence)
-and `read`.
+thread: new messages and changes), `wait` (one: those of locked rooms), `pulse` (one: leases and
+presence) and `read`.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
-"""The group commit: while one commit runs, the next batch gathers.
+"""The group commit of new messages and of changes: while one commit runs, the next batch gathers.
 
-No artificial delay; a batch is whatever arrived meanwhile. Failures are told apart: a bad
-draft fails alone, a room locked by somebody else waits alone, and a database that is away
-is tried again until the draft's deadline. Repeating is harmless: every draft has a nonce.
+No artificial delay; a batch is what arrived meanwhile. Failures are told apart: a bad entry fails
+alone, a room that another transaction has locked waits alone, and an entry is tried again until
+its deadline while the database is away. Repeating is idempotent: a draft has a nonce, and a change
+that was made already changes nothing.
 """
 
 import asyncio
@@ -16,8 +17,8 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from ...conf import config
 from ...logs import get_logger
-from ...store.messages import slow_mode
-from ...store.messages.log import Draft, Stored, is_number_taken
+from ...store.messages.batch import Change, Entry, write_all
+from ...store.messages.log import Stored, is_number_taken
 from ...wire.errors import CommandError, ErrorCode
 from .executor import Database
 
@@ -26,8 +27,8 @@ __all__ = ["Result", "Writer"]
 logger = get_logger("realtime.writer")
 
 Result = Stored | CommandError
-BATCH_DRAFTS = 500
-QUEUE_DRAFTS = 10_000
+BATCH_ENTRIES = 500
+QUEUE_ENTRIES = 10_000
 LOCK_MS = 500
 ALONE_LOCK_MS = 50
 BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -38,9 +39,9 @@ SQLITE_PAUSE_SECONDS = 0.001
 
 @dataclass(slots=True)
 class Job:
-    """A draft on its way."""
+    """A draft or a change that is to be written."""
 
-    draft: Draft
+    entry: Entry
     done: Callable[[Result], None]
     deadline: float
     tried: bool = False
@@ -48,7 +49,7 @@ class Job:
 
 
 class Writer:
-    """Appends drafts in order of arrival; `committed` hears of each new message, in order."""
+    """Writes drafts and changes in order of arrival; `committed` gets each new state, in order."""
 
     def __init__(self, db: Database, committed: Callable[[Stored], None]) -> None:
         self._db = db
@@ -79,33 +80,33 @@ class Writer:
         for task in [*self._slow_tasks, *([self._task] if self._task else [])]:
             task.cancel()
 
-    def submit(self, draft: Draft, done: Callable[[Result], None]) -> None:
-        """Append a draft; `done` hears what became of it, once that is certain.
+    def submit(self, entry: Entry, done: Callable[[Result], None]) -> None:
+        """Write a draft or a change; call `done` with the result, once that is certain.
 
         Raises `CommandError` with `unavailable` where too many wait already.
         """
-        if self._count >= QUEUE_DRAFTS:
-            raise _unavailable()
+        if self._count >= QUEUE_ENTRIES:
+            raise _unavailable(entry)
         self._count += 1
         self._idle.clear()
-        job = Job(draft, done, time.monotonic() + config().write_timeout_seconds)
+        job = Job(entry, done, time.monotonic() + config().write_timeout_seconds)
         self._open.append(job)
         self._sweep_soon()
-        if draft.room_id in self._slow:
-            self._slow[draft.room_id].append(job)
+        if entry.room_id in self._slow:
+            self._slow[entry.room_id].append(job)
         else:
             self._jobs.append(job)
             self._wake.set()
 
-    async def append(self, draft: Draft) -> Stored:
-        """Append a draft and wait for it; raises the `CommandError` it failed with."""
+    async def write(self, entry: Entry) -> Stored:
+        """Write a draft or a change and wait for it; raises the `CommandError` it failed with."""
         outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
         def done(result: Result) -> None:
             if not outcome.done():
                 outcome.set_result(result)
 
-        self.submit(draft, done)
+        self.submit(entry, done)
         result = await outcome
         if isinstance(result, CommandError):
             raise result
@@ -125,7 +126,7 @@ class Writer:
             attempt += 1
 
     def _next_batch(self) -> list[Job]:
-        batch, self._jobs = self._jobs[:BATCH_DRAFTS], self._jobs[BATCH_DRAFTS:]
+        batch, self._jobs = self._jobs[:BATCH_ENTRIES], self._jobs[BATCH_ENTRIES:]
         if not self._jobs:
             self._wake.clear()
         return batch
@@ -141,7 +142,8 @@ class Writer:
             if _is_lock_timeout(error):
                 return await self._write_by_room(batch)
             if _is_passing(error):
-                logger.warning("%d messages wait for the database: %r", len(batch), error)
+                number = len(batch)
+                logger.warning("%d messages or changes wait for the database: %r", number, error)
                 return batch
             return await self._write_each(batch, self._db.write)
         if self._db.is_sqlite:
@@ -149,11 +151,11 @@ class Writer:
         return []
 
     async def _commit(self, batch: list[Job], lock_ms: int, run: Callable[..., object]) -> None:
-        drafts = [job.draft for job in batch]
+        entries = [job.entry for job in batch]
         is_repeat = any(job.tried for job in batch)
         for job in batch:
             job.tried = True
-        results: Sequence[Result] = await run(_append, drafts, lock_ms)  # type: ignore[misc]
+        results: Sequence[Result] = await run(_write, entries, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
         self._forget_done()
@@ -163,7 +165,7 @@ class Writer:
                 self._tell(result)
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
-        """Give each draft a transaction of its own: foreign keys are judged at commit.
+        """Give each entry a transaction of its own: foreign keys are judged at commit.
 
         Returns the jobs to try again: from the first that may pass later, to keep their order.
         """
@@ -173,13 +175,13 @@ class Writer:
             except Exception as error:
                 if _is_passing(error):
                     return batch[number:]
-                self._fail([job], _refusal(job, error))
+                self._finish(job, _refusal(job, error))
         return []
 
     async def _write_by_room(self, batch: list[Job]) -> list[Job]:
         rooms: dict[int, list[Job]] = {}
         for job in batch:
-            rooms.setdefault(job.draft.room_id, []).append(job)
+            rooms.setdefault(job.entry.room_id, []).append(job)
         left: list[Job] = []
         for jobs in rooms.values():
             try:
@@ -196,9 +198,9 @@ class Writer:
     # A room that somebody else has locked goes on in a lane of its own.
 
     def _defer(self, jobs: list[Job]) -> None:
-        room_id = jobs[0].draft.room_id
-        mine = [job for job in self._jobs if job.draft.room_id == room_id]
-        self._jobs = [job for job in self._jobs if job.draft.room_id != room_id]
+        room_id = jobs[0].entry.room_id
+        mine = [job for job in self._jobs if job.entry.room_id == room_id]
+        self._jobs = [job for job in self._jobs if job.entry.room_id != room_id]
         is_new = room_id not in self._slow
         self._slow.setdefault(room_id, []).extend(jobs + mine)
         if is_new:
@@ -210,8 +212,8 @@ class Writer:
     async def _write_slowly(self, room_id: int) -> None:
         attempt = 0
         while self._slow[room_id]:
-            batch = self._drop_late(self._slow[room_id][:BATCH_DRAFTS])
-            self._slow[room_id] = batch + self._slow[room_id][BATCH_DRAFTS:]
+            batch = self._drop_late(self._slow[room_id][:BATCH_ENTRIES])
+            self._slow[room_id] = batch + self._slow[room_id][BATCH_ENTRIES:]
             left = await self._try_slowly(batch)
             self._slow[room_id] = left + self._slow[room_id][len(batch) :]
             if left:
@@ -232,7 +234,9 @@ class Writer:
 
     def _drop_late(self, batch: list[Job]) -> list[Job]:
         now = time.monotonic()
-        self._fail([job for job in batch if job.deadline < now], _unavailable())
+        for job in batch:
+            if job.deadline < now:
+                self._finish(job, _unavailable(job.entry))
         return [job for job in batch if not job.is_done]
 
     def _sweep(self) -> None:
@@ -242,7 +246,8 @@ class Writer:
         """
         now = time.monotonic()
         while self._open and self._open[0].deadline < now:
-            self._finish(self._open.popleft(), _unavailable())
+            job = self._open.popleft()
+            self._finish(job, _unavailable(job.entry))
         self._forget_done()
         self._is_sweep_due = False
         if self._open:
@@ -256,10 +261,6 @@ class Writer:
     def _forget_done(self) -> None:
         while self._open and self._open[0].is_done:
             self._open.popleft()
-
-    def _fail(self, jobs: list[Job], error: CommandError) -> None:
-        for job in jobs:
-            self._finish(job, error)
 
     def _tell(self, stored: Stored) -> None:
         try:
@@ -280,8 +281,8 @@ class Writer:
             logger.exception("the sender of a message cannot be told")
 
 
-def _append(drafts: list[Draft], lock_ms: int) -> list[Result]:
-    return slow_mode.append(drafts, lock_timeout_ms=lock_ms)
+def _write(entries: list[Entry], lock_ms: int) -> list[Result]:
+    return write_all(entries, lock_timeout_ms=lock_ms)
 
 
 def _backoff(attempt: int) -> float:
@@ -289,18 +290,19 @@ def _backoff(attempt: int) -> float:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether the same draft may succeed later: lost connections, deadlocks, locks."""
+    """Whether the same entry may succeed later: lost connections, deadlocks, locks."""
     if isinstance(error, (DataError, IntegrityError)):
         return False
     return isinstance(error, (DatabaseError, InterfaceError))
 
 
 def _refusal(job: Job, error: Exception) -> CommandError:
+    kind = _kind_of(job.entry)
     if isinstance(error, IntegrityError) and not is_number_taken(error):
-        logger.info("a message of room %s is refused: %r", job.draft.room_id, error)
+        logger.info("a %s of room %s is refused: %r", kind, job.entry.room_id, error)
         return CommandError(ErrorCode.UNKNOWN_ROOM, "the room or its sender is no more")
-    logger.error("a message of room %s cannot be stored", job.draft.room_id, exc_info=error)
-    return CommandError(ErrorCode.INTERNAL, "the message cannot be stored")
+    logger.error("a %s of room %s cannot be stored", kind, job.entry.room_id, exc_info=error)
+    return CommandError(ErrorCode.INTERNAL, f"the {kind} cannot be stored")
 
 
 def _is_lock_timeout(error: BaseException) -> bool:
@@ -308,7 +310,10 @@ def _is_lock_timeout(error: BaseException) -> bool:
     return getattr(error.__cause__, "sqlstate", None) in {"55P03", "57014"}
 
 
-def _unavailable() -> CommandError:
-    return CommandError(
-        ErrorCode.UNAVAILABLE, "the message cannot be stored now; send it again", retry_after=1
-    )
+def _unavailable(entry: Entry) -> CommandError:
+    text = f"the {_kind_of(entry)} cannot be stored now; send it again"
+    return CommandError(ErrorCode.UNAVAILABLE, text, retry_after=1)
+
+
+def _kind_of(entry: Entry) -> str:
+    return "change" if isinstance(entry, Change) else "message"

@@ -26,6 +26,7 @@ from .sanctions import is_in_force
 
 __all__ = [
     "addresses_of",
+    "apply_deletion",
     "check_rank",
     "delete",
     "dismiss",
@@ -178,6 +179,18 @@ def kick(
 def delete(message_id: int, by: Identity | None = None) -> Stored:
     """Delete a message's text; raises `CommandError` with `unknown_message`."""
     with transaction.atomic(using=database()):
+        stored = apply_deletion(message_id, by)
+        if stored.is_new:
+            messages_changed.send(None, changed=[stored])
+    return stored
+
+
+def apply_deletion(message_id: int, by: Identity | None = None) -> Stored:
+    """Delete a message's text without a signal: the writer broadcasts what it has committed.
+
+    Deleting again changes nothing. Raises `CommandError` with `unknown_message`.
+    """
+    with transaction.atomic(using=database()):
         try:
             stored = changes.delete(message_id)
         except Message.DoesNotExist:
@@ -186,7 +199,6 @@ def delete(message_id: int, by: Identity | None = None) -> Stored:
             message = Message.objects.using(database()).get(pk=message_id)
             audit.record(by, message, audit.DELETION, "deleted the text")
             resolve([message_id], by)
-            messages_changed.send(None, changed=[stored])
     return stored
 
 

@@ -1,26 +1,30 @@
 """Deleting a message as a user of its room."""
 
+from functools import partial
+
 from ...models import Message
 from ...policy import policy
 from ..accounts.identity import Identity
 from ..database.alias import database
+from ..messages.batch import Change
 from ..moderation import actions
 from .access import RoomAccess, denied, membership_of
 
-__all__ = ["delete"]
+__all__ = ["change_of"]
 
 
-def delete(message_id: int, access: RoomAccess, who: Identity) -> None:
-    """Delete a message's text if the policy and the user's access to the room allow it.
+def change_of(message_id: int, access: RoomAccess, who: Identity) -> Change:
+    """Return the change that deletes a message's text, for the writer.
 
-    Raises `CommandError` with `unknown_message` or `permission_denied`.
+    The policy and the user's access to the room must allow it. Raises `CommandError` with
+    `unknown_message` or `permission_denied`.
     """
     messages = Message.objects.using(database()).select_related("room")
     message = messages.filter(pk=message_id, room=access.room_id).first()
     if message is None:
         raise actions.unknown_message()
     _check(message, access, who)
-    actions.delete(message_id, who)
+    return Change(access.room_id, partial(actions.apply_deletion, message_id, who))
 
 
 def _check(message: Message, access: RoomAccess, who: Identity) -> None:

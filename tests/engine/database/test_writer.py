@@ -4,6 +4,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -15,7 +16,8 @@ from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
 from realtime.models import Message, Room
-from realtime.store.messages import history
+from realtime.store.messages import changes, history
+from realtime.store.messages.batch import Change
 from realtime.store.messages.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.client import eventually
@@ -53,7 +55,7 @@ class Desk:
 
     def __init__(self, db: Database) -> None:
         self.writer = Writer(db, self._committed)
-        self.told: list[tuple[int, str]] = []
+        self.told: list[tuple[int, str | None]] = []
         self.results: dict[str, Result] = {}
         self.error: Exception | None = None
 
@@ -143,7 +145,7 @@ async def test_a_batch_is_bounded(
     desk: Desk, db: Unsteady, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood is several transactions."""
-    monkeypatch.setattr(module, "BATCH_DRAFTS", 10)
+    monkeypatch.setattr(module, "BATCH_ENTRIES", 10)
     for number in range(25):
         desk.submit(room, str(number))
     await desk.settled(25)
@@ -153,7 +155,7 @@ async def test_a_batch_is_bounded(
 
 async def test_the_sender_hears_before_the_room(desk: Desk, room: Room) -> None:
     """Both after the commit: the row is there when the result is."""
-    result = await desk.writer.append(
+    result = await desk.writer.write(
         Draft(room_id=room.pk, content="hi", sender="7", username="ada")
     )
     assert result.state.seq == 1
@@ -233,7 +235,7 @@ async def test_order_holds_when_single_drafts_have_to_wait(
     async def failing(batch: list[Any], *args: Any) -> None:
         nonlocal calls, deadlocks
         calls += 1
-        if calls > 1 and deadlocks and "b" in [job.draft.content for job in batch]:
+        if calls > 1 and deadlocks and "b" in [job.entry.content for job in batch]:
             deadlocks -= 1
             raise OperationalError("deadlock detected")
         await commit(batch, *args)
@@ -279,7 +281,7 @@ async def test_too_many_waiting_drafts_are_refused_at_once(
     desk: Desk, db: Unsteady, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded, and there is room again when some are done."""
-    monkeypatch.setattr(module, "QUEUE_DRAFTS", 3)
+    monkeypatch.setattr(module, "QUEUE_ENTRIES", 3)
     db.gate.clear()
     for name in "abc":
         desk.submit(room, name)
@@ -315,6 +317,108 @@ async def test_stopping_does_not_wait_for_ever(db: Unsteady, room: Room) -> None
         await desk.writer.drain(0.05)
     desk.writer.stop()
     assert desk.results == {}
+
+
+# Changes.
+
+
+async def said(desk: Desk, room: Room, *contents: str) -> list[int]:
+    """Store messages; return their keys."""
+    drafts = [Draft(room_id=room.pk, content=text, sender="7", username="ada") for text in contents]
+    results = [await desk.writer.write(draft) for draft in drafts]
+    desk.told.clear()
+    return [result.state.id for result in results]
+
+
+def deletion(room: Room, message: int) -> Change:
+    return Change(room.pk, partial(changes.delete, message))
+
+
+async def test_a_change_goes_with_the_messages_around_it(
+    desk: Desk, db: Unsteady, room: Room
+) -> None:
+    """One batch, and the room hears in the order of the log."""
+    [message] = await said(desk, room, "secret")
+    db.gate.clear()
+    desk.submit(room, "first")
+    await eventually(lambda: not desk.writer._jobs)
+    desk.submit(room, "before")
+    deleting = asyncio.ensure_future(desk.writer.write(deletion(room, message)))
+    await asyncio.sleep(0)
+    desk.submit(room, "after")
+    db.gate.set()
+    result = await deleting
+    await desk.settled(3)
+    assert (result.state.deleted, result.state.position) == (True, 4)
+    assert [content for _, content in desk.told] == ["first", "before", None, "after"]
+    assert db.batches[-2:] == [1, 3]
+
+
+async def test_a_refused_change_fails_alone(desk: Desk, room: Room) -> None:
+    def refuse() -> Stored:
+        raise CommandError(ErrorCode.PERMISSION_DENIED, "no")
+
+    desk.submit(room, "a")
+    with pytest.raises(CommandError) as caught:
+        await desk.writer.write(Change(room.pk, refuse))
+    assert caught.value.code == ErrorCode.PERMISSION_DENIED
+    assert desk.codes() == {"a": "ok"}
+    assert await stored(room) == ["a"]
+
+
+async def test_a_change_that_raises_fails_alone(
+    desk: Desk, room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Stored:
+        raise KeyError("odd")
+
+    failing = asyncio.ensure_future(desk.writer.write(Change(room.pk, fail)))
+    await asyncio.sleep(0)
+    desk.submit(room, "a")
+    with pytest.raises(CommandError) as caught:
+        await failing
+    assert (caught.value.code, caught.value.message) == ("internal", "the change cannot be stored")
+    await desk.settled(1)
+    assert await stored(room) == ["a"]
+    assert "a change of room" in caplog.text
+
+
+async def test_a_change_whose_answer_was_lost_is_made_once_and_told(
+    desk: Desk, db: Unsteady, room: Room
+) -> None:
+    """The repeat finds it made, yet nobody has heard of it."""
+    [message] = await said(desk, room, "secret")
+    db.unanswered = 1
+    result = await desk.writer.write(deletion(room, message))
+    assert (result.is_new, result.state.position) == (False, 2)
+    assert desk.told == [(room.pk, None)]
+
+
+async def test_a_change_that_comes_too_late_is_unavailable(
+    desk: Desk, db: Unsteady, room: Room, settings: Settings
+) -> None:
+    [message] = await said(desk, room, "a")
+    settings.REALTIME = {"WRITE_TIMEOUT_SECONDS": 0.05}
+    db.away = 1000
+    with pytest.raises(CommandError) as caught:
+        await desk.writer.write(deletion(room, message))
+    assert (caught.value.code, caught.value.retryable) == (ErrorCode.UNAVAILABLE, True)
+    db.away = 0
+
+
+async def test_changes_and_messages_of_a_process_do_not_wait_for_each_other(
+    desk: Desk, room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One thread makes both, so no room is ever locked by the process itself."""
+    messages = await said(desk, room, *map(str, range(20)))
+    deleting = [desk.writer.write(deletion(room, message)) for message in messages]
+    for number in range(20, 40):
+        desk.submit(room, str(number))
+    results = await asyncio.gather(*deleting)
+    await desk.settled(20)
+    assert len({result.state.position for result in results}) == 20
+    assert not desk.writer._slow
+    assert caplog.records == []
 
 
 # A room whose row somebody else has locked (PostgreSQL).

@@ -11,6 +11,7 @@ from realtime.policy import Policy
 from realtime.signals import messages_changed
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import log
+from realtime.store.messages.batch import write_all
 from realtime.store.messages.log import Draft
 from realtime.store.moderation import actions
 from realtime.store.rooms import access, deletion
@@ -47,10 +48,11 @@ def say(room: Room, who: Identity) -> int:
 
 def outcome(room: Room, who: Identity, message: int) -> ErrorCode | None:
     try:
-        deletion.delete(message, access.rights(room.slug, who), who)
+        change = deletion.change_of(message, access.rights(room.slug, who), who)
     except CommandError as error:
         assert not Message.objects.filter(deleted_at__isnull=False).exists()
         return error.code
+    write_all([change])
     assert Message.objects.get(pk=message).content == ""
     return None
 

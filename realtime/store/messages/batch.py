@@ -1,0 +1,62 @@
+"""One batch of rooms' logs: new messages and changes of older ones, in one order.
+
+A change takes the lock of the room's head as a new message does. In one transaction of one thread,
+the two never wait for each other.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django.db import transaction
+
+from ...wire.errors import CommandError
+from ..database.alias import database
+from . import log, slow_mode
+from .log import Draft, Stored
+
+__all__ = ["Change", "Entry", "write_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a stored message, such as its deletion.
+
+    `apply` makes it, while the head of the room is locked. It is called again if the outcome of a
+    commit is unknown, so it must be idempotent. A `CommandError` that it raises undoes this change
+    alone.
+    """
+
+    room_id: int
+    apply: Callable[[], Stored]
+
+
+Entry = Draft | Change
+
+
+def write_all(
+    entries: Sequence[Entry], *, lock_timeout_ms: int | None = None
+) -> list[Stored | CommandError]:
+    """Append drafts and apply changes in their order; return what became of each.
+
+    All is one transaction, which locks the heads of all rooms first, in the order of their keys.
+    Raises what the database raises; then nothing is stored.
+    """
+    if not any(type(one) is Change for one in entries):
+        return slow_mode.append(entries, lock_timeout_ms=lock_timeout_ms)  # type: ignore[arg-type]
+    results: list[Stored | CommandError] = []
+    with transaction.atomic(using=database()):
+        log.lock_heads(database(), {one.room_id for one in entries}, lock_timeout_ms)
+        for kind, group in groupby(entries, key=type):
+            some: list[Any] = list(group)
+            results += map(_apply, some) if kind is Change else slow_mode.append(some)
+    return results
+
+
+def _apply(change: Change) -> Stored | CommandError:
+    try:
+        with transaction.atomic(using=database()):
+            return change.apply()
+    except CommandError as refusal:
+        return refusal
