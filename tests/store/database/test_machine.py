@@ -9,7 +9,9 @@ import pytest
 
 from realtime.store.database import machine
 
-BIRTH = "import sys; from realtime.store.database import machine; print(machine.birth(), flush=True); "
+BIRTH = (
+    "import sys; from realtime.store.database import machine; print(machine.birth(), flush=True); "
+)
 
 
 def child(rest: str = "sys.stdin.read()") -> tuple[subprocess.Popen[str], str]:
