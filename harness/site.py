@@ -161,13 +161,16 @@ class Site:
     ) -> list[Server]:
         """Start one server of each kind, all at once, and wait until they answer."""
         own = {**self.env, **env}
-        started = [Server(self.folder, own, kind, application) for kind in kinds]
-        self.servers += started
-        for server in started:
+        return self.add([Server(self.folder, own, kind, application) for kind in kinds])
+
+    def add(self, servers: list[Server]) -> list[Server]:
+        """Start servers, all at once, and wait until they answer."""
+        self.servers += servers
+        for server in servers:
             server.spawn()
-        for server in started:
+        for server in servers:
             server.wait_ready(server.answers)
-        return started
+        return servers
 
     @property
     def urls(self) -> list[str]:

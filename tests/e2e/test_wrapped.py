@@ -52,13 +52,7 @@ async def test_a_client_that_never_reads_is_cut_by_every_server(
 
 
 def _start(site: Site, kinds: list[tuple[str, str]]) -> list[Server]:
-    servers = [Server(site.folder, site.env, kind, wrapper) for kind, wrapper in kinds]
-    site.servers += servers
-    for server in servers:
-        server.spawn()
-    for server in servers:
-        server.wait_ready(server.answers)
-    return servers
+    return site.add([Server(site.folder, site.env, kind, wrapper) for kind, wrapper in kinds])
 
 
 async def _send_until_cut(sender: Client, silent: dict[Any, SilentSocket]) -> dict[Any, float]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,17 +26,6 @@ from tests.engine import log
 from tests.engine.delivery.test_ring import state
 from tests.engine.ends import ticks
 from tests.engine.process import Member, Process, arrived
-
-
-@pytest.fixture
-def room(sqlite: str, make_room: Callable[[str], Room]) -> Room:
-    return make_room("general")
-
-
-@pytest.fixture
-async def process(room: Room) -> AsyncIterator[Process]:
-    async with Process() as made:
-        yield made
 
 
 class Walk:

@@ -1,7 +1,6 @@
 """The hub: what was committed reaches every member once, whatever the layer loses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -24,17 +23,6 @@ from tests.engine import log
 from tests.engine.conftest import UseLayer
 from tests.engine.ends import End, in_thread
 from tests.engine.process import Member, Process, arrived
-
-
-@pytest.fixture
-def room(sqlite: str, make_room: Callable[[str], Room]) -> Room:
-    return make_room("general")
-
-
-@pytest.fixture
-async def process(room: Room) -> AsyncIterator[Process]:
-    async with Process() as made:
-        yield made
 
 
 def contents(member: Member) -> list[str]:
