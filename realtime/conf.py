@@ -44,9 +44,9 @@ class Config:
     direct_rooms: bool = True
     """Whether two users may open a room of their own."""
     rooms_per_user: int = 20
-    """How many rooms that one user has made by `create` may exist at a time."""
+    """The most rooms of one user that were made by `create` and still exist."""
     blocks_per_user: int = 500
-    """How many users and guests one user may have blocked."""
+    """The most users and guests that one user may block."""
     invitation_seconds: int = 7 * 24 * 60 * 60
     """How long the link of an invitation is good."""
     kick_seconds: int = 60
@@ -103,7 +103,7 @@ class Config:
     content_characters: int = 4000
     """The longest text of a message."""
     last_address_seconds: int = 60 * 60
-    """How long the address of a guest who has left is kept for bans and mutes; 0 keeps none."""
+    """The seconds for which a guest's last address is kept for bans and mutes; 0 keeps none."""
     guest_seconds: int = 90 * 24 * 60 * 60
     """How long a guest who stays away is remembered."""
     rooms_per_connection: int = 100

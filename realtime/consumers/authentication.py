@@ -1,4 +1,4 @@
-"""Who a connection is: its admission, its login, its revalidation, and changes by `auth`."""
+"""The login of a connection: admission, identity, revalidation, and changes by `auth`."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,11 +29,11 @@ __all__ = ["Login", "authenticated"]
 logger = get_logger("realtime.consumer")
 
 IDENTITIES = 10
-"""How often a connection may change its identity; sanctions of its earlier ones stay with it."""
+"""The most identities of one connection; the sanctions of earlier identities stay in force."""
 NAME_COST = 6
-"""How many acts of its allowance a change of name costs a guest."""
+"""The cost of a change of name, in acts of the guest's allowance."""
 BAN_SECONDS = 1.0
-"""How long a handshake waits for what may be against its user."""
+"""The longest wait of a handshake for the sanctions of its user."""
 
 
 class Login:
