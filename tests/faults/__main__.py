@@ -16,7 +16,7 @@ from functools import partial
 from harness.services import Services
 from harness.site import Sites
 from tests.faults.fault import Fault, Ground, Outcome, all_faults
-from tests.faults.report import row, write
+from tests.faults.report import section, write
 from tests.faults.soak import lasting
 
 
@@ -50,7 +50,7 @@ def _run_all(faults: list[Fault], is_full: bool) -> list[Outcome]:
     try:
         for fault in faults:
             outcomes.append(_run(fault, services, is_full))
-            print(row(outcomes[-1]), flush=True)
+            print(section(outcomes[-1]), flush=True)
     finally:
         services.stop()
     return outcomes

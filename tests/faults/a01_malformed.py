@@ -43,8 +43,8 @@ SHARE_BROKEN = 10
 
 @fault(
     "A1",
-    f"{SOCKETS * FRAMES:,} malformed frames from {SOCKETS} sockets (full: ten times); frames with "
-    "thousands of tiny objects, in each encoding, from one client in a loop",
+    f"{SOCKETS * FRAMES:,} malformed frames from {SOCKETS} sockets (full: ten times); frames of "
+    "thousands of objects in each encoding, from one client",
     must={
         "left open, or closed otherwise": 0,
         "broken ones left open": 0,

@@ -22,8 +22,8 @@ SERVERS = ("daphne", "uvicorn")
 
 @fault(
     "A2",
-    "on Daphne and uvicorn: frames of 64 KiB + 1, 1 MiB + 1, 100 MiB, one that never ends, 10,000"
-    " one-byte fragments; messages and frames that are never finished, in six forms",
+    "frames of 64 KiB + 1, 1 MiB + 1 and 100 MiB; 10,000 one-byte fragments; frames and messages"
+    " that never end (Daphne, uvicorn)",
     must={
         "taken": 0,
         "memory of each, KiB": 512,

@@ -81,8 +81,8 @@ class Flooder:
 
 @fault(
     "A4",
-    f"{A_SECOND:,} messages a second from one socket, then of one user on five; costly commands, "
-    f"as many as are allowed, from one client and from {GUESTS} guests of one address",
+    f"{A_SECOND:,} messages a second from one socket, then from five of one user; costly commands "
+    f"from one client and {GUESTS} guests of one address",
     must={
         "never warned": 0,
         "never closed with 4029": 0,

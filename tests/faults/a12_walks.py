@@ -16,9 +16,8 @@ SECONDS = 300
 
 @fault(
     "A12",
-    "10,000 steps, half of them on each database (in CI 500 on SQLite), of random walks against a"
-    " model: connects, joins, messages, drops, resumes, kicks, pruning, and other processes that"
-    " are heard late, twice, backwards or never",
+    "10,000 steps (in CI 500 on SQLite) of random walks against a model, with drops, resumes,"
+    " kicks, pruning and unreliable notes",
     must={"promises broken": 0, "steps missing": 0},
 )
 async def walks(ground: Ground) -> Figures:

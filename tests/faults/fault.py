@@ -79,7 +79,7 @@ class Fault:
 def fault(
     name: str, title: str, must: Figures
 ) -> Callable[[Callable[[Ground], Awaitable[Figures]]], Fault]:
-    """Make a function the fault `name` (a row of docs/reliability.md).
+    """Make a function the fault `name` (a section of docs/reliability.md).
 
     It returns its figures; those that `must` names may be at most so much.
     """

@@ -1,44 +1,62 @@
-"""The table of docs/reliability.md: one row a fault, of its last full run."""
+"""The sections of docs/reliability.md: one a fault, with the figures of its last full run."""
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.site import ROOT
 from tests.faults.fault import Fault, Figures, Outcome, order
 
-__all__ = ["PAGE", "promise", "row", "write"]
+__all__ = ["PAGE", "limits", "limits_of", "section", "sections", "write"]
 
 PAGE = ROOT / "docs" / "reliability.md"
-HEAD = "| fault | what is done | must be at most | counted | result |"
+NAME = re.compile(r"^### (\w+)\n", re.MULTILINE)
+LIMIT = re.compile(r"^\| (.+?) \| ([0-9][^|]*) \| .+ \|$", re.MULTILINE)
+HEAD = ["| figure | at most | counted |", "|---|---|---|"]
 
 
-def promise(fault: Fault) -> str:
-    """How its line of the table begins: what is done, and what must hold."""
-    return f"| {fault.name} | {fault.title} | {_told(fault.must)} |"
-
-
-def row(outcome: Outcome) -> str:
-    """One line of the table."""
+def section(outcome: Outcome) -> str:
+    """Return the section of a fault, with its heading."""
     result = "**missed**: " + "; ".join(outcome.broken) if outcome.broken else "held"
-    return f"{promise(outcome.fault)} {_told(outcome.figures)} | {result} |"
+    must = _told(outcome.fault.must)
+    rows = [
+        f"| {name} | {must[name]} | {value} |" if name in must else f"| {name} | | {value} |"
+        for name, value in _told(outcome.figures).items()
+    ]
+    title = [f"### {outcome.fault.name}", f"Fault: {outcome.fault.title}.", f"Result: {result}."]
+    return "\n".join([*title, "", *HEAD, *rows, "", ""])
+
+
+def sections(page: str) -> dict[str, str]:
+    """Return the sections of a page by the names of their faults, with their headings."""
+    names = list(NAME.finditer(page))
+    ends = [found.start() for found in names[1:]] + [len(page)]
+    return {found[1]: page[found.start() : end] for found, end in zip(names, ends, strict=True)}
+
+
+def limits(fault: Fault) -> dict[str, str]:
+    """Return the most that each figure of a fault may be, as the page writes it."""
+    return _told(fault.must)
+
+
+def limits_of(text: str) -> dict[str, str]:
+    """Return the most that each figure may be, by the section of its fault."""
+    return dict(LIMIT.findall(text))
 
 
 def write(outcomes: Iterable[Outcome], page: Path = PAGE) -> None:
-    """Put the rows into the page's table, in place of those that the same faults had."""
-    new = {outcome.fault.name: row(outcome) for outcome in outcomes}
-    lines = page.read_text().splitlines()
-    start = lines.index(HEAD) + 2
-    end = start
-    while end < len(lines) and lines[end].startswith("|"):
-        end += 1
-    rows = {line.split("|")[1].strip(): line for line in lines[start:end]} | new
-    ordered = [rows[name] for name in sorted(rows, key=order)]
-    page.write_text("\n".join([*lines[:start], *ordered, *lines[end:], ""]))
+    """Put the sections into the page, in place of those that the same faults had."""
+    text = page.read_text()
+    found = sections(text)
+    intro = text.removesuffix("".join(found.values()))
+    found |= {outcome.fault.name: section(outcome) for outcome in outcomes}
+    ordered = [found[name].rstrip("\n") for name in sorted(found, key=order)]
+    page.write_text(intro + "\n\n".join(ordered) + "\n")
 
 
-def _told(figures: Figures) -> str:
-    return "; ".join(f"{name} {_number(value)}" for name, value in figures.items())
+def _told(figures: Figures) -> dict[str, str]:
+    return {name: _number(value) for name, value in figures.items()}
 
 
 def _number(value: float) -> str:

@@ -31,9 +31,8 @@ RUBBISH = ["{", "[" * 1000, '{"type": 1}', '{"type": "message", "room": "\\u0000
 
 @fault(
     "soak",
-    "clients that do everything, while servers are killed, stopped and frozen, Redis is restarted,"
-    " flushed and frozen, PostgreSQL is restarted, lines are cut and muted, and others send rubbish"
-    " or ask for much and read nothing, at random",
+    "clients that do everything while servers, Redis, PostgreSQL and lines fail at random, and"
+    " other clients flood or do not read",
     must={
         **NOTHING_BROKEN,
         "shown after, s": 30,
