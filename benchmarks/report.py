@@ -262,7 +262,7 @@ def _measured_on(runs: Sequence[Run]) -> Iterator[list[str]]:
         yield ["cases", *(_names(run, newest(runs)) for run in runs)]
     yield ["command", *(f"`{run.command}`" for run in runs)]
     yield ["machine", *(run.about["machine"] for run in runs)]
-    yield ["versions", *(_versions(run.about["versions"]) for run in runs)]
+    yield from _versions([run.about["versions"] for run in runs])
 
 
 def _names(run: Run, last: dict[str, Run]) -> str:
@@ -270,10 +270,11 @@ def _names(run: Run, last: dict[str, Run]) -> str:
     return ", ".join(names) or "none, a later run has all of them"
 
 
-def _versions(versions: dict[str, str]) -> str:
-    """Names and numbers; some programs say a whole sentence."""
-    numbers = {name: VERSION.search(said) for name, said in versions.items()}
-    return ", ".join(f"{name} {found[0] if found else '?'}" for name, found in numbers.items())
+def _versions(runs: Sequence[dict[str, str]]) -> Iterator[list[str]]:
+    """A row for each program, whose number may stand in a whole sentence."""
+    for name in dict.fromkeys(name for run in runs for name in run):
+        numbers = [VERSION.search(run.get(name, "")) for run in runs]
+        yield [name, *(found[0] if found else "?" for found in numbers)]
 
 
 def _section(results: Results) -> Iterator[str]:

@@ -162,7 +162,7 @@ def test_the_page_tells_how_to_repeat_it() -> None:
     assert "only ratios carry over" in page
     assert "| command | `python -m benchmarks` |" in page
     assert "| machine | 2 cores of something, 8 GiB, Linux |" in page
-    assert "| versions | Django 5.2.19, Redis 7.0.15 |" in page
+    assert "| Django | 5.2.19 |\n| Redis | 7.0.15 |" in page
 
 
 @pytest.mark.parametrize("option", ["--json /home/ada/x.json", "--json=/home/ada/x.json"])
