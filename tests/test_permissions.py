@@ -147,8 +147,10 @@ UNCHANGING = (
 
 def tables() -> dict[str, Table]:
     """The tables of the page by the kind of room in their heading."""
-    parts = re.split(r"^## A (\w+) room\n", PAGE.read_text(), flags=re.MULTILINE)
-    return {kind: _table(text) for kind, text in zip(parts[1::2], parts[2::2], strict=True)}
+    intro, *parts = re.split(r"^## A (\w+) room\n", PAGE.read_text(), flags=re.MULTILINE)
+    found = {kind: _table(text) for kind, text in zip(parts[::2], parts[1::2], strict=True)}
+    [code] = re.findall(r"Every command of a stranger .+ answered with `(\w+)`", intro)
+    return found | {"public": {"stranger": dict.fromkeys(ROWS, code), **found["public"]}}
 
 
 def _table(text: str) -> Table:
