@@ -48,10 +48,10 @@ UNITS = {
 }
 ABOUT = {
     "fanout": (
-        "Each text goes to all 200; the sender sends the next when another member has one. Our"
-        " messages are committed to PostgreSQL before they go out; signals are not stored, and"
-        " nothing of the peers is. With `ndjson` a frame holds several events under load; the"
-        " Channels chat is the tutorial's."
+        "Each text goes to all 200; the sender sends the next text when another member has received"
+        " one. This package commits messages to PostgreSQL before it sends them; signals and the"
+        " texts of the peers are not stored. With `ndjson` a frame holds several events under load;"
+        " the Channels chat is that of the tutorial."
     ),
     "members": (
         "One Daphne process, stored messages, rooms of different sizes. What a delivery costs"
@@ -85,8 +85,8 @@ ABOUT = {
         " many rooms there are."
     ),
     "slow": (
-        "The same twice, the second time with ten more that stop reading when the measuring begins,"
-        " until they are cut. Latencies are those of the others."
+        "Two rounds; in the second one, ten more clients stop reading when the measuring begins,"
+        " until the server closes them. Latencies are those of the other clients."
     ),
     "nodes": (
         "The members are spread evenly over the processes. A delivery should cost the same CPU"
