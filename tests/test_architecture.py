@@ -1,4 +1,4 @@
-"""The floors of the package: imports point down only, and `wire/` stands on nothing."""
+"""The layers of the package: imports point down only, and `wire/` is at the bottom."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "realtime"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "architecture.md"
-FLOORS = {
+LAYERS = {
     "wire": 0,
     "models": 1,
     "conf": 1,
@@ -31,7 +31,6 @@ FLOORS = {
     "views": 4,
     "middleware": 4,
     "importing": 4,
-    "management": 4,
     "templatetags": 4,
     "testing": 4,
     "apps": 5,
@@ -58,7 +57,7 @@ STEPS = (
     "engine.engine",
     "engine.notify",
 )
-"""The order inside the floors 2 and 3: each imports from those above it in this list only."""
+"""The order inside the layers 2 and 3: each imports from those above it in this list only."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "migrations")
 
 
@@ -102,15 +101,15 @@ def step_of(name: str) -> str | None:
 
 
 def upward(path: Path, source: str) -> list[str]:
-    """What a module imports from a higher floor, or from a later step."""
+    """What a module imports from a higher layer, or from a later step."""
     own = name_of(path)
-    floor, step = FLOORS.get(part_of(own) or ""), step_of(own)
-    if floor is None:
+    layer, step = LAYERS.get(part_of(own) or ""), step_of(own)
+    if layer is None:
         return []
     found = []
     for name in dict.fromkeys(imports_of(path, source)):
         part, other = part_of(name), step_of(name)
-        is_higher = part is not None and FLOORS[part] > floor
+        is_higher = part is not None and LAYERS[part] > layer
         is_later = step and other and STEPS.index(other) > STEPS.index(step)
         if is_higher or is_later:
             found.append(name)
@@ -118,8 +117,8 @@ def upward(path: Path, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_stands_on_a_floor(path: Path) -> None:
-    assert part_of(name_of(path)) in {None, *FLOORS}
+def test_every_module_is_in_a_layer(path: Path) -> None:
+    assert part_of(name_of(path)) in {None, *LAYERS}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -149,14 +148,14 @@ def test_no_two_parts_import_each_other() -> None:
     TopologicalSorter(edges).prepare()  # raises CycleError
 
 
-def test_the_floors_of_the_document_are_these() -> None:
+def test_the_layers_of_the_document_are_these() -> None:
     rows = re.findall(r"^\| (\d) \| (`[^|]+`) \|", DOCUMENT.read_text(), re.MULTILINE)
     told = {
-        name.removesuffix("/").removesuffix(".py"): int(floor)
-        for floor, names in rows
+        name.removesuffix("/").removesuffix(".py"): int(layer)
+        for layer, names in rows
         for name in re.findall(r"`([^`]+)`", names)
     }
-    assert told == FLOORS
+    assert told == LAYERS
 
 
 def test_the_steps_of_the_document_are_these() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -27,9 +28,11 @@ PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 README = (ROOT / "README.md").read_text()
 DEVELOPMENT = (ROOT / "docs/development.md").read_text()
 PLACES = re.findall(r"^\| .+\? \| (.+) \| `(realtime/.+)` \|$", DEVELOPMENT, re.MULTILINE)
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+STEPS = re.findall(r"^\d+\. `([\w/]+\.py)`, `([\w.]+)`: ", ARCHITECTURE, re.MULTILINE)
+PACKAGE = sorted((ROOT / "realtime").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
-NOT_YET_PLAIN = {"architecture.md", "reliability.md"}
 SENTENCES = re.compile(r"(?<![0-9])[.!?][)*\"]* (?=[A-Z`\[*])")
 ACTS = ["ban", "delete", "kick", "mute", "unban", "unmute"]
 
@@ -190,9 +193,43 @@ async def test_the_async_twin_does_the_same(name: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("word", "module"), PLACES, ids=[word for word, _ in PLACES])
 def test_a_module_is_found_by_the_usual_word(word: str, module: str) -> None:
-    """The word stands in the docstring, so one search finds the place."""
+    """The word stands in the docstring, and a search for it finds few other modules."""
     docstring = ast.get_docstring(ast.parse((ROOT / module).read_text())) or ""
     assert word in " ".join(docstring.lower().split())
+    found = [path for path in PACKAGE if word in path.read_text().lower()]
+    assert ROOT / module in found
+    assert len(found) <= 8
+
+
+@pytest.mark.parametrize(("file", "function"), STEPS, ids=[name for _, name in STEPS])
+def test_a_step_of_a_walk_exists(file: str, function: str) -> None:
+    """The walks of the page of the architecture name files and functions of the package."""
+    body = ast.parse((ROOT / "realtime" / file).read_text()).body
+    *classes, name = function.split(".")
+    for one in classes:
+        [body] = [node.body for node in body if isinstance(node, ast.ClassDef) and node.name == one]
+    assert name in {getattr(node, "name", None) for node in body}
+
+
+def test_the_page_of_the_architecture_has_three_walks() -> None:
+    """Each step is a file and a function, so that none escapes the test above."""
+    assert re.findall(r"^## The way of a (\w+)$", ARCHITECTURE, re.M) == ["message", "ban", "login"]
+    assert len(re.findall(r"^\d+\. ", ARCHITECTURE, re.MULTILINE)) == len(STEPS)
+
+
+def test_the_way_of_a_message_has_as_many_files_as_it_says() -> None:
+    walk = ARCHITECTURE.split("\n## The way of a message\n")[1].split("\n## ")[0]
+    files = re.findall(r"^\d+\. `([\w/]+\.py)`", walk, re.MULTILINE)
+    assert re.findall(r"Each of the (\d+) files stands once", walk) == [str(len(files))]
+    assert len(set(files)) == len(files)
+
+
+def test_the_page_of_the_architecture_has_each_term_once() -> None:
+    terms = ARCHITECTURE.split("\n## Terms\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (?!term )([^|]+) \|", terms, re.MULTILINE)
+    words = [word for cell in cells for word in re.split(r", | \(|\)", cell) if word]
+    assert len(words) > 50
+    assert [word for word, number in Counter(words).items() if number > 1] == []
 
 
 def test_the_page_of_development_answers_every_question() -> None:
@@ -201,16 +238,28 @@ def test_the_page_of_development_answers_every_question() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    """Relative links and pictures exist."""
-    links = re.findall(r"\]\((?!https?:)([^)#]+)[)#]", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    """Relative links and pictures exist, and so do the sections that are linked."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text())
+    targets = [(page.parent / link if link else page, anchor) for link, anchor in links]
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [one for one in targets if one[1] and one[1] not in anchors(one[0])] == []
 
 
-@pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if page.name not in NOT_YET_PLAIN],
-    ids=lambda page: page.name,
-)
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {one.strip().replace(" ", "-") for one in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_narrow(page: Path) -> None:
+    """A wide row is a section or a list with an anchor."""
+    rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    assert [row for row in rows if len(row) > 160] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_prose_has_one_sentence_a_line(page: Path) -> None:
     """Short lines with one sentence each, so that a change can be reviewed."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
