@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from types import TracebackType
 
+from harness.streams import open_stream
+
 
 @contextlib.contextmanager
 def beside(port: int) -> Iterator["Proxy"]:
@@ -75,10 +77,10 @@ class Proxy:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):  # which streams would log
             if not self._is_cut:
-                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
-                there = self._pump(reader, far_writer)
-                back = self._pump(far_reader, writer, may_be_mute=True)
-                await asyncio.gather(there, back)
+                async with open_stream("127.0.0.1", self.target) as (far_reader, far_writer):
+                    there = self._pump(reader, far_writer)
+                    back = self._pump(far_reader, writer, may_be_mute=True)
+                    await asyncio.gather(there, back)
         writer.transport.abort()
 
     async def _pump(

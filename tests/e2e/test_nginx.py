@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from harness.services import Process, Services, answers, free_port, missing
 from harness.site import ROOT, UNLIMITED, Factory, Server, Site, Sites, environment
+from harness.streams import open_stream
 from realtime.conf import Config
 from tests.chatter import Chatter, compare
 from tests.client import ENCODINGS, Client, eventually
@@ -131,15 +132,13 @@ class Nginx(Process):
     async def _ask(
         self, path: str, address: str, headers: dict[str, str]
     ) -> tuple[int, bytes, bytes]:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, ssl=self.trust, local_addr=(address, 0)
-        )
         lines = {"Host": f"127.0.0.1:{self.port}", **headers}
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        writer.write(f"GET {path} HTTP/1.0\r\n{text}\r\n".encode())
-        async with asyncio.timeout(15):
+        options = {"ssl": self.trust, "local_addr": (address, 0)}
+        stream = open_stream("127.0.0.1", self.port, **options)
+        async with asyncio.timeout(15), stream as (reader, writer):
+            writer.write(f"GET {path} HTTP/1.0\r\n{text}\r\n".encode())
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
         return int(head.split()[1]), head, body
 
 
@@ -318,8 +317,11 @@ async def test_only_the_package_s_own_address_is_upgraded(
 async def test_who_drips_a_header_is_cut(mirror: Server, start_nginx: StartNginx) -> None:
     """However steadily it drips; and so is who says nothing at all."""
     nginx = start_nginx([mirror.port], headers="1")
-    async with asyncio.timeout(10):
-        reader, writer = await asyncio.open_connection("127.0.0.1", nginx.port, ssl=nginx.trust)
+    async with (
+        asyncio.timeout(10),
+        open_stream("127.0.0.1", nginx.port, ssl=nginx.trust) as (reader, writer),
+        open_stream("127.0.0.1", nginx.port) as (silent, _),
+    ):
         writer.write(b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         end, drips = asyncio.ensure_future(reader.read()), 0
         while not end.done():
@@ -328,10 +330,7 @@ async def test_who_drips_a_header_is_cut(mirror: Server, start_nginx: StartNginx
             await asyncio.wait([end], timeout=0.1)
         assert 5 < drips < 30
         assert b"101" not in await end
-        writer.transport.abort()
-        silent, writer = await asyncio.open_connection("127.0.0.1", nginx.port)
         assert await silent.read() == b""
-        writer.close()
 
 
 def test_a_drip_is_cut_within_a_minute_as_it_stands() -> None:
@@ -445,10 +444,9 @@ async def test_a_page_without_tls_is_sent_to_the_one_with(
 ) -> None:
     """Nothing is served in the clear."""
     nginx = start_nginx([free_port()])
-    reader, writer = await asyncio.open_connection("127.0.0.1", nginx.plain_port)
-    writer.write(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
+    async with open_stream("127.0.0.1", nginx.plain_port) as (reader, writer):
+        writer.write(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 301")
     assert b"Location: https://127.0.0.1/a?b=c\r\n" in answer
 

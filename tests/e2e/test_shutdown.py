@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from harness.site import Factory, Server
+from harness.streams import open_stream
 from tests.client import Client, eventually
 
 KINDS = pytest.mark.parametrize("kind", ["daphne", "uvicorn", "uvloop"])
@@ -119,8 +120,6 @@ async def test_who_insists_does_not_wait(make_site: Factory) -> None:
 
 
 async def _status(server: Server, page: str) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(f"GET /realtime/{page}/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    status = int((await reader.readline()).split()[1])
-    writer.close()
-    return status
+    async with open_stream("127.0.0.1", server.port) as (reader, writer):
+        writer.write(f"GET /realtime/{page}/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return int((await reader.readline()).split()[1])
