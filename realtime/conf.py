@@ -130,8 +130,8 @@ class Config:
     """Messages that one user reports."""
     open_reports: int = 20
     """Open reports of one reporter; guests of one address together have twice that."""
-    journal_entries: int = 1000
-    """Entries in the admin's log of one room owner or moderator who is not staff."""
+    audit_entries: int = 1000
+    """Entries in the audit log of one room owner or moderator who is not staff."""
     ended_sanction_days: float = 30
     """How long a ban or mute that has ended stays in the admin."""
     messages_in_flight: int = 64

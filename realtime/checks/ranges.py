@@ -21,6 +21,7 @@ WAIT: tuple[float, float] = (SMALLEST, HOUR)
 
 RANGES: dict[str, tuple[float, float]] = {
     "acts_per_minute": RATE,
+    "audit_entries": COUNT,
     "auth_seconds": WAIT,
     "blocks_per_user": COUNT,
     "commands_burst": COUNT,
@@ -41,7 +42,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "heartbeat_seconds": (SMALLEST, HOUR),
     "invitation_seconds": (1, 36_500 * DAY),
     "joins_per_second": RATE,
-    "journal_entries": COUNT,
     "jwt_leeway_seconds": (0, 30),
     "kick_seconds": (1, 365 * DAY),
     "last_address_seconds": (0, 365 * DAY),

@@ -40,5 +40,5 @@ def _forget_oldest(entries: Any, types: Any, user_pk: Any) -> None:
     ours = types.objects.filter(app_label="realtime").values("pk")
     mine = entries.objects.filter(user_id=user_pk, content_type__in=ours)
     newest = mine.order_by("-pk").values_list("pk", flat=True)
-    for oldest in newest[config().journal_entries : config().journal_entries + 1]:
+    for oldest in newest[config().audit_entries : config().audit_entries + 1]:
         mine.filter(pk__lte=oldest).delete()

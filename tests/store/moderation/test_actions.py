@@ -324,7 +324,7 @@ def test_the_entries_of_one_user_in_the_admins_log_are_bounded(
     settings: Settings, room: Room, moderator: Identity, is_staff: bool
 ) -> None:
     """Unless they are staff, whose acts are the site's; entries of other apps stay."""
-    settings.REALTIME = {"JOURNAL_ENTRIES": 3}
+    settings.REALTIME = {"AUDIT_ENTRIES": 3}
     moderator.user.is_staff = is_staff
     LogEntry.objects.create(user=moderator.user, object_repr="other", action_flag=1)
     for number in range(6):
