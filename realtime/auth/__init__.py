@@ -1,1 +1,1 @@
-"""Who a connection is, and whether its page may talk to us at all."""
+"""Authentication of connections, and the origin check of handshakes."""

@@ -1,4 +1,4 @@
-"""Where a connection comes from, as far as that can be believed."""
+"""The trustworthy client address of a connection."""
 
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -9,10 +9,10 @@ __all__ = ["address_of"]
 
 
 def address_of(scope: dict[str, Any]) -> str:
-    """The client's IP address; empty where nobody knows it.
+    """Return the IP address of the client; empty if it is unknown.
 
     Behind `TRUSTED_PROXIES` proxies it is the entry of `X-Forwarded-For` that the outermost of
-    them has written: what stands before it is whatever the client claims.
+    them has written. Entries before it were sent by the client and may be forged.
     """
     hops = config().trusted_proxies
     if hops:
@@ -28,7 +28,7 @@ def _forwarded(scope: dict[str, Any]) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """An address as Python writes it, without the port that some proxies add, or a zone."""
+    """Normalize an address: without the port that some proxies add, and without a zone."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

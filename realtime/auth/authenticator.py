@@ -1,4 +1,4 @@
-"""The contract of everything that can say who somebody is, and the chain that a site has chosen."""
+"""The interface of authenticators, and the chain that `AUTHENTICATORS` configures."""
 
 from functools import cache
 from typing import Any
@@ -15,23 +15,22 @@ __all__ = ["Authentication", "Authenticator", "Credential", "Identity", "authent
 class Authenticator:
     """One way to sign in; a site lists its own in `AUTHENTICATORS`, as dotted paths.
 
-    Both methods may use the ORM: they run in a thread. They return None for whatever is
-    not theirs and for whatever is no good, and the next one in the chain is asked; nobody hears
-    which it was. What they raise ends the connection with 4011, so that it is tried again.
-
-    One instance serves a whole process.
+    Both methods may use the ORM: they run in a thread. They return None for a credential of
+    another kind and for an invalid one; then the next authenticator is called. The client does not
+    see the difference. An exception closes the connection with 4011, so that the client tries
+    again. One instance serves a whole process.
     """
 
     def from_scope(self, scope: dict[str, Any]) -> Authentication | None:
-        """Who opens a connection, by its ASGI scope; tokens have been taken out of it."""
+        """Authenticate a connection by its ASGI scope, from which tokens have been removed."""
         return None
 
     def from_token(self, token: str) -> Authentication | None:
-        """Who a token was given to; it came with the handshake or in an `auth` command."""
+        """Authenticate by a token, which came with the handshake or in an `auth` command."""
         return None
 
     async def afrom_scope(self, scope: dict[str, Any], db: Database) -> Authentication | None:
-        """As `from_scope`, on the event loop: for what needs no query, or a shared one."""
+        """As `from_scope`, on the event loop; override it if a query is batched or not needed."""
         if type(self).from_scope is Authenticator.from_scope:
             return None
         return await db.read(self.from_scope, scope)
@@ -44,7 +43,7 @@ class Authenticator:
 
 
 def authenticators() -> tuple[Authenticator, ...]:
-    """Those of the setting, in its order."""
+    """Return the authenticators of the setting, in its order."""
     return _made(tuple(config().authenticators))
 
 

@@ -117,7 +117,7 @@ def _logged_out(request: HttpRequest | None, user: Any, **_: Any) -> None:
     session = getattr(request, "session", None)
     if user is None or session is None or not session.session_key:
         return
-    token_id = sessions.proof_of(session).token_id
+    token_id = sessions.credential_of(session).token_id
     if session.get(SESSION_FLAG) and not token_id:
         token_id = tokens.session_id(sessions.digests_of(session)[0])
     if token_id:

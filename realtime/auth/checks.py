@@ -1,4 +1,4 @@
-"""System checks of how people sign in."""
+"""System checks of the authentication settings."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -8,7 +8,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.module_loading import import_string
 
@@ -30,7 +30,7 @@ def check_authenticators(**kwargs: Any) -> list[CheckMessage]:
     """E009 classes that exist; E010 PyJWT; E011, E012, E013, W009, W010 JWTs; E020 sessions."""
     try:
         paths = [path for path in config().authenticators if isinstance(path, str)]
-    except (AttributeError, TypeError):  # E001 and E007 tell of it
+    except (AttributeError, TypeError):  # E001 and E007 report it
         return []
     found = [message for path in paths for message in _missing(path)]
     if found:
@@ -81,8 +81,8 @@ def _jwt(given: Config) -> Iterator[CheckMessage]:
     yield from _user_field(given.jwt_user_field)
     if not given.jwt_audience:
         hint = "Set JWT_AUDIENCE to what the issuer writes into aud for this site."
-        text = "A JWT that was made for another site is taken here too."
-        yield Caution(text, hint=hint, id="realtime.W009")
+        text = "A JWT that was made for another site is accepted here too."
+        yield CheckWarning(text, hint=hint, id="realtime.W009")
 
 
 def _keys(given: Config) -> Iterator[CheckMessage]:
@@ -99,7 +99,7 @@ def _keys(given: Config) -> Iterator[CheckMessage]:
     is_secret = any(name.startswith("HS") for name in given.jwt_algorithms)
     if is_secret and given.jwt_key and len(given.jwt_key.encode()) < KEY_BYTES:
         text = f"JWT_KEY is shorter than {KEY_BYTES} bytes: it can be guessed from any token."
-        yield Caution(text, id="realtime.W010")
+        yield CheckWarning(text, id="realtime.W010")
 
 
 def _algorithms(names: list[str]) -> Iterator[CheckMessage]:
@@ -107,11 +107,11 @@ def _algorithms(names: list[str]) -> Iterator[CheckMessage]:
     secret = [name for name in names if name.startswith("HS")]
     if not names or unknown:
         text = f"JWT_ALGORITHMS has {unknown}." if unknown else "JWT_ALGORITHMS is empty."
-        hint = f"Known: {', '.join(sorted(ALGORITHMS))}; `none` is none."
+        hint = f"Known: {', '.join(sorted(ALGORITHMS))}; `none` is not allowed."
         yield Error(text, hint=hint, id="realtime.E012")
     elif secret and len(secret) < len(names):
-        hint = "With both, whoever knows the public key could sign with it as a secret."
-        text = "JWT_ALGORITHMS has HS algorithms beside others."
+        hint = "With both, any client that knows the public key could sign with it as a secret."
+        text = "JWT_ALGORITHMS has HS algorithms together with others."
         yield Error(text, hint=hint, id="realtime.E012")
 
 

@@ -1,8 +1,8 @@
-"""What a JSON Web Token is for: only access tokens open sockets.
+"""Decide by its claims whether a JSON Web Token is an access token: only those open sockets.
 
 An issuer signs tokens of several kinds with one key: access, refresh, ID and logout tokens, links
 for a new password. The signature, the issuer and often the audience are the same, so a claim has
-to tell them apart. The rules are pure; `web_tokens` applies them to what is signed.
+to distinguish them. The rules are pure; `web_tokens` applies them to verified tokens.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ FOREIGN = {
     "events": "RFC 8417: a security event or logout token",
     "cnf": "RFC 7800: needs another proof, which a socket cannot ask for",
 }
-"""Claims that an access token which may be used by whoever has it does not have."""
+"""Claims that no bearer access token has."""
 NONCE = "nonce"
 """OpenID Connect Core, section 2: an ID token. Some issuers copy it into access tokens that name
 their kind, as Keycloak does before version 24."""
@@ -47,24 +47,24 @@ HEADER_KINDS = {"", "jwt", *ACCESS}
 def misfit(
     header: Mapping[str, Any], claims: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> str | None:
-    """The name of the first claim by which a verified token may not open a socket, or None.
+    """Return the first claim by which a verified token may not open a socket, or None.
 
     `wanted` is `JWT_CLAIMS`: the value a claim must have, a list of values, `"*"` for any, or
-    None not to look at it. Claims that it does not name must not say that the token is no
-    access token.
+    None for no check. Claims that it does not name must not say that the token is of another
+    kind.
     """
     for name, value in wanted.items():
         if value is not None and not (name in claims and _fits(claims[name], value, name)):
             return name
-    return next((name for name in _telling(header, claims) if name not in wanted), None)
+    return next((name for name in _other_kinds(header, claims) if name not in wanted), None)
 
 
 def _fits(claim: Any, value: Any, name: str) -> bool:
     if value == ANY:
         return True
-    told = claim.split() if name == "scope" and isinstance(claim, str) else claim
+    given = claim.split() if name == "scope" and isinstance(claim, str) else claim
     allowed = value if isinstance(value, (list, tuple, set)) else [value]
-    found = told if isinstance(told, list) else [told]
+    found = given if isinstance(given, list) else [given]
     return any(_is_same(one, other) for one in found for other in allowed)
 
 
@@ -72,8 +72,8 @@ def _is_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)  # True is not 1
 
 
-def _telling(header: Mapping[str, Any], claims: Mapping[str, Any]) -> list[str]:
-    """The claims that say that a token is no access token."""
+def _other_kinds(header: Mapping[str, Any], claims: Mapping[str, Any]) -> list[str]:
+    """Return the claims that say that a token is no access token."""
     found = [
         name for name in (*KINDS, *PURPOSES) if name in claims and not _is_access(claims[name])
     ]
@@ -98,6 +98,6 @@ def _is_access(value: Any) -> bool:
 
 
 def _kind_of(header: Mapping[str, Any]) -> Any:
-    """The media type in a token's header; RFC 7515, section 4.1.9: without `application/`."""
+    """Return the media type in a token's header; RFC 7515, section 4.1.9: no `application/`."""
     kind = header.get("typ", "")
     return kind.lower().removeprefix("application/") if isinstance(kind, str) else None

@@ -1,4 +1,4 @@
-"""Guests: people without an account who keep an identity by a signed token."""
+"""Guests: visitors without an account, who keep an identity by a signed token."""
 
 import time
 from hashlib import blake2s
@@ -31,14 +31,14 @@ __all__ = [
 SALT = "realtime.guest"
 NAME_CHARACTERS = 40
 NUMBERS = 100_000
-"""Guests' numbers have six digits."""
+"""The numbers of guests have six digits."""
 
 
 class GuestToken(Authenticator):
-    """Lets a guest be the same one again, where `GUESTS` are welcome."""
+    """Authenticates a returning guest by its token, if `GUESTS` is on."""
 
     async def afrom_token(self, token: str, db: Database) -> Authentication | None:
-        """The name is in the token; it is asked only whether the guest has been revoked."""
+        """Read the guest from the token; the only query is whether it was revoked."""
         guest = read_token(token) if config().guests else None
         if guest is None or await db.load(tokens.revoked, guest.user_id):
             return None
@@ -46,43 +46,43 @@ class GuestToken(Authenticator):
 
 
 def sign_in(guest: Identity) -> Authentication:
-    """Make the sign-in of a guest, whose tokens are revoked by its `user_id`."""
+    """Return the authentication of a guest; its `user_id` is the id of all its tokens."""
     return Authentication(guest, Credential(token_id=guest.user_id))
 
 
 def revoke(user_id: str) -> None:
-    """Revoke all tokens of a guest, and end its connections.
+    """Revoke all tokens of a guest, and close its connections.
 
     It takes effect once the transaction commits. `user_id` is the guest's, as in its messages.
     Raises `ValueError` for one that no guest has.
     """
     if not user_id.startswith(GUEST):
         raise ValueError(f"the user_id of a guest starts with {GUEST}")
-    # No guest is remembered for longer, and none that has been revoked is given another token.
+    # No token is valid for longer, and a revoked guest gets no new one.
     changes.revoke(user_id, time.time() + config().guest_seconds)
 
 
 async def arevoke(user_id: str) -> None:
-    """Revoke all tokens of a guest, and end its connections."""
+    """Revoke all tokens of a guest, and close its connections."""
     await sync_to_async(revoke)(user_id)
 
 
 def new_guest() -> Identity:
-    """Somebody nobody has seen before."""
+    """Return a guest with a new `user_id`."""
     return unnamed(GUEST + uuid4().hex)
 
 
 def unnamed(user_id: str) -> Identity:
-    """A guest without a name of its own: it is called by a number that follows from its id."""
+    """Return a guest without a chosen name: its number is derived from its `user_id`."""
     digest = blake2s(user_id.encode(), digest_size=8).digest()
     number = int.from_bytes(digest) % (9 * NUMBERS) + NUMBERS
     return Identity(user_id, f"{GUEST_NAME} {number}")
 
 
 def renamed(guest: Identity, name: str) -> Identity:
-    """The same guest by another name.
+    """Return the same guest with another name.
 
-    Raises `ValueError` where nothing that can be shown is left of the name.
+    Raises `ValueError` if nothing visible is left of the name.
     """
     cleaned = clean_name(name)
     if not is_visible(cleaned):
@@ -96,14 +96,14 @@ def clean_name(name: str) -> str:
 
 
 def token_of(guest: Identity) -> str:
-    """What the guest sends to be the same one next time."""
+    """Return the token by which the guest can return."""
     return signing.dumps([guest.user_id, guest.username], salt=SALT)
 
 
 def read_token(token: str) -> Identity | None:
-    """The guest a token was made for; None for anything else, and after `GUEST_SECONDS`.
+    """Return the guest of a token; None for any other text, and after `GUEST_SECONDS`.
 
-    Each connection gives a guest a new one, so that only who stays away is forgotten.
+    Each connection gives a guest a new token, so the time counts from its last visit.
     """
     try:
         user_id, username = signing.loads(token, salt=SALT, max_age=config().guest_seconds)

@@ -1,4 +1,4 @@
-"""What a handshake brings along: a token, which nobody else gets to see, and cookies."""
+"""Credentials of a handshake: a token, which is removed from the scope, and cookies."""
 
 import re
 from typing import Any
@@ -7,17 +7,17 @@ from urllib.parse import parse_qsl, unquote, urlencode
 from django.conf import settings
 from django.http import parse_cookie
 
-__all__ = ["TOKEN_CHARACTERS", "Secret", "cookies_of", "hide_token", "take_token"]
+__all__ = ["TOKEN_CHARACTERS", "Secret", "cookies_of", "hide_token", "pop_token"]
 
 TOKEN_CHARACTERS = 4096
-"""The longest token anybody looks at."""
+"""The longest token that is examined."""
 CARRIER = "realtime.token."
-"""What a subprotocol that carries a token starts with."""
+"""The prefix of a subprotocol that carries a token."""
 HIDDEN = "realtime.token"
 
 
 class Secret:
-    """Text that no log shows by accident."""
+    """A text whose `repr` hides it, so that no log shows it by accident."""
 
     __slots__ = ("_text",)
 
@@ -28,14 +28,14 @@ class Secret:
         return "<hidden>"
 
     def reveal(self) -> str:
-        """The text."""
+        """Return the text."""
         return self._text
 
 
 def hide_token(scope: dict[str, Any]) -> None:
-    """Remove every token from a scope, in place, because servers log from it too.
+    """Remove all tokens from a scope, in place, because servers log values of it.
 
-    A header (RFC 6750) comes before a subprotocol, and that before `?token=`.
+    A header (RFC 6750) takes precedence over a subprotocol, and that over `?token=`.
     """
     from_query = _out_of_query(scope)
     from_subprotocols = _out_of_subprotocols(scope)
@@ -54,7 +54,10 @@ def _out_of_query(scope: dict[str, Any]) -> list[str]:
 
 
 def _out_of_subprotocols(scope: dict[str, Any]) -> list[str]:
-    """Browsers can set no header but this one: `realtime.token.` and the percent-encoded token."""
+    """Remove tokens in the form `realtime.token.<percent-encoded token>`.
+
+    It is the only header of a handshake that a browser's script can set.
+    """
     offered = scope.get("subprotocols") or []
     tokens = [unquote(one.removeprefix(CARRIER)) for one in offered if _is_token(one)]
     if tokens:
@@ -74,17 +77,17 @@ def _out_of_headers(scope: dict[str, Any]) -> list[str]:
     return [str(value[7:], "latin1").strip() for _, value in bearers]
 
 
-def take_token(scope: dict[str, Any]) -> str | None:
-    """The token of a handshake, which is nowhere in the scope afterwards; None if there is none."""
+def pop_token(scope: dict[str, Any]) -> str | None:
+    """Return the token of a handshake and remove it from the scope; None if there is none."""
     hide_token(scope)
     token = scope.pop(HIDDEN, None)
     return None if token is None else token.reveal()
 
 
 def cookies_of(scope: dict[str, Any]) -> dict[str, str]:
-    """The cookies of a handshake, as Django reads them.
+    """Return the cookies of a handshake, parsed as Django does.
 
-    HTTP/2 and 3 let a browser send each in a header of its own (RFC 9113, section 8.2.3).
+    In HTTP/2 and 3 a browser may send each in its own header (RFC 9113, section 8.2.3).
     """
     found = [value for name, value in scope.get("headers", []) if name == b"cookie"]
     text = "; ".join(value.decode("latin1") for value in found)
@@ -93,10 +96,10 @@ def cookies_of(scope: dict[str, Any]) -> dict[str, str]:
 
 
 def _unfolded(text: str, cookies: dict[str, str]) -> dict[str, str]:
-    """Find the session's cookie where a server has joined several headers, as Daphne does.
+    """Find the session cookie if a server has joined several headers with commas, as Daphne does.
 
-    A comma may also be in the value of a cookie, so only a session that is not there otherwise is
-    looked for, and no key of a session has one.
+    The value of a cookie may contain a comma, but no session key does. So only the session
+    cookie is searched for, and only if it was not found otherwise.
     """
     name = settings.SESSION_COOKIE_NAME
     if name not in cookies:

@@ -1,4 +1,4 @@
-"""Who a connection comes from: the chain of authenticators is asked, one after the other."""
+"""Identify the user or guest of a connection by the chain of authenticators."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..store.accounts.sessions import key_of
 from ..wire.errors import CloseCode, Disconnect
 from .authenticator import authenticators
 from .guests import new_guest, sign_in
-from .handshake import TOKEN_CHARACTERS, cookies_of, take_token
+from .handshake import TOKEN_CHARACTERS, cookies_of, pop_token
 
 __all__ = ["identify", "identify_token"]
 
@@ -19,13 +19,13 @@ SCOPE_USER = "realtime.auth.users.ScopeUser"
 
 
 async def identify(scope: dict[str, Any], db: Database) -> Authentication | None:
-    """Find out who opens a connection, and take the token out of the scope.
+    """Authenticate a connection, and remove the token from its scope.
 
-    What the scope says comes before a token; nobody is a new guest where `GUESTS` is on. None
-    where nothing was said at all and a first message may: see `FIRST_MESSAGE_AUTH`. Raises
-    `Disconnect` with `UNAUTHENTICATED` for credentials that are no good, whatever is wrong.
+    The scope takes precedence over a token. A client without credentials is a new guest if
+    `GUESTS` is on. Return None if the client may authenticate by its first message, with
+    `FIRST_MESSAGE_AUTH`. Raises `Disconnect` with `UNAUTHENTICATED` for invalid credentials.
     """
-    token = take_token(scope)
+    token = pop_token(scope)
     for one in authenticators():
         if (found := await one.afrom_scope(scope, db)) is not None:
             return found
@@ -34,14 +34,16 @@ async def identify(scope: dict[str, Any], db: Database) -> Authentication | None
     if config().guests:
         return sign_in(new_guest())
     if scope.get("user") is not None and scope["user"].is_authenticated:
-        logger.warning("nothing in AUTHENTICATORS takes the user in the scope; add %s", SCOPE_USER)
+        logger.warning(
+            "no authenticator accepts the user in the scope; add %s to AUTHENTICATORS", SCOPE_USER
+        )
     if config().first_message_auth and not key_of(cookies_of(scope)):
         return None
     raise Disconnect(CloseCode.UNAUTHENTICATED)
 
 
 async def identify_token(token: str, db: Database) -> Authentication:
-    """Who a token was given to; raises `Disconnect` with `UNAUTHENTICATED` where it is not ours."""
+    """Authenticate by a token; raises `Disconnect` with `UNAUTHENTICATED` if it is invalid."""
     if len(token) <= TOKEN_CHARACTERS:
         for one in authenticators():
             if (found := await one.afrom_token(token, db)) is not None:

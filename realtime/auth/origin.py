@@ -1,7 +1,7 @@
-"""Only the site's own pages may open a socket in a browser's name.
+"""The origin check: only pages of the site may open a socket in a browser.
 
 A WebSocket handshake carries the user's cookies from any page (RFC 6455, section 10.2), so
-the `Origin` that the browser adds has to be one of ours.
+the `Origin` that the browser adds must be an allowed one.
 """
 
 import re
@@ -22,14 +22,14 @@ logger = get_logger("realtime.origin")
 
 PORTS = {"http": "80", "https": "443"}
 
-JUDGED = "realtime.origin"
-"""The key of a scope that says whether its origin was found to be allowed."""
+IS_ALLOWED = "realtime.origin"
+"""The key of a scope that holds the result of the check."""
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class OriginCheck:
-    """Refuses handshakes from foreign pages; what it wraps never sees them."""
+    """Refuses handshakes from foreign pages, before the application is called."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
@@ -42,17 +42,17 @@ class OriginCheck:
 
 
 def admit(scope: dict[str, Any]) -> bool:
-    """Whether a handshake may go on; judged once, however many places ask.
+    """Return whether a handshake may continue; decided once, however many callers there are.
 
-    Also takes the token out of the scope, while that is still the server's own, from which it logs.
+    Also removes the token, while the scope is still the object from which the server logs.
     """
-    if JUDGED not in scope:
+    if IS_ALLOWED not in scope:
         hide_token(scope)
-        scope[JUDGED] = is_allowed(scope)
-        if not scope[JUDGED]:
+        scope[IS_ALLOWED] = is_allowed(scope)
+        if not scope[IS_ALLOWED]:
             origin = _headers(scope, b"origin")
-            logger.warning("a page of %s may not connect; see ALLOWED_ORIGINS", origin)
-    return bool(scope[JUDGED])
+            logger.warning("handshake from the origin %s refused; see ALLOWED_ORIGINS", origin)
+    return bool(scope[IS_ALLOWED])
 
 
 async def refuse(receive: Any, send: Any) -> None:
@@ -62,9 +62,9 @@ async def refuse(receive: Any, send: Any) -> None:
 
 
 def is_allowed(scope: dict[str, Any]) -> bool:
-    """Whether a handshake's `Origin` is this host's own or a listed one.
+    """Return whether the `Origin` of a handshake is this host or a listed one.
 
-    A client that sends none is no browser; it is let in unless `REQUIRE_ORIGIN` is set.
+    A client without the header is no browser; it is allowed unless `REQUIRE_ORIGIN` is set.
     """
     origins = _headers(scope, b"origin")
     if not origins:
@@ -89,7 +89,7 @@ def _is_listed(origin: str, listed: str) -> bool:
 
 
 def _full(origin: str) -> str:
-    """An origin with its port, where it has a known one."""
+    """Return an origin with its port, if it has a known one."""
     match = ORIGIN.fullmatch(origin)
     if match is None:
         return origin
@@ -100,7 +100,7 @@ def _full(origin: str) -> str:
 def _is_own(scope: dict[str, Any], scheme: str, host: str, port: str | None) -> bool:
     request = HandshakeRequest(scope)
     scheme = scheme.lower()
-    # A proxy that ends TLS may not have told us so: of a site without TLS both are possible.
+    # A proxy that terminates TLS may not report it: without signs of TLS, both are allowed.
     if scheme == "http" and (request.is_secure() or settings.SECURE_SSL_REDIRECT):
         return False
     own_host = request.own_host

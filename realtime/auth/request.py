@@ -1,4 +1,4 @@
-"""A handshake, read as Django reads the request of a page."""
+"""A handshake as Django's request, to read host and scheme as for a page."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ FORWARDED = ("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT")
 
 
 class HandshakeRequest(HttpRequest):
-    """Django's own request, as far as the host and the scheme of a handshake depend on it.
+    """The part of Django's request on which the host and the scheme of a handshake depend.
 
-    Headers that come twice, proxies that are believed and the dot at the end of a host are thereby
-    what they are to the site's pages. Only what these need is read: it is done for each handshake.
+    So repeated headers, trusted proxies and a dot at the end of a host are handled as for pages.
+    Only the headers needed for that are read, because each handshake makes one.
     """
 
     def __init__(self, scope: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ class HandshakeRequest(HttpRequest):
 
     @property
     def own_host(self) -> str | None:
-        """The host as the client calls it, in lower case; None where it is not the site's."""
+        """Return the host in the request, in lower case; None if the site does not allow it."""
         try:
             return self.get_host().lower()
         except DisallowedHost:

@@ -1,4 +1,4 @@
-"""Django's sessions: whoever has logged in with this browser."""
+"""Authentication by the session cookie of Django."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ __all__ = ["SessionCookie"]
 
 
 class SessionCookie(Authenticator):
-    """Asks for the session of the cookie, along with all who come at the same time."""
+    """Authenticates by the session cookie; concurrent handshakes share their queries."""
 
     async def afrom_scope(self, scope: dict[str, Any], db: Database) -> Authentication | None:
         """Find the user of the cookie's session.
 
-        Where other middleware has found nobody, that holds. A user whom it has found is for
-        `ScopeUser`; in a chain without that, the cookie has to be of the same user.
+        If middleware has put an anonymous user into the scope, the cookie is not used. A user in
+        the scope is for `ScopeUser`; in a chain without it, the session must be of the same user.
         """
         known = scope.get("user")
         if known is not None and not known.is_authenticated:

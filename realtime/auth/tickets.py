@@ -1,7 +1,7 @@
-"""Tickets: who is logged in on a page gets one, and opens one socket with it anywhere.
+"""Tickets: a page issues one to its logged-in user, who opens one socket with it, on any host.
 
-A ticket is signed, not stored. That it was used is: in the database, as that is the one store
-that all processes are sure to share, and only for as long as the ticket would have been good.
+A ticket is signed, not stored. Its use is stored, in the database, which all processes share, and
+only for as long as the ticket is valid.
 """
 
 import secrets
@@ -22,17 +22,17 @@ __all__ = ["Ticket", "issue", "issue_for"]
 SALT = "realtime.ticket"
 MAX_SECONDS = 60
 SESSION_FLAG = "_realtime_tickets"
-"""Says in a session that its logout concerns connections which do not know its key."""
+"""Marks a session that has issued tickets: its logout concerns connections without its key."""
 
 
 def issue(user: Any, *, session_digest: str = "", until: float | None = None) -> str:
-    """A ticket for a user; `until` is when what comes of it ends, in seconds since the epoch."""
-    told = [secrets.token_hex(8), str(user.pk), users.password_of(user), session_digest, until]
-    return signing.dumps(told, salt=SALT)
+    """Return a ticket; `until` is when its connection ends, in seconds since the epoch."""
+    fields = [secrets.token_hex(8), str(user.pk), users.password_of(user), session_digest, until]
+    return signing.dumps(fields, salt=SALT)
 
 
 def issue_for(request: HttpRequest) -> str:
-    """A ticket for the user of a request; what comes of it ends with the request's session."""
+    """Return a ticket for the user of a request; its connection ends with the session."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
         return issue(request.user)
@@ -44,25 +44,25 @@ def issue_for(request: HttpRequest) -> str:
 
 
 def seconds() -> int:
-    """How long a ticket is good."""
+    """Return how many seconds a ticket is valid."""
     return min(config().ticket_seconds, MAX_SECONDS)
 
 
 class Ticket(Authenticator):
-    """Takes each ticket once."""
+    """Accepts each ticket once."""
 
     async def afrom_token(self, token: str, db: Database) -> Authentication | None:
-        """Only what is signed as a ticket reaches the database."""
-        told = _read(token)
-        return None if told is None else await db.read(_use, *told)
+        """Authenticate by a ticket; only a signed one reaches the database."""
+        fields = _read(token)
+        return None if fields is None else await db.read(_use, *fields)
 
 
 def _read(token: str) -> list[Any] | None:
     try:
-        told: list[Any] = signing.loads(token, salt=SALT, max_age=seconds())
+        fields: list[Any] = signing.loads(token, salt=SALT, max_age=seconds())
     except (signing.BadSignature, ValueError):
         return None
-    return told
+    return fields
 
 
 def _use(

@@ -1,7 +1,7 @@
 """JSON Web Tokens (RFC 7519) of an issuer that the site trusts; needs the extra `jwt`.
 
-The client is not told what is wrong with a token: each is refused alike. A log line names the
-claim by which a token with a good signature is none for a socket.
+The client does not see why a token is refused. If the signature is valid, a log line names the
+claim by which the token may not open a socket.
 """
 
 import json
@@ -28,25 +28,25 @@ logger = get_logger("realtime.auth")
 
 MAX_LEEWAY_SECONDS = 30
 LATEST = 253_370_764_800
-"""The year 9999: whatever ends later does not end."""
+"""The year 9999: a token that expires later never expires."""
 FLAWS = (jwt.PyJWTError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
-"""What PyJWT and its keys raise for tokens that somebody has tinkered with."""
+"""Exceptions of PyJWT and its keys for manipulated tokens."""
 
 
 class WebToken(Authenticator):
-    """Takes a JWT whose signature, times, audience and issuer are as the settings want them."""
+    """Accepts a JWT whose signature, times, audience and issuer match the settings."""
 
     async def afrom_token(self, token: str, db: Database) -> Authentication | None:
-        """Only what is signed well is asked for, along with all who come at the same time."""
+        """Authenticate by a JWT; only a valid one needs queries, which are batched."""
         if token.count(".") != 2:
             return None
-        # A site's own function may ask anybody for the key.
+        # A site's function may block while it loads the key.
         has_function = bool(config().jwt_key_function)
         claims = await db.read(_claims, token) if has_function else _claims(token)
         if claims is None:
             return None
-        asked = config().jwt_user_field, claims[config().jwt_user_claim]
-        user = await db.load(users.users_by, asked)
+        key = config().jwt_user_field, claims[config().jwt_user_claim]
+        user = await db.load(users.users_by, key)
         if user is None or not users.is_good(user):
             return None
         token_id = claims.get("jti", "")
@@ -105,7 +105,7 @@ def _key(header: dict[str, Any]) -> Any:
         key = _listed_key(settings.jwt_jwks_file, header)
     else:
         key = settings.jwt_key
-    if not key:  # with which everybody could sign
+    if not key:  # with an empty key, any client could sign
         raise jwt.InvalidKeyError
     return key
 
@@ -120,9 +120,9 @@ def _listed_key(path: str, header: dict[str, Any]) -> Any:
 
 @lru_cache(maxsize=4)
 def _key_set(path: str, changed_at: int, size: int) -> dict[str | None, Any]:
-    """The keys of a file by `kid`; again when it has changed.
+    """Return the keys of a file by `kid`; a changed file is read again.
 
-    Raises `OSError` where it is no key set: that is not the token's fault.
+    Raises `OSError` for an invalid file, because that is no fault of the token.
     """
     try:
         keys = jwt.PyJWKSet.from_dict(json.loads(Path(path).read_text())).keys
@@ -136,7 +136,7 @@ def _leeway() -> int:
 
 
 def _end(claim: Any) -> float | None:
-    """When the connection ends: a token that our clock finds ended has the leeway left."""
+    """Return when the connection ends: an expired token that was accepted has the leeway left."""
     expires_at = int(claim)
     if expires_at >= LATEST:
         return None

@@ -1,1 +1,1 @@
-"""What is kept: sync ORM code, callable from any Django code."""
+"""The stored state: synchronous ORM code that any Django code may call."""

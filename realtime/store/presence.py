@@ -1,6 +1,6 @@
-"""Who is here: leases of nodes, and the connections and presences that hang on them.
+"""Presence: leases of nodes, with the connections and presences that belong to them.
 
-Leases are compared by the database's clock alone, so that no two hosts' clocks ever are.
+Leases are compared with the clock of the database only, so clock skew between hosts does no harm.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,8 +29,8 @@ __all__ = [
     "apply",
     "counts",
     "delete_node",
+    "delete_old_addresses",
     "expired_nodes",
-    "forget_addresses",
     "last_addresses",
     "live_connections",
     "members",
@@ -43,7 +43,7 @@ __all__ = [
 
 
 class LiveNode(NamedTuple):
-    """A server process as it calls itself."""
+    """This server process."""
 
     id: str
     hostname: str
@@ -54,7 +54,7 @@ class LiveNode(NamedTuple):
 
 
 class OtherNode(NamedTuple):
-    """A server process as it stands in the tables."""
+    """A server process as stored in the tables."""
 
     id: str
     hostname: str
@@ -64,7 +64,7 @@ class OtherNode(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A user in a room, and the connection that is why."""
+    """A user in a room, with the connection that put the user there."""
 
     room_id: int
     user_key: str
@@ -74,11 +74,11 @@ class Person(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What changed since the last batch. A row and its removal never stand in the same one."""
+    """The changes since the last batch; a row and its removal are never in the same batch."""
 
     connections: dict[str, Connection] = field(default_factory=dict)
     presences: dict[tuple[str, int], Presence] = field(default_factory=dict)
-    """By connection id and room id, as `left`."""
+    """By connection id and room id, like `left`."""
     closed: list[str] = field(default_factory=list)
     left: list[tuple[str, int]] = field(default_factory=list)
 
@@ -87,23 +87,23 @@ class Batch:
 
 
 class Announcement(NamedTuple):
-    """Who came and who went, for everybody to be told after the commit."""
+    """Users who joined and left rooms, to be broadcast after the commit."""
 
     joined: list[Person]
     left: list[Person]
 
 
 def renew(node: LiveNode) -> bool:
-    """Prolong a node's lease; False if it was reaped meanwhile and must be rebuilt."""
+    """Renew the lease of a node; return False if it was reaped and must be rebuilt."""
     return bool(_nodes().filter(pk=node.id, reaper="").update(expires_at=_lease(node)))
 
 
 def rebuild(
     node: LiveNode, connections: Sequence[Connection], presences: Sequence[Presence]
 ) -> Announcement:
-    """Write a node and all its live rows anew, whatever was there before."""
+    """Replace a node and all its rows, whatever was stored before."""
     with transaction.atomic(using=database()):
-        # The update waits for a reaper that is about to remove the row, and then finds none.
+        # The update waits for a reaper that is removing the row, and then matches none.
         if not _nodes().filter(pk=node.id).update(expires_at=_lease(node), reaper=""):
             _nodes().create(
                 id=node.id,
@@ -121,15 +121,15 @@ def rebuild(
 
 
 def apply(batch: Batch) -> Announcement:
-    """Write a batch in one transaction, then find out whose coming or going it was.
+    """Write a batch in one transaction; return the users who joined and left rooms by it.
 
-    Raises `IntegrityError` where the node was reaped; then nothing is written.
+    Raises `IntegrityError` if the node was reaped; then nothing is written.
     """
     with transaction.atomic(using=database()):
         gone = _remove(batch)
         _connections().bulk_create(
             batch.connections.values(),
-            update_conflicts=True,  # a guest that has taken another name
+            update_conflicts=True,  # a guest who has taken another name
             unique_fields=["id"],
             update_fields=["user", "user_key", "username", "look"],
         )
@@ -139,58 +139,61 @@ def apply(batch: Batch) -> Announcement:
 
 
 def expired_nodes(me: str) -> list[str]:
-    """The nodes whose lease has run out."""
+    """Return the other nodes whose lease has expired."""
     return list(_nodes().filter(expires_at__lt=Now()).exclude(pk=me).values_list("pk", flat=True))
 
 
 def other_nodes(me: str) -> list[OtherNode]:
-    """Return all nodes but one, and whether the lease of each still runs."""
+    """Return all other nodes, and whether the lease of each is valid."""
     is_alive = Q(expires_at__gte=Now(), reaper="")
     rows = _nodes().exclude(pk=me).annotate(is_alive=ExpressionWrapper(is_alive, BooleanField()))
     return [OtherNode(*row) for row in rows.values_list(*OtherNode._fields)]
 
 
-def reap(dead: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcement | None:
-    """Claim a dead node for burial; None where another was faster.
+def reap(expired: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcement | None:
+    """Claim an expired node; return None if another process was faster.
 
-    With `even_if_alive` the process must have ended for certain: then its lease need not run out.
-    Exactly one caller wins. It tells who left, then calls `delete_node`; should it die in
-    between, the node expires again and another one takes over.
+    With `even_if_alive` the lease may still be valid: the process must have ended for certain.
+    Exactly one caller succeeds. It announces the users who left, then calls `delete_node`. If it
+    dies in between, the claim expires and another process takes over.
     """
-    claim = _nodes().filter(pk=dead)
+    claim = _nodes().filter(pk=expired)
     is_over = Q(expires_at__lt=Now())
     claim = claim.filter(is_over | Q(reaper="") if even_if_alive else is_over)
     if not claim.update(expires_at=_lease(me), reaper=me.id):
         return None
-    rows = _presences().filter(connection__node=dead)
-    return Announcement([], _without_any(_people(rows), exclude=Q(connection__node=dead)))
+    rows = _presences().filter(connection__node=expired)
+    return Announcement([], _without_any(_people(rows), exclude=Q(connection__node=expired)))
 
 
-def delete_node(dead: str, me: LiveNode) -> None:
-    """Remove a node that was claimed by `reap`, with all that hangs on it."""
+def delete_node(expired: str, me: LiveNode) -> None:
+    """Delete a node that `reap` has claimed, with all its rows."""
     with transaction.atomic(using=database()):
-        # An update, to hold the row: the node may come back at any moment.
-        if _nodes().filter(pk=dead, reaper=me.id).update(reaper=me.id):
-            _remember(_connections().filter(node=dead))
-            _presences().filter(connection__node=dead).delete()
-            _connections().filter(node=dead).delete()
-            _nodes().filter(pk=dead).delete()
+        # An update, to lock the row: the node may return at any moment.
+        if _nodes().filter(pk=expired, reaper=me.id).update(reaper=me.id):
+            _store_addresses(_connections().filter(node=expired))
+            _presences().filter(connection__node=expired).delete()
+            _connections().filter(node=expired).delete()
+            _nodes().filter(pk=expired).delete()
 
 
 def release(node: LiveNode) -> Announcement:
-    """Take a node that stops off the tables; return who left with it."""
+    """Delete a node that stops, with its rows; return the users who left with it."""
     with transaction.atomic(using=database()):
         rows = _presences().filter(connection__node=node.id)
         people = _people(rows)
         rows.delete()
-        _remember(_connections().filter(node=node.id))
+        _store_addresses(_connections().filter(node=node.id))
         _connections().filter(node=node.id).delete()
         _nodes().filter(pk=node.id).delete()
     return Announcement([], _without_any(people))
 
 
 def members(room_id: int, limit: int) -> tuple[list[Member], int]:
-    """The users in a room with their number of connections (none above `limit`), and how many."""
+    """Return the users in a room with their numbers of connections, and the number of users.
+
+    Above `limit` users, only the number is returned.
+    """
     rows = (
         _live_presences()
         .filter(room_id=room_id)
@@ -208,7 +211,7 @@ def members(room_id: int, limit: int) -> tuple[list[Member], int]:
 
 
 def counts(room_ids: Iterable[int]) -> dict[int, int]:
-    """How many users are in each room, in one query."""
+    """Return the number of users in each room, in one query."""
     rows = (
         _live_presences()
         .filter(room_id__in=list(room_ids))
@@ -219,14 +222,14 @@ def counts(room_ids: Iterable[int]) -> dict[int, int]:
 
 
 def live_connections() -> QuerySet[Connection]:
-    """The connections whose node is alive."""
+    """Return the connections whose node is alive."""
     return _connections().filter(node__reaper="", node__expires_at__gt=Now())
 
 
 def _remove(batch: Batch) -> set[Person]:
     gone: set[Person] = set()
     if batch.closed:
-        _remember(_connections().filter(pk__in=batch.closed))
+        _store_addresses(_connections().filter(pk__in=batch.closed))
         rows = _presences().filter(connection__in=batch.closed)
         gone |= _people(rows)
         rows.delete()
@@ -242,21 +245,21 @@ def _remove(batch: Batch) -> set[Person]:
 
 
 def last_addresses(user_key: str) -> list[str]:
-    """Where a guest was connected from who has left lately; at most one."""
-    rows = LastAddress.objects.using(database()).filter(pk=user_key, left_at__gt=_remembered())
+    """Return the address of a guest who has left recently; at most one."""
+    rows = LastAddress.objects.using(database()).filter(pk=user_key, left_at__gt=_kept_since())
     return list(rows.values_list("address", flat=True))
 
 
-def forget_addresses() -> None:
-    """Remove the addresses of guests who left longer ago than they are remembered."""
-    LastAddress.objects.using(database()).filter(left_at__lte=_remembered()).delete()
+def delete_old_addresses() -> None:
+    """Delete the addresses of guests who left before `LAST_ADDRESS_SECONDS`."""
+    LastAddress.objects.using(database()).filter(left_at__lte=_kept_since()).delete()
 
 
-def _remembered() -> datetime:
+def _kept_since() -> datetime:
     return timezone.now() - timedelta(seconds=config().last_address_seconds)
 
 
-def _remember(closed: QuerySet[Connection]) -> None:
+def _store_addresses(closed: QuerySet[Connection]) -> None:
     if not config().last_address_seconds:
         return
     guests = closed.filter(user_key__startswith=GUEST).exclude(address="")
@@ -274,7 +277,7 @@ def _remember(closed: QuerySet[Connection]) -> None:
 
 
 def _first_of(presences: Sequence[Presence]) -> list[Person]:
-    """Those of whom no earlier row exists: only they have really come."""
+    """Return those without an earlier row: only these users have joined."""
     if not presences:
         return []
     rows = (
@@ -293,7 +296,7 @@ def _first_of(presences: Sequence[Presence]) -> list[Person]:
 
 
 def _without_any(people: set[Person], *, exclude: Q | None = None) -> list[Person]:
-    """Those who have no row left."""
+    """Return those without any row left."""
     if not people:
         return []
     rows = _live_presences().filter(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from realtime.auth.handshake import Secret, cookies_of, hide_token, take_token
+from realtime.auth.handshake import Secret, cookies_of, hide_token, pop_token
 from realtime.auth.origin import OriginCheck
 
 
@@ -31,7 +31,7 @@ def scope(query: str = "", *headers: tuple[bytes, bytes]) -> dict[str, Any]:
 )
 def test_a_token_is_found_and_is_nowhere_afterwards(made: dict[str, Any], token: str) -> None:
     """A header comes before the address; whatever else looks like one goes too."""
-    assert take_token(made) == token
+    assert pop_token(made) == token
     assert "one" not in repr(made)
     assert "two" not in repr(made)
 
@@ -55,7 +55,7 @@ def offering(*subprotocols: str, query: str = "", **headers: str) -> dict[str, A
 )
 def test_a_token_may_come_as_a_subprotocol(made: dict[str, Any], token: str) -> None:
     """Browsers can set no other header; servers and other consumers see only real ones."""
-    assert take_token(made) == token
+    assert pop_token(made) == token
     assert not [word for word in ("one", "two", "realtime.token") if word in repr(made)]
     assert made["subprotocols"] in (["realtime.v1.ndjson"], ["realtime.v1.json"], [])
     assert made["headers"] == [
@@ -79,7 +79,7 @@ def test_a_hidden_token_is_not_shown_by_accident() -> None:
     secret = made["realtime.token"]
     assert isinstance(secret, Secret)
     assert f"{secret} {secret!r} {secret!s}" == " ".join(["<hidden>"] * 3)
-    assert take_token(made) == "one"
+    assert pop_token(made) == "one"
 
 
 async def test_the_servers_own_scope_has_no_token_whether_let_in_or_not() -> None:
@@ -94,7 +94,7 @@ async def test_the_servers_own_scope_has_no_token_whether_let_in_or_not() -> Non
 
     let_in = scope("token=one")
     await OriginCheck(application)(let_in, nothing, nothing)
-    assert take_token(seen[0]) == "one"
+    assert pop_token(seen[0]) == "one"
     refused = scope("token=one", (b"origin", b"https://evil.example"))
     await OriginCheck(application)(refused, nothing, nothing)
     assert len(seen) == 1
@@ -111,5 +111,5 @@ def test_cookies_are_read_as_django_does() -> None:
 def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """At no level."""
     caplog.set_level(logging.NOTSET)
-    take_token(scope("token=one"))
+    pop_token(scope("token=one"))
     assert caplog.records == []

@@ -62,11 +62,11 @@ async def test_only_that_it_was_used_is_remembered_and_not_for_long(
     row = await RevokedToken.objects.aget()
     assert ticket not in row.jti
     assert row.expires_at.timestamp() == pytest.approx(time.time() + 30, abs=5)
-    await sync_to_async(tokens.forget_expired)()
+    await sync_to_async(tokens.delete_expired)()
     assert await RevokedToken.objects.aexists()
     row.expires_at -= tokens.SKEW * 2
     await row.asave()
-    await sync_to_async(tokens.forget_expired)()
+    await sync_to_async(tokens.delete_expired)()
     assert not await RevokedToken.objects.aexists()
 
 

@@ -149,11 +149,11 @@ async def test_a_ban_by_name_alone_says_so(site: Engine, room: Room) -> None:
 def test_last_addresses_are_forgotten(settings: Any, database: str) -> None:
     """After their time, and at once where none is kept."""
     LastAddress.objects.create(user_key="guest:1", address=HOME, left_at=timezone.now())
-    presence.forget_addresses()
+    presence.delete_old_addresses()
     assert presence.last_addresses("guest:1") == [HOME]
     settings.REALTIME = {"LAST_ADDRESS_SECONDS": 0}
     assert presence.last_addresses("guest:1") == []
-    presence.forget_addresses()
+    presence.delete_old_addresses()
     assert not LastAddress.objects.exists()
 
 

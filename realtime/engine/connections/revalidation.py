@@ -161,9 +161,9 @@ class Revalidator:
         await self._revalidate([one for one in self._tracked.values() if one.due_at <= now])
         if now - self._forgot_at > FORGET_SECONDS:
             self._forgot_at = now
-            await self._db.pulse(tokens.forget_expired)
+            await self._db.pulse(tokens.delete_expired)
             await self._db.pulse(slow_mode.forget_voices)
-            await self._db.pulse(presence.forget_addresses)
+            await self._db.pulse(presence.delete_old_addresses)
             await self._db.pulse(actions.forget_ended, config().ended_sanction_days)
         if now - self._filled_at > FILL_SECONDS:
             self._filled_at = now

@@ -165,7 +165,7 @@ class Database:
             return on_primary(function, *args)
         except Error as error:
             for connection in connections.all(initialized_only=True):
-                servers.hear(connection, error)
+                servers.handle_error(connection, error)
             raise
         finally:
             self._busy.pop(get_ident(), None)

@@ -1,4 +1,4 @@
-"""Whether those who are connected may still be: a query a kind, however many they are."""
+"""Revalidate the users of open connections: one query for each kind of row."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -15,32 +15,35 @@ from .users import is_good, is_password_of, users_by_pk
 __all__ = ["AccountStatus", "account_statuses", "is_known"]
 
 PASSING = ("last_login", "password")
-"""Fields of a user that change nobody's rights; the password is judged by itself."""
+"""Fields of a user that change no rights; the password is checked separately."""
 OF_MANY = ("groups", "user_permissions")
+"""Relations of a user that change rights."""
 
 
 class AccountStatus(NamedTuple):
-    """The user as the database has it now, and what its rights may rest on, to be compared."""
+    """The current user, and the facts on which its rights may depend, for a comparison."""
 
     who: Identity
     facts: Any
 
 
 def is_known(who: Identity) -> bool:
-    """Whether the database knows them: guests it does not, nor what other middleware made up."""
+    """Return whether the user is a row of the database.
+
+    A guest is none, and middleware of the site may have built a user of its own."""
     user = who.user
     return isinstance(user, get_user_model()) and not user._state.adding
 
 
-def account_statuses(asked: Mapping[str, Authentication]) -> dict[str, AccountStatus | None]:
-    """How those who signed in stand now; None for whoever may not go on.
+def account_statuses(sign_ins: Mapping[str, Authentication]) -> dict[str, AccountStatus | None]:
+    """Return the current status of each sign-in; None where its connection must end.
 
-    Whoever cannot be judged, because asking failed, is left out: that ends nobody.
+    A sign-in whose look-up failed is left out, so that an error closes no connection.
     """
-    logins, users = _users_of(asked)
-    gone = tokens.revoked({one.credential.token_id for one in asked.values()} - {""})
+    logins, users = _users_of(sign_ins)
+    gone = tokens.revoked({one.credential.token_id for one in sign_ins.values()} - {""})
     found: dict[str, Any] = {}
-    for name, (who, credential) in asked.items():
+    for name, (who, credential) in sign_ins.items():
         user = logins.get(credential.session) if credential.session else users.get(who.user_pk)
         if not isinstance(user, Exception):
             is_over = user is None or credential.token_id in gone or not _holds(user, credential)
@@ -53,21 +56,21 @@ def account_statuses(asked: Mapping[str, Authentication]) -> dict[str, AccountSt
 
 
 def _standing(user: Any, facts: list[Any]) -> AccountStatus:
-    # Here and not on the event loop: the name may be asked for in other tables.
+    # In this thread, not on the event loop: the display name may need a query.
     who = Identity.of(user)
     return AccountStatus(who, [*facts, who.username])
 
 
-def _users_of(asked: Mapping[str, Authentication]) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """The users of sessions by the session's key, and the others by their own."""
-    keys = {one.credential.session for one in asked.values()} - {""}
-    others = {one.who.user_pk for one in asked.values() if not one.credential.session}
+def _users_of(sign_ins: Mapping[str, Authentication]) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """Return users by session key, and the users without a session by primary key."""
+    keys = {one.credential.session for one in sign_ins.values()} - {""}
+    others = {one.who.user_pk for one in sign_ins.values() if not one.credential.session}
     if sessions.are_rows():
         return sessions.users_of_and(keys, others)
-    return {key: _asked_alone(key) for key in keys}, users_by_pk(others)
+    return {key: _user_alone(key) for key in keys}, users_by_pk(others)
 
 
-def _asked_alone(key: str) -> Any:
+def _user_alone(key: str) -> Any:
     try:
         return sessions.user_of(key)
     except Exception as error:
@@ -77,12 +80,12 @@ def _asked_alone(key: str) -> Any:
 def _holds(user: Any, credential: Credential) -> bool:
     if credential.expires_at is not None and credential.expires_at <= time.time():
         return False
-    # A session's own backend has judged its user.
+    # The backend of a session has checked its user already.
     return bool(credential.session) or (is_good(user) and is_password_of(user, credential.password))
 
 
 def _facts(users: Iterable[Any]) -> dict[Any, Any]:
-    """By primary key: a user's own fields, groups and permissions."""
+    """Return the fields, groups and permissions of users, by primary key."""
     found = {user.pk: [_fields(user)] for user in users}
     for name in OF_MANY:
         many = _many(name, list(found))
@@ -95,12 +98,12 @@ def _fields(user: Any) -> Any:
     fields = [field for field in user._meta.concrete_fields if field.name not in PASSING]
     deferred = user.get_deferred_fields()
     names = [field.attname for field in fields]
-    # Not from `__dict__`: what other middleware puts into a scope may be lazy.
+    # Not from `__dict__`: middleware may have put a lazy object into the scope.
     return [None if name in deferred else getattr(user, name) for name in names]
 
 
 def _many(name: str, users: list[Any]) -> dict[Any, set[Any]]:
-    """What users have through a relation of that name, which another user model may lack."""
+    """Return the keys that users have through a relation, which a site's user model may lack."""
     model = get_user_model()
     try:
         field: Any = model._meta.get_field(name)

@@ -1,4 +1,4 @@
-"""What an IP address is counted and banned by."""
+"""The network by which an IP address is counted and banned."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -8,10 +8,10 @@ __all__ = ["network_of"]
 
 
 def network_of(address: str) -> str:
-    """The address itself; of IPv6 its /64, which one client may have.
+    """Return the address itself; for IPv6 its /64, all of which one client may have.
 
-    Empty where it may be that of a proxy: without `TRUSTED_PROXIES` a private address is most
-    likely one, and all users come from it. Raises `ValueError` for what is no address.
+    Empty for an address that may be a proxy's: without `TRUSTED_PROXIES`, a private address
+    is most likely a proxy, from which all users come. Raises `ValueError` for any other text.
     """
     if not address:
         return ""

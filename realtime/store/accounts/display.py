@@ -22,9 +22,9 @@ SENDERS_WITHOUT_EMAIL = ("guest:", "site:")
 def display_name(user: Any) -> str:
     """Return the name of a user that others see.
 
-    `DISPLAY_NAME` is an attribute or method of the user, or a dotted path to a function of it.
-    Where it is not set, or gives nothing that can be shown, the username is shown; one that looks
-    like an e-mail address is shown only where `DISPLAY_NAME` is `get_username`.
+    `DISPLAY_NAME` is an attribute or method of the user, or the dotted path of a function that
+    takes the user. If it is not set, or returns nothing visible, the username is shown. A username
+    that looks like an e-mail address is shown only if `DISPLAY_NAME` is `get_username`.
     """
     chosen = clean_line(str(_chosen(user) or ""), NAME_CHARACTERS)
     if is_visible(chosen):

@@ -1,8 +1,8 @@
-"""The users of sessions, for many handshakes with one query each for sessions and for users.
+"""Load the users of sessions: for many handshakes, one query for sessions and one for users.
 
-Only with Django's own database sessions and a backend that finds users as Django's does; any other
-is asked one by one. The rules are those of `django.contrib.auth.get_user`, but nothing is written:
-a session that gets another key would need a cookie, which a handshake cannot set.
+That needs Django's database sessions, and a backend that loads users as `ModelBackend` does.
+Other sessions are loaded one by one. The rules are those of `django.contrib.auth.get_user`, except
+that nothing is written: a new session key would need a cookie, which a handshake cannot set.
 """
 
 import secrets
@@ -29,45 +29,45 @@ from .users import users_by_pk
 __all__ = [
     "Login",
     "are_rows",
+    "credential_of",
     "digests_of",
     "key_of",
     "login_of",
     "logins_of",
     "mark",
-    "proof_of",
     "user_of",
     "users_of",
 ]
 
 LOGIN = "_realtime_login"
-"""The key in a session of a random id, which stays when the session gets another key or cookie."""
+"""The session's entry for a random id, which stays when the session gets another key or cookie."""
 KEY_CHARACTERS = 40
-"""What Django's table of sessions holds of a key."""
+"""The longest key that Django's table of sessions holds."""
 
 
 def are_rows() -> bool:
-    """Whether sessions are rows of Django's own table, so that one query finds many."""
+    """Return whether sessions are rows of Django's table, so that one query loads many."""
     store = import_module(settings.SESSION_ENGINE).SessionStore
     return bool(store is DatabaseStore)
 
 
 class Login(NamedTuple):
-    """Who is logged in by a session, and what proves it."""
+    """The user that a session has logged in, with the credential."""
 
     user: Any
     credential: Credential
 
 
 def mark(session: Any) -> None:
-    """Give a session that is about to be saved the id of its login, unless it has one."""
+    """Give a session that will be saved the id of its login, unless it has one."""
     session.setdefault(LOGIN, secrets.token_hex(16))
 
 
-def proof_of(session: Any) -> Credential:
-    """What a login by this session rests on.
+def credential_of(session: Any) -> Credential:
+    """Return the credential of a login by this session.
 
-    Nothing but the cookie knows of a session that is kept in it, so its logout is kept with the
-    revoked tokens.
+    A session in a signed cookie is not stored on the server, so its logout is stored as a
+    revoked token.
     """
     key, digest = str(session.session_key), digests_of(session)[0]
     is_kept = _is_cookie(session) and bool(session.get(LOGIN))
@@ -79,10 +79,10 @@ def proof_of(session: Any) -> Credential:
 
 
 def digests_of(session: Any) -> list[str]:
-    """All that a login by this session may be known by to other processes, the best one first.
+    """Return all digests by which other processes may know this login, the best one first.
 
-    Its id; its key, for older sessions; and of a cookie without an id, which changes with each
-    page, the user and the password.
+    They are made of the id of the login and, for older sessions, of the key. A signed cookie
+    changes with each page; without an id, the user and the password stand for it.
     """
     found = [digest_of(session[LOGIN])] if session.get(LOGIN) else []
     if _is_cookie(session):
@@ -92,47 +92,47 @@ def digests_of(session: Any) -> list[str]:
 
 
 def user_of(key: str) -> Any:
-    """The user that is logged in by this session key, None if there is none; for any store."""
+    """Return the user of a session key, or None; for any session store."""
     found = login_of(key)
     return None if found is None else found.user
 
 
 def login_of(key: str) -> Login | None:
-    """The login of this session key, None if there is none; for any store."""
+    """Return the login of a session key, or None; for any session store."""
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user = _verified(session, None)
     if isinstance(user, Exception):
         raise user
     if user is None:
         return None
-    found = Login(user, proof_of(session))
+    found = Login(user, credential_of(session))
     is_over = bool(found.credential.token_id) and tokens.revoked([found.credential.token_id])
     return None if is_over else found
 
 
 def logins_of(keys: Iterable[str]) -> dict[str, Any]:
-    """The logins of these session keys, where `are_rows()`; others are left out.
+    """Return the logins of session keys, if `are_rows()`; keys without a login are left out.
 
-    What one of them fails with is returned in its place, for it concerns nobody else.
+    An error in one of them is returned in its place, so that it does not affect the others.
     """
     sessions = _loaded(key for key in keys if _is_sane(key))
     found = _users_of(sessions, [])[0]
     return {
-        key: user if isinstance(user, Exception) else Login(user, proof_of(sessions[key]))
+        key: user if isinstance(user, Exception) else Login(user, credential_of(sessions[key]))
         for key, user in found.items()
     }
 
 
 def users_of(keys: Iterable[str]) -> dict[str, Any]:
-    """The users that are logged in by these session keys, where `are_rows()`; others are left out.
+    """Return the users of session keys, if `are_rows()`; keys without a login are left out.
 
-    What one of them fails with is returned in its place, for it concerns nobody else.
+    An error in one of them is returned in its place, so that it does not affect the others.
     """
     return users_of_and(keys, [])[0]
 
 
 def users_of_and(keys: Iterable[str], more: Iterable[Any]) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """As `users_of`, and some more users by their primary keys, in the same two queries."""
+    """As `users_of`, with more users by their primary keys, in the same two queries."""
     return _users_of(_loaded(key for key in keys if _is_sane(key)), more)
 
 
@@ -146,7 +146,7 @@ def _users_of(
 
 
 def key_of(cookies: dict[str, str]) -> str:
-    """The session key among a browser's cookies, empty if there is none."""
+    """Return the session key among the cookies of a browser, or an empty string."""
     return str(cookies.get(settings.SESSION_COOKIE_NAME, ""))
 
 
@@ -155,16 +155,16 @@ def _is_cookie(session: Any) -> bool:
 
 
 def _is_sane(key: str) -> bool:
-    """A key with NUL, or a longer one than there is, would fail the query for all."""
+    """Exclude keys that no session has: one with NUL would fail the query for all."""
     return len(key) <= KEY_CHARACTERS and key.isascii() and key.isprintable()
 
 
 def _loaded(keys: Iterable[str]) -> dict[str, Any]:
-    """The sessions that are still good, with what they hold."""
+    """Return the sessions that have not expired, with their data."""
     wanted = list(keys)
     if not wanted:
         return {}
-    # From the database that is written: a replica may not yet know of a logout.
+    # From the primary database: a replica may not have a logout yet.
     rows = _rows().filter(session_key__in=wanted)
     sessions = {}
     for row in rows.filter(expire_date__gt=timezone.now()):
@@ -174,11 +174,11 @@ def _loaded(keys: Iterable[str]) -> dict[str, Any]:
 
 
 def _wanted(sessions: dict[str, Any]) -> dict[str, Any]:
-    """The users' keys of those sessions whose backend finds them by primary key alone."""
+    """Return the user keys of those sessions whose backend loads users by primary key alone."""
     primary_key = auth.get_user_model()._meta.pk
     wanted = {}
     for key, session in sessions.items():
-        with suppress(Exception):  # Django's own code will say what is wrong with it
+        with suppress(Exception):  # Django's own code reports the error
             if _is_plain(session):
                 wanted[key] = primary_key.to_python(session[auth.SESSION_KEY])
     return wanted
@@ -192,10 +192,10 @@ def _is_plain(session: Any) -> bool:
 
 
 def _verified(session: Any, user: Any) -> Any:
-    """The user of a session, None if it has none, or what finding it failed with."""
+    """Return the user of a session, None without one, or the exception of the look-up."""
     try:
         if user is None or not _is_verified(session, user):
-            # Django's own code judges whatever is not simply so: other backends, missing users.
+            # Django's own code decides all other cases: other backends, missing users.
             session.cycle_key = _keep_key
             user = auth.get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
         return user if user is not None and user.is_authenticated else None
@@ -207,16 +207,16 @@ def _is_verified(session: Any, user: Any) -> bool:
     backend = auth.load_backend(session[auth.BACKEND_SESSION_KEY])
     if not isinstance(backend, ModelBackend) or not backend.user_can_authenticate(user):
         return False
-    told = session.get(auth.HASH_SESSION_KEY) or ""
+    stored = session.get(auth.HASH_SESSION_KEY) or ""
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(told, known) for known in hashes)
+    return any(constant_time_compare(stored, known) for known in hashes)
 
 
 def _keep_key() -> None:
-    """Stands for `cycle_key`, by which Django renews a session that an old secret has signed."""
+    """Replace `cycle_key`, with which Django renews a session that an old secret has signed."""
 
 
 def _rows() -> QuerySet[Any]:
-    # Only here, as a site whose sessions are elsewhere need not have the app.
+    # Loaded here, because a site with another session store may lack the app.
     model = DatabaseStore.get_model_class()
     return model.objects.using(router.db_for_write(model))

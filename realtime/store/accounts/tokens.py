@@ -1,4 +1,4 @@
-"""Tokens that are not taken any more: used up, or revoked; kept while they would be good."""
+"""Used and revoked tokens, kept for as long as they would otherwise be valid."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,21 +11,22 @@ from django.utils import timezone
 from ...models import RevokedToken
 from ..database.alias import database
 
-__all__ = ["forget_expired", "revoke", "revoked", "session_id", "use_once"]
+__all__ = ["delete_expired", "revoke", "revoked", "session_id", "use_once"]
 
 SKEW = timedelta(minutes=5)
-"""How far the clocks of two hosts may be apart: what one has forgotten no other may still take."""
+"""Maximum clock skew: rows are kept this long after their end, so that no host accepts a token
+whose row another host has deleted."""
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 CHARACTERS = 255
 
 
 def session_id(digest: str) -> str:
-    """The id by which all that rests on a session without knowing its key is revoked."""
+    """Return the token id that revokes all credentials of a session, also those without its key."""
     return f"session:{digest}"
 
 
 def use_once(token_id: str, expires_at: float) -> bool:
-    """Use a token up; False if somebody has, in whatever process."""
+    """Mark a token as used; return False if it was used before, in any process."""
     try:
         with transaction.atomic(using=database()):
             _rows().create(jti=token_id, expires_at=_moment(expires_at))
@@ -35,13 +36,13 @@ def use_once(token_id: str, expires_at: float) -> bool:
 
 
 def revoke(token_id: str, expires_at: float) -> None:
-    """Take a token no more; `expires_at` is when it ends by itself."""
+    """Revoke a token; `expires_at` is when it expires anyway, in seconds since the epoch."""
     row = {"expires_at": _moment(expires_at)}
     _rows().update_or_create(jti=token_id, defaults=row)
 
 
 def revoked(token_ids: Iterable[str]) -> dict[str, bool]:
-    """Which of these are not taken any more, in one query."""
+    """Return those of these tokens that are used or revoked, in one query."""
     wanted = [one for one in token_ids if len(one) <= CHARACTERS and "\0" not in one]
     if not wanted:
         return {}
@@ -49,8 +50,8 @@ def revoked(token_ids: Iterable[str]) -> dict[str, bool]:
     return dict.fromkeys(found, True)
 
 
-def forget_expired() -> None:
-    """Remove what has ended by itself."""
+def delete_expired() -> None:
+    """Delete the rows of tokens that have expired."""
     _rows().filter(expires_at__lt=timezone.now() - SKEW).delete()
 
 

@@ -1,4 +1,4 @@
-"""Somebody and the address they come from: whom a sanction may hit."""
+"""A user or guest with an address, to which sanctions may apply."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,34 +10,34 @@ __all__ = ["Subject", "Visitor"]
 
 
 class Subject(NamedTuple):
-    """Whom a sanction may hit; `address` is empty where it is not known, or is a proxy's."""
+    """The target of sanctions; `address` is empty if it is unknown or a proxy's."""
 
     user_key: str
     address: str = ""
     since: datetime | None = None
-    """Since when they are in the room; None for who is not there."""
+    """When the user entered the room; None for a user who is not in it."""
     formerly: tuple[str, ...] = ()
-    """Whom else the connection has been: an `auth` does not end a ban."""
+    """Earlier `user_id`s of the connection: a new `auth` does not end a ban."""
 
     @classmethod
     def of(cls, who: Identity, address: str, since: datetime | None = None) -> Self:
-        """A user or guest who comes from an address."""
+        """Return the subject for a user or guest with an address."""
         return cls(who.user_id, address, since, who.formerly)
 
     @property
     def user_keys(self) -> tuple[str, ...]:
-        """All names that a sanction may hit."""
+        """Return all `user_id`s to which a sanction may apply."""
         return self.user_key, *self.formerly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visitor:
-    """Somebody who comes from an address; no two are the same, as with `rooms.Ask`."""
+    """A user or guest with an address; no two are equal, as with `rooms.Ask`."""
 
     who: Identity
     address: str = ""
 
     @property
     def subject(self) -> Subject:
-        """Whom a sanction may hit."""
+        """Return the target of sanctions."""
         return Subject.of(self.who, self.address)

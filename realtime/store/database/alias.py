@@ -1,4 +1,4 @@
-"""Which of the site's databases holds what the package stores."""
+"""The database of the site that holds the package's tables."""
 
 from django.db import router
 

@@ -1,4 +1,4 @@
-"""Finds processes of this kernel that have certainly ended."""
+"""Find processes of this kernel that have certainly ended."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ def boot() -> str:
 
 
 def birth() -> str:
-    """Return an id of this process that a later process with its number does not have, or ''."""
+    """Return an id that no later process with the same number has, or an empty string."""
     try:
         return f"{_space()}/{_state_and_start(os.getpid())[1]}"
     except (OSError, IndexError):
@@ -28,9 +28,9 @@ def birth() -> str:
 
 
 def is_gone(pid: int, known: str) -> bool:
-    """Return whether the process with this number and birth has ended for certain.
+    """Return whether the process with this number and birth has certainly ended.
 
-    False for a process of another machine or container, where only its lease can tell.
+    False for a process of another machine or container: only its lease shows whether it runs.
     """
     try:
         if not known or known.rpartition("/")[0] != _space():

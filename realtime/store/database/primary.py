@@ -1,7 +1,7 @@
-"""Reads from the primary database, whatever the routers of the site choose for reads.
+"""Read from the primary database, whatever the routers of the site choose for reads.
 
 A replica may lag. Related objects, permissions and content types are read through the routers,
-also where the query that found their owner named a database.
+even if the query that loaded their owner named a database.
 """
 
 from collections.abc import Callable, Iterator

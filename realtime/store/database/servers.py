@@ -1,7 +1,7 @@
-"""Finds and closes connections to database servers that cannot take writes.
+"""Find and close connections to database servers that cannot take writes.
 
 A connection that answers may still be useless: after a failover the old primary stays up, but
-read-only. Errors and what the server reports about itself decide, not whether it answers.
+read-only. So errors and the server's own status decide, not whether it answers.
 """
 
 import os
@@ -35,17 +35,17 @@ SQLITE_FAULTS = ("SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_N
 ACTIVE = 1
 """The transaction status of a connection whose server has yet to answer a statement."""
 READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
-"""What PostgreSQL 14 and newer reports of itself without being asked."""
+"""Status that PostgreSQL 14 and newer reports without a query."""
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether an error is the server's: another server may execute the same statement."""
+    """Return whether the server caused an error, so that another may execute the statement."""
     name = getattr(error.__cause__ or error, "sqlite_errorname", "")
     return _state_of(error).startswith(FAULTS) or name.startswith(SQLITE_FAULTS)
 
 
 def is_writable(alias: str) -> bool:
-    """Ask the server whether it takes writes; raises what the database raises."""
+    """Query whether the server takes writes; raises what the database raises."""
     with connections[alias].cursor() as cursor:
         if connections[alias].vendor != "postgresql":
             cursor.execute("SELECT 1")
@@ -68,15 +68,15 @@ class Servers:
         """The round in which a thread's connection was opened."""
 
     def note(self, connection: Any, **_: Any) -> None:
-        """Remember that a thread has opened a connection."""
+        """Record the round in which a thread has opened a connection."""
         self._born[connection] = self._rounds[connection.alias]
 
     def inspect(self, connection: Any, *, is_tested: bool = True) -> None:
         """Close a connection if it leads to a server that cannot do our work.
 
-        Before its use, and afterwards, when the server has had a chance to report: a pool gives a
-        connection only then. One that is not `is_tested` is also asked whether it answers. Where
-        every server is read-only, a connection is kept for a second: reading still works.
+        Call it before and after use: a pool lends a connection only on first use, and the server
+        reports its status with an answer. With `is_tested` false, also test whether the server
+        answers. If every server is read-only, keep a connection for a second: reading still works.
         """
         if connection.connection is None or connection.in_atomic_block:
             return
@@ -87,18 +87,18 @@ class Servers:
                 return
         if self._born.get(connection, 0) < self._rounds[connection.alias]:
             _close(connection)
-        elif self._is_due(connection.alias) and _is_read_only(connection, may_ask=not is_tested):
+        elif self._is_due(connection.alias) and _is_read_only(connection, may_query=not is_tested):
             self.leave(connection)
 
-    def hear(self, connection: Any, error: BaseException) -> None:
-        """Leave the server of a connection if an error says that this server is at fault."""
+    def handle_error(self, connection: Any, error: BaseException) -> None:
+        """Leave the server of a connection if an error shows that the server is at fault."""
         if is_fault(error) or _is_lost(connection, error):
             self.leave(connection)
 
     def leave(self, connection: Any) -> None:
-        """Close this connection now, and those of other threads and of the pool before their use.
+        """Close this connection now, and those of other threads and the pool before their next use.
 
-        The others are closed at most once a second, so that errors cause no storm of connections.
+        The others are closed at most once a second, so that errors cause no reconnection storm.
         """
         is_new = self._begin_round(connection.alias)
         if not connection.in_atomic_block:
@@ -107,11 +107,11 @@ class Servers:
             _drain(connection)
 
     def cut(self, waiting: Mapping[int, Sequence[Any]]) -> int:
-        """Cut what threads wait for in vain, and leave its server; return how many waited.
+        """Shut down the sockets of threads that hang in a query; return the number of threads.
 
-        `waiting` has the connections of each thread, by its identifier. Call it in another one:
-        those that wait get an error. A server that froze acknowledges packets, so no timeout of
-        the network would end the wait.
+        `waiting` has the connections of each thread, by its identifier. Call it in another thread:
+        the waiting ones get an error. The kernel of a frozen server still acknowledges packets, so
+        no timeout of the network would end the wait.
         """
         number = 0
         for thread, theirs in waiting.items():
@@ -143,35 +143,35 @@ connection_created.connect(servers.note, dispatch_uid="realtime.server")
 
 
 def on_working_server(function: Callable[P, T]) -> Callable[P, T]:
-    """Have a function of synchronous code use a connection to a server that can do its work.
+    """Decorate a synchronous function so that it uses a connection to a working primary.
 
-    It reads from that one only, and from no replica that may lag. Inside a caller's transaction
-    the connection stays; the next one is a new one.
+    All its reads go there, not to a replica that may lag. Inside a caller's transaction the
+    connection is kept, and replaced after the transaction.
     """
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _heard():
+        with _inspected():
             return on_primary(function, *args, **kwargs)
 
     return run
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def _inspected() -> Iterator[None]:
     connection = connections[database()]
     servers.inspect(connection)
     try:
         yield
     except Error as error:
-        servers.hear(connection, error)
+        servers.handle_error(connection, error)
         raise
     servers.inspect(connection)
 
 
 def _close(connection: Any) -> None:
     if _pool(connection) is not None:
-        with suppress(Exception):  # else the pool would give it to the next thread
+        with suppress(Exception):  # otherwise the pool would lend it to the next thread
             connection.connection.close()
     with suppress(Error):
         connection.close()
@@ -184,12 +184,12 @@ def _drain(connection: Any) -> None:
 
 
 def _waited_for(thread: int, mine: Sequence[Any]) -> list[Any]:
-    """The connections that a thread has, and one that its pool tests before it lends it."""
+    """Return the connections of a thread, and one that its pool is testing before lending it."""
     found = [one.connection for one in mine if one.connection is not None]
     psycopg = sys.modules.get("psycopg")
     frame = sys._current_frames().get(thread) if psycopg else None
     while psycopg and frame is not None:
-        # By type, as `isinstance` would have a lazy object ask the database.
+        # By type: `isinstance` would make a lazy object query the database.
         values = frame.f_locals.values()
         found += [one for one in values if issubclass(type(one), psycopg.Connection)]
         frame = frame.f_back
@@ -197,9 +197,9 @@ def _waited_for(thread: int, mine: Sequence[Any]) -> list[Any]:
 
 
 def _shut(raw: Any) -> bool:
-    """End the line of a connection that waits for its server."""
+    """Shut down the socket of a connection that waits for its server."""
     with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as line:
-        # Asked after the copy was made: otherwise the number may be another file's by now.
+        # Check after duplicating: before, the descriptor could already belong to another file.
         if not raw.closed and raw.info.transaction_status == ACTIVE:
             line.shutdown(socket.SHUT_RDWR)
             return True
@@ -211,7 +211,7 @@ def _pool(connection: Any) -> Any:
 
 
 def _state_of(error: BaseException) -> str:
-    """The SQLSTATE of an error; empty where the server did not give one."""
+    """Return the SQLSTATE of an error; empty if the server sent none."""
     cause = error.__cause__ or error
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
 
@@ -225,11 +225,13 @@ def _is_lost(connection: Any, error: BaseException) -> bool:
     return is_unknown and not connection.in_atomic_block and not connection.is_usable()
 
 
-def _is_read_only(connection: Any, *, may_ask: bool) -> bool:
-    """What the server reports of itself, else its answer; a proxy may keep the report back."""
+def _is_read_only(connection: Any, *, may_query: bool) -> bool:
+    """Return whether the server reports read-only; a proxy may hide the report, then query it."""
     if connection.vendor != "postgresql":
         return False
     with suppress(Error, AttributeError):
-        told = [connection.connection.info.parameter_status(name) for name in READ_ONLY]
-        return "on" in told or (may_ask and None in told and not is_writable(connection.alias))
+        reported = [connection.connection.info.parameter_status(name) for name in READ_ONLY]
+        if "on" in reported:
+            return True
+        return may_query and None in reported and not is_writable(connection.alias)
     return False

@@ -1,6 +1,6 @@
-"""Write the audit log: the actions of moderators, as entries in the log of Django's admin.
+"""Write the audit log: actions of moderators, as entries in the log of Django's admin.
 
-The number of entries of a user who is not staff is bounded, because any user may own a room.
+The number of entries is bounded for a user who is not staff, because any user may own a room.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ REPR_CHARACTERS = 200
 
 
 def record(by: Identity | None, about: Model, flag: int, text: str) -> None:
-    """Note that a user did something with an object; what the site itself does is not noted."""
+    """Record that a user did something with an object; acts of the site itself are not recorded."""
     if by is None or by.user is None or not apps.is_installed("django.contrib.admin"):
         return
     entries: Any = apps.get_model("admin", "LogEntry")
@@ -33,10 +33,10 @@ def record(by: Identity | None, about: Model, flag: int, text: str) -> None:
         change_message=text,
     )
     if not getattr(by.user, "is_staff", False):
-        _forget_oldest(entries, types, by.user.pk)
+        _delete_oldest(entries, types, by.user.pk)
 
 
-def _forget_oldest(entries: Any, types: Any, user_pk: Any) -> None:
+def _delete_oldest(entries: Any, types: Any, user_pk: Any) -> None:
     ours = types.objects.filter(app_label="realtime").values("pk")
     mine = entries.objects.filter(user_id=user_pk, content_type__in=ours)
     newest = mine.order_by("-pk").values_list("pk", flat=True)

@@ -125,7 +125,7 @@ def test_a_role_that_may_not_ask_has_an_identity(
     """Then the address of the database takes the place of what the server says."""
     if not is_postgres:
         pytest.skip("only PostgreSQL is asked")
-    monkeypatch.setattr(site, "POSTGRES_PLACE", "SELECT %s::text FROM forbidden()")
+    monkeypatch.setattr(site, "POSTGRES_LOCATION", "SELECT %s::text FROM forbidden()")
     before = site.identity()
     assert before == site.identity()
     options: dict[str, Any] = connections["default"].settings_dict
@@ -146,7 +146,7 @@ def test_a_database_that_does_not_answer_has_none(
     def fail(connection: Any) -> tuple[str, ...]:
         raise OperationalError("away")
 
-    for name in ("_postgres_place", "_file_place"):
+    for name in ("_postgres_location", "_file_location"):
         replaced: Callable[[Any], tuple[str, ...]] = fail
         monkeypatch.setattr(site, name, replaced)
     with pytest.raises(OperationalError):
