@@ -1,4 +1,4 @@
-"""The tables: rooms and their logs, who belongs to them, who is connected, who may not."""
+"""The tables: rooms with their logs and members, connections, sanctions, names and tokens."""
 
 from .access import RevokedToken, Rights
 from .live import Connection, Node, Presence

@@ -1,4 +1,4 @@
-"""What decides over access to the whole site."""
+"""Rows about the whole site: the counter of rights, and revoked tokens."""
 
 import secrets
 
@@ -14,9 +14,9 @@ def new_site() -> str:
 
 
 class Rights(models.Model):
-    """One row: how often rights have changed that count in more than one room, and the site's key.
+    """The only row: the number of changes of rights that apply to several rooms, and the site key.
 
-    `site` is made once. A database default lets processes of a release without it write the row.
+    `site` is made once. Its database default lets processes of an older release insert the row.
     """
 
     ONLY = 1
@@ -39,7 +39,7 @@ class Rights(models.Model):
 
 
 class RevokedToken(models.Model):
-    """A token that is not taken any more, kept for as long as it would have been good."""
+    """A used or revoked token, kept for as long as it would otherwise be valid."""
 
     jti = models.CharField(_("token id"), max_length=255, unique=True)
     expires_at = models.DateTimeField(_("good until"), db_index=True)

@@ -1,4 +1,4 @@
-"""Who is connected now. These rows are leases: without their node they mean nothing."""
+"""Open connections. The rows are leases: they are valid only while their node is alive."""
 
 from django.conf import settings
 from django.db import models
@@ -11,13 +11,13 @@ __all__ = ["Connection", "Node", "Presence"]
 
 
 class Node(models.Model):
-    """One server process; alive while `expires_at` is ahead of the database's clock."""
+    """One server process; alive until `expires_at` by the clock of the database."""
 
     id = models.CharField(_("id"), max_length=16, primary_key=True)
     hostname = models.CharField(_("host"), max_length=255)
     pid = models.IntegerField(_("process"))
     birth = models.CharField(max_length=120, blank=True, default="", db_default="", editable=False)
-    """What tells the process from a later one with the same number, on the same running kernel."""
+    """Distinguishes the process from a later one with the same number on the same kernel."""
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     expires_at = models.DateTimeField(_("lease ends"), db_index=True)
     reaper = models.CharField(_("reaped by"), max_length=16, blank=True)
@@ -50,7 +50,7 @@ class Connection(models.Model):
     username = models.CharField(_("name"), max_length=150)
     address = models.CharField(_("address"), max_length=100, blank=True)
     look = models.CharField(_("look"), max_length=32, null=True, editable=False)
-    """How the name looks that a guest has chosen (`wire.looks`)."""
+    """The look of a guest's chosen name (`wire.looks`)."""
     connected_at = models.DateTimeField(_("since"), default=timezone.now)
 
     class Meta:
@@ -69,7 +69,7 @@ class Connection(models.Model):
 
 
 class Presence(models.Model):
-    """A connection being in a room now."""
+    """A connection that is in a room now."""
 
     id = models.BigAutoField(primary_key=True)
     connection = models.ForeignKey(

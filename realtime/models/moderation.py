@@ -39,13 +39,13 @@ class Sanction(models.Model):
     """A ban or a mute of a user or guest, of an address or of both: in one room or in all."""
 
     class Kind(models.TextChoices):
-        """What it takes away."""
+        """What the sanction forbids: to enter, or to write."""
 
         BAN = "ban", _("ban")
         MUTE = "mute", _("mute")
 
     class Rank(models.IntegerChoices):
-        """As what somebody gave it."""
+        """The rank of the moderator who gave the sanction."""
 
         MODERATOR = 1, _("moderator of the room")
         OWNER = 2, _("owner of the room")
@@ -119,7 +119,7 @@ class Sanction(models.Model):
 
 
 class Report(models.Model):
-    """A complaint about a message; open until somebody has dealt with it."""
+    """A report about a message; open until a moderator closes it."""
 
     message = models.ForeignKey(
         Message, models.CASCADE, related_name="reports", verbose_name=_("message")
@@ -129,7 +129,7 @@ class Report(models.Model):
     address = models.CharField(
         _("address"), max_length=50, blank=True, default="", db_default="", editable=False
     )
-    """Where the reporter came from: open reports are bounded by it."""
+    """The address of a guest: it bounds the number of open reports."""
     reason = models.CharField(_("reason"), max_length=REASON_CHARACTERS, blank=True)
     created_at = models.DateTimeField(_("reported at"), default=timezone.now, editable=False)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True, db_index=True)

@@ -1,4 +1,4 @@
-"""Rows about users and guests besides their connections: looks of names, last voices."""
+"""Rows about users and guests: looks of names, times of slow mode, last addresses."""
 
 from django.conf import settings
 from django.db import models
@@ -10,10 +10,10 @@ __all__ = ["LastAddress", "Look", "Voice"]
 
 
 class Look(models.Model):
-    """How the name of a user, or of a public room, looks; guests cannot take the same.
+    """The look of the name of a user or public room; no guest may take a name with the same look.
 
-    `key` is a digest of the name's skeleton (`wire.looks`). The rows follow the names: each may be
-    deleted at any time and is made again.
+    `key` is a digest of the name's skeleton (`wire.looks`). The rows are derived from the names:
+    each may be deleted at any time and is added again.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -48,9 +48,9 @@ class Look(models.Model):
 
 
 class Voice(models.Model):
-    """When somebody last spoke in a room in slow mode, where no message tells it.
+    """The last time of a sender in a room in slow mode, if no message has it.
 
-    `voice` is a `user_id` that sent a signal, or the address of a guest.
+    `voice` is the `user_id` of a sender of signals, or the address of a guest.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -77,7 +77,7 @@ class Voice(models.Model):
 
 
 class LastAddress(models.Model):
-    """Where a guest who has left was connected from, kept for `LAST_ADDRESS_SECONDS`."""
+    """The address of a guest who has left, kept for `LAST_ADDRESS_SECONDS`."""
 
     user_key = models.CharField(_("user id"), max_length=150, primary_key=True)
     address = models.CharField(_("address"), max_length=100)

@@ -1,4 +1,4 @@
-"""Rooms, their logs and their members: what lasts."""
+"""Rooms, their logs and their members."""
 
 import secrets
 import string
@@ -18,19 +18,19 @@ EPOCH_ALPHABET = string.ascii_letters + string.digits
 
 
 def new_epoch() -> str:
-    """Eight random characters that name one unbroken life of a room's log."""
+    """Return eight random characters that identify one unbroken period of a room's log."""
     return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(8))
 
 
 class Room(models.Model):
-    """A place where messages are kept in order.
+    """A room with an ordered log of messages.
 
-    The slug is what clients call it and does not change once made; the counter of its log
-    lives in `Head`, where no form can rewind it.
+    Clients address it by its slug, which never changes. The position counter is in `Head`, so that
+    saving an outdated `Room` cannot rewind it.
     """
 
     class Kind(models.TextChoices):
-        """Who may find and enter it."""
+        """The kind of a room, which decides who may find and enter it."""
 
         PUBLIC = "public", _("public")
         PRIVATE = "private", _("private")
@@ -59,7 +59,7 @@ class Room(models.Model):
         _("read only"), default=False, help_text=_("Only moderators may write.")
     )
     invitation_key = models.CharField(max_length=8, default=new_epoch, editable=False)
-    """What invitations are signed with; another one makes all that are out void."""
+    """A part of signed invitations; changing it invalidates all that were given out."""
     creator = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -93,11 +93,11 @@ class Room(models.Model):
 
 
 class Head(models.Model):
-    """The end of a room's log, which the store alone writes.
+    """The end of a room's log, written by the store alone.
 
-    `store/messages/log.py` moves it for new messages; `messages/changes.py` and
-    `moderation/erasing.py` for changed ones; `messages/history.py` makes it, and changes its
-    epoch and `rights_seq`. Positions are given under its row lock.
+    `store/messages/log.py` moves it for new messages, `messages/changes.py` and
+    `moderation/erasing.py` for changed ones. `messages/history.py` creates it, and changes its
+    epoch and `rights_seq`. Positions are assigned under its row lock.
     """
 
     room = models.OneToOneField(
@@ -108,7 +108,7 @@ class Head(models.Model):
     rights_seq = models.BigIntegerField(_("changes of rights"), default=0)
     epoch = models.CharField(_("epoch"), max_length=8, default=new_epoch)
     deleted_at = models.DateTimeField(_("last deletion"), null=True, editable=False)
-    """When a message was last deleted: for a while its sender may still repeat it."""
+    """When a message was last deleted: for a while, its sender may still send it again."""
 
     class Meta:
         verbose_name = _("head")
@@ -125,10 +125,10 @@ class Head(models.Model):
 
 
 class Membership(models.Model):
-    """A user's lasting place and role in a room."""
+    """A user's membership of a room, with a role."""
 
     class Role(models.TextChoices):
-        """What the user is there."""
+        """The role of the member."""
 
         OWNER = "owner", _("owner")
         MODERATOR = "moderator", _("moderator")
@@ -166,7 +166,7 @@ class Membership(models.Model):
 
 
 class Departure(models.Model):
-    """A user left a room for good: only the user's own act gives a place there again."""
+    """A user left a room for good: only the user's own act makes the user a member again."""
 
     room = models.ForeignKey(
         Room, models.CASCADE, related_name="departures", verbose_name=_("room")
@@ -193,9 +193,9 @@ class Departure(models.Model):
 class Message(models.Model):
     """A chat message.
 
-    `seq` is its place in the room's log and never changes; `changed_seq` is the position of
-    its last change. `sender` is the protocol's `user_id`, so it also names guests and
-    outlives the user, as `username` does.
+    `seq` is its position in the room's log and never changes; `changed_seq` is the position of
+    its last change. `sender` is the protocol's `user_id`: it also identifies guests and, like
+    `username`, stays when the user is deleted.
     """
 
     id = models.BigAutoField(primary_key=True)
