@@ -1,4 +1,4 @@
-"""The site's administrators looking in, and keeping order."""
+"""The admin: inspect rooms, messages and connections, and moderate."""
 
 from .connections import ConnectionAdmin
 from .messages import MessageAdmin

@@ -1,4 +1,4 @@
-"""Actions that ask before they act, on a page of their own."""
+"""Admin actions with a page of their own, for a confirmation or a form."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -14,34 +14,34 @@ from django.utils.translation import gettext as _
 
 from .large import LargeAdmin, ReadOnlyAdmin
 
-__all__ = ["Asking", "ConfirmForm", "ConfirmationAdmin", "bound_if_submitted"]
+__all__ = ["ActionPageAdmin", "ConfirmForm", "ConfirmationAdmin", "bound_if_submitted"]
 
 MOST = 1000
-"""Rows that one action takes: more would outlast a request."""
+"""The most rows of one action: more would take too long for a request."""
 BATCH = 500
-"""Entries in the log that one query writes."""
+"""The log entries written by one query."""
 NAMED = 20
-"""Rows that the page names."""
+"""The rows that the page lists by name."""
 
 Filled = TypeVar("Filled", bound=forms.BaseForm)
 
 
 class ConfirmForm(forms.Form):
-    """Nothing to fill in: to be sure is enough."""
+    """A form without visible fields: submitting it confirms the action."""
 
     is_sure = forms.BooleanField(widget=forms.HiddenInput, initial=True)
 
 
 def bound_if_submitted(form: type[Filled], request: HttpRequest) -> Filled:
-    """The form with what its page has sent; without any, where that was not shown yet."""
+    """Return the form with the submitted data, or unbound if its page was not shown yet."""
     given = form(request.POST)
     return given if given.fields.keys() & request.POST.keys() else form()
 
 
-class Asking(LargeAdmin):
-    """Rows with actions that need to know how, or that cannot be taken back."""
+class ActionPageAdmin(LargeAdmin):
+    """A list with actions that need a form, or a confirmation because they cannot be undone."""
 
-    def ask(
+    def action_page(
         self,
         request: HttpRequest,
         action: str,
@@ -51,7 +51,7 @@ class Asking(LargeAdmin):
         question: Any,
         about: Sequence[object] = (),
     ) -> HttpResponse:
-        """The page before an action; `about` names the chosen rows, if that helps."""
+        """Return the page before an action; `about` lists the selected rows, if that helps."""
         request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
@@ -70,7 +70,7 @@ class Asking(LargeAdmin):
         return TemplateResponse(request, "admin/realtime/action.html", context)
 
     def chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """The chosen rows; none, and a word about it, where they are too many."""
+        """Return the selected rows; if there are too many, show an error and return none."""
         rows = list(queryset[: MOST + 1])
         if len(rows) <= MOST:
             return rows
@@ -87,5 +87,5 @@ class Asking(LargeAdmin):
             )
 
 
-class ConfirmationAdmin(Asking, ReadOnlyAdmin):
-    """The same, of rows that only the protocol writes."""
+class ConfirmationAdmin(ActionPageAdmin, ReadOnlyAdmin):
+    """An `ActionPageAdmin` for rows that only the protocol writes."""

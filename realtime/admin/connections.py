@@ -1,4 +1,4 @@
-"""Who is connected now, and what can be done about it."""
+"""The admin of open connections: disconnect and notify clients, sanction users."""
 
 from collections.abc import Callable
 from itertools import takewhile
@@ -20,7 +20,7 @@ from ..store.accounts.identity import GUEST
 from .confirmation import ConfirmForm, bound_if_submitted
 from .large import RoomFilter
 from .people import named
-from .sanction_actions import KickForm, RoomForm, RoomSentenceForm, SanctionActionsAdmin
+from .sanction_actions import KickForm, RoomForm, RoomSanctionForm, SanctionActionsAdmin
 
 __all__ = ["ConnectionAdmin", "NoticeForm"]
 
@@ -28,7 +28,7 @@ ROOMS_SHOWN = 5
 
 
 class NoticeForm(forms.Form):
-    """What to tell the chosen clients."""
+    """The notice for the selected clients."""
 
     text = forms.CharField(
         label=_("Text"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3, "cols": 60})
@@ -40,17 +40,17 @@ class NoticeForm(forms.Form):
 
 
 class AliveFilter(admin.SimpleListFilter):
-    """Only those whose node is alive, unless asked otherwise."""
+    """Filter by the state of the node; by default only connections of live nodes."""
 
     title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """What there is besides the living."""
+        """Return the choices besides live connections."""
         return [("lost", _("lost")), ("all", _("all"))]
 
     def choices(self, changelist: Any) -> Any:
-        """The same, with the living in the place of Django's "All"."""
+        """Replace Django's "All" by live connections."""
         first, *others = super().choices(changelist)
         yield {**first, "display": _("live")}
         yield from others
@@ -58,7 +58,7 @@ class AliveFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> QuerySet[Connection]:
-        """The living, the lost, or everybody."""
+        """Return live, lost or all connections."""
         is_alive = Q(node__reaper="", node__expires_at__gt=Now())
         if self.value() == "all":
             return queryset
@@ -66,10 +66,10 @@ class AliveFilter(admin.SimpleListFilter):
 
 
 class HereFilter(RoomFilter):
-    """The clients that are in one room; a direct one only for those who may read in it."""
+    """Filter by a room; direct rooms only for staff who may read them."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The rooms on offer, among them the chosen one."""
+        """Return the first rooms, and the selected one."""
         rooms = visible(request, Room.objects.order_by("slug"))
         shown = [*rooms[: self.shown], *rooms.filter(pk=self.chosen() or 0)]
         return [(str(room.pk), str(room)) for room in dict.fromkeys(shown)]
@@ -77,7 +77,7 @@ class HereFilter(RoomFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> QuerySet[Connection]:
-        """Keep the clients that are in the chosen room."""
+        """Return the clients in the selected room."""
         if (chosen := self.chosen()) is None:
             return queryset
         rooms = visible(request, Room.objects.filter(pk=chosen))
@@ -85,7 +85,7 @@ class HereFilter(RoomFilter):
 
 
 def visible(request: HttpRequest, rooms: QuerySet[Room]) -> QuerySet[Room]:
-    """Leave direct rooms out for somebody who may not look into them."""
+    """Exclude direct rooms if the user of the request may not read them."""
     if request.user.has_perm("realtime.view_direct_message"):
         return rooms
     return rooms.exclude(kind=Room.Kind.DIRECT)
@@ -93,9 +93,9 @@ def visible(request: HttpRequest, rooms: QuerySet[Room]) -> QuerySet[Room]:
 
 @admin.register(Connection)
 class ConnectionAdmin(SanctionActionsAdmin):
-    """Live sockets. To disconnect or to notify takes the permission to change them.
+    """Open connections. Disconnecting or notifying clients requires the permission to change them.
 
-    What is done to the people at their ends takes the one to add sanctions.
+    Actions against users require the permission to add sanctions.
     """
 
     list_display = ("name", "user", "rooms", "process", "address", "connected_at")
@@ -107,7 +107,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
     actions = ("disconnect", "send_notice", "kick", "ban", "mute", "revoke")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        """Connections with their rooms."""
+        """Return connections with their rooms."""
         rows: QuerySet[Connection] = super().get_queryset(request)
         presences = Presence.objects.select_related("room").order_by("pk")
         if not request.user.has_perm("realtime.view_direct_message"):
@@ -115,11 +115,11 @@ class ConnectionAdmin(SanctionActionsAdmin):
         return rows.prefetch_related(Prefetch("presences", presences))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """As part of a user who is deleted; there is no deletion of its own."""
+        """Allow the deletion with a user; connections are not deleted by themselves."""
         return obj is not None
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse: a row that is gone would not end the connection."""
+        """Refuse, because deleting the row would not close the connection."""
         raise PermissionDenied
 
     def change_view(
@@ -134,22 +134,22 @@ class ConnectionAdmin(SanctionActionsAdmin):
         return super().change_view(request, object_id, form_url, context)
 
     def has_control_permission(self, request: HttpRequest) -> bool:
-        """Whether somebody may use the actions."""
+        """Return whether the user may disconnect and notify clients."""
         return request.user.has_perm("realtime.change_connection")
 
     @admin.display(description=_("name"), ordering="username")
     def name(self, connection: Connection) -> str:
-        """The name that others see, marked where it is a guest's."""
+        """Return the name that others see, with a mark for guests."""
         return named(connection.username, connection.user_key)
 
     @admin.display(description=_("node"), ordering="node")
     def process(self, connection: Connection) -> str:
-        """Where it is, in few words."""
+        """Return the server process in short."""
         return f"{connection.node.hostname}:{connection.node.pid}"
 
     @admin.display(description=_("rooms"))
     def rooms(self, connection: Connection) -> str:
-        """The rooms it is in."""
+        """Return the names of the rooms of the connection."""
         names = [str(presence.room) for presence in connection.presences.all()]
         more = len(names) - ROOMS_SHOWN
         return ", ".join(names[:ROOMS_SHOWN]) + (f" +{more}" if more > 0 else "") or "-"
@@ -158,7 +158,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
     def disconnect(
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> HttpResponse | None:
-        """End the chosen connections; their clients do not come back by themselves."""
+        """Close the selected connections; their clients do not reconnect."""
         if not bound_if_submitted(ConfirmForm, request).is_valid():
             number = queryset.order_by().count()
             question = ngettext(
@@ -166,35 +166,35 @@ class ConnectionAdmin(SanctionActionsAdmin):
                 "%(number)d clients will be disconnected, and do not come back by themselves.",
                 number,
             )
-            return self.ask(
+            return self.action_page(
                 request,
                 "disconnect",
                 ConfirmForm(),
                 title=_("Disconnect"),
                 question=question % {"number": number},
             )
-        told = self._tell(
+        number = self._send(
             request,
             queryset,
             lambda target: target.disconnect(),
             str(_("Disconnected.")),
         )
-        text = ngettext("%d client was disconnected.", "%d clients were disconnected.", told)
-        self._report(request, text, told)
+        text = ngettext("%d client was disconnected.", "%d clients were disconnected.", number)
+        self._report(request, text, number)
         return None
 
     @admin.action(description=_("Send a notice…"), permissions=["control"])
     def send_notice(
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> HttpResponse | None:
-        """Ask for a text, then show it to the chosen clients."""
+        """Show a form for the text, then send it to the selected clients."""
         form = bound_if_submitted(NoticeForm, request)
         if not form.is_valid():
             number = queryset.count()
             question = ngettext(
                 "One client will see this.", "%(number)d clients will see this.", number
             )
-            return self.ask(
+            return self.action_page(
                 request,
                 "send_notice",
                 form,
@@ -202,37 +202,38 @@ class ConnectionAdmin(SanctionActionsAdmin):
                 question=question % {"number": number},
             )
         text, level = form.cleaned_data["text"], form.cleaned_data["level"]
-        told = self._tell(
+        number = self._send(
             request,
             queryset,
             lambda target: target.notice(text, level=level),
             str(_("Notice (%(level)s): %(text)s") % {"level": level, "text": text}),
         )
-        self._report(request, ngettext("%d client was told.", "%d clients were told.", told), told)
+        text = ngettext("%d client was notified.", "%d clients were notified.", number)
+        self._report(request, text, number)
         return None
 
     @admin.action(description=_("Kick…"), permissions=["sanction"])
     def kick(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
-        """Put the people out of a room or off the site, for a moment."""
-        return self._judge(request, queryset, moderation.kick, KickForm, _("Kick"))
+        """Remove the users from a room or the site for `KICK_SECONDS`."""
+        return self._sanction(request, queryset, moderation.kick, KickForm, _("Kick"))
 
     @admin.action(description=_("Ban…"), permissions=["sanction"])
     def ban(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
-        """Keep the people out of a room or off the site."""
-        return self._judge(request, queryset, moderation.ban, RoomSentenceForm, _("Ban"))
+        """Ban the users from a room or the site."""
+        return self._sanction(request, queryset, moderation.ban, RoomSanctionForm, _("Ban"))
 
     @admin.action(description=_("Mute…"), permissions=["sanction"])
     def mute(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
-        """Let the people listen only, in a room or on the whole site."""
-        return self._judge(request, queryset, moderation.mute, RoomSentenceForm, _("Mute"))
+        """Mute the users in a room or on the whole site."""
+        return self._sanction(request, queryset, moderation.mute, RoomSanctionForm, _("Mute"))
 
     @admin.action(description=_("Revoke guests…"), permissions=["sanction"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
-        """Take no token of the chosen guests any more, and end all their connections."""
+        """Revoke all tokens of the selected guests, and close their connections."""
         rows = self.chosen(request, queryset.filter(user_key__startswith=GUEST))
         chosen = {one.user_key: one for one in rows}
         if chosen and not bound_if_submitted(ConfirmForm, request).is_valid():
-            return self.ask(
+            return self.action_page(
                 request,
                 "revoke",
                 ConfirmForm(),
@@ -247,7 +248,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
         self._report(request, text, len(chosen))
         return None
 
-    def _judge(
+    def _sanction(
         self,
         request: HttpRequest,
         queryset: QuerySet[Connection],
@@ -263,8 +264,9 @@ class ConnectionAdmin(SanctionActionsAdmin):
         if not form.is_valid():
             about = list(people.values())
             name = act.__name__
-            return self.ask(
-                request, name, form, title=title, question=_("Who is meant:"), about=about
+            question = _("The users:")
+            return self.action_page(
+                request, name, form, title=title, question=question, about=about
             )
         room = form.cleaned_data["room"]
         number = self.sanction(request, act, [(room, key) for key in people], form)
@@ -272,24 +274,24 @@ class ConnectionAdmin(SanctionActionsAdmin):
         self._report(request, text, number)
         return None
 
-    def _tell(
+    def _send(
         self,
         request: HttpRequest,
         queryset: QuerySet[Connection],
-        tell: Callable[[push.Target], push.Handover],
+        send: Callable[[push.Target], push.Handover],
         entry: str,
     ) -> int:
-        """Do something to each, note it in the admin's log, and return to how many."""
+        """Push to each connection and log it in the admin; return the number of connections."""
         if not self.has_control_permission(request):
             raise PermissionDenied
         rows = list(queryset.prefetch_related(None).select_related(None))
-        told = list(takewhile(lambda one: tell(push.connection(one.pk)), rows))
-        self.note(request, told, entry)
-        if len(told) < len(rows):
+        reached = list(takewhile(lambda one: send(push.connection(one.pk)), rows))
+        self.note(request, reached, entry)
+        if len(reached) < len(rows):
             text = _("The other server processes cannot be reached now.")
             self.message_user(request, str(text), messages.ERROR)
-        return len(told)
+        return len(reached)
 
-    def _report(self, request: HttpRequest, text: str, told: int) -> None:
-        if told:
-            self.message_user(request, text % told, messages.SUCCESS)
+    def _report(self, request: HttpRequest, text: str, number: int) -> None:
+        if number:
+            self.message_user(request, text % number, messages.SUCCESS)

@@ -1,4 +1,4 @@
-"""Lists that stay quick however long they are, and pages that only show."""
+"""Lists that stay fast with any number of rows, and read-only pages."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,30 +26,30 @@ __all__ = ["BoundedPaginator", "LargeAdmin", "MoreThan", "ReadOnlyAdmin", "RoomF
 
 
 class MoreThan(int):
-    """A number of rows that was not counted to the end, and says so where a page shows it."""
+    """A lower bound of the number of rows, which a page shows as such."""
 
     def __str__(self) -> str:
-        """Say that there are more; shortly where Django puts separators between all characters."""
+        """Return "more than …", or ">…" if Django would put separators between all characters."""
         if settings.USE_THOUSAND_SEPARATOR:
             return f">{int(self)}"
         return gettext("more than %s") % f"{int(self):,}"
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than `most`: what lies beyond is found by filters, not by leafing."""
+    """Counts at most `most` rows; rows beyond are found by filters."""
 
     most = 10_000
 
     @cached_property
     def count(self) -> int:
-        """Return the number of rows, or one that reads "more than `most`"."""
+        """Return the number of rows, or `MoreThan` if there are more than `most`."""
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
         found = rows.order_by()[: self.most + 1].count()
         return found if found <= self.most else MoreThan(self.most)
 
 
 class LargeActionForm(ActionForm):
-    """The list of actions, with what Unfold needs to show its button beside it."""
+    """The list of actions, with the attribute by which Unfold shows its button."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,19 +65,19 @@ class LargeAdmin(ModelAdmin):
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Rows of the database that is written: an action on a replica's would miss some."""
+        """Return the rows of the primary database: an action on a replica could miss some."""
         return super().get_queryset(request).using(router.db_for_write(self.model))
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The list and its actions."""
+        """Show the list, or run an action, on the primary database."""
         return on_primary(super().changelist_view, request, *args, **kwargs)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """One row."""
+        """Show or save one row, on the primary database."""
         return on_primary(super().changeform_view, request, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """The question before one row goes, and its end."""
+        """Confirm and delete one row, on the primary database."""
         return on_primary(super().delete_view, request, *args, **kwargs)
 
 
@@ -87,27 +87,27 @@ class ReadOnlyAdmin(LargeAdmin):
     sortable_by = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
+        """Return False."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody; whoever may view sees the fields."""
+        """Return False; users who may view see the fields."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
+        """Return False."""
         return False
 
 
 class RoomFilter(admin.SimpleListFilter):
-    """One room: the first few by name, and any other through the link in the list of rooms."""
+    """Filter by a room: the first ones by name, others by the link in the list of rooms."""
 
     title = _("room")
     parameter_name = "room"
     shown = 20
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The rooms on offer, among them the chosen one."""
+        """Return the first rooms, and the selected one."""
         rooms = list(Room.objects.order_by("slug")[: self.shown])
         chosen = self.chosen()
         if chosen is not None and chosen not in {room.pk for room in rooms}:
@@ -115,16 +115,16 @@ class RoomFilter(admin.SimpleListFilter):
         return [(str(room.pk), str(room)) for room in rooms]
 
     def has_output(self) -> bool:
-        """Whether there is anything to choose, or something chosen."""
+        """Return whether there is a choice, or a selected room."""
         return self.chosen() is not None or super().has_output()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only what belongs to the room."""
+        """Return the rows of the selected room."""
         chosen = self.chosen()
         return queryset if chosen is None else queryset.filter(Q(room=chosen))
 
     def chosen(self) -> int | None:
-        """The primary key in the address; raises `IncorrectLookupParameters`."""
+        """Return the primary key in the URL, or None; raises `IncorrectLookupParameters`."""
         value = self.value()
         if value is None:
             return None

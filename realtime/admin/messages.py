@@ -1,4 +1,4 @@
-"""What was said: to read, to find, and to take the text away."""
+"""The admin of messages: read, search, and delete the text."""
 
 from collections.abc import Iterable
 
@@ -20,14 +20,14 @@ __all__ = ["ErasingAdmin", "MessageAdmin", "excerpt", "readable"]
 
 
 def excerpt(message: Message) -> str:
-    """The beginning of the text."""
+    """Return the beginning of the text."""
     if message.deleted_at is not None:
         return str(_("(deleted)"))
     return Truncator(message.content).chars(80) or "-"
 
 
 def readable(request: HttpRequest, rows: QuerySet[Message]) -> QuerySet[Message]:
-    """Leave out the messages of rooms that somebody may not read in the admin."""
+    """Exclude the messages of rooms that the user of the request may not read."""
     user = request.user
     if not user.has_perm("realtime.view_direct_message"):
         rows = rows.exclude(room__kind=Room.Kind.DIRECT)
@@ -37,29 +37,29 @@ def readable(request: HttpRequest, rows: QuerySet[Message]) -> QuerySet[Message]
 
 
 class ErasingAdmin(ConfirmationAdmin):
-    """Rows with messages behind them whose text can be taken away; the rows stay."""
+    """A list with an action that deletes the text of messages; the rows stay."""
 
     def has_erase_permission(self, request: HttpRequest) -> bool:
-        """Whether somebody may do that."""
+        """Return whether the user may delete the text of messages."""
         return request.user.has_perm("realtime.delete_message")
 
     def erase(
         self, request: HttpRequest, action: str, found: Iterable[Message]
     ) -> HttpResponse | None:
-        """Ask whether that is meant, then do it."""
-        standing = [one for one in dict.fromkeys(found) if one.deleted_at is None]
-        if standing and not bound_if_submitted(ConfirmForm, request).is_valid():
-            return self.ask(
+        """Show a confirmation, then delete the texts."""
+        existing = [one for one in dict.fromkeys(found) if one.deleted_at is None]
+        if existing and not bound_if_submitted(ConfirmForm, request).is_valid():
+            return self.action_page(
                 request,
                 action,
                 ConfirmForm(),
                 title=_("Delete the text"),
-                question=_("What these messages say will be gone for good, everywhere:"),
-                about=[f"{named(one.username, one.sender)}: {excerpt(one)}" for one in standing],
+                question=_("The text of these messages will be deleted for good, everywhere:"),
+                about=[f"{named(one.username, one.sender)}: {excerpt(one)}" for one in existing],
             )
-        for message in standing:
+        for message in existing:
             moderation.delete(message, by=request.user)
-        number = len(standing)
+        number = len(existing)
         text = ngettext("%d message was deleted.", "%d messages were deleted.", number)
         self.message_user(request, text % number, messages.SUCCESS)
         return None
@@ -67,7 +67,7 @@ class ErasingAdmin(ConfirmationAdmin):
 
 @admin.register(Message)
 class MessageAdmin(ErasingAdmin):
-    """Messages, newest first; nobody adds or changes one here, and no row goes."""
+    """Messages, newest first; they are not added, changed or deleted here."""
 
     list_display = ("excerpt", "by", "room", "seq", "created_at")
     list_filter = ("created_at", RoomFilter)
@@ -87,21 +87,21 @@ class MessageAdmin(ErasingAdmin):
     actions = ("delete_text",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        """Messages of rooms that somebody may read: all views, searches and actions go through it.
+        """Return messages of rooms that the user may read, for all views, searches and actions.
 
-        Direct rooms take a permission of their own, private ones that to moderate all rooms,
-        which opens them in the chat as well.
+        Direct rooms require a permission of their own; private rooms that to moderate all rooms,
+        which also opens them in the chat.
         """
         rows: QuerySet[Message] = super().get_queryset(request)
         return readable(request, rows)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """By the index that serves the list: a room's own where one is chosen."""
+        """Order by an index: by that of the room if one is selected."""
         return ("-seq",) if RoomFilter.parameter_name in request.GET else ("-pk",)
 
     @admin.display(description=_("content"))
     def excerpt(self, message: Message) -> str:
-        """The beginning of the text."""
+        """Return the beginning of the text."""
         return excerpt(message)
 
     @admin.display(description=_("name"))
@@ -111,6 +111,6 @@ class MessageAdmin(ErasingAdmin):
 
     @admin.action(description=_("Delete the text…"), permissions=["erase"])
     def delete_text(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        """Take text and data away; a tombstone keeps the place."""
+        """Delete text and data; a tombstone keeps the position."""
         rows = self.chosen(request, queryset)
         return self.erase(request, "delete_text", rows) if rows else None

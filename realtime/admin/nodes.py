@@ -1,4 +1,4 @@
-"""The server processes."""
+"""The admin of server processes."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ __all__ = ["NodeAdmin"]
 
 @admin.register(Node)
 class NodeAdmin(ReadOnlyAdmin):
-    """Processes that serve sockets, and those that have not been buried yet."""
+    """Processes that serve sockets, and expired ones that were not reaped yet."""
 
     list_display = ("id", "hostname", "pid", "is_alive", "clients", "started_at", "expires_at")
     fields = ("id", "hostname", "pid", "is_alive", "started_at", "expires_at", "reaper")
     ordering = ("-started_at", "pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
-        """Nodes with their state by the database's clock."""
+        """Return nodes with their state by the clock of the database."""
         nodes: QuerySet[Node] = super().get_queryset(request)
         return nodes.annotate(
             is_alive=Case(
@@ -36,10 +36,10 @@ class NodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("alive"), boolean=True)
     def is_alive(self, node: Any) -> bool:
-        """Whether its lease runs."""
+        """Return whether the lease is valid."""
         return bool(node.is_alive)
 
     @admin.display(description=_("connected clients"))
     def clients(self, node: Any) -> int:
-        """How many sockets it says it has."""
+        """Return the number of stored connections of the process."""
         return int(node.clients)

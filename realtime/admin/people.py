@@ -1,4 +1,4 @@
-"""Names of users and guests in the lists; a guest never looks like a user."""
+"""Names of users and guests in the lists; guests are marked."""
 
 from django.utils.translation import gettext as _
 
@@ -8,6 +8,6 @@ __all__ = ["named"]
 
 
 def named(username: str, user_key: str) -> str:
-    """Name somebody, and say whether it is a guest."""
+    """Return the name of a user or guest, with a mark for guests."""
     name = username or user_key
     return _("%(name)s (guest)") % {"name": name} if user_key.startswith(GUEST) else name

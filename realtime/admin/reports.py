@@ -1,4 +1,4 @@
-"""What was complained about, and what is done about it."""
+"""The admin of reports: delete the message, sanction its sender, or dismiss."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,34 +22,33 @@ from .sanction_actions import SanctionActionsAdmin, SanctionForm
 
 __all__ = ["ReportAdmin"]
 
-
 OTHERS_SHOWN = 20
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """Only what is open, unless asked otherwise."""
+    """Filter by state; by default only open reports."""
 
     title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """What there is besides the open ones."""
+        """Return the choices besides open reports."""
         return [("closed", _("dealt with")), ("all", _("all"))]
 
     def choices(self, changelist: Any) -> Any:
-        """The same, with the open ones in the place of Django's "All"."""
+        """Replace Django's "All" by open reports."""
         first, *others = super().choices(changelist)
         yield {**first, "display": _("open")}
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Report]) -> QuerySet[Report]:
-        """Those of the state."""
+        """Return the reports of the selected state."""
         match self.value():
             case "all":
                 return queryset
             case "closed":
                 return queryset.exclude(resolved_at=None)
-        # One row for each message: its first open report stands for the others.
+        # One row for each message: the first open report represents the others.
         earlier = Report.objects.filter(
             message=OuterRef("message"), resolved_at=None, pk__lt=OuterRef("pk")
         )
@@ -57,19 +56,19 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 class ReportRoomFilter(RoomFilter):
-    """The room that the message is in."""
+    """Filter by the room of the message."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only what was said there."""
+        """Return the reports of messages in the selected room."""
         chosen = self.chosen()
         return queryset if chosen is None else queryset.filter(Q(message__room=chosen))
 
 
 @admin.register(Report)
 class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
-    """Complaints, those first that nobody has dealt with; whatever is done closes them.
+    """Reports, open ones first; each action closes them.
 
-    Open ones of the same message are one row, and are closed together.
+    Open reports of the same message are one row, and are closed together.
     """
 
     list_display = ("text", "room", "sender", "number", "reported_by", "reason", "age")
@@ -92,21 +91,21 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
     actions = ("delete_message", "ban_sender", "mute_sender", "dismiss")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        """Reports, with how many of the same message are open."""
+        """Return reports with the number of open ones of the same message."""
         same = Report.objects.filter(message=OuterRef("message"), resolved_at=None)
         number = same.order_by().values("message").annotate(n=Count("pk")).values("n")
         rows: QuerySet[Report] = super().get_queryset(request)
         return rows.annotate(number=Subquery(number, output_field=IntegerField()))
 
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
-        """Whether somebody may close reports without doing anything."""
+        """Return whether the user may close reports without another action."""
         return request.user.has_perm("realtime.change_report")
 
     @admin.action(description=_("Delete the message…"), permissions=["erase"])
     def delete_message(
         self, request: HttpRequest, queryset: QuerySet[Report]
     ) -> HttpResponse | None:
-        """Take its text and data away."""
+        """Delete the text and data of the message."""
         found = [one.message for one in self._chosen(request, queryset)]
         if not found or (page := self.erase(request, "delete_message", found)):
             return page if found else None
@@ -115,41 +114,41 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
 
     @admin.action(description=_("Ban the sender from the room…"), permissions=["sanction"])
     def ban_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
-        """Keep the sender out of the room."""
+        """Ban the sender from the room."""
         title = _("Ban the sender from the room")
-        return self._sentence(request, queryset, "ban_sender", moderation.ban, title)
+        return self._sanction_senders(request, queryset, "ban_sender", moderation.ban, title)
 
     @admin.action(description=_("Mute the sender in the room…"), permissions=["sanction"])
     def mute_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
-        """Let the sender listen only."""
+        """Mute the sender in the room."""
         title = _("Mute the sender in the room")
-        return self._sentence(request, queryset, "mute_sender", moderation.mute, title)
+        return self._sanction_senders(request, queryset, "mute_sender", moderation.mute, title)
 
     @admin.action(description=_("Dismiss"), permissions=["dismiss"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
-        """Close the reports, and leave all as it is."""
+        """Close the reports without another action."""
         number = dismiss(self._chosen(request, queryset), Identity.of(request.user))
         text = ngettext("%d report was dismissed.", "%d reports were dismissed.", number)
         self.message_user(request, text % number, messages.SUCCESS)
 
     @admin.display(description=_("message"))
     def text(self, report: Report) -> str:
-        """The beginning of what was said."""
+        """Return the beginning of the message."""
         return excerpt(report.message)
 
     @admin.display(description=_("room"))
     def room(self, report: Report) -> Room:
-        """Where it was said."""
+        """Return the room of the message."""
         return report.message.room
 
     @admin.display(description=_("sender"))
     def sender(self, report: Report) -> str:
-        """Who said it."""
+        """Return the name of the sender."""
         return named(report.message.username, report.message.sender)
 
     @admin.display(description=_("reporter"))
     def reported_by(self, report: Report) -> str:
-        """Who complained."""
+        """Return the name of the reporter."""
         return named(report.username, report.reporter)
 
     @admin.display(description=_("open reports"))
@@ -159,44 +158,46 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
 
     @admin.display(description=_("other reports of the message"))
     def others(self, report: Report) -> str:
-        """Who else complained, and why."""
+        """Return the reporters and reasons of the other reports."""
         rows = Report.objects.filter(message=report.message_id).exclude(pk=report.pk)
-        told = [f"{one.username}: {one.reason}" for one in rows.order_by("-pk")[:OTHERS_SHOWN]]
-        return "\n".join(told) or "-"
+        lines = [f"{one.username}: {one.reason}" for one in rows.order_by("-pk")[:OTHERS_SHOWN]]
+        return "\n".join(lines) or "-"
 
     @admin.display(description=_("age"))
     def age(self, report: Report) -> str:
-        """How long ago somebody complained."""
+        """Return the age of the report."""
         return timesince(report.created_at, depth=1)
 
     def _chosen(self, request: HttpRequest, queryset: QuerySet[Report]) -> list[Report]:
         return self.chosen(request, queryset.select_related("message__room"))
 
-    def _sentence(
+    def _sanction_senders(
         self,
         request: HttpRequest,
         queryset: QuerySet[Report],
         action: str,
-        sentence: Callable[..., Any],
+        act: Callable[..., Any],
         title: Any,
     ) -> HttpResponse | None:
         reported = [one.message for one in self._chosen(request, queryset)]
         found = [one for one in reported if not one.sender.startswith(SITE)]
         form = bound_if_submitted(SanctionForm, request)
-        whom = {
+        targets = {
             (one.room, one.sender): f"{named(one.username, one.sender)} · {one.room}"
             for one in found
         }
-        if not whom:
+        if not targets:
             if reported:
-                text = str(_("That was said by the site itself."))
+                text = str(_("These messages were sent by the site itself."))
                 self.message_user(request, text, messages.WARNING)
             return None
         if not form.is_valid():
-            question = _("Who is meant, and where:")
-            about = list(whom.values())
-            return self.ask(request, action, form, title=title, question=question, about=about)
-        number = self.sanction(request, sentence, whom, form)
+            question = _("The users and rooms:")
+            about = list(targets.values())
+            return self.action_page(
+                request, action, form, title=title, question=question, about=about
+            )
+        number = self.sanction(request, act, targets, form)
         self._close(request, found)
         text = ngettext("Done to %d sender.", "Done to %d senders.", number) % number
         self.message_user(request, text, messages.SUCCESS)

@@ -1,4 +1,4 @@
-"""Rooms and who belongs to them."""
+"""The admin of rooms and memberships."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from ..store.accounts.identity import Identity
 from ..store.rooms import memberships
 from ..wire.commands import TITLE_CHARACTERS
 from ..wire.looks import clean_line
-from .confirmation import Asking, ConfirmForm, bound_if_submitted
+from .confirmation import ActionPageAdmin, ConfirmForm, bound_if_submitted
 from .large import LargeAdmin, RoomFilter
 
 if TYPE_CHECKING:
@@ -33,20 +33,20 @@ __all__ = ["MembershipAdmin", "RoomAdmin"]
 
 
 class RoomForm(ModelForm):
-    """What is set about a room."""
+    """The settings of a room."""
 
     def clean_title(self) -> str:
-        """Without what cannot be seen."""
+        """Return the title without invisible characters."""
         return clean_line(self.cleaned_data["title"], TITLE_CHARACTERS)
 
     def clean_slow_seconds(self) -> int:
-        """Nothing is no slow mode."""
+        """Return 0 for an empty field: no slow mode."""
         return self.cleaned_data["slow_seconds"] or 0
 
 
 @admin.register(Room)
-class RoomAdmin(Asking):
-    """A room keeps its slug, because clients know it by that, and its log."""
+class RoomAdmin(ActionPageAdmin):
+    """Rooms; the slug does not change, because clients address the room by it."""
 
     form = RoomForm
     list_display = (
@@ -75,7 +75,7 @@ class RoomAdmin(Asking):
     actions = ("void_invitations",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Room]:
-        """Rooms with their position and with how many users are there."""
+        """Return rooms with their positions and numbers of present users."""
         here = (
             Presence.objects.filter(room=OuterRef("pk"), connection__in=presence.live_connections())
             .order_by()
@@ -90,7 +90,7 @@ class RoomAdmin(Asking):
         ).select_related("head")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Room | None = None) -> list[str]:
-        """What clients or the log depend on does not change."""
+        """Return the fields on which clients or the log depend."""
         fixed = ["position", "epoch", "created_at"]
         if obj is not None:
             fixed.append("slug")
@@ -101,45 +101,45 @@ class RoomAdmin(Asking):
     def get_prepopulated_fields(
         self, request: HttpRequest, obj: Room | None = None
     ) -> dict[str, Sequence[str]]:
-        """A new room's slug follows its title."""
+        """Derive the slug of a new room from its title."""
         return {} if obj is not None else {"slug": ("title",)}
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A direct room is made by its two users, not here."""
+        """Exclude direct rooms, which only their two users create."""
         if db_field.name == "kind":
             kinds = [choice for choice in Room.Kind.choices if choice[0] != Room.Kind.DIRECT]
             kwargs["choices"] = kinds
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Slow mode may be left empty."""
+        """Allow an empty slow mode."""
         if db_field.name == "slow_seconds":
             kwargs["required"] = False
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Room | None = None) -> bool:
-        """Only one by one, and where nothing was ever said: messages are not deleted from here."""
+        """Allow deletion of a single room without messages: messages are not deleted from here."""
         if obj is None or Message.objects.filter(room=obj).exists():
             return False
         return super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Room, form: Any, change: bool) -> None:
-        """Write what was changed here, and leave what others change meanwhile."""
+        """Save the changed fields only, so that concurrent changes of others stay."""
         obj.save(update_fields=form.changed_data if change else None)
 
     @admin.action(description=_("Make all invitations void…"), permissions=["change"])
     def void_invitations(
         self, request: HttpRequest, queryset: QuerySet[Room]
     ) -> HttpResponse | None:
-        """Of the private ones among the rooms; there are none to others."""
+        """Invalidate the invitations to the selected rooms that are private; others have none."""
         rooms = self.chosen(request, queryset.filter(kind=Room.Kind.PRIVATE))
         if rooms and not bound_if_submitted(ConfirmForm, request).is_valid():
-            return self.ask(
+            return self.action_page(
                 request,
                 "void_invitations",
                 ConfirmForm(),
                 title=_("Make all invitations void"),
-                question=_("No link that was given out opens these rooms any more:"),
+                question=_("Links that were given out will not open these rooms any more:"),
                 about=rooms,
             )
         for room in rooms:
@@ -150,27 +150,27 @@ class RoomAdmin(Asking):
 
     @admin.display(description=_("slow mode"))
     def slow(self, room: Room) -> str:
-        """How long everybody waits between two messages."""
+        """Return the seconds between two messages of a user."""
         return f"{room.slow_seconds} s" if room.slow_seconds else "-"
 
     @admin.display(description=_("position"))
     def position(self, room: Any) -> int:
-        """How far the log goes."""
+        """Return the last position of the log."""
         return getattr(room, "position", 0)
 
     @admin.display(description=_("epoch"))
     def epoch(self, room: Room) -> str:
-        """The epoch of the log."""
+        """Return the epoch of the log."""
         return room.head.epoch if hasattr(room, "head") else "-"
 
     @admin.display(description=_("here now"))
     def here(self, room: Any) -> int:
-        """How many users are in the room now."""
+        """Return the number of users in the room now."""
         return int(room.here)
 
     @admin.display(description="")
     def links(self, room: Room) -> str:
-        """To what belongs to the room."""
+        """Return links to the rows that belong to the room."""
         names = (
             ("connection", _("connected clients")),
             ("message", _("messages")),
@@ -190,10 +190,10 @@ class RoomAdmin(Asking):
 
 
 class MembershipForm(ModelForm):
-    """A place in a room for a user."""
+    """The membership of a user in a room."""
 
     def clean_room(self) -> Room:
-        """Any room but a direct one, which has its two."""
+        """Refuse a direct room, which has exactly two members."""
         room: Room = self.cleaned_data["room"]
         if room.kind == Room.Kind.DIRECT:
             raise ValidationError(_("A direct room is for two."))
@@ -202,7 +202,7 @@ class MembershipForm(ModelForm):
 
 @admin.register(Membership)
 class MembershipAdmin(LargeAdmin):
-    """Who belongs to a room, as what. A direct room keeps its two."""
+    """Memberships with roles; those of direct rooms cannot be added or deleted."""
 
     form = MembershipForm
     list_display = ("user", "room", "role", "joined_at")
@@ -213,20 +213,20 @@ class MembershipAdmin(LargeAdmin):
     sortable_by = ()
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """The room's slug and the user's name."""
+        """Return the slug of the room and the username of the user."""
         return "room__slug", f"user__{get_user_model().USERNAME_FIELD}"
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Membership | None = None
     ) -> tuple[str, ...]:
-        """A membership stays one user's in one room."""
+        """Return the fields of a membership that do not change."""
         fixed = ("read_seq", "joined_at")
         return fixed if obj is None else ("room", "user", *fixed)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """As Django has it, with places in direct rooms among what is protected.
+        """Add memberships of direct rooms to the protected objects.
 
-        Not refused as a permission: the user or the room may go, and they with it.
+        They are not refused by permission, because deleting the user or the room deletes them.
         """
         chosen = [one.pk for one in objs]
         kept = Membership.objects.filter(pk__in=chosen, room__kind=Room.Kind.DIRECT)

@@ -1,4 +1,4 @@
-"""Actions against people: to put out, to keep out, to keep quiet."""
+"""Admin actions against users: kick, ban, mute."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -22,30 +22,30 @@ from .confirmation import ConfirmationAdmin
 __all__ = [
     "KickForm",
     "RoomForm",
-    "RoomSentenceForm",
+    "RoomSanctionForm",
     "SanctionActionsAdmin",
     "SanctionForm",
     "check_ahead",
     "seconds_until",
 ]
 
-Whom = tuple[Room | None, str]
+SanctionTarget = tuple[Room | None, str]
 """A room, or None for the site, and a `user_id`."""
 
 
 def check_ahead(moment: datetime) -> None:
-    """Refuse an end that has come already."""
+    """Refuse an end in the past."""
     if moment <= timezone.now():
         raise ValidationError(_("This moment is over."))
 
 
 def seconds_until(moment: datetime | None) -> float | None:
-    """As bans and mutes are given."""
+    """Return the length of a ban or mute that ends at this time; None for no end."""
     return None if moment is None else (moment - timezone.now()).total_seconds()
 
 
 class RoomForm(forms.Form):
-    """Where."""
+    """The room of a sanction."""
 
     room = forms.ModelChoiceField(
         label=gettext_lazy("Room"),
@@ -57,19 +57,19 @@ class RoomForm(forms.Form):
 
 
 class ReasonForm(forms.Form):
-    """Why; they are told."""
+    """The reason of a sanction, which the user sees."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         max_length=REASON_CHARACTERS,
         required=False,
         widget=AdminTextInputWidget,
-        help_text=gettext_lazy("They are told."),
+        help_text=gettext_lazy("The user sees it."),
     )
 
 
 class SanctionForm(ReasonForm):
-    """For how long, and whether their addresses are meant as well."""
+    """The end and the reason of a sanction, and whether it includes addresses."""
 
     ends_at = forms.SplitDateTimeField(
         label=gettext_lazy("Until"),
@@ -81,35 +81,35 @@ class SanctionForm(ReasonForm):
     by_address = forms.BooleanField(
         label=gettext_lazy("Also by address"),
         required=False,
-        help_text=gettext_lazy("Whoever comes from where they are connected from now."),
+        help_text=gettext_lazy("Also the addresses from which the users are connected now."),
     )
     field_order = ("room", "ends_at", "reason", "by_address")
 
 
 class KickForm(ReasonForm, RoomForm):
-    """What putting out takes; how long it lasts is a setting."""
+    """The form of a kick; its length is a setting."""
 
 
-class RoomSentenceForm(SanctionForm, RoomForm):
-    """A sentence that may be for one room."""
+class RoomSanctionForm(SanctionForm, RoomForm):
+    """The form of a sanction in one room or on the whole site."""
 
 
 class SanctionActionsAdmin(ConfirmationAdmin):
-    """Rows with people behind them."""
+    """A list with actions against the users of its rows."""
 
     def has_sanction_permission(self, request: HttpRequest) -> bool:
-        """Whether somebody may ban and mute."""
+        """Return whether the user may ban and mute."""
         return request.user.has_perm("realtime.add_sanction")
 
     def sanction(
         self,
         request: HttpRequest,
         act: Callable[..., Any],
-        whom: Iterable[Whom],
+        targets: Iterable[SanctionTarget],
         form: forms.Form,
     ) -> int:
-        """Do to each of them, once, what a form of these says; return to how many."""
-        given, people = form.cleaned_data, dict.fromkeys(whom)
+        """Sanction each of the users once, as the form says; return the number of users."""
+        given, people = form.cleaned_data, dict.fromkeys(targets)
         more: dict[str, Any] = {"reason": given["reason"], "by": request.user}
         if "ends_at" in given:
             more["seconds"] = seconds_until(given["ends_at"])
@@ -125,8 +125,8 @@ class SanctionActionsAdmin(ConfirmationAdmin):
     def _warn(self, request: HttpRequest, number: int) -> None:
         if number:
             text = ngettext(
-                "%d is meant by name alone: the address is unknown, or may be a proxy's.",
-                "%d are meant by name alone: their addresses are unknown, or may be a proxy's.",
+                "%d is sanctioned by name alone: the address is unknown, or a proxy's.",
+                "%d are sanctioned by name alone: their addresses are unknown, or a proxy's.",
                 number,
             )
             self.message_user(request, text % number, messages.WARNING)

@@ -1,4 +1,4 @@
-"""Who is kept out or quiet: bans and mutes, made, changed and lifted."""
+"""The admin of bans and mutes: add, change and lift them."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -33,17 +33,17 @@ __all__ = ["SanctionAdmin", "SanctionForm"]
 
 
 class UserWidget(RawId):
-    """To look a user up, with room for the long ids of guests."""
+    """A widget to search for a user, wide enough for the ids of guests."""
 
     def get_context(self, *args: Any) -> dict[str, Any]:
-        """As wide as any text."""
+        """Return the context with the width of a text field."""
         context = super().get_context(*args)
         context["widget"]["attrs"]["class"] = "vTextField"
         return context
 
 
 class SanctionForm(ModelForm):
-    """Whom it is against: a user or guest, an address, or both."""
+    """A sanction against a user or guest, an address, or both."""
 
     class Meta:
         model = Sanction
@@ -53,11 +53,11 @@ class SanctionForm(ModelForm):
         }
         help_texts = {
             "user_key": _("The id of a user, or that of a guest as the list of clients shows it."),
-            "reason": _("They are told."),
+            "reason": _("The user sees it."),
         }
 
     def clean_user_key(self) -> str:
-        """The `user_id` of a guest, or of a user that there is."""
+        """Return the canonical `user_id` of a guest or an existing user."""
         key: str = self.cleaned_data["user_key"]
         if not key:
             return key
@@ -67,7 +67,7 @@ class SanctionForm(ModelForm):
             raise ValidationError(_("There is no such user.")) from None
 
     def clean_address(self) -> str:
-        """The address as it is counted; of IPv6 the /64."""
+        """Return the network of the address; for IPv6 the /64."""
         address: str = self.cleaned_data["address"]
         try:
             found = network_of(address.removesuffix("/64"))
@@ -76,44 +76,44 @@ class SanctionForm(ModelForm):
         if address and not found:
             raise ValidationError(
                 _(
-                    "This may be the address of a proxy, where everybody comes from. "
+                    "This may be the address of a proxy, from which all users come. "
                     "With proxies of your own, set TRUSTED_PROXIES."
                 )
             )
         return found
 
     def clean_ends_at(self) -> datetime | None:
-        """An end that is ahead, unless it stays as it was."""
+        """Refuse an end in the past, unless it is unchanged."""
         moment: datetime | None = self.cleaned_data["ends_at"]
         if moment is not None and "ends_at" in self.changed_data:
             check_ahead(moment)
         return moment
 
     def clean(self) -> dict[str, Any]:
-        """Somebody has to be meant."""
+        """Require a user or an address."""
         found = super().clean() or self.cleaned_data
-        is_somebody = self.instance.pk or self.errors or found["user_key"] or found["address"]
-        if not is_somebody:
+        has_target = self.instance.pk or self.errors or found["user_key"] or found["address"]
+        if not has_target:
             raise ValidationError(_("Name a user or an address."))
         return found
 
     def _get_validation_exclusions(self) -> set[str]:
-        # One that is there already is replaced, not refused.
+        # An existing sanction is replaced, not refused as a duplicate.
         return {*super()._get_validation_exclusions(), "kind", "user_key"}  # type: ignore[misc]
 
 
 class ForceFilter(admin.SimpleListFilter):
-    """What counts now, or what is over."""
+    """Filter sanctions in force, or ended ones."""
 
     title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """The two."""
+        """Return the two states."""
         return [("now", _("in force")), ("over", _("over"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Sanction]) -> QuerySet[Sanction]:
-        """Those of the state."""
+        """Return the sanctions of the selected state."""
         match self.value():
             case "now":
                 return queryset.filter(in_force())
@@ -122,17 +122,17 @@ class ForceFilter(admin.SimpleListFilter):
         return queryset
 
 
-class PlaceFilter(RoomFilter):
-    """One room, or what counts in all."""
+class ScopeFilter(RoomFilter):
+    """Filter by one room, or site-wide sanctions."""
 
     site = 0
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The whole site, and the rooms on offer."""
+        """Return the whole site, and the first rooms."""
         return [(str(self.site), str(_("the whole site"))), *super().lookups(request, model_admin)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only what belongs there."""
+        """Return the sanctions of the selected room, or site-wide ones."""
         if self.chosen() == self.site:
             return queryset.filter(room=None)
         return super().queryset(request, queryset)
@@ -140,24 +140,24 @@ class PlaceFilter(RoomFilter):
 
 @admin.register(Sanction)
 class SanctionAdmin(LargeAdmin):
-    """Bans and mutes: made, changed and lifted here as `realtime.moderation` does it.
+    """Bans and mutes, added and lifted through `realtime.moderation`.
 
-    Making and lifting note themselves in the admin's log, changing is noted by the admin.
+    That writes its own entries into the admin's log; those of changes are written by the admin.
     """
 
     form = SanctionForm
     list_display = (
         "kind",
-        "whom",
-        "place",
+        "user_or_address",
+        "scope",
         "is_in_force",
         "until",
         "reason",
         "by",
         "created_at",
     )
-    list_filter = ("kind", ForceFilter, PlaceFilter)
-    list_display_links = ("kind", "whom")
+    list_filter = ("kind", ForceFilter, ScopeFilter)
+    list_display_links = ("kind", "user_or_address")
     list_select_related = ("room", "by")
     search_fields = ("username", "=user_key", "=address", "reason")
     raw_id_fields = ("room",)
@@ -165,21 +165,21 @@ class SanctionAdmin(LargeAdmin):
     sortable_by = ()
 
     def get_fields(self, request: HttpRequest, obj: Sanction | None = None) -> tuple[str, ...]:
-        """Whom and where is said once."""
+        """Return the fields; the target and the scope are not shown twice."""
         if obj is None:
             return ("kind", "user_key", "address", "room", "reason", "ends_at")
-        known = ("kind", "username", "user_key", "address", "place")
+        known = ("kind", "username", "user_key", "address", "scope")
         return (*known, "reason", "ends_at", "by", "created_at", "is_in_force")
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Sanction | None = None
     ) -> tuple[str, ...]:
-        """All but the reason and the end."""
+        """Return all fields except the reason and the end."""
         fields = self.get_fields(request, obj)
         return () if obj is None else tuple(set(fields) - {"reason", "ends_at"})
 
     def save_model(self, request: HttpRequest, obj: Sanction, form: Any, change: bool) -> None:
-        """Ban or mute, or change until when and why."""
+        """Ban or mute, or change the end and the reason."""
         if change:
             super().save_model(request, obj, form, change)
             return
@@ -196,34 +196,34 @@ class SanctionAdmin(LargeAdmin):
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: Sanction) -> None:
-        """Lift it."""
+        """Lift a sanction."""
         revoke([obj], Identity.of(request.user))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Sanction]) -> None:
-        """Lift them."""
+        """Lift the selected sanctions."""
         revoke(queryset, Identity.of(request.user))
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Nothing: it has noted itself."""
+        """Do nothing: the moderation code has written the entry."""
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """Nothing: they note themselves."""
+        """Do nothing: the moderation code writes the entries."""
 
-    @admin.display(description=_("whom"))
-    def whom(self, sanction: Sanction) -> str:
-        """The user or guest, and the address."""
+    @admin.display(description=_("user or address"))
+    def user_or_address(self, sanction: Sanction) -> str:
+        """Return the user or guest, and the address."""
         return " · ".join(
             filter(None, [named(sanction.username, sanction.user_key), sanction.address])
         )
 
     @admin.display(description=_("room"))
-    def place(self, sanction: Sanction) -> str:
-        """Where it counts."""
+    def scope(self, sanction: Sanction) -> str:
+        """Return the room, or the whole site."""
         return str(_("the whole site") if sanction.room is None else sanction.room)
 
     @admin.display(description=_("until"))
     def until(self, sanction: Sanction) -> str:
-        """Its end."""
+        """Return the end."""
         if sanction.ends_at is None:
             return str(_("for good"))
         moment = localtime(sanction.ends_at) if is_aware(sanction.ends_at) else sanction.ends_at
@@ -231,5 +231,5 @@ class SanctionAdmin(LargeAdmin):
 
     @admin.display(description=_("in force"), boolean=True)
     def is_in_force(self, sanction: Sanction) -> bool:
-        """Whether it is not over."""
+        """Return whether the sanction has not ended."""
         return is_in_force(sanction)
