@@ -705,7 +705,7 @@ def test_a_package_that_is_not_there_has_no_hole(monkeypatch: pytest.MonkeyPatch
 def test_nothing_that_a_check_speaks_against_is_installed_with_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {one.name: one for one in map(Requirement, project["dependencies"])}
-    for name, series, floor, _ in checks.MENDED:
+    for name, series, floor, _ in checks.FIXED_IN:
         first = ".".join(map(str, series or (0,)))
         last = ".".join(map(str, [*floor[:-1], floor[-1] - 1]))
         assert not {first, last} & set(wanted[name].specifier.filter([first, last])), name

@@ -1,6 +1,6 @@
-"""System checks: what a site should hear before its users do.
+"""System checks: find mistakes of the settings before users do.
 
-Each has a stable id. Those marked `deploy` only speak under `check --deploy`.
+Each has a stable id. Checks marked `deploy` run only with `check --deploy`.
 """
 
 import re
@@ -16,7 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ValidationError
 from django.db import connections
 from django.db.models import CharField, EmailField, TextField
@@ -72,18 +72,18 @@ REDIS_LAYERS = (CORE_LAYER, "channels_redis.pubsub.RedisPubSubChannelLayer")
 MEMORY_LAYER = "channels.layers.InMemoryChannelLayer"
 CORE_POP_SECONDS = 5
 CORE_CAPACITY = 100
-"""How many messages the core layer keeps for a channel unless told otherwise."""
+"""The default number of messages that the core layer keeps for a channel."""
 HEALTH = "realtime.middleware.health"
 DAPHNE = (4, 2, 2)
-ASGI_HOLES = "forged headers, uploads without a limit (CVE-2026-3902, CVE-2026-5766)"
-MENDED = (
-    ("Django", (5, 2), (5, 2, 14), ASGI_HOLES),
-    ("Django", (6, 0), (6, 0, 5), ASGI_HOLES),
+ADVISORY = "forged headers, uploads without a limit (CVE-2026-3902, CVE-2026-5766)"
+FIXED_IN = (
+    ("Django", (5, 2), (5, 2, 14), ADVISORY),
+    ("Django", (6, 0), (6, 0, 5), ADVISORY),
     ("msgpack", (), (1, 2, 1), "a frame may end the process (CVE-2026-57585)"),
-    ("redis", (), (4, 5, 5), "answers for somebody else (CVE-2023-28859)"),
+    ("redis", (), (4, 5, 5), "answers of other requests (CVE-2023-28859)"),
     ("Twisted", (), (24, 7), "answers to others' requests (CVE-2024-41671)"),
 )
-"""Packages, the series of versions if not all, the first one that is good, and what was wrong."""
+"""Packages: the series of versions if not all, the first fixed version, and the vulnerability."""
 
 
 # REALTIME
@@ -91,9 +91,9 @@ MENDED = (
 
 @register("realtime")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 a dict; E002 known keys; E007 right types and numbers; E006 a policy; E008 creators.
+    """Check REALTIME: a dict (E001), keys (E002), types and ranges (E007), POLICY (E006).
 
-    E014, W011, W012, W013 numbers that fit each other.
+    Also CREATE_ROOMS (E008), and numbers that do not fit each other (E014, W011, W012, W013).
     """
     given = getattr(settings, "REALTIME", {})
     if not isinstance(given, dict):
@@ -138,12 +138,12 @@ def _unknown_creators() -> Iterator[CheckMessage]:
 
 @register("realtime")
 def check_names(**kwargs: Any) -> list[CheckMessage]:
-    """E070 a `DISPLAY_NAME` that exists; W070 usernames that are addresses, without one."""
+    """Check DISPLAY_NAME: it exists (E070), is set if usernames are e-mail addresses (W070)."""
     name, model = configured("display_name"), get_user_model()
     if not name and isinstance(model._meta.get_field(model.USERNAME_FIELD), EmailField):
-        text = "Usernames are e-mail addresses: users are called by their number."
-        hint = "Set DISPLAY_NAME; 'get_username' shows the addresses to everybody."
-        return [Caution(text, hint=hint, id="realtime.W070")]
+        text = "Usernames are e-mail addresses: users are shown as a number."
+        hint = "Set DISPLAY_NAME; 'get_username' shows the addresses to all users."
+        return [CheckWarning(text, hint=hint, id="realtime.W070")]
     return [] if not name or _is_display_name(name) else [_no_display_name(name)]
 
 
@@ -169,14 +169,17 @@ def _no_display_name(name: str) -> CheckMessage:
 
 @register("realtime")
 def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
-    """W001 a layer that processes share; W002, W003 a core layer that keeps all; W030 a prefix."""
+    """Check for a layer that processes share (W001), and a core layer that loses nothing.
+
+    W002 is its socket timeout, W003 its capacity.
+    """
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     name = configured("channel_layer")
     layer = layers.get(name)
     if layer is None and layers:
         return [
-            Caution(
-                f"CHANNEL_LAYERS has no {name!r}: server processes will not hear of each other.",
+            CheckWarning(
+                f"CHANNEL_LAYERS has no {name!r}: server processes get no events of each other.",
                 id="realtime.W001",
             )
         ]
@@ -186,7 +189,7 @@ def check_channel_layer(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _alone() -> CheckMessage:
-    return Caution(
+    return CheckWarning(
         "There is no channel layer that server processes share.",
         hint="Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer; with a single "
         "process this can be silenced.",
@@ -198,7 +201,7 @@ def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
     hosts = layer.get("hosts") or ["redis://localhost:6379"]
     is_short = any(_socket_timeout(host) <= CORE_POP_SECONDS for host in hosts)
     if is_short and get_version_tuple(redis.__version__)[0] >= 8:
-        yield Caution(
+        yield CheckWarning(
             "Idle sockets will be closed: with redis-py 8 the core layer needs a longer "
             "socket_timeout.",
             hint='Give hosts as {"address": …, "socket_timeout": 15}, or use '
@@ -206,8 +209,8 @@ def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
             id="realtime.W002",
         )
     if layer.get("capacity", CORE_CAPACITY) <= CORE_CAPACITY:
-        yield Caution(
-            f"The channel layer drops messages beyond {CORE_CAPACITY} that wait; they come late.",
+        yield CheckWarning(
+            f"The channel layer drops messages if {CORE_CAPACITY} others wait; they arrive late.",
             hint="Raise its capacity to 10000.",
             id="realtime.W003",
         )
@@ -215,15 +218,15 @@ def _core(layer: Mapping[str, Any]) -> Iterator[CheckMessage]:
 
 @register("realtime")
 def check_layer_prefix(**kwargs: Any) -> list[CheckMessage]:
-    """W030 a Redis layer with a prefix, which keeps the site's own groups from other sites."""
+    """Check that a Redis layer has a prefix (W030), which separates its groups from other sites."""
     name = configured("channel_layer")
     layer = getattr(settings, "CHANNEL_LAYERS", {}).get(name, {})
     if layer.get("BACKEND") not in REDIS_LAYERS or layer.get("CONFIG", {}).get("prefix"):
         return []
     return [
-        Caution(
+        CheckWarning(
             f"CHANNEL_LAYERS[{name!r}] has no prefix: consumers of another site on this Redis "
-            "hear the groups of this site's own consumers.",
+            "receive messages for this site's own consumers.",
             hint='Set CONFIG = {"prefix": "a name of this site", …}. What this package sends is '
             "kept apart without it.",
             id="realtime.W030",
@@ -247,7 +250,7 @@ def _socket_timeout(host: Any) -> float:
 
 @register("realtime")
 def check_daphne(**kwargs: Any) -> list[CheckMessage]:
-    """E003 Daphne before static files, whose `runserver` it replaces; E004 one with size limits."""
+    """Check that Daphne stands before static files (E003), and limits sizes (E004)."""
     return [*_wrong_order(), *_old_daphne()]
 
 
@@ -262,27 +265,31 @@ def _wrong_order() -> Iterator[CheckMessage]:
 def _old_daphne() -> Iterator[CheckMessage]:
     installed = _installed("daphne")
     if installed and installed < DAPHNE:
-        hint = "Older ones take frames of any size (CVE-2026-44545, CVE-2026-44546)."
+        hint = "Older versions accept frames of any size (CVE-2026-44545, CVE-2026-44546)."
         yield Error("daphne must be 4.2.2 or newer.", hint=hint, id="realtime.E004")
 
 
-# What others have mended
+# Vulnerabilities of other packages
 
 
 @register("realtime")
 def check_versions(**kwargs: Any) -> list[CheckMessage]:
-    """W020 packages without the known holes that a site with sockets would have by them."""
+    """Check for known vulnerabilities of packages that expose a site with sockets (W020)."""
     found: list[CheckMessage] = []
-    for name, series, floor, hole in MENDED:
+    for name, series, floor, hole in FIXED_IN:
         installed = _installed(name)
         if installed and installed[: len(series)] == series and installed < floor:
             text = f"{name} must be {'.'.join(map(str, floor))} or newer."
-            found.append(Caution(text, hint=f"Older ones have a hole: {hole}.", id="realtime.W020"))
+            found.append(
+                CheckWarning(
+                    text, hint=f"Older versions are vulnerable: {hole}.", id="realtime.W020"
+                )
+            )
     return found
 
 
 def _installed(name: str) -> tuple[int, ...]:
-    """The version of a package; nothing where there is none."""
+    """Return the version of a package; empty if it is not installed."""
     try:
         return get_version_tuple(version(name))
     except PackageNotFoundError:
@@ -294,7 +301,7 @@ def _installed(name: str) -> tuple[int, ...]:
 
 @register("realtime", deploy=True)
 def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
-    """W006 SQLite with the settings under which readers and writers do not lock each other out."""
+    """Check that SQLite is set so that readers and writers do not block each other (W006)."""
     if not is_sqlite():
         return []
     options = connections[alias()].settings_dict["OPTIONS"]
@@ -302,7 +309,7 @@ def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
     if is_wal and options.get("transaction_mode", "").upper() == "IMMEDIATE":
         return []
     return [
-        Caution(
+        CheckWarning(
             "SQLite will report locks under load.",
             hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
             '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}.',
@@ -316,11 +323,11 @@ def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
 
 @register("realtime", deploy=True)
 def check_allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
-    """W008 hosts by name, because a socket's origin is compared with them."""
+    """Check that hosts are named (W008), because the origin of a socket is compared with them."""
     if settings.DEBUG or "*" not in settings.ALLOWED_HOSTS:
         return []
     return [
-        Caution(
+        CheckWarning(
             "ALLOWED_HOSTS has '*': a page under any name of this server may open sockets.",
             hint="Name the hosts.",
             id="realtime.W008",
@@ -333,7 +340,7 @@ def check_allowed_hosts(**kwargs: Any) -> list[CheckMessage]:
 
 @register("realtime")
 def check_user_keys(**kwargs: Any) -> list[CheckMessage]:
-    """W052 keys of users that the tables hold; W053 keys that cannot pass for a guest's."""
+    """Check that primary keys of users fit the tables (W052), and differ from guests' (W053)."""
     field = _key_of_users()
     if not isinstance(field, (CharField, TextField)):
         return []
@@ -342,12 +349,12 @@ def check_user_keys(**kwargs: Any) -> list[CheckMessage]:
         text = f"A user whose primary key has more than {KEY_CHARACTERS} characters is refused."
         hint = f"Give the key of {settings.AUTH_USER_MODEL} max_length={KEY_CHARACTERS}, if any "
         hint += "is longer; else silence this."
-        found.append(Caution(text, hint=hint, id="realtime.W052"))
+        found.append(CheckWarning(text, hint=hint, id="realtime.W052"))
     if any(_is_valid(field, prefix + "1") for prefix in (GUEST, SITE)):
         text = f"A user whose primary key begins with {GUEST!r} or {SITE!r} is refused."
         hint = f"Give the key of {settings.AUTH_USER_MODEL} a validator that refuses colons; else "
         hint += "silence this."
-        found.append(Caution(text, hint=hint, id="realtime.W053"))
+        found.append(CheckWarning(text, hint=hint, id="realtime.W053"))
     return found
 
 
@@ -371,17 +378,17 @@ def _is_valid(field: Any, value: str) -> bool:
 
 @register("realtime", deploy=True)
 def check_health(**kwargs: Any) -> list[CheckMessage]:
-    """W050 health pages that are not redirected; W051 their middleware before all others."""
+    """Check that health pages are not redirected (W050); their middleware is first (W051)."""
     if HEALTH in settings.MIDDLEWARE:
         if settings.MIDDLEWARE[0] == HEALTH:
             return []
         text = f"{HEALTH} must be the first entry of MIDDLEWARE."
         hint = "Middleware before it may redirect or refuse a load balancer."
-        return [Caution(text, hint=hint, id="realtime.W051")]
+        return [CheckWarning(text, hint=hint, id="realtime.W051")]
     if not settings.SECURE_SSL_REDIRECT or all(map(_is_exempt, _health_pages())):
         return []
     return [
-        Caution(
+        CheckWarning(
             "SECURE_SSL_REDIRECT redirects a load balancer that asks for the health pages.",
             hint=f'Put "{HEALTH}" first into MIDDLEWARE, or add r"/(live|ready)/?$" to '
             "SECURE_REDIRECT_EXEMPT.",
@@ -398,6 +405,6 @@ def _health_pages() -> list[str]:
 
 
 def _is_exempt(path: str) -> bool:
-    """As Django's SecurityMiddleware decides."""
+    """Return whether a path is exempt from the redirect, as SecurityMiddleware decides."""
     exempt = settings.SECURE_REDIRECT_EXEMPT
     return any(re.search(one, path.lstrip("/")) for one in exempt)

@@ -1,4 +1,4 @@
-"""Settings of the package as checks may read them, also where they are broken."""
+"""Settings for the checks, which must work with invalid settings too."""
 
 from dataclasses import fields
 from typing import Any
@@ -21,7 +21,7 @@ KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
 
 
 def missed(value: Any, kind: Any, name: str) -> str:
-    """Say what a value should have been; empty if it is."""
+    """Return what a value should be; empty if it is valid."""
     wanted, types = KINDS[kind]
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool):
         return wanted
@@ -35,7 +35,7 @@ def missed(value: Any, kind: Any, name: str) -> str:
 
 
 def configured(name: str) -> Any:
-    """Return a setting, or its default where the settings are broken, which E001 and E007 tell."""
+    """Return a setting, or its default if it is invalid, which E001 and E007 report."""
     is_dict = isinstance(getattr(settings, "REALTIME", {}), dict)
     value = getattr(config() if is_dict else Config(), name)
     field = next(field for field in fields(Config) if field.name == name)

@@ -1,11 +1,11 @@
-"""Checks of the database that holds the package's tables, and of how it is kept open."""
+"""Checks of the package's database and its connections."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, register
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
@@ -14,9 +14,9 @@ from .configured import configured
 __all__ = ["alias", "check_connections", "check_database", "check_max_connections", "is_sqlite"]
 
 OTHER_THREADS = 3 + 4
-"""The writing lanes and the pulse, and some for the site's own views."""
+"""The three writing threads, and some for the site's own views."""
 POOL_SIZE = 4
-"""What psycopg's pool holds unless told otherwise."""
+"""The default size of psycopg's pool."""
 CONNECT_SECONDS = 2
 
 
@@ -26,13 +26,13 @@ def alias() -> str:
 
 
 def is_sqlite() -> bool:
-    """Whether that is SQLite."""
+    """Return whether the package's database is SQLite."""
     return connections[alias()].vendor == "sqlite"
 
 
 @register("realtime")
 def check_database(**kwargs: Any) -> list[CheckMessage]:
-    """E005 one database; W004, W005 a PostgreSQL with a pool of that size; W007 a known vendor."""
+    """Check for one database (E005), a large enough pool (W004, W005), a tested vendor (W007)."""
     models = apps.get_app_config("realtime").get_models()
     aliases = {router.db_for_write(model) for model in models}
     if len(aliases) > 1:
@@ -44,20 +44,20 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     if database.vendor == "sqlite":
         return []
     text = f"realtime is not tested on {database.display_name}."
-    return [Caution(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
+    return [CheckWarning(text, hint="Use PostgreSQL or SQLite.", id="realtime.W007")]
 
 
 def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
     needed = configured("db_threads") + OTHER_THREADS
     pool = database["OPTIONS"].get("pool")
     if not pool and database["CONN_MAX_AGE"] == 0:
-        yield Caution(
+        yield CheckWarning(
             "Every message opens a connection to PostgreSQL, which takes ten times as long.",
             hint=f'Set OPTIONS["pool"] = {{"max_size": {max(needed, 12)}}}.',
             id="realtime.W004",
         )
     if pool and (size := _pool_size(pool)) < needed:
-        yield Caution(
+        yield CheckWarning(
             f"The pool of {size} connections is too small: a process may need {needed}.",
             hint=f'Set OPTIONS["pool"] = {{"max_size": {needed}}}, or lower DB_THREADS.',
             id="realtime.W005",
@@ -72,9 +72,9 @@ def _pool_size(pool: Any) -> int:
 
 @register("realtime")
 def check_connections(**kwargs: Any) -> list[CheckMessage]:
-    """W018 no CONN_MAX_AGE, of any database: under ASGI each thread keeps connections open."""
+    """Check that no database has CONN_MAX_AGE (W018): under ASGI, threads leak connections."""
     return [
-        Caution(
+        CheckWarning(
             f"DATABASES[{name!r}] has CONN_MAX_AGE: under ASGI it leaks connections.",
             hint="Views run in changing threads there, and a connection stays open in a thread "
             'that does not come back. Remove it; on PostgreSQL set OPTIONS["pool"] instead.',
@@ -88,18 +88,18 @@ def check_connections(**kwargs: Any) -> list[CheckMessage]:
 
 @register("realtime", deploy=True)
 def check_max_connections(**kwargs: Any) -> list[CheckMessage]:
-    """W019 a pool within PostgreSQL's `max_connections`."""
+    """Check that the pool fits PostgreSQL's `max_connections` (W019)."""
     database = connections[alias()]
     pool = database.settings_dict["OPTIONS"].get("pool")
     if database.vendor != "postgresql" or not pool:
         return []
-    if (most := _free_for_sites(database)) is None:
+    if (most := _ordinary_connections(database)) is None:
         return []
     size = _pool_size(pool)
     if 2 * size <= most:
         return []
     return [
-        Caution(
+        CheckWarning(
             f"A process may open {size} connections, and PostgreSQL takes {most} from all of them.",
             hint="Each server process has a pool of its own, and two run during a restart; how "
             "many there are is not known here. Raise max_connections, lower max_size, or put "
@@ -109,9 +109,9 @@ def check_max_connections(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _free_for_sites(database: Any) -> int | None:
-    """How many connections PostgreSQL grants to ordinary roles; None if it cannot be asked."""
-    alone = database.copy()  # apart from the pool, whose timeout may be long
+def _ordinary_connections(database: Any) -> int | None:
+    """Return how many connections PostgreSQL grants to ordinary roles; None if unknown."""
+    alone = database.copy()  # without the pool, whose timeout may be long
     del alone.settings_dict["OPTIONS"]["pool"]
     alone.settings_dict["OPTIONS"]["connect_timeout"] = CONNECT_SECONDS
     try:

@@ -1,4 +1,4 @@
-"""Checks whether the Redis of the channel layer answers."""
+"""Check whether the Redis servers of the channel layer answer."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ ANSWER_SECONDS = 2
 
 @register("realtime", deploy=True)
 def check_redis(**kwargs: Any) -> list[CheckMessage]:
-    """E018 a Redis that answers, each of several."""
+    """Check that each Redis of the channel layer answers (E018)."""
     alias = configured("channel_layer")
     layer = getattr(settings, "CHANNEL_LAYERS", {}).get(alias, {})
     if not str(layer.get("BACKEND", "")).startswith("channels_redis."):
@@ -28,31 +28,31 @@ def check_redis(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _silent(alias: str, hosts: Any) -> Iterator[CheckMessage]:
-    # A thread, because a name that resolves slowly cannot be given up otherwise.
+    # In a thread, because a slow name resolution cannot be cancelled.
     faults: dict[int, str] = {}
-    thread = Thread(target=lambda: asyncio.run(_ask_all(hosts, faults)), daemon=True)
+    thread = Thread(target=lambda: asyncio.run(_ping_all(hosts, faults)), daemon=True)
     thread.start()
     thread.join(ANSWER_SECONDS + 0.1)
     for number, fault in sorted(faults.copy().items()):
         if fault:
             yield Error(  # without the address, which may hold a password
                 f"Redis number {number} of CHANNEL_LAYERS[{alias!r}] does not answer.",
-                hint=f"{fault}. Look at its address and whether it runs.",
+                hint=f"{fault}. Check its address, and whether it runs.",
                 id="realtime.E018",
             )
 
 
-async def _ask_all(hosts: Any, faults: dict[int, str]) -> None:
+async def _ping_all(hosts: Any, faults: dict[int, str]) -> None:
     try:
         decoded = decode_hosts(hosts)
     except (ValueError, TypeError, LookupError) as error:
         faults[1] = f"hosts cannot be read ({type(error).__name__})"
         return
     faults.update(dict.fromkeys(range(1, len(decoded) + 1), f"no answer in {ANSWER_SECONDS} s"))
-    await asyncio.gather(*(_ask(n, host, faults) for n, host in enumerate(decoded, start=1)))
+    await asyncio.gather(*(_ping(n, host, faults) for n, host in enumerate(decoded, start=1)))
 
 
-async def _ask(number: int, host: dict[str, Any], faults: dict[int, str]) -> None:
+async def _ping(number: int, host: dict[str, Any], faults: dict[int, str]) -> None:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             client = redis.asyncio.Redis(connection_pool=create_pool(host.copy()))
@@ -62,7 +62,7 @@ async def _ask(number: int, host: dict[str, Any], faults: dict[int, str]) -> Non
                 await client.aclose(close_connection_pool=True)
     except TimeoutError:
         return
-    except Exception as error:  # of the client, of the network, of what hosts hold
+    except Exception as error:  # of the client, the network or an invalid host
         faults[number] = f"it fails with {type(error).__name__}"
     else:
         faults[number] = ""

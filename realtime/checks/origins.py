@@ -1,11 +1,11 @@
-"""Checks of the proxies before a site, and of the origins that it allows."""
+"""Checks of the allowed origins, and of proxies."""
 
 import re
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 
 from .configured import configured
 
@@ -17,7 +17,7 @@ ENTRY = re.compile(rf"https?://(?:(?:\*\.)?{HOST}|\[[0-9a-f:.]+\])(?::[0-9]{{1,5
 
 @register("realtime")
 def check_origins(**kwargs: Any) -> list[CheckMessage]:
-    """E015 origins as a browser sends them."""
+    """Check that origins are written as browsers send them (E015)."""
     return [
         Error(
             f"REALTIME['ALLOWED_ORIGINS'] has {origin!r}, which no browser sends.",
@@ -33,7 +33,7 @@ def check_origins(**kwargs: Any) -> list[CheckMessage]:
 
 @register("realtime")
 def check_proxies(**kwargs: Any) -> list[CheckMessage]:
-    """W014 the number of proxies, where other settings say that there are any."""
+    """Check that the number of proxies is set if other settings show that there are any (W014)."""
     given = getattr(settings, "REALTIME", {})
     if isinstance(given, dict) and "TRUSTED_PROXIES" in given:
         return []
@@ -50,4 +50,4 @@ def check_proxies(**kwargs: Any) -> list[CheckMessage]:
         "work. Set REALTIME['TRUSTED_PROXIES'] to the number of proxies of your own; 0 is for "
         "proxies that do not add to X-Forwarded-For."
     )
-    return [Caution(text, hint=hint, id="realtime.W014")]
+    return [CheckWarning(text, hint=hint, id="realtime.W014")]

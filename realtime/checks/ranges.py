@@ -1,10 +1,10 @@
-"""Which numbers each setting accepts, and which settings must fit each other."""
+"""The range of each numeric setting, and rules between settings."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.core.checks import CheckMessage, Error
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 
 from ..conf import Config
 
@@ -12,7 +12,7 @@ __all__ = ["RANGES", "misfits", "missed_range"]
 
 HOUR, DAY = 60 * 60, 24 * 60 * 60
 MANY = 10**9
-"""More than any process or user has; a larger number is a mistake of units."""
+"""More than any process or user can have; a larger number is a mistake of units."""
 SMALLEST = 0.01
 COUNT: tuple[float, float] = (1, MANY)
 COUNT_OR_NONE: tuple[float, float] = (0, MANY)
@@ -69,12 +69,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "trusted_proxies": (0, 20),
     "write_timeout_seconds": WAIT,
 }
-"""The least and the most of each number, both included."""
+"""The minimum and maximum of each number, both included."""
 
 JSON_BYTES = 12
-"""What one character may take in a frame: a JSON encoder may write two escapes of six bytes."""
+"""The most bytes of one character in a frame: JSON may need two escapes of six bytes."""
 PROXY_SECONDS = 60
-"""After how long a silence nginx and the load balancers of AWS close a connection by default."""
+"""The default idle timeout of nginx and of the load balancers of AWS."""
 
 
 class Fit(NamedTuple):
@@ -83,7 +83,7 @@ class Fit(NamedTuple):
     large: str
     times: int
     small: str
-    kind: type[Error] | type[Caution]
+    kind: type[Error] | type[CheckWarning]
     id: str
     why: str
 
@@ -91,31 +91,31 @@ class Fit(NamedTuple):
 FITS = (
     Fit(
         *("LEASE_SECONDS", 2, "PULSE_SECONDS", Error, "realtime.E014"),
-        "Other processes take this one for dead between two renewals of its lease.",
+        "Other processes consider this one dead between two renewals of its lease.",
     ),
     Fit(
-        *("FRAME_BYTES", JSON_BYTES, "CONTENT_CHARACTERS", Caution, "realtime.W012"),
+        *("FRAME_BYTES", JSON_BYTES, "CONTENT_CHARACTERS", CheckWarning, "realtime.W012"),
         "The longest message may not fit a frame, as JSON may take 12 bytes for a character.",
     ),
     Fit(
-        *("OUTBOX_BYTES", 1, "FRAME_BYTES", Caution, "realtime.W013"),
-        "One large message would cut every client that receives it (4008).",
+        *("OUTBOX_BYTES", 1, "FRAME_BYTES", CheckWarning, "realtime.W013"),
+        "One large message would close every client that receives it (4008).",
     ),
     Fit(
-        *("RECEIVE_BYTES_BURST", 1, "FRAME_BYTES", Caution, "realtime.W013"),
+        *("RECEIVE_BYTES_BURST", 1, "FRAME_BYTES", CheckWarning, "realtime.W013"),
         "One large frame would use up more than the allowance of its user.",
     ),
 )
 
 
 def missed_range(value: float, name: str) -> str:
-    """Say which numbers a setting accepts; empty if `value` is one of them."""
+    """Return the range of a setting as text; empty if `value` is in it."""
     least, most = RANGES.get(name, (SMALLEST, float("inf")))
     return "" if least <= value <= most else f"from {least:,} to {most:,}"
 
 
 def misfits(given: Config) -> Iterator[CheckMessage]:
-    """Find settings that are in range, and wrong beside each other or a usual proxy."""
+    """Find settings that are in range, but do not fit each other or a usual proxy."""
     for fit in FITS:
         large: Any = getattr(given, fit.large.lower())
         small: Any = getattr(given, fit.small.lower())
@@ -129,4 +129,4 @@ def misfits(given: Config) -> Iterator[CheckMessage]:
             "Set HEARTBEAT_SECONDS below 30, so that two heartbeats fit into the 60 seconds of "
             "nginx and AWS; with a longer timeout in all proxies this can be silenced."
         )
-        yield Caution(text, hint=hint, id="realtime.W011")
+        yield CheckWarning(text, hint=hint, id="realtime.W011")

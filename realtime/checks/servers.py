@@ -1,4 +1,4 @@
-"""Checks of what serves the sockets: the ASGI application, and `runserver`."""
+"""Checks of the ASGI application and of `runserver`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from channels.routing import ProtocolTypeRouter
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 from django.core.handlers.asgi import ASGIHandler
 from django.core.management import get_commands
 from django.utils.module_loading import import_string
@@ -14,13 +14,13 @@ from django.utils.module_loading import import_string
 __all__ = ["check_asgi", "check_runserver"]
 
 PLAIN = {"django.core", "django.contrib.staticfiles"}
-"""The apps whose `runserver` serves pages alone."""
+"""The apps whose `runserver` serves no sockets."""
 HELPER = "In the ASGI file, import get_asgi_application from realtime.asgi instead of django.core."
 
 
 @register("realtime")
 def check_asgi(**kwargs: Any) -> list[CheckMessage]:
-    """E016 an ASGI application that can be imported; W015 one that serves sockets."""
+    """Check that the ASGI application can be imported (E016), and serves sockets (W015)."""
     return list(_asgi(getattr(settings, "ASGI_APPLICATION", None)))
 
 
@@ -28,21 +28,21 @@ def _asgi(path: Any) -> Iterator[CheckMessage]:
     if not path:
         text = "ASGI_APPLICATION is not set: runserver serves no sockets."
         hint = f'Set ASGI_APPLICATION = "mysite.asgi.application". {HELPER}'
-        yield Caution(text, hint=hint, id="realtime.W015")
+        yield CheckWarning(text, hint=hint, id="realtime.W015")
         return
     try:
         application = import_string(path)
-    except Exception as error:  # whatever a site's module raises
+    except Exception as error:  # of any kind, from a site's module
         text = f"ASGI_APPLICATION is {path!r}, which cannot be imported."
         yield Error(text, hint=f"{type(error).__name__}: {error}", id="realtime.E016")
         return
     if not _may_serve_sockets(application):
         text = f"ASGI_APPLICATION is {path!r}, which serves no sockets."
-        yield Caution(text, hint=HELPER, id="realtime.W015")
+        yield CheckWarning(text, hint=HELPER, id="realtime.W015")
 
 
 def _may_serve_sockets(application: Any) -> bool:
-    """Judge what is known; an application that wraps another is not looked into."""
+    """Return False for an application that surely serves no sockets; wrappers are not examined."""
     if isinstance(application, ProtocolTypeRouter):
         return "websocket" in application.application_mapping
     return callable(application) and not isinstance(application, ASGIHandler)
@@ -50,8 +50,8 @@ def _may_serve_sockets(application: Any) -> bool:
 
 @register("realtime")
 def check_runserver(**kwargs: Any) -> list[CheckMessage]:
-    """W016 a `runserver` that serves sockets, where DEBUG says that it is used."""
-    is_late = "daphne" in settings.INSTALLED_APPS  # E003 reports its place
+    """Check that `runserver` serves sockets (W016); only with DEBUG, when it is likely used."""
+    is_late = "daphne" in settings.INSTALLED_APPS  # E003 reports its position
     if not settings.DEBUG or is_late or get_commands().get("runserver") not in PLAIN:
         return []
     text = "runserver serves no sockets: daphne is not in INSTALLED_APPS."
@@ -59,4 +59,4 @@ def check_runserver(**kwargs: Any) -> list[CheckMessage]:
         'Run "pip install daphne" and put "daphne" first into INSTALLED_APPS, or start the '
         "site with another ASGI server and silence this."
     )
-    return [Caution(text, hint=hint, id="realtime.W016")]
+    return [CheckWarning(text, hint=hint, id="realtime.W016")]

@@ -1,11 +1,11 @@
-"""Checks whether the browser client's modules find each other under hashed names."""
+"""Check whether the modules of the browser client find each other under hashed names."""
 
 from typing import Any
 
 from django.apps import apps
 from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
 from django.core.checks import CheckMessage, register
-from django.core.checks import Warning as Caution
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 __all__ = ["check_static"]
@@ -13,7 +13,7 @@ __all__ = ["check_static"]
 
 @register("realtime")
 def check_static(**kwargs: Any) -> list[CheckMessage]:
-    """W017 a storage without plain names that rewrites imports between modules."""
+    """Check that a storage without plain names rewrites imports between modules (W017)."""
     if not apps.is_installed("django.contrib.staticfiles"):
         return []
     try:
@@ -26,7 +26,7 @@ def check_static(**kwargs: Any) -> list[CheckMessage]:
     if not getattr(storage, "keep_only_hashed_files", False):
         return []  # plain names are served too, and a revision in them changes with the content
     return [
-        Caution(
+        CheckWarning(
             "The browser client's modules do not find each other: the static files have hashed "
             "names alone, and imports are not rewritten.",
             hint="Use a subclass of the storage with support_js_module_import_aggregation = True, "
