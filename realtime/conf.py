@@ -10,7 +10,7 @@ from django.core.signals import setting_changed
 __all__ = ["CREATORS", "Config", "config", "known_keys"]
 
 CREATORS = ("users", "staff", "nobody")
-"""What `CREATE_ROOMS` may be."""
+"""The values of `CREATE_ROOMS`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,9 +22,9 @@ class Config:
     site: str = ""
     """A label that separates this site from a copy of it on the same channel layer."""
     guests: bool = False
-    """Whether somebody without credentials may use public rooms."""
+    """Whether a client without credentials may use public rooms as a guest."""
     allowed_origins: list[str] = field(default_factory=list)
-    """Further origins a browser may come from, as `https://example.com`."""
+    """More origins that may open sockets, such as `https://example.com`."""
     require_origin: bool = False
     """Whether a client without an `Origin` header is refused."""
     display_name: str = ""
@@ -38,19 +38,19 @@ class Config:
     )
     """Names that no guest may take, alone or as a word of the name."""
     policy: str = "realtime.policy.Policy"
-    """The class that decides who may do what."""
+    """The class that decides permissions."""
     create_rooms: str = "staff"
-    """Whose `create` makes rooms: "users", "staff" with the permission to add them, "nobody"."""
+    """Which users may create rooms: "users", "staff" with the permission, or "nobody"."""
     direct_rooms: bool = True
-    """Whether two users may open a room of their own."""
+    """Whether two users may open a direct room."""
     rooms_per_user: int = 20
-    """The most rooms of one user that were made by `create` and still exist."""
+    """The most existing rooms that one user has made by `create`."""
     blocks_per_user: int = 500
     """The most users and guests that one user may block."""
     invitation_seconds: int = 7 * 24 * 60 * 60
-    """How long the link of an invitation is good."""
+    """How long an invitation is valid."""
     kick_seconds: int = 60
-    """How long somebody who was kicked stays out."""
+    """How long a kick keeps a user out."""
 
     authenticators: list[str] = field(
         default_factory=lambda: [
@@ -60,44 +60,44 @@ class Config:
             "realtime.auth.guests.GuestToken",
         ]
     )
-    """The classes that say who a connection is, in this order."""
+    """The classes that authenticate connections, in this order."""
     first_message_auth: bool = True
     """Whether a client without any credentials may send them as its first command."""
     auth_seconds: float = 5
     """How long such a client may take."""
     recheck_seconds: float = 60
-    """Within how long each connection's session, user and token are asked for again."""
+    """The interval in which session, user and token of each connection are revalidated."""
     ticket_seconds: int = 30
-    """How long a ticket is good, at most 60."""
+    """How long a ticket is valid, at most 60."""
     jwt_algorithms: list[str] = field(default_factory=list)
-    """The algorithms that a JWT may be signed with; never `none`, and not `HS` beside others."""
+    """The algorithms that a JWT may be signed with; never `none`, and not `HS` with others."""
     jwt_key: str = field(default="", repr=False)
     """The secret (`HS`) or public key in PEM (`RS`, `ES`) of all JWTs."""
     jwt_key_function: str = ""
-    """Or a function that gets a JWT's header, which nobody has verified, and returns the key."""
+    """Or a function that takes the unverified header of a JWT and returns the key."""
     jwt_jwks_file: str = ""
     """Or a file with a JSON Web Key Set, from which `kid` chooses; read again when it changes."""
     jwt_audience: str = ""
-    """What `aud` must have; empty: a JWT must not have any."""
+    """The required value of `aud`; empty: a JWT must not have any."""
     jwt_issuer: str = ""
-    """What `iss` must be; empty: it is not looked at."""
+    """The required `iss`; empty for no check."""
     jwt_claims: dict[str, Any] = field(default_factory=dict)
     """Required claims: a value, a list of values, `"*"` for any value, or None for no check."""
     jwt_leeway_seconds: int = 10
-    """How far the issuer's clock may be from ours, at most 30."""
+    """The clock skew allowed to the issuer, at most 30."""
     jwt_user_claim: str = "sub"
-    """The claim that says whose a JWT is."""
+    """The claim that identifies the user of a JWT."""
     jwt_user_field: str = "pk"
-    """The unique field of the user model that has the same."""
+    """The unique field of the user model with the same value."""
 
     heartbeat_seconds: int = 20
-    """After how long a silence a client is asked whether it is there; after two it is ended."""
+    """The heartbeat: a silent client is pinged after this time, and closed after twice as long."""
     frame_bytes: int = 64 * 1024
-    """The largest frame a client may send."""
+    """The largest frame that a client may send."""
     commands_per_frame: int = 100
-    """How many commands one frame may hold."""
+    """The most commands in one frame."""
     receive_bytes_per_second: int = 128 * 1024
-    """Bytes of one user that are decoded a second; a client that sends more is read more slowly."""
+    """Bytes of one user that are decoded a second; a faster client is read more slowly."""
     receive_bytes_burst: int = 512 * 1024
     """How many of them at once."""
     content_characters: int = 4000
@@ -105,9 +105,9 @@ class Config:
     last_address_seconds: int = 60 * 60
     """The seconds for which a guest's last address is kept for bans and mutes; 0 keeps none."""
     guest_seconds: int = 90 * 24 * 60 * 60
-    """How long a guest who stays away is remembered."""
+    """How long the token of a guest is valid."""
     rooms_per_connection: int = 100
-    """How many rooms one connection may be in."""
+    """The most rooms that one connection may be in."""
     messages_per_second: float = 10
     """Messages and signals of one user, over all its connections in a process."""
     messages_burst: int = 30
@@ -119,13 +119,13 @@ class Config:
     joins_per_second: float = 10
     """Rooms that one user joins; as many at once as one connection may be in."""
     rooms_per_minute: float = 10
-    """Rooms that one user makes, places that one gives, and direct rooms that one opens."""
+    """Rooms that one user creates, members that one adds, and direct rooms that one opens."""
     message_bytes_per_hour: int = 8 * 1024 * 1024
     """Bytes of messages that one user stores; guests of one address together have twice that."""
     guest_message_days: float = 0
     """The age at which `retention.prune` erases guests' messages; 0 keeps them, else at least 7."""
     acts_per_minute: float = 60
-    """Acts of moderation by one user, with deleting, configuring a room, and blocking."""
+    """Moderation commands of one user, with deleting, configuring a room, and blocking."""
     reports_per_minute: float = 5
     """Messages that one user reports."""
     open_reports: int = 20
@@ -133,14 +133,14 @@ class Config:
     audit_entries: int = 1000
     """Entries in the audit log of one room owner or moderator who is not staff."""
     ended_sanction_days: float = 30
-    """How long a ban or mute that has ended stays in the admin."""
+    """How long an ended ban or mute stays in the admin."""
     messages_in_flight: int = 64
-    """Messages of one connection that may wait for their commit at once."""
+    """Messages of one connection that may wait for their commit at the same time."""
     handler_seconds: float = 5
-    """How long a command may take before it is answered with `unavailable`."""
+    """How long a command may run before it is answered with `unavailable`."""
 
     connections_per_user: int = 20
-    """Connections of one user in a process; more are refused with 4014, and may come back."""
+    """Connections of one user in a process; more are refused with 4014, and may retry."""
     connections_per_address: int = 100
     """Connections of users from one IP address in a process, and as many of guests (4014)."""
     handshakes_per_second: float = 20
@@ -148,18 +148,18 @@ class Config:
     handshakes_burst: int = 200
     """How many of them at once."""
     connections_per_process: int = 10_000
-    """Connections of a process; more are sent elsewhere with 4013."""
+    """Connections of a process; more are refused with 4013, to try another one."""
     trusted_proxies: int = 0
-    """How many proxies of your own add to `X-Forwarded-For`; 0 also spares private addresses."""
+    """Your proxies that add to `X-Forwarded-For`; with 0, private addresses are exempt."""
 
     outbox_frames: int = 500
-    """Frames that may wait for a slow client before it is cut with 4008."""
+    """Frames that may wait for a slow client before it is closed with 4008."""
     outbox_bytes: int = 1024 * 1024
     """Bytes that may wait for it."""
     outbox_warn_at: float = 0.8
-    """The share of either at which the log gets a warning."""
+    """The share of either bound at which a warning is logged."""
     write_timeout_seconds: float = 10
-    """How long a message is tried while the database is away."""
+    """How long storing a message is retried while the database is unavailable."""
     db_threads: int = 4
     """Threads for reading; 0 shares Django's own thread, as tests need."""
     ring_bytes: int = 64 * 1024 * 1024
@@ -168,29 +168,29 @@ class Config:
     pulse_seconds: float = 5
     """How often positions are compared with the database and the lease is renewed."""
     lease_seconds: float = 30
-    """How long a node counts as alive after its last sign."""
+    """How long a node counts as alive after its last renewal."""
     presence_grace_seconds: float = 3
-    """How long somebody is still there after the last connection closed."""
+    """How long a user stays present after the last connection has closed."""
     presence_events_up_to: int = 200
-    """The largest number of present users whose coming and going is told one by one."""
+    """The most present users up to which each join and leave is broadcast."""
 
 
 def known_keys() -> list[str]:
-    """The keys that `REALTIME` may have."""
+    """Return the keys that `REALTIME` may have."""
     return [field.name.upper() for field in fields(Config)]
 
 
 @cache
 def config() -> Config:
-    """The settings as they are now; unknown keys are left to the system check."""
+    """Return the current settings; unknown keys are left to the system check."""
     given: dict[str, Any] = getattr(settings, "REALTIME", {})
     known = {key.lower(): value for key, value in given.items() if key in known_keys()}
     return Config(**known)
 
 
-def _forget(*, setting: str, **_: Any) -> None:
+def _clear_cache(*, setting: str, **_: Any) -> None:
     if setting == "REALTIME":
         config.cache_clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="realtime.conf")
+setting_changed.connect(_clear_cache, dispatch_uid="realtime.conf")
