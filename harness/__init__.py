@@ -1,1 +1,1 @@
-"""Servers, databases and sites that tests and benchmarks start; no part of the package."""
+"""Servers, databases and sites for tests and benchmarks; not part of the package."""

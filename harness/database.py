@@ -1,4 +1,4 @@
-"""What is stored, read past the server: the truth to compare acknowledgements and screens with."""
+"""Read the database directly, to compare it with acknowledgements and screens."""
 
 import contextlib
 import sqlite3
@@ -17,17 +17,17 @@ class Row(NamedTuple):
 
 
 class Database:
-    """A site's database, by its URL."""
+    """The database of a site, by its URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection of one's own, to hold locks with (PostgreSQL)."""
+        """Return a new connection, for example to hold locks (PostgreSQL)."""
         return psycopg.connect(self.url)
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """The rows of a query written with `%s`."""
+        """Return the rows of a query; its parameters are written as `%s`."""
         if self.url.startswith("sqlite"):
             path = self.url.removeprefix("sqlite:///")
             with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:

@@ -1,4 +1,4 @@
-"""A channel layer as bad as its specification allows: it loses messages, and says nothing."""
+"""A channel layer as unreliable as the specification allows: it loses messages silently."""
 
 import logging
 import random
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class LossyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
-    """The pubsub layer, less one `group_send` in three."""
+    """The pubsub layer, which drops one `group_send` in three."""
 
     def __init__(self, *args: Any, seed: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

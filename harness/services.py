@@ -1,7 +1,7 @@
 """Start Redis and PostgreSQL for tests and benchmarks, on 127.0.0.1 and a free port.
 
-The servers are those of this machine, or of the test requirements. Only children started here are
-ever ended, and none outlives its parent. The site on top of them is in `harness/site.py`.
+The programs are those of this machine, or of the test requirements. Only processes started here
+are ended, and none outlives its parent. The site on top of them is in `harness/site.py`.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def missing(what: str, reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """A port nobody listens on, below the range that outgoing connections take theirs from."""
+    """Return an unused port, below the range of ports of outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(20000, 32000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ def free_port() -> int:
 
 
 def temporary_folder() -> Path:
-    """A folder that another user may pass through (pytest's own is closed to PostgreSQL's user)."""
+    """Make a folder that other users may enter: PostgreSQL's user cannot enter pytest's."""
     folder = Path(tempfile.mkdtemp(prefix="realtime-"))
     folder.chmod(0o755)
     return folder
@@ -73,12 +73,12 @@ def answers(port: int) -> bool:
 
 
 class Process:
-    """One child process with its log in a file; it dies with pytest, however pytest ends."""
+    """A child process that logs to a file; it dies with pytest, however pytest ends."""
 
     stop_signal = signal.SIGTERM
     death_signal = signal.SIGKILL
     may_start = True
-    """False while a test runs that is marked as one without servers."""
+    """False during a test that is marked `unit`."""
 
     def __init__(self, command: list[str], log: Path, **options: Any) -> None:
         self.command = command
@@ -119,7 +119,7 @@ class Process:
         self.signal(signal.SIGCONT)
 
     def terminate(self, seconds: float = 15) -> int | None:
-        """Ask it to stop, insist after `seconds`; returns its exit code."""
+        """Stop the process, kill it after `seconds`; return its exit code."""
         self.resume()
         self.signal(self.stop_signal)
         try:
@@ -142,16 +142,16 @@ class Process:
         logger.warning("%s:\n%s", self.log_path.name, self.log()[-3000:])
 
     def _die_with_parent(self) -> None:
-        # A shell that runs the tests in the background has them ignore it, and so their children.
+        # Processes that a shell runs in the background ignore SIGINT, and so do their children.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         assert _LIBC
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(self.death_signal))
 
 
 class Redis(Process):
-    """A Redis (or Valkey) server; once stopped it comes back on the same port.
+    """A Redis (or Valkey) server; it restarts on the same port.
 
-    It comes back empty, unless it `keeps_data`.
+    It is empty after a restart, unless it `keeps_data`.
     """
 
     def __init__(self, binary: Path, folder: Path, *, keeps_data: bool = False) -> None:
@@ -182,7 +182,7 @@ class Redis(Process):
 
 
 class Postgres(Process):
-    """A PostgreSQL server with data of its own; a `durable` one syncs, as benchmarks need."""
+    """A PostgreSQL server with its own data; a `durable` one syncs, as benchmarks need."""
 
     stop_signal = signal.SIGINT
     death_signal = signal.SIGQUIT
@@ -222,12 +222,12 @@ class Postgres(Process):
         self.start()
 
     def crash(self) -> None:
-        """Have it drop everything, as when the machine goes down; it recovers when started."""
+        """Abort the server as if the machine had crashed; it recovers on its next start."""
         self.signal(signal.SIGQUIT)
         self.wait(15)
 
     def pause(self) -> None:
-        """Freeze the server and its children, each of which is a session of its own."""
+        """Freeze the server and its children, each of which leads its own session."""
         with contextlib.closing(psycopg.connect(self.url, autocommit=True)) as connection:
             super().pause()  # before it can start more of them
             found = connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
@@ -243,7 +243,7 @@ class Postgres(Process):
         super().resume()
 
     def set_read_only(self, is_on: bool) -> None:
-        """Have it refuse writes, as an old primary after a failover, or take them again."""
+        """Refuse writes, as an old primary does after a failover, or accept them again."""
         value = b"on" if is_on else b"off"
         with contextlib.closing(psycopg.connect(self.url, autocommit=True)) as connection:
             connection.execute(b"ALTER SYSTEM SET default_transaction_read_only = " + value)
@@ -256,7 +256,7 @@ class Postgres(Process):
             return connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
 
     def create_database(self, name: str, template: str = "template1") -> str:
-        """Make a database, as a copy of `template`; returns its URL."""
+        """Create a database as a copy of `template`; return its URL."""
         return create_database(self.url, name, template)
 
     def _initdb(self) -> None:
@@ -286,7 +286,7 @@ class Postgres(Process):
 
 
 class Copy(Postgres):
-    """A server with the data of another one; a standby, until promoted, if it `follows` it."""
+    """A server with the data of another one; if it `follows`, a standby until promoted."""
 
     def __init__(self, primary: Postgres, folder: Path, name: str, *, follows: bool) -> None:
         super().__init__(primary.binaries, folder, name=name)
@@ -294,7 +294,7 @@ class Copy(Postgres):
         self.follows = follows
 
     def promote(self) -> None:
-        """Make it a primary with all that the other one, now read-only, has committed."""
+        """Make it the primary, with all commits of the old one, which must be read-only."""
         wait_until(self._is_level, 30, "the standby is behind")
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
@@ -326,7 +326,7 @@ def create_database(server_url: str, name: str, template: str = "template1") -> 
 
 
 class Services:
-    """The servers of one test session, each started when it is first asked for."""
+    """The servers of one test session, each started on first use."""
 
     def __init__(self) -> None:
         self.folder = temporary_folder()
@@ -337,7 +337,7 @@ class Services:
         self._names: list[str] = []
 
     def redis_url(self) -> str:
-        """The Redis that tests share; those that stop or flush it take one of their own."""
+        """Return the URL of the shared Redis; tests that stop or flush it use their own."""
         if url := os.environ.get("REALTIME_TEST_REDIS_URL"):
             return url
         if self._redis is None:
@@ -358,7 +358,7 @@ class Services:
         return self._postgres.url
 
     def own_postgres(self) -> Postgres:
-        """The one that tests may stop and freeze, one test at a time; running when it is given."""
+        """Return a running server that tests may stop and freeze, one test at a time."""
         if self._breakable is None:
             self._breakable = Postgres(find_postgres(), self.folder, name="breakable")
         self._breakable.resume()
@@ -367,12 +367,12 @@ class Services:
         return self._breakable
 
     def new_postgres(self) -> Postgres:
-        """One for a single test or file, which may copy it, and make it read-only for good."""
+        """Return a server for a single test or file, which may copy it or leave it read-only."""
         made = Postgres(find_postgres(), self.folder, name=f"postgres-{uuid.uuid4().hex[:8]}")
         return self._started(made)
 
     def copy_of(self, primary: Postgres, *, follows: bool) -> Copy:
-        """A server with the same data, or a standby."""
+        """Return a server with the same data, or a standby."""
         name = f"copy-{uuid.uuid4().hex[:8]}"
         return self._started(Copy(primary, self.folder, name, follows=follows))
 
@@ -382,7 +382,7 @@ class Services:
         return server
 
     def new_name(self) -> str:
-        """A database name that nobody has; dropped in the end from a server that is not ours."""
+        """Return an unused name of a database, which `stop` drops from an external server."""
         self._names.append(f"realtime_{uuid.uuid4().hex[:12]}")
         return self._names[-1]
 
@@ -412,7 +412,7 @@ def find_redis() -> Path:
 
 
 def find_postgres() -> Path:
-    """The folder that holds `postgres` and `initdb`."""
+    """Return the folder that holds `postgres` and `initdb`."""
     for folder in _postgres_folders():
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
@@ -437,7 +437,7 @@ def find_browser() -> str:
 
 
 def _server_user() -> dict[str, Any]:
-    """Popen's options to leave root, which PostgreSQL refuses; nothing where we are not root."""
+    """Return the options of Popen for another user than root, which PostgreSQL refuses."""
     if os.geteuid():
         return {}
     for name in ("postgres", "nobody"):
@@ -448,7 +448,7 @@ def _server_user() -> dict[str, Any]:
 
 
 def _readable(binaries: Path, folder: Path, user: dict[str, Any]) -> Path:
-    """`binaries`, or a copy where that user cannot reach them, as in a venv below /root."""
+    """Return `binaries`, or a copy if the user cannot read them, as in a venv below /root."""
     try:
         subprocess.run(
             [str(binaries / "postgres"), "--version"],

@@ -1,4 +1,4 @@
-"""The demo project's settings with what only tests change, some of it by the environment."""
+"""The demo project's settings with changes for tests, some of them by the environment."""
 
 import json
 import os
@@ -17,9 +17,9 @@ REALTIME = {**REALTIME, **json.loads(os.environ.get("REALTIME_TEST_SETTINGS", "{
 
 
 def layers(name: str, url: str, prefix: str) -> dict[str, object]:
-    """The channel layer "core", "pubsub" or "lossy", or the in-memory one for any other name.
+    """Return the channel layer "core", "pubsub" or "lossy"; for other names the in-memory one.
 
-    "forgetful" is the core layer with memberships that expire after four seconds.
+    "forgetful" is the core layer with groups that expire after four seconds.
     """
     if name in ("core", "forgetful"):
         hosts = [{"address": url, "socket_timeout": 15}]
@@ -46,4 +46,4 @@ if os.environ.get("REALTIME_TEST_LOG"):
     _logging["root"]["level"] = os.environ["REALTIME_TEST_LOG"]
     for _logger in ("django", "realtime"):
         _logging["loggers"][_logger]["level"] = "NOTSET"
-WHITENOISE_MAX_AGE = 60  # in browsers, which would ask for each file with each page
+WHITENOISE_MAX_AGE = 60  # otherwise browsers would request every file with every page

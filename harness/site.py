@@ -1,4 +1,4 @@
-"""The demo project under test: a database, a Redis and the server processes that run on them."""
+"""The demo project under test: a database, a Redis, and server processes."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ for slug in sys.argv[1:]:
 
 
 def environment(database_url: str, redis_url: str = "", **more: str) -> dict[str, str]:
-    """The environment of a process of the site, free of what this shell happens to set."""
+    """Return the environment of a process of the site, without test variables of this shell."""
     own = {
         name: value
         for name, value in os.environ.items()
@@ -68,7 +68,7 @@ def environment(database_url: str, redis_url: str = "", **more: str) -> dict[str
 
 
 def run(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT, seconds: float = 120) -> str:
-    """Run Python with `arguments` and return what it printed; a failure shows it too."""
+    """Run Python with `arguments` and return its output; a failure shows the output too."""
     command = [sys.executable, *arguments]
     done = subprocess.run(
         command,
@@ -85,15 +85,15 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT, seconds: floa
 
 
 def migrate(database_url: str, rooms: Sequence[str] = ROOMS) -> None:
-    """Make the tables and some public rooms."""
+    """Create the tables and some public rooms."""
     run("-c", _SEED, *rooms, env=environment(database_url))
 
 
 class Server(Process):
-    """One process of the site, under "daphne", "uvicorn" or "uvloop", which is uvicorn on it.
+    """A process of the site, under "daphne", "uvicorn" or "uvloop" (uvicorn on uvloop).
 
-    "daphne-debug" and "uvicorn-debug" log all they can. "websockets" and "wsproto" are uvicorn with
-    its other WebSocket implementations; "hypercorn" and "granian" have two worker processes.
+    "daphne-debug" and "uvicorn-debug" log at DEBUG. "websockets" and "wsproto" are uvicorn with its
+    other WebSocket implementations; "hypercorn" and "granian" have two worker processes.
     """
 
     def __init__(
@@ -141,10 +141,10 @@ def _command(kind: str, port: int) -> list[str]:
 
 
 class Site:
-    """A migrated database with the rooms of `ROOMS`, and servers started on it one by one."""
+    """A migrated database with the rooms of `ROOMS`, and the servers started on it."""
 
     postgres: Postgres | None = None
-    """The one it has for itself, if any."""
+    """Its own PostgreSQL server, if any."""
 
     def __init__(
         self, folder: Path, database_url: str, redis: Redis | str, env: Mapping[str, str]
@@ -159,12 +159,12 @@ class Site:
     def start(
         self, *kinds: str, application: str = "project.asgi:application", **env: str
     ) -> list[Server]:
-        """Start one server of each kind, all at once, and wait until they answer."""
+        """Start one server of each kind in parallel, and wait until they answer."""
         own = {**self.env, **env}
         return self.add([Server(self.folder, own, kind, application) for kind in kinds])
 
     def add(self, servers: list[Server]) -> list[Server]:
-        """Start servers, all at once, and wait until they answer."""
+        """Start servers in parallel, and wait until they answer."""
         self.servers += servers
         for server in servers:
             server.spawn()
@@ -177,7 +177,7 @@ class Site:
         return [server.ws for server in self.servers]
 
     def run(self, *arguments: str) -> str:
-        """Run Python beside the servers, on the same database and Redis."""
+        """Run Python on the database and Redis of the site."""
         return run(*arguments, env=self.env)
 
     def stop(self) -> None:
@@ -187,7 +187,7 @@ class Site:
 
 
 class Demo(Process):
-    """`manage.py demo` with a SQLite file of its own and nothing else given."""
+    """`manage.py demo` with its own SQLite file and no other settings."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -208,7 +208,7 @@ class Demo(Process):
 
 
 class Sites:
-    """Makes sites from the session's services; each has a database of its own."""
+    """Makes sites from the services of the session; each has its own database."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -229,10 +229,10 @@ class Sites:
         settings: Mapping[str, Any] = UNLIMITED,
         urls: str = "project.urls",
     ) -> Site:
-        """A running site that ends with `stack`; `layer` is one of those in `harness/settings.py`.
+        """Start a site that ends with `stack`; `layer` is one of those in `harness/settings.py`.
 
-        A Redis or PostgreSQL of its own may be stopped; that Redis may keep its data then. With a
-        `database_url` the database is there already, migrated.
+        With `own_redis` or `own_postgres` the test may stop that server; with `keeps_data` the
+        Redis keeps its data. The database of a `database_url` is already migrated.
         """
         redis: Redis | str = ""
         if own_redis:
@@ -259,7 +259,7 @@ class Sites:
         return site
 
     def database_url(self, kind: str) -> str:
-        """The URL of a fresh, migrated database: "postgres" or "sqlite"."""
+        """Return the URL of a new, migrated database: "postgres" or "sqlite"."""
         if kind == "postgres":
             return self._new_postgres(self.services.postgres_url())
         return self._new_file()
