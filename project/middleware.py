@@ -1,4 +1,4 @@
-"""What every response of the demo passes through: its own files, and a strict content policy."""
+"""Middleware of the demo: static files, and a strict content security policy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ POLICY = "; ".join(
 def content_security_policy(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Allow nothing inline and nothing from elsewhere."""
+    """Forbid inline code, and files of other origins."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         host = request.get_host()
@@ -38,16 +38,16 @@ def content_security_policy(
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """WhiteNoise where no collectstatic has run, and under ASGI."""
+    """WhiteNoise without `collectstatic`, and under ASGI."""
 
     def add_files(self, root: str, prefix: str | None = None) -> None:
-        """Take a folder that is not there for an empty one."""
+        """Ignore a folder that does not exist."""
         if Path(root).is_dir():
             super().add_files(root, prefix)
 
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponseBase:
-        """Answer in one piece: Django warns about a plain file that is streamed under ASGI."""
+        """Send a file in one piece: Django warns about a file that is streamed under ASGI."""
         streamed: Any = WhiteNoiseMiddleware.serve(static_file, request)
         whole = HttpResponse(b"".join(streamed), status=streamed.status_code)
         whole.headers = streamed.headers

@@ -1,4 +1,4 @@
-"""What an empty demo starts with: three rooms, three people and a little of what they said."""
+"""The first content of an empty demo: three rooms, three users and some messages."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ ROOMS = {
 
 
 def seed() -> bool:
-    """Fill a site that has no rooms yet; whether it had none."""
+    """Add rooms and messages to a site without rooms; return whether it had none."""
     with transaction.atomic():
         if Room.objects.exists():
             return False

@@ -17,12 +17,12 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def listed(name: str) -> list[str]:
-    """The comma-separated values of an environment variable."""
+    """Return the comma-separated values of an environment variable."""
     return [value.strip() for value in os.environ.get(name, "").split(",") if value.strip()]
 
 
 def kept_secret(path: Path) -> str:
-    """The key in a file of its owner; made once, also where two processes start together."""
+    """Return the key in a private file; it is made once, also if two processes start together."""
     if not path.exists():
         with NamedTemporaryFile("w", dir=path.parent) as file:
             file.write(get_random_string(64))
@@ -34,28 +34,28 @@ def kept_secret(path: Path) -> str:
 
 
 def close(path: Path) -> None:
-    """Take away what others may do with a file; one that is not there, or not ours, stays as is."""
+    """Remove the permissions of other users from a file; ignore a missing or foreign one."""
     with suppress(OSError):
         if mode := path.stat().st_mode & 0o077:
             path.chmod(path.stat().st_mode & ~mode)
 
 
 def own_file(path: Path) -> None:
-    """Make SQLite's file, or close it, before SQLite gives its `-wal` and `-shm` the same mode."""
-    with suppress(OSError):  # it is there, or the folder is not
+    """Make the SQLite file private, before SQLite gives `-wal` and `-shm` the same mode."""
+    with suppress(OSError):  # the file exists, or the folder does not
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     for end in ("", "-wal", "-shm", "-journal"):
         close(path.with_name(path.name + end))
 
 
 def database(url: str) -> dict[str, Any]:
-    """A pool for PostgreSQL, the write-ahead log for SQLite."""
+    """Return database settings: a pool for PostgreSQL, the write-ahead log for SQLite."""
     found: dict[str, Any] = {**dj_database_url.parse(url)}
     if found["ENGINE"].endswith("postgresql"):
         found["CONN_HEALTH_CHECKS"] = True
         found["OPTIONS"] = {
             **found.get("OPTIONS", {}),
-            # Short times: whoever waits in a pool that has given up is not woken by a new attempt.
+            # Short timeouts: a pool that has given up does not wake its waiters on a new attempt.
             "pool": {"min_size": 2, "max_size": 12, "timeout": 1.5, "reconnect_timeout": 1},
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,  # milliseconds

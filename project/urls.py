@@ -1,4 +1,4 @@
-"""Addresses of the demo's pages."""
+"""URLs of the demo."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView

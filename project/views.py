@@ -1,4 +1,4 @@
-"""The demo's page: one chat, whose rooms are addresses of their own."""
+"""Pages of the demo: one chat, with a URL for each room."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ PAGE = 50
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """The chat in the first room."""
+    """Show the chat in the first room."""
     return chat(request, visible_rooms(request).first())
 
 
 def room(request: HttpRequest, slug: str) -> HttpResponse:
-    """The chat in one room; a room that may not be seen is one that is not there."""
+    """Show the chat in one room; 404 for a room that the user may not see."""
     found = visible_rooms(request).filter(slug=slug).first()
     if found is None:
         raise Http404
@@ -36,7 +36,7 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @login_required
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """Where the link of an invitation leads: it is taken by a button, not by who looks at it."""
+    """Show the page of an invitation, which is accepted by a button, not by opening the link."""
     problem = ""
     if request.method == "POST":
         try:
@@ -48,7 +48,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 @never_cache
 def chat(request: HttpRequest, current: Room | None) -> HttpResponse:
-    """The page around the chat, with what the script needs to know."""
+    """Show the chat, with the configuration of its script."""
     listed, after = page_of_rooms(request)
     if current is not None and current not in listed:
         listed.insert(0, current)
@@ -60,14 +60,14 @@ def chat(request: HttpRequest, current: Room | None) -> HttpResponse:
 
 @never_cache
 def room_list(request: HttpRequest) -> HttpResponse:
-    """A page of the rooms, as JSON: those that match `q`, after the room with the id `after`."""
+    """Return a page of rooms as JSON: those that match `q`, after the room with id `after`."""
     listed, after = page_of_rooms(request)
     found = [described(room) for room in named(listed, request.user)]
     return JsonResponse({"rooms": found, "next": after})
 
 
 def page_of_rooms(request: HttpRequest) -> tuple[list[Room], int | None]:
-    """Rooms in the order they were made, a user's own private ones first; where they go on."""
+    """Return a page of rooms, the user's own ones first, and the id after which the next starts."""
     query = request.GET.get("q", "").replace("\0", "").strip()[:200]
     after = request.GET.get("after", "")
     start = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
@@ -84,15 +84,15 @@ def page_of_rooms(request: HttpRequest) -> tuple[list[Room], int | None]:
 
 
 def own_rooms(user: Any) -> QuerySet[Room]:
-    """The private and direct rooms of a user, the newest first."""
+    """Return the private and direct rooms of a user, newest first."""
     if not user.is_authenticated:
         return Room.objects.none()
-    places = Membership.objects.filter(user=user).values("room")
-    return Room.objects.filter(pk__in=places).exclude(kind=Room.Kind.PUBLIC).order_by("-pk")
+    own = Membership.objects.filter(user=user).values("room")
+    return Room.objects.filter(pk__in=own).exclude(kind=Room.Kind.PUBLIC).order_by("-pk")
 
 
 def visible_rooms(request: HttpRequest) -> QuerySet[Room]:
-    """Public rooms, and private ones that the user belongs to."""
+    """Return public rooms, and the other rooms of the user."""
     visible = Q(kind=Room.Kind.PUBLIC)
     if request.user.is_authenticated:
         visible |= Q(pk__in=Membership.objects.filter(user=request.user).values("room"))
@@ -100,11 +100,9 @@ def visible_rooms(request: HttpRequest) -> QuerySet[Room]:
 
 
 def named(found: list[Room], user: Any) -> list[Room]:
-    """The rooms, direct ones by the name of the other user."""
-    places = Membership.objects.filter(room__in=[one for one in found if one.direct_key])
-    others = {
-        place.room_id: place.user for place in places.exclude(user=user.pk).select_related("user")
-    }
+    """Return the rooms, with the name of the other user as the title of a direct room."""
+    members = Membership.objects.filter(room__in=[one for one in found if one.direct_key])
+    others = {one.room_id: one.user for one in members.exclude(user=user.pk).select_related("user")}
     for room in found:
         if room.pk in others:
             room.title = display_name(others[room.pk])
@@ -114,7 +112,7 @@ def named(found: list[Room], user: Any) -> list[Room]:
 def configuration(
     request: HttpRequest, visible: list[Room], current: Room | None
 ) -> dict[str, Any]:
-    """What the script starts from."""
+    """Return the configuration of the script."""
     return {
         "url": socket_path(),
         "room": current and current.slug,
@@ -128,5 +126,5 @@ def configuration(
 
 
 def described(room: Room) -> dict[str, Any]:
-    """A room of the list, as the script takes it."""
+    """Return a room of the list in the form that the script expects."""
     return {"slug": room.slug, "title": str(room), "href": reverse("room", args=[room.slug])}

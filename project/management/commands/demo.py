@@ -1,4 +1,4 @@
-"""`manage.py demo`: a chat to try, in one command."""
+"""`manage.py demo`: run the demo chat with one command."""
 
 import errno
 import os
@@ -17,12 +17,12 @@ EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 
 class Command(BaseCommand):
-    """Migrate, seed once, say where to go, and become Daphne."""
+    """Migrates, adds content once, prints the URL, and becomes Daphne."""
 
     help = "Runs the demo chat: makes the database, some rooms and an admin, and starts Daphne."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the options."""
+        """Add the options."""
         parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
         parser.add_argument(
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do all of it; does not return."""
+        """Run the demo; does not return."""
         host = options["host"]
         port = free_port(host, options["port"])
         call_command("migrate", verbosity=0, interactive=False)
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         serve(host, port)
 
     def announce(self, url: str, password: str | None) -> None:
-        """Say where the chat is, and the password if there is a new one."""
+        """Print the URL of the chat, and the password if there is a new one."""
         self.stdout.write(f"Chat:  {self.style.SUCCESS(url)}")
         self.stdout.write(f"Admin: {url}admin/")
         if password:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
 
 def free_port(host: str, port: int) -> int:
-    """The port if nobody listens on it. Raises CommandError with what to do."""
+    """Return the port if it is free. Raises CommandError, which says what to do."""
     if not 0 <= port <= 65535:
         raise CommandError(f"{port} is not a port.")
     try:
@@ -73,7 +73,7 @@ def free_port(host: str, port: int) -> int:
 
 
 def admin_password(*, reset: bool) -> str | None:
-    """Make the superuser `admin` where there is none; its new password, if it has got one."""
+    """Create the superuser `admin` if there is none; return a new password, or None."""
     users = get_user_model()._default_manager
     if not reset and users.filter(is_superuser=True).exists():
         return None
@@ -86,19 +86,19 @@ def admin_password(*, reset: bool) -> str | None:
 
 
 def address(host: str, port: int) -> str:
-    """Where a browser on this machine finds the server."""
+    """Return the URL of the server for a browser on this machine."""
     name = "localhost" if host in EVERYWHERE else host
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 
 def allow(host: str) -> None:
-    """Let Django answer to the address it was told to listen on."""
+    """Add the address of the server to ALLOWED_HOSTS."""
     if host not in EVERYWHERE:
         name = f"[{host}]" if ":" in host else host
         os.environ["ALLOWED_HOSTS"] = f"{os.environ.get('ALLOWED_HOSTS', '')},{name}"
 
 
 def serve(host: str, port: int) -> None:
-    """Become Daphne."""
+    """Replace this process by Daphne."""
     daphne = [sys.executable, "-m", "daphne", "-v", "0", "-b", host, "-p", str(port)]
     os.execv(sys.executable, [*daphne, "project.asgi:application"])  # noqa: S606

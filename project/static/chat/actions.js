@@ -1,4 +1,4 @@
-/** What can be done about a message or a person: one small menu, with what this user may. */
+/** The menu of actions on a message or a user, with those that this user may do. */
 
 import { confirmed } from "./confirm.js";
 import { make } from "./messages.js";
@@ -7,12 +7,12 @@ const TEN_MINUTES = 600;
 const A_DAY = 86_400;
 
 export class ActionMenu {
-  /** `element` is a `popover`, `dialog` asks; `tell` shows a text. */
+  /** `element` is a `popover`, `dialog` confirms; `tell` shows a text. */
   constructor(element, dialog, tell) {
     Object.assign(this, { element, dialog, tell });
   }
 
-  /** Open it at a button that belongs to a message. */
+  /** Open the menu at the button of a message. */
   ofMessage(anchor, client, room, message) {
     const isMine = message.user_id === client.userId;
     const actions = [];
@@ -22,7 +22,7 @@ export class ActionMenu {
     this.#open(anchor, client, room, actions);
   }
 
-  /** Open it at a button that belongs to somebody who is here. */
+  /** Open the menu at the button of a user in the room. */
   ofPerson(anchor, client, room, person) {
     this.#open(anchor, client, room, ofPerson(person));
   }

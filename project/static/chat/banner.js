@@ -1,4 +1,4 @@
-/** The strip that tells how the line to the server is, and whatever else everybody should hear. */
+/** The strip that shows the state of the connection, and notices. */
 
 import { make } from "./messages.js";
 
@@ -51,7 +51,7 @@ export class Banner {
   #count(client) {
     const left = Math.max(1, Math.ceil((client.retryAt - Date.now()) / 1000));
     const seconds = make("span", "", ` Reconnecting in ${left} s.`);
-    seconds.ariaHidden = "true"; // or a screen reader would count along
+    seconds.ariaHidden = "true"; // otherwise a screen reader would read each second
     this.say(this.#trouble(), seconds, button("Try now", () => client.connect()));
   }
 
@@ -87,7 +87,7 @@ export function button(text, act) {
   return element;
 }
 
-// A button that is replaced four times a second cannot be pressed.
+// Replacing a button four times a second would make it impossible to press.
 function refresh(shown, part) {
   if (shown.tagName !== "BUTTON") shown.textContent = part.textContent;
 }

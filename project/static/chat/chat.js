@@ -1,4 +1,4 @@
-/** The chat page: joins `client.js`, which knows the server, with what one element of the page shows. */
+/** The chat page: connects `client.js`, which talks to the server, with one element of the page. */
 
 import { ActionMenu } from "./actions.js";
 import { Banner, button } from "./banner.js";
@@ -21,7 +21,7 @@ class Chat {
   #unread = new Map(); // slug → messages
   #unseen = 0; // messages that came while the page was hidden
 
-  /** `element` holds all that this shows; `config` is what the server says of the page. */
+  /** `element` contains the chat; `config` is the page's configuration from the server. */
   constructor(element, config) {
     this.#config = config;
     this.#find = (id) => element.querySelector(`#${id}`);
@@ -30,7 +30,7 @@ class Chat {
     this.#listenToBrowser();
   }
 
-  /** Connect as a user of the site or a guest who was here before, or ask for a name. */
+  /** Connect as a user of the site or a returning guest, or show the form for a guest's name. */
   open() {
     if (this.#config.user || guestToken()) this.#start();
     else this.nameForm.ask();
@@ -89,7 +89,7 @@ class Chat {
     this.banner.say(text, ...parts, button("Close", () => this.banner.clear()));
   }
 
-  // Who is here: a user of the site, or a guest with a name
+  // The user of the page: a user of the site, or a guest with a name
 
   #start(name = null) {
     this.nameForm.hide();
@@ -103,7 +103,7 @@ class Chat {
     else this.view.sayOnTop("There are no rooms yet.");
   }
 
-  // The guest's token is not accepted any more, or the name is not.
+  // The server has refused the guest's token or name.
   #askAgain(reason) {
     if (this.#config.user) return;
     const problem = guestToken() ? "Choose a name to join again." : reason;
@@ -119,7 +119,7 @@ class Chat {
     else if (code === "identity_changed") this.#hideAll();
   }
 
-  // What this page shows belongs to a user who is not signed in here any more.
+  // The user whose content this page shows is not signed in any more.
   #hideAll() {
     const { user } = this.#config;
     const text = user ? `You are not signed in as ${user} any more.` : "You are signed in now, and no guest any more.";
@@ -159,7 +159,7 @@ class Chat {
     });
     client.on("welcome", (frame) => {
       this.composer.check();
-      if (!name || guestToken()) this.#introduce(frame); // a new guest's token is kept once it has its name
+      if (!name || guestToken()) this.#introduce(frame); // the token of a new guest is stored after the guest has a name
     });
     client.on("authenticated", (frame) => this.#introduce(frame));
     client.on("room", ({ room, resumed }) => this.#isShown(room.slug) && (resumed ? this.view.showPeople() : this.view.show(room)));
@@ -210,7 +210,7 @@ class Chat {
     this.#unread.set(slug, (this.#unread.get(slug) ?? 0) + number);
   }
 
-  // The room that is shown
+  // The current room
 
   #enter(slug) {
     this.#unread.delete(slug);
@@ -227,7 +227,7 @@ class Chat {
       const { invitation } = await this.#client.request({ type: "invite", room: this.view.slug });
       const link = new URL(this.#config.invitationUrl.replace("TOKEN", invitation), location.href).href;
       await navigator.clipboard?.writeText(link).catch(() => {}); // the text can be copied by hand
-      this.#tell(`Whoever has this link may come in: ${link}`);
+      this.#tell(`Any user with this link may enter: ${link}`);
     } catch (error) {
       this.#tell(`That was not possible: ${error.message}.`);
     }
@@ -317,7 +317,7 @@ class Chat {
   }
 }
 
-// Where the keyboard covers the page instead of shrinking it, the composer would be below it.
+// If the on-screen keyboard covers the page instead of shrinking it, it would hide the composer.
 function fitViewport() {
   if (visualViewport.scale !== 1) return;
   scrollTo(0, 0);

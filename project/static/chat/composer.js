@@ -1,4 +1,4 @@
-/** Where a message is written: its draft, its length, and whether it may be sent. */
+/** The form for a message: its draft, its length, and whether it may be sent. */
 
 import { sentence } from "./refusals.js";
 
@@ -18,26 +18,26 @@ export class Composer {
     this.text.addEventListener("keydown", (event) => this.#keyed(event));
   }
 
-  /** Go on with the draft of a room. */
+  /** Show the draft of a room. */
   enter(slug) {
     this.#room = slug;
     this.text.value = this.drafts.get(slug);
   }
 
-  /** Show nothing of what was written, and keep the drafts. */
+  /** Clear the field, and keep the drafts. */
   clear() {
     this.#room = null;
     this.text.value = "";
   }
 
-  /** Enable it, if the user may post in the room. */
+  /** Enable the form if the user may post in the room. */
   allow(room) {
     this.text.disabled = !room?.epoch || !room.may("post");
     this.text.placeholder = room?.epoch ? hint(room) : "Write a message";
     this.check();
   }
 
-  /** Count: a text that is too long is kept and not sent. */
+  /** Show the number of characters left; a text that is too long stays and is not sent. */
   check() {
     const limit = this.on.limit();
     const { length } = [...this.#content()];
@@ -51,7 +51,7 @@ export class Composer {
     this.button.disabled = this.text.disabled || !length || over > 0;
   }
 
-  /** Put a message that was not sent before what has been written since. */
+  /** Insert an unsent message before the current text. */
   restore(content) {
     this.text.value = [content, this.text.value].filter(Boolean).join("\n");
     this.#typed();

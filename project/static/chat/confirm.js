@@ -1,6 +1,6 @@
-/** A question before what cannot be undone. */
+/** A confirmation before an action that cannot be undone. */
 
-/** Show the `dialog`; whether its first button, named by `act`, was pressed. */
+/** Show the `dialog`; return whether its first button, with the label `act`, was pressed. */
 export function confirmed(dialog, text, act) {
   const [question, yes] = [dialog.querySelector("p"), dialog.querySelector("[value=yes]")];
   question.textContent = text;

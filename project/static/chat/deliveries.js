@@ -1,9 +1,9 @@
-/** Messages of this page that are not stored yet, and why they wait. */
+/** Messages of this page that the server has not stored yet, and why they wait. */
 
 import { whyNotSent } from "./refusals.js";
 
 export class Deliveries {
-  #waiting = new Map(); // nonce → what to send again
+  #waiting = new Map(); // nonce → the message to send again
   #held = null; // why the messages of a room wait, and until when
 
   /** `list` is the `MessageList` that shows them; `client()` returns the client of now. */
@@ -32,7 +32,7 @@ export class Deliveries {
     }
   }
 
-  /** Give a message up. Returns its content. */
+  /** Drop a message, and return its content. */
   drop(nonce) {
     const item = this.#waiting.get(nonce);
     this.#waiting.delete(nonce);
@@ -40,7 +40,7 @@ export class Deliveries {
     return item?.content;
   }
 
-  /** The server takes no messages of this room for now. */
+  /** Pause the messages of a room that the server refuses for now. */
   hold({ room, code, retryIn }) {
     this.#held = { room, code, until: performance.now() + retryIn * 1000 };
     this.#tellHeld();

@@ -1,11 +1,11 @@
-/** What a user has begun to write, by room: kept by the browser until it is sent or the user logs out. */
+/** Drafts of a user, by room: stored in the browser until they are sent or the user logs out. */
 
 const PREFIX = "realtime.drafts.";
 const MOST_ROOMS = 50;
 const MOST_MS = 30 * 86_400_000;
 
 export class Drafts {
-  #memory = new Map(); // room → [text, when], where the browser keeps nothing
+  #memory = new Map(); // room → [text, when], if the browser has no storage
 
   constructor(user) {
     this.key = PREFIX + user;

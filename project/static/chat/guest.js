@@ -1,16 +1,16 @@
-/** A visitor who is not signed in: the token that the browser keeps, and the form that asks for a name. */
+/** Guests: the token that the browser stores, and the form for a name. */
 
 const TOKEN_KEY = "realtime.guest";
 const NAME_CHARACTERS = 40;
 
-/** Return the token that is kept. With a value: keep that one, or none if it is null. */
+/** Return the stored token. With a value, store it; with null, delete it. */
 export function guestToken(value) {
   try {
     if (value === undefined) return localStorage.getItem(TOKEN_KEY);
     if (value) localStorage.setItem(TOKEN_KEY, value);
     else localStorage.removeItem(TOKEN_KEY);
   } catch {
-    // Without storage a guest lasts as long as the page.
+    // Without storage, a guest exists as long as the page.
   }
   return value ?? null;
 }

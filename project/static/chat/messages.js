@@ -1,6 +1,6 @@
 /**
  * The list of messages: grouped by author, divided by day, in the order of the room's log, with
- * what is not sent yet at its end. Text nodes only.
+ * unsent messages at its end. Text nodes only.
  */
 
 const NEAR = 48; // px from the end that still count as being there
@@ -27,13 +27,13 @@ export function avatar(userId, username) {
   return element;
 }
 
-/** What says that somebody is no user of the site: in words, so that it is read out as well. */
+/** The mark of a guest: a word, so that a screen reader reads it. */
 export function kindMark(userId) {
   const [, kind] = /^(guest|site):/.exec(userId) ?? [];
   return kind ? [" ", make("span", "kind", kind)] : [];
 }
 
-/** The button that opens the menu of what can be done about something. */
+/** The button that opens the menu of actions. */
 export function more(what) {
   const button = make("button", "more", "⋯");
   button.type = "button";
@@ -64,7 +64,7 @@ export class MessageList {
     resized.observe(this.list);
   }
 
-  /** Show another room, or the same one anew. */
+  /** Show another room, or the same one from the start. */
   show(room) {
     this.#room = room;
     this.#items.clear();
@@ -82,7 +82,7 @@ export class MessageList {
     this.list.replaceChildren();
   }
 
-  /** Drop all that is shown or waits, as it is not for who comes next. */
+  /** Drop all messages, sent or not, because another user may follow. */
   forget() {
     this.clear();
     this.#items.clear();
@@ -93,7 +93,7 @@ export class MessageList {
     return !this.list.childElementCount;
   }
 
-  /** A new message, or the new state of one that is shown. */
+  /** Show a new message, or the new state of a known one. */
   put(message, isMine) {
     const sent = isMine && this.#pending.get(message.nonce);
     const li = this.#items.get(message.id) ?? sent?.li ?? make("li");
@@ -106,7 +106,7 @@ export class MessageList {
     this.#tell();
   }
 
-  /** What this user just sent; it stands at the end until the server has given it a place. */
+  /** Show a message of this user at the end, until the server has given it a position. */
   pend(room, nonce, message) {
     const li = this.#fill(make("li"), { ...message, seq: Infinity });
     this.#pending.set(nonce, { room, li });
@@ -124,18 +124,18 @@ export class MessageList {
     this.wait(nonce, "Sending…");
   }
 
-  /** Say why a message is not sent yet. */
+  /** Show why a message is not sent yet. */
   wait(nonce, text) {
     this.#pending.get(nonce)?.li.querySelector(".fate").replaceChildren(text);
   }
 
-  /** The messages of a room that wait, in order. */
+  /** Return the unsent messages of a room, in order. */
   waiting(slug) {
     const found = [...this.#pending].filter(([, { room, li }]) => room === slug && li.classList.contains("pending"));
     return found.map(([nonce]) => nonce);
   }
 
-  /** The server has stored it. */
+  /** Replace an unsent message by the stored one. */
   settle(nonce, ack) {
     const sent = this.#pending.get(nonce);
     if (!sent) return;
@@ -147,7 +147,7 @@ export class MessageList {
     this.#place(sent.li);
   }
 
-  /** `act` is what may be done about it, besides deleting it: retry or edit. */
+  /** `act` is the action besides deleting: retry or edit. */
   fail(nonce, reason, act = "retry") {
     const li = this.#pending.get(nonce)?.li;
     if (!li) return;
@@ -168,7 +168,7 @@ export class MessageList {
     if (next) this.#decorate(next);
   }
 
-  /** Earlier messages, without moving what is being read. */
+  /** Insert earlier messages without moving the visible ones. */
   prepend(messages) {
     const fresh = messages.filter(({ id }) => !this.#items.has(id));
     const below = this.log.scrollHeight - this.log.scrollTop;
@@ -191,7 +191,7 @@ export class MessageList {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.log;
-    // The event comes late, more may have been added since: only a reader scrolls up.
+    // The event comes late, and messages may have been added since: only users scroll up.
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.#isAtEnd = true;
     else if (scrollTop < this.#top) this.#isAtEnd = false;
     this.#top = scrollTop;
@@ -226,7 +226,7 @@ export class MessageList {
     this.on.menu(button, li.message);
   }
 
-  // What was there before is not news to a screen reader.
+  // A screen reader should not announce existing messages.
   #quietly(change) {
     this.log.ariaLive = "off";
     change();
@@ -287,7 +287,7 @@ export class MessageList {
     for (const row of [li, below, li.nextElementSibling]) if (row) this.#decorate(row);
   }
 
-  /** Who wrote it and on which day is said once for messages that belong together. */
+  /** Consecutive messages of one user on one day share their heading. */
   #decorate(li) {
     const last = li.previousElementSibling?.message;
     const { user_id, created_at } = li.message;

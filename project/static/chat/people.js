@@ -1,4 +1,4 @@
-/** Who is in the room, and who is typing. */
+/** The users in the room, and those who are typing. */
 
 import { avatar, kindMark, make, more } from "./messages.js";
 
@@ -16,7 +16,7 @@ export class People {
   show(room, ownId) {
     const { members, count } = room;
     const sorted = [...members.values()].sort((a, b) => a.username.localeCompare(b.username));
-    const isLarge = !members.size && count > 0; // the server names nobody in a large room
+    const isLarge = !members.size && count > 0; // the server sends no names in a large room
     const rows = isLarge ? [make("li", "none", "Too many to list. Only their number is shown.")] : sorted.map((member) => row(member, room, ownId));
     this.list.replaceChildren(...rows);
     this.title.textContent = `Here now · ${count}`;

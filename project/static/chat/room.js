@@ -1,4 +1,4 @@
-/** The room that the page shows: its messages, its people, and what the user may do there. */
+/** The current room: its messages, its users, and the rights of this user. */
 
 import { button } from "./banner.js";
 import { sentence } from "./refusals.js";
@@ -17,7 +17,7 @@ export class RoomView {
     return this.client()?.rooms.get(this.slug);
   }
 
-  /** Show a room; it is joined if it was not. */
+  /** Show a room, and join it if needed. */
   enter(slug) {
     this.slug = slug;
     clearTimeout(this.#comeBack);
@@ -31,7 +31,7 @@ export class RoomView {
     this.composer.allow(this.room);
   }
 
-  /** Show no room, but why. */
+  /** Show the reason why there is no room. */
   leave(why) {
     this.slug = null;
     this.composer.clear();
@@ -41,7 +41,7 @@ export class RoomView {
     this.composer.allow();
   }
 
-  /** Show the room, which was joined or has lost its messages. */
+  /** Show the room after a join, or after its messages were lost. */
   show(room) {
     this.list.show(room);
     this.showTop();
@@ -61,7 +61,7 @@ export class RoomView {
     this.people.show(this.room, this.client().userId);
   }
 
-  /** Say why it cannot be joined. Where the refusal ends by itself, the page comes back then. */
+  /** Show why the room cannot be joined. If the refusal ends by itself, join again then. */
   showRefusal({ code, message, retryIn }) {
     const again = () => this.enter(this.slug);
     if (code === "unknown_room") this.#showNothing("There is no such room.");
@@ -71,7 +71,7 @@ export class RoomView {
     if (retryIn) this.#comeBack = later(retryIn, again);
   }
 
-  /** Say above the messages whether there are earlier ones. */
+  /** Show above the messages whether there are earlier ones. */
   showTop() {
     const { room, log } = this;
     if (this.#isLoading) this.sayOnTop("Loading…");
@@ -94,7 +94,7 @@ export class RoomView {
       const { messages } = await this.client().history(room.slug);
       if (room.slug === this.slug) this.list.prepend(messages.map(({ id }) => room.messages.get(id)).filter(Boolean));
     } catch {
-      // Scrolling again asks again.
+      // The next scroll tries again.
     }
     this.#isLoading = false;
     this.showTop();
@@ -108,7 +108,7 @@ export class RoomView {
     this.top.replaceChildren(why, ...parts);
   }
 
-  // A mute that has ended changes nothing on the server: the page asks.
+  // The server sends nothing when a mute ends, so the page requests the room's state.
   #awaitVoice({ slug, about }) {
     clearTimeout(this.#voice);
     if (!about.muted_until) return;
@@ -126,7 +126,7 @@ export class RoomView {
   }
 }
 
-/** Timers of more than 24 days end at once. */
+/** Timers of more than 24 days would fire at once. */
 export function later(seconds, act) {
   return setTimeout(act, Math.min(seconds * 1000 + 500, 2 ** 31 - 1));
 }

@@ -9,9 +9,9 @@ export class RoomList {
   #titles = new Map();
   #current = null;
   #unread = new Map();
-  #asked = 0; // searches, of which the last one counts
-  #next = null; // where the list goes on
-  #refreshedAt = performance.now(); // the page has come with a list
+  #searches = 0; // number of searches: only the result of the last one is shown
+  #next = null; // the id after which the next page starts
+  #refreshedAt = performance.now(); // the page contains a list
   #isExpanded = false;
   #timer = 0;
 
@@ -56,8 +56,8 @@ export class RoomList {
   }
 
   /**
-   * Ask for the list anew: at most once in ten seconds, not at the same moment as all other pages,
-   * and not below the reader's hands.
+   * Reload the list: at most once in ten seconds, with a random delay so that pages do not reload
+   * together, and not while the user works in the list.
    */
   refresh() {
     if (this.#isExpanded || this.search.value || this.list.contains(document.activeElement)) return;
@@ -67,7 +67,7 @@ export class RoomList {
 
   forget() {
     clearTimeout(this.#timer);
-    this.#asked = Infinity;
+    this.#searches = Infinity;
     this.#titles.clear();
     this.list.replaceChildren();
     this.more.hidden = true;
@@ -79,18 +79,18 @@ export class RoomList {
   }
 
   async #load(after = null) {
-    const asked = ++this.#asked;
+    const number = ++this.#searches;
     const address = new URL(this.config.roomsUrl, location.href);
     if (this.search.value.trim()) address.searchParams.set("q", this.search.value.trim());
     if (after) address.searchParams.set("after", after);
     this.#refreshedAt = performance.now();
     try {
       const answer = await fetch(address);
-      if (!answer.ok || asked !== this.#asked) return;
+      if (!answer.ok || number !== this.#searches) return;
       const { rooms, next } = await answer.json();
-      if (asked === this.#asked) this.#show(rooms, next, Boolean(after));
+      if (number === this.#searches) this.#show(rooms, next, Boolean(after));
     } catch {
-      // The list stays as it is; it is asked for again once the line is back.
+      // The list stays; it is requested again after a reconnect.
     }
   }
 
@@ -109,7 +109,7 @@ export class RoomList {
     this.shown();
   }
 
-  // The room that is shown may be far down the list.
+  // The current room may be far down the list.
   #withCurrent(rooms) {
     const [slug, title] = [this.#current, this.title(this.#current)];
     if (!title || rooms.some((room) => room.slug === slug)) return rooms;

@@ -3,7 +3,7 @@
 export class Roving {
   #current = null;
 
-  /** `find(row)` is the element of a row that takes the focus; `start` is "first" or "last". */
+  /** `find(row)` returns the element of a row that takes the focus; `start` is "first" or "last". */
   constructor(list, find, start = "first") {
     Object.assign(this, { list, find, start });
     list.addEventListener("focusin", ({ target }) => this.#take(this.#of(target.closest("li"))));
@@ -12,7 +12,7 @@ export class Roving {
     this.#settle();
   }
 
-  /** Focus where the list was left, else its first or last element. */
+  /** Focus the last focused element, otherwise the first or last one. */
   focus() {
     this.#settle();
     this.#current?.focus();
