@@ -1,4 +1,4 @@
-"""Registration; nothing decides here."""
+"""Registration of the app: checks, signal receivers, log filters."""
 
 import sys
 
@@ -9,7 +9,7 @@ __all__ = ["RealtimeConfig"]
 
 
 class RealtimeConfig(AppConfig):
-    """The app."""
+    """The configuration of the app."""
 
     name = "realtime"
     verbose_name = _("realtime")
@@ -25,5 +25,5 @@ class RealtimeConfig(AppConfig):
 
         changes.connect()
         hide_tokens()
-        if routes := sys.modules.get(f"{self.name}.routing"):  # a site's ASGI file came first
+        if routes := sys.modules.get(f"{self.name}.routing"):  # the ASGI file was imported first
             routes.prepare()

@@ -19,8 +19,8 @@ PAGES = (views.live, views.ready)
 def health(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Answer load balancers before any other middleware can redirect or refuse them.
 
-    It stands first in `MIDDLEWARE`, so `ALLOWED_HOSTS`, a redirect to https, a login, a locale or
-    a maintenance mode do not concern the health pages.
+    As the first entry of `MIDDLEWARE` it answers before `ALLOWED_HOSTS`, a redirect to https, a
+    login, a locale or a maintenance mode apply.
     """
     if iscoroutinefunction(get_response):
 
@@ -38,7 +38,7 @@ def health(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
 
 
 def _page(request: HttpRequest) -> Callable[[HttpRequest], Any] | None:
-    """The health page that a request is for, wherever the site has mounted it."""
+    """Return the health page of a request, wherever the site has mounted it, or None."""
     if not request.path_info.rstrip("/").endswith(("/live", "/ready")):
         return None
     try:

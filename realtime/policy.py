@@ -20,37 +20,36 @@ Role = Membership.Role
 class Policy:
     """The rights of one identity, mostly in one room; subclass it to change them.
 
-    The methods may use the ORM. What they say is remembered for a connection in a room until
-    the room's rights, or those of its user, change. `membership` is the user's in the room, if
-    there is one.
+    The methods may use the ORM. Their results are cached for a connection in a room until the
+    rights of the room, or of the user, change. `membership` is the user's in this room, or None.
     """
 
     def may_see(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether the room exists for them at all."""
+        """Return whether the room exists for the user or guest."""
         if room.kind == Room.Kind.PUBLIC or membership is not None:
             return True
         return room.kind == Room.Kind.PRIVATE and _has_perm(who, "realtime.moderate_room")
 
     def may_join(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may enter."""
+        """Return whether the user may enter the room."""
         return True
 
     def may_read_history(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they get messages from before they came; without it nothing is resumed either."""
+        """Return whether the user may read messages from before a join, also to resume."""
         return True
 
     def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may send messages."""
+        """Return whether the user may send messages."""
         return not room.is_read_only or self.may_moderate(who, room, membership)
 
     def may_signal(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may send what is not stored: signals and typing; as with messages."""
+        """Return whether the user may send signals and typing, which are not stored."""
         return self.may_post(who, room, membership)
 
     def may_moderate(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may kick, ban, mute and invite."""
+        """Return whether the user may kick, ban, mute and invite."""
         if room.kind == Room.Kind.DIRECT:
-            return False  # two equals
+            return False  # two equal users
         if membership is not None and membership.role in (Role.OWNER, Role.MODERATOR):
             return True
         return _has_perm(who, "realtime.moderate_room")
@@ -58,14 +57,14 @@ class Policy:
     def may_delete(
         self, who: Identity, room: Room, membership: Membership | None, message: Message
     ) -> bool:
-        """Whether they may delete this message; others than moderators have to be let post too.
+        """Return whether the user may delete this message.
 
-        In a closed direct room its users need no right to post.
+        A user who may not moderate must also be allowed to post, except in a closed direct room.
         """
         return message.sender == who.user_id or self.may_moderate(who, room, membership)
 
     def may_manage(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        """Whether they may name the room, appoint moderators and pass it on."""
+        """Return whether the user may configure the room, appoint moderators and pass it on."""
         if room.kind == Room.Kind.DIRECT:
             return False
         if membership is not None and membership.role == Role.OWNER:
@@ -73,19 +72,19 @@ class Policy:
         return _has_perm(who, "realtime.change_room")
 
     def may_moderate_site(self, who: Identity) -> bool:
-        """Whether they moderate everywhere; the ban of an address does not keep them off."""
+        """Return whether the user moderates all rooms; bans by address do not apply then."""
         return _has_perm(who, "realtime.moderate_room")
 
     def may_use_name(self, who: Identity, name: str) -> bool:
-        """Whether a guest may take a name that is neither reserved nor anybody's."""
+        """Return whether a guest may take a name that is neither reserved nor taken."""
         return True
 
     def may_open_direct(self, who: Identity, other: Any) -> bool:
-        """Whether they may open a room with this other user."""
+        """Return whether the user may open a direct room with this other user."""
         return config().direct_rooms and not who.is_guest
 
     def may_create(self, who: Identity, kind: str) -> bool:
-        """Whether they may make a room of this kind, "public" or "private"."""
+        """Return whether the user may create a room of this kind, "public" or "private"."""
         if who.is_guest:
             return False
         match config().create_rooms:
@@ -98,13 +97,13 @@ class Policy:
 
 
 def policy() -> Policy:
-    """The site's policy."""
+    """Return an instance of the site's policy."""
     made: Policy = import_string(config().policy)()
     return made
 
 
 def _has_perm(who: Identity, permission: str) -> bool:
-    # Only of staff: for everybody else it would be two queries a join.
+    # Only for staff: for other users it would cost two queries a join.
     user = who.user
     is_staff = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
     return bool(is_staff and user.has_perm(permission))

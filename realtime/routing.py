@@ -1,4 +1,4 @@
-"""Where the package's socket lives: `/ws` or `/ws/`, below the site's script name.
+"""The route of the package's socket: `/ws` or `/ws/`, below the site's script name.
 
 This module can be imported before Django is set up, as `django.urls` can.
 """
@@ -14,9 +14,9 @@ __all__ = ["chat", "websocket_urlpatterns"]
 
 
 class SocketPattern(RegexPattern):
-    """A route that also matches where the proxy passes `FORCE_SCRIPT_NAME` on in the path.
+    """A route that also matches if the proxy leaves `FORCE_SCRIPT_NAME` in the path.
 
-    Django cuts that off the path of a page; the router of Channels knows only `root_path`.
+    Django removes that from the path of a page; the router of Channels knows only `root_path`.
     """
 
     def match(self, path: str) -> Any:
@@ -26,7 +26,7 @@ class SocketPattern(RegexPattern):
 
 
 async def chat(scope: Any, receive: Any, send: Any) -> None:
-    """The consumer of the package as an ASGI application."""
+    """Run the consumer of the package as an ASGI application."""
     await prepare()(scope, receive, send)
 
 
@@ -39,5 +39,5 @@ def prepare() -> Any:
 
 
 websocket_urlpatterns = [URLPattern(SocketPattern(r"^ws/?$", is_endpoint=True), chat)]
-if apps.ready:  # otherwise `AppConfig.ready` does it, so that no client has to wait for it
+if apps.ready:  # otherwise `AppConfig.ready` does it; no client should wait for the import
     prepare()

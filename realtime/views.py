@@ -27,14 +27,14 @@ DATABASE_SECONDS = 2.0
 
 
 def _outside_transactions(view: View) -> View:
-    """Keep a view out of ATOMIC_REQUESTS of every database: Django refuses async views there."""
+    """Exclude a view from ATOMIC_REQUESTS of every database: Django refuses async views there."""
     for alias in connections:
         view = transaction.non_atomic_requests(alias)(view)
     return view
 
 
 def socket_path() -> str:
-    """The path at which a page finds the socket: where the site lives, as for `reverse`."""
+    """Return the path of the socket, below the script name as with `reverse`."""
     return f"{get_script_prefix()}ws/"
 
 
@@ -43,7 +43,7 @@ def socket_path() -> str:
 @require_POST
 @csrf_protect
 def ticket(request: HttpRequest) -> JsonResponse:
-    """A ticket for whoever is logged in; 403 for others. Guests come back by their own token."""
+    """Issue a ticket to a logged-in user; 403 for others. Guests return by their own token."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return JsonResponse({"error": "not_authenticated"}, status=403)
@@ -54,7 +54,7 @@ def ticket(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @never_cache
 async def live(request: HttpRequest) -> JsonResponse:
-    """200: the event loop turns."""
+    """Answer 200: the event loop is running."""
     return JsonResponse({"status": "ok"})
 
 
@@ -62,39 +62,39 @@ async def live(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @never_cache
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 if new clients are welcome, 503 while the process ends or cannot write.
+    """Answer 200 if the process accepts new clients, 503 while it stops or cannot write.
 
-    It can write if the database takes writes, and took the last renewal of the lease.
+    It can write if the database accepts writes, and the last renewal of the lease succeeded.
 
-    A Redis that is away is told, but no reason to send anybody elsewhere: every process has the
-    same one, and messages go on through the database.
+    An unavailable Redis is reported, but it is no reason for a 503: every process uses the same
+    one, and messages are still delivered through the database.
     """
-    # In a server the engine is asked, and started if need be: its threads are in nobody's way.
+    # A server process starts its engine for this, because the engine has threads of its own.
     engine = await Engine.current() if publisher.is_server else Engine.here()
-    told = {
+    report = {
         "status": "ok",
         "database": await _takes_writes(engine),
         "layer": engine is None or not engine.hub.layer.is_away,
         "connections": 0 if engine is None else len(engine.connections),
     }
     if engine is not None and engine.is_stopping:
-        told["status"] = "stopping"
-    elif not told["database"]:
-        told["status"] = "unavailable"
-    return JsonResponse(told, status=200 if told["status"] == "ok" else 503)
+        report["status"] = "stopping"
+    elif not report["database"]:
+        report["status"] = "unavailable"
+    return JsonResponse(report, status=200 if report["status"] == "ok" else 503)
 
 
 async def _takes_writes(engine: Engine | None) -> bool:
     if engine is not None and not engine.is_current:
         return False
-    ask: Any = sync_to_async(_ask) if engine is None else lambda: engine.db.read(_ask)
+    query: Any = sync_to_async(_query) if engine is None else lambda: engine.db.read(_query)
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
-            return bool(await ask())
+            return bool(await query())
     except (DatabaseError, TimeoutError):
         return False
 
 
 @on_working_server
-def _ask() -> bool:
+def _query() -> bool:
     return is_writable(database())

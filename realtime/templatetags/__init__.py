@@ -1,1 +1,1 @@
-"""What templates of a site may load."""
+"""Tags that the templates of a site may load."""

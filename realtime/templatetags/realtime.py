@@ -1,4 +1,4 @@
-"""`{% load realtime %}`: what a page has to know of the socket."""
+"""`{% load realtime %}`: the tag for the path of the socket."""
 
 from django import template
 
@@ -11,5 +11,5 @@ register = template.Library()
 
 @register.simple_tag
 def realtime_socket() -> str:
-    """The path of the socket, below the script name of the request: the client's option `url`."""
+    """Return the path of the socket, below the script name: the option `url` of the client."""
     return socket_path()

@@ -41,7 +41,7 @@ async def test_without_a_database_nobody_is_served(
     def fail() -> None:
         raise views.DatabaseError
 
-    monkeypatch.setattr(views, "_ask", fail)
+    monkeypatch.setattr(views, "_query", fail)
     status, told = await asked("ready")
     assert (status, told["status"], told["database"]) == (503, "unavailable", False)
 
