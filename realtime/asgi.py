@@ -36,10 +36,10 @@ def get_asgi_application(
     from .conf import config
     from .engine.bus.publisher import publisher
     from .engine.engine import Engine
-    from .engine.servers.shutdown import widen
+    from .engine.servers.shutdown import raise_backlog
 
     publisher.is_server = True
-    widen()
+    raise_backlog()
     found = _found(websocket_urlpatterns if routes is None else routes)
     _tune_collector(config().connections_per_process)
 

@@ -30,7 +30,7 @@ async def engine(**overrides: Any) -> AsyncIterator[Engine]:
             yield running
         finally:
             await running.stop()
-            running.forget()
+            running.unregister()
 
 
 @contextmanager

@@ -435,7 +435,7 @@ def unreachable(request: pytest.FixtureRequest, settings: Settings, room: Room) 
     if request.param == "Redis down":
         url = f"redis://127.0.0.1:{free_port()}"
         settings.CHANNEL_LAYERS = {"default": layers("pubsub", url, "push")}
-    publisher.forget()
+    publisher.reset()
     yield
     stop_publisher("flush")
 
@@ -501,7 +501,7 @@ def test_a_server_that_nobody_has_come_to_reaches_all_there_are(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a shared layer it is the only one; its first socket makes no difference."""
-    publisher.forget()
+    publisher.reset()
     monkeypatch.setattr(publisher, "is_server", True)
     found = push.everyone().send({})
     assert found
@@ -517,7 +517,7 @@ async def test_a_server_says_whether_the_others_were_told(
     """Its own clients hear it in any case."""
     settings.CHANNEL_LAYERS = {"default": layers(layer, own_redis.url, "push")}
     async with testing.engine(GUESTS=True, **UNLIMITED) as running, Socket() as socket:
-        await eventually(lambda: not running.hub.layer.is_renewal_due)
+        await eventually(lambda: not running.hub.layer.is_resubscription_due)
         assert (await push.everyone().asend({"n": 1})).is_handed_over
         await asyncio.to_thread(own_redis.stop)
         for number in (2, 3):
@@ -628,7 +628,7 @@ async def listener(
     request: pytest.FixtureRequest, redis_url: str, settings: Settings, room: Room
 ) -> AsyncIterator[Listener]:
     settings.CHANNEL_LAYERS = {"default": layers(request.param, redis_url, f"push-{id(room)}")}
-    publisher.forget()
+    publisher.reset()
     made = Listener()
     made.layer.start()
     for topic in (f"room.{room.pk}", "everyone", user_topic("7"), "node.abc"):
@@ -642,7 +642,7 @@ async def listener(
 def stop_publisher(close: str) -> None:
     """End the thread that a process without sockets publishes from."""
     loop, backend = publisher._loop, publisher._backend
-    publisher.forget()
+    publisher.reset()
     if loop is None:
         return
 

@@ -114,7 +114,7 @@ class Login:
         if not is_new or names.is_given(before.username):
             return  # the first one is free
         limits = self._engine.limits
-        if wait := limits.take(self._connection, "act", NAME_COST, identity=who):
+        if wait := limits.charge(self._connection, "act", NAME_COST, identity=who):
             message = "you have changed your name too often; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 

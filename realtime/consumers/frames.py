@@ -110,7 +110,7 @@ class Frames:
     def _limit(self, command: Command) -> None:
         cost = self._consumer.commands[type(command)].cost
         limits = self._engine.limits
-        if wait := limits.take(self._connection, cost.allowance, cost.of(command)):
+        if wait := limits.charge(self._connection, cost.allowance, cost.of(command)):
             self._count_refusal()
             if not cost.is_never_refused:
                 raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)

@@ -13,7 +13,7 @@ from ..engine.connections.connection import Connection, ConnectionEvents
 from ..engine.connections.intake import Intake
 from ..engine.connections.ledger import Ledger
 from ..engine.engine import Engine, shutdown
-from ..engine.servers.transport import is_blind
+from ..engine.servers.transport import lacks_backpressure
 from ..logs import get_logger
 from ..store.accounts.addresses import network_of
 from ..wire.codecs import Codec, Part
@@ -47,7 +47,7 @@ def connect(
         codec,
         intake=intake,
         server=server,
-        ledger=Ledger(config().outbox_bytes) if is_blind(scope, server) else None,
+        ledger=Ledger(config().outbox_bytes) if lacks_backpressure(scope, server) else None,
         address=network_of(peer_address),
         peer_address=peer_address,
         task=asyncio.current_task(),
@@ -69,7 +69,7 @@ async def identify_client(
         if (found := await identify(scope, engine.db)) is not None:
             await login.sign_in(found)
         else:
-            login.slot.wait()
+            login.slot.start_waiting()
     except Disconnect as why:
         return why
     except Exception:

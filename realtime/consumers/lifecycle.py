@@ -68,11 +68,11 @@ class Lifecycle:
         except asyncio.CancelledError:
             if self._connection.was_dropped():
                 return  # only this makes the server close the socket
-            await asyncio.shield(self._connection.say_goodbye(shutdown()))
+            await asyncio.shield(self._connection.finish_quietly(shutdown()))
             raise
         except Exception:
             logger.exception("connection %s failed", self._connection.id)
-            await self._connection.say_goodbye(Disconnect(CloseCode.INTERNAL))
+            await self._connection.finish_quietly(Disconnect(CloseCode.INTERNAL))
         finally:
             await self._clean_up()
 
@@ -107,7 +107,7 @@ class Lifecycle:
     def _open(self, server: Any, *, has_heartbeat: bool) -> None:
         connection = self._connection
         connection.move(Phase.OPEN)
-        connection.outbox.watch()
+        connection.outbox.open()
         self._engine.open(connection)
         self._login.track()
         connection.reply(welcome(connection))

@@ -18,7 +18,7 @@ from ..wire.errors import CloseCode, Disconnect
 from .connections.admission import Admission
 from .connections.connection import Connection
 from .connections.limits import Limits
-from .connections.outbox import FAREWELL_SECONDS
+from .connections.outbox import CLOSE_SECONDS
 from .connections.presence import PresenceWriter
 from .connections.revalidation import Revalidator
 from .connections.turns import Passes
@@ -64,7 +64,7 @@ class Engine:
         self.revalidator = Revalidator(self.db)
         self.hub = Hub(self.node.id, self.db, self.revalidator.on_change)
         self.writer = Writer(self.db, self.hub.publish_message)
-        self.presence = PresenceWriter(self.node, self.db, self.hub.say_people)
+        self.presence = PresenceWriter(self.node, self.db, self.hub.publish_presence)
         self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()
         self.passes = Passes(self.loop)
@@ -111,7 +111,7 @@ class Engine:
     async def _start(self) -> None:
         self._teardown.start()
         self.hub.start()
-        await self.hub.layer.begin()
+        await self.hub.layer.try_identify()
         self.hub.topic(self.topic)
         self.hub.topic(EVERYONE)
         self.writer.start()
@@ -127,7 +127,7 @@ class Engine:
             self._stopped = asyncio.get_running_loop().create_task(self._stop())
         await asyncio.shield(self._stopped)
 
-    def forget(self) -> None:
+    def unregister(self) -> None:
         """Let the next who asks on this loop get another engine, as tests want.
 
         In a server that ends nobody does: whoever comes late is told so by the one that stopped.
@@ -136,7 +136,7 @@ class Engine:
 
     def _abandoned(self) -> None:
         """Stop in a loop that ends without `stop`: no thread may write into the next test."""
-        self.forget()
+        self.unregister()
         self.db.abandon()
 
     async def _stop(self) -> None:
@@ -145,7 +145,7 @@ class Engine:
         for connection in list(self.connections.values()):
             connection.close(shutdown())
         with suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_SECONDS * 2):
+            async with asyncio.timeout(CLOSE_SECONDS * 2):
                 await self._empty.wait()
         self.watchdog.stop()
         self.writer.stop()
@@ -154,7 +154,7 @@ class Engine:
         await self.presence.stop()
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                self.hub.say_people(await self.db.pulse(presence.release, self.node))
+                self.hub.publish_presence(await self.db.pulse(presence.release, self.node))
         except (DatabaseError, TimeoutError) as error:  # the lease runs out by itself
             logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
         await asyncio.gather(self.hub.stop(), self.db.stop())

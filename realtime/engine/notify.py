@@ -145,11 +145,11 @@ def publish_message(stored: Stored) -> None:
 
 @receiver(rights_changed, dispatch_uid="realtime.notify.rights")
 def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
-    def tell_rooms() -> None:
+    def notify_rooms() -> None:
         for room_id, seq in rooms.items():
             notify(room_topic(room_id), RightsChanged(user_id, seq))
 
-    on_commit(tell_rooms)
+    on_commit(notify_rooms)
 
 
 @receiver(site_sanctions_changed, dispatch_uid="realtime.notify.sanctions")

@@ -30,7 +30,7 @@ SETTLE_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 """How often positions are compared while the layer is away, and a failed renewal is repeated."""
 
-STRANGER = (
+NOT_SHARED = (
     "node %s (%s:%d) serves this database too, and no channel layer is shared: the clients of the "
     "two processes see each other's messages some seconds late, and no typing, signals or "
     "notices. Set CHANNEL_LAYERS to a Redis layer, or run one process."
@@ -58,7 +58,7 @@ class Pulse:
         self._renewed_at = time.monotonic()
         self._is_renewed = True
         self._missed = 0
-        self._strangers: set[str] = set()
+        self._reported: set[str] = set()
         self._began = self._counted_at = time.monotonic()
         self._groups_at = time.monotonic()
 
@@ -79,14 +79,14 @@ class Pulse:
         return self._is_renewed and age < self._engine.node.lease_seconds
 
     async def _run(self) -> None:
-        await self._attempt(self._look_around)
+        await self._attempt(self._check_other_nodes)
         while True:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
             self._is_renewed = await self._attempt(self._renew)
             self._engine.revalidator.tick()
-            await self._attempt(self._bury)
-            await self._attempt(self._look_around)
+            await self._attempt(self._reap_expired)
+            await self._attempt(self._check_other_nodes)
             await self._attempt(self._identify)
             await self._attempt(self._compare)
             await self._attempt(self._count)
@@ -138,13 +138,13 @@ class Pulse:
         if not is_heard:
             self._missed = 0
             await layer.reopen()
-        elif layer.is_renewal_due or now - self._groups_at > layer.group_expiry / 4:
-            await layer.renew()
+        elif layer.is_resubscription_due or now - self._groups_at > layer.group_expiry / 4:
+            await layer.resubscribe()
         else:
             return
         self._groups_at = now
 
-    async def _bury(self) -> None:
+    async def _reap_expired(self) -> None:
         # A node that was away itself must not take others for dead before it has caught up.
         since = self._renewed_since
         if since is None or time.monotonic() - since < self._engine.node.lease_seconds:
@@ -152,23 +152,23 @@ class Pulse:
         for dead in await self._engine.db.pulse(presence.expired_nodes, self._engine.node.id):
             await self._reap(dead, False)
 
-    async def _look_around(self) -> None:
+    async def _check_other_nodes(self) -> None:
         """Without a shared layer: bury processes that have ended here, warn of those that live."""
         if self._engine.hub.layer.is_shared:
             return
         for other in await self._engine.db.pulse(presence.other_nodes, self._engine.node.id):
             if machine.is_gone(other.pid, other.birth):
                 await self._reap(other.id, True)
-            elif other.is_alive and other.id not in self._strangers:
-                self._strangers.add(other.id)
-                logger.warning(STRANGER, other.id, other.hostname, other.pid)
+            elif other.is_alive and other.id not in self._reported:
+                self._reported.add(other.id)
+                logger.warning(NOT_SHARED, other.id, other.hostname, other.pid)
 
     async def _reap(self, dead: str, even_if_alive: bool) -> None:
         engine = self._engine
         announcement = await engine.db.pulse(_reap, dead, engine.node, even_if_alive)
         if announcement is not None:
             logger.warning("node %s is dead", dead)
-            engine.hub.say_people(announcement)
+            engine.hub.publish_presence(announcement)
             await engine.db.pulse(presence.delete_node, dead, engine.node)
 
     async def _count(self) -> None:

@@ -32,7 +32,7 @@ class Teardown:
 
     def start(self) -> None:
         """Wait for the end of the loop."""
-        self._task = self._loop.create_task(self._wait())
+        self._task = self._loop.create_task(self._wait_for_cancellation())
         # Not in the task itself: one that is cancelled before its first step does nothing.
         self._task.add_done_callback(self._ended)
 
@@ -42,7 +42,7 @@ class Teardown:
         if self._task is not None:
             self._task.cancel()
 
-    async def _wait(self) -> None:
+    async def _wait_for_cancellation(self) -> None:
         await self._loop.create_future()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -50,12 +50,12 @@ class Teardown:
             return
         tasks = asyncio.all_tasks(self._loop)
         self._abandoned()
-        self._look_later(tasks, TRIES)
+        self._schedule(tasks, TRIES)
 
-    def _look_later(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
-        self._loop.call_later(AGAIN_SECONDS, self._look, tasks, tries)
+    def _schedule(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
+        self._loop.call_later(AGAIN_SECONDS, self._cancel_again, tasks, tries)
 
-    def _look(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
+    def _cancel_again(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
         """Cancel again what has not ended; tasks of the loop's own end are younger."""
         left = {task for task in tasks if not task.done()}
         if not left:
@@ -66,4 +66,4 @@ class Teardown:
             return
         for task in left:
             task.cancel()
-        self._look_later(left, tries - 1)
+        self._schedule(left, tries - 1)

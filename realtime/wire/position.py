@@ -34,7 +34,7 @@ class Position:
             return Verdict.GAP
         return Verdict.NEXT
 
-    def take(self, seq: int) -> None:
+    def advance(self, seq: int) -> None:
         """Move on to `seq`; never back."""
         if seq > self.seq:
             self.seq = seq

@@ -148,7 +148,7 @@ def held(engine: Engine) -> dict[str, Any]:
             for one in engine.hub._topics.values()
             if any(lane.members for lane in one._lanes.values())
         ],
-        "slots": (admission.open, admission.unknown, admission.guests) != (0, 0, 0),
+        "slots": (admission.open, admission.unauthenticated, admission.guests) != (0, 0, 0),
         "counts": [
             *admission.arriving,
             *admission.guests_of,

@@ -142,7 +142,7 @@ async def test_before_it_nothing_is_accepted_and_nothing_heard(strict: Engine, a
     await socket.send("ping")
     assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
     await socket.communicator.wait()
-    assert (strict.admission.open, strict.admission.unknown) == (0, 0)
+    assert (strict.admission.open, strict.admission.unauthenticated) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ async def test_who_says_nothing_is_sent_away(strict: Engine, settings: Any) -> N
     assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
     assert 0.15 < time.monotonic() - began < 2
     await socket.communicator.wait()
-    assert strict.admission.unknown == 0
+    assert strict.admission.unauthenticated == 0
 
 
 async def test_who_leaves_before_saying_anything_leaves_nothing(strict: Engine) -> None:
@@ -182,7 +182,7 @@ async def test_who_leaves_before_saying_anything_leaves_nothing(strict: Engine) 
     socket = Socket()
     await socket.open()
     await socket.close()
-    assert (strict.admission.open, strict.admission.unknown) == (0, 0)
+    assert (strict.admission.open, strict.admission.unauthenticated) == (0, 0)
 
 
 async def test_the_unknown_have_a_tenth_of_the_places(strict: Engine, settings: Any) -> None:
@@ -436,10 +436,10 @@ async def test_lost_notes_of_rights_are_found_by_the_pulse(
 
     async with Socket(user=ada, application=Asked.as_asgi()):
         await eventually(lambda: strict.revalidator._rights_seq is not None)
-        heard, strict.hub._look = strict.hub._look, lambda *_: None
+        heard, strict.hub._revalidate = strict.hub._revalidate, lambda *_: None
         await sync_to_async(rights_changed)()
         await eventually(lambda: asked)
-        strict.hub._look = heard
+        strict.hub._revalidate = heard
 
 
 async def test_a_user_who_is_renamed_is_known_by_the_new_name(strict: Engine, ada: Any) -> None:
@@ -456,7 +456,7 @@ async def test_a_user_who_is_renamed_is_known_by_the_new_name(strict: Engine, ad
 async def test_a_login_changes_nothing(strict: Engine, ada: Any) -> None:
     """It saves the user, but only the time."""
     heard: list[Any] = []
-    strict.hub._look = lambda *told: heard.append(told)
+    strict.hub._revalidate = lambda *told: heard.append(told)
     async with Socket(user=ada) as socket:
         await Client().aforce_login(ada)
         await socket.ask("ping")

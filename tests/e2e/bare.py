@@ -11,7 +11,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     await receive()
     await send({"type": "websocket.accept"})
-    line = transport.line(send)
+    line = transport.raw_writer(send)
     await send({"type": "websocket.send", "text": "known" if line else "unknown"})
     if line is not None:
         line(b"\x81\x04past")

@@ -28,7 +28,7 @@ from tests.proxy import Proxy, beside
 
 pytestmark = pytest.mark.servers
 
-LANES = ("read", "write", "wait", "pulse")
+POOLS = ("read", "write", "write_blocking", "pulse")
 SECONDS = 5
 
 
@@ -129,7 +129,7 @@ async def reaches(run: Callable[..., Any], job: Callable[[], int], port: int) ->
 
 async def all_busy(db: Database) -> None:
     """Have every thread of every lane open a connection, as under load."""
-    await asyncio.gather(*(getattr(db, lane)(time_there) for lane in LANES for _ in range(4)))
+    await asyncio.gather(*(getattr(db, lane)(time_there) for lane in POOLS for _ in range(4)))
 
 
 def wait_long() -> None:
@@ -142,7 +142,7 @@ def time_there() -> None:
         cursor.execute("SELECT pg_sleep(0.05)")
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("lane", POOLS)
 async def test_each_lane_reaches_the_new_primary_while_the_old_one_answers(
     pair: Pair, db: Database, lane: str
 ) -> None:
@@ -152,12 +152,12 @@ async def test_each_lane_reaches_the_new_primary_while_the_old_one_answers(
     await reaches(getattr(db, lane), touch, pair.here.port)
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("lane", POOLS)
 async def test_each_lane_leaves_a_server_that_froze(
     pair: Pair, db: Database, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel goes on to acknowledge packets, so nothing else ends the wait for an answer."""
-    monkeypatch.setattr("realtime.engine.database.executor.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.engine.database.executor.CHECK_SECONDS", 0.1)
     await all_busy(db)  # it may take longer on a busy machine than a job may below
     monkeypatch.setattr("realtime.engine.database.executor.HUNG_SECONDS", 0.5)
     if hasattr(pool := getattr(connection, "pool", None), "drain"):
@@ -177,7 +177,7 @@ async def test_a_statement_that_gets_no_answer_fails(
 ) -> None:
     """One that was sent before the server froze, by the only thread that writes."""
     monkeypatch.setattr("realtime.engine.database.executor.HUNG_SECONDS", 0.5)
-    monkeypatch.setattr("realtime.engine.database.executor.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.engine.database.executor.CHECK_SECONDS", 0.1)
     with pytest.raises(DatabaseError):
         await asyncio.wait_for(db.write(wait_long), SECONDS)
     assert await db.write(touch) == pair.here.port
@@ -225,7 +225,7 @@ async def test_a_server_that_ends_connections_costs_a_moment(pair: Pair, db: Dat
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'site'"
         )
-    for lane in LANES:
+    for lane in POOLS:
         await reaches(getattr(db, lane), touch, pair.here.port)
 
 
@@ -238,13 +238,13 @@ async def test_a_standby_is_left_and_a_promoted_one_is_kept(
     before, pair.here = pair.here, standby
     pair.proxy.target = standby.port
     pair.cut()
-    for lane in LANES:
+    for lane in POOLS:
         with pytest.raises(DatabaseError):
             await getattr(db, lane)(touch)
     await reaches(db.read, look, standby.port)
     before.set_read_only(True)
     await asyncio.to_thread(standby.promote)
-    for lane in LANES:
+    for lane in POOLS:
         await reaches(getattr(db, lane), touch, standby.port)
 
 
@@ -326,7 +326,7 @@ async def test_a_process_that_cannot_write_is_not_ready(pair: Pair) -> None:
                 await asyncio.sleep(0.05)
     finally:
         await engine.stop()
-        engine.forget()
+        engine.unregister()
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def swallow(times: int) -> None:
 def test_a_swallowed_cancellation_keeps_no_loop(sqlite: str, times: int) -> None:
     async def main() -> None:
         engine = await Engine.current()
-        engine.forget()
+        engine.unregister()
         engine.keep = asyncio.ensure_future(swallow(times))  # type: ignore[attr-defined]
         await asyncio.sleep(0)
 
@@ -56,7 +56,7 @@ def test_an_engine_that_has_only_begun_keeps_none_either(sqlite: str) -> None:
     async def main() -> None:
         starting = asyncio.ensure_future(Engine.current())
         await asyncio.sleep(0)
-        Engine.here().forget()  # type: ignore[union-attr]
+        Engine.here().unregister()  # type: ignore[union-attr]
         starting.add_done_callback(lambda task: None)
         engine_task = asyncio.ensure_future(swallow(1))
         await asyncio.sleep(0)
@@ -74,7 +74,7 @@ def test_a_task_that_never_ends_fails_the_test_and_is_named(
 
     async def main() -> None:
         engine = await Engine.current()
-        engine.forget()
+        engine.unregister()
         engine.keep = asyncio.ensure_future(swallow(1000))  # type: ignore[attr-defined]
         await asyncio.sleep(0)
 
@@ -97,7 +97,7 @@ def test_what_python_does_at_the_end_is_left_alone(
 
     async def main() -> None:
         engine = await Engine.current()
-        engine.forget()
+        engine.unregister()
         asyncio.get_running_loop().run_in_executor(None, work)
 
     assert run(main) == []
@@ -108,6 +108,6 @@ async def test_an_engine_that_is_stopped_leaves_nothing_to_look_after(sqlite: st
     before = asyncio.all_tasks()
     engine = await Engine.current()
     await engine.stop()
-    engine.forget()
+    engine.unregister()
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before

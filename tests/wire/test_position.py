@@ -42,8 +42,8 @@ def test_judging_moves_nothing() -> None:
 
 def test_a_position_never_goes_back() -> None:
     position = Position(5, "e")
-    position.take(9)
-    position.take(7)
+    position.advance(9)
+    position.advance(7)
     assert (position.seq, position.epoch) == (9, "e")
 
 
@@ -78,7 +78,7 @@ def test_whatever_is_lost_or_repeated_every_state_is_taken_in_order(
                 missed = [event] if verdict is Verdict.NEXT else []
             for at, who in missed:
                 taken.append((at, who))
-                position.take(at)
+                position.advance(at)
     assert [at for at, _ in taken] == sorted({at for at, _ in taken})
     seen = {who: at for at, who in taken}
     assert all(seen.get(who) == at for who, at in latest.items() if at <= position.seq)

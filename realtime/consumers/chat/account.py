@@ -20,7 +20,7 @@ class Account(Consumer):
             message = "sign in to have a place in a room"
             raise CommandError(ErrorCode.PERMISSION_DENIED, message)
         answer = memberships.answer_request
-        await self.engine.db.wait(answer, command.room, self.who, command.accepted)
+        await self.engine.db.write_blocking(answer, command.room, self.who, command.accepted)
         return Done(room=command.room)
 
     @command
@@ -30,5 +30,5 @@ class Account(Consumer):
             mine = await self.engine.db.read(blocks.of, self.who)
             return Blocks(user_ids=mine)
         change = blocks.add if command.on else blocks.remove
-        await self.engine.db.wait(change, self.who, command.user_id)
+        await self.engine.db.write_blocking(change, self.who, command.user_id)
         return Done()

@@ -80,7 +80,9 @@ class Joining(Consumer):
         """Leave a room, and for good if the command says so."""
         subscription = self._subscription(command.room)
         if command.for_good and not self.who.is_guest:
-            await self.engine.db.wait(memberships.leave, subscription.access.room_id, self.who)
+            await self.engine.db.write_blocking(
+                memberships.leave, subscription.access.room_id, self.who
+            )
         self._drop_subscription(command.room)
         return Left(room=command.room, user_id=self.who.user_id, username=self.who.username)
 
@@ -139,7 +141,7 @@ class Joining(Consumer):
         entry, topic, caught = await self._enter(target, known)
         may_read = entry.may_read_history
         self._add_subscription(RoomSubscription(entry, topic, self._since(entry.slug)))
-        engine.presence.enter(self.id, entry.room_id)
+        engine.presence.join(self.id, entry.room_id)
         members = self._members_and_me(topic)
         return Joined(
             room=entry.slug,
@@ -280,5 +282,5 @@ class Joining(Consumer):
         is_allowed: Callable[..., bool] = lambda entry: True,
     ) -> Done:
         subscription = await self._allowed(command.room, is_allowed)
-        note = await self.engine.db.wait(act, command, subscription.access, self.who)
+        note = await self.engine.db.write_blocking(act, command, subscription.access, self.who)
         return Done(room=command.room, note=note)

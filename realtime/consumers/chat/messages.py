@@ -57,7 +57,9 @@ class Messages(Joining):
         _check(command)
         self._charge(command)
         if subscription.access.is_request:  # a message to the stranger accepts the request
-            await self.engine.db.wait(memberships.answer_request, command.room, self.who, True)
+            await self.engine.db.write_blocking(
+                memberships.answer_request, command.room, self.who, True
+            )
             subscription.access = replace(subscription.access, is_request=False)
         while self._in_flight >= config().messages_in_flight:
             self._slot_free.clear()
@@ -99,7 +101,7 @@ class Messages(Joining):
         who = self.who
         if seconds := subscription.access.slow_seconds:
             visitor = Visitor(who, self.address)
-            await self.engine.db.wait(
+            await self.engine.db.write_blocking(
                 slow_mode.signal, subscription.access.room_id, visitor, seconds
             )
         told = SignalEvent(
@@ -128,7 +130,7 @@ class Messages(Joining):
     def _charge(self, command: Message) -> None:
         """Charge the bytes of a message to the allowance of stored bytes."""
         size = ROW_BYTES + stored_size(command)
-        if wait := self.engine.limits.take(self.connection, "stored", size):
+        if wait := self.engine.limits.charge(self.connection, "stored", size):
             message = "your messages take too much space; try again later"
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 

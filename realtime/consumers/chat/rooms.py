@@ -51,7 +51,7 @@ class Rooms(Joining):
     async def invite(self, command: Invite) -> Done | Invitation:
         """Give a user a place in a private room, or make an invitation."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_moderate)
-        token = await self.engine.db.wait(_invite, command, subscription.access, self.who)
+        token = await self.engine.db.write_blocking(_invite, command, subscription.access, self.who)
         if token is None:
             return Done(room=command.room)
         seconds = config().invitation_seconds
@@ -68,7 +68,7 @@ class Rooms(Joining):
         return await self._act(command, _appoint, lambda entry: entry.may_manage)
 
     async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> RoomState:
-        entry = await self.engine.db.wait(act, command, self.who)
+        entry = await self.engine.db.write_blocking(act, command, self.who)
         return RoomState(room=entry.slug, **room_fields(entry))
 
 

@@ -19,39 +19,39 @@ class Handover:
     it failed. Reading waits for the layer at most two seconds, and not at all in an event loop.
     """
 
-    __slots__ = ("_answer",)
+    __slots__ = ("_result",)
 
     def __init__(self) -> None:
-        self._answer: Future[str] | None = None
+        self._result: Future[str] | None = None
 
-    def follow(self, answer: Future[str]) -> None:
+    def follow(self, result: Future[str]) -> None:
         """Take the result from a future: the reason of a failure, or an empty string."""
-        self._answer = answer
+        self._result = result
 
     async def settled(self) -> "Handover":
         """Wait for the layer, at most two seconds; not for a transaction."""
-        if self._answer is not None and not self._answer.done():
-            answer = asyncio.wrap_future(self._answer)
-            await asyncio.wait([answer], timeout=SEND_SECONDS)
+        if self._result is not None and not self._result.done():
+            result = asyncio.wrap_future(self._result)
+            await asyncio.wait([result], timeout=SEND_SECONDS)
         return self
 
     @property
     def is_waiting(self) -> bool:
         """Whether a transaction is open, or was rolled back."""
-        return self._answer is None
+        return self._result is None
 
     @property
     def is_handed_over(self) -> bool:
         """Whether the channel layer took the note, or this process is the only one."""
-        return self._answer is not None and not self.reason
+        return self._result is not None and not self.reason
 
     @property
     def reason(self) -> str:
         """Why the note was not handed over; empty if it was, or while a transaction is open."""
-        if self._answer is None:
+        if self._result is None:
             return ""
         try:
-            return self._answer.result(0 if is_in_a_loop() else SEND_SECONDS)
+            return self._result.result(0 if is_in_a_loop() else SEND_SECONDS)
         except TimeoutError:
             return NO_ANSWER
 
@@ -64,9 +64,9 @@ class Handover:
         return not self.reason
 
     def __repr__(self) -> str:
-        if self._answer is None:
+        if self._result is None:
             return "<Handover: waiting>"
-        state = (self._answer.result() or "handed over") if self._answer.done() else "under way"
+        state = (self._result.result() or "handed over") if self._result.done() else "under way"
         return f"<Handover: {state}>"
 
 

@@ -52,7 +52,7 @@ class _Queued(NamedTuple):
     sent: Callable[[bool], None]
 
 
-def _nobody_asks(is_sent: bool) -> None:
+def _ignore(is_sent: bool) -> None:
     """Ignore the result: the other processes also find the change in the database."""
 
 
@@ -73,17 +73,17 @@ class Layer:
     def __init__(
         self,
         origin: str,
-        hear: Callable[[str, list[Any]], None],
+        receive: Callable[[str, list[Any]], None],
         find_site: Callable[[], Awaitable[str]],
     ) -> None:
         self._origin = origin
-        self._hear = hear
+        self._receive = receive
         self._find_site = find_site
         self._site = ""
         self._backend: Any = self._new_backend()
         self.is_shared = self._backend is not None
         self.is_away = False
-        self.is_renewal_due = False
+        self.is_resubscription_due = False
         self._channel = ""
         self._topics: set[str] = set()
         self._queue: deque[_Queued] = deque()
@@ -111,7 +111,7 @@ class Layer:
                 while self._is_publishing and not self.is_away:
                     await asyncio.sleep(0.01)
         await _end(*self._tasks, self._receiver)
-        await self._let_go(self._backend)
+        await self._close_backend(self._backend)
 
     async def subscribe(self, topic: str) -> bool:
         """Hear a topic from now on; False if the layer is away (the pulse tries again)."""
@@ -123,7 +123,7 @@ class Layer:
         self._topics.discard(topic)
         await self._change("group_discard", topic)
 
-    def publish(self, topic: str, note: Note, sent: Callable[[bool], None] = _nobody_asks) -> None:
+    def publish(self, topic: str, note: Note, sent: Callable[[bool], None] = _ignore) -> None:
         """Tell the other processes; the oldest is dropped when too much waits.
 
         `sent` is called with whether the layer took it: False while the layer is away, where
@@ -160,7 +160,7 @@ class Layer:
             del self._probes[token]
         return True
 
-    async def begin(self) -> None:
+    async def try_identify(self) -> None:
         """Read the site identity before the first client comes; on an error, retry later."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -181,11 +181,11 @@ class Layer:
         logger.warning("the site's identity on the channel layer has changed: subscribing again")
         for topic in list(self._topics):
             await self._change("group_discard", topic, old)
-        await self.renew()
+        await self.resubscribe()
 
-    async def renew(self) -> None:
+    async def resubscribe(self) -> None:
         """Subscribe to every topic again: memberships expire, and Redis may have forgotten them."""
-        self.is_renewal_due = False
+        self.is_resubscription_due = False
         for topic in list(self._topics):
             if topic in self._topics and not await self._change("group_add", topic):
                 return
@@ -195,7 +195,7 @@ class Layer:
         logger.warning("the channel layer does not answer: subscribing again")
         if self._is_pubsub:
             await self._replace_backend()
-        await self.renew()
+        await self.resubscribe()
 
     @property
     def group_expiry(self) -> float:
@@ -230,10 +230,10 @@ class Layer:
         self._backend, self._channel = self._new_backend(), ""
         loop = asyncio.get_running_loop()
         self._receiver = loop.create_task(self._receive_all())
-        await self._let_go(old)
+        await self._close_backend(old)
         await _end(receiver)
 
-    async def _let_go(self, backend: Any) -> None:
+    async def _close_backend(self, backend: Any) -> None:
         close = getattr(backend, "flush" if self._is_pubsub else "close_pools", None)
         if close is not None:
             with suppress(Exception):
@@ -254,7 +254,7 @@ class Layer:
         if not self.is_shared:
             return True
         if self.is_away:  # whoever came first has waited for all
-            self.is_renewal_due = True
+            self.is_resubscription_due = True
             return False
         try:
             async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
@@ -262,7 +262,7 @@ class Layer:
                 await getattr(self._backend, method)(name, await self._own_channel())
         except Exception as error:
             self._fail("subscribe", error)
-            self.is_renewal_due = True
+            self.is_resubscription_due = True
             return False
         return True
 
@@ -273,38 +273,38 @@ class Layer:
                 async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
                     channel = await self._own_channel()
                 while True:
-                    self._take(await backend.receive(channel))
+                    self._dispatch(await backend.receive(channel))
             except Exception as error:
                 self._fail("receive", error)
                 await asyncio.sleep(BREAKER_SECONDS / 2)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _dispatch(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if kind != EVENTS and kind != BROKEN:  # the layer may be the site's own as well
             return
         match message:
             case {"site": site, "topic": str(topic), "origin": str(origin), "notes": list(items)}:
                 if site == self._site and len(items) <= QUEUE_NOTES:
-                    self._take_notes(topic, origin, items)
+                    self._dispatch_notes(topic, origin, items)
             case _:
                 logger.warning("a broken message on the channel layer was dropped")
 
-    def _take_notes(self, topic: str, origin: str, items: list[Any]) -> None:
+    def _dispatch_notes(self, topic: str, origin: str, items: list[Any]) -> None:
         if origin == self._origin:
-            self._take_own(items)
+            self._dispatch_own(items)
             return
         try:
-            self._hear(topic, items)
+            self._receive(topic, items)
         except Exception:
             logger.exception("a message of topic %s could not be taken", topic)
 
-    def _take_own(self, items: list[Any]) -> None:
+    def _dispatch_own(self, items: list[Any]) -> None:
         """Take our own notes, of which only the probes matter here."""
         for item in items if self._probes else ():
             with suppress(ValueError, RecursionError):
-                self._take_own_note(decode(item))
+                self._resolve_probe(decode(item))
 
-    def _take_own_note(self, note: Note) -> None:
+    def _resolve_probe(self, note: Note) -> None:
         match note:
             case Probe(token) if token in self._probes:
                 if not self._probes[token].done():
@@ -342,7 +342,7 @@ class Layer:
                     await self._backend.group_send(group(site, topic), message)
             except (TypeError, ValueError, OverflowError):
                 logger.exception("topic %s: a note cannot be sent", topic)
-                _answer(batch, False)
+                _report(batch, False)
                 return True
             except Exception as error:
                 if attempt == 2 or self.is_away or isinstance(error, TimeoutError):
@@ -350,9 +350,9 @@ class Layer:
                     break
             else:
                 self.is_away = False
-                _answer(batch, True)
+                _report(batch, True)
                 return True
-        _answer(batch, False)
+        _report(batch, False)
         self._put_back(batch)
         return False
 
@@ -369,7 +369,7 @@ class Layer:
         self.is_away = True
 
 
-def _answer(batch: list[_Queued], is_sent: bool) -> None:
+def _report(batch: list[_Queued], is_sent: bool) -> None:
     for entry in batch:
         entry.sent(is_sent)
 

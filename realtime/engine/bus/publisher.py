@@ -65,7 +65,7 @@ class Publisher:
         """Whether there is a channel layer that processes share, once something was published."""
         return self._backend is not None
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not run."""
         self.__init__()  # type: ignore[misc]
 
@@ -117,4 +117,4 @@ def _find_site() -> str:
 
 publisher = Publisher()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=publisher.forget)
+    os.register_at_fork(after_in_child=publisher.reset)

@@ -24,11 +24,11 @@ PROBE_SECONDS = 5.0
 """How long a connection that is pinged by a refusal may take to answer."""
 PROBES = 100
 """How many connections one refusal pings at most."""
-LOOK_SECONDS = 1.0
+PROBE_PAUSE_SECONDS = 1.0
 """The pause between searches for silent connections; each search looks at all of them."""
 CROWDED_SECONDS = 30.0
 """The `retry_after` if no connection that holds a place is silent."""
-UNKNOWN_SHARE = 10
+UNAUTHENTICATED_SHARE = 10
 """Unauthenticated clients may hold one of so many places of a process."""
 USERS_SHARE = 10
 """One of so many places of a process is reserved for users."""
@@ -62,8 +62,8 @@ class Admission:
     def __init__(self, holders: Callable[[], Iterable[Holder]]) -> None:
         self._holders = holders
         self._handshakes = Buckets()
-        self._looked_at: dict[str, float] = {}
-        self.open = self.unknown = self.guests = 0
+        self._probed_at: dict[str, float] = {}
+        self.open = self.unauthenticated = self.guests = 0
         self.arriving: Counter[str] = Counter()
         """Connections of an address that have yet to authenticate."""
         self.guests_of: Counter[str] = Counter()
@@ -86,24 +86,28 @@ class Admission:
         if address and self.arriving[address] >= settings.connections_per_address:
             raise _refusal(CloseCode.CROWDED, 1, 5)
 
-    def check_unknown(self) -> None:
+    def check_unauthenticated(self) -> None:
         """Raise `Disconnect` where too many clients have yet to authenticate."""
-        if self.unknown >= max(1, config().connections_per_process // UNKNOWN_SHARE):
+        if self.unauthenticated >= max(
+            1, config().connections_per_process // UNAUTHENTICATED_SHARE
+        ):
             raise _refusal(CloseCode.AT_CAPACITY, 1, 5)
 
-    def check(self, who: Identity, address: str) -> None:
+    def check(self, identity: Identity, address: str) -> None:
         """Raise `Disconnect` where one more connection of this identity is too many."""
         settings = config()
-        if self.connections_of[who.user_id] >= settings.connections_per_user:
-            raise self._crowded(who.user_id, lambda one: one.identity.user_id == who.user_id)
-        share = self.guests_of if who.is_guest else self.users_of
+        if self.connections_of[identity.user_id] >= settings.connections_per_user:
+            raise self._crowded(
+                identity.user_id, lambda one: one.identity.user_id == identity.user_id
+            )
+        share = self.guests_of if identity.is_guest else self.users_of
         if address and share[address] >= settings.connections_per_address:
             raise self._crowded(
-                f"{'guests' if who.is_guest else 'users'} of {address}",
-                lambda one: one.address == address and one.identity.is_guest == who.is_guest,
+                f"{'guests' if identity.is_guest else 'users'} of {address}",
+                lambda one: one.address == address and one.identity.is_guest == identity.is_guest,
             )
         places = settings.connections_per_process
-        if who.is_guest and self.guests >= places - places // USERS_SHARE:
+        if identity.is_guest and self.guests >= places - places // USERS_SHARE:
             raise self._full(lambda one: one.identity.is_guest)
 
     def _check_handshakes(self, address: str) -> None:
@@ -128,13 +132,13 @@ class Admission:
     def _probe(self, kind: str, is_meant: Callable[[Holder], bool]) -> bool:
         """Ping the most silent connections; return whether any ping is under way."""
         now = time.monotonic()
-        if now - self._looked_at.get(kind, -LOOK_SECONDS) < LOOK_SECONDS:
+        if now - self._probed_at.get(kind, -PROBE_PAUSE_SECONDS) < PROBE_PAUSE_SECONDS:
             return True
-        if len(self._looked_at) > PROBES:
-            self._looked_at = {
-                one: at for one, at in self._looked_at.items() if now - at < LOOK_SECONDS
+        if len(self._probed_at) > PROBES:
+            self._probed_at = {
+                one: at for one, at in self._probed_at.items() if now - at < PROBE_PAUSE_SECONDS
             }
-        self._looked_at[kind] = now
+        self._probed_at[kind] = now
         meant = [one for one in self._holders() if is_meant(one)]
         silent = heapq.nlargest(PROBES, meant, key=lambda one: one.silent_seconds)
         return sum(one.probe(PROBE_SECONDS) for one in silent) > 0
@@ -143,68 +147,70 @@ class Admission:
 class Slot:
     """The counts that one socket holds, from its handshake to its end."""
 
-    __slots__ = ("_address", "_admission", "_is_taken", "_is_unknown", "_who")
+    __slots__ = ("_address", "_admission", "_identity", "_is_acquired", "_is_unauthenticated")
 
     def __init__(self, admission: Admission, address: str) -> None:
         self._admission = admission
         self._address = address
-        self._who: Identity | None = None
-        self._is_taken = self._is_unknown = False
+        self._identity: Identity | None = None
+        self._is_acquired = self._is_unauthenticated = False
 
     @property
     def is_authenticated(self) -> bool:
         """Whether it counts as a connection of some user or guest."""
-        return self._who is not None
+        return self._identity is not None
 
     def acquire(self) -> None:
         """Count the socket; raise `Disconnect`, and count nothing, where it is one too many."""
         self._admission.check_arrival(self._address)
-        self._is_taken = True
+        self._is_acquired = True
         self._admission.open += 1
         self._admission.arriving[self._address] += 1
 
-    def wait(self) -> None:
+    def start_waiting(self) -> None:
         """Count the client as one that has yet to authenticate; raise `Disconnect` if too many."""
-        self._admission.check_unknown()
-        self._is_unknown = True
-        self._admission.unknown += 1
+        self._admission.check_unauthenticated()
+        self._is_unauthenticated = True
+        self._admission.unauthenticated += 1
 
     def stop_waiting(self) -> None:
         """Stop counting the client as one that has yet to authenticate."""
-        self._admission.unknown -= self._is_unknown
-        self._is_unknown = False
+        self._admission.unauthenticated -= self._is_unauthenticated
+        self._is_unauthenticated = False
 
-    def authenticate(self, who: Identity) -> None:
+    def authenticate(self, identity: Identity) -> None:
         """Count the connection as one of this user or guest, and of nobody else.
 
         Raises `Disconnect`, and changes nothing, where that is one too many.
         """
-        if self._who is None or self._who.user_id != who.user_id:
-            self._admission.check(who, self._address)
+        if self._identity is None or self._identity.user_id != identity.user_id:
+            self._admission.check(identity, self._address)
             self._release()
-            self._who = who
-            self._count(who, 1)
+            self._identity = identity
+            self._count(identity, 1)
 
     def release(self) -> None:
         """Stop counting the socket."""
-        if self._is_taken:
-            self._is_taken = False
+        if self._is_acquired:
+            self._is_acquired = False
             self._release()
             self._admission.open -= 1
 
     def _release(self) -> None:
         """Remove the connection from the counts of its identity so far."""
-        if self._who is not None:
-            self._count(self._who, -1)
+        if self._identity is not None:
+            self._count(self._identity, -1)
             return
         _add(self._admission.arriving, self._address, -1)
         self.stop_waiting()
 
-    def _count(self, who: Identity, number: int) -> None:
+    def _count(self, identity: Identity, number: int) -> None:
         admission = self._admission
-        admission.guests += number * who.is_guest
-        _add(admission.guests_of if who.is_guest else admission.users_of, self._address, number)
-        _add(admission.connections_of, who.user_id, number)
+        admission.guests += number * identity.is_guest
+        _add(
+            admission.guests_of if identity.is_guest else admission.users_of, self._address, number
+        )
+        _add(admission.connections_of, identity.user_id, number)
 
 
 def _add(counts: Counter[str], key: str, number: int) -> None:

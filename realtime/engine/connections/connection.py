@@ -17,7 +17,7 @@ from ...wire.events import Outgoing
 from ..servers.transport import shut_down
 from .intake import Intake
 from .ledger import Ledger
-from .outbox import FAREWELL_SECONDS, Outbox, Send
+from .outbox import CLOSE_SECONDS, Outbox, Send
 
 __all__ = ["MOVES", "Connection", "ConnectionEvents", "Phase", "PhaseError"]
 
@@ -231,7 +231,7 @@ class Connection:
         self.move(Phase.CLOSED)
         if self.intake is not None:
             # Of its own close a server may say that it is the end, and read on for seconds.
-            self.intake.close(is_gone=self.is_gone and not self.outbox.is_told)
+            self.intake.close(is_gone=self.is_gone and not self.outbox.is_closing)
         self.outbox.close()
         while self._releases:
             release = self._releases.pop()
@@ -258,9 +258,9 @@ class Connection:
         """Tell the client why and close the socket, in the task of the connection."""
         level = logging.WARNING if why.code in ABUSE else logging.INFO
         logger.log(level, "connection %s ends: %s", self.id, why, extra={"kind": why.code})
-        await self.say_goodbye(why)
+        await self.finish_quietly(why)
 
-    async def say_goodbye(self, why: Disconnect) -> None:
+    async def finish_quietly(self, why: Disconnect) -> None:
         """Close the socket as `finish` does, without a log line."""
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
@@ -275,7 +275,7 @@ class Connection:
     async def _close(self, why: Disconnect) -> None:
         await self.finish(why)
         # The close frame of a peer that reads nothing never comes back.
-        await asyncio.sleep(FAREWELL_SECONDS if why.code != CloseCode.SLOW else 0)
+        await asyncio.sleep(CLOSE_SECONDS if why.code != CloseCode.SLOW else 0)
         if not self.is_gone and not self.outbox.abort():
             self._drop()
 

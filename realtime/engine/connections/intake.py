@@ -110,7 +110,7 @@ class Intake:
         self._timer: asyncio.TimerHandle | None = None
         transport.limit_messages(send, self._limit)
         self._is_early = transport.has_early_input(send)
-        self._receive = transport.intercept(send, self._take)
+        self._receive = transport.intercept(send, self._admit)
 
     def open(self) -> None:
         """Let the server parse the input, once the handshake was accepted."""
@@ -157,7 +157,7 @@ class Intake:
 
     # Input.
 
-    def _take(self, data: bytes) -> bytes:
+    def _admit(self, data: bytes) -> bytes:
         """Count a chunk; return what the server may parse now."""
         passed = self._count(data) if data else b""
         if self._later or self._scanner.frames > TURN_FRAMES:
@@ -175,12 +175,12 @@ class Intake:
         self._later = waiting[self._turn_bytes :]
         if self._later:
             self._pause(TURN)
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._admit_later)
         else:
             self._resume(TURN)
         return waiting[: self._turn_bytes]
 
-    def _go_on(self) -> None:
+    def _admit_later(self) -> None:
         if self._later and self._receive is not None:
             self._receive(b"")
 
@@ -197,13 +197,13 @@ class Intake:
         if scanner.is_usual and self._is_paid(scanner.frames, len(data)):
             return passed
         now = self._loop.time()
-        if wait := self._beyond(now):
+        if wait := self._charge(now):
             self._cut(Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, LEAST_SECONDS)))
             return b""
         self._refuse_large()
-        self._hold_back(now, len(data), scanner.messages - before - scanner.too_large)
+        self._throttle(now, len(data), scanner.messages - before - scanner.too_large)
         if scanner.is_unfinished or self._since is not None:
-            self._watch_unfinished(now)
+            self._time_unfinished(now)
         return passed
 
     def _is_paid(self, frames: int, size: int) -> bool:
@@ -215,7 +215,7 @@ class Intake:
         self._frames_waiting += frames
         return True
 
-    def _beyond(self, now: float) -> float:
+    def _charge(self, now: float) -> float:
         """Take the frames of a chunk from the allowances; return the seconds to wait, or 0."""
         frames, extras = self._scanner.frames, self._scanner.extras
         if extras and (wait := self._extras.take(now, extras)):
@@ -235,7 +235,7 @@ class Intake:
         elif self._scanner.is_packed:
             self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "No compression was agreed to."))
 
-    def _hold_back(self, now: float, size: int, messages: int) -> None:
+    def _throttle(self, now: float, size: int, messages: int) -> None:
         """Pause reading if the client is beyond its allowance or ahead of its handler."""
         self._frames_waiting += messages
         if self._frames_waiting > 1:  # the last one may be unfinished
@@ -257,20 +257,20 @@ class Intake:
 
     # Unfinished messages.
 
-    def _watch_unfinished(self, now: float) -> None:
+    def _time_unfinished(self, now: float) -> None:
         if not self._scanner.is_unfinished:
             self._since = None
             return
         if self._since is None or self._message != self._scanner.messages:
             self._since, self._message = now, self._scanner.messages
         if self._timer is None:
-            self._wait(MESSAGE_SECONDS)
+            self._start_timer(MESSAGE_SECONDS)
 
-    def _wait(self, seconds: float) -> None:
+    def _start_timer(self, seconds: float) -> None:
         self._due = self._loop.time() + seconds
-        self._timer = self._loop.call_at(self._due, self._look)
+        self._timer = self._loop.call_at(self._due, self._check_unfinished)
 
-    def _look(self) -> None:
+    def _check_unfinished(self) -> None:
         self._timer = None
         now = self._loop.time()
         if self._since is None or self._is_cut:
@@ -278,7 +278,7 @@ class Intake:
         if self._pauses or now > self._due + LATE_SECONDS:
             self._since = now  # the server did not read
         if (left := self._since + MESSAGE_SECONDS - now) > 0:
-            self._wait(left)
+            self._start_timer(left)
         else:
             self._cut(Disconnect(CloseCode.SILENT, "A message was not finished in time."))
 

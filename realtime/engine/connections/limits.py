@@ -21,7 +21,7 @@ class Limits:
     def __init__(self) -> None:
         self._buckets = Buckets()
 
-    def take(
+    def charge(
         self,
         connection: Connection,
         kind: str,
@@ -35,12 +35,12 @@ class Limits:
         `identity` is one that the connection is about to have.
         """
         now, address = time.monotonic(), connection.address
-        who = connection.identity if identity is None else identity
+        identity = connection.identity if identity is None else identity
         wait = 0.0
-        for user_id in who.user_ids:
+        for user_id in identity.user_ids:
             own = self._bucket(user_id, kind, now)
             wait = max(wait, own.take(now, min(amount, own.burst)))
-        if wait or not (who.is_guest and address):
+        if wait or not (identity.is_guest and address):
             return wait
         shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
         return shared.take(now, min(amount, shared.burst))
@@ -50,11 +50,11 @@ class Limits:
 
         Returns the seconds until earlier debts are paid, or 0.
         """
-        now, who, address = time.monotonic(), connection.identity, connection.address
+        now, identity, address = time.monotonic(), connection.identity, connection.address
         wait = 0.0
-        for user_id in who.user_ids:
+        for user_id in identity.user_ids:
             wait = max(wait, self._bucket(user_id, kind, now).owe(now, amount))
-        if who.is_guest and address:
+        if identity.is_guest and address:
             shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
             wait = max(wait, shared.owe(now, amount))
         return wait

@@ -30,14 +30,14 @@ logger = get_logger("realtime.outbox")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 BLOCKED_SECONDS = 7.5
 """How long a socket may take nothing at all."""
-HELD_BYTES = 64 * 1024
+BUFFERED_BYTES = 64 * 1024
 """How much a transport may hold before nothing more is given to the middleware above it.
 
 At as much asyncio and Twisted tell a server to stop, but middleware may not wait for the server.
 """
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 """How often such a transport is looked at."""
-FAREWELL_SECONDS = 1.5
+CLOSE_SECONDS = 1.5
 """How long the last words may take, and then the peer's answer, before the socket is aborted."""
 
 
@@ -50,25 +50,25 @@ class Outbox:
     """
 
     __slots__ = (
+        "_acknowledged",
         "_blocked",
+        "_buffered",
         "_bytes",
         "_config",
         "_context",
         "_end",
-        "_held",
         "_is_closed",
+        "_is_closing",
         "_is_direct",
         "_is_paused",
-        "_is_told",
         "_ledger",
-        "_line",
         "_queue",
-        "_room",
         "_send",
         "_server",
         "_soon",
         "_task",
         "_warned",
+        "_write_raw",
         "codec",
         "id",
     )
@@ -89,26 +89,26 @@ class Outbox:
         self._server = send if server is None else server
         self._is_direct = server is None or (server is send and transport.is_direct(send))
         self._context = None if self._is_direct else contextvars.copy_context()
-        self._line: transport.Write | None = None
+        self._write_raw: transport.Write | None = None
         self._config = config()
         self._ledger = ledger
-        self._room: asyncio.Event | None = None if ledger is None else asyncio.Event()
+        self._acknowledged: asyncio.Event | None = None if ledger is None else asyncio.Event()
         self._queue: deque[str | bytes] = deque()
         self._soon: list[str | bytes] = []
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._blocked: asyncio.TimerHandle | None = None
-        self._held = 0
+        self._buffered = 0
         self._is_paused = False
         self._is_closed = False
-        self._is_told = False
+        self._is_closing = False
         self._warned = False
 
-    def watch(self) -> None:
+    def open(self) -> None:
         """Listen to the transport, once the socket is open."""
-        transport.watch(self._server, self._pause, self._resume)
+        transport.on_backpressure(self._server, self._pause, self._resume)
         if self._is_direct:
-            self._line = transport.line(self._send)
+            self._write_raw = transport.raw_writer(self._send)
 
     def reply(self, outgoing: Outgoing) -> None:
         """Encode and send one reply."""
@@ -157,10 +157,10 @@ class Outbox:
 
     def _write(self, packet: Packet) -> bool:
         """Write past the server; False where the server has to be asked."""
-        if self._line is None:
+        if self._write_raw is None:
             return False
         try:
-            return self._line(packet.raw)
+            return self._write_raw(packet.raw)
         except Exception as error:
             self._fail(error)
             return True
@@ -171,9 +171,9 @@ class Outbox:
             self.post(Packet(frames))
 
     @property
-    def is_told(self) -> bool:
+    def is_closing(self) -> bool:
         """Whether the client was told that the connection ends."""
-        return self._is_told
+        return self._is_closing
 
     @property
     def is_free(self) -> bool:
@@ -182,15 +182,15 @@ class Outbox:
 
     async def close_with(self, end: Disconnect) -> None:
         """Say why and close the socket; abort it where that does not get through."""
-        if self._is_told:
+        if self._is_closing:
             return
-        self._is_told = True
+        self._is_closing = True
         self._send_soon()
         await self._finish()
         self.close()
-        transport.wait_for_goodbye(self._server)
+        transport.extend_close_timeout(self._server)
         try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._send(_message(self.codec.encode(DisconnectEvent.of(end))))
                 await self._send(
                     {"type": "websocket.close", "code": end.code, "reason": end.reason}
@@ -203,7 +203,7 @@ class Outbox:
         """Let the task that sends finish, where nothing is sent without one."""
         is_slow = self._is_paused or self._is_closed
         if not self._is_direct and self._task is not None and not is_slow:
-            await asyncio.wait([self._task], timeout=FAREWELL_SECONDS)
+            await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
 
     def abort(self) -> bool:
         """Drop the socket, whatever the peer does; False where only the server can."""
@@ -211,8 +211,12 @@ class Outbox:
 
     def acknowledge(self, token: object) -> None:
         """The client has read everything up to a `ping` with this token."""
-        if self._ledger is not None and self._ledger.acknowledge(token) and self._room is not None:
-            self._room.set()
+        if (
+            self._ledger is not None
+            and self._ledger.acknowledge(token)
+            and self._acknowledged is not None
+        ):
+            self._acknowledged.set()
 
     def close(self) -> None:
         """Send nothing more; what was queued is for the client to resume."""
@@ -263,7 +267,7 @@ class Outbox:
                 await first
             while self._queue and not self._is_paused:
                 self._progress()
-                if self._is_direct or await self._has_room():
+                if self._is_direct or await self._wait_for_capacity():
                     await self._send_next()
         except Exception as error:
             self._fail(error)
@@ -281,13 +285,13 @@ class Outbox:
         if self._ledger is not None and (token := self._ledger.give(size)):
             await self._send(_message(self.codec.encode(Ping(t=token))))
 
-    async def _has_room(self) -> bool:
+    async def _wait_for_capacity(self) -> bool:
         """Wait until the transport holds little, or until the client has acknowledged."""
-        while transport.held(self._server) > HELD_BYTES:
-            await asyncio.sleep(LOOK_SECONDS)
-        while self._room is not None and self._ledger is not None and self._ledger.is_full:
-            self._room.clear()
-            await self._room.wait()
+        while transport.buffered_bytes(self._server) > BUFFERED_BYTES:
+            await asyncio.sleep(POLL_SECONDS)
+        while self._acknowledged is not None and self._ledger is not None and self._ledger.is_full:
+            self._acknowledged.clear()
+            await self._acknowledged.wait()
         return bool(self._queue) and not self._is_paused
 
     def _pause(self) -> None:
@@ -302,13 +306,13 @@ class Outbox:
 
     def _block(self) -> None:
         if self._blocked is None and not self._is_closed:
-            self._held = transport.held(self._server)
+            self._buffered = transport.buffered_bytes(self._server)
             loop = asyncio.get_running_loop()
             self._blocked = loop.call_later(BLOCKED_SECONDS, self._still_blocked)
 
     def _still_blocked(self) -> None:
         self._blocked = None
-        if transport.held(self._server) < self._held:
+        if transport.buffered_bytes(self._server) < self._buffered:
             self._block()  # a thin line, but it takes something
         else:
             self._cut("it takes nothing")

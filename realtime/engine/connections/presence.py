@@ -29,10 +29,12 @@ class PresenceWriter:
     `told` hears who came and who went, after the commit that makes it true.
     """
 
-    def __init__(self, node: LiveNode, db: Database, told: Callable[[Announcement], None]) -> None:
+    def __init__(
+        self, node: LiveNode, db: Database, announce: Callable[[Announcement], None]
+    ) -> None:
         self._node = node
         self._db = db
-        self._told = told
+        self._announce = announce
         self._connections: dict[str, ConnectionRow] = {}
         self._presences: dict[tuple[str, int], Presence] = {}
         self._rooms: dict[str, set[int]] = {}
@@ -66,7 +68,7 @@ class PresenceWriter:
         self._connections[connection.id] = self._batch.connections[connection.id] = row
         self._wake.set()
 
-    def enter(self, connection: str, room_id: int) -> None:
+    def join(self, connection: str, room_id: int) -> None:
         """A connection is in a room."""
         key = connection, room_id
         if key in self._presences or connection not in self._connections:
@@ -124,9 +126,9 @@ class PresenceWriter:
     async def _write(self, batch: Batch) -> None:
         try:
             if self._lost:
-                told = await self._write_all()
+                announcement = await self._write_all()
             elif batch:
-                told = await self._db.pulse(presence.apply, batch)
+                announcement = await self._db.pulse(presence.apply, batch)
             else:
                 return
         except Exception as error:
@@ -138,7 +140,7 @@ class PresenceWriter:
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._wake.set)
             return
         try:
-            self._told(told)
+            self._announce(announcement)
         except Exception:
             logger.exception("rooms cannot be told who came and who went")
 

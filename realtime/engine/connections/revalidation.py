@@ -39,9 +39,9 @@ EARLY_SECONDS = 5.0
 """What a look may take: so much before its time each connection's turn comes."""
 START_SECONDS = 1.0
 """How long the first connection of a process may wait for the counter of rights."""
-TOGETHER = 500
+CONNECTIONS_AT_ONCE = 500
 """How many connections one set of queries is about."""
-ONE_BY_ONE = 50
+SESSIONS_AT_ONCE = 50
 """How many sessions are asked for in one go where each is a question of its own."""
 RETURN_SECONDS = 1.0
 """By then a browser whose session was renewed has its new cookie."""
@@ -49,7 +49,7 @@ FILL_SECONDS = 60 * 60.0
 """How often names are filled whose change sent no signal."""
 FILL_PAUSE_SECONDS = 0.02
 """The pause between two chunks, so that other jobs of the thread get a turn."""
-FORGET_SECONDS = 60.0
+REMOVE_SECONDS = 60.0
 """How often tokens that have ended by themselves are removed."""
 
 
@@ -72,16 +72,16 @@ class Revalidator:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._tracked: dict[str, _Tracked] = {}
-        self._told: set[_Tracked] = set()
+        self._changed: set[_Tracked] = set()
         self._rights_seq: int | None = None
         self.are_sanctions = True
         """Whether anybody is banned or muted on the whole site, as far as is known."""
         self.sanctions_version = 0
         """How often it was told that there are others."""
-        self._forgot_at = time.monotonic()
+        self._removed_at = time.monotonic()
         self._filled_at = -FILL_SECONDS
-        self._telling: asyncio.Task[None] | None = None
-        self._beat: asyncio.Task[None] | None = None
+        self._changed_task: asyncio.Task[None] | None = None
+        self._tick_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -89,7 +89,7 @@ class Revalidator:
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 self._rights_seq = await self._db.read(rights.everywhere)
-                await self._ask_whether_any()
+                await self._check_any_sanctions()
 
     def connections(self) -> list[Connection]:
         """All connections of the process that have authenticated."""
@@ -103,7 +103,7 @@ class Revalidator:
         known = self._tracked.get(connection.id)
         if known is None:
             connection.acquire(self.untrack)
-        due_at = time.monotonic() + _look_seconds() if is_checked else 0.0
+        due_at = time.monotonic() + _interval() if is_checked else 0.0
         one = self._tracked[connection.id] = _Tracked(connection, due_at)
         if is_checked and not self.are_sanctions:
             one.sanctions = set()
@@ -116,8 +116,8 @@ class Revalidator:
 
     def tick(self) -> None:
         """Look at those whose turn it is, unless the last look still goes on."""
-        if self._beat is None or self._beat.done():
-            self._beat = self._spawn(self._look_around())
+        if self._tick_task is None or self._tick_task.done():
+            self._tick_task = self._spawn(self._revalidate_due())
 
     def on_change(self, connections: Iterable[str], kind: str, which: str) -> None:
         """Something was told that concerns these connections.
@@ -129,16 +129,18 @@ class Revalidator:
         told = [self._tracked[one] for one in connections if one in self._tracked]
         match kind:
             case "user" | "sanction":
-                self._look_soon(told)
+                self._revalidate_soon(told)
             case "site":
                 self.are_sanctions = True
                 self.sanctions_version += 1
                 # A note about a user does not reach a connection that has another user now.
-                self._look_soon(one for one in told if one.connection.identity.formerly)
+                self._revalidate_soon(one for one in told if one.connection.identity.formerly)
             case "rights":
-                self._spawn(self._ask_rights())
+                self._spawn(self._check_rights())
             case "token":
-                self._look_soon(one for one in told if one.connection.credential.token_id == which)
+                self._revalidate_soon(
+                    one for one in told if one.connection.credential.token_id == which
+                )
             case "session":
                 for one in told:
                     if one.connection.credential.is_of_session(which):
@@ -149,18 +151,18 @@ class Revalidator:
         for task in self._tasks:
             task.cancel()
 
-    async def _ask_whether_any(self) -> None:
+    async def _check_any_sanctions(self) -> None:
         heard = self.sanctions_version
         found = await self._db.read(sanctions.are_any_on_site)
         self.are_sanctions = found or heard != self.sanctions_version
 
-    async def _look_around(self) -> None:
-        await self._ask_whether_any()
-        await self._ask_rights()
+    async def _revalidate_due(self) -> None:
+        await self._check_any_sanctions()
+        await self._check_rights()
         now = time.monotonic()
         await self._revalidate([one for one in self._tracked.values() if one.due_at <= now])
-        if now - self._forgot_at > FORGET_SECONDS:
-            self._forgot_at = now
+        if now - self._removed_at > REMOVE_SECONDS:
+            self._removed_at = now
             await self._db.pulse(tokens.delete_expired)
             await self._db.pulse(slow_mode.forget_voices)
             await self._db.pulse(presence.delete_old_addresses)
@@ -172,23 +174,23 @@ class Revalidator:
     async def _fill_names(self) -> None:
         at: tuple[Any, int] | None = (None, 0)
         while at is not None:
-            at = await self._db.wait(names.fill, *at)
+            at = await self._db.write_blocking(names.fill, *at)
             await asyncio.sleep(FILL_PAUSE_SECONDS)
 
-    def _look_soon(self, told: Iterable[_Tracked]) -> None:
+    def _revalidate_soon(self, told: Iterable[_Tracked]) -> None:
         """Look at what was told of, along with all that is told while a look goes on."""
         for one in told:
             one.due_at = 0.0  # for the pulse, should this look fail
-            self._told.add(one)
-        if self._told and (self._telling is None or self._telling.done()):
-            self._telling = self._spawn(self._look_at_told())
+            self._changed.add(one)
+        if self._changed and (self._changed_task is None or self._changed_task.done()):
+            self._changed_task = self._spawn(self._revalidate_changed())
 
-    async def _look_at_told(self) -> None:
-        while self._told:
-            told, self._told = self._told, set()
+    async def _revalidate_changed(self) -> None:
+        while self._changed:
+            told, self._changed = self._changed, set()
             await self._revalidate(list(told))
 
-    async def _ask_rights(self) -> None:
+    async def _check_rights(self) -> None:
         seq = await self._db.read(rights.everywhere)
         if seq != self._rights_seq:
             await self._revalidate(list(self._tracked.values()), is_wide=True)
@@ -199,13 +201,11 @@ class Revalidator:
 
         So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
         """
-        await self._look_for_sanctions(watched)
-        await self._look_for_revoked(
-            one for one in watched if not is_known(one.connection.identity)
-        )
-        await self._look_for_names(watched)
+        await self._check_sanctions(watched)
+        await self._check_revoked(one for one in watched if not is_known(one.connection.identity))
+        await self._check_names(watched)
         known = [one for one in watched if is_known(one.connection.identity)]
-        size = TOGETHER if are_rows() else ONE_BY_ONE
+        size = CONNECTIONS_AT_ONCE if are_rows() else SESSIONS_AT_ONCE
         for start in range(0, len(known), size):
             chunk = {one.connection.id: one for one in known[start : start + size]}
             asked = {name: _sign_in(one) for name, one in chunk.items()}
@@ -214,30 +214,30 @@ class Revalidator:
                 if self._tracked.get(name) is chunk[name]:
                     self._apply_account(chunk[name], status, is_wide)
 
-    async def _look_for_sanctions(self, watched: list[_Tracked]) -> None:
-        for start in range(0, len(watched), TOGETHER):
-            chunk = {_visitor(one): one for one in watched[start : start + TOGETHER]}
+    async def _check_sanctions(self, watched: list[_Tracked]) -> None:
+        for start in range(0, len(watched), CONNECTIONS_AT_ONCE):
+            chunk = {_visitor(one): one for one in watched[start : start + CONNECTIONS_AT_ONCE]}
             found = await self._db.read(sanctions.on_site, chunk)
             for visitor, one in chunk.items():
                 if self._tracked.get(one.connection.id) is one:
                     self._apply_sanctions(one, found.get(visitor, []))
 
-    async def _look_for_revoked(self, watched: Iterable[_Tracked]) -> None:
+    async def _check_revoked(self, watched: Iterable[_Tracked]) -> None:
         """Close connections of guests whose tokens are revoked; users have a standing."""
         guests = [one for one in watched if one.connection.credential.token_id]
-        for start in range(0, len(guests), TOGETHER):
-            chunk = guests[start : start + TOGETHER]
+        for start in range(0, len(guests), CONNECTIONS_AT_ONCE):
+            chunk = guests[start : start + CONNECTIONS_AT_ONCE]
             ids = {one.connection.credential.token_id for one in chunk}
             gone = await self._db.read(tokens.revoked, ids)
             for one in chunk:
                 if one.connection.credential.token_id in gone:
                     _expire(one.connection)
 
-    async def _look_for_names(self, watched: list[_Tracked]) -> None:
+    async def _check_names(self, watched: list[_Tracked]) -> None:
         """Close connections of guests whose name a user has now; they come back with another."""
         guests = [one for one in watched if names.look_of_guest(one.connection.identity)]
-        for start in range(0, len(guests), TOGETHER):
-            chunk = {_named(one): one for one in guests[start : start + TOGETHER]}
+        for start in range(0, len(guests), CONNECTIONS_AT_ONCE):
+            chunk = {_named(one): one for one in guests[start : start + CONNECTIONS_AT_ONCE]}
             for named in await self._db.read(names.problems, chunk):
                 if (one := chunk[named]).connection.identity is named.who:
                     _expire(one.connection)
@@ -253,7 +253,7 @@ class Revalidator:
         known = {(row.pk, row.ends_at, row.reason) for row in found}
         before, one.sanctions = one.sanctions, known
         if not is_known(one.connection.identity):  # else it is still to be looked at
-            one.due_at = time.monotonic() + _look_seconds()
+            one.due_at = time.monotonic() + _interval()
         if one.sanctions != before:
             one.connection.events.on_rights_changed()
 
@@ -261,7 +261,7 @@ class Revalidator:
         if status is None:
             _expire(one.connection)
             return
-        one.due_at = time.monotonic() + _look_seconds()
+        one.due_at = time.monotonic() + _interval()
         before, one.facts = one.facts, status.facts
         if is_wide or status.facts != before:
             one.connection.events.on_user_changed(status.who)
@@ -292,7 +292,7 @@ def _sign_in(one: _Tracked) -> Authentication:
     return Authentication(one.connection.identity, one.connection.credential)
 
 
-def _look_seconds() -> float:
+def _interval() -> float:
     """At different times, so that those who came together are not all looked at together."""
     settings = config()
     most = max(0.0, settings.recheck_seconds - settings.pulse_seconds - EARLY_SECONDS)

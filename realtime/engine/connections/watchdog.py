@@ -7,7 +7,7 @@ from .connection import Connection
 
 __all__ = ["Watchdog"]
 
-LOOK_SECONDS = 0.25
+CHECK_SECONDS = 0.25
 """How often it looks: so long a command may take before nothing more is read from its client."""
 LATE_SECONDS = 0.05
 """How late a look may come."""
@@ -28,7 +28,7 @@ class Watchdog:
         """A command begins now, or the next part of one."""
         self._since[one] = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(LOOK_SECONDS, self._check)
+            self._timer = self._loop.call_later(CHECK_SECONDS, self._check)
 
     def finish(self, one: Connection) -> None:
         """It is done."""
@@ -44,11 +44,11 @@ class Watchdog:
             self._timer.cancel()
 
     def _check(self) -> None:
-        self._timer = self._loop.call_later(LOOK_SECONDS, self._check) if self._since else None
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._check) if self._since else None
         now, most = self._loop.time(), config().handler_seconds
         for one, since in list(self._since.items()):
-            if now - since > most - LOOK_SECONDS - LATE_SECONDS:  # at the next it is too late
+            if now - since > most - CHECK_SECONDS - LATE_SECONDS:  # at the next it is too late
                 self._since[one] = now
                 one.give_up()
-            elif now - since >= LOOK_SECONDS:
+            elif now - since >= CHECK_SECONDS:
                 one.stop_reading()

@@ -37,7 +37,7 @@ IDLE_SECONDS = 5
 """How long an open connection is trusted without a test."""
 HUNG_SECONDS = 20.0
 """How long a job may take before the statement for whose answer it waits is cut off."""
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 """How often jobs are looked at."""
 
 
@@ -91,9 +91,9 @@ class Database:
         except TimeoutError:
             raise _too_slow() from None
 
-    async def wait(self, function: Callable[..., T], *args: Any) -> T:
+    async def write_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that waits for a lock, where it is in nobody's way."""
-        return await self._run("write" if self.is_sqlite else "wait", function, *args)
+        return await self._run("write" if self.is_sqlite else "blocking", function, *args)
 
     async def write(self, function: Callable[..., T], *args: Any) -> T:
         """Run something in the one thread that appends messages."""
@@ -113,19 +113,19 @@ class Database:
 
     async def stop(self) -> None:
         """Close every thread's connections and end the threads, but for those that hang."""
-        self._watch_no_more()
-        lanes, self._pools = self._pools, {}
+        self._cancel_timer()
+        pools, self._pools = self._pools, {}
         await asyncio.gather(
-            *(asyncio.to_thread(lane.finish, STOP_SECONDS) for lane in lanes.values())
+            *(asyncio.to_thread(pool.finish, STOP_SECONDS) for pool in pools.values())
         )
 
     def abandon(self) -> None:
         """As `stop`, for a loop that ends: wait here for the jobs that run."""
-        lanes, self._pools = self._pools, {}
+        pools, self._pools = self._pools, {}
         self._is_abandoned = True
-        self._watch_no_more()
-        for lane in lanes.values():
-            lane.finish(STOP_SECONDS)
+        self._cancel_timer()
+        for pool in pools.values():
+            pool.finish(STOP_SECONDS)
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._is_abandoned:
@@ -134,12 +134,12 @@ class Database:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
         loop = asyncio.get_running_loop()
         if self._timer is None:
-            self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
+            self._timer = loop.call_later(CHECK_SECONDS, self._check_jobs, loop)
         return await loop.run_in_executor(self._pool(name), self._job, function, *args)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cut connections to a server that froze: the threads of a lane are few."""
-        self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
+    def _check_jobs(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cut connections to a server that froze: the threads of a pool are few."""
+        self._timer = loop.call_later(CHECK_SECONDS, self._check_jobs, loop)
         until = time.monotonic() - HUNG_SECONDS
         busy = list(self._busy.items())
         hung = {thread: mine for thread, (since, mine) in busy if since < until}
@@ -147,7 +147,7 @@ class Database:
             # Not here: what the pool does may take long.
             Thread(target=_cut, args=(hung,), name="realtime-cut", daemon=True).start()
 
-    def _watch_no_more(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 

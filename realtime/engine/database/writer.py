@@ -158,11 +158,11 @@ class Writer:
         results: Sequence[Result] = await run(_write, entries, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
-        self._forget_done()
+        self._drop_done()
         for result in results:
             # After a commit whose outcome nobody knew, what is found may never have been told.
             if isinstance(result, Stored) and (result.is_new or is_repeat):
-                self._tell(result)
+                self._announce(result)
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
         """Give each entry a transaction of its own: foreign keys are judged at commit.
@@ -223,11 +223,11 @@ class Writer:
 
     async def _try_slowly(self, batch: list[Job]) -> list[Job]:
         try:
-            await self._commit(batch, LOCK_MS, self._db.wait)
+            await self._commit(batch, LOCK_MS, self._db.write_blocking)
         except Exception as error:
             if _is_passing(error):
                 return batch
-            return await self._write_each(batch, self._db.wait)
+            return await self._write_each(batch, self._db.write_blocking)
         return []
 
     # What became of a job.
@@ -248,7 +248,7 @@ class Writer:
         while self._open and self._open[0].deadline < now:
             job = self._open.popleft()
             self._finish(job, _unavailable(job.entry))
-        self._forget_done()
+        self._drop_done()
         self._is_sweep_due = False
         if self._open:
             self._sweep_soon()
@@ -258,11 +258,11 @@ class Writer:
             self._is_sweep_due = True
             asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
-    def _forget_done(self) -> None:
+    def _drop_done(self) -> None:
         while self._open and self._open[0].is_done:
             self._open.popleft()
 
-    def _tell(self, stored: Stored) -> None:
+    def _announce(self, stored: Stored) -> None:
         try:
             self._committed(stored)
         except Exception:  # it is committed: whoever was not told finds it in the database

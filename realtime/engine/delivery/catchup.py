@@ -64,7 +64,7 @@ async def attach(
 
 def fit_frame(states: list[MessageState]) -> list[MessageState]:
     """The newest of them that fit into one frame, at least one."""
-    if sum(map(_at_most, states)) < ROOM_BYTES:
+    if sum(map(_max_bytes, states)) < ROOM_BYTES:
         return states
     size = 0
     for number, state in enumerate(reversed(states)):
@@ -74,7 +74,7 @@ def fit_frame(states: list[MessageState]) -> list[MessageState]:
     return states
 
 
-def _at_most(state: MessageState) -> int:
+def _max_bytes(state: MessageState) -> int:
     """More bytes than a state can have: in a storm, many would be encoded only to be counted."""
     text = characters(state) + len(state.user_id) + len(state.username)
     return FIELD_BYTES + 6 * (text + len(state.nonce or ""))  # as \u0000 each
@@ -93,7 +93,7 @@ async def _resume(
         lane.move(topic.position.seq)
     states = topic.ring.since(position)
     if states is None:
-        await hub.follower.reach_back(topic)
+        await hub.follower.extend_ring(topic)
         states = topic.ring.since(position)
     if states is None and topic.ring.free <= 0:
         return None  # it has as much as may be resumed, and that is not enough

@@ -28,19 +28,19 @@ class Event:
     def of_state(cls, slug: str, state: MessageState, first: int | None = None) -> "Event":
         """The event that tells a stored message's state."""
         position = state.position
-        told: MessageEvent | Changed
+        outgoing: MessageEvent | Changed
         if position == state.seq:
-            told = MessageEvent.of(slug, state, first)
+            outgoing = MessageEvent.of(slug, state, first)
         else:
-            told = Changed(room=slug, seq=position, message=state, first=first)
-        return cls(Frame.of(told), position, first, state)
+            outgoing = Changed(room=slug, seq=position, message=state, first=first)
+        return cls(Frame.of(outgoing), position, first, state)
 
     @classmethod
     def of_text(cls, text: str) -> "Event":
         """The event of a log that another process has encoded."""
-        told = _decode(text)
-        state = told.message if isinstance(told, Changed) else told.state
-        return cls(Frame(text), state.position, told.first, state)
+        outgoing = _decode(text)
+        state = outgoing.message if isinstance(outgoing, Changed) else outgoing.state
+        return cls(Frame(text), state.position, outgoing.first, state)
 
     def note(self, epoch: str) -> LogEvent:
         """Return the note that brings an event of a room's log to other processes."""

@@ -71,7 +71,7 @@ class Lane:
         elif event.seq is not None:
             self.position = event.seq
 
-    def take(self) -> list[Event]:
+    def next_batch(self) -> list[Event]:
         """Take what one round sends; from here on it counts as sent."""
         self._newcomers.clear()
         number = self._round_size()
@@ -179,7 +179,7 @@ class Flusher:
 
 
 async def _flush(lane: Lane) -> None:
-    events = lane.take()
+    events = lane.next_batch()
     try:
         packet = lane.packet(events)
     except Exception:

@@ -76,7 +76,7 @@ class LogFollower:
         ring = Ring(changes.states, floor, changes.mark.purged_seq)
         topic.open(changes.mark, ring)
         self._rings.open(topic.room_id, ring)
-        self._settle(topic)
+        self._process_early(topic)
 
     async def catch_up(self, topic: RoomTopic) -> None:
         """Bring a topic to where the database is now."""
@@ -91,11 +91,11 @@ class LogFollower:
             topic.repair = self._spawn(self._repair(topic))
         return topic.repair
 
-    async def reach_back(self, topic: RoomTopic) -> None:
+    async def extend_ring(self, topic: RoomTopic) -> None:
         """Have a topic's ring begin as early as it can: one query for all who come back."""
-        if topic.reach is None:
-            topic.reach = self._spawn(self._reach_back(topic))
-        await asyncio.shield(topic.reach)
+        if topic.extension is None:
+            topic.extension = self._spawn(self._extend_ring(topic))
+        await asyncio.shield(topic.extension)
 
     def purge(self, topic: RoomTopic, position: int) -> None:
         """Forget what was removed from a room's log."""
@@ -107,12 +107,12 @@ class LogFollower:
 
     def _advance(self, topic: RoomTopic, event: Event | None) -> None:
         while event is not None:
-            topic.take(event)
+            topic.advance(event)
             if event.state is not None:
                 self._rings.add(topic.room_id, event.state)
             event = topic.next_early() if topic.early else None
 
-    def _settle(self, topic: RoomTopic) -> None:
+    def _process_early(self, topic: RoomTopic) -> None:
         """Judge what was kept; if there still is a gap, repair it."""
         self._advance_early(topic)
         if topic.early:
@@ -143,7 +143,7 @@ class LogFollower:
                 topic.drop_early(early)
         finally:
             topic.state, topic.repair = State.LIVE, None
-        self._settle(topic)
+        self._process_early(topic)
 
     async def _fill(self, topic: RoomTopic) -> None:
         has_more = True
@@ -157,11 +157,11 @@ class LogFollower:
             if position < mark.purged_seq:
                 await self._restart(topic)
                 return
-            for state in topic.take_states(changes.states, changes.through):
+            for state in topic.advance_over(changes.states, changes.through):
                 self._rings.add(topic.room_id, state)
             has_more = changes.has_more
 
-    async def _reach_back(self, topic: RoomTopic) -> None:
+    async def _extend_ring(self, topic: RoomTopic) -> None:
         try:
             ring, floor = topic.ring, topic.ring.floor
             if ring.free <= 0 or floor <= ring.purged_seq:
@@ -177,7 +177,7 @@ class LogFollower:
             ring.purged_seq = max(ring.purged_seq, mark.purged_seq)
             self._rings.extend(topic.room_id, changes.states, max(end, ring.purged_seq))
         finally:
-            topic.reach = None
+            topic.extension = None
 
     async def _check_epoch(self, topic: RoomTopic) -> None:
         """See whether the log has begun another life, or has to: it ends before our position."""

@@ -63,7 +63,7 @@ CROWD_SECONDS = 1.0
 RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
 """The pause between two checks of the rights of all members; it grows with their number."""
 
-PEOPLE_AT_ONCE = 500
+PRESENCE_AT_ONCE = 500
 """How many joins and leaves one note carries, to bound its size."""
 
 
@@ -74,11 +74,11 @@ class Hub:
         self,
         origin: str,
         db: Database,
-        look: Callable[[list[str], str, str], None] = lambda connections, kind, which: None,
+        revalidate: Callable[[list[str], str, str], None] = lambda connections, kind, which: None,
     ) -> None:
-        self.layer = Layer(origin, self._hear, partial(db.read, site.identity))
+        self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
         self._db = db
-        self._look = look
+        self._revalidate = revalidate
         self._topics: dict[str, Topic] = {}
         self._rooms: dict[int, RoomTopic] = {}
         self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
@@ -115,7 +115,7 @@ class Hub:
         """
         topic = self._rooms.get(room_id)
         if topic is not None and topic.state is not State.OPENING:
-            topic.asked_at = asyncio.get_running_loop().time()
+            topic.requested_at = asyncio.get_running_loop().time()
             return topic
         if room_id not in self._opening:
             self._opening[room_id] = self._spawn(self._open(room_id, slug, is_resumed))
@@ -142,14 +142,14 @@ class Hub:
         """Tell a room of a message that is committed."""
         event = Event.of_state(stored.slug, stored.state)
         room_id = stored.room_id
-        self._take_log(room_id, event, stored.epoch)
+        self._receive_log(room_id, event, stored.epoch)
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 
     def send_event(self, topic: str, outgoing: Outgoing, *, exclude: str = "") -> None:
         """Tell a topic something that is not stored; `exclude` is a connection that is left out."""
         self.publish(topic, Broadcast(Frame.of(outgoing).text, exclude))
 
-    def say_people(self, announcement: presence.Announcement) -> None:
+    def publish_presence(self, announcement: presence.Announcement) -> None:
         """Tell rooms who came and who went."""
         rooms: dict[int, tuple[list[Any], list[Any]]] = {}
         for person in announcement.joined:
@@ -157,22 +157,22 @@ class Hub:
         for person in announcement.left:
             rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
         for room_id, (joined, left) in rooms.items():
-            for first in range(0, max(len(joined), len(left)), PEOPLE_AT_ONCE):
-                some = slice(first, first + PEOPLE_AT_ONCE)
+            for first in range(0, max(len(joined), len(left)), PRESENCE_AT_ONCE):
+                some = slice(first, first + PRESENCE_AT_ONCE)
                 note = PresenceDiff.of(joined[some], left[some])
                 self.publish(room_topic(room_id), note)
 
     def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
         """Take a note here, then tell the other processes; `sent` is as in `Layer.publish`."""
-        self._take_note(topic, note)
+        self._dispatch(topic, note)
         self.layer.publish(topic, note, *sent)
 
     # What is heard.
 
-    def _hear(self, topic: str, items: list[Any]) -> None:
+    def _receive(self, topic: str, items: list[Any]) -> None:
         for item in items:
             try:
-                self._take_note(topic, decode(item))
+                self._dispatch(topic, decode(item))
             except UnknownKind as error:
                 if topic in self._topics:
                     unknown = "topic %s: a note of the unknown kind %.60r was dropped"
@@ -181,64 +181,66 @@ class Hub:
                 name = type(error).__name__
                 logger.warning("a broken note on the channel layer was dropped: %s", name)
 
-    def _take_note(self, name: str, note: Note) -> None:
+    def _dispatch(self, name: str, note: Note) -> None:
         topic = self._topics.get(name)
         if topic is None:
             return
         match note:
             case LogEvent() | PresenceDiff() | RightsChanged():
-                self._take_room_note(topic, note)
+                self._dispatch_to_room(topic, note)
             case Broadcast(text, exclude):
                 topic.deliver(Event(Frame(text), exclude=exclude))
             case Close(code, reason, connection):
-                for one in _chosen(topic, connection):
+                for one in _recipients(topic, connection):
                     one.close(Disconnect(code, reason))
             case Direct(text, connection):
-                for one in _chosen(topic, connection):
+                for one in _recipients(topic, connection):
                     one.outbox.send(one.codec.join([Frame(text)]))
             case Revalidate(kind, which):
-                self._look(list(topic.members), kind, which)
+                self._revalidate(list(topic.members), kind, which)
             case Probe():
                 pass
 
-    def _take_room_note(self, topic: Topic, note: LogEvent | PresenceDiff | RightsChanged) -> None:
+    def _dispatch_to_room(
+        self, topic: Topic, note: LogEvent | PresenceDiff | RightsChanged
+    ) -> None:
         if not isinstance(topic, RoomTopic):
             logger.warning("topic %s: a %s note is for rooms only", topic.name, note.tag)
             return
         match note:
             case LogEvent(epoch=epoch, text=text):
-                self._take_log(topic.room_id, Event.of_text(text), epoch)
+                self._receive_log(topic.room_id, Event.of_text(text), epoch)
             case PresenceDiff():
-                self._take_people(topic, *note.read())
+                self._update_roster(topic, *note.read())
             case RightsChanged(user_id, seq):
-                self._spawn(self._ask_rights(topic, user_id, seq))
+                self._spawn(self._load_rights(topic, user_id, seq))
 
-    def _take_log(self, room_id: int, event: Event, epoch: str) -> None:
+    def _receive_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
             self.follower.receive(topic, event, epoch)
 
-    def _take_people(self, topic: RoomTopic, joined: People, left: People) -> None:
+    def _update_roster(self, topic: RoomTopic, joined: People, left: People) -> None:
         for user_id, username, connection in joined:
-            topic.roster.enter(user_id, username)
-            if self._may_name(topic):
+            topic.roster.add(user_id, username)
+            if self._may_announce(topic):
                 event = Joined(room=topic.slug, user_id=user_id, username=username)
                 topic.deliver(Event(Frame.of(event), exclude=connection))
         for user_id, username, _ in left:
-            topic.roster.leave(user_id)
-            if self._may_name(topic):
+            topic.roster.remove(user_id)
+            if self._may_announce(topic):
                 gone = Left(room=topic.slug, user_id=user_id, username=username)
                 topic.deliver(Event(Frame.of(gone)))
         if topic.roster.is_incomplete:
             self._spawn(self._reload_roster(topic))
 
-    def _may_name(self, topic: RoomTopic) -> bool:
+    def _may_announce(self, topic: RoomTopic) -> bool:
         """Return whether a single `joined` or `left` is sent; otherwise `presence` follows soon.
 
         It is not sent in a large room, nor while joins and leaves cause too many deliveries.
         """
         loop = asyncio.get_running_loop()
         is_crowd = topic.roster.is_crowd
-        if not is_crowd and not topic.people.take(loop.time(), len(topic.members)):
+        if not is_crowd and not topic.presence_bucket.take(loop.time(), len(topic.members)):
             return True
         if topic.room_id not in self._crowds:
             self._crowds.add(topic.room_id)
@@ -247,9 +249,9 @@ class Hub:
 
     def _send_crowd_size(self, topic: RoomTopic) -> None:
         self._crowds.discard(topic.room_id)
-        self._tell_people(topic)
+        self._deliver_roster(topic)
 
-    def _tell_people(self, topic: RoomTopic) -> None:
+    def _deliver_roster(self, topic: RoomTopic) -> None:
         members, count = topic.roster.members(), topic.roster.count
         told = PresenceList(room=topic.slug, count=count, members=members)
         topic.deliver(Event(Frame.of(told)))
@@ -263,7 +265,7 @@ class Hub:
             is_heard = await self._subscribe(topic)
             await self.follower.load(topic, Ring.CAPACITY if is_resumed else OPEN_STATES)
         except BaseException:
-            self._forget(topic)
+            self._remove(topic)
             self._spawn(self.layer.unsubscribe(topic.name))
             raise
         finally:
@@ -271,7 +273,7 @@ class Hub:
         if not is_heard:
             topic.is_polled = True
             self._spawn(self._poll(topic))
-        topic.asked_at = asyncio.get_running_loop().time()
+        topic.requested_at = asyncio.get_running_loop().time()
         self._linger(topic)
         return topic
 
@@ -289,18 +291,18 @@ class Hub:
     def _close_if_idle(self, topic: Topic) -> None:
         if topic.members or self._topics.get(topic.name) is not topic:
             return
-        if isinstance(topic, RoomTopic) and self._is_wanted(topic):
+        if isinstance(topic, RoomTopic) and self._is_in_use(topic):
             self._linger(topic)
             return
-        self._forget(topic)
+        self._remove(topic)
         self._spawn(self.layer.unsubscribe(topic.name))
 
-    def _is_wanted(self, topic: RoomTopic) -> bool:
+    def _is_in_use(self, topic: RoomTopic) -> bool:
         # Somebody may be about to attach, and waits for the database before that.
-        idle = asyncio.get_running_loop().time() - topic.asked_at
+        idle = asyncio.get_running_loop().time() - topic.requested_at
         return topic.state is not State.LIVE or idle < LINGER_SECONDS
 
-    def _forget(self, topic: Topic) -> None:
+    def _remove(self, topic: Topic) -> None:
         self._topics.pop(topic.name, None)
         if isinstance(topic, RoomTopic):
             self._rooms.pop(topic.room_id, None)
@@ -346,7 +348,7 @@ class Hub:
                 topic.rights_seq = topic.room_rights_seq = mark.rights_seq
                 self._recheck_all(topic)
 
-    async def _ask_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
+    async def _load_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
         mark = await self._db.load(history.marks, topic.room_id)
         if mark is None:
             return
@@ -394,7 +396,7 @@ class Hub:
         found = await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
         topic.roster.load(*found)
         if topic.roster.count != before:
-            self._tell_people(topic)
+            self._deliver_roster(topic)
 
     async def _poll(self, topic: RoomTopic) -> None:
         while topic.is_polled:
@@ -419,7 +421,7 @@ class Hub:
             logger.warning("a task of the hub failed: %r", error)
 
 
-def _chosen(topic: Topic, connection: str) -> Iterable[Connection]:
+def _recipients(topic: Topic, connection: str) -> Iterable[Connection]:
     if not connection:
         return list(topic.members.values())
     return [topic.members[connection]] if connection in topic.members else []

@@ -29,7 +29,7 @@ class Roster:
         """Whether a crowd has become small enough for names that are not known here."""
         return not self.is_crowd and self.count != len(self._people)
 
-    def enter(self, user_id: str, username: str) -> None:
+    def add(self, user_id: str, username: str) -> None:
         """Somebody came."""
         if user_id in self._people:
             return
@@ -39,7 +39,7 @@ class Roster:
         else:
             self._people[user_id] = username
 
-    def leave(self, user_id: str) -> None:
+    def remove(self, user_id: str) -> None:
         """Somebody went."""
         if self._people.pop(user_id, None) is not None or self.is_crowd or self.is_incomplete:
             self.count = max(0, self.count - 1)

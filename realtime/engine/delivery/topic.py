@@ -22,7 +22,7 @@ from .roster import Roster
 
 __all__ = ["RoomTopic", "State", "Topic", "room_topic"]
 
-PEOPLE_PER_SECOND, PEOPLE_BURST = 5_000, 10_000
+PRESENCE_PER_SECOND, PRESENCE_BURST = 5_000, 10_000
 """The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
 
 
@@ -95,14 +95,14 @@ class RoomTopic(Topic):
         self.rights_seq = self.room_rights_seq = 0
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
-        self.reach: asyncio.Task[None] | None = None
+        self.extension: asyncio.Task[None] | None = None
         self.is_polled = False
         self.is_repair_due = False
         self.is_recheck_due = False
         self.rechecked_at = -math.inf
-        self.people = Bucket(PEOPLE_PER_SECOND, PEOPLE_BURST, 0)
+        self.presence_bucket = Bucket(PRESENCE_PER_SECOND, PRESENCE_BURST, 0)
         self.times_behind = 0
-        self.asked_at = 0.0
+        self.requested_at = 0.0
         self._hole: int | None = None
 
     def open(self, mark: LogMark, ring: Ring) -> None:
@@ -142,26 +142,28 @@ class RoomTopic(Topic):
             if key[1] > self.position.seq:
                 self.early.pop(key, None)
 
-    def take(self, event: Event) -> None:
+    def advance(self, event: Event) -> None:
         """Deliver the next event of the log and move on."""
         if event.seq is None or event.state is None:
             raise ValueError("only an event of the log has a turn")
         if self._hole is not None:
             event = Event.of_state(self.slug, event.state, self._hole)
             self._hole = None
-        self.position.take(event.seq or 0)
+        self.position.advance(event.seq or 0)
         self.deliver(event)
 
-    def take_states(self, states: Iterable[MessageState], through: int) -> list[MessageState]:
+    def advance_over(self, states: Iterable[MessageState], through: int) -> list[MessageState]:
         """Deliver what the database had beyond the position; return the states that were new."""
         new = [state for state in states if state.position > self.position.seq]
         for state in new:
             first = self.position.seq + 1
-            self.take(Event.of_state(self.slug, state, first if first < state.position else None))
+            self.advance(
+                Event.of_state(self.slug, state, first if first < state.position else None)
+            )
         if through > self.position.seq:
             # Positions without a row: the next event has to say that it covers them.
             self._hole = self.position.seq + 1 if self._hole is None else self._hole
-            self.position.take(through)
+            self.position.advance(through)
             for lane in self._lanes.values():
                 lane.move(through)
         return new

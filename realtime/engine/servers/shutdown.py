@@ -16,7 +16,7 @@ from typing import Any
 
 from .wrappers import locals_of
 
-__all__ = ["on_shutdown", "widen"]
+__all__ = ["on_shutdown", "raise_backlog"]
 
 BACKLOG = 4096
 """Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
@@ -26,7 +26,7 @@ EVENT_SECONDS = 0.05
 """How often an event of another process is looked at."""
 
 
-def widen() -> None:
+def raise_backlog() -> None:
     """Let many handshakes wait in the kernel, where a reactor is about to run.
 
     Twisted's ports have room for 50. When all clients come back at once, the others would wait for
@@ -34,10 +34,10 @@ def widen() -> None:
     """
     reactor = sys.modules.get("twisted.internet.reactor")
     if hasattr(reactor, "callWhenRunning"):
-        reactor.callWhenRunning(_widen, reactor)  # type: ignore[union-attr]
+        reactor.callWhenRunning(_raise_backlog, reactor)  # type: ignore[union-attr]
 
 
-def _widen(reactor: Any) -> None:
+def _raise_backlog(reactor: Any) -> None:
     for port in reactor.getReaders():
         if hasattr(port, "backlog") and hasattr(port, "socket"):
             port.socket.listen(max(BACKLOG, port.backlog))
@@ -74,7 +74,7 @@ def _before_handlers(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         elif (handle := _handle_of(shutdown.loop, number)) is not None:
             shutdown.replace_in_loop(number, handle)
     if (event := _event_of_hypercorn()) is not None:
-        shutdown.watch(event)
+        shutdown.stop_on(event)
 
 
 def _is_uvicorn(handler: Any) -> bool:
@@ -134,11 +134,11 @@ class _Shutdown:
         if pass_on is not None:
             self.loop.add_signal_handler(number, partial(self._signalled, pass_on))
 
-    def watch(self, event: Any) -> None:
+    def stop_on(self, event: Any) -> None:
         """Stop as soon as an event is set; the server asks for itself."""
-        self._watching = self.loop.create_task(self._watch(event))
+        self._waiting = self.loop.create_task(self._wait_for(event))
 
-    async def _watch(self, event: Any) -> None:
+    async def _wait_for(self, event: Any) -> None:
         while not event.is_set():
             await asyncio.sleep(EVENT_SECONDS)
         self._begin()

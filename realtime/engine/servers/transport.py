@@ -1,6 +1,6 @@
 """The one module that knows servers' sockets: what a buffer holds, how to stop, cut and limit one.
 
-Its functions take a server's own `send`, which `server_send` finds under middleware. Daphne's
+Its functions admit a server's own `send`, which `server_send` finds under middleware. Daphne's
 never blocks, so its transport is asked to say when it is full; no server can end a socket whose
 peer has stopped reading other than by aborting its transport; and all make the frame of a message
 anew for each socket, so what goes to many is written past them.
@@ -23,29 +23,29 @@ from .wrappers import Wrappers, name_of
 __all__ = [
     "Write",
     "abort",
+    "buffered_bytes",
     "end_pings",
+    "extend_close_timeout",
     "has_early_input",
-    "held",
     "intercept",
-    "is_blind",
     "is_direct",
     "is_known",
+    "lacks_backpressure",
     "limit_messages",
-    "line",
+    "on_backpressure",
     "pause",
+    "raw_writer",
     "refuse_compression",
     "release",
     "resume",
     "server_send",
     "shut_down",
-    "wait_for_goodbye",
-    "watch",
 ]
 
 logger = get_logger("realtime.transport")
 
 Write = Callable[[bytes], bool]
-GOODBYE_SECONDS = 3
+CLOSE_TIMEOUT_SECONDS = 3
 """Of which up to one may be missing."""
 LIMITS = (
     ("", "maxFramePayloadSize"),  # Daphne
@@ -80,12 +80,12 @@ def server_send(scope: dict[str, Any], send: Any) -> Any:
         return send
     protocol = wrappers.find(send, lambda one: _is_protocol_of(scope, one))
     if protocol is not None:
-        _tell(send, "it is not the server's own `send`")
+        _log_once(send, "it is not the server's own `send`")
         return _send_of(protocol)
-    if is_blind(scope, send):
-        _tell(send, "its server is not known, so clients have to acknowledge what they read")
+    if lacks_backpressure(scope, send):
+        _log_once(send, "its server is not known, so clients have to acknowledge what they read")
     elif "asgi" in scope:
-        _tell(send, "the transport of its server cannot be reached")
+        _log_once(send, "the transport of its server cannot be reached")
     return send
 
 
@@ -99,7 +99,7 @@ def is_direct(send: Any) -> bool:
     return is_known(send) and _hypercorn(send) is None
 
 
-def is_blind(scope: dict[str, Any], send: Any) -> bool:
+def lacks_backpressure(scope: dict[str, Any], send: Any) -> bool:
     """Whether nothing tells when a client reads too slowly, so that it has to answer.
 
     Granian's `send` waits for the client. A scope without `asgi` is a test's.
@@ -108,18 +108,18 @@ def is_blind(scope: dict[str, Any], send: Any) -> bool:
     return "asgi" in scope and not is_known(send) and not owner.__module__.startswith("granian.")
 
 
-_told: set[tuple[str, str]] = set()
+_logged: set[tuple[str, str]] = set()
 
 
-def _tell(send: Any, why: str) -> None:
+def _log_once(send: Any, why: str) -> None:
     """Log once in a process which way past the server is closed."""
     name = name_of(send)
-    if (name, why) not in _told:
-        _told.add((name, why))
+    if (name, why) not in _logged:
+        _logged.add((name, why))
         logger.warning("sockets with %s as `send` have no fast path: %s", name, why)
 
 
-def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+def on_backpressure(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
     """Call `pause` when the transport under an ASGI `send` is full, `resume` when it drained."""
     transport = _twisted(send)
     if transport is not None:
@@ -127,7 +127,7 @@ def watch(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> N
         transport.registerProducer(_Producer(pause, resume), True)
 
 
-def held(send: Any) -> int:
+def buffered_bytes(send: Any) -> int:
     """How many bytes the transport under an ASGI `send` has yet to write, as far as it tells."""
     twisted = _twisted(send)
     if twisted is not None:
@@ -137,7 +137,7 @@ def held(send: Any) -> int:
     return transport.get_write_buffer_size() if transport is not None else 0
 
 
-def line(send: Any) -> Write | None:
+def raw_writer(send: Any) -> Write | None:
     """Find a way to write whole frames as bytes to the transport under an open ASGI `send`.
 
     None where none is known, or where the frames would have to be compressed. What is
@@ -145,10 +145,10 @@ def line(send: Any) -> Write | None:
     """
     protocol = _autobahn(send)
     if protocol is not None:
-        return _DaphneLine(protocol).write if protocol._perMessageCompress is None else None
+        return _DaphneWriter(protocol).write if protocol._perMessageCompress is None else None
     protocol = _sansio(send)
     if protocol is not None:
-        return _UvicornLine(protocol).write if not protocol.conn.extensions else None
+        return _UvicornWriter(protocol).write if not protocol.conn.extensions else None
     return None
 
 
@@ -170,8 +170,8 @@ def resume(send: Any) -> None:
         transport.resume_reading()
 
 
-def intercept(send: Any, take: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
-    """Have `take` see what the client sends, and the server parse only what it returns.
+def intercept(send: Any, admit: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
+    """Have `admit` see what the client sends, and the server parse only what it returns.
 
     Returns a function that receives as the server does; None where that cannot be done: the server
     is not known, or speaks more than WebSocket there. `release` ends it.
@@ -182,11 +182,11 @@ def intercept(send: Any, take: Callable[[bytes], bytes]) -> Callable[[bytes], No
         return None
 
     def received(data: bytes) -> None:
-        if passed := take(data):
+        if passed := admit(data):
             receive(passed)
 
     setattr(protocol, name, received)
-    _look_up_again(send, protocol)
+    _rebind_protocol(send, protocol)
     return received
 
 
@@ -206,7 +206,7 @@ def _receiver(send: Any) -> tuple[Any, str]:
     return None, ""
 
 
-def _look_up_again(send: Any, protocol: Any) -> None:
+def _rebind_protocol(send: Any, protocol: Any) -> None:
     transport = _asyncio(send)
     if hasattr(transport, "set_protocol"):  # uvloop has looked the method up already
         transport.set_protocol(protocol)
@@ -297,7 +297,7 @@ def _disconnect(sock: socket.socket) -> None:
     """Have the kernel reset the connection now, also where the server still holds its socket.
 
     A server written in another language closes it once Python's garbage collector has found what
-    belongs to it, which may take minutes. Connecting to no address is the kernel's way to say so
+    belongs to it, which may admit minutes. Connecting to no address is the kernel's way to say so
     (connect(2)); Python's own `connect` takes no such address.
     """
     ctypes.CDLL(None).connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16)
@@ -328,19 +328,19 @@ def _send_nothing() -> None:
     pass
 
 
-def wait_for_goodbye(send: Any) -> None:
+def extend_close_timeout(send: Any) -> None:
     """Give a peer time to answer a close before the connection is dropped, unsent data and all.
 
     Autobahn gives it a second, but that ends with the clock's: txaio truncates the time.
     """
     protocol = _daphne(send)
     seconds = getattr(protocol, "closeHandshakeTimeout", 0)
-    if 0 < seconds < GOODBYE_SECONDS:
-        protocol.closeHandshakeTimeout = GOODBYE_SECONDS
+    if 0 < seconds < CLOSE_TIMEOUT_SECONDS:
+        protocol.closeHandshakeTimeout = CLOSE_TIMEOUT_SECONDS
 
 
 def _reset(sock: Any) -> None:
-    """Have the kernel drop what a peer with a full window will never take (Twisted does so too)."""
+    """Have the kernel drop what a peer with a full window will never admit (Twisted does so too)."""
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -445,7 +445,7 @@ class _Producer:
         """The transport is gone; the consumer hears of it by its own disconnect."""
 
 
-class _DaphneLine:
+class _DaphneWriter:
     """Past autobahn, which keeps no other state of an outgoing message than statistics.
 
     Where nothing waits, the socket is tried at once, as asyncio does: Twisted would first ask the
@@ -483,7 +483,7 @@ def _is_plain_socket(transport: Any) -> bool:
     return hasattr(transport, "_tempDataBuffer") and not transport.TLS
 
 
-class _UvicornLine:
+class _UvicornWriter:
     """Past `websockets`, which keeps no state of an outgoing message at all."""
 
     __slots__ = ("_protocol",)

@@ -82,7 +82,7 @@ async def test_renewing_and_reopening_change_nothing_that_works(any_layer: str) 
     """A doubted subscription is made again, and still heard."""
     async with ears("one") as [one]:
         await one.layer.subscribe("room.1")
-        await one.layer.renew()
+        await one.layer.resubscribe()
         assert await one.layer.probe("room.1", 5)
         if one.layer.is_shared:
             await one.layer.reopen()
@@ -308,10 +308,10 @@ async def test_a_site_that_is_not_known_yet_is_asked_again(shared: str) -> None:
         layer = Layer("one", lambda *what: None, find_site)
         layer.start()
         assert await layer.subscribe("room.1") is False
-        assert layer.is_renewal_due
+        assert layer.is_resubscription_due
         layer.publish("room.1", Broadcast("hi", ""))
         await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
-        await layer.renew()
+        await layer.resubscribe()
         assert await layer.probe("room.1", 5)
         await layer.stop()
 
@@ -350,12 +350,12 @@ async def test_a_layer_that_comes_back_empty_is_heard_again(own: Redis) -> None:
             one.layer.publish("room.1", Broadcast(str(number), ""))
         await eventually(lambda: one.layer.is_away)
         assert await two.layer.subscribe("room.2") is False
-        assert two.layer.is_renewal_due
+        assert two.layer.is_resubscription_due
         assert await two.layer.probe("room.1", 0.05) is False
         await in_thread(own.start)
         await eventually(lambda: not one.layer.is_away)
         await eventually_heard(two, "room.1")
-        await two.layer.renew()
+        await two.layer.resubscribe()
         await eventually_probed(two, "room.2")
         one.layer.publish("room.1", Broadcast("end", ""))
         await eventually(lambda: ["say", "end", ""] in two.notes("room.1"))

@@ -180,7 +180,7 @@ def test_a_layer_takes_any_bytes(content: bytes) -> None:
     ear.layer._channel, ear.layer._site = "ours", SITE
     message = ear.layer._deserialize(msgpack.unpackb, content)
     assert message["__asgi_channel__"] == ["ours"]
-    ear.layer._take(message)
+    ear.layer._dispatch(message)
     for topic, heard in ear.heard:
         assert isinstance(topic, str)
         assert isinstance(heard, list)
@@ -212,7 +212,7 @@ async def test_a_hub_takes_any_note(room: Room) -> None:
         members = [await process.joined(room, codec) for codec in (JSON, NDJSON)]
         stored = await process.append(room, "good")
         good = ["say", '{"type":"notice","level":"info","text":"good"}', ""]
-        process.hub._hear(f"room.{room.pk}", [*found, good])  # type: ignore[list-item]
+        process.hub._receive(f"room.{room.pk}", [*found, good])  # type: ignore[list-item]
         process.hear(room, stored[0])  # behind the notice in each member's order
         for member in members:
             await arrived(member, 1)
@@ -228,7 +228,7 @@ async def test_an_event_that_cannot_be_encoded_takes_no_other_along(
         member = await process.joined(room, MSGPACK)
         huge = '{"type":"signal","data":{"x":' + "9" * 40 + "}}"
         [stored] = await process.append(room, "good")
-        process.hub._hear(f"room.{room.pk}", [["say", huge, ""]])
+        process.hub._receive(f"room.{room.pk}", [["say", huge, ""]])
         process.hear(room, stored)
         await eventually(lambda: len(member.server.frames) == 2)  # the first one is `joined`
         assert b"good" in member.server.frames[1]
@@ -247,7 +247,7 @@ async def test_an_event_beyond_the_log_does_not_keep_the_database_busy(
         forged = json.loads(stored_text(stored))
         forged["seq"] = 999
         note = ["log", 999, None, stored.epoch, json.dumps(forged)]
-        process.hub._hear(topic.name, [note])
+        process.hub._receive(topic.name, [note])
         assert topic.early
         await eventually(lambda: not topic.early and topic.repair is None)
         assert not topic.is_repair_due
@@ -265,7 +265,7 @@ def stored_text(stored: Any) -> str:
 
 def test_many_who_left_are_told_in_bounded_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that died may have had thousands in one room."""
-    assert hub_module.PEOPLE_AT_ONCE * 4 * 1024 < module.CONTENT_BYTES
+    assert hub_module.PRESENCE_AT_ONCE * 4 * 1024 < module.CONTENT_BYTES
 
 
 # Through Redis.

@@ -77,7 +77,7 @@ class Process:
         one = self.admission
         return (
             one.open,
-            one.unknown,
+            one.unauthenticated,
             one.guests,
             *map(dict, (one.arriving, one.guests_of, one.users_of, one.connections_of)),
         )
@@ -165,12 +165,12 @@ def test_a_tenth_of_the_places_is_for_the_unknown(
     limit(limits, CONNECTIONS_PER_PROCESS=places)
     slots = [process.arrive() for _ in range(most + 1)]
     for slot in slots[:-1]:
-        slot.wait()
+        slot.start_waiting()
     with pytest.raises(Disconnect) as caught:
-        slots[-1].wait()
+        slots[-1].start_waiting()
     assert caught.value.code == CloseCode.AT_CAPACITY
     slots[0].authenticate(user())
-    slots[-1].wait()
+    slots[-1].start_waiting()
 
 
 def test_another_identity_takes_another_share(process: Process, limits: Settings) -> None:
@@ -187,7 +187,7 @@ def test_another_identity_takes_another_share(process: Process, limits: Settings
 def test_nothing_is_kept_of_those_who_have_gone(process: Process) -> None:
     before = process.counts()
     slots = [process.come(guest()), process.come(user()), process.arrive(), process.arrive()]
-    slots[-1].wait()
+    slots[-1].start_waiting()
     for slot in [*slots, *slots]:
         slot.release()
     Slot(process.admission, HOME).release()

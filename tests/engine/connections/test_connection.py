@@ -141,7 +141,7 @@ async def test_a_task_is_ended_where_the_transport_is_out_of_reach(
     end: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the consumer can tell that from a server that stops it."""
-    monkeypatch.setattr(module, "FAREWELL_SECONDS", 0)
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0)
 
     async def wait() -> None:
         try:

@@ -46,30 +46,31 @@ def test_each_kind_of_command_has_an_allowance_of_its_own(
         COMMANDS_PER_SECOND=2,
         COMMANDS_BURST=3,
     )
-    assert [limits.take(connection_of(ADA, HOME), kind) for _ in range(4)] == [0, 0, 0, 0.5]
+    assert [limits.charge(connection_of(ADA, HOME), kind) for _ in range(4)] == [0, 0, 0, 0.5]
     for other in {"message", "join", "command"} - {kind}:
-        assert limits.take(connection_of(ADA, HOME), other) == 0
+        assert limits.charge(connection_of(ADA, HOME), other) == 0
     clock.now += 0.5
-    assert [limits.take(connection_of(ADA, HOME), kind) for _ in range(2)] == [0, 0.5]
+    assert [limits.charge(connection_of(ADA, HOME), kind) for _ in range(2)] == [0, 0.5]
 
 
 def test_more_than_a_burst_at_once_takes_all_of_it(settings: Settings, clock: Clock) -> None:
     """A client that joins its hundred rooms at once must be able to, some time."""
     limits = give(settings, JOINS_PER_SECOND=10, ROOMS_PER_CONNECTION=20)
-    assert limits.take(connection_of(ADA, HOME), "join", 100) == 0
-    assert limits.take(connection_of(ADA, HOME), "join", 100) == 2
+    assert limits.charge(connection_of(ADA, HOME), "join", 100) == 0
+    assert limits.charge(connection_of(ADA, HOME), "join", 100) == 2
 
 
 def test_guests_of_one_address_share_what_ten_users_have(settings: Settings, clock: Clock) -> None:
     """A new name costs a guest nothing, so it must not give a new allowance without end."""
     limits = give(settings, MESSAGES_PER_SECOND=1, MESSAGES_BURST=2)
     taken = [
-        limits.take(connection_of(Identity(f"guest:{n}", "x"), HOME), "message") for n in range(21)
+        limits.charge(connection_of(Identity(f"guest:{n}", "x"), HOME), "message")
+        for n in range(21)
     ]
     assert taken[:20] == [0] * 20
     assert taken[20] > 0
-    assert limits.take(connection_of(GUEST, WORK), "message") == 0
-    assert limits.take(connection_of(ADA, HOME), "message") == 0
+    assert limits.charge(connection_of(GUEST, WORK), "message") == 0
+    assert limits.charge(connection_of(ADA, HOME), "message") == 0
 
 
 def test_a_guest_that_is_refused_takes_nothing_from_the_others(
@@ -77,8 +78,8 @@ def test_a_guest_that_is_refused_takes_nothing_from_the_others(
 ) -> None:
     limits = give(settings, MESSAGES_PER_SECOND=1, MESSAGES_BURST=2)
     for _ in range(100):
-        limits.take(connection_of(GUEST, HOME), "message")
-    assert limits.take(connection_of(OTHER_GUEST, HOME), "message") == 0
+        limits.charge(connection_of(GUEST, HOME), "message")
+    assert limits.charge(connection_of(OTHER_GUEST, HOME), "message") == 0
 
 
 def test_bytes_are_owed_by_a_user_over_all_its_connections(
@@ -113,11 +114,11 @@ def test_allowances_that_are_full_again_are_forgotten(
     monkeypatch.setattr(ratelimit, "BUCKETS", 10)
     limits = give(settings, MESSAGES_PER_SECOND=1, MESSAGES_BURST=1)
     for number in range(10):
-        limits.take(connection_of(Identity(f"u{number}", "x", user=object()), HOME), "message")
+        limits.charge(connection_of(Identity(f"u{number}", "x", user=object()), HOME), "message")
     clock.now += 0.5
-    limits.take(connection_of(ADA, HOME), "message")
+    limits.charge(connection_of(ADA, HOME), "message")
     assert len(limits._buckets) == 11  # none was full, so none may be forgotten
     clock.now += 1
     for number in range(10):  # it looks again when there are twice as many
-        limits.take(connection_of(Identity(f"new{number}", "x", user=object()), HOME), "message")
+        limits.charge(connection_of(Identity(f"new{number}", "x", user=object()), HOME), "message")
     assert len(limits._buckets) == 10

@@ -64,7 +64,7 @@ async def test_replies_of_one_turn_leave_together_and_before_what_follows() -> N
     """A commit acknowledges many messages: one write for all, and none overtakes another."""
     writes: list[bytes] = []
     end = End()
-    end.outbox._line = lambda raw: not writes.append(raw)
+    end.outbox._write_raw = lambda raw: not writes.append(raw)
     for text in ("a", "b"):
         end.outbox.reply_soon(notice(text))
     assert writes == []
@@ -344,7 +344,7 @@ def on_daphne() -> tuple[Daphne, End]:
     end = End()
     daphne = Daphne(end.server)
     end.outbox = Outbox("n.1", daphne, JSON, end.ends.append)
-    end.outbox.watch()
+    end.outbox.open()
     return daphne, end
 
 
@@ -417,7 +417,7 @@ async def test_a_socket_can_be_dropped() -> None:
 async def test_where_no_transport_is_found_nothing_is_done() -> None:
     """An unknown server works without backpressure."""
     end = End()
-    end.outbox.watch()
+    end.outbox.open()
     end.outbox.abort()
     end.outbox.send("a")
     assert end.server.frames == ["a"]
@@ -513,7 +513,7 @@ class Holding:
 
     def __init__(self) -> None:
         self.transport = self
-        self.size = module.HELD_BYTES + 1
+        self.size = module.BUFFERED_BYTES + 1
 
     def get_write_buffer_size(self) -> int:
         return self.size
@@ -570,7 +570,7 @@ async def test_a_farewell_that_does_not_get_through_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A peer that reads nothing holds nobody up."""
-    monkeypatch.setattr(module, "FAREWELL_SECONDS", 0.02)
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.02)
     end = blocked()
     async with asyncio.timeout(5):
         await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN))

@@ -82,7 +82,7 @@ async def names() -> list[tuple[str, str]]:
 
 def come(desk: Desk, room: Room, connection: str, who: Identity) -> None:
     desk.lane.connect(connection_of(who, "192.0.2.1", connection))
-    desk.lane.enter(connection, room.pk)
+    desk.lane.join(connection, room.pk)
 
 
 async def test_who_comes_is_written_and_told(desk: Desk, room: Room) -> None:
@@ -99,7 +99,7 @@ async def test_who_comes_is_written_and_told(desk: Desk, room: Room) -> None:
 async def test_coming_and_going_within_a_batch_is_nothing(desk: Desk, room: Room) -> None:
     """The two cancel out, and nobody hears of them."""
     desk.lane.connect(connection_of(ADA, "", "node-1.1"))
-    desk.lane.enter("node-1.1", room.pk)
+    desk.lane.join("node-1.1", room.pk)
     desk.lane.leave("node-1.1", room.pk)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: desk.told)
@@ -134,9 +134,9 @@ async def test_several_tabs_are_one_user(desk: Desk, room: Room) -> None:
 async def test_entering_twice_is_one_row(desk: Desk, room: Room) -> None:
     """A refreshed join changes nothing."""
     come(desk, room, "node-1.1", ADA)
-    desk.lane.enter("node-1.1", room.pk)
+    desk.lane.join("node-1.1", room.pk)
     await eventually(lambda: desk.told)
-    desk.lane.enter("node-1.1", room.pk)
+    desk.lane.join("node-1.1", room.pk)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: len(desk.told) == 2)
     assert desk.told == [("+", "Ada"), ("+", "Bob")]
@@ -144,7 +144,7 @@ async def test_entering_twice_is_one_row(desk: Desk, room: Room) -> None:
 
 async def test_what_is_not_open_cannot_enter(desk: Desk, room: Room) -> None:
     """A connection that has just closed leaves no ghost."""
-    desk.lane.enter("node-1.9", room.pk)
+    desk.lane.join("node-1.9", room.pk)
     desk.lane.leave("node-1.9", room.pk)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: desk.told)
@@ -194,7 +194,7 @@ async def test_a_new_name_is_written_over_the_old_one(desk: Desk, room: Room) ->
     await eventually(lambda: not desk.lane._batch)
     renamed = Identity("guest:a", "Ada L.")
     desk.lane.connect(connection_of(renamed, "192.0.2.1", "node-1.1"))
-    desk.lane.enter("node-1.1", room.pk)
+    desk.lane.join("node-1.1", room.pk)
     await eventually(lambda: desk.told)
     assert await names() == [("node-1.1", "Ada L.")]
     rows = await in_thread(lambda: list(Connection.objects.values_list("username", "address")))

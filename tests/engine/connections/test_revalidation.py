@@ -149,7 +149,7 @@ async def test_turns_come_within_the_setting_and_not_all_together(
     assert 20 < min(left) < 35
     assert 40 < max(left) <= 50
     settings.REALTIME = {"RECHECK_SECONDS": 1, "PULSE_SECONDS": 5}
-    assert module._look_seconds() == 0
+    assert module._interval() == 0
 
 
 async def test_who_may_not_go_on_is_ended_and_who_changed_is_renewed(

@@ -34,7 +34,7 @@ def make_worker() -> Worker:
 
 @pytest.fixture
 async def watchdog(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> AsyncIterator[Watchdog]:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.01)
     settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 0.2}
     made = Watchdog()
     yield made
@@ -86,7 +86,7 @@ async def test_it_counts_on_a_look_that_comes_late(
     watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     """Timers are never early: what is nearly due at the next look would be late there."""
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.25)
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.25)
     settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 5}
     worker = make_worker()
     watchdog._since[worker] = asyncio.get_running_loop().time() - 4.745

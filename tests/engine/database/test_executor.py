@@ -53,7 +53,10 @@ async def test_stopping_waits_for_nobody_for_ever(
 ) -> None:
     monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
     db = Database()
-    works = [asyncio.ensure_future(run(sleep_there, 2)) for run in (db.write, db.pulse, db.wait)]
+    works = [
+        asyncio.ensure_future(run(sleep_there, 2))
+        for run in (db.write, db.pulse, db.write_blocking)
+    ]
     await eventually(lambda: len(threads()) == 3)
     began = time.monotonic()
     await db.stop()
@@ -97,7 +100,7 @@ async def test_lanes_have_as_many_threads_as_they_may_and_end_with_the_executor(
 async def test_a_slow_query_in_one_lane_holds_up_no_other(postgres: str, db: Database) -> None:
     slow = asyncio.ensure_future(db.read(sleep_there, 1))
     began = time.monotonic()
-    for run in (db.read, db.write, db.pulse, db.wait):
+    for run in (db.read, db.write, db.pulse, db.write_blocking):
         await run(sleep_there, 0)
     assert time.monotonic() - began < 0.9
     await slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from realtime.engine.delivery import hub
-from realtime.engine.delivery.catchup import _at_most, fit_frame
+from realtime.engine.delivery.catchup import _max_bytes, fit_frame
 from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
 from realtime.models import Room
@@ -418,7 +418,7 @@ def test_the_bound_of_a_state_is_never_below_its_size(
         content=content,
         nonce=nonce,
     )
-    assert len(msgspec.json.encode(made)) <= _at_most(made)
+    assert len(msgspec.json.encode(made)) <= _max_bytes(made)
 
 
 def test_the_newest_that_fit_into_a_frame_are_kept() -> None:

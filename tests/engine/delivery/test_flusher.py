@@ -153,10 +153,10 @@ async def test_one_can_wait_until_all_that_is_pending_was_taken() -> None:
     for number in range(ROUND_EVENTS + 1):
         lane.put(event(number + 1))
     waiting = asyncio.ensure_future(lane.flushed())
-    lane.take()
+    lane.next_batch()
     await ticks()
     assert not waiting.done()
-    lane.take()
+    lane.next_batch()
     await asyncio.wait_for(waiting, 1)
     assert lane.position == ROUND_EVENTS + 1
 
@@ -169,7 +169,7 @@ async def test_a_round_of_single_frames_is_bounded() -> None:
     lane = lane_of(JSON, End())
     for number in range(2 * ROUND_EVENTS + 5):
         lane.put(event(number + 1))
-    assert [len(lane.take()) for _ in range(3)] == [ROUND_EVENTS, ROUND_EVENTS, 5]
+    assert [len(lane.next_batch()) for _ in range(3)] == [ROUND_EVENTS, ROUND_EVENTS, 5]
 
 
 @pytest.mark.parametrize("codec", [JSON, NDJSON, MSGPACK])

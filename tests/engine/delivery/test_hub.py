@@ -368,8 +368,8 @@ async def test_a_note_of_an_unknown_kind_is_passed_over(
 ) -> None:
     """Processes of two versions may run side by side."""
     process.hub.topic("everyone")
-    process.hub._hear("everyone", [["later", 1]])
-    process.hub._hear("nobody-listens", [["later", 1]])
+    process.hub._receive("everyone", [["later", 1]])
+    process.hub._receive("nobody-listens", [["later", 1]])
     assert ["later" in record.getMessage() for record in caplog.records] == [True]
 
 
@@ -387,8 +387,8 @@ def went(room: Room, *names: str) -> Announcement:
 async def test_coming_and_going_is_told_to_the_others(process: Process, room: Room) -> None:
     """The connection that came is not told of itself."""
     one, other = await process.joined(room), await process.joined(room)
-    process.hub.say_people(came(room, "Ada", by=one.outbox.id))
-    process.hub.say_people(went(room, "Ada"))
+    process.hub.publish_presence(came(room, "Ada", by=one.outbox.id))
+    process.hub.publish_presence(went(room, "Ada"))
     await eventually(lambda: other.kinds("left"))
     assert [item["username"] for item in other.items if "user_id" in item] == ["Ada", "Ada"]
     assert [item["type"] for item in one.items if "user_id" in item] == ["left"]
@@ -401,9 +401,9 @@ async def test_a_crowd_is_told_as_a_number(
     monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
     settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
     member = await process.joined(room)
-    process.hub.say_people(came(room, "Ada", "Bob"))
+    process.hub.publish_presence(came(room, "Ada", "Bob"))
     for name in ("Cy", "Dan", "Eve"):
-        process.hub.say_people(came(room, name))
+        process.hub.publish_presence(came(room, name))
     await eventually(lambda: member.kinds("presence"))
     assert [item["count"] for item in member.kinds("presence")] == [5]
     named = [item for item in member.kinds("joined") if "username" in item]
@@ -417,9 +417,9 @@ async def test_a_crowd_that_shrinks_is_named_again(
     settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
     await process.joined(room)
     roster = process.topic(room).roster
-    process.hub.say_people(came(room, "Ada", "Bob", "Cy"))
+    process.hub.publish_presence(came(room, "Ada", "Bob", "Cy"))
     assert roster.is_crowd
-    process.hub.say_people(went(room, "Cy"))
+    process.hub.publish_presence(went(room, "Cy"))
     assert roster.members() == []
     await eventually(lambda: not roster.is_incomplete)
     assert roster.count == 0  # nobody is there by the database
@@ -431,10 +431,10 @@ async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
     """Beyond what its deliveries may be, a room hears once in a while who is there."""
     monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
     members = [await process.joined(room) for _ in range(2)]
-    process.topic(room).people = Bucket(rate=0.001, burst=6, now=0)
+    process.topic(room).presence_bucket = Bucket(rate=0.001, burst=6, now=0)
     for number in range(20):
-        process.hub.say_people(came(room, f"U{number}"))
-    process.hub.say_people(went(room, *(f"U{number}" for number in range(5, 20))))
+        process.hub.publish_presence(came(room, f"U{number}"))
+    process.hub.publish_presence(went(room, *(f"U{number}" for number in range(5, 20))))
     for member in members:
         await eventually(lambda member=member: member.kinds("presence"))
         assert [item["user_id"] for item in member.kinds("joined")[1:]] == ["u0", "u1", "u2"]
@@ -447,7 +447,7 @@ async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
 async def test_a_drifted_count_is_corrected(process: Process, room: Room) -> None:
     """The database knows better than what was heard."""
     await process.joined(room)
-    process.hub.say_people(came(room, "Ghost"))
+    process.hub.publish_presence(came(room, "Ghost"))
     process.hub.correct_counts({})
     await eventually(lambda: process.topic(room).roster.count == 0)
 

@@ -16,8 +16,8 @@ def roster(*names: str, limit: int = 3) -> Roster:
 def test_who_comes_is_there_and_who_goes_is_not() -> None:
     """Names and number follow what is heard."""
     room = roster("ada")
-    room.enter("bob", "Bob")
-    room.leave("ada")
+    room.add("bob", "Bob")
+    room.remove("ada")
     assert room.members() == [Member(user_id="bob", username="Bob")]
     assert room.count == 1
 
@@ -26,10 +26,10 @@ def test_hearing_it_twice_changes_nothing() -> None:
     """Two announcements are harmless."""
     room = roster()
     for _ in range(2):
-        room.enter("ada", "Ada")
+        room.add("ada", "Ada")
     assert room.count == 1
     for _ in range(2):
-        room.leave("ada")
+        room.remove("ada")
     assert (room.count, room.is_incomplete) == (0, False)
 
 
@@ -37,21 +37,21 @@ def test_a_crowd_is_only_counted() -> None:
     """Above the limit no name is told, and none is kept."""
     room = roster("a", "b", "c")
     assert not room.is_crowd
-    room.enter("d", "D")
+    room.add("d", "D")
     assert (room.is_crowd, room.count, room.members()) == (True, 4, [])
-    room.enter("e", "E")
-    room.leave("a")
+    room.add("e", "E")
+    room.remove("a")
     assert (room.is_crowd, room.count) == (True, 4)
 
 
 def test_a_crowd_that_shrinks_knows_that_it_lacks_names() -> None:
     """It asks to be loaded again, and until then names nobody rather than some."""
     room = roster("a", "b", "c")
-    room.enter("d", "D")
-    room.leave("a")
+    room.add("d", "D")
+    room.remove("a")
     assert (room.is_crowd, room.count, room.is_incomplete) == (False, 3, True)
-    room.leave("b")
-    room.enter("e", "E")
+    room.remove("b")
+    room.add("e", "E")
     assert (room.count, room.members()) == (3, [])
     room.load([Member(user_id="b", username="B")], 1)
     assert (room.is_incomplete, len(room.members())) == (False, 1)
@@ -60,7 +60,7 @@ def test_a_crowd_that_shrinks_knows_that_it_lacks_names() -> None:
 def test_the_count_is_never_below_nobody() -> None:
     """Leaving an empty room leaves it empty."""
     room = roster(limit=0)
-    room.leave("ada")
+    room.remove("ada")
     assert room.count == 0
 
 
@@ -70,10 +70,10 @@ def test_a_small_room_is_known_exactly(steps: list[tuple[bool, str]]) -> None:
     room, here = roster(limit=10), set[str]()
     for is_coming, name in steps:
         if is_coming:
-            room.enter(name, name)
+            room.add(name, name)
             here.add(name)
         else:
-            room.leave(name)
+            room.remove(name)
             here.discard(name)
         assert {member.user_id for member in room.members()} == here
         assert room.count == len(here)

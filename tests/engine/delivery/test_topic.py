@@ -38,7 +38,7 @@ async def test_each_member_is_told_in_its_own_encoding() -> None:
     ends = [End(f"n.{number}", codec) for number, codec in enumerate((JSON, NDJSON, MSGPACK))]
     for end in ends:
         topic.attach(end.connection)
-    topic.take(event(state(1, 1, content="é")))
+    topic.advance(event(state(1, 1, content="é")))
     await flush(topic)
     assert [end.items[0]["content"] for end in ends] == ["é"] * 3
 
@@ -49,7 +49,7 @@ async def test_who_was_detached_gets_nothing() -> None:
     topic.attach(end.connection)
     topic.detach(end.outbox.id)
     topic.detach(end.outbox.id)
-    topic.take(event(state(1, 1)))
+    topic.advance(event(state(1, 1)))
     await flush(topic)
     assert (end.items, topic.members) == ([], {})
 
@@ -58,7 +58,7 @@ async def test_an_event_after_a_hole_says_from_where_it_covers() -> None:
     """Positions 2 and 3 have no row any more: a client must not take them for lost."""
     topic, end = opened(), End()
     topic.attach(end.connection)
-    new = topic.take_states([state(1, 1), state(4, 4)], 4)
+    new = topic.advance_over([state(1, 1), state(4, 4)], 4)
     await flush(topic)
     assert [one.seq for one in new] == [1, 4]
     assert [(item["seq"], item.get("from")) for item in end.items] == [(1, None), (4, 2)]
@@ -69,12 +69,12 @@ async def test_a_hole_at_the_end_is_told_by_the_next_event() -> None:
     """Also over several readings of the database."""
     topic, end = opened(), End()
     topic.attach(end.connection)
-    topic.take_states([state(1, 1)], 3)
-    topic.take_states([], 5)
+    topic.advance_over([state(1, 1)], 3)
+    topic.advance_over([], 5)
     await flush(topic)
     assert topic.position.seq == 5
-    topic.take(event(state(6, 6)))
-    topic.take(event(state(7, 7)))
+    topic.advance(event(state(6, 6)))
+    topic.advance(event(state(7, 7)))
     await flush(topic)
     assert [(item["seq"], item.get("from")) for item in end.items] == [
         (1, None),
@@ -86,7 +86,7 @@ async def test_a_hole_at_the_end_is_told_by_the_next_event() -> None:
 async def test_a_hole_reaches_those_who_attach_in_it() -> None:
     """A lane without anything pending stands behind the hole."""
     topic = opened()
-    topic.take_states([], 5)
+    topic.advance_over([], 5)
     assert topic.lane(JSON).position == 5
 
 
@@ -94,7 +94,7 @@ async def test_what_is_already_known_is_not_told_again() -> None:
     """A repair may read what arrived meanwhile."""
     topic, end = opened(3), End()
     topic.attach(end.connection)
-    assert topic.take_states([state(2, 2), state(3, 3), state(4, 4)], 4) == [state(4, 4)]
+    assert topic.advance_over([state(2, 2), state(3, 3), state(4, 4)], 4) == [state(4, 4)]
     await flush(topic)
     assert end.seqs() == [4]
 
@@ -103,7 +103,7 @@ async def test_a_change_is_told_as_one() -> None:
     """An old message at a new position, in full."""
     topic, end = opened(5), End()
     topic.attach(end.connection)
-    topic.take(event(state(2, 2, 6, content="edited")))
+    topic.advance(event(state(2, 2, 6, content="edited")))
     await flush(topic)
     [item] = end.items
     assert (item["type"], item["seq"]) == ("changed", 6)
@@ -115,7 +115,7 @@ async def test_a_change_is_told_as_one() -> None:
 async def test_an_event_outside_of_the_log_has_no_turn() -> None:
     """A programming error is told as one."""
     with pytest.raises(ValueError, match="log"):
-        opened().take(Event(event(state(1, 1)).frame))
+        opened().advance(Event(event(state(1, 1)).frame))
 
 
 async def test_early_events_come_in_their_turn() -> None:
@@ -125,7 +125,7 @@ async def test_early_events_come_in_their_turn() -> None:
         topic.keep(event(state(seq, seq)), EPOCH)
     taken = []
     while (made := topic.next_early()) is not None:
-        topic.take(made)
+        topic.advance(made)
         taken.append(made.seq)
     assert taken == [2, 3]
     assert [seq for _, seq in topic.early] == [5]
@@ -165,10 +165,10 @@ async def test_opening_again_begins_at_another_position() -> None:
     """What waits for a lane belongs to the old log and is dropped; a hole is forgotten."""
     topic, end = opened(), End()
     topic.attach(end.connection)
-    topic.take(event(state(1, 1)))
-    topic.take_states([], 9)
+    topic.advance(event(state(1, 1)))
+    topic.advance_over([], 9)
     topic.open(LogMark(3, 0, 7, "epoch-02"), Ring([], 3, 0))
-    topic.take(event(state(4, 4)))
+    topic.advance(event(state(4, 4)))
     await flush(topic)
     assert [(item["seq"], item.get("from")) for item in end.items] == [(4, None)]
     assert (topic.position.seq, topic.position.epoch, topic.rights_seq) == (4, "epoch-02", 7)

@@ -107,7 +107,7 @@ async def protocol(request: pytest.FixtureRequest) -> Protocol:
 def outbox_on(protocol: Protocol) -> Outbox:
     ends: list[Disconnect] = []
     outbox = Outbox("n.1", protocol.asgi_send, JSON, ends.append)
-    outbox.watch()
+    outbox.open()
     return outbox
 
 
@@ -230,7 +230,7 @@ async def test_a_transport_that_raises_ends_only_its_own_connection() -> None:
     protocol.transport.write = None  # type: ignore[assignment]
     ends: list[Disconnect] = []
     outbox = Outbox("n.1", protocol.asgi_send, JSON, ends.append)
-    outbox.watch()
+    outbox.open()
     outbox.post(Packet(["a"]))
     outbox.send("b")
     assert [end.code for end in ends] == [CloseCode.INTERNAL]
@@ -242,8 +242,8 @@ async def test_where_frames_must_be_compressed_the_server_does_it() -> None:
     autobahn, sansio = Autobahn(), Sansio()
     autobahn._perMessageCompress = object()
     sansio.conn.extensions.append(object())
-    assert transport.line(autobahn.asgi_send) is None
-    assert transport.line(sansio.asgi_send) is None
+    assert transport.raw_writer(autobahn.asgi_send) is None
+    assert transport.raw_writer(sansio.asgi_send) is None
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ async def test_a_server_built_otherwise_is_asked_for_each_frame(kind: type, name
     """A later release may have changed: then nothing is known of it."""
     protocol = kind()
     delattr(protocol, name)
-    assert transport.line(protocol.asgi_send) is None
+    assert transport.raw_writer(protocol.asgi_send) is None
 
 
 async def test_an_unknown_server_is_asked_for_each_frame() -> None:
@@ -263,4 +263,4 @@ async def test_an_unknown_server_is_asked_for_each_frame() -> None:
     async def send(message: dict[str, Any]) -> None:
         raise AssertionError
 
-    assert transport.line(send) is None
+    assert transport.raw_writer(send) is None
