@@ -1,4 +1,4 @@
-"""The result of a push that is sent once and not stored."""
+"""The result of a push that is sent once and not stored: whether other processes got it."""
 
 import asyncio
 from concurrent.futures import Future
@@ -14,9 +14,10 @@ NO_ANSWER = "The channel layer has not answered yet."
 class Handover:
     """Whether a note was handed to the server processes of the site.
 
-    It is false as soon as that is known to have failed. `is_waiting`: a transaction is open.
-    `is_handed_over`: the channel layer took it, or this process is the only one. `reason`: why
-    it failed. Reading waits for the layer at most two seconds, and not at all in an event loop.
+    It is false once the handover is known to have failed. `is_waiting`: a transaction is open.
+    `is_handed_over`: the channel layer accepted the note, or this process is the only one.
+    `reason`: why it failed. Reading a property waits for the layer at most two seconds, and not
+    at all in an event loop.
     """
 
     __slots__ = ("_result",)
@@ -25,11 +26,11 @@ class Handover:
         self._result: Future[str] | None = None
 
     def follow(self, result: Future[str]) -> None:
-        """Take the result from a future: the reason of a failure, or an empty string."""
+        """Use the result of a future: the reason of a failure, or an empty string."""
         self._result = result
 
     async def settled(self) -> "Handover":
-        """Wait for the layer, at most two seconds; not for a transaction."""
+        """Wait at most two seconds for the layer, but not for a transaction."""
         if self._result is not None and not self._result.done():
             result = asyncio.wrap_future(self._result)
             await asyncio.wait([result], timeout=SEND_SECONDS)
@@ -42,12 +43,12 @@ class Handover:
 
     @property
     def is_handed_over(self) -> bool:
-        """Whether the channel layer took the note, or this process is the only one."""
+        """Whether the channel layer accepted the note, or this process is the only one."""
         return self._result is not None and not self.reason
 
     @property
     def reason(self) -> str:
-        """Why the note was not handed over; empty if it was, or while a transaction is open."""
+        """Why the note was not handed over; empty on success, or while a transaction is open."""
         if self._result is None:
             return ""
         try:
@@ -56,7 +57,7 @@ class Handover:
             return NO_ANSWER
 
     def require(self) -> None:
-        """Raise `LayerUnavailable` if it was not handed over; not while a transaction is open."""
+        """Raise `LayerUnavailable` if the handover failed; not while a transaction is open."""
         if reason := self.reason:
             raise LayerUnavailable(reason)
 
@@ -71,7 +72,7 @@ class Handover:
 
 
 def is_in_a_loop() -> bool:
-    """Return whether this is asynchronous code, which must not wait."""
+    """Return whether the caller runs in an event loop, and so must not block."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

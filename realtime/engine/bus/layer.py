@@ -1,24 +1,22 @@
-"""The channel layer as this process uses it: one channel, one group a topic of this site.
+"""The channel layer of this process: one channel, and one group for each topic of the site.
 
-The layer is a doorbell that may fail at any time; nothing here is ever waited for on the
-way of a message. Publishing goes through one bounded queue; hearing is checked by probes.
+The layer may fail at any time, so no message ever waits for it. Notes are published from one
+bounded queue. Probes check that this process still receives.
 """
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from channels.layers import InMemoryChannelLayer, channel_layers
-from msgspec.structs import astuple
 
 from ...conf import config
 from ...logs import get_logger
-from .notes import LogEvent, Note, Probe, decode, encode
+from .note_queue import MESSAGE_BYTES, QUEUE_NOTES, NoteQueue, QueuedNote
+from .notes import Note, Probe, decode, encode
 
 __all__ = ["Layer", "envelope", "group", "make_backend"]
 
@@ -26,30 +24,16 @@ logger = get_logger("realtime.layer")
 
 EVENTS = "realtime.events"
 BROKEN = "realtime.broken"
-QUEUE_NOTES = 1000
-QUEUE_BYTES = 8 * 1024 * 1024
-NOTE_BYTES = 36
-"""What a note takes beside its strings."""
-MESSAGE_BYTES = 256 * 1024
 CONTENT_BYTES = 16 * MESSAGE_BYTES
-"""The largest layer message that is decoded: more than one note may have, encrypted as well."""
+"""The largest layer message that is decoded; no note of ours is larger, even encrypted."""
 SEND_SECONDS = 2.0
 BREAKER_SECONDS = 1.0
 CANCEL_SECONDS = 0.5
-STALE_SECONDS = 5.0
 
 
 def group(site: str, topic: str) -> str:
     """Return the layer group of a site's topic: ASCII, less than 100 characters."""
     return f"realtime.{site}.{topic}"
-
-
-class _Queued(NamedTuple):
-    topic: str
-    note: Note
-    size: int
-    at: float
-    sent: Callable[[bool], None]
 
 
 def _ignore(is_sent: bool) -> None:
@@ -63,11 +47,11 @@ def envelope(site: str, topic: str, origin: str, notes: list[Note]) -> dict[str,
 
 
 class Layer:
-    """Subscribes and publishes; calls `hear(topic, items)` with the notes that arrive, encoded.
+    """Subscribes to topics, publishes notes, and calls `receive(topic, items)` with encoded notes.
 
-    `find_site` reads the identity of this site, without which nothing is heard or said.
-    `is_shared` is False with the in-memory layer or none: then this process is alone, and
-    nothing is subscribed or published at all.
+    `find_site` reads the identity of this site; before that, nothing is sent or received.
+    `is_shared` is False with the in-memory layer or none: then this process is the only one, and
+    it neither subscribes nor publishes.
     """
 
     def __init__(
@@ -86,8 +70,7 @@ class Layer:
         self.is_resubscription_due = False
         self._channel = ""
         self._topics: set[str] = set()
-        self._queue: deque[_Queued] = deque()
-        self._bytes = 0
+        self._queue = NoteQueue()
         self._is_publishing = False
         self._wake = asyncio.Event()
         self._groups_lock = asyncio.Lock()
@@ -96,14 +79,14 @@ class Layer:
         self._receiver: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to receive and publish."""
+        """Start to receive and to publish."""
         if self.is_shared:
             loop = asyncio.get_running_loop()
             self._tasks = [loop.create_task(self._publish_all())]
             self._receiver = loop.create_task(self._receive_all())
 
     async def stop(self) -> None:
-        """Publish what is queued for at most two seconds, then let go of the backend."""
+        """Publish what is queued for at most two seconds, then close the backend."""
         if not self.is_shared:
             return
         with suppress(TimeoutError):
@@ -114,38 +97,32 @@ class Layer:
         await self._close_backend(self._backend)
 
     async def subscribe(self, topic: str) -> bool:
-        """Hear a topic from now on; False if the layer is away (the pulse tries again)."""
+        """Subscribe to a topic; return False if the layer is away (the pulse tries again)."""
         self._topics.add(topic)
         return await self._change("group_add", topic)
 
     async def unsubscribe(self, topic: str) -> None:
-        """Hear a topic no more."""
+        """Unsubscribe from a topic."""
         self._topics.discard(topic)
         await self._change("group_discard", topic)
 
     def publish(self, topic: str, note: Note, sent: Callable[[bool], None] = _ignore) -> None:
-        """Tell the other processes; the oldest is dropped when too much waits.
+        """Queue a note for the other processes; a full queue drops its oldest note.
 
-        `sent` is called with whether the layer took it: False while the layer is away, where
-        the note still waits for some seconds. It may be called again.
+        `sent` is called with True once the layer has accepted the note. While the layer is away it
+        is called with False at once, and may be called again: the note waits for some seconds.
         """
         if not self.is_shared:
             sent(True)
             return
         if self.is_away:
             sent(False)
-        size = sum(len(part) for part in astuple(note) if isinstance(part, str)) + NOTE_BYTES
-        self._queue.append(_Queued(topic, note, size, time.monotonic(), sent))
-        self._bytes += size
-        while len(self._queue) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
-            dropped = self._queue.popleft()
-            self._bytes -= dropped.size
-            dropped.sent(False)
+        self._queue.append(topic, note, sent)
         self._is_publishing = True  # until the last one has been sent
         self._wake.set()
 
     async def probe(self, topic: str, seconds: float) -> bool:
-        """Send something through the layer to ourselves; True if it came back in time."""
+        """Send a token through the layer to this process; return True if it came back in time."""
         if not self.is_shared:
             return True
         token = uuid4().hex
@@ -161,56 +138,56 @@ class Layer:
         return True
 
     async def try_identify(self) -> None:
-        """Read the site identity before the first client comes; on an error, retry later."""
+        """Read the site identity before the first client connects; on an error, retry later."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.identify()
         except Exception as error:
-            logger.warning("the site's identity cannot be read: %r", error)
+            logger.warning("the site identity cannot be read, and is read again later: %r", error)
 
     async def identify(self) -> None:
-        """Read the site's identity again, and move all subscriptions where it has changed.
+        """Read the site identity again; if it has changed, move all subscriptions.
 
-        It does where the database was restored or moved under a running process.
+        It changes when the database is restored or moved under a running process.
         """
         if not self.is_shared:
             return
         old, self._site = self._site, await self._find_site()
         if old in ("", self._site):
             return
-        logger.warning("the site's identity on the channel layer has changed: subscribing again")
+        logger.warning("the site identity has changed: subscribing to all topics again")
         for topic in list(self._topics):
             await self._change("group_discard", topic, old)
         await self.resubscribe()
 
     async def resubscribe(self) -> None:
-        """Subscribe to every topic again: memberships expire, and Redis may have forgotten them."""
+        """Subscribe to every topic again: subscriptions expire, and Redis may have lost them."""
         self.is_resubscription_due = False
         for topic in list(self._topics):
             if topic in self._topics and not await self._change("group_add", topic):
                 return
 
     async def reopen(self) -> None:
-        """Begin anew where nothing is heard any more."""
-        logger.warning("the channel layer does not answer: subscribing again")
+        """Connect and subscribe again, because nothing is received any more."""
+        logger.warning("nothing is received from the channel layer: subscribing again")
         if self._is_pubsub:
             await self._replace_backend()
         await self.resubscribe()
 
     @property
     def group_expiry(self) -> float:
-        """After how many seconds the backend forgets a subscription."""
+        """The seconds after which the backend drops a subscription."""
         return float(getattr(self._backend, "group_expiry", 86400))
 
     @property
     def _is_pubsub(self) -> bool:
-        # Its one connection may be deaf without knowing; the core layer asks Redis each time.
+        # Its one connection may be dead without an error; the core layer polls Redis each time.
         return not hasattr(self._backend, "receive_buffer")
 
     def _new_backend(self) -> Any:
         backend = make_backend()
         if hasattr(backend, "deserialize"):
-            # What it raises would end `receive` as a lost connection does.
+            # An exception in it would look like a lost connection to `receive`.
             backend.deserialize = partial(self._deserialize, backend.deserialize)
         return backend
 
@@ -221,7 +198,7 @@ class Layer:
                 message = decode(content)
         if not isinstance(message, dict):
             message = {"type": BROKEN}
-        # The core layer keeps a message under this name; nobody would ask for any other.
+        # The core layer stores a message under this channel; only ours is ever read.
         message["__asgi_channel__"] = [self._channel]
         return message
 
@@ -253,7 +230,7 @@ class Layer:
     async def _change(self, method: str, topic: str, site: str = "") -> bool:
         if not self.is_shared:
             return True
-        if self.is_away:  # whoever came first has waited for all
+        if self.is_away:  # the first call has waited for the timeout, later ones need not
             self.is_resubscription_due = True
             return False
         try:
@@ -280,7 +257,7 @@ class Layer:
 
     def _dispatch(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
-        if kind != EVENTS and kind != BROKEN:  # the layer may be the site's own as well
+        if kind != EVENTS and kind != BROKEN:  # the site may use the same layer
             return
         match message:
             case {"site": site, "topic": str(topic), "origin": str(origin), "notes": list(items)}:
@@ -296,10 +273,10 @@ class Layer:
         try:
             self._receive(topic, items)
         except Exception:
-            logger.exception("a message of topic %s could not be taken", topic)
+            logger.exception("topic %s: notes from the channel layer cannot be handled", topic)
 
     def _dispatch_own(self, items: list[Any]) -> None:
-        """Take our own notes, of which only the probes matter here."""
+        """Handle notes that this process has published; only its probes matter."""
         for item in items if self._probes else ():
             with suppress(ValueError, RecursionError):
                 self._resolve_probe(decode(item))
@@ -316,23 +293,11 @@ class Layer:
             self._wake.clear()
             self._is_publishing = True
             while self._queue:
-                if not await self._publish(*self._next_batch()):
+                if not await self._publish(*self._queue.next_batch()):
                     await asyncio.sleep(BREAKER_SECONDS)
             self._is_publishing = False
 
-    def _next_batch(self) -> tuple[str, list["_Queued"]]:
-        topic = self._queue[0].topic
-        batch: list[_Queued] = []
-        size = 0
-        while self._queue and self._queue[0].topic == topic:
-            if batch and size + self._queue[0].size > MESSAGE_BYTES:
-                break
-            batch.append(self._queue.popleft())
-            size += batch[-1].size
-        self._bytes -= size
-        return topic, batch
-
-    async def _publish(self, topic: str, batch: list["_Queued"]) -> bool:
+    async def _publish(self, topic: str, batch: list[QueuedNote]) -> bool:
         notes = [entry.note for entry in batch]
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
@@ -353,23 +318,16 @@ class Layer:
                 _report(batch, True)
                 return True
         _report(batch, False)
-        self._put_back(batch)
+        self._queue.put_back(batch)
         return False
-
-    def _put_back(self, batch: list["_Queued"]) -> None:
-        """Keep what is of the log, and what is not yet stale: nobody types a minute later."""
-        oldest = time.monotonic() - STALE_SECONDS
-        kept = [entry for entry in batch if isinstance(entry.note, LogEvent) or entry.at > oldest]
-        self._queue.extendleft(reversed(kept))
-        self._bytes += sum(entry.size for entry in kept)
 
     def _fail(self, what: str, error: Exception) -> None:
         if not self.is_away:
-            logger.warning("the channel layer cannot %s: %r", what, error)
+            logger.warning("the channel layer is away, cannot %s: %r", what, error)
         self.is_away = True
 
 
-def _report(batch: list[_Queued], is_sent: bool) -> None:
+def _report(batch: list[QueuedNote], is_sent: bool) -> None:
     for entry in batch:
         entry.sent(is_sent)
 
@@ -377,18 +335,18 @@ def _report(batch: list[_Queued], is_sent: bool) -> None:
 async def _end(*tasks: asyncio.Task[None] | None) -> None:
     pending = {task for task in tasks if task is not None}
     while pending:
-        # More than once: below Python 3.12 `asyncio.wait_for`, which redis-py sends with, may lose
-        # a cancellation (https://github.com/python/cpython/issues/86296).
+        # Cancel repeatedly: before Python 3.12 `asyncio.wait_for`, which redis-py uses, may lose a
+        # cancellation (https://github.com/python/cpython/issues/86296).
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
 
 
 def make_backend() -> Any:
-    """A channel layer of our own, None where it is not shared between processes."""
+    """Create a channel layer for this process; None if it is not shared between processes."""
     alias = config().channel_layer
     if alias not in channel_layers:
         return None
-    # Our own instance: what others do with theirs cannot make us deaf, nor we them.
+    # A separate instance: the site's use of its own cannot stop ours from receiving, or vice versa.
     backend = channel_layers.make_backend(alias)
     return None if isinstance(backend, InMemoryChannelLayer) else backend

@@ -1,4 +1,4 @@
-"""Notes: what processes tell each other through the channel layer.
+"""Notes: the messages that processes send each other through the channel layer.
 
 On the wire a note is a list: its tag, then its fields. Processes of other versions read and write
 the same lists during a rolling deploy, so no tag and no order of fields may change.
@@ -28,14 +28,14 @@ __all__ = [
 ]
 
 People = list[tuple[str, str, str]]
-"""User id, name and connection of each."""
+"""The user id, name and connection of each user."""
 CLOSE_CODES = range(4000, 5000)
 
 
 class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     @property
     def tag(self) -> str:
-        """Its kind on the wire."""
+        """The kind of the note on the wire."""
         return str(self.__struct_config__.tag)
 
 
@@ -100,7 +100,7 @@ class RightsChanged(_Note, tag="rights"):
 
 
 class Probe(_Note, tag="fence"):
-    """Prove that this process hears the topic: its own token has come back."""
+    """Prove that this process receives the topic, when its own token comes back."""
 
     token: str
 
@@ -110,7 +110,7 @@ KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get
 
 
 class UnknownKind(ValueError):  # noqa: N818 - not a fault: another version sent it
-    """The note has a kind that this version does not know."""
+    """A note has a kind that this version does not know."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -142,14 +142,14 @@ def decode(item: object) -> Note:
     kind = KINDS.get(item[0])
     if kind is None:
         raise UnknownKind(item[0])
-    # Not as a union: msgspec would look through its members for every note, which costs 6 us.
+    # Not as a union: for every note, msgspec would examine its members, which costs 6 us.
     note: Note = msgspec.convert(item, kind)
     _check(note)
     return note
 
 
 def _check(note: Note) -> None:
-    """Raise for values that would hurt a client."""
+    """Raise `ValueError` for values that a client could not handle."""
     match note:
         case LogEvent(text=text):
             if "\n" in text:

@@ -1,4 +1,4 @@
-"""Publishing from a process that serves no sockets: a worker, a command, a WSGI server."""
+"""Publish notes from a process that serves no sockets: a worker, a command, a WSGI server."""
 
 import asyncio
 import os
@@ -15,19 +15,19 @@ from .notes import Note
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
 SITE_SECONDS = 5.0
-"""For how long the site's identity is known before it is read again."""
+"""The site identity is read again after this time."""
 
 
 class LayerUnavailable(Exception):  # noqa: N818 - a state of the site, like Django's Http404
-    """This process cannot reach the others: no shared channel layer, or none that answers."""
+    """This process cannot reach the others: there is no shared layer, or it does not answer."""
 
 
 class Publisher:
-    """One event loop in a thread of its own, and so one kept connection for a whole process."""
+    """Publishes from one event loop in its own thread, so that the process keeps one connection."""
 
     def __init__(self) -> None:
         self.is_server = False
-        """Whether sockets of this process would have an engine: without one, there are none."""
+        """Whether this process serves sockets. Before its engine starts, it has none yet."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backend: Any = None
@@ -36,10 +36,10 @@ class Publisher:
         self._site_until = 0.0
 
     def publish(self, topic: str, note: Note) -> None:
-        """Publish and wait for it at most two seconds.
+        """Publish a note, and wait at most two seconds for the layer.
 
-        Raises `LayerUnavailable` where the layer did not take it, or where there is none and
-        other processes may serve sockets.
+        Raises `LayerUnavailable` if the layer did not accept the note, or if there is no shared
+        layer and other processes may serve sockets.
         """
         if time.monotonic() < self._closed_until:
             raise LayerUnavailable("The channel layer does not answer.")
@@ -49,7 +49,7 @@ class Publisher:
         except Exception as error:
             raise LayerUnavailable(f"The channel layer cannot be made: {error!r}.") from error
         if self._backend is None or self._loop is None:
-            if self.is_server:  # the only process, and nobody is connected yet
+            if self.is_server:  # this is the only process, and it has no connections yet
                 return
             raise LayerUnavailable("There is no channel layer that server processes share.")
         sending = asyncio.run_coroutine_threadsafe(self._send(topic, note), self._loop)
@@ -62,11 +62,11 @@ class Publisher:
 
     @property
     def is_shared(self) -> bool:
-        """Whether there is a channel layer that processes share, once something was published."""
+        """Whether processes share a channel layer; known after the first `publish`."""
         return self._backend is not None
 
     def reset(self) -> None:
-        """Begin anew in a forked child, where the parent's thread does not run."""
+        """Start again in a forked child, where the thread of the parent does not run."""
         self.__init__()  # type: ignore[misc]
 
     def _start(self) -> None:
@@ -96,7 +96,7 @@ class Publisher:
     async def _known_site(self) -> str:
         if time.monotonic() < self._site_until:
             return self._site
-        if self._site:  # others go on with what was known
+        if self._site:  # meanwhile other publishers use the known identity
             self._site_until = time.monotonic() + SITE_SECONDS
         try:
             self._site = await asyncio.to_thread(_find_site)
@@ -108,7 +108,7 @@ class Publisher:
 
 
 def _find_site() -> str:
-    # In a thread of its own: the caller may be async code, or inside a failed transaction.
+    # In a separate thread: the caller may be async code, or inside a failed transaction.
     try:
         return site.identity()
     finally:

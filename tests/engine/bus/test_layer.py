@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from harness.services import Redis
 from realtime.engine.bus import layer as module
+from realtime.engine.bus import note_queue
 from realtime.engine.bus.layer import Layer, envelope, group
 from realtime.engine.bus.notes import Broadcast, LogEvent, Probe
 from realtime.engine.engine import EVERYONE, user_topic
@@ -170,7 +171,7 @@ async def test_what_waits_for_one_topic_goes_as_one_message(shared: str) -> None
 
 async def test_a_layer_message_is_bounded(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large batches are split; one note larger than the bound goes alone."""
-    monkeypatch.setattr(module, "MESSAGE_BYTES", 1000)
+    monkeypatch.setattr(note_queue, "MESSAGE_BYTES", 1000)
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
@@ -385,38 +386,25 @@ async def test_a_long_outage_keeps_a_bounded_number_of_notes(
     own: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest are dropped: the database has them."""
-    monkeypatch.setattr(module, "QUEUE_NOTES", 10)
+    monkeypatch.setattr(note_queue, "QUEUE_NOTES", 10)
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
         await in_thread(own.stop)
         for number in range(100):
             one.layer.publish("room.1", Broadcast(str(number), ""))
-        assert [entry.note.text for entry in one.layer._queue] == [
+        assert [entry.note.text for entry in one.layer._queue._notes] == [
             str(number) for number in range(90, 100)
         ]
-        assert one.layer._bytes == sum(entry.size for entry in one.layer._queue)
         await in_thread(own.start)
         await eventually(lambda: not one.layer._queue)
-
-
-async def test_bytes_are_bounded_as_well(
-    use_layer: UseLayer, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Few large notes are as much as many small ones."""
-    use_layer("pubsub", redis_url)
-    monkeypatch.setattr(module, "QUEUE_BYTES", 1000)
-    ear = Ear("one")
-    for number in range(10):
-        ear.layer.publish("room.1", Broadcast(str(number) * 400, ""))
-    assert [entry.note.text[0] for entry in ear.layer._queue] == ["8", "9"]
 
 
 async def test_what_is_stale_is_not_said_after_an_outage(
     own: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody types a minute later; the log is told whenever that was."""
-    monkeypatch.setattr(module, "STALE_SECONDS", 0)
+    monkeypatch.setattr(note_queue, "STALE_SECONDS", 0)
     async with ears("one", "two") as [one, two]:
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
@@ -424,7 +412,6 @@ async def test_what_is_stale_is_not_said_after_an_outage(
         one.layer.publish("room.1", Broadcast("typing", ""))
         one.layer.publish("room.1", LogEvent(1, None, "", "message"))
         await eventually(lambda: one.layer.is_away and len(one.layer._queue) == 1)
-        assert one.layer._bytes == one.layer._queue[0].size
         await in_thread(own.start)
         await eventually(lambda: not one.layer._queue)
 
