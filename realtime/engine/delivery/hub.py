@@ -1,7 +1,7 @@
 """Broadcast the events of topics to the connections of this process (fan-out).
 
-The database is the log; the layer only says earlier what the database would say anyway. So
-what is heard of a room's log goes to the follower, which judges it by its position.
+The database is the log, and the channel layer only brings its events earlier. So the follower
+checks the position of each event that the layer brings.
 """
 
 import asyncio
@@ -16,12 +16,11 @@ from ...conf import config
 from ...logs import get_logger
 from ...store import presence
 from ...store.database import site
-from ...store.messages import history
 from ...store.messages.history import LogMark
 from ...store.messages.log import Stored
 from ...wire.codecs import Frame
 from ...wire.errors import Disconnect
-from ...wire.events import Joined, Left, Outgoing, PresenceList
+from ...wire.events import Outgoing
 from ..bus.layer import Layer
 from ..bus.notes import (
     Broadcast,
@@ -29,7 +28,6 @@ from ..bus.notes import (
     Direct,
     LogEvent,
     Note,
-    People,
     PresenceDiff,
     Probe,
     Revalidate,
@@ -43,6 +41,8 @@ from .event import Event
 from .flusher import Flusher
 from .follower import OPEN_STATES, LogFollower
 from .ring import Ring
+from .room_presence import RoomPresence
+from .room_rights import RoomRights, recheck_members
 from .roster import Roster
 from .topic import RoomTopic, State, Topic, room_topic
 
@@ -51,24 +51,22 @@ __all__ = ["Hub"]
 logger = get_logger("realtime.hub")
 
 PROBE_SECONDS = 1.0
-"""How long a new subscription may take to be in force; until it is, the database is asked."""
+"""The time in which a new subscription has to take effect; otherwise the room is polled."""
 LINGER_SECONDS = 60.0
-"""How long a room that all have left is kept for those who come back."""
+"""A room without members is kept this long, for clients that come back."""
 USER_LINGER_SECONDS = 5.0
-"""Of topics without a log: enough for a page that is loaded anew."""
+"""The same for topics without a log: enough for a page that is reloaded."""
 POLL_SECONDS = 1.0
-"""How often the database is asked about a room of which nothing is heard."""
-CROWD_SECONDS = 1.0
-"""How often a crowded room is told how many are there."""
-RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
-"""The pause between two checks of the rights of all members; it grows with their number."""
-
+"""The pause between two queries for a room that has no subscription."""
 PRESENCE_AT_ONCE = 500
-"""How many joins and leaves one note carries, to bound its size."""
+"""The most joins, and the most leaves, that one note carries, to bound its size."""
 
 
 class Hub:
-    """All topics of a process."""
+    """All topics of a process.
+
+    `revalidate(connections, kind, which)` is called for each `Revalidate` note.
+    """
 
     def __init__(
         self,
@@ -84,17 +82,18 @@ class Hub:
         self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
         self._flushers = (Flusher(rests=False), Flusher(rests=True))
         self.follower = LogFollower(db, self._spawn, self._linger)
-        self._crowds: set[int] = set()
+        self._presence = RoomPresence(db, self._spawn)
+        self._rights = RoomRights(db)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Begin to hear and to send."""
+        """Start to receive and to send."""
         self.layer.start()
         for flusher in self._flushers:
             flusher.start()
 
     async def stop(self) -> None:
-        """Send what is pending and end."""
+        """Send the pending events, and stop."""
         for task in list(self._tasks):
             task.cancel()
         for flusher in self._flushers:
@@ -102,16 +101,16 @@ class Hub:
         await self.layer.stop()
 
     def topic(self, name: str) -> Topic:
-        """A topic without a log, opened on first use."""
+        """Return a topic without a log; open it on first use."""
         if name not in self._topics:
             self._topics[name] = Topic(name, self._flushers)
             self._spawn(self.layer.subscribe(name))
         return self._topics[name]
 
     async def open_room(self, room_id: int, slug: str, *, is_resumed: bool = False) -> RoomTopic:
-        """A room's topic, live; opened once for all who wait.
+        """Return a room's live topic; concurrent calls open it once.
 
-        With `is_resumed` it starts with all that others may have missed: they will be many.
+        With `is_resumed` its ring starts as full as possible: after a restart, many clients resume.
         """
         topic = self._rooms.get(room_id)
         if topic is not None and topic.state is not State.OPENING:
@@ -122,35 +121,35 @@ class Hub:
         return await asyncio.shield(self._opening[room_id])
 
     def room(self, room_id: int) -> RoomTopic | None:
-        """A room's topic if it is open here."""
+        """Return a room's topic if it is open in this process."""
         return self._rooms.get(room_id)
 
     @property
     def rooms(self) -> list[RoomTopic]:
-        """The rooms that are live here."""
+        """The rooms that are live in this process."""
         return [topic for topic in self._rooms.values() if topic.state is not State.OPENING]
 
     def detach(self, topic: Topic, connection: str) -> None:
-        """Take a connection out of a topic, which lingers for those who come right back."""
+        """Remove a connection from a topic; an empty topic is kept for some seconds."""
         topic.detach(connection)
         if not topic.members:
             self._linger(topic)
 
-    # What happens here goes to our own members first, then to the other processes.
+    # Publishing: first to the members in this process, then to the other processes.
 
     def publish_message(self, stored: Stored) -> None:
-        """Tell a room of a message that is committed."""
+        """Broadcast a committed message to its room."""
         event = Event.of_state(stored.slug, stored.state)
         room_id = stored.room_id
         self._receive_log(room_id, event, stored.epoch)
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 
     def send_event(self, topic: str, outgoing: Outgoing, *, exclude: str = "") -> None:
-        """Tell a topic something that is not stored; `exclude` is a connection that is left out."""
+        """Broadcast an event that is not stored to a topic, except to the connection `exclude`."""
         self.publish(topic, Broadcast(Frame.of(outgoing).text, exclude))
 
     def publish_presence(self, announcement: presence.Announcement) -> None:
-        """Tell rooms who came and who went."""
+        """Broadcast which users joined and left rooms."""
         rooms: dict[int, tuple[list[Any], list[Any]]] = {}
         for person in announcement.joined:
             rooms.setdefault(person.room_id, ([], []))[0].append(person[1:])
@@ -163,11 +162,11 @@ class Hub:
                 self.publish(room_topic(room_id), note)
 
     def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
-        """Take a note here, then tell the other processes; `sent` is as in `Layer.publish`."""
+        """Handle a note here, then publish it to other processes; `sent` as in `Layer.publish`."""
         self._dispatch(topic, note)
         self.layer.publish(topic, note, *sent)
 
-    # What is heard.
+    # Receiving.
 
     def _receive(self, topic: str, items: list[Any]) -> None:
         for item in items:
@@ -175,8 +174,8 @@ class Hub:
                 self._dispatch(topic, decode(item))
             except UnknownKind as error:
                 if topic in self._topics:
-                    unknown = "topic %s: a note of the unknown kind %.60r was dropped"
-                    logger.warning(unknown, topic, error.kind)
+                    dropped = "topic %s: a note of the unknown kind %.60r was dropped"
+                    logger.warning(dropped, topic, error.kind)
             except Exception as error:
                 name = type(error).__name__
                 logger.warning("a broken note on the channel layer was dropped: %s", name)
@@ -211,50 +210,13 @@ class Hub:
             case LogEvent(epoch=epoch, text=text):
                 self._receive_log(topic.room_id, Event.of_text(text), epoch)
             case PresenceDiff():
-                self._update_roster(topic, *note.read())
+                self._presence.update(topic, *note.read())
             case RightsChanged(user_id, seq):
-                self._spawn(self._load_rights(topic, user_id, seq))
+                self._spawn(self._rights.changed(topic, user_id, seq))
 
     def _receive_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
             self.follower.receive(topic, event, epoch)
-
-    def _update_roster(self, topic: RoomTopic, joined: People, left: People) -> None:
-        for user_id, username, connection in joined:
-            topic.roster.add(user_id, username)
-            if self._may_announce(topic):
-                event = Joined(room=topic.slug, user_id=user_id, username=username)
-                topic.deliver(Event(Frame.of(event), exclude=connection))
-        for user_id, username, _ in left:
-            topic.roster.remove(user_id)
-            if self._may_announce(topic):
-                gone = Left(room=topic.slug, user_id=user_id, username=username)
-                topic.deliver(Event(Frame.of(gone)))
-        if topic.roster.is_incomplete:
-            self._spawn(self._reload_roster(topic))
-
-    def _may_announce(self, topic: RoomTopic) -> bool:
-        """Return whether a single `joined` or `left` is sent; otherwise `presence` follows soon.
-
-        It is not sent in a large room, nor while joins and leaves cause too many deliveries.
-        """
-        loop = asyncio.get_running_loop()
-        is_crowd = topic.roster.is_crowd
-        if not is_crowd and not topic.presence_bucket.take(loop.time(), len(topic.members)):
-            return True
-        if topic.room_id not in self._crowds:
-            self._crowds.add(topic.room_id)
-            loop.call_later(CROWD_SECONDS, self._send_crowd_size, topic)
-        return False
-
-    def _send_crowd_size(self, topic: RoomTopic) -> None:
-        self._crowds.discard(topic.room_id)
-        self._deliver_roster(topic)
-
-    def _deliver_roster(self, topic: RoomTopic) -> None:
-        members, count = topic.roster.members(), topic.roster.count
-        told = PresenceList(room=topic.slug, count=count, members=members)
-        topic.deliver(Event(Frame.of(told)))
 
     # Opening and closing.
 
@@ -278,8 +240,8 @@ class Hub:
         return topic
 
     async def _subscribe(self, topic: Topic) -> bool:
-        # A layer's `group_add` may return before the subscription is in force; what comes back
-        # through the group proves that it is.
+        # A layer's `group_add` may return before the subscription takes effect. A probe that comes
+        # back through the group proves that it has.
         return await self.layer.subscribe(topic.name) and await self.layer.probe(
             topic.name, PROBE_SECONDS
         )
@@ -298,7 +260,7 @@ class Hub:
         self._spawn(self.layer.unsubscribe(topic.name))
 
     def _is_in_use(self, topic: RoomTopic) -> bool:
-        # Somebody may be about to attach, and waits for the database before that.
+        # A client may be about to attach, and first waits for the database.
         idle = asyncio.get_running_loop().time() - topic.requested_at
         return topic.state is not State.LIVE or idle < LINGER_SECONDS
 
@@ -308,17 +270,17 @@ class Hub:
             self._rooms.pop(topic.room_id, None)
             self.follower.drop(topic)
 
-    # Keeping up with the database.
+    # Comparing with the database.
 
     def positions(self) -> dict[int, int]:
-        """How far each room has come here."""
+        """Return the position of each live room."""
         return {topic.room_id: topic.position.seq for topic in self.rooms}
 
     def compare(self, positions: dict[int, int], marks: dict[int, LogMark]) -> bool:
-        """Repair what is behind what the database said a second ago.
+        """Repair the rooms that are behind `marks`, which the database had a second ago.
 
-        `positions` are those from just before `marks` were read. Returns whether some room
-        was behind twice running, as where nothing is heard any more.
+        `positions` are those from just before `marks` were read. Returns whether a room was behind
+        twice in a row, which shows that this process no longer receives from the layer.
         """
         is_deaf = False
         broken: list[RoomTopic] = []
@@ -326,8 +288,8 @@ class Hub:
             mark, position = marks.get(topic.room_id), positions.get(topic.room_id)
             if position is None:
                 continue
-            if mark is None:  # the room is gone
-                self._recheck(topic)
+            if mark is None:  # the room was deleted
+                recheck_members(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
                 self.follower.purge(topic, mark.purged_seq)
@@ -341,69 +303,21 @@ class Hub:
         return is_deaf
 
     def recheck(self, marks: dict[int, LogMark]) -> None:
-        """Have every member of a room whose rights have changed ask again what it may do there."""
+        """Have the members of rooms whose rights have changed recheck them."""
         for room_id, mark in marks.items():
-            topic = self._rooms.get(room_id)
-            if topic is not None and mark.rights_seq > topic.rights_seq:
-                topic.rights_seq = topic.room_rights_seq = mark.rights_seq
-                self._recheck_all(topic)
-
-    async def _load_rights(self, topic: RoomTopic, user_id: str, seq: int) -> None:
-        mark = await self._db.load(history.marks, topic.room_id)
-        if mark is None:
-            return
-        if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
-            # The next change, or one that is counted already: nobody else is concerned.
-            topic.rights_seq = max(topic.rights_seq, seq)
-            self._recheck(topic, user_id)
-        else:
-            self.recheck({topic.room_id: mark})
-
-    def _recheck_all(self, topic: RoomTopic) -> None:
-        """Revalidate the rights of all members: at once, and once more for changes soon after.
-
-        No member can use old rights meanwhile: its next command revalidates them.
-        """
-        if topic.is_recheck_due:
-            return
-        loop, members = asyncio.get_running_loop(), len(topic.members)
-        pause = min(max(RECHECK_SECONDS, members * MEMBER_SECONDS), MOST_SECONDS)
-        wait = topic.rechecked_at + pause - loop.time()
-        if wait > 0:
-            topic.is_recheck_due = True
-            loop.call_later(wait, self._recheck_now, topic)
-        else:
-            self._recheck_now(topic)
-
-    def _recheck_now(self, topic: RoomTopic) -> None:
-        topic.is_recheck_due = False
-        topic.rechecked_at = asyncio.get_running_loop().time()
-        self._recheck(topic)
-
-    def _recheck(self, topic: RoomTopic, user_id: str = "") -> None:
-        for connection in list(topic.members.values()):
-            connection.events.on_rights_changed(topic.slug, user_id)
+            if topic := self._rooms.get(room_id):
+                self._rights.compare(topic, mark)
 
     def correct_counts(self, counts: dict[int, int]) -> None:
-        """Load the rosters that have drifted from what the database counts."""
-        for topic in self.rooms:
-            counted = counts.get(topic.room_id, 0)
-            if counted != topic.roster.count or topic.roster.is_incomplete:
-                self._spawn(self._reload_roster(topic))
-
-    async def _reload_roster(self, topic: RoomTopic) -> None:
-        before = topic.roster.count
-        found = await self._db.read(presence.members, topic.room_id, config().presence_events_up_to)
-        topic.roster.load(*found)
-        if topic.roster.count != before:
-            self._deliver_roster(topic)
+        """Reload the rosters that differ from the counts of the database."""
+        self._presence.correct(self.rooms, counts)
 
     async def _poll(self, topic: RoomTopic) -> None:
         while topic.is_polled:
             await asyncio.sleep(POLL_SECONDS)
             if self._rooms.get(topic.room_id) is not topic:
                 return
-            with suppress(DatabaseError):  # the repair has logged it, and the pulse tries again
+            with suppress(DatabaseError):  # the failed task is logged, and the pulse tries again
                 await self.follower.catch_up(topic)
             if await self._subscribe(topic):
                 topic.is_polled = False
@@ -418,7 +332,7 @@ class Hub:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.warning("a task of the hub failed: %r", error)
+            logger.warning("a background task of the hub failed: %r", error)
 
 
 def _recipients(topic: Topic, connection: str) -> Iterable[Connection]:

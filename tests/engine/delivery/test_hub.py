@@ -8,7 +8,7 @@ from pytest_django.fixtures import Settings
 from harness.services import Redis
 from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe, RightsChanged
-from realtime.engine.delivery import follower
+from realtime.engine.delivery import follower, room_presence
 from realtime.engine.delivery import hub as module
 from realtime.engine.delivery.topic import State
 from realtime.models import Room
@@ -398,7 +398,7 @@ async def test_a_crowd_is_told_as_a_number(
     process: Process, room: Room, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above the limit at most once in a while, and nobody by name."""
-    monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
+    monkeypatch.setattr(room_presence, "CROWD_SECONDS", 0.03)
     settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
     member = await process.joined(room)
     process.hub.publish_presence(came(room, "Ada", "Bob"))
@@ -429,7 +429,7 @@ async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond what its deliveries may be, a room hears once in a while who is there."""
-    monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
+    monkeypatch.setattr(room_presence, "CROWD_SECONDS", 0.03)
     members = [await process.joined(room) for _ in range(2)]
     process.topic(room).presence_bucket = Bucket(rate=0.001, burst=6, now=0)
     for number in range(20):

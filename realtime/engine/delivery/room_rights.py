@@ -1,0 +1,69 @@
+"""Have the members of a room recheck their rights there after a change.
+
+A note about a change carries no rights, only the user concerned and the new `rights_seq`. The
+members read their rights from the database, at the latest before their next command.
+"""
+
+import asyncio
+
+from ...store.messages import history
+from ...store.messages.history import LogMark
+from ..database.executor import Database
+from .topic import RoomTopic
+
+__all__ = ["RoomRights", "recheck_members"]
+
+RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
+"""The pause between two rechecks of all members of a room; it grows with their number."""
+
+
+class RoomRights:
+    """Compares the `rights_seq` of rooms with the database, and rechecks the members concerned."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def changed(self, topic: RoomTopic, user_id: str, seq: int) -> None:
+        """Recheck one user, or all members if the note concerns them or a note was lost."""
+        mark = await self._db.load(history.marks, topic.room_id)
+        if mark is None:
+            return
+        if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
+            # It is the next change, or was counted before: no other member is concerned.
+            topic.rights_seq = max(topic.rights_seq, seq)
+            recheck_members(topic, user_id)
+        else:
+            self.compare(topic, mark)
+
+    def compare(self, topic: RoomTopic, mark: LogMark) -> None:
+        """Recheck all members if the database has a newer `rights_seq`."""
+        if mark.rights_seq > topic.rights_seq:
+            topic.rights_seq = topic.room_rights_seq = mark.rights_seq
+            self._recheck_all(topic)
+
+    def _recheck_all(self, topic: RoomTopic) -> None:
+        """Recheck the rights of all members: at once, and once more for changes soon after.
+
+        No member can use old rights meanwhile: its next command rechecks them.
+        """
+        if topic.is_recheck_due:
+            return
+        loop, members = asyncio.get_running_loop(), len(topic.members)
+        pause = min(max(RECHECK_SECONDS, members * MEMBER_SECONDS), MOST_SECONDS)
+        wait = topic.rechecked_at + pause - loop.time()
+        if wait > 0:
+            topic.is_recheck_due = True
+            loop.call_later(wait, self._recheck_now, topic)
+        else:
+            self._recheck_now(topic)
+
+    def _recheck_now(self, topic: RoomTopic) -> None:
+        topic.is_recheck_due = False
+        topic.rechecked_at = asyncio.get_running_loop().time()
+        recheck_members(topic)
+
+
+def recheck_members(topic: RoomTopic, user_id: str = "") -> None:
+    """Have the members of a room recheck their rights; with `user_id`, only that user's."""
+    for connection in list(topic.members.values()):
+        connection.events.on_rights_changed(topic.slug, user_id)
