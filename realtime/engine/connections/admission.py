@@ -1,8 +1,8 @@
-"""Admission: which connections a process takes, by its own size, by address and by user.
+"""Limit open connections: by process, by address and by user.
 
-A refusal is never final. Connections whose network has gone hold places until they are found
-silent, so a refusal pings silent connections at once, and says when to come back. Guests and users
-have separate shares of an address and of the process: guests cost nothing to make, and must not
+A refusal is never final. A connection whose network has failed holds its slot until it is found
+silent. So a refusal pings silent connections at once, and says when to come back. Guests and users
+have separate shares of an address and of the process: a guest costs nothing to make, and must not
 keep out users.
 """
 
@@ -21,21 +21,21 @@ from ...wire.ratelimit import Buckets
 __all__ = ["PROBE_SECONDS", "Admission", "Holder", "Slot"]
 
 PROBE_SECONDS = 5.0
-"""How long a connection that is pinged by a refusal may take to answer."""
+"""The time in which a connection that is pinged because of a refusal has to answer."""
 PROBES = 100
-"""How many connections one refusal pings at most."""
+"""The most connections that one refusal pings."""
 PROBE_PAUSE_SECONDS = 1.0
-"""The pause between searches for silent connections; each search looks at all of them."""
+"""The pause between searches for silent connections: each search compares all connections."""
 CROWDED_SECONDS = 30.0
-"""The `retry_after` if no connection that holds a place is silent."""
+"""The `retry_after` if no connection that holds a slot is silent."""
 UNAUTHENTICATED_SHARE = 10
-"""Unauthenticated clients may hold one of so many places of a process."""
+"""One of so many slots of a process may be held by unauthenticated clients."""
 USERS_SHARE = 10
-"""One of so many places of a process is reserved for users."""
+"""One of so many slots of a process is reserved for users."""
 
 
 class Holder(Protocol):
-    """A connection that holds a place."""
+    """A connection that holds a slot."""
 
     identity: Identity
     address: str
@@ -48,15 +48,15 @@ class Holder(Protocol):
     def probe(self, seconds: float) -> bool:
         """Ping the client, and close the connection unless it answers within so many seconds.
 
-        Returns False if the client was heard just now, or cannot be pinged.
+        Returns False if the client has sent something just now, or cannot be pinged.
         """
 
 
 class Admission:
     """Counts open connections and refuses those beyond the limits.
 
-    `holders` gives the connections that have authenticated. An `address` is one that
-    `store.accounts.addresses.counted` has made; where it is empty, it is unknown and not limited.
+    `holders` returns the connections that have authenticated. An `address` comes from
+    `store.accounts.addresses.counted`; an empty one is unknown and not limited.
     """
 
     def __init__(self, holders: Callable[[], Iterable[Holder]]) -> None:
@@ -65,19 +65,19 @@ class Admission:
         self._probed_at: dict[str, float] = {}
         self.open = self.unauthenticated = self.guests = 0
         self.arriving: Counter[str] = Counter()
-        """Connections of an address that have yet to authenticate."""
+        """Unauthenticated connections by address."""
         self.guests_of: Counter[str] = Counter()
         self.users_of: Counter[str] = Counter()
-        """Authenticated connections of an address."""
+        """Authenticated connections by address."""
         self.connections_of: Counter[str] = Counter()
-        """Connections of a user or guest by `user_id`."""
+        """Authenticated connections by `user_id`."""
 
     def is_here(self, user_id: str) -> bool:
         """Return whether a user or guest has a connection to this process."""
         return user_id in self.connections_of
 
     def check_arrival(self, address: str) -> None:
-        """Raise `Disconnect` where one more socket of an address, or at all, is too many."""
+        """Raise `Disconnect` if the address or the process has too many sockets."""
         settings = config()
         if address:
             self._check_handshakes(address)
@@ -87,14 +87,13 @@ class Admission:
             raise _refusal(CloseCode.CROWDED, 1, 5)
 
     def check_unauthenticated(self) -> None:
-        """Raise `Disconnect` where too many clients have yet to authenticate."""
-        if self.unauthenticated >= max(
-            1, config().connections_per_process // UNAUTHENTICATED_SHARE
-        ):
+        """Raise `Disconnect` if too many clients are unauthenticated."""
+        most = max(1, config().connections_per_process // UNAUTHENTICATED_SHARE)
+        if self.unauthenticated >= most:
             raise _refusal(CloseCode.AT_CAPACITY, 1, 5)
 
     def check(self, identity: Identity, address: str) -> None:
-        """Raise `Disconnect` where one more connection of this identity is too many."""
+        """Raise `Disconnect` if this identity would have too many connections."""
         settings = config()
         if self.connections_of[identity.user_id] >= settings.connections_per_user:
             raise self._crowded(
@@ -106,8 +105,8 @@ class Admission:
                 f"{'guests' if identity.is_guest else 'users'} of {address}",
                 lambda one: one.address == address and one.identity.is_guest == identity.is_guest,
             )
-        places = settings.connections_per_process
-        if identity.is_guest and self.guests >= places - places // USERS_SHARE:
+        slots = settings.connections_per_process
+        if identity.is_guest and self.guests >= slots - slots // USERS_SHARE:
             raise self._full(lambda one: one.identity.is_guest)
 
     def _check_handshakes(self, address: str) -> None:
@@ -130,7 +129,7 @@ class Admission:
         return _refusal(CloseCode.CROWDED, CROWDED_SECONDS, 2 * CROWDED_SECONDS)
 
     def _probe(self, kind: str, is_meant: Callable[[Holder], bool]) -> bool:
-        """Ping the most silent connections; return whether any ping is under way."""
+        """Ping the most silent connections; return whether any ping waits for its answer."""
         now = time.monotonic()
         if now - self._probed_at.get(kind, -PROBE_PAUSE_SECONDS) < PROBE_PAUSE_SECONDS:
             return True
@@ -145,7 +144,7 @@ class Admission:
 
 
 class Slot:
-    """The counts that one socket holds, from its handshake to its end."""
+    """The slot of one socket, from its handshake to its end."""
 
     __slots__ = ("_address", "_admission", "_identity", "_is_acquired", "_is_unauthenticated")
 
@@ -157,31 +156,31 @@ class Slot:
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether it counts as a connection of some user or guest."""
+        """Whether it is counted as a connection of a user or guest."""
         return self._identity is not None
 
     def acquire(self) -> None:
-        """Count the socket; raise `Disconnect`, and count nothing, where it is one too many."""
+        """Count the socket; raise `Disconnect`, and count nothing, if there are too many."""
         self._admission.check_arrival(self._address)
         self._is_acquired = True
         self._admission.open += 1
         self._admission.arriving[self._address] += 1
 
     def start_waiting(self) -> None:
-        """Count the client as one that has yet to authenticate; raise `Disconnect` if too many."""
+        """Count the client as unauthenticated; raise `Disconnect` if there are too many."""
         self._admission.check_unauthenticated()
         self._is_unauthenticated = True
         self._admission.unauthenticated += 1
 
     def stop_waiting(self) -> None:
-        """Stop counting the client as one that has yet to authenticate."""
+        """Stop counting the client as unauthenticated."""
         self._admission.unauthenticated -= self._is_unauthenticated
         self._is_unauthenticated = False
 
     def authenticate(self, identity: Identity) -> None:
-        """Count the connection as one of this user or guest, and of nobody else.
+        """Count the connection for this user or guest alone.
 
-        Raises `Disconnect`, and changes nothing, where that is one too many.
+        Raises `Disconnect`, and changes nothing, if there are too many.
         """
         if self._identity is None or self._identity.user_id != identity.user_id:
             self._admission.check(identity, self._address)
@@ -197,7 +196,7 @@ class Slot:
             self._admission.open -= 1
 
     def _release(self) -> None:
-        """Remove the connection from the counts of its identity so far."""
+        """Remove the connection from the counts of its previous identity."""
         if self._identity is not None:
             self._count(self._identity, -1)
             return
@@ -207,9 +206,8 @@ class Slot:
     def _count(self, identity: Identity, number: int) -> None:
         admission = self._admission
         admission.guests += number * identity.is_guest
-        _add(
-            admission.guests_of if identity.is_guest else admission.users_of, self._address, number
-        )
+        share = admission.guests_of if identity.is_guest else admission.users_of
+        _add(share, self._address, number)
         _add(admission.connections_of, identity.user_id, number)
 
 

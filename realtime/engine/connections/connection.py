@@ -31,7 +31,7 @@ ABUSE = {
     CloseCode.CROWDED,
     CloseCode.TOO_MANY_ERRORS,
 }
-"""The codes that are logged as warnings: a site has to see them without configuring its logs."""
+"""The codes that are logged as warnings, so that a site sees them by default."""
 OVERDUE, DROPPED = "overdue", "dropped"
 """Why a connection cancelled its own task."""
 
@@ -46,7 +46,7 @@ class Phase(IntEnum):
     OPEN = 2
     """The client has an identity, and its commands are executed."""
     CLOSING = 3
-    """The client is told why the connection closes, or has closed it. No command is executed."""
+    """The connection is being closed by either side. No command is executed."""
     CLOSED = 4
     """Everything that was acquired has been released."""
 
@@ -79,17 +79,17 @@ class PhaseError(RuntimeError):
 
 
 class ConnectionEvents(Protocol):
-    """What the engine tells the consumer of a connection."""
+    """The events that the engine reports to the consumer of a connection."""
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
-        """The rights in a room have changed, or in every room; with `user_id` only that user's."""
+        """Recheck the rights in a room, or in every room; with `user_id`, only that user's."""
 
     def on_user_changed(self, user: Any) -> None:
-        """The user has changed, and may stay connected."""
+        """Use the changed user, who may stay connected."""
 
 
 class Silence(Protocol):
-    """How long a client has sent nothing: see `consumers.heartbeat`."""
+    """The time for which a client has sent nothing: see `consumers.heartbeat`."""
 
     @property
     def seconds(self) -> float:
@@ -100,15 +100,14 @@ class Silence(Protocol):
 
 
 Release = Callable[["Connection"], object]
-"""Undoes what a connection has acquired."""
+"""Releases something that a connection has acquired."""
 
 
 class Connection:
-    """One socket, as the engine sees it: what hub, revalidator, watchdog and limits hold.
+    """One socket: the object that hub, revalidator, watchdog and limits hold.
 
-    `outbox` is its sending half, `intake` its receiving half. `address` is the one that limits
-    count by, `peer_address` the exact one for moderators. `task` runs the consumer in the ASGI
-    `scope`.
+    `outbox` is its sending half, `intake` its receiving half. Limits count by `address`;
+    moderators see the exact `peer_address`. `task` runs the consumer in the ASGI `scope`.
     """
 
     __slots__ = (
@@ -132,7 +131,7 @@ class Connection:
 
     identity: Identity
     credential: Credential
-    """What the identity rests on."""
+    """The session, password or token that proves the identity."""
 
     def __init__(
         self,
@@ -171,18 +170,18 @@ class Connection:
         return self.outbox.codec
 
     def reply(self, outgoing: Outgoing) -> None:
-        """Send something to this client alone."""
+        """Send a reply or event to this client alone."""
         self.outbox.reply(outgoing)
 
-    # Its input.
+    # Input.
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is read until the client has paid for its bytes."""
+        """Whether reading is paused until the allowance of bytes has refilled."""
         return self._paused is not None
 
     async def pause(self, seconds: float) -> None:
-        """Read nothing for so many seconds, or until the connection closes."""
+        """Pause reading for so many seconds, or until the connection closes."""
         self.stop_reading()
         self._paused = asyncio.get_running_loop().create_future()
         try:
@@ -191,7 +190,7 @@ class Connection:
             self._paused = None
 
     def stop_reading(self) -> None:
-        """Let the client wait, until its handler asks the intake to go on."""
+        """Stop reading until the handler lets the intake continue."""
         if self.intake is not None:
             self.intake.stop()
 
@@ -204,19 +203,20 @@ class Connection:
         """Ping the client, and close the connection if it does not answer in time."""
         return self.heartbeat is not None and self.heartbeat.probe(seconds)
 
-    # Its phases.
+    # Phases.
 
     def move(self, to: Phase) -> None:
-        """Enter a phase; raise `PhaseError` where it cannot follow the present one."""
+        """Enter a phase; raise `PhaseError` if it cannot follow the current one."""
         if to not in MOVES[self.phase]:
             raise PhaseError(self.id, self.phase, to)
         phases.debug("connection %s: %s after %s", self.id, to.name, self.phase.name)
         self.phase = to
 
     def acquire(self, release: Release) -> None:
-        """Register what `release` has to undo when the connection closes, or now if it has.
+        """Register a function that releases something when the connection closes.
 
-        It is given the connection, so that a registry needs no closure for each of them.
+        If the connection is closed, it is called now. Its argument is the connection, so that a
+        registry needs no closure for each connection.
         """
         if self.phase is Phase.CLOSED:
             release(self)
@@ -224,13 +224,13 @@ class Connection:
             self._releases.append(release)
 
     def release(self) -> None:
-        """Become closed, and undo what was acquired, the last first.
+        """Enter the phase CLOSED, and release everything that was acquired, the last first.
 
-        A release that fails is logged, and does not keep the others from running.
+        A release that fails is logged, and the others still run.
         """
         self.move(Phase.CLOSED)
         if self.intake is not None:
-            # Of its own close a server may say that it is the end, and read on for seconds.
+            # A server may report its own close as the end, and continue to read for seconds.
             self.intake.close(is_gone=self.is_gone and not self.outbox.is_closing)
         self.outbox.close()
         while self._releases:
@@ -240,12 +240,12 @@ class Connection:
             except Exception:
                 logger.exception("connection %s: %r failed", self.id, release)
 
-    # Its end.
+    # Closing.
 
     def close(self, why: Disconnect) -> None:
-        """Tell the client why, close the socket, and abort it if the client does not answer.
+        """Send the reason, close the socket, and abort it if the client does not answer.
 
-        May be called at any time, from outside of the task of the connection.
+        It may be called at any time, and outside the task of the connection.
         """
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
@@ -255,9 +255,9 @@ class Connection:
                 self._paused.set_result(None)
 
     async def finish(self, why: Disconnect) -> None:
-        """Tell the client why and close the socket, in the task of the connection."""
+        """Send the reason and close the socket, in the task of the connection."""
         level = logging.WARNING if why.code in ABUSE else logging.INFO
-        logger.log(level, "connection %s ends: %s", self.id, why, extra={"kind": why.code})
+        logger.log(level, "connection %s closes: %s", self.id, why, extra={"kind": why.code})
         await self.finish_quietly(why)
 
     async def finish_quietly(self, why: Disconnect) -> None:
@@ -267,7 +267,7 @@ class Connection:
         await self.outbox.close_with(why)
 
     def lose(self) -> None:
-        """The client has closed the socket."""
+        """Note that the client has closed the socket."""
         self.is_gone = True
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
@@ -280,15 +280,15 @@ class Connection:
             self._drop()
 
     def _drop(self) -> None:
-        """Close a socket whose transport is out of reach, by ending the task."""
+        """Close a socket whose transport cannot be reached, by ending the task."""
         asyncio.get_running_loop().run_in_executor(None, shut_down, self._scope)
         self._interrupt(DROPPED)
 
-    # Its task.
+    # The task.
 
     def give_up(self) -> None:
         """Cancel a command that takes too long."""
-        logger.warning("connection %s: a command takes too long", self.id)
+        logger.warning("connection %s: a command takes too long, and is cancelled", self.id)
         self._interrupt(OVERDUE)
 
     def _interrupt(self, why: str) -> None:
@@ -297,11 +297,11 @@ class Connection:
             self._task.cancel()
 
     def was_given_up(self) -> bool:
-        """Whether the task was cancelled by `give_up` alone; then it may go on."""
+        """Return whether only `give_up` has cancelled the task; then the task may continue."""
         return self._was_interrupted(OVERDUE)
 
     def was_dropped(self) -> bool:
-        """Whether the task was cancelled only because the socket cannot be closed otherwise."""
+        """Return whether the task was cancelled only to close a socket that cannot be reached."""
         return self._was_interrupted(DROPPED)
 
     def _was_interrupted(self, why: str) -> bool:

@@ -1,7 +1,7 @@
-"""Bounds what one client may send, before the server parses it: frames, bytes and time.
+"""Bound the input of one client before the server parses it: frames, bytes and time.
 
-Allowances of commands come later and cost more: by then a frame has been parsed, queued and
-decoded. Control frames never come so far.
+The allowances of commands apply later: by then a frame was parsed, queued and decoded, which costs
+more. Control frames never get that far.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ __all__ = ["Intake"]
 EXTRAS_PER_SECOND, EXTRAS_BURST = 20, 200
 """Control frames, small fragments and empty frames of one connection."""
 REFUSALS_BURST = 100
-"""How many refused commands a client may send before its frames are cut."""
+"""The refused commands that a client may send before it is closed for its frames."""
 MESSAGE_SECONDS = 20.0
-"""How long a message may take from its first byte to its last."""
+"""The longest time from the first byte of a message to its last."""
 PREPAID = 64
-"""How many frames are taken from an allowance at once, to read the clock less often."""
+"""The frames that are charged to an allowance in advance, to read the clock less often."""
 TURN_FRAMES = 64
 """After so many frames of a chunk, yield to the other connections."""
 LATE_SECONDS = 1.0
 """A timer that is later than this shows that the event loop was blocked."""
 CUT_SECONDS = 3.0
-"""How long the `disconnect` to a client that is cut may take."""
+"""The longest time for the `disconnect` of a client that is closed for its input."""
 LEAST_SECONDS = 5.0
-"""The least `retry_after` of a client that is cut for its frames."""
+"""The least `retry_after` of a client that has sent too many frames."""
 HANDSHAKE, HANDLER, QUEUE, RATE, TURN, END = (
     "handshake",
     "handler",
@@ -46,14 +46,14 @@ HANDSHAKE, HANDLER, QUEUE, RATE, TURN, END = (
 class Intake:
     """Counts the input of one client, and pauses reading while too much waits for its handler.
 
-    `end` is called once with the reason when the connection must end; `refuse` is called for each
-    frame that was too large to be read.
+    `end` is called once, with the reason, when the connection must close. `refuse` is called for
+    each frame that is too large to be read.
     """
 
     FULL, DRAINED = 64, 8
-    """How many messages may wait for their handler, and how few before reading goes on."""
+    """Reading pauses beyond so many waiting messages, and resumes below so few."""
     WAITING_FRAMES = 2
-    """How many of the largest frames may wait, by their bytes."""
+    """The bytes that may wait, as a number of the largest frames."""
 
     __slots__ = (
         "_bytes",
@@ -113,7 +113,7 @@ class Intake:
         self._receive = transport.intercept(send, self._admit)
 
     def open(self) -> None:
-        """Let the server parse the input, once the handshake was accepted."""
+        """Let the server parse the input, once the handshake is accepted."""
         self._is_open = True
         early, self._early = self._early, b""
         if self._is_early:
@@ -144,7 +144,7 @@ class Intake:
         self._pause(HANDLER)
 
     def close(self, *, is_gone: bool) -> None:
-        """Stop the timer; the input of a client that is not gone is still counted."""
+        """Stop the timer; the input of a connected client is still counted."""
         if self._timer is not None:
             self._timer.cancel()
         if is_gone:
@@ -158,14 +158,14 @@ class Intake:
     # Input.
 
     def _admit(self, data: bytes) -> bytes:
-        """Count a chunk; return what the server may parse now."""
+        """Count a chunk of input; return the bytes that the server may parse now."""
         passed = self._count(data) if data else b""
         if self._later or self._scanner.frames > TURN_FRAMES:
             return self._in_turns(passed)
         return passed
 
     def _in_turns(self, passed: bytes) -> bytes:
-        """Return the first of many frames, by their bytes; the next ones follow soon."""
+        """Return the bytes of the first frames; the others follow in the next turns of the loop."""
         if self._is_cut:
             self._later = b""
             return b""
@@ -185,7 +185,7 @@ class Intake:
             self._receive(b"")
 
     def _count(self, data: bytes) -> bytes:
-        """Count a chunk; return what the server may parse at all."""
+        """Count a chunk of input; return the bytes that the server may parse at all."""
         if not self._is_open:
             self._early += data
             self._pause(HANDSHAKE)
@@ -207,7 +207,7 @@ class Intake:
         return passed
 
     def _is_paid(self, frames: int, size: int) -> bool:
-        """Take frames from the prepaid part of the allowances, while nothing waits."""
+        """Charge frames to the prepaid part of the allowances, while nothing waits."""
         if self._frames_waiting > 1 or self._paid_frames < frames or self._paid_bytes < size:
             return False
         self._paid_frames -= frames
@@ -216,7 +216,7 @@ class Intake:
         return True
 
     def _charge(self, now: float) -> float:
-        """Take the frames of a chunk from the allowances; return the seconds to wait, or 0."""
+        """Charge the frames of a chunk to the allowances; return the seconds to wait, or 0."""
         frames, extras = self._scanner.frames, self._scanner.extras
         if extras and (wait := self._extras.take(now, extras)):
             return wait
@@ -252,7 +252,7 @@ class Intake:
         self._is_cut = True
         self._pause(END)
         self._end(why)
-        # The answer to the close is not read any more, and a server may wait for it.
+        # The client's close frame is no longer read, and a server may wait for it.
         self._loop.call_later(CUT_SECONDS, transport.abort, self._send)
 
     # Unfinished messages.
@@ -276,7 +276,7 @@ class Intake:
         if self._since is None or self._is_cut:
             return
         if self._pauses or now > self._due + LATE_SECONDS:
-            self._since = now  # the server did not read
+            self._since = now  # reading was paused, or the event loop was blocked
         if (left := self._since + MESSAGE_SECONDS - now) > 0:
             self._start_timer(left)
         else:
@@ -297,14 +297,14 @@ class Intake:
 
 
 def _frames(settings: Config) -> tuple[float, float]:
-    """Twice the allowances of commands, and room for refused ones."""
+    """Return twice the allowances of commands, and some frames for refused commands."""
     rate = settings.messages_per_second + settings.commands_per_second + settings.joins_per_second
     burst = settings.messages_burst + settings.commands_burst + settings.rooms_per_connection
     return 2 * rate, 2 * (burst + settings.rooms_per_minute) + REFUSALS_BURST
 
 
 def _bytes(settings: Config) -> tuple[float, float]:
-    """As many of the largest frames as there may be messages."""
+    """Return the bytes of as many of the largest frames as messages are allowed."""
     limit = settings.frame_bytes
     rate, burst = settings.messages_per_second * limit, settings.messages_burst * limit
     return max(rate, limit), max(burst, DISCARD_BYTES)

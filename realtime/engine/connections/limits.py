@@ -10,9 +10,9 @@ from .connection import Connection
 __all__ = ["Limits"]
 
 GUESTS = 10
-"""All guests of one address share the allowances of so many users, because guests cost nothing."""
+"""All guests of one address share the allowances of so many users: guests cost nothing."""
 GUESTS_STORED = 2
-"""The same for stored bytes, which stay."""
+"""The same for stored bytes, which stay in the database."""
 
 
 class Limits:
@@ -29,10 +29,10 @@ class Limits:
         *,
         identity: Identity | None = None,
     ) -> float:
-        """Take from one of the allowances of `wire/costs.py`; return the seconds to wait, or 0.
+        """Charge one of the allowances of `wire/costs.py`; return the seconds to wait, or 0.
 
-        A user has one over all its connections; guests also share those of their address.
-        `identity` is one that the connection is about to have.
+        All connections of a user share one allowance; guests also share that of their address.
+        `identity` is given if the connection is about to get another one.
         """
         now, address = time.monotonic(), connection.address
         identity = connection.identity if identity is None else identity
@@ -46,7 +46,7 @@ class Limits:
         return shared.take(now, min(amount, shared.burst))
 
     def owe(self, connection: Connection, kind: str, amount: float) -> float:
-        """Take from the same allowances, or from "bytes", also beyond what is left.
+        """Charge the same allowances, or "bytes", even beyond what is left.
 
         Returns the seconds until earlier debts are paid, or 0.
         """
@@ -89,5 +89,5 @@ def _allowance(kind: str) -> tuple[float, float]:
 
 
 def _share(kind: str) -> int:
-    """How many users' allowances all guests of one address have together."""
+    """Return the number of allowances that all guests of one address share."""
     return GUESTS_STORED if kind == "stored" else GUESTS

@@ -1,11 +1,11 @@
 """Send to one client with backpressure: bound its queue, and close a slow client.
 
-Where the server is known, bytes go straight to its transport, framed once for all who get them, or
-its `send` is stepped once by hand; it nearly always finishes without suspending, and then a frame
-has cost no task, no queue and no copy. Any other `send` (an unknown server's, or middleware's) is
-awaited in a task, in the context of the connection. Where the server says that it is full, frames
-wait in a bounded queue; a connection that lets the queue overflow, or stays blocked too long,
-is ended as slow. Where a server does not say so, the client has to acknowledge what it reads.
+If the server is known, bytes go straight to its transport, framed once for all recipients, or its
+`send` is stepped once by hand. That nearly always finishes without suspending, and then a frame
+costs no task, no queue and no copy. Any other `send` (of an unknown server or of middleware) is
+awaited in a task, in the context of the connection. While the server reports that its buffer is
+full, frames wait in a bounded queue. A connection whose queue overflows, or that stays blocked too
+long, is closed as slow. If a server reports nothing, the client has to acknowledge what it reads.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ logger = get_logger("realtime.outbox")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 BLOCKED_SECONDS = 7.5
-"""How long a socket may take nothing at all."""
+"""The longest time in which a socket may accept nothing at all."""
 BUFFERED_BYTES = 64 * 1024
-"""How much a transport may hold before nothing more is given to the middleware above it.
+"""The bytes in a transport beyond which the middleware above it gets no more frames.
 
-At as much asyncio and Twisted tell a server to stop, but middleware may not wait for the server.
+At this size asyncio and Twisted tell a server to pause, but middleware may not wait for it.
 """
 POLL_SECONDS = 0.05
-"""How often such a transport is looked at."""
+"""The pause between two checks of such a transport."""
 CLOSE_SECONDS = 1.5
-"""How long the last words may take, and then the peer's answer, before the socket is aborted."""
+"""The longest time to send the close, and then for the peer to answer it; else abort."""
 
 
 class Outbox:
     """Sends frames of one connection in order.
 
-    `end` is called with the reason when the connection must end; it may be called again.
-    `server` is the server's own `send` under middleware; without it, `send` is.
-    With a `ledger` the client has to acknowledge what it reads.
+    `end` is called with the reason when the connection must close; it may be called again.
+    `server` is the server's own `send` under middleware; by default it is `send`.
+    With a `ledger`, the client has to acknowledge what it reads.
     """
 
     __slots__ = (
@@ -105,7 +105,7 @@ class Outbox:
         self._warned = False
 
     def open(self) -> None:
-        """Listen to the transport, once the socket is open."""
+        """Use the transport, once the socket is open: subscribe to its backpressure."""
         transport.on_backpressure(self._server, self._pause, self._resume)
         if self._is_direct:
             self._write_raw = transport.raw_writer(self._send)
@@ -115,7 +115,7 @@ class Outbox:
         self.send(self.codec.encode(outgoing))
 
     def reply_soon(self, outgoing: Outgoing) -> None:
-        """Encode a reply, to be written with all others of this turn of the event loop."""
+        """Encode a reply, and write it with all others of this turn of the event loop."""
         if not self._soon:
             asyncio.get_running_loop().call_soon(self._send_soon)
         self._soon.append(self.codec.encode(outgoing))
@@ -125,14 +125,14 @@ class Outbox:
         self.post(Packet([frame]))
 
     def post(self, packet: Packet) -> None:
-        """Send frames now if the socket takes them, else queue them; never waits, never raises."""
+        """Send frames now if the socket accepts them, else queue them; never wait, never raise."""
         self._send_soon()
         if not self.is_free or not self._write(packet):
             for frame in packet.frames:
                 self._hand_over(frame)
 
     def _hand_over(self, frame: str | bytes) -> None:
-        """Give a frame to the server, or to the queue where others wait."""
+        """Give a frame to the server, or to the queue if other frames wait."""
         if self._is_closed:
             return
         if not self._is_direct or not self.is_free:
@@ -145,18 +145,18 @@ class Outbox:
         except StopIteration:
             return
         except RuntimeError:
-            # A server that insists on being in a task of its own (asyncio.timeout does).
+            # This `send` has to run in a task, as code with `asyncio.timeout` does.
             coroutine.close()
             self._enqueue(frame)
             self._drain()
         except (Exception, asyncio.CancelledError) as error:
-            # Stepped by hand, a cancellation is the server's, and must not end who sends.
+            # A step by hand runs in the task of the sender, which this must not cancel.
             self._fail(error)
         else:
             self._drain(_Rest(coroutine, future))
 
     def _write(self, packet: Packet) -> bool:
-        """Write past the server; False where the server has to be asked."""
+        """Write straight to the transport; return False if `send` has to be used."""
         if self._write_raw is None:
             return False
         try:
@@ -172,16 +172,16 @@ class Outbox:
 
     @property
     def is_closing(self) -> bool:
-        """Whether the client was told that the connection ends."""
+        """Whether a close was sent to the client, or is being sent."""
         return self._is_closing
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing waits that has to go out before."""
+        """Whether a frame may be sent now, because no earlier frame waits."""
         return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 
     async def close_with(self, end: Disconnect) -> None:
-        """Say why and close the socket; abort it where that does not get through."""
+        """Send the reason and close the socket; abort it if the client does not accept that."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -196,30 +196,28 @@ class Outbox:
                     {"type": "websocket.close", "code": end.code, "reason": end.reason}
                 )
         except Exception as error:
-            logger.debug("connection %s took no farewell: %r", self.id, error)
+            logger.debug("connection %s: the close cannot be sent: %r", self.id, error)
             self.abort()
 
     async def _finish(self) -> None:
-        """Let the task that sends finish, where nothing is sent without one."""
+        """Let the sending task finish, if every frame is sent by a task."""
         is_slow = self._is_paused or self._is_closed
         if not self._is_direct and self._task is not None and not is_slow:
             await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
 
     def abort(self) -> bool:
-        """Drop the socket, whatever the peer does; False where only the server can."""
+        """Abort the socket, whatever the peer does; return False if only the server can."""
         return transport.abort(self._server)
 
     def acknowledge(self, token: object) -> None:
-        """The client has read everything up to a `ping` with this token."""
-        if (
-            self._ledger is not None
-            and self._ledger.acknowledge(token)
-            and self._acknowledged is not None
-        ):
+        """Note that the client has read everything up to the `ping` with this token."""
+        if self._ledger is None or self._acknowledged is None:
+            return
+        if self._ledger.acknowledge(token):
             self._acknowledged.set()
 
     def close(self) -> None:
-        """Send nothing more; what was queued is for the client to resume."""
+        """Send nothing more; the client gets the queued events when it resumes."""
         self._is_closed = True
         self._queue.clear()
         self._unblock()
@@ -239,20 +237,20 @@ class Outbox:
             logger.warning("connection %s reads slowly: %d frames wait", self.id, waiting)
 
     def _cut(self, why: str) -> None:
-        logger.info("connection %s is cut as slow: %s", self.id, why)
+        logger.info("connection %s is closed as slow: %s", self.id, why)
         self._is_closed = True
         self._queue.clear()
         self._end(Disconnect(CloseCode.SLOW))
 
     def _fail(self, error: BaseException) -> None:
         was_closed, self._is_closed = self._is_closed, True
-        # An OSError says that the peer has gone, which `receive` is about to tell as well.
+        # An OSError means that the peer has gone, which `receive` is about to report as well.
         if not was_closed and not isinstance(error, OSError):
-            logger.error("connection %s cannot send", self.id, exc_info=error)
+            logger.error("connection %s: a frame cannot be sent", self.id, exc_info=error)
             self._end(Disconnect(CloseCode.INTERNAL))
 
     def _begin(self) -> None:
-        """Have a task send what waits, where no frame is sent without one."""
+        """Start a task for the queued frames, if every frame is sent by a task."""
         if not self._is_direct and self._queue and self._task is None and not self._is_paused:
             self._drain()
 
@@ -286,7 +284,7 @@ class Outbox:
             await self._send(_message(self.codec.encode(Ping(t=token))))
 
     async def _wait_for_capacity(self) -> bool:
-        """Wait until the transport holds little, or until the client has acknowledged."""
+        """Wait for the transport to drain, or for the client to acknowledge."""
         while transport.buffered_bytes(self._server) > BUFFERED_BYTES:
             await asyncio.sleep(POLL_SECONDS)
         while self._acknowledged is not None and self._ledger is not None and self._ledger.is_full:
@@ -313,9 +311,9 @@ class Outbox:
     def _still_blocked(self) -> None:
         self._blocked = None
         if transport.buffered_bytes(self._server) < self._buffered:
-            self._block()  # a thin line, but it takes something
+            self._block()  # the network is slow, but the peer reads
         else:
-            self._cut("it takes nothing")
+            self._cut("it accepts nothing")
 
     def _progress(self) -> None:
         if not self._is_paused:
@@ -329,7 +327,7 @@ class Outbox:
 
 
 class _Rest:
-    """The rest of a coroutine that was stepped by hand: awaited in a task, it goes on there."""
+    """The rest of a coroutine that was stepped by hand; a task awaits it to continue."""
 
     def __init__(self, coroutine: Coroutine[Any, None, None], future: Any) -> None:
         self._coroutine = coroutine

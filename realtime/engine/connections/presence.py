@@ -1,4 +1,4 @@
-"""Connections and presences, written behind in batches, never in the way of a message."""
+"""Write rows of connections and presences in the background; no message waits for them."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,9 +24,9 @@ RETRY_SECONDS = 1.0
 
 
 class PresenceWriter:
-    """What of this node is live, and what the database has yet to be told.
+    """The live connections and presences of this node, and the changes still to be written.
 
-    `told` hears who came and who went, after the commit that makes it true.
+    `announce` is called with the users who joined and left rooms, after the commit.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class PresenceWriter:
         self._lost = False
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End; what is left of the node is for `presence.release`."""
+        """Stop; `presence.release` deletes the remaining rows of the node."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def connect(self, connection: Connection) -> None:
-        """A connection is open, or has another identity."""
+        """Write an open connection, or its new identity."""
         identity = connection.identity
         row = ConnectionRow(
             id=connection.id,
@@ -69,7 +69,7 @@ class PresenceWriter:
         self._wake.set()
 
     def join(self, connection: str, room_id: int) -> None:
-        """A connection is in a room."""
+        """Add a connection to a room."""
         key = connection, room_id
         if key in self._presences or connection not in self._connections:
             return
@@ -85,7 +85,7 @@ class PresenceWriter:
         self._wake.set()
 
     def leave(self, connection: str, room_id: int) -> None:
-        """A connection left a room by its own will: others hear of it at once."""
+        """Remove a connection from a room that it has left itself: announce that at once."""
         key = connection, room_id
         if self._presences.pop(key, None) is None:
             return
@@ -94,13 +94,13 @@ class PresenceWriter:
         self._wake.set()
 
     def disconnect(self, connection: str) -> None:
-        """A connection is gone; its user stays for a grace, so that a reload does not flap."""
+        """Remove a closed connection after a grace, so that a reload is no leave and join."""
         asyncio.get_running_loop().call_later(
             config().presence_grace_seconds, self._close, connection
         )
 
     def rebuild(self) -> None:
-        """Write everything anew: the node was taken for dead."""
+        """Write all rows again, because another node has reaped this one."""
         self._lost = True
         self._wake.set()
 
@@ -111,7 +111,7 @@ class PresenceWriter:
             self._presences.pop((connection, room_id), None)
             self._batch.presences.pop((connection, room_id), None)
         self._batch.connections.pop(connection, None)
-        # Also if the row was not written yet: a batch with it may be on its way.
+        # Also if the row was not written yet: a batch with it may be in progress.
         self._batch.closed.append(connection)
         self._wake.set()
 
@@ -132,8 +132,8 @@ class PresenceWriter:
             else:
                 return
         except Exception as error:
-            # The database is away, or another node has reaped this one: in both cases the whole
-            # truth is written as soon as that works.
+            # The database is away, or another node has reaped this one: in both cases all rows are
+            # written as soon as that works.
             if not isinstance(error, IntegrityError):
                 logger.warning("presence cannot be written: %r", error)
             self._lost = True
@@ -142,7 +142,7 @@ class PresenceWriter:
         try:
             self._announce(announcement)
         except Exception:
-            logger.exception("rooms cannot be told who came and who went")
+            logger.exception("joins and leaves cannot be announced to rooms")
 
     async def _write_all(self) -> Announcement:
         self._lost = False

@@ -1,7 +1,7 @@
 """Revalidate open connections: at once after a change of a session or user, otherwise in turn.
 
 A note about a change carries no rights. Each process reads the database, so a note that is lost,
-late or forged does no harm. Only a logout is believed without a query.
+late or forged does no harm. Only a logout takes effect without a query.
 """
 
 import asyncio
@@ -36,25 +36,25 @@ __all__ = ["Revalidator"]
 logger = get_logger("realtime.revalidation")
 
 EARLY_SECONDS = 5.0
-"""What a look may take: so much before its time each connection's turn comes."""
+"""The time that a revalidation may take: each connection is due that much earlier."""
 START_SECONDS = 1.0
-"""How long the first connection of a process may wait for the counter of rights."""
+"""The longest time that the start of a process waits for the first queries."""
 CONNECTIONS_AT_ONCE = 500
-"""How many connections one set of queries is about."""
+"""The most connections that one set of queries covers."""
 SESSIONS_AT_ONCE = 50
-"""How many sessions are asked for in one go where each is a question of its own."""
+"""The same if the session engine needs a query for each session."""
 RETURN_SECONDS = 1.0
-"""By then a browser whose session was renewed has its new cookie."""
+"""After this time, a browser whose session was renewed has its new cookie."""
 FILL_SECONDS = 60 * 60.0
-"""How often names are filled whose change sent no signal."""
+"""The pause between two searches for names that were changed without a signal."""
 FILL_PAUSE_SECONDS = 0.02
-"""The pause between two chunks, so that other jobs of the thread get a turn."""
+"""The pause between two chunks of such a search, so that other jobs get a turn."""
 REMOVE_SECONDS = 60.0
-"""How often tokens that have ended by themselves are removed."""
+"""The pause between two removals of expired rows."""
 
 
 class _Tracked:
-    """A connection, and what was known of it when it was last looked at."""
+    """A connection, the results of its last revalidation, and the time of the next one."""
 
     __slots__ = ("connection", "due_at", "facts", "sanctions", "user_id")
 
@@ -67,7 +67,7 @@ class _Tracked:
 
 
 class Revalidator:
-    """All connections of a process, and when each was last looked at."""
+    """Tracks and revalidates all authenticated connections of a process."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -75,9 +75,9 @@ class Revalidator:
         self._changed: set[_Tracked] = set()
         self._rights_seq: int | None = None
         self.are_sanctions = True
-        """Whether anybody is banned or muted on the whole site, as far as is known."""
+        """Whether a site-wide ban or mute exists, as far as this process knows."""
         self.sanctions_version = 0
-        """How often it was told that there are others."""
+        """Counts the notes about site-wide sanctions."""
         self._removed_at = time.monotonic()
         self._filled_at = -FILL_SECONDS
         self._changed_task: asyncio.Task[None] | None = None
@@ -85,7 +85,7 @@ class Revalidator:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Know what rights everybody has from now on; without that, all are looked at later."""
+        """Read the counter of rights; if that fails, the first tick revalidates all connections."""
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 self._rights_seq = await self._db.read(rights.everywhere)
@@ -96,9 +96,9 @@ class Revalidator:
         return [one.connection for one in self._tracked.values()]
 
     def track(self, connection: Connection, *, is_checked: bool = True) -> None:
-        """Look at a connection in its turn; again when it rests on something else.
+        """Register a connection for revalidation; again when its identity or credential changes.
 
-        Who could not be checked on coming is looked at by the next pulse.
+        If it was not checked when it was opened (`is_checked` is false), the next tick does so.
         """
         known = self._tracked.get(connection.id)
         if known is None:
@@ -111,50 +111,51 @@ class Revalidator:
             one.facts, one.sanctions = known.facts, known.sanctions
 
     def untrack(self, connection: Connection) -> None:
-        """Look at a connection no more."""
+        """Stop revalidating a connection."""
         self._tracked.pop(connection.id, None)
 
     def tick(self) -> None:
-        """Look at those whose turn it is, unless the last look still goes on."""
+        """Revalidate the connections that are due, unless the last tick still runs."""
         if self._tick_task is None or self._tick_task.done():
             self._tick_task = self._spawn(self._revalidate_due())
 
     def on_change(self, connections: Iterable[str], kind: str, which: str) -> None:
-        """Something was told that concerns these connections.
+        """Revalidate connections after a change of one `kind`.
 
-        `user`: the user has changed. `sanction`: a ban or mute of the whole site has.
-        `rights`: what somebody may do, perhaps everybody. `site`: as `sanction`, of anybody.
-        `session`: the one of this digest has ended. `token`: the one of this id was revoked.
+        `user`: the user has changed. `sanction`: a site-wide ban or mute of the user has.
+        `rights`: permissions of any number of users have. `site`: a site-wide sanction of any user.
+        `session`: the session with the digest `which` has ended. `token`: the token with the id
+        `which` was revoked.
         """
-        told = [self._tracked[one] for one in connections if one in self._tracked]
+        changed = [self._tracked[one] for one in connections if one in self._tracked]
         match kind:
             case "user" | "sanction":
-                self._revalidate_soon(told)
+                self._revalidate_soon(changed)
             case "site":
                 self.are_sanctions = True
                 self.sanctions_version += 1
                 # A note about a user does not reach a connection that has another user now.
-                self._revalidate_soon(one for one in told if one.connection.identity.formerly)
+                self._revalidate_soon(one for one in changed if one.connection.identity.formerly)
             case "rights":
                 self._spawn(self._check_rights())
             case "token":
                 self._revalidate_soon(
-                    one for one in told if one.connection.credential.token_id == which
+                    one for one in changed if one.connection.credential.token_id == which
                 )
             case "session":
-                for one in told:
+                for one in changed:
                     if one.connection.credential.is_of_session(which):
                         _expire(one.connection)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Cancel all tasks."""
         for task in self._tasks:
             task.cancel()
 
     async def _check_any_sanctions(self) -> None:
-        heard = self.sanctions_version
+        version = self.sanctions_version
         found = await self._db.read(sanctions.are_any_on_site)
-        self.are_sanctions = found or heard != self.sanctions_version
+        self.are_sanctions = found or version != self.sanctions_version
 
     async def _revalidate_due(self) -> None:
         await self._check_any_sanctions()
@@ -177,18 +178,18 @@ class Revalidator:
             at = await self._db.write_blocking(names.fill, *at)
             await asyncio.sleep(FILL_PAUSE_SECONDS)
 
-    def _revalidate_soon(self, told: Iterable[_Tracked]) -> None:
-        """Look at what was told of, along with all that is told while a look goes on."""
-        for one in told:
-            one.due_at = 0.0  # for the pulse, should this look fail
+    def _revalidate_soon(self, changed: Iterable[_Tracked]) -> None:
+        """Revalidate changed connections; those that change meanwhile form the next batch."""
+        for one in changed:
+            one.due_at = 0.0  # the next tick repeats it if this revalidation fails
             self._changed.add(one)
         if self._changed and (self._changed_task is None or self._changed_task.done()):
             self._changed_task = self._spawn(self._revalidate_changed())
 
     async def _revalidate_changed(self) -> None:
         while self._changed:
-            told, self._changed = self._changed, set()
-            await self._revalidate(list(told))
+            changed, self._changed = self._changed, set()
+            await self._revalidate(list(changed))
 
     async def _check_rights(self) -> None:
         seq = await self._db.read(rights.everywhere)
@@ -196,35 +197,36 @@ class Revalidator:
             await self._revalidate(list(self._tracked.values()), is_wide=True)
         self._rights_seq = seq
 
-    async def _revalidate(self, watched: list[_Tracked], *, is_wide: bool = False) -> None:
-        """Look at some connections; with `is_wide` they have changed in what cannot be compared.
+    async def _revalidate(self, tracked: list[_Tracked], *, is_wide: bool = False) -> None:
+        """Revalidate some connections; with `is_wide`, all their users count as changed.
 
-        So has whoever is looked at for the first time, perhaps: nobody knows what it was before.
+        That is for changes that cannot be compared, such as rights of a group. A user that is
+        revalidated for the first time counts as changed too, as there is nothing to compare with.
         """
-        await self._check_sanctions(watched)
-        await self._check_revoked(one for one in watched if not is_known(one.connection.identity))
-        await self._check_names(watched)
-        known = [one for one in watched if is_known(one.connection.identity)]
+        await self._check_sanctions(tracked)
+        await self._check_revoked(one for one in tracked if not is_known(one.connection.identity))
+        await self._check_names(tracked)
+        known = [one for one in tracked if is_known(one.connection.identity)]
         size = CONNECTIONS_AT_ONCE if are_rows() else SESSIONS_AT_ONCE
         for start in range(0, len(known), size):
             chunk = {one.connection.id: one for one in known[start : start + size]}
-            asked = {name: _sign_in(one) for name, one in chunk.items()}
-            found = await self._db.read(account_statuses, asked)
+            logins = {name: _authentication(one) for name, one in chunk.items()}
+            found = await self._db.read(account_statuses, logins)
             for name, status in found.items():
                 if self._tracked.get(name) is chunk[name]:
                     self._apply_account(chunk[name], status, is_wide)
 
-    async def _check_sanctions(self, watched: list[_Tracked]) -> None:
-        for start in range(0, len(watched), CONNECTIONS_AT_ONCE):
-            chunk = {_visitor(one): one for one in watched[start : start + CONNECTIONS_AT_ONCE]}
+    async def _check_sanctions(self, tracked: list[_Tracked]) -> None:
+        for start in range(0, len(tracked), CONNECTIONS_AT_ONCE):
+            chunk = {_visitor(one): one for one in tracked[start : start + CONNECTIONS_AT_ONCE]}
             found = await self._db.read(sanctions.on_site, chunk)
             for visitor, one in chunk.items():
                 if self._tracked.get(one.connection.id) is one:
                     self._apply_sanctions(one, found.get(visitor, []))
 
-    async def _check_revoked(self, watched: Iterable[_Tracked]) -> None:
-        """Close connections of guests whose tokens are revoked; users have a standing."""
-        guests = [one for one in watched if one.connection.credential.token_id]
+    async def _check_revoked(self, tracked: Iterable[_Tracked]) -> None:
+        """Close connections of guests whose tokens are revoked; users have an account status."""
+        guests = [one for one in tracked if one.connection.credential.token_id]
         for start in range(0, len(guests), CONNECTIONS_AT_ONCE):
             chunk = guests[start : start + CONNECTIONS_AT_ONCE]
             ids = {one.connection.credential.token_id for one in chunk}
@@ -233,9 +235,9 @@ class Revalidator:
                 if one.connection.credential.token_id in gone:
                     _expire(one.connection)
 
-    async def _check_names(self, watched: list[_Tracked]) -> None:
-        """Close connections of guests whose name a user has now; they come back with another."""
-        guests = [one for one in watched if names.look_of_guest(one.connection.identity)]
+    async def _check_names(self, tracked: list[_Tracked]) -> None:
+        """Close connections of guests whose name a user has now; they get another on reconnect."""
+        guests = [one for one in tracked if names.look_of_guest(one.connection.identity)]
         for start in range(0, len(guests), CONNECTIONS_AT_ONCE):
             chunk = {_named(one): one for one in guests[start : start + CONNECTIONS_AT_ONCE]}
             for named in await self._db.read(names.problems, chunk):
@@ -252,7 +254,7 @@ class Revalidator:
             return
         known = {(row.pk, row.ends_at, row.reason) for row in found}
         before, one.sanctions = one.sanctions, known
-        if not is_known(one.connection.identity):  # else it is still to be looked at
+        if not is_known(one.connection.identity):  # the account of a user is checked next
             one.due_at = time.monotonic() + _interval()
         if one.sanctions != before:
             one.connection.events.on_rights_changed()
@@ -267,7 +269,7 @@ class Revalidator:
             one.connection.events.on_user_changed(status.who)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
-        # In a context of its own: it is nobody's request.
+        # In an empty context, because it belongs to no request.
         loop, context = asyncio.get_running_loop(), Context()
         task: asyncio.Task[None] = loop.create_task(coroutine, context=context)
         self._tasks.add(task)
@@ -277,7 +279,7 @@ class Revalidator:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.warning("it is not known who may still be here: %r", error)
+            logger.warning("revalidation of open connections failed: %r", error)
 
 
 def _visitor(one: _Tracked) -> Visitor:
@@ -288,12 +290,12 @@ def _named(one: _Tracked) -> Named:
     return Named(one.connection.identity, one.connection.identity.username)
 
 
-def _sign_in(one: _Tracked) -> Authentication:
+def _authentication(one: _Tracked) -> Authentication:
     return Authentication(one.connection.identity, one.connection.credential)
 
 
 def _interval() -> float:
-    """At different times, so that those who came together are not all looked at together."""
+    """Return a random interval, so that connections opened together are not due together."""
     settings = config()
     most = max(0.0, settings.recheck_seconds - settings.pulse_seconds - EARLY_SECONDS)
     return random.uniform(most / 2, most)  # noqa: S311

@@ -1,7 +1,7 @@
-"""How long one connection may run before the event loop looks after the others.
+"""Bound the time that one connection may run before the event loop serves the others.
 
-A client's frames are decoded and carried out without a pause where nothing has to be waited for,
-and a client may send thousands at once.
+The commands of a client are executed without a pause while none of them has to wait, and a client
+may send thousands at once.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ import time
 __all__ = ["Passes", "Turn"]
 
 TURN_SECONDS = 0.005
-"""Long enough to carry out what a busy client sends in one chunk (64 messages take about 3 ms).
+"""Long enough for what a busy client sends in one chunk (64 messages take about 3 ms).
 
-Where a turn ends before that, its messages are written and sent in twice as many rounds: with 2 ms
-a room of 200 got a fifth fewer messages a second.
+With shorter turns, such messages are written and sent in twice as many rounds: with 2 ms, a room
+of 200 got a fifth fewer messages a second.
 """
 
 
 class Passes:
-    """Counts the passes of the event loop, as far as connections run in them."""
+    """Counts the passes of the event loop in which connections run."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -27,7 +27,7 @@ class Passes:
 
     @property
     def number(self) -> int:
-        """Which pass this is."""
+        """The number of this pass."""
         if not self._is_counting:
             self._is_counting = True
             self._loop.call_soon(self._end)
@@ -50,7 +50,7 @@ class Turn:
 
     @property
     def is_over(self) -> bool:
-        """Whether the connection has run long enough in this pass; the first time begins it."""
+        """Whether the connection has used its turn; the first read in a pass starts the turn."""
         now, number = time.perf_counter(), self._passes.number
         if number != self._number:
             self._number, self._began = number, now

@@ -1,4 +1,4 @@
-"""Commands that take long: nothing more is read meanwhile, and in the end they are given up."""
+"""Find commands that take long: pause reading from their client, and cancel them in the end."""
 
 import asyncio
 
@@ -8,15 +8,15 @@ from .connection import Connection
 __all__ = ["Watchdog"]
 
 CHECK_SECONDS = 0.25
-"""How often it looks: so long a command may take before nothing more is read from its client."""
+"""The pause between checks; a command that takes longer pauses reading from its client."""
 LATE_SECONDS = 0.05
-"""How late a look may come."""
+"""The time by which a check may be late."""
 
 
 class Watchdog:
-    """Knows who is busy since when.
+    """Since when each connection has been executing its command.
 
-    One timer for all: one for each command would cost more than most commands do.
+    One timer serves all: a timer for each command would cost more than most commands do.
     """
 
     def __init__(self) -> None:
@@ -24,31 +24,31 @@ class Watchdog:
         self._since: dict[Connection, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, one: Connection) -> None:
-        """A command begins now, or the next part of one."""
-        self._since[one] = self._loop.time()
+    def begin(self, connection: Connection) -> None:
+        """Note that a command begins, or the next part of one."""
+        self._since[connection] = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(CHECK_SECONDS, self._check)
 
-    def finish(self, one: Connection) -> None:
-        """It is done."""
-        self._since.pop(one, None)
+    def finish(self, connection: Connection) -> None:
+        """Note that the command of a connection is done."""
+        self._since.pop(connection, None)
 
-    def is_busy(self, one: Connection) -> bool:
-        """Whether it has a command in hand."""
-        return one in self._since
+    def is_busy(self, connection: Connection) -> bool:
+        """Return whether a connection executes a command."""
+        return connection in self._since
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _check(self) -> None:
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check) if self._since else None
         now, most = self._loop.time(), config().handler_seconds
-        for one, since in list(self._since.items()):
-            if now - since > most - CHECK_SECONDS - LATE_SECONDS:  # at the next it is too late
-                self._since[one] = now
-                one.give_up()
+        for connection, since in list(self._since.items()):
+            if now - since > most - CHECK_SECONDS - LATE_SECONDS:  # the next check is too late
+                self._since[connection] = now
+                connection.give_up()
             elif now - since >= CHECK_SECONDS:
-                one.stop_reading()
+                connection.stop_reading()

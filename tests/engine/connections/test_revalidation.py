@@ -263,7 +263,7 @@ async def test_a_database_that_is_away_ends_nobody_and_is_asked_again(
     await eventually(lambda: not revalidator._tasks)
     await beat(revalidator)
     assert one.ended == []
-    assert "not known who may still be here" in caplog.text
+    assert "revalidation of open connections failed" in caplog.text
     asked.error = None
     await beat(revalidator)
     assert one.ended == [4005]
