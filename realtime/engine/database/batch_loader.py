@@ -13,13 +13,13 @@ __all__ = ["BatchLoader"]
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 KEYS = 100
-"""How many are batch for at once, so that the first of a storm do not wait for the last."""
+"""The most keys of a query: the first requests of a storm need not wait for the last."""
 AT_ONCE = 2
-"""How many queries run, so that a slow one does not hold up all others."""
+"""The queries that may run at once, so that a slow one does not block all others."""
 
 
 class _Request(Generic[V]):
-    """What somebody wants to know, and how many still do."""
+    """The future result of one key, and the number of callers that wait for it."""
 
     __slots__ = ("result", "waiters")
 
@@ -29,7 +29,7 @@ class _Request(Generic[V]):
 
 
 class BatchLoader(Generic[K, V]):
-    """Asks `find(keys)` for many keys at a time; what it raises, all of them get."""
+    """Calls `find(keys)` for many keys at a time; each of its callers gets what it raises."""
 
     def __init__(self, find: Callable[[list[K]], Awaitable[dict[K, V]]]) -> None:
         self._find = find
@@ -38,12 +38,12 @@ class BatchLoader(Generic[K, V]):
         self._size = KEYS
 
     async def get(self, key: K) -> V | None:
-        """What is found under a key, None if nothing; batch for after this call, not before."""
+        """Return what is found under a key, or None; the query starts after this call."""
         if key not in self._waiting:
             self._waiting[key] = _Request()
         request = self._waiting[key]
         if len(self._tasks) < AT_ONCE:
-            # In a context of its own: it is nobody's request.
+            # In an empty context, because it belongs to no request.
             task = asyncio.get_running_loop().create_task(self._run(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -61,18 +61,18 @@ class BatchLoader(Generic[K, V]):
                 if batch:
                     await self._resolve(batch)
         finally:
-            # At once and not when it is done: who asks in between would wait for nobody.
+            # Not by a callback of the task: a request in between would wait for a finished task.
             self._tasks.discard(asyncio.current_task())
 
     async def _resolve(self, batch: dict[K, _Request[V]]) -> None:
         try:
             found = await self._find(list(batch))
         except Exception as error:
-            # Perhaps it took too long: a hundred slow ones together would never be done.
+            # Perhaps the query took too long: a hundred slow keys at once would never finish.
             self._size = max(1, self._size // 2)
             for request in batch.values():
                 request.result.set_exception(error)
-                request.result.exception()  # whoever batch may have gone
+                request.result.exception()  # marks it as retrieved: all callers may have gone
         except BaseException:
             for request in batch.values():
                 request.result.cancel()

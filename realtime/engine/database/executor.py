@@ -1,8 +1,8 @@
 """The bounded executor through which async code reaches the database.
 
-Lanes, so that one slow query never stalls writing, leases or every socket: `write` (one
-thread: new messages and changes), `wait` (one: those of locked rooms), `pulse` (one: leases and
-presence) and `read`.
+It has four pools of threads, so that one slow query never blocks writing, leases or all sockets:
+`write` (one thread: new messages and changes), `blocking` (one: writes that may wait for a lock),
+`pulse` (one: leases and presence) and `read`.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ T = TypeVar("T")
 READ_SECONDS = 5.0
 STOP_SECONDS = 2.0
 ROWS_AT_ONCE = 2
-"""How many queries with many rows run: each of their threads takes turns with the event loop."""
+"""The queries with many rows that may run at once: their threads compete with the event loop."""
 IDLE_SECONDS = 5
-"""How long an open connection is trusted without a test."""
+"""An open connection that was idle for longer is tested before its use."""
 HUNG_SECONDS = 20.0
-"""How long a job may take before the statement for whose answer it waits is cut off."""
+"""The longest time of a job, before the connection that it waits for is closed."""
 CHECK_SECONDS = 1.0
-"""How often jobs are looked at."""
+"""The pause between two checks of running jobs."""
 
 
 class Database:
@@ -48,7 +48,7 @@ class Database:
         self._threads = config().db_threads
         self._idle = local()
         self._busy: dict[int, tuple[float, list[Any]]] = {}
-        """Since when a thread has had its job, and its connections."""
+        """For each thread, when its job began, and its connections."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_abandoned = False
         self._rows = asyncio.Semaphore(ROWS_AT_ONCE)
@@ -56,9 +56,9 @@ class Database:
         self._loaders: dict[Callable[..., Any], BatchLoader[Any, Any]] = {}
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a query that others need not wait for.
+        """Run a query in one of the reading threads.
 
-        Raises `OperationalError` when it takes longer than five seconds.
+        Raises `OperationalError` if it takes longer than five seconds.
         """
         try:
             async with asyncio.timeout(READ_SECONDS):
@@ -67,9 +67,9 @@ class Database:
             raise _too_slow() from None
 
     async def read_rows(self, function: Callable[..., T], *args: Any) -> T:
-        """As `read`, for a query with many rows: a few run at once, the next ones wait.
+        """Run a query with many rows, as `read` does; only a few run at once, the others wait.
 
-        To make objects of rows is work for the interpreter, and one thread has it at a time.
+        Making objects from rows is work for the interpreter, which runs one thread at a time.
         """
         try:
             async with asyncio.timeout(READ_SECONDS), self._rows:
@@ -78,10 +78,10 @@ class Database:
             raise _too_slow() from None
 
     async def load(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
-        """Look something up along with all who ask for the same kind of thing meanwhile.
+        """Look up a key in one query with concurrent look-ups of the same kind.
 
-        While one `find(keys)` runs, the next keys gather; no artificial delay. Returns what was
-        found under `key`, None if nothing. Raises as `read` does, and after as long.
+        While one `find(keys)` runs, the next keys gather, without an artificial delay. Returns what
+        was found under `key`, or None. Raises what `read` raises, and after the same time.
         """
         if find not in self._loaders:
             self._loaders[find] = BatchLoader(partial(self.read, find))
@@ -92,27 +92,27 @@ class Database:
             raise _too_slow() from None
 
     async def write_blocking(self, function: Callable[..., T], *args: Any) -> T:
-        """Run something that waits for a lock, where it is in nobody's way."""
+        """Run a write that may wait for a lock, in a separate thread that delays no message."""
         return await self._run("write" if self.is_sqlite else "blocking", function, *args)
 
     async def write(self, function: Callable[..., T], *args: Any) -> T:
-        """Run something in the one thread that appends messages."""
+        """Run a function in the one thread that appends messages."""
         return await self._run("write", function, *args)
 
     async def pulse(self, function: Callable[..., T], *args: Any) -> T:
-        """Run something for leases and presence; on SQLite that shares the writing thread."""
+        """Run a function for leases or presence; on SQLite, in the writing thread."""
         return await self._run("write" if self.is_sqlite else "pulse", function, *args)
 
     @cached_property
     def is_sqlite(self) -> bool:
-        """Whether there is one writer at a time for the whole database.
+        """Whether the whole database has one writer at a time.
 
-        Asked once: in the task of a client, Django would make a database wrapper for that task.
+        Read only once: in the task of a client, Django would make a database wrapper for that task.
         """
         return connections[database()].vendor == "sqlite"
 
     async def stop(self) -> None:
-        """Close every thread's connections and end the threads, but for those that hang."""
+        """Close the connections of all threads and end the threads, except those that hang."""
         self._cancel_timer()
         pools, self._pools = self._pools, {}
         await asyncio.gather(
@@ -120,7 +120,7 @@ class Database:
         )
 
     def abandon(self) -> None:
-        """As `stop`, for a loop that ends: wait here for the jobs that run."""
+        """Stop as `stop` does, in a loop that ends: block until the running jobs are done."""
         pools, self._pools = self._pools, {}
         self._is_abandoned = True
         self._cancel_timer()
@@ -129,7 +129,7 @@ class Database:
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if self._is_abandoned:
-            raise asyncio.CancelledError  # as everything in this loop
+            raise asyncio.CancelledError  # like everything else in this loop
         if self._threads == 0:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
         loop = asyncio.get_running_loop()
@@ -138,13 +138,13 @@ class Database:
         return await loop.run_in_executor(self._pool(name), self._job, function, *args)
 
     def _check_jobs(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cut connections to a server that froze: the threads of a pool are few."""
+        """Close connections to a server that froze: a pool has few threads."""
         self._timer = loop.call_later(CHECK_SECONDS, self._check_jobs, loop)
         until = time.monotonic() - HUNG_SECONDS
         busy = list(self._busy.items())
         hung = {thread: mine for thread, (since, mine) in busy if since < until}
         if hung:
-            # Not here: what the pool does may take long.
+            # In a thread, because a connection pool may take long to do it.
             Thread(target=_cut, args=(hung,), name="realtime-cut", daemon=True).start()
 
     def _cancel_timer(self) -> None:
@@ -182,7 +182,7 @@ class Database:
 
 def _cut(hung: dict[int, list[Any]]) -> None:
     if number := servers.cut(hung):
-        logger.warning("%d database threads had no answer for %d s: cut", number, HUNG_SECONDS)
+        logger.warning("%d database threads hung for %d s and were cut", number, HUNG_SECONDS)
 
 
 def _is_pooled(connection: Any) -> bool:

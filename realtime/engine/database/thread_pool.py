@@ -1,4 +1,4 @@
-"""Threads for work that may hang: a process that ends does not wait for them."""
+"""Run functions in daemon threads: a process that ends does not wait for one that hangs."""
 
 import time
 from collections.abc import Callable
@@ -15,10 +15,10 @@ Job = Callable[[], None]
 
 
 class ThreadPool(Executor):
-    """At most `size` threads that take jobs in turn; each calls `at_end` before it ends.
+    """At most `size` threads that execute jobs in order; each calls `at_end` before it ends.
 
-    As the standard library's pool of threads, but for its end: that joins its threads when Python
-    exits, so one that waits for a database which does not answer would keep the process for good.
+    It differs from the pool of the standard library in its end. That pool joins its threads when
+    Python exits, so a thread that waits for a frozen database would keep the process for ever.
     """
 
     def __init__(self, size: int, name: str, at_end: Job = lambda: None) -> None:
@@ -30,7 +30,7 @@ class ThreadPool(Executor):
         self._lock = Lock()
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a thread run `function`; its result, or what it raises, is the future's."""
+        """Run `function` in a thread; return a future with its result or exception."""
         future: Future[T] = Future()
 
         def job() -> None:
@@ -50,7 +50,7 @@ class ThreadPool(Executor):
         return future
 
     def finish(self, seconds: float) -> None:
-        """Let the threads do what waits, and end; those that take longer end after their job."""
+        """Finish the queued jobs and end the threads; a slower thread ends after its job."""
         for _ in self._threads:
             self._jobs.put(None)
         until = time.monotonic() + seconds
@@ -59,7 +59,7 @@ class ThreadPool(Executor):
         self.shutdown()
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
-        """Let each thread end after its job; what waits is not done any more."""
+        """End each thread after its job, and drop the queued jobs."""
         try:
             while True:
                 self._jobs.get_nowait()
@@ -72,6 +72,6 @@ class ThreadPool(Executor):
         try:
             while (job := self._jobs.get()) is not None:
                 job()
-                del job  # and with it what it holds, until the next one comes
+                del job  # releases what it holds before the next job comes
         finally:
             self._at_end()

@@ -1,9 +1,9 @@
-"""The group commit of new messages and of changes: while one commit runs, the next batch gathers.
+"""Commit new messages and changes in batches: while one commit runs, the next batch gathers.
 
-No artificial delay; a batch is what arrived meanwhile. Failures are told apart: a bad entry fails
-alone, a room that another transaction has locked waits alone, and an entry is tried again until
-its deadline while the database is away. Repeating is idempotent: a draft has a nonce, and a change
-that was made already changes nothing.
+There is no artificial delay: a batch is what arrived meanwhile. A failure stays where it belongs:
+a bad entry fails alone, and a room that another transaction has locked waits alone. While the
+database is away, an entry is tried again until its deadline. Repeating is idempotent: a draft has
+a nonce, and a change that was made before changes nothing.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ ALONE_LOCK_MS = 50
 BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 SWEEP_SECONDS = 0.5
 SQLITE_PAUSE_SECONDS = 0.001
-"""Between commits, so that other writers of the file get their turn."""
+"""The pause between commits, in which other processes can write to the file."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A draft or a change that is to be written."""
+    """A draft or a change that has to be written."""
 
     entry: Entry
     done: Callable[[Result], None]
@@ -49,7 +49,7 @@ class Job:
 
 
 class Writer:
-    """Writes drafts and changes in order of arrival; `committed` gets each new state, in order."""
+    """Writes drafts and changes in order of arrival; calls `committed` with each new state."""
 
     def __init__(self, db: Database, committed: Callable[[Stored], None]) -> None:
         self._db = db
@@ -66,24 +66,24 @@ class Writer:
         self._slow_tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def drain(self, seconds: float) -> None:
-        """Wait until what is queued is committed, at most for so long."""
+        """Wait until everything queued is committed, at most for so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
 
     def stop(self) -> None:
-        """End; what is not committed by now its senders will repeat."""
+        """Stop; clients send again what was not acknowledged."""
         for task in [*self._slow_tasks, *([self._task] if self._task else [])]:
             task.cancel()
 
     def submit(self, entry: Entry, done: Callable[[Result], None]) -> None:
-        """Write a draft or a change; call `done` with the result, once that is certain.
+        """Queue a draft or a change; call `done` with the result once it is certain.
 
-        Raises `CommandError` with `unavailable` where too many wait already.
+        Raises `CommandError` with `unavailable` if the queue is full.
         """
         if self._count >= QUEUE_ENTRIES:
             raise _unavailable(entry)
@@ -99,7 +99,7 @@ class Writer:
             self._wake.set()
 
     async def write(self, entry: Entry) -> Stored:
-        """Write a draft or a change and wait for it; raises the `CommandError` it failed with."""
+        """Write a draft or a change, and wait for it; raise the `CommandError` of a failure."""
         outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
         def done(result: Result) -> None:
@@ -160,14 +160,14 @@ class Writer:
             self._finish(job, result)
         self._drop_done()
         for result in results:
-            # After a commit whose outcome nobody knew, what is found may never have been told.
+            # After a commit with an unknown outcome, a stored message may not have been announced.
             if isinstance(result, Stored) and (result.is_new or is_repeat):
                 self._announce(result)
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
-        """Give each entry a transaction of its own: foreign keys are judged at commit.
+        """Write each entry in its own transaction, because foreign keys are checked at commit.
 
-        Returns the jobs to try again: from the first that may pass later, to keep their order.
+        Returns the jobs to try again: from the first that may succeed later, to keep their order.
         """
         for number, job in enumerate(batch):
             try:
@@ -195,7 +195,7 @@ class Writer:
                     left += await self._write_each(jobs, self._db.write)
         return left
 
-    # A room that somebody else has locked goes on in a lane of its own.
+    # A room that another transaction has locked is written separately, so that no other room waits.
 
     def _defer(self, jobs: list[Job]) -> None:
         room_id = jobs[0].entry.room_id
@@ -204,7 +204,7 @@ class Writer:
         is_new = room_id not in self._slow
         self._slow.setdefault(room_id, []).extend(jobs + mine)
         if is_new:
-            logger.warning("room %s is locked by somebody else", room_id)
+            logger.warning("room %s is locked by another transaction: its messages wait", room_id)
             task = asyncio.get_running_loop().create_task(self._write_slowly(room_id))
             self._slow_tasks.add(task)
             task.add_done_callback(self._slow_tasks.discard)
@@ -230,7 +230,7 @@ class Writer:
             return await self._write_each(batch, self._db.write_blocking)
         return []
 
-    # What became of a job.
+    # Results.
 
     def _drop_late(self, batch: list[Job]) -> list[Job]:
         now = time.monotonic()
@@ -240,9 +240,10 @@ class Writer:
         return [job for job in batch if not job.is_done]
 
     def _sweep(self) -> None:
-        """Tell those whose deadline has passed, also while a commit hangs.
+        """Fail the jobs whose deadline has passed, even while a commit hangs.
 
-        Should that commit succeed after all, the room is told, and the nonce keeps it one message.
+        If that commit succeeds later, its messages are announced. The nonce keeps a message that is
+        sent again from being stored twice.
         """
         now = time.monotonic()
         while self._open and self._open[0].deadline < now:
@@ -265,8 +266,8 @@ class Writer:
     def _announce(self, stored: Stored) -> None:
         try:
             self._committed(stored)
-        except Exception:  # it is committed: whoever was not told finds it in the database
-            logger.exception("a room cannot be told of its message")
+        except Exception:  # it is committed: each process finds it in the database
+            logger.exception("a stored message cannot be announced to its room")
 
     def _finish(self, job: Job, result: Result) -> None:
         if job.is_done:
@@ -278,7 +279,7 @@ class Writer:
         try:
             job.done(result)
         except Exception:
-            logger.exception("the sender of a message cannot be told")
+            logger.exception("the sender of a message cannot be answered")
 
 
 def _write(entries: list[Entry], lock_ms: int) -> list[Result]:
@@ -290,7 +291,7 @@ def _backoff(attempt: int) -> float:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether the same entry may succeed later: lost connections, deadlocks, locks."""
+    """Return whether the same entry may succeed later: lost connections, deadlocks, locks."""
     if isinstance(error, (DataError, IntegrityError)):
         return False
     return isinstance(error, (DatabaseError, InterfaceError))

@@ -1,6 +1,6 @@
-"""Joining without a hole: bring a connection to where its lane is, and attach it there.
+"""Let a connection join without a gap: bring it to the position of its lane, and attach it there.
 
-Between "equal" and "attached" nothing is awaited, so no event can fall in between.
+Nothing is awaited between the comparison and the attachment, so no event can be missed.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ __all__ = ["CaughtUp", "attach", "fit_frame"]
 RESUME_STATES = 500
 ATTEMPTS = 5
 ROOM_BYTES = FRAME_BYTES - 4096
-"""What a reply may hold of messages, beside its other fields."""
+"""The bytes of messages in a reply; the rest is for its other fields."""
 FIELD_BYTES = 300
-"""What the names and numbers of a state take at most."""
+"""The most bytes that the names and numbers of a state take."""
 
 
 @dataclass(slots=True)
 class CaughtUp:
-    """What a connection needs to be at `through`, where it now gets every later event."""
+    """The messages that bring a client to `through`; it gets every later event as it happens."""
 
     states: list[MessageState]
     has_more: bool
@@ -48,10 +48,10 @@ async def attach(
     since: Since | None,
     limit: int,
 ) -> CaughtUp:
-    """Attach a connection to a room's topic, with all it has missed since a position.
+    """Attach a connection to a room's topic, and return what it has missed since a position.
 
-    Without `since`, or where that cannot be continued or is too much, it starts with the newest
-    `limit` messages instead. Raises `CommandError` with `unavailable` where the room moves on
+    Without `since`, or if the client cannot resume from there or has missed too much, it starts
+    with the newest `limit` messages. Raises `CommandError` with `unavailable` if the room changes
     faster than it can be read.
     """
     caught = await _resume(hub, db, topic, connection, since) if since is not None else None
@@ -63,7 +63,7 @@ async def attach(
 
 
 def fit_frame(states: list[MessageState]) -> list[MessageState]:
-    """The newest of them that fit into one frame, at least one."""
+    """Return the newest states that fit into one frame, at least one."""
     if sum(map(_max_bytes, states)) < ROOM_BYTES:
         return states
     size = 0
@@ -75,9 +75,9 @@ def fit_frame(states: list[MessageState]) -> list[MessageState]:
 
 
 def _max_bytes(state: MessageState) -> int:
-    """More bytes than a state can have: in a storm, many would be encoded only to be counted."""
+    """Estimate the size of a state from above; encoding many to count their bytes is too slow."""
     text = characters(state) + len(state.user_id) + len(state.username)
-    return FIELD_BYTES + 6 * (text + len(state.nonce or ""))  # as \u0000 each
+    return FIELD_BYTES + 6 * (text + len(state.nonce or ""))  # at worst \u0000 for each
 
 
 async def _resume(
@@ -85,7 +85,7 @@ async def _resume(
 ) -> CaughtUp | None:
     lane, position = topic.lane(connection.codec), since.seq
     if since.epoch == topic.position.epoch and position > topic.position.seq:
-        await hub.follower.catch_up(topic)  # the client has heard of it from a faster process
+        await hub.follower.catch_up(topic)  # the client got it from a faster process
     if not topic.ring.purged_seq <= position <= topic.position.seq:
         return None
     while lane.position < position <= topic.position.seq:
@@ -96,7 +96,7 @@ async def _resume(
         await hub.follower.extend_ring(topic)
         states = topic.ring.since(position)
     if states is None and topic.ring.free <= 0:
-        return None  # it has as much as may be resumed, and that is not enough
+        return None  # the ring is full, and still does not go back far enough
     if states is None:
         changes = await db.read(history.since, topic.room_id, position, RESUME_STATES)
         if changes.has_more or position < changes.mark.purged_seq:
@@ -135,7 +135,7 @@ async def _start(
 def _latest(
     topic: RoomTopic, states: list[MessageState], through: int, mark: LogMark
 ) -> list[MessageState] | None:
-    """What was read from the database, and what has happened since; None where that is unknown."""
+    """Return the states of the database with later changes, or None if those are unknown."""
     newer = topic.ring.since(through)
     if newer is None or mark.epoch != topic.position.epoch:
         return None

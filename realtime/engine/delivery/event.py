@@ -1,4 +1,4 @@
-"""What goes to many."""
+"""An event, encoded once for all members of a topic."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,18 @@ _decode = msgspec.json.Decoder(MessageEvent | Changed).decode
 
 @dataclass(slots=True)
 class Event:
-    """Something for many. One of a room's log has a position `seq` and covers from `first` on."""
+    """An event for all members of a topic; one of a log covers the positions `first` to `seq`."""
 
     frame: Frame
     seq: int | None = None
     first: int | None = None
     state: MessageState | None = None
     exclude: str = ""
-    """The connection that does not get it."""
+    """The connection that does not get the event."""
 
     @classmethod
     def of_state(cls, slug: str, state: MessageState, first: int | None = None) -> "Event":
-        """The event that tells a stored message's state."""
+        """Return the event that carries the state of a stored message."""
         position = state.position
         outgoing: MessageEvent | Changed
         if position == state.seq:
@@ -37,11 +37,11 @@ class Event:
 
     @classmethod
     def of_text(cls, text: str) -> "Event":
-        """The event of a log that another process has encoded."""
+        """Return an event of a log that another process has encoded."""
         outgoing = _decode(text)
         state = outgoing.message if isinstance(outgoing, Changed) else outgoing.state
         return cls(Frame(text), state.position, outgoing.first, state)
 
     def note(self, epoch: str) -> LogEvent:
-        """Return the note that brings an event of a room's log to other processes."""
+        """Return the note that carries an event of a room's log to other processes."""
         return LogEvent(self.seq, self.first, epoch, self.frame.text)

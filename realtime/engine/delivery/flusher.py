@@ -1,8 +1,8 @@
-"""Sending in rounds: what is pending for a lane goes to all its members as the same bytes.
+"""Send in rounds: all members of a lane get its pending events as the same bytes.
 
-One flusher for each kind of lane: plain ones (one event a frame) flush at once; coalescing
-ones rest after a round for about as long as it took, so that under load frames become
-fewer and larger, while on an idle site nothing waits.
+There are two flushers. Lanes with one event a frame are flushed at once. Coalescing lanes rest
+after a round for about as long as it took. So frames become fewer and larger under load, and
+nothing waits on an idle site.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ __all__ = ["Flusher", "Lane"]
 logger = get_logger("realtime.flusher")
 
 FAIR_MEMBERS = 256
-"""After how many members the event loop gets a turn."""
+"""After so many members, other tasks of the event loop get a turn."""
 FRAME_BYTES = 256 * 1024
-"""The largest frame; Daphne ends a connection at 1 MiB."""
+"""The largest frame; Daphne closes a connection at 1 MiB."""
 ROUND_EVENTS = 100
-"""How many frames a member gets in one round where each event is a frame of its own."""
+"""The most frames that a member gets in one round if each event is a frame."""
 REST_SECONDS = 0.010
 
 
 class Lane:
-    """The members of a topic that use one encoding, and the events that wait for them.
+    """The members of a topic that use one encoding, and their pending events.
 
-    `position` is that of the log as far as it was sent.
+    `position` is the last position of the log that was sent.
     """
 
     __slots__ = (
@@ -53,17 +53,17 @@ class Lane:
         self._newcomers: set[str] = set()
 
     def attach(self, outbox: Outbox) -> None:
-        """Let a connection have what is taken from now on."""
+        """Add a connection; it gets the events of later rounds."""
         self.members[outbox.id] = outbox
         self._newcomers.add(outbox.id)
 
     def detach(self, connection: str) -> None:
-        """Let a connection have no more."""
+        """Remove a connection."""
         del self.members[connection]
         self._newcomers.discard(connection)
 
     def put(self, event: Event) -> None:
-        """Add an event; without members, and nothing before it, it is as good as sent."""
+        """Add an event; with no members and no earlier events, it counts as sent."""
         if self.members or self._pending:
             if not self._pending:
                 self._flusher.wake(self)
@@ -72,7 +72,7 @@ class Lane:
             self.position = event.seq
 
     def next_batch(self) -> list[Event]:
-        """Take what one round sends; from here on it counts as sent."""
+        """Remove and return the events of one round; they count as sent now."""
         self._newcomers.clear()
         number = self._round_size()
         events, self._pending = self._pending[:number], self._pending[number:]
@@ -83,40 +83,40 @@ class Lane:
         if self._pending:
             self._flusher.wake(self)
         else:
-            self._all_taken()
+            self._all_sent()
         return events
 
     def is_due(self, connection: str) -> bool:
-        """Whether a connection was here when the round was taken, and has been ever since."""
+        """Return whether a connection has been a member since the round began."""
         return connection in self.members and connection not in self._newcomers
 
     def reset(self, position: int) -> None:
-        """Drop what waits and start at another position."""
+        """Drop the pending events, and start at another position."""
         self._pending.clear()
-        self._all_taken()
+        self._all_sent()
         self.position = position
 
     def move(self, position: int) -> None:
-        """Move over positions that have no event, once all before them is sent."""
+        """Skip positions that have no event, if all earlier events are sent."""
         if not self._pending:
             self.position = max(self.position, position)
 
     async def flushed(self) -> None:
-        """Wait until what is pending now was taken."""
+        """Wait until the events that are pending now are sent."""
         if self._pending:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
 
     def packet(self, events: list[Event], connection: str = "") -> Packet:
-        """What carries events, without those that one connection does not get."""
+        """Return the frames of events, without those that exclude the connection."""
         frames = [event.frame for event in events if not connection or event.exclude != connection]
         if self.codec.is_coalescing:
             return Packet([self.codec.join(frames)] if frames else [])
         return Packet([self.codec.join([frame]) for frame in frames])
 
     def _round_size(self) -> int:
-        """So many events that a server can write them out before the next ones come."""
+        """Return the number of events that a server can write before the next round."""
         size = 0
         for number, event in enumerate(self._pending):
             size += event.frame.size + 1
@@ -126,7 +126,7 @@ class Lane:
                 return number
         return len(self._pending)
 
-    def _all_taken(self) -> None:
+    def _all_sent(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -134,7 +134,7 @@ class Lane:
 
 
 class Flusher:
-    """Sends what is pending in lanes, each in a round of its own."""
+    """Sends the pending events of lanes in rounds."""
 
     def __init__(self, *, rests: bool) -> None:
         self._rests = rests
@@ -143,16 +143,16 @@ class Flusher:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, lane: Lane) -> None:
-        """Put a lane into the next round."""
+        """Add a lane to the next round."""
         self._dirty.append(lane)
         self._wake.set()
 
     def start(self) -> None:
-        """Begin the rounds."""
+        """Start the rounds."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End them after what is pending."""
+        """Stop the rounds, and send the pending events."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -166,7 +166,7 @@ class Flusher:
             began = time.perf_counter()
             await self._round()
             took = time.perf_counter() - began
-            # A rest of zero still lets the server write out what it has.
+            # Even a rest of zero lets the server write what it has.
             await asyncio.sleep(max(min(took, REST_SECONDS), took / 3) if self._rests else 0)
 
     async def _round(self) -> None:
@@ -175,7 +175,7 @@ class Flusher:
             try:
                 await _flush(lane)
             except Exception:
-                logger.exception("a round failed")
+                logger.exception("the pending events of a lane cannot be sent")
 
 
 async def _flush(lane: Lane) -> None:
@@ -187,7 +187,7 @@ async def _flush(lane: Lane) -> None:
         packet = lane.packet(events)
     excluded = {event.exclude for event in events if event.exclude}
     for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
-        if lane.is_due(connection):  # it may have left while others had their turn
+        if lane.is_due(connection):  # it may have left during a turn of other tasks
             own = lane.packet(events, connection) if connection in excluded else packet
             if own.frames:
                 outbox.post(own)
@@ -196,7 +196,7 @@ async def _flush(lane: Lane) -> None:
 
 
 def _is_sendable(lane: Lane, event: Event) -> bool:
-    """Whether an event can be encoded; another process may have sent what cannot."""
+    """Return whether an event can be encoded; one of another process may be broken."""
     try:
         lane.packet([event])
     except Exception as error:

@@ -21,17 +21,17 @@ from .topic import RoomTopic, State
 __all__ = ["OPEN_STATES", "LogFollower"]
 
 GAP_SECONDS = 0.03
-"""How long an event that came early may overtake others before the database is asked."""
+"""The time in which missing events may still arrive, before they are read from the database."""
 REPAIRS_AT_ONCE = 4
 OPEN_STATES = 100
-"""How many recent changes a room's topic starts with."""
+"""The most recent changes with which a room's topic starts."""
 PAGE = 500
 
 
 class LogFollower:
-    """Moves the positions of all rooms of a process; nobody else does.
+    """Moves the positions of all rooms of a process; no other object does.
 
-    `spawn` runs a coroutine beside the others; `emptied` hears of a topic that lost all members.
+    `spawn` runs a coroutine in a task. `emptied` is called for a topic that has lost all members.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LogFollower:
         self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
     def receive(self, topic: RoomTopic, event: Event, epoch: str) -> None:
-        """Deliver an event of the log if it is the next one; keep one that came early."""
+        """Deliver an event of the log if it is the next one; keep it if it came early."""
         if event.seq is None:
             return
         if topic.state is not State.LIVE:
@@ -64,7 +64,7 @@ class LogFollower:
                 self._repair_soon(topic)
 
     async def load(self, topic: RoomTopic, states: int = OPEN_STATES) -> None:
-        """Start a topic anew with the last changes that the database has."""
+        """Start or restart a topic with the last changes in the database."""
         changes = await self._db.read(log.newest, topic.room_id, states)
         members, count = await self._db.read(
             presence.members, topic.room_id, config().presence_events_up_to
@@ -79,30 +79,30 @@ class LogFollower:
         self._process_early(topic)
 
     async def catch_up(self, topic: RoomTopic) -> None:
-        """Bring a topic to where the database is now."""
-        if topic.repair is not None:  # one that runs may have read before
+        """Bring a topic to the current position of the database."""
+        if topic.repair is not None:  # a running repair may have read too early
             await asyncio.shield(topic.repair)
         await asyncio.shield(self.repair(topic))
 
     def repair(self, topic: RoomTopic) -> asyncio.Task[None]:
-        """Read what a topic misses; one that is being repaired already is left to that."""
+        """Read the missing events of a topic, and return the task; one repair runs at a time."""
         if topic.repair is None:
             topic.state = State.REPAIRING
             topic.repair = self._spawn(self._repair(topic))
         return topic.repair
 
     async def extend_ring(self, topic: RoomTopic) -> None:
-        """Have a topic's ring begin as early as it can: one query for all who come back."""
+        """Fill a topic's ring with older changes: one query for all clients that resume."""
         if topic.extension is None:
             topic.extension = self._spawn(self._extend_ring(topic))
         await asyncio.shield(topic.extension)
 
     def purge(self, topic: RoomTopic, position: int) -> None:
-        """Forget what was removed from a room's log."""
+        """Drop from a room's ring what was removed from its log."""
         self._rings.purge(topic.room_id, position)
 
     def drop(self, topic: RoomTopic) -> None:
-        """A topic is closed."""
+        """Drop the ring of a closed topic."""
         self._rings.close(topic.room_id)
 
     def _advance(self, topic: RoomTopic, event: Event | None) -> None:
@@ -113,7 +113,7 @@ class LogFollower:
             event = topic.next_early() if topic.early else None
 
     def _process_early(self, topic: RoomTopic) -> None:
-        """Judge what was kept; if there still is a gap, repair it."""
+        """Deliver early events whose turn has come; if a gap remains, repair it."""
         self._advance_early(topic)
         if topic.early:
             self._repair_soon(topic)
@@ -139,7 +139,7 @@ class LogFollower:
             async with self._repairs:
                 early = list(topic.early)
                 await self._fill(topic)
-                # What was told before the log was read, and is not in it, is forged.
+                # An event that came before the log was read, and is not in the log, is forged.
                 topic.drop_early(early)
         finally:
             topic.state, topic.repair = State.LIVE, None
@@ -168,7 +168,7 @@ class LogFollower:
                 return
             changes = await self._db.read(history.older, topic.room_id, floor, ring.free)
             mark = changes.mark
-            # It may be another by now, or have forgotten something: then this would leave a hole.
+            # If the ring was replaced or has dropped changes meanwhile, this would leave a gap.
             if not self._rings.holds(topic.room_id, ring) or ring.floor != floor:
                 return
             if mark.epoch != topic.position.epoch or mark.purged_seq > floor:
@@ -180,7 +180,7 @@ class LogFollower:
             topic.extension = None
 
     async def _check_epoch(self, topic: RoomTopic) -> None:
-        """See whether the log has begun another life, or has to: it ends before our position."""
+        """Restart if the log has a new epoch, or needs one because it ends before our position."""
         position = topic.position.seq
         mark = await self._db.read(history.mark, topic.room_id)
         if mark.epoch == topic.position.epoch:
@@ -190,11 +190,11 @@ class LogFollower:
         await self._restart(topic)
 
     async def _restart(self, topic: RoomTopic) -> None:
-        """Send everybody out to join again: what they have cannot be continued."""
+        """Reload a topic, and have all members join again: their positions are invalid."""
         await self.load(topic)
-        told = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
+        resync = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
         for connection in list(topic.members.values()):
             topic.detach(connection.id)
-            connection.reply(told)
+            connection.reply(resync)
             connection.events.on_rights_changed(topic.slug)
         self._emptied(topic)

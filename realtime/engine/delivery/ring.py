@@ -1,6 +1,6 @@
-"""Recent messages of the rooms that are open here: a reconnect storm asks no database.
+"""Keep recent messages of open rooms in memory, so that a reconnect storm needs no queries.
 
-A ring holds states, not frames: one entry a message, in the order of the last change. It
+A ring holds states, not frames: one entry for each message, in the order of the last change. It
 answers exactly as the database would, or says that it cannot.
 """
 
@@ -12,7 +12,7 @@ from ...wire.events import MessageState
 __all__ = ["Ring", "RingMemory"]
 
 OVERHEAD_BYTES = 600
-"""What a state costs beside its text."""
+"""The memory of a state without its text."""
 
 
 class Ring:
@@ -31,7 +31,7 @@ class Ring:
             self.add(state)
 
     def add(self, state: MessageState) -> None:
-        """Take the newest state; the message's earlier one is forgotten."""
+        """Add the newest state of a message, and drop its earlier one."""
         if old := self._states.pop(state.id, None):
             self.size -= _size(old)
         self._states[state.id] = state
@@ -40,7 +40,7 @@ class Ring:
             self.shrink()
 
     def extend(self, older: list[MessageState], floor: int) -> None:
-        """Put what changed up to the floor before the rest; complete above another floor now."""
+        """Add older changes before the rest; the ring is complete above the new floor."""
         before = {state.id: state for state in older if state.id not in self._states}
         self._states = OrderedDict({**before, **self._states})
         self.size += sum(map(_size, before.values()))
@@ -50,11 +50,11 @@ class Ring:
 
     @property
     def free(self) -> int:
-        """How many more states it can hold."""
+        """The number of states that the ring can still hold."""
         return self.CAPACITY - len(self._states)
 
     def shrink(self) -> bool:
-        """Forget the oldest change; False where there is none."""
+        """Drop the oldest change; return False if there is none."""
         if not self._states:
             return False
         _, old = self._states.popitem(last=False)
@@ -63,14 +63,14 @@ class Ring:
         return True
 
     def purge(self, position: int) -> None:
-        """Forget what the database has removed, up to a position."""
+        """Drop what the database has removed, up to a position."""
         while self._states and next(iter(self._states.values())).position <= position:
             self.shrink()
         self.floor = max(self.floor, position)
         self.purged_seq = position
 
     def since(self, position: int) -> list[MessageState] | None:
-        """What changed after `position`, oldest change first; None where it is not all here."""
+        """Return the changes after `position`, oldest first; None if the ring lacks some."""
         if position < self.floor:
             return None
         newer = []
@@ -82,12 +82,12 @@ class Ring:
         return newer
 
     def recent(self, limit: int) -> tuple[list[MessageState], bool] | None:
-        """The newest `limit` messages by place, and whether there are more; None if unknown."""
+        """Return the newest `limit` messages, and whether there are more; None if unknown."""
         if limit == 0:
             return [], bool(self._states) or self.floor > self.purged_seq
         has_older = self.floor > self.purged_seq
-        # Every message with a place above the floor has changed above it, so it is here. Where
-        # nothing lies between what was purged and the floor, all there are have.
+        # A message with a `seq` above the floor has also changed above it, so the ring has it. If
+        # nothing lies between the purged part and the floor, the ring has all messages.
         found = sorted(
             (state for state in self._states.values() if state.seq > self.floor or not has_older),
             key=lambda state: state.seq,
@@ -98,7 +98,7 @@ class Ring:
 
 
 class RingMemory:
-    """Keeps all rings of a process below a number of bytes, least recently used rooms first."""
+    """Bounds the bytes of all rings of a process; the least recently used room shrinks first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -106,14 +106,14 @@ class RingMemory:
         self._rings: OrderedDict[int, Ring] = OrderedDict()
 
     def open(self, room_id: int, ring: Ring) -> None:
-        """Account for a room's ring."""
+        """Add the ring of a room, in place of its earlier one."""
         self.close(room_id)
         self._rings[room_id] = ring
         self._size += ring.size
         self._shrink()
 
     def holds(self, room_id: int, ring: Ring) -> bool:
-        """Whether this is the ring of an open room."""
+        """Return whether this is the current ring of an open room."""
         return self._rings.get(room_id) is ring
 
     def add(self, room_id: int, state: MessageState) -> None:
@@ -126,7 +126,7 @@ class RingMemory:
         self._shrink()
 
     def extend(self, room_id: int, older: list[MessageState], floor: int) -> None:
-        """Have a room's ring begin earlier."""
+        """Add older changes to a room's ring."""
         ring = self._rings[room_id]
         before = ring.size
         ring.extend(older, floor)
@@ -134,14 +134,14 @@ class RingMemory:
         self._shrink()
 
     def purge(self, room_id: int, position: int) -> None:
-        """Forget what was removed from a room's log."""
+        """Drop from a room's ring what was removed from its log."""
         ring = self._rings[room_id]
         before = ring.size
         ring.purge(position)
         self._size += ring.size - before
 
     def close(self, room_id: int) -> None:
-        """Forget a room."""
+        """Drop the ring of a room."""
         ring = self._rings.pop(room_id, None)
         if ring is not None:
             self._size -= ring.size

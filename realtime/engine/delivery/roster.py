@@ -1,4 +1,4 @@
-"""Who is in a room, as far as this process has heard; the database corrects it."""
+"""The users in a room, as far as this process has been notified; the database corrects it."""
 
 from ...wire.events import Member
 
@@ -15,22 +15,22 @@ class Roster:
         self.load([], 0)
 
     def load(self, members: list[Member], count: int) -> None:
-        """Take what the database says; a crowd comes without members."""
+        """Replace the roster by that of the database; a crowd comes without members."""
         self._people = {member.user_id: member.username for member in members}
         self.count = count
 
     @property
     def is_crowd(self) -> bool:
-        """Whether there are too many to tell each by name."""
+        """Whether there are too many users to list them by name."""
         return self.count > self.limit
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether a crowd has become small enough for names that are not known here."""
+        """Whether the room is no longer a crowd, but names are missing."""
         return not self.is_crowd and self.count != len(self._people)
 
     def add(self, user_id: str, username: str) -> None:
-        """Somebody came."""
+        """Add a user who joined."""
         if user_id in self._people:
             return
         self.count += 1
@@ -40,12 +40,12 @@ class Roster:
             self._people[user_id] = username
 
     def remove(self, user_id: str) -> None:
-        """Somebody went."""
+        """Remove a user who left."""
         if self._people.pop(user_id, None) is not None or self.is_crowd or self.is_incomplete:
             self.count = max(0, self.count - 1)
 
     def members(self) -> list[Member]:
-        """Everybody by name; empty where not all names are known."""
+        """Return all users by name; an empty list if names are missing."""
         if self.is_crowd or self.is_incomplete:
             return []
         return [Member(user_id=key, username=name) for key, name in self._people.items()]

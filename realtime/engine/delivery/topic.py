@@ -1,7 +1,7 @@
-"""What a process subscribes to, and the members who get its events here.
+"""The topics to which a process subscribes, and their members in this process.
 
-A topic has a lane for each encoding in use. What is delivered waits in the lanes until a
-flusher sends it; a lane's position leaves out what still waits.
+A topic has a lane for each encoding in use. Delivered events wait in the lanes until a flusher
+sends them. The position of a lane does not include pending events.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ PRESENCE_PER_SECOND, PRESENCE_BURST = 5_000, 10_000
 
 
 def room_topic(room_id: int) -> str:
-    """The name of a room's topic."""
+    """Return the name of a room's topic."""
     return f"room.{room_id}"
 
 
@@ -41,7 +41,7 @@ class Topic:
         self.members: dict[str, Connection] = {}
 
     def lane(self, codec: Codec) -> Lane:
-        """The lane of an encoding."""
+        """Return the lane of an encoding."""
         if codec not in self._lanes:
             plain, coalescing = self._flushers
             flusher = coalescing if codec.is_coalescing else plain
@@ -49,17 +49,17 @@ class Topic:
         return self._lanes[codec]
 
     def attach(self, connection: Connection) -> None:
-        """Let a connection have what is delivered from now on."""
+        """Add a member; it gets the events that are delivered from now on."""
         self.members[connection.id] = connection
         self.lane(connection.codec).attach(connection.outbox)
 
     def detach(self, connection: str) -> None:
-        """Let a connection have no more."""
+        """Remove a member."""
         if member := self.members.pop(connection, None):
             self._lanes[member.codec].detach(connection)
 
     def deliver(self, event: Event) -> None:
-        """Send an event to every member, in order."""
+        """Send an event to all members, in order."""
         for lane in self._lanes.values():
             lane.put(event)
 
@@ -69,7 +69,7 @@ class Topic:
 
 
 class State(Enum):
-    """What a room's topic is doing."""
+    """The states of a room's topic."""
 
     OPENING = "opening"
     LIVE = "live"
@@ -77,10 +77,10 @@ class State(Enum):
 
 
 class RoomTopic(Topic):
-    """A room's topic: its log's position, its recent messages, and who is there."""
+    """A room's topic: the position in its log, its recent messages, and its users."""
 
     EARLY = 1000
-    """How many events beyond a gap are kept until it is filled."""
+    """The most events beyond a gap that are kept until it is filled."""
 
     def __init__(
         self, room_id: int, slug: str, flushers: tuple[Flusher, Flusher], roster: Roster
@@ -106,9 +106,9 @@ class RoomTopic(Topic):
         self._hole: int | None = None
 
     def open(self, mark: LogMark, ring: Ring) -> None:
-        """Start at a position, with what the database has up to there."""
+        """Start at a position, with the recent changes up to there."""
         self.position.reset(mark.last_seq, mark.epoch)
-        # While it was opened, somebody may have heard of newer rights.
+        # A note of newer rights may have come while the topic was being opened.
         is_new = self.state is State.OPENING
         self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
         self.room_rights_seq = self.rights_seq
@@ -124,7 +124,7 @@ class RoomTopic(Topic):
             self.early.setdefault((epoch, event.seq), event)
 
     def next_early(self) -> Event | None:
-        """The kept event whose turn has come, if any."""
+        """Remove and return the early event whose turn has come, if any."""
         if event := self.early.pop((self.position.epoch, self.position.seq + 1), None):
             return event
         for epoch, seq in sorted(self.early):
@@ -137,15 +137,15 @@ class RoomTopic(Topic):
         return None
 
     def drop_early(self, keys: Iterable[tuple[str, int]]) -> None:
-        """Drop events that were kept although the log does not go so far."""
+        """Drop early events that lie beyond the end of the log."""
         for key in keys:
             if key[1] > self.position.seq:
                 self.early.pop(key, None)
 
     def advance(self, event: Event) -> None:
-        """Deliver the next event of the log and move on."""
+        """Deliver the next event of the log, and move to its position."""
         if event.seq is None or event.state is None:
-            raise ValueError("only an event of the log has a turn")
+            raise ValueError("only an event of the log has a position")
         if self._hole is not None:
             event = Event.of_state(self.slug, event.state, self._hole)
             self._hole = None
@@ -153,15 +153,14 @@ class RoomTopic(Topic):
         self.deliver(event)
 
     def advance_over(self, states: Iterable[MessageState], through: int) -> list[MessageState]:
-        """Deliver what the database had beyond the position; return the states that were new."""
+        """Deliver the changes beyond the position, and move to `through`; return the new ones."""
         new = [state for state in states if state.position > self.position.seq]
         for state in new:
             first = self.position.seq + 1
-            self.advance(
-                Event.of_state(self.slug, state, first if first < state.position else None)
-            )
+            covers = first if first < state.position else None
+            self.advance(Event.of_state(self.slug, state, covers))
         if through > self.position.seq:
-            # Positions without a row: the next event has to say that it covers them.
+            # Positions without a row: the next event has to cover them.
             self._hole = self.position.seq + 1 if self._hole is None else self._hole
             self.position.advance(through)
             for lane in self._lanes.values():
