@@ -1,1 +1,1 @@
-"""The engine: per process, async; fan-out, sending, group commit, lease and pulse."""
+"""The asynchronous part of each process: fan-out, sending, group commit, lease and pulse."""

@@ -1,6 +1,6 @@
 """Start and stop the parts of one process; one engine for each event loop, made on first use.
 
-`stop` is the graceful shutdown: commit what is queued, tell each client when to come back.
+`stop` is the graceful shutdown: it commits what is queued, and says when clients may reconnect.
 """
 
 import asyncio
@@ -37,24 +37,24 @@ logger = get_logger("realtime.engine")
 
 EVERYONE = "everyone"
 DRAIN_SECONDS = 2.0
-"""How long what is queued may take to be committed before clients are told of the end."""
+"""The longest wait for queued messages to be committed, before clients are disconnected."""
 RELEASE_SECONDS = 1.5
-"""How long taking the node off the tables may hold up the end of the process."""
+"""The longest wait for the rows of the node to be deleted, before the process ends."""
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
 
 
 def user_topic(user_id: str) -> str:
-    """The name of a user's topic; hashed, for an id may be any text."""
+    """Return the name of a user's topic: hashed, because a user id may be any text."""
     return "user." + blake2s(user_id.encode(), digest_size=16).hexdigest()
 
 
 def shutdown() -> Disconnect:
-    """The end of a connection whose server goes away; clients come back spread over seconds."""
+    """Return the close of a server shutdown; a random `retry_after` spreads the reconnects."""
     return Disconnect(CloseCode.SHUTDOWN, retry_after=round(random.uniform(0.5, 3), 2))  # noqa: S311
 
 
 class Engine:
-    """Database lanes, hub, writer, presence and pulse of one process."""
+    """Database threads, hub, writer, presence and pulse of one process."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ class Engine:
 
     @classmethod
     async def current(cls) -> "Engine":
-        """The engine of the running loop, started."""
+        """Return the engine of the running loop, and start it if necessary."""
         loop = asyncio.get_running_loop()
         engine = _engines.get(loop)
         if engine is None:
@@ -91,19 +91,19 @@ class Engine:
 
     @classmethod
     def running(cls) -> "Engine | None":
-        """Some engine of this process, whose loop is running now."""
-        for one in list(_engines.values()):
-            if one.loop.is_running() and not one.is_stopped:
-                return one
+        """Return an engine of this process whose loop is running, or None."""
+        for engine in list(_engines.values()):
+            if engine.loop.is_running() and not engine.is_stopped:
+                return engine
         return None
 
     @classmethod
     def here(cls) -> "Engine | None":
-        """The engine of the running loop, if there is one."""
+        """Return the engine of the running loop, or None."""
         return _engines.get(asyncio.get_running_loop())
 
     async def start(self) -> None:
-        """Start once; whoever comes meanwhile waits for it."""
+        """Start the engine once; concurrent calls wait for it."""
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_task(self._start())
         await asyncio.shield(self._ready)
@@ -122,25 +122,25 @@ class Engine:
         on_shutdown(self.stop)
 
     async def stop(self) -> None:
-        """Commit what is queued, tell every client, hand the lease over: within ten seconds."""
+        """Commit what is queued, close every connection, end the lease: within ten seconds."""
         if self._stopped is None:
             self._stopped = asyncio.get_running_loop().create_task(self._stop())
         await asyncio.shield(self._stopped)
 
     def unregister(self) -> None:
-        """Let the next who asks on this loop get another engine, as tests want.
+        """Remove the engine, so that the next call on this loop makes another one, as in tests.
 
-        In a server that ends nobody does: whoever comes late is told so by the one that stopped.
+        A server does not call it: the stopped engine refuses connections that come late.
         """
         _engines.pop(self.loop, None)
 
     def _abandoned(self) -> None:
-        """Stop in a loop that ends without `stop`: no thread may write into the next test."""
+        """Clean up in a loop that ends without `stop`: no thread may write during the next test."""
         self.unregister()
         self.db.abandon()
 
     async def _stop(self) -> None:
-        self.is_stopping = True  # nothing new is taken, nobody new let in
+        self.is_stopping = True  # commands and connections are no longer accepted
         await self.writer.drain(DRAIN_SECONDS)
         for connection in list(self.connections.values()):
             connection.close(shutdown())
@@ -155,8 +155,8 @@ class Engine:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 self.hub.publish_presence(await self.db.pulse(presence.release, self.node))
-        except (DatabaseError, TimeoutError) as error:  # the lease runs out by itself
-            logger.warning("node %s cannot be taken off the tables: %r", self.node.id, error)
+        except (DatabaseError, TimeoutError) as error:  # its lease expires by itself
+            logger.warning("node %s cannot delete its rows: %r", self.node.id, error)
         await asyncio.gather(self.hub.stop(), self.db.stop())
         self._teardown.stop()
         self.is_stopped = True
@@ -169,11 +169,11 @@ class Engine:
     # Connections.
 
     def new_connection(self) -> str:
-        """An address for a connection: anything can be sent to it without a lookup."""
+        """Return the id of a new connection; it names its node, so sending needs no look-up."""
         return f"{self.node.id}.{next(self._numbers)}"
 
     def open(self, connection: Connection) -> None:
-        """Let a connection be seen and be sent to, until it closes."""
+        """Register a connection for its topics and for presence, until it closes."""
         connection.acquire(self._remove)
         self.connections[connection.id] = connection
         self._empty.clear()
@@ -183,7 +183,7 @@ class Engine:
         self.presence.connect(connection)
 
     def rename(self, connection: Connection, identity: Identity) -> None:
-        """Give a connection another identity, or the same one another name."""
+        """Give a connection another identity, or the same user another name."""
         self.hub.detach(self._user_topic(connection), connection.id)
         connection.identity = identity
         self._user_topic(connection).attach(connection)
@@ -191,7 +191,7 @@ class Engine:
 
     def _remove(self, connection: Connection) -> None:
         self.watchdog.finish(connection)
-        for name in (self.topic, EVERYONE):  # kept: the pulse listens for itself
+        for name in (self.topic, EVERYONE):  # kept open: the pulse probes them
             self.hub.topic(name).detach(connection.id)
         self.hub.detach(self._user_topic(connection), connection.id)
         self.presence.disconnect(connection.id)

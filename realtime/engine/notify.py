@@ -1,4 +1,4 @@
-"""Telling every process something, from any thread of any process of the site."""
+"""Notify all server processes of a change, from any thread of any process of the site."""
 
 import logging
 from collections.abc import Callable
@@ -36,13 +36,13 @@ __all__ = [
 
 logger = get_logger("realtime.notify")
 
-ONLY_HERE = "The channel layer does not answer: only clients of this process were told."
+ONLY_HERE = "The channel layer does not answer: only clients of this process were notified."
 
 
 def on_commit(action: Callable[[], object], *aliases: str) -> None:
-    """Do something once all open transactions are committed, and not at all on a rollback.
+    """Call `action` once all open transactions are committed, and not at all after a rollback.
 
-    `aliases` are the databases that are meant, by default our own.
+    `aliases` are the databases whose transactions count; the default is the one of this package.
     """
     waiting = {name for name in aliases or (database(),) if is_in_transaction(name)}
     if not waiting:
@@ -66,7 +66,7 @@ def is_in_transaction(alias: str) -> bool:
 
 
 def notify(topic: str, note: Note) -> None:
-    """Publish a note now that the processes otherwise find in the database later."""
+    """Publish a note now; a process that misses it finds the change in the database later."""
     engine = Engine.running()
     if engine is None:
         _publish(topic, note)
@@ -75,24 +75,24 @@ def notify(topic: str, note: Note) -> None:
 
 
 def hand_over(topic: str, note: Note) -> Future[str]:
-    """Publish a note now that is not stored; the future has the reason of a failure, or ''."""
-    answer: Future[str] = Future()
+    """Publish a note that is not stored; the future has the reason of a failure, or ''."""
+    result: Future[str] = Future()
     engine = Engine.running()
     if engine is None:
-        answer.set_result(_failure(topic, note))
-        return answer
+        result.set_result(_failure(topic, note))
+        return result
 
     def sent(is_sent: bool) -> None:
         if not is_sent:
             logger.warning("topic %s: %s", topic, ONLY_HERE)
-        if not answer.done():
-            answer.set_result("" if is_sent else ONLY_HERE)
+        if not result.done():
+            result.set_result("" if is_sent else ONLY_HERE)
 
     layer = engine.hub.layer
-    if not layer.is_shared or is_in_a_loop():  # which cannot wait for itself
-        answer.set_result(ONLY_HERE if layer.is_away else "")
+    if not layer.is_shared or is_in_a_loop():  # a loop cannot wait for itself
+        result.set_result(ONLY_HERE if layer.is_away else "")
     engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note, sent)
-    return answer
+    return result
 
 
 def _failure(topic: str, note: Note) -> str:
@@ -113,7 +113,7 @@ def _publish(topic: str, note: Note) -> None:
 
 
 def send_event(topic: str, outgoing: Outgoing) -> None:
-    """Tell the members of a topic something that is not stored, once all is committed."""
+    """Send an event that is not stored to the members of a topic, after the commit."""
     note = Broadcast(Frame.of(outgoing).text, "")
     on_commit(lambda: notify(topic, note))
 
@@ -128,18 +128,18 @@ def revalidate_user(user_id: str, kind: str, which: str = "", *, alias: str | No
 
 
 def revalidate_all(kind: str, which: str = "") -> None:
-    """The same with everybody's."""
+    """Have all processes revalidate all connections after the commit."""
     on_commit(lambda: notify(EVERYONE, Revalidate(kind, which)))
 
 
 def publish_message(stored: Stored) -> None:
-    """Tell a room of a message that is committed."""
+    """Broadcast a committed message to its room."""
     engine = Engine.running()
     if engine is not None:
         engine.loop.call_soon_threadsafe(engine.hub.publish_message, stored)
         return
     event = Event.of_state(stored.slug, stored.state)
-    # A process that is not reached finds it in the database within a pulse.
+    # A process that misses the note finds the message in the database within one pulse.
     _publish(room_topic(stored.room_id), event.note(stored.epoch))
 
 
@@ -154,7 +154,7 @@ def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
 
 @receiver(site_sanctions_changed, dispatch_uid="realtime.notify.sanctions")
 def _site_sanctions_changed(user_id: str, **_: object) -> None:
-    revalidate_all("site")  # for who is about to come
+    revalidate_all("site")  # for connections that are being opened
     if user_id:
         revalidate_user(user_id, "sanction")
     else:

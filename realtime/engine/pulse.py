@@ -1,10 +1,11 @@
-"""This process among the others: its lease, its pulse, and the burial of the dead."""
+"""The periodic work of a process: renew its lease, compare positions, reap expired nodes."""
 
 import asyncio
 import os
 import secrets
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ..conf import config
@@ -22,13 +23,13 @@ __all__ = ["Pulse", "new_node"]
 logger = get_logger("realtime.pulse")
 
 COUNT_SECONDS = 30.0
-"""How often rosters are compared with what the database counts."""
+"""The pause between two comparisons of rosters with the counts of the database."""
 PROBE_SECONDS = 2.0
-"""How long a note to ourselves may take through the layer."""
+"""The longest time that a probe may take through the layer."""
 SETTLE_SECONDS = 1.0
-"""How long an event may be on its way before a room that lacks it counts as behind."""
+"""The time an event may take to arrive, before a room that lacks it counts as behind."""
 AWAY_SECONDS = 1.0
-"""How often positions are compared while the layer is away, and a failed renewal is repeated."""
+"""The longest pause between two rounds while the layer is away or a renewal has failed."""
 
 NOT_SHARED = (
     "node %s (%s:%d) serves this database too, and no channel layer is shared: the clients of the "
@@ -38,7 +39,7 @@ NOT_SHARED = (
 
 
 def new_node() -> LiveNode:
-    """A name for this process; random, so that a host's clock or a reused pid cannot clash."""
+    """Describe this process under a random id, which no clock or reused pid can repeat."""
     return LiveNode(
         secrets.token_hex(6),
         socket.gethostname(),
@@ -49,7 +50,11 @@ def new_node() -> LiveNode:
 
 
 class Pulse:
-    """The timer of a process: lease, positions, identity, deafness, the dead, drifted counts."""
+    """The timer of a process.
+
+    Each round renews the lease, reaps expired nodes, compares positions and counts with the
+    database, and checks that the channel layer still delivers to this process.
+    """
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
@@ -63,11 +68,11 @@ class Pulse:
         self._groups_at = time.monotonic()
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the rounds."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End."""
+        """Stop the rounds."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -79,17 +84,17 @@ class Pulse:
         return self._is_renewed and age < self._engine.node.lease_seconds
 
     async def _run(self) -> None:
-        await self._attempt(self._check_other_nodes)
+        await self._attempt("check other nodes", self._check_other_nodes)
         while True:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
-            self._is_renewed = await self._attempt(self._renew)
+            self._is_renewed = await self._attempt("renew the lease", self._renew_lease)
             self._engine.revalidator.tick()
-            await self._attempt(self._reap_expired)
-            await self._attempt(self._check_other_nodes)
-            await self._attempt(self._identify)
-            await self._attempt(self._compare)
-            await self._attempt(self._count)
+            await self._attempt("reap expired nodes", self._reap_expired)
+            await self._attempt("check other nodes", self._check_other_nodes)
+            await self._attempt("read the site identity", self._identify)
+            await self._attempt("compare positions", self._compare)
+            await self._attempt("compare presence counts", self._compare_counts)
 
     def _pause(self) -> float:
         every = config().pulse_seconds
@@ -97,15 +102,15 @@ class Pulse:
             every = min(every, AWAY_SECONDS)
         return max(0.0, self._began + every - time.monotonic())
 
-    async def _attempt(self, beat) -> bool:  # type: ignore[no-untyped-def]
+    async def _attempt(self, name: str, task: Callable[[], Awaitable[None]]) -> bool:
         try:
-            await beat()
+            await task()
         except Exception as error:
-            logger.warning("the pulse cannot %s: %r", beat.__name__.strip("_"), error)
+            logger.warning("periodic task failed: %s: %r", name, error)
             return False
         return True
 
-    async def _renew(self) -> None:
+    async def _renew_lease(self) -> None:
         engine = self._engine
         is_alive = await engine.db.pulse(presence.renew, engine.node)
         self._renewed_at = time.monotonic()
@@ -122,20 +127,20 @@ class Pulse:
         engine, layer = self._engine, self._engine.hub.layer
         positions = engine.hub.positions()
         marks = await engine.db.pulse(history.marks, positions)
-        is_heard, _ = await asyncio.gather(
+        is_received, _ = await asyncio.gather(
             layer.probe(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
         )
         is_deaf = engine.hub.compare(positions, marks)
         engine.hub.recheck(marks)
-        # One missed probe may be a busy loop; the next one comes soon.
-        self._missed = 0 if is_heard else self._missed + 1
+        # One missed probe may mean a busy event loop; the next probe follows soon.
+        self._missed = 0 if is_received else self._missed + 1
         if not layer.is_away:
             await self._stay_subscribed(self._missed < 2 and not is_deaf)
 
-    async def _stay_subscribed(self, is_heard: bool) -> None:
+    async def _stay_subscribed(self, is_received: bool) -> None:
         layer = self._engine.hub.layer
         now = time.monotonic()
-        if not is_heard:
+        if not is_received:
             self._missed = 0
             await layer.reopen()
         elif layer.is_resubscription_due or now - self._groups_at > layer.group_expiry / 4:
@@ -145,33 +150,33 @@ class Pulse:
         self._groups_at = now
 
     async def _reap_expired(self) -> None:
-        # A node that was away itself must not take others for dead before it has caught up.
+        # A node that was suspended must not reap others before its own lease is long renewed.
         since = self._renewed_since
         if since is None or time.monotonic() - since < self._engine.node.lease_seconds:
             return
-        for dead in await self._engine.db.pulse(presence.expired_nodes, self._engine.node.id):
-            await self._reap(dead, False)
+        for node_id in await self._engine.db.pulse(presence.expired_nodes, self._engine.node.id):
+            await self._reap(node_id, even_if_alive=False)
 
     async def _check_other_nodes(self) -> None:
-        """Without a shared layer: bury processes that have ended here, warn of those that live."""
+        """Without a shared layer: reap processes that ended here, and warn about running ones."""
         if self._engine.hub.layer.is_shared:
             return
         for other in await self._engine.db.pulse(presence.other_nodes, self._engine.node.id):
             if machine.is_gone(other.pid, other.birth):
-                await self._reap(other.id, True)
+                await self._reap(other.id, even_if_alive=True)
             elif other.is_alive and other.id not in self._reported:
                 self._reported.add(other.id)
                 logger.warning(NOT_SHARED, other.id, other.hostname, other.pid)
 
-    async def _reap(self, dead: str, even_if_alive: bool) -> None:
+    async def _reap(self, node_id: str, *, even_if_alive: bool) -> None:
         engine = self._engine
-        announcement = await engine.db.pulse(_reap, dead, engine.node, even_if_alive)
+        announcement = await engine.db.pulse(_reap, node_id, engine.node, even_if_alive)
         if announcement is not None:
-            logger.warning("node %s is dead", dead)
+            logger.warning("node %s is dead: its clients leave their rooms", node_id)
             engine.hub.publish_presence(announcement)
-            await engine.db.pulse(presence.delete_node, dead, engine.node)
+            await engine.db.pulse(presence.delete_node, node_id, engine.node)
 
-    async def _count(self) -> None:
+    async def _compare_counts(self) -> None:
         if time.monotonic() - self._counted_at < COUNT_SECONDS:
             return
         self._counted_at = time.monotonic()
@@ -180,5 +185,5 @@ class Pulse:
         engine.hub.correct_counts(await engine.db.pulse(presence.counts, rooms))
 
 
-def _reap(dead: str, me: LiveNode, even_if_alive: bool) -> presence.Announcement | None:
-    return presence.reap(dead, me, even_if_alive=even_if_alive)
+def _reap(node_id: str, me: LiveNode, even_if_alive: bool) -> presence.Announcement | None:
+    return presence.reap(node_id, me, even_if_alive=even_if_alive)

@@ -1,7 +1,7 @@
-"""The end of an event loop whose engine nobody has stopped, as in a test of a site.
+"""End an event loop whose engine was not stopped, as in a test of a site.
 
-`asyncio.run` cancels every task once and then waits for all of them, for ever. A task, of the
-package or of a library, that swallows this one cancellation would keep the loop, and the test.
+`asyncio.run` cancels every task once, and then waits for all of them without a timeout. A task of
+the package or of a library that swallows this cancellation would block the loop, and the test.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ logger = get_logger("realtime.engine")
 
 AGAIN_SECONDS = 0.2
 TRIES = 25
-"""After so many cancellations the loop is stopped, which fails the test instead of hanging it."""
+"""After so many cancellations the loop is stopped: the test fails instead of hanging."""
 
 
 class Teardown:
-    """A task that only waits to be cancelled with all others, and then sees that they end.
+    """A task that waits to be cancelled with all others, and then cancels those that do not end.
 
-    `abandoned` is called first; it may block, as nothing else goes on in this loop.
+    `abandoned` is called first. It may block, because nothing else runs in this loop.
     """
 
     def __init__(self, abandoned: Callable[[], None]) -> None:
@@ -31,13 +31,13 @@ class Teardown:
         self._is_stopped = False
 
     def start(self) -> None:
-        """Wait for the end of the loop."""
+        """Start to wait for the end of the loop."""
         self._task = self._loop.create_task(self._wait_for_cancellation())
-        # Not in the task itself: one that is cancelled before its first step does nothing.
+        # Not in the task itself: a task that is cancelled before its first step does nothing.
         self._task.add_done_callback(self._ended)
 
     def stop(self) -> None:
-        """The engine has ended its tasks itself."""
+        """Stop waiting, because the engine has ended its tasks itself."""
         self._is_stopped = True
         if self._task is not None:
             self._task.cancel()
@@ -56,12 +56,12 @@ class Teardown:
         self._loop.call_later(AGAIN_SECONDS, self._cancel_again, tasks, tries)
 
     def _cancel_again(self, tasks: set[asyncio.Task[object]], tries: int) -> None:
-        """Cancel again what has not ended; tasks of the loop's own end are younger."""
+        """Cancel the tasks that have not ended; newer tasks belong to the shutdown of the loop."""
         left = {task for task in tasks if not task.done()}
         if not left:
             return
         if not tries:
-            logger.error("the event loop is stopped, as these tasks do not end: %s", left)
+            logger.error("the event loop is stopped, because these tasks do not end: %s", left)
             self._loop.stop()
             return
         for task in left:

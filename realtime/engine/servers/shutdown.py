@@ -19,18 +19,18 @@ from .wrappers import locals_of
 __all__ = ["on_shutdown", "raise_backlog"]
 
 BACKLOG = 4096
-"""Handshakes that may wait in the kernel; more than `net.core.somaxconn` it does not take."""
+"""The handshakes that may wait in the kernel, which allows at most `net.core.somaxconn`."""
 LAST_SECONDS = 1.0
-"""How long a process goes on that a signal would end at once: its server may hold last frames."""
+"""The delay before a signal ends the process: the server may still hold the last frames."""
 EVENT_SECONDS = 0.05
-"""How often an event of another process is looked at."""
+"""The pause between two checks of an event that another process may set."""
 
 
 def raise_backlog() -> None:
-    """Let many handshakes wait in the kernel, where a reactor is about to run.
+    """Let more handshakes wait in the kernel, if a Twisted reactor is about to run.
 
-    Twisted's ports have room for 50. When all clients come back at once, the others would wait for
-    seconds and more until TCP tries again.
+    Twisted's ports allow 50. When all clients reconnect at once, the others would wait for seconds
+    until TCP tries again.
     """
     reactor = sys.modules.get("twisted.internet.reactor")
     if hasattr(reactor, "callWhenRunning"):
@@ -44,7 +44,7 @@ def _raise_backlog(reactor: Any) -> None:
 
 
 def on_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Have the server wait for `stop()` before it ends, where it runs this loop."""
+    """Have the server that runs this loop wait for `stop()` before it ends."""
     reactor = sys.modules.get("twisted.internet.reactor")
     if getattr(reactor, "_asyncioEventloop", None) is asyncio.get_running_loop():
         _before_reactor(reactor, stop)
@@ -61,10 +61,10 @@ def _before_reactor(reactor: Any, stop: Callable[[], Coroutine[Any, Any, None]])
 
 
 def _before_handlers(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Come before the server's own handlers of signals, which end sockets at once.
+    """Precede the server's own signal handlers, which close sockets at once.
 
-    Uvicorn closes each with 1012. Hypercorn ends its other workers with a signal that they do not
-    handle as soon as one of them has ended. Granian's loop handles signals by itself.
+    Uvicorn closes each socket with 1012. As soon as one worker of Hypercorn has ended, it ends the
+    others with a signal that they do not handle. Granian's loop handles signals by itself.
     """
     shutdown = _Shutdown(asyncio.get_running_loop(), stop)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,7 +83,7 @@ def _is_uvicorn(handler: Any) -> bool:
 
 
 def _handle_of(loop: asyncio.AbstractEventLoop, number: int) -> Any:
-    """What a loop calls for a signal; uvloop shows its handlers to nobody but the collector."""
+    """Return the handle that a loop runs for a signal; uvloop's is found by the collector only."""
     for handlers in (getattr(loop, "_signal_handlers", None), *gc.get_referents(loop)):
         handle = handlers.get(number) if type(handlers) is dict else None
         if type(handle).__name__ == "Handle":
@@ -92,7 +92,7 @@ def _handle_of(loop: asyncio.AbstractEventLoop, number: int) -> Any:
 
 
 def _event_of_hypercorn() -> Any:
-    """What Hypercorn's workers ask ten times a second whether they have to end."""
+    """Return the event that tells Hypercorn's workers to end; they check it ten times a second."""
     for task in asyncio.all_tasks():
         for one in locals_of(task):
             if type(one).__module__ == "multiprocessing.synchronize" and hasattr(one, "is_set"):
@@ -101,7 +101,7 @@ def _event_of_hypercorn() -> Any:
 
 
 class _Shutdown:
-    """Has `stop()` run once before a server hears of a signal; a second signal does not wait."""
+    """Runs `stop()` once before a server gets a signal; a second signal does not wait."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, stop: Callable[[], Coroutine[Any, Any, None]]
@@ -112,7 +112,7 @@ class _Shutdown:
         self._is_signalled = self._is_passed_on = False
 
     def replace(self, number: int, theirs: Any) -> None:
-        """Take the place of a handler of `signal`."""
+        """Replace a handler of the module `signal`."""
         if theirs is signal.SIG_DFL:
             pass_on = partial(_raise, number)
             last: Callable[[], object] = partial(self.loop.call_later, LAST_SECONDS, pass_on)
@@ -129,13 +129,13 @@ class _Shutdown:
         signal.signal(number, handle)
 
     def replace_in_loop(self, number: int, handle: Any) -> None:
-        """Take the place of a handler of the loop, which is called as the loop would."""
+        """Replace a handler of the loop; it is later called in the same way as by the loop."""
         pass_on = getattr(handle, "_run", None) or _called_by(handle)
         if pass_on is not None:
             self.loop.add_signal_handler(number, partial(self._signalled, pass_on))
 
     def stop_on(self, event: Any) -> None:
-        """Stop as soon as an event is set; the server asks for itself."""
+        """Stop as soon as an event is set; the server checks the event itself."""
         self._waiting = self.loop.create_task(self._wait_for(event))
 
     async def _wait_for(self, event: Any) -> None:
@@ -162,13 +162,13 @@ class _Shutdown:
 
 
 def _raise(number: int) -> None:
-    """End as if nobody had handled the signal."""
+    """End the process as if the signal had no handler."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 
 
 def _called_by(handle: Any) -> Callable[[], object] | None:
-    """The function that a handle of uvloop calls, with its arguments."""
+    """Return the function that a handle of uvloop calls, with its arguments."""
     parts = gc.get_referents(handle)
     function = next((one for one in parts if callable(one) and not isinstance(one, type)), None)
     arguments = next((one for one in parts if type(one) is tuple), ())

@@ -1,10 +1,10 @@
-"""The one module that knows servers' sockets: what a buffer holds, how to stop, cut and limit one.
+"""The one module that knows the sockets of servers: their buffers, limits, pauses and aborts.
 
-Its functions admit a server's own `send`, which `server_send` finds under middleware. Daphne's
-never blocks, so its transport is asked to say when it is full; no server can end a socket whose
-peer has stopped reading other than by aborting its transport; and all make the frame of a message
-anew for each socket, so what goes to many is written past them.
-Everything is found by feature; where it is not found, nothing is done.
+Its functions accept a server's own `send`, which `server_send` finds under middleware. The `send`
+of Daphne never blocks, so a producer is registered that reports a full transport. A socket whose
+peer has stopped reading can only be aborted. All servers frame a message anew for each socket, so
+frames for many clients are written straight to the transports.
+Everything is found by feature; if a feature is not found, nothing is done.
 """
 
 import ctypes
@@ -46,14 +46,14 @@ logger = get_logger("realtime.transport")
 
 Write = Callable[[bytes], bool]
 CLOSE_TIMEOUT_SECONDS = 3
-"""Of which up to one may be missing."""
+"""Autobahn truncates times to whole seconds, so up to one second may be lost."""
 LIMITS = (
     ("", "maxFramePayloadSize"),  # Daphne
     ("conn", "max_message_size"),  # uvicorn, websockets-sansio
     ("", "max_size"),  # uvicorn, websockets
     ("buffer", "max_length"),  # uvicorn, wsproto; Hypercorn
 )
-"""Where servers keep the size of the largest message, as a path from their protocol."""
+"""The places of the size of the largest message, as a path from a server's protocol."""
 EARLY = (
     "data",  # Daphne
     "conn.reader.buffer",  # uvicorn, websockets-sansio
@@ -61,21 +61,21 @@ EARLY = (
     "reader._buffer",  # uvicorn, websockets
     "send.__self__.send.__self__.reader._buffer",  # Hypercorn
 )
-"""Where servers keep frames that they have not passed on."""
+"""The places of frames that a server has not passed on."""
 OFFERS = (
     ("conn", "extensions"),  # uvicorn, websockets-sansio: what it has agreed to already
     ("", "available_extensions"),  # uvicorn, websockets
     ("conn.handshake._initiating_request", "extensions"),  # uvicorn, wsproto
     ("handshake", "extensions"),  # Hypercorn
 )
-"""Where servers keep which compression a client offers, until the client is let in."""
+"""The places of the compression that a client offers, until the handshake is accepted."""
 EXTENSIONS = "Sec-WebSocket-Extensions"
 FILES = Path("/proc/self/fd")
 wrappers = Wrappers()
 
 
 def server_send(scope: dict[str, Any], send: Any) -> Any:
-    """Find the server's own `send` under one that middleware has wrapped; else return `send`."""
+    """Return the server's own `send` if middleware has wrapped it; else return `send`."""
     if is_known(send):
         return send
     protocol = wrappers.find(send, lambda one: _is_protocol_of(scope, one))
@@ -90,19 +90,19 @@ def server_send(scope: dict[str, Any], send: Any) -> Any:
 
 
 def is_known(send: Any) -> bool:
-    """Whether a `send` is a server's own, so that its transport can be found."""
+    """Return whether a `send` is a server's own, so that its transport can be found."""
     return _twisted(send) is not None or _asyncio(send) is not None
 
 
 def is_direct(send: Any) -> bool:
-    """Whether a `send` may be stepped by hand, by whoever has something to send."""
+    """Return whether a `send` may be stepped by hand, in any task."""
     return is_known(send) and _hypercorn(send) is None
 
 
 def lacks_backpressure(scope: dict[str, Any], send: Any) -> bool:
-    """Whether nothing tells when a client reads too slowly, so that it has to answer.
+    """Return whether the server never reports a slow client, so that clients must acknowledge.
 
-    Granian's `send` waits for the client. A scope without `asgi` is a test's.
+    Granian's `send` waits for the client. Only tests have a scope without `asgi`.
     """
     owner = type(getattr(send, "__self__", None))
     return "asgi" in scope and not is_known(send) and not owner.__module__.startswith("granian.")
@@ -112,15 +112,15 @@ _logged: set[tuple[str, str]] = set()
 
 
 def _log_once(send: Any, why: str) -> None:
-    """Log once in a process which way past the server is closed."""
+    """Log once in a process why frames cannot be written straight to the transport."""
     name = name_of(send)
     if (name, why) not in _logged:
         _logged.add((name, why))
-        logger.warning("sockets with %s as `send` have no fast path: %s", name, why)
+        logger.warning("connections with the `send` %s have no fast path: %s", name, why)
 
 
 def on_backpressure(send: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-    """Call `pause` when the transport under an ASGI `send` is full, `resume` when it drained."""
+    """Call `pause` when the transport of a `send` is full, and `resume` when it has drained."""
     transport = _twisted(send)
     if transport is not None:
         transport.unregisterProducer()  # the HTTP channel that began the handshake
@@ -128,7 +128,7 @@ def on_backpressure(send: Any, pause: Callable[[], None], resume: Callable[[], N
 
 
 def buffered_bytes(send: Any) -> int:
-    """How many bytes the transport under an ASGI `send` has yet to write, as far as it tells."""
+    """Return the bytes that the transport of a `send` has yet to write, as far as is known."""
     twisted = _twisted(send)
     if twisted is not None:
         waiting = len(getattr(twisted, "dataBuffer", b"")) - getattr(twisted, "offset", 0)
@@ -138,10 +138,10 @@ def buffered_bytes(send: Any) -> int:
 
 
 def raw_writer(send: Any) -> Write | None:
-    """Find a way to write whole frames as bytes to the transport under an open ASGI `send`.
+    """Return a function that writes whole frames as bytes to the transport of an open `send`.
 
-    None where none is known, or where the frames would have to be compressed. What is
-    returned writes, or says that it cannot now and that `send` has to be asked instead.
+    The result is None if there is no way to do that, or if frames have to be compressed. The
+    function returns False if it cannot write now, and `send` has to be used instead.
     """
     protocol = _autobahn(send)
     if protocol is not None:
@@ -153,7 +153,7 @@ def raw_writer(send: Any) -> Write | None:
 
 
 def pause(send: Any) -> None:
-    """Stop reading from the client under an ASGI `send`."""
+    """Stop reading from the client of a `send`."""
     if (transport := _twisted(send)) is not None:
         transport.pauseProducing()
     elif (transport := _asyncio(send)) is not None and not transport.is_closing():
@@ -161,7 +161,7 @@ def pause(send: Any) -> None:
 
 
 def resume(send: Any) -> None:
-    """Read on, unless the server itself has stopped reading."""
+    """Resume reading from the client, unless the server itself has stopped."""
     if (transport := _twisted(send)) is not None:
         transport.resumeProducing()
         return
@@ -171,10 +171,11 @@ def resume(send: Any) -> None:
 
 
 def intercept(send: Any, admit: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
-    """Have `admit` see what the client sends, and the server parse only what it returns.
+    """Pass the bytes of the client to `admit`; the server parses only what it returns.
 
-    Returns a function that receives as the server does; None where that cannot be done: the server
-    is not known, or speaks more than WebSocket there. `release` ends it.
+    Returns a function that receives bytes as the server does. It returns None if that is not
+    possible: the server is not known, or the transport carries more than one WebSocket. `release`
+    undoes it.
     """
     protocol, name = _receiver(send)
     receive = getattr(protocol, name, None)
@@ -191,13 +192,13 @@ def intercept(send: Any, admit: Callable[[bytes], bytes]) -> Callable[[bytes], N
 
 
 def release(send: Any) -> None:
-    """Let a server receive by itself again."""
+    """Let the server receive the bytes of the client itself again."""
     protocol, name = _receiver(send)
     getattr(protocol, "__dict__", {}).pop(name, None)
 
 
 def _receiver(send: Any) -> tuple[Any, str]:
-    """What a transport hands the client's bytes to, and the name of the method."""
+    """Return the object to which a transport passes bytes, and the name of the method."""
     if _twisted(send) is not None:
         return _daphne(send), "dataReceived"
     transport = _asyncio(send)
@@ -208,20 +209,20 @@ def _receiver(send: Any) -> tuple[Any, str]:
 
 def _rebind_protocol(send: Any, protocol: Any) -> None:
     transport = _asyncio(send)
-    if hasattr(transport, "set_protocol"):  # uvloop has looked the method up already
+    if hasattr(transport, "set_protocol"):  # uvloop keeps the bound method of the protocol
         transport.set_protocol(protocol)
 
 
 def has_early_input(send: Any) -> bool:
-    """Whether the client has sent frames before it was let in, which RFC 6455 forbids."""
+    """Return whether the client has sent frames before the end of the handshake (see RFC 6455)."""
     protocol = _daphne(send) or getattr(send, "__self__", None)
     return any(bool(_path(protocol, path)) for path in EARLY)
 
 
 def limit_messages(send: Any, limit: int) -> None:
-    """Have the server itself refuse larger messages, as far as it has such a limit.
+    """Have the server itself refuse larger messages, if it has such a limit.
 
-    Daphne's limit of messages holds for those it sends as well, so only that of frames is set.
+    Daphne's limit of messages also applies to those that it sends, so only that of frames is set.
     """
     for owner, name in LIMITS:
         target = _path(_daphne(send) or getattr(send, "__self__", None), owner)
@@ -231,10 +232,10 @@ def limit_messages(send: Any, limit: int) -> None:
 
 
 def refuse_compression(send: Any) -> bool:
-    """Have the server agree to no compression of messages; whether none is known to be agreed to.
+    """Have the server negotiate no compression; return whether that is certain.
 
-    Called before the client is let in. A few bytes may become a thousand times as many, and the
-    server makes them so before anybody can count them. Daphne agrees to none.
+    It is called before the handshake is accepted. A few bytes may become a thousand times as many,
+    and the server unpacks them before they can be counted. Daphne never negotiates compression.
     """
     protocol = getattr(send, "__self__", None)
     is_known = _twisted(send) is not None
@@ -252,9 +253,9 @@ def refuse_compression(send: Any) -> bool:
 
 
 def abort(send: Any) -> bool:
-    """Drop the connection under an ASGI `send` at once, unsent data and all.
+    """Drop the connection of a `send` at once, with all unsent data.
 
-    False where nothing but the end of the application can do that.
+    Returns False if only the end of the application can do that.
     """
     transport = _twisted(send)
     if transport is not None:
@@ -263,7 +264,7 @@ def abort(send: Any) -> bool:
     transport = _asyncio(send)
     if transport is None:
         return False
-    # One that has closed with nothing left to send has given its number back, maybe to another.
+    # A closed socket without unsent data has released its file number, which another may have now.
     if not transport.is_closing() or transport.get_write_buffer_size():
         with suppress(OSError):
             _reset(transport.get_extra_info("socket"))
@@ -272,9 +273,9 @@ def abort(send: Any) -> bool:
 
 
 def shut_down(scope: dict[str, Any]) -> None:
-    """Reset the connection that a scope describes, where the server's transport is out of reach.
+    """Reset the connection of a scope, if the server's transport cannot be reached.
 
-    The kernel knows the socket by its two addresses. The server finds that it has ended.
+    The socket is found by its two addresses. The server then notices that the connection has ended.
     """
     for file in FILES.iterdir() if FILES.is_dir() else ():
         with suppress(OSError), _copy(int(file.name)) as sock:
@@ -284,7 +285,7 @@ def shut_down(scope: dict[str, Any]) -> None:
 
 
 def _copy(number: int) -> socket.socket:
-    """Return a socket of its own for the open file of that number, as the file may be replaced."""
+    """Return a separate socket for an open file number, because the file may be replaced."""
     copy = os.dup(number)
     try:
         return socket.socket(fileno=copy)
@@ -294,11 +295,11 @@ def _copy(number: int) -> socket.socket:
 
 
 def _disconnect(sock: socket.socket) -> None:
-    """Have the kernel reset the connection now, also where the server still holds its socket.
+    """Have the kernel reset the connection now, even if the server still holds its socket.
 
-    A server written in another language closes it once Python's garbage collector has found what
-    belongs to it, which may admit minutes. Connecting to no address is the kernel's way to say so
-    (connect(2)); Python's own `connect` takes no such address.
+    A server in another language closes the socket only when Python's garbage collector has found
+    its objects, which may take minutes. Connecting to AF_UNSPEC resets a socket (connect(2)), but
+    Python's own `connect` accepts no such address.
     """
     ctypes.CDLL(None).connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16)
 
@@ -312,9 +313,9 @@ def _is_between(sock: socket.socket, *addresses: Any) -> bool:
 
 
 def end_pings(send: Any) -> None:
-    """Have the server ping no more: who is ended for silence needs no second watch.
+    """Stop the pings of the server, because the heartbeat of the package replaces them.
 
-    For a connection that is otherwise idle, pings and what answers them are most of its cost.
+    Pings and pongs are most of the cost of an idle connection.
     """
     protocol = _daphne(send)
     if hasattr(protocol, "_sendAutoPing"):
@@ -329,9 +330,9 @@ def _send_nothing() -> None:
 
 
 def extend_close_timeout(send: Any) -> None:
-    """Give a peer time to answer a close before the connection is dropped, unsent data and all.
+    """Give a peer time to answer a close, before the connection is dropped with its unsent data.
 
-    Autobahn gives it a second, but that ends with the clock's: txaio truncates the time.
+    Autobahn gives it one second, which may be none: txaio truncates the time to whole seconds.
     """
     protocol = _daphne(send)
     seconds = getattr(protocol, "closeHandshakeTimeout", 0)
@@ -340,25 +341,25 @@ def extend_close_timeout(send: Any) -> None:
 
 
 def _reset(sock: Any) -> None:
-    """Have the kernel drop what a peer with a full window will never admit (Twisted does so too)."""
+    """Have the kernel drop data that a peer with a full window never reads, as Twisted does."""
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _daphne(send: Any) -> Any:
-    # Its `send` is a method of the server with the protocol bound to it.
+    # Its `send` is a partial of a method of the server, with the protocol as argument.
     return next(iter(getattr(send, "args", ())), None)
 
 
 def _autobahn(send: Any) -> Any:
-    """Daphne's protocol, if it is built as the ones that were tried."""
+    """Return Daphne's protocol, if it has the parts of the tested versions."""
     protocol = _daphne(send)
     needed = ("_perMessageCompress", "send_queue", "state", "STATE_OPEN", "transport")
     return protocol if all(hasattr(protocol, name) for name in needed) else None
 
 
 def _sansio(send: Any) -> Any:
-    """Uvicorn's protocol on the I/O-free half of `websockets`, if it is built as those tried."""
+    """Return Uvicorn's protocol on the I/O-free half of `websockets`, if it is as tested."""
     protocol: Any = getattr(send, "__self__", None)
     needed = ("close_sent", "conn", "disconnected", "transport", "writable")
     if not all(hasattr(protocol, name) for name in needed):
@@ -367,13 +368,13 @@ def _sansio(send: Any) -> Any:
 
 
 def _asyncio(send: Any) -> Any:
-    # By what it can do: uvloop's transports are no instances of asyncio's classes.
+    # By its methods: transports of uvloop are no instances of asyncio's classes.
     transport = _hypercorn(send) or getattr(getattr(send, "__self__", None), "transport", None)
     return transport if hasattr(transport, "get_write_buffer_size") else None
 
 
 def _hypercorn(send: Any) -> Any:
-    """The transport of Hypercorn's connection; with HTTP/2, several sockets share it."""
+    """Return the transport of Hypercorn's connection; with HTTP/2, several sockets share it."""
     if getattr(send, "__name__", "") != "app_send":
         return None
     return _path(send, "__self__.send.__self__.send.__self__.writer.transport")
@@ -391,7 +392,7 @@ def _is_paused_by_server(send: Any) -> bool:
 
 
 def _is_protocol_of(scope: dict[str, Any], one: Any) -> bool:
-    """Whether an object is the server's end of the connection that a scope describes."""
+    """Return whether an object is the server's protocol of the connection of a scope."""
     if not any(all(hasattr(one, name) for name in names) for names in PROTOCOLS):
         return False
     return is_known(_send_of(one)) and _key(_headers(one)) == _key(scope.get("headers", ()))
@@ -402,7 +403,7 @@ PROTOCOLS = (
     ("connections", "run_asgi", "scope", "transport"),  # uvicorn
     ("app_send", "handshake", "scope", "stream_id"),  # Hypercorn
 )
-"""What tells the servers' ends of a connection from other objects."""
+"""The attributes by which the protocols of servers are recognised."""
 
 
 def _send_of(protocol: Any) -> Any:
@@ -417,13 +418,13 @@ def _headers(protocol: Any) -> Any:
 
 
 def _key(headers: Any) -> Any:
-    """What no other connection has: the client makes it up for each."""
+    """Return the key of a handshake, which a client makes up for each connection."""
     named = dict(headers)
     return named.get(b"sec-websocket-key", named)
 
 
 def _path(owner: Any, path: str) -> Any:
-    """Follow a path of attributes as far as there is one."""
+    """Return the attribute at a path, or None."""
     for name in path.split(".") if path else ():
         owner = getattr(owner, name, None)
     return owner
@@ -435,21 +436,21 @@ def _twisted(send: Any) -> Any:
 
 
 class _Producer:
-    """What Twisted calls an IPushProducer."""
+    """An `IPushProducer` of Twisted."""
 
     def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self.pauseProducing = pause
         self.resumeProducing = resume
 
     def stopProducing(self) -> None:  # noqa: N802
-        """The transport is gone; the consumer hears of it by its own disconnect."""
+        """Do nothing: the consumer is notified by its own `websocket.disconnect`."""
 
 
 class _DaphneWriter:
-    """Past autobahn, which keeps no other state of an outgoing message than statistics.
+    """Writes past autobahn, which keeps only statistics of an outgoing message.
 
-    Where nothing waits, the socket is tried at once, as asyncio does: Twisted would first ask the
-    selector to say when it is writable, which costs more than the writing.
+    If no data waits, it writes to the socket at once, as asyncio does. Twisted would first have the
+    selector report that the socket is writable, which costs more than the write.
     """
 
     __slots__ = ("_open", "_protocol", "_socket", "_transport")
@@ -473,18 +474,18 @@ class _DaphneWriter:
         if socket is None or socket.dataBuffer or socket._tempDataBuffer:
             return 0
         sent = socket.writeSomeData(raw)
-        return sent if isinstance(sent, int) else 0  # the reactor will find that it is lost
+        return sent if isinstance(sent, int) else 0  # an error: the reactor finds it too
 
 
 def _is_plain_socket(transport: Any) -> bool:
-    # Asked of the class: what encrypts wraps a socket, and passes on what is asked of the object.
+    # By the class: the object that encrypts wraps a socket, and forwards all other attributes.
     if not all(hasattr(type(transport), name) for name in ("TLS", "dataBuffer", "writeSomeData")):
         return False
     return hasattr(transport, "_tempDataBuffer") and not transport.TLS
 
 
 class _UvicornWriter:
-    """Past `websockets`, which keeps no state of an outgoing message at all."""
+    """Writes past `websockets`, which keeps no state of an outgoing message."""
 
     __slots__ = ("_protocol",)
 

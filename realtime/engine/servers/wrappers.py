@@ -1,7 +1,7 @@
-"""Finds the server's own `send` under the middleware that wraps it.
+"""Find the server's own `send` under the middleware that wraps it.
 
-Middleware hands the application a `send` of its own, in any shape: a closure, a method, a partial,
-the end of a queue. The transport under it is still the one that has to be watched.
+Middleware may give the application its own `send`: a closure, a method, a partial, or the end of a
+queue. The package still needs the transport below it, to see its backpressure.
 """
 
 import asyncio
@@ -20,30 +20,30 @@ __all__ = ["Wrappers", "locals_of", "name_of"]
 logger = get_logger("realtime.transport")
 
 MOST_OBJECTS = 2_000
-"""How many objects are looked at for one connection: a few milliseconds at most."""
+"""The most objects that are examined for one connection: a few milliseconds at most."""
 MOST_MISSES = 3
-"""After how many connections without success a kind of `send` is not looked into any more."""
+"""After so many connections without success, a kind of `send` is not examined any more."""
 LEAVES, MOST_IN_LEAF = (tuple, list), 4
-"""What is not looked into where it has so few parts, and all of them lead to nothing."""
+"""Such an object is skipped if it has at most so many parts, and all parts are opaque."""
 OPAQUE = (
     *(str, bytes, int, float, type),
     *(CodeType, Context, ModuleType, asyncio.AbstractEventLoop),
 )
-"""What leads to no `send`, or to everything."""
+"""Types whose objects refer to no `send`, or to everything."""
 
 
 class Wrappers:
-    """Looks below one kind of `send` until it is known to lead nowhere."""
+    """Searches below each kind of `send`, until that has failed too often."""
 
     def __init__(self) -> None:
         self._misses: Counter[str] = Counter()
 
     def find(self, send: Any, is_wanted: Callable[[Any], bool]) -> Any:
-        """The wanted object that is nearest to `send`, or to the running task; None if none is."""
+        """Return the wanted object nearest to `send`, or else to the running task, or None."""
         kind = name_of(send)
         if self._misses[kind] >= MOST_MISSES:
             return None
-        # One after the other: from the variables of the whole application much else is near.
+        # In this order: the variables of the whole application are near many other objects.
         for roots in ([send], locals_of(asyncio.current_task())):
             for one in _reachable(roots):
                 if is_wanted(one):
@@ -54,7 +54,7 @@ class Wrappers:
 
 
 def name_of(send: Any) -> str:
-    """What a `send` is called in a log: its module and name, or those of its class."""
+    """Return the name of a `send` for logs: its module and name, or those of its class."""
     if isinstance(send, partial):
         return f"partial of {name_of(send.func)}"
     function = getattr(send, "__func__", send)
@@ -65,7 +65,7 @@ def name_of(send: Any) -> str:
 
 
 def _reachable(roots: list[Any]) -> Iterator[Any]:
-    """Everything that objects refer to, the nearest first."""
+    """Yield all objects to which the roots refer, the nearest first."""
     seen, waiting = {id(one) for one in roots}, deque(roots)
     while waiting and len(seen) < MOST_OBJECTS:
         one = waiting.popleft()
@@ -82,14 +82,14 @@ def _is_opaque(one: Any) -> bool:
 
 
 def _is_leaf(one: Any) -> bool:
-    """Whether an object is a header or the like, of which a client may send thousands."""
+    """Return whether an object is like a header, of which a client may send thousands."""
     if type(one) not in LEAVES or len(one) > MOST_IN_LEAF:
         return False
     return all(_is_opaque(part) for part in gc.get_referents(one))
 
 
 def locals_of(task: "asyncio.Task[Any] | None") -> list[Any]:
-    """The local variables of all that a task awaits, the outermost first."""
+    """Return the local variables of all coroutines that a task awaits, the outermost first."""
     coroutine: Any = task.get_coro() if task is not None else None
     found: list[Any] = []
     while coroutine is not None and len(found) < MOST_OBJECTS:
