@@ -60,7 +60,7 @@ async def db() -> AsyncIterator[Database]:
 
 @pytest.fixture
 def make_room() -> Callable[[str], Room]:
-    """Makes rooms; ask for a database before it."""
+    """Makes rooms; request a fixture of a database before it."""
     return lambda slug: Room.objects.create(slug=slug)
 
 

@@ -1,4 +1,4 @@
-"""The two ends of an outbox: a server that takes frames, and the connection that owns it."""
+"""The two ends of an outbox: a server that accepts frames, and the connection that owns it."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Server:
-    """What an ASGI server gives as `send`; it suspends while `gate` is not set."""
+    """The `send` of an ASGI server; it suspends while `gate` is not set."""
 
     def __init__(self) -> None:
         self.messages: list[Object] = []
@@ -32,7 +32,7 @@ class Server:
 
     @property
     def frames(self) -> list[str | bytes]:
-        """What was sent, without opening and closing."""
+        """The frames that were sent, without the handshake and the close."""
         return [
             one["text"] if "text" in one else one["bytes"]
             for one in self.messages
@@ -41,7 +41,7 @@ class Server:
 
 
 class Noted(Connection):
-    """A connection that only notes why it has to close."""
+    """A connection that only records why it has to close."""
 
     __slots__ = ("ends",)
 
@@ -56,13 +56,13 @@ class End:
         self.server = server or Server()
         self.ends: list[Disconnect] = []
         self.rechecked: list[str] = []
-        """Whose rights were to be asked for again, as it was told."""
+        """The users whose rights were to be rechecked, in order."""
         self.connection = Noted(name, self, self.server.send, codec)
         self.connection.ends = self.ends
         self.outbox = self.connection.outbox
         self._encoding = codec.subprotocol.rpartition(".")[2]
 
-    # What a consumer is told.
+    # The events of a consumer.
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         self.rechecked.append(user_id)
@@ -83,7 +83,7 @@ class End:
 
 
 def connection_of(identity: Identity, address: str = "", name: str = "n.1") -> Connection:
-    """A connection of a user or guest who comes from an address."""
+    """A connection of a user or guest from an address."""
     connection = End(name).connection
     connection.identity = identity
     connection.address = connection.peer_address = address

@@ -11,14 +11,14 @@ from realtime.wire.events import MessageState
 
 
 def append(room_id: int, *contents: str) -> list[Stored]:
-    """Store messages; nobody is told."""
+    """Store messages without a broadcast."""
     return log.append(
         [Draft(room_id=room_id, content=text, sender="7", username="ada") for text in contents]
     )
 
 
 def edit(room_id: int, seq: int, content: str) -> MessageState:
-    """Change a message, which takes the room's next position; nobody is told."""
+    """Change a message without a broadcast; it gets the next position of the room."""
     with transaction.atomic():
         Head.objects.filter(pk=room_id).update(last_seq=F("last_seq") + 1)
         end = Head.objects.get(pk=room_id).last_seq

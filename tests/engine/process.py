@@ -1,4 +1,4 @@
-"""The engine's middle without sockets: a hub on the database, and members with a place in rooms."""
+"""The middle of the engine without sockets: a hub on the database, and members of rooms."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.engine.ends import End
 
 
 class Member(End):
-    """A client of the protocol in one room; `faults` lists what it was promised otherwise."""
+    """A client of the protocol in one room; `faults` lists broken promises."""
 
     def __init__(self, name: str, hub: Hub, db: Database, codec: Codec = JSON) -> None:
         super().__init__(name, codec)
@@ -31,7 +31,7 @@ class Member(End):
     async def join(
         self, room: Room, since: Since | None = None, limit: int = 100, *, comes_back: bool = False
     ) -> Object:
-        """Enter as a consumer does; what a client is told stands among its frames."""
+        """Join as a consumer does; the reply stands among the frames of the client."""
         if comes_back:
             known = self.known()
             since = Since(seq=known.position, epoch=known.epoch)
@@ -39,7 +39,7 @@ class Member(End):
         topic.detach(self.outbox.id)
         caught = await attach(self.hub, self.db, topic, self.connection, since=since, limit=limit)
         self.topic = topic
-        told = {
+        reply = {
             "type": "joined",
             "through": caught.through,
             "epoch": topic.position.epoch,
@@ -47,23 +47,23 @@ class Member(End):
             "has_more": caught.has_more,
             "messages": msgspec.to_builtins(caught.states),
         }
-        self.outbox.send(msgspec.json.encode(told).decode())
-        return told
+        self.outbox.send(msgspec.json.encode(reply).decode())
+        return reply
 
     def leave(self) -> None:
         if self.topic is not None:
             self.hub.detach(self.topic, self.outbox.id)
 
     def known(self) -> "Known":
-        """What a client that took everything so far knows."""
+        """What a client knows that has received everything so far."""
         known = Known()
         for item in self.items:
-            known.take(item)
+            known.receive(item)
         return known
 
 
 class Known:
-    """A client's view, made from what it was sent."""
+    """The view of a client, made from the frames that it got."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -71,7 +71,7 @@ class Known:
         self.states: dict[int, tuple[int, str]] = {}
         self.faults: list[str] = []
 
-    def take(self, item: Object) -> None:
+    def receive(self, item: Object) -> None:
         match item["type"]:
             case "joined":
                 self._join(item)
@@ -135,21 +135,21 @@ class Process:
         return made
 
     async def append(self, room: Room, *contents: str) -> list[Stored]:
-        """Store messages without telling anybody."""
+        """Store messages without a broadcast."""
         return await self.db.write(log.append, room.pk, *contents)
 
     async def say(self, room: Room, *contents: str) -> list[Stored]:
-        """Store messages and tell the room."""
+        """Store messages and broadcast them."""
         stored = await self.append(room, *contents)
         for one in stored:
             self.hub.publish_message(one._replace(slug=room.slug))
         return stored
 
-    def hear(self, room: Room, stored: Stored) -> None:
-        """Hear of a message from another process."""
-        self.hear_state(room, stored.state, stored.epoch)
+    def receive(self, room: Room, stored: Stored) -> None:
+        """Receive a message of another process."""
+        self.receive_state(room, stored.state, stored.epoch)
 
-    def hear_state(self, room: Room, state: MessageState, epoch: str) -> None:
+    def receive_state(self, room: Room, state: MessageState, epoch: str) -> None:
         event = Event.of_state(room.slug, state)
         self.hub.publish(f"room.{room.pk}", event.note(epoch))
 
@@ -160,7 +160,7 @@ class Process:
 
 
 async def arrived(member: Member, position: int, seconds: float = 10) -> None:
-    """Wait until a member has come as far as `position`."""
+    """Wait until a member has reached `position`."""
     await eventually(
         lambda: member.known().position >= position, seconds, f"{position} at {member.outbox.id}"
     )

@@ -28,7 +28,7 @@ from tests.proxy import Proxy, beside
 
 pytestmark = pytest.mark.servers
 
-POOLS = ("read", "write", "write_blocking", "pulse")
+METHODS = ("read", "write", "write_blocking", "pulse")
 SECONDS = 5
 
 
@@ -41,7 +41,7 @@ class Pair:
     proxy: Proxy
 
     def fail_over(self) -> None:
-        """The old primary stays up and keeps its connections, but takes no writes."""
+        """The old primary stays up and keeps its connections, but accepts no writes."""
         self.here.set_read_only(True)
         self.switch()
 
@@ -99,23 +99,23 @@ def pair(
         server.set_read_only(False)
 
 
-def touch() -> int:
-    """Write something, as every lane may; the port of the server that took it."""
+def write_port() -> int:
+    """Write something, as every pool may; return the port of the server."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE realtime_head SET rights_seq = rights_seq + 1")
         cursor.execute("SELECT current_setting('port')::int")
         return int(cursor.fetchone()[0])
 
 
-def look() -> int:
-    """Only read; the port of the server that answered."""
+def read_port() -> int:
+    """Only read; return the port of the server."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('port')::int")
         return int(cursor.fetchone()[0])
 
 
 async def reaches(run: Callable[..., Any], job: Callable[[], int], port: int) -> None:
-    """Repeat a job, as all lanes do, until the right server does it."""
+    """Repeat a job, as all pools do, until the right server does it."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         try:
@@ -128,8 +128,8 @@ async def reaches(run: Callable[..., Any], job: Callable[[], int], port: int) ->
 
 
 async def all_busy(db: Database) -> None:
-    """Have every thread of every lane open a connection, as under load."""
-    await asyncio.gather(*(getattr(db, lane)(time_there) for lane in POOLS for _ in range(4)))
+    """Have every thread of every pool open a connection, as under load."""
+    await asyncio.gather(*(getattr(db, method)(time_there) for method in METHODS for _ in range(4)))
 
 
 def wait_long() -> None:
@@ -142,19 +142,19 @@ def time_there() -> None:
         cursor.execute("SELECT pg_sleep(0.05)")
 
 
-@pytest.mark.parametrize("lane", POOLS)
-async def test_each_lane_reaches_the_new_primary_while_the_old_one_answers(
-    pair: Pair, db: Database, lane: str
+@pytest.mark.parametrize("method", METHODS)
+async def test_each_pool_reaches_the_new_primary_while_the_old_one_answers(
+    pair: Pair, db: Database, method: str
 ) -> None:
-    """A write that is refused as read-only says that the server is at fault."""
+    """A write that is refused as read-only shows that the server is at fault."""
     await all_busy(db)
     pair.fail_over()
-    await reaches(getattr(db, lane), touch, pair.here.port)
+    await reaches(getattr(db, method), write_port, pair.here.port)
 
 
-@pytest.mark.parametrize("lane", POOLS)
-async def test_each_lane_leaves_a_server_that_froze(
-    pair: Pair, db: Database, lane: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", METHODS)
+async def test_each_pool_leaves_a_server_that_froze(
+    pair: Pair, db: Database, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel goes on to acknowledge packets, so nothing else ends the wait for an answer."""
     monkeypatch.setattr("realtime.engine.database.executor.CHECK_SECONDS", 0.1)
@@ -167,7 +167,7 @@ async def test_each_lane_leaves_a_server_that_froze(
     frozen.pause()
     pair.switch()
     try:
-        await reaches(getattr(db, lane), touch, pair.here.port)
+        await reaches(getattr(db, method), write_port, pair.here.port)
     finally:
         frozen.resume()
 
@@ -180,19 +180,17 @@ async def test_a_statement_that_gets_no_answer_fails(
     monkeypatch.setattr("realtime.engine.database.executor.CHECK_SECONDS", 0.1)
     with pytest.raises(DatabaseError):
         await asyncio.wait_for(db.write(wait_long), SECONDS)
-    assert await db.write(touch) == pair.here.port
+    assert await db.write(write_port) == pair.here.port
 
 
-async def test_a_refused_write_in_one_lane_leads_the_readers_away_too(
-    pair: Pair, db: Database
-) -> None:
+async def test_a_refused_write_in_one_pool_moves_the_readers_too(pair: Pair, db: Database) -> None:
     """They get no error, and would read what is old for ever."""
     await all_busy(db)
     pair.fail_over()
-    await reaches(db.write, touch, pair.here.port)
+    await reaches(db.write, write_port, pair.here.port)
     async with asyncio.timeout(SECONDS):
         while True:
-            ports = await asyncio.gather(*(db.read(look) for _ in range(12)))
+            ports = await asyncio.gather(*(db.read(read_port) for _ in range(12)))
             if set(ports) == {pair.here.port}:
                 return
 
@@ -201,21 +199,19 @@ async def test_readers_leave_a_read_only_server_without_any_error(pair: Pair, db
     """The server reports of itself what it is."""
     await all_busy(db)
     pair.fail_over()
-    await reaches(db.read, look, pair.here.port)
+    await reaches(db.read, read_port, pair.here.port)
 
 
-async def test_who_only_reads_goes_on_while_every_server_is_read_only(
-    pair: Pair, db: Database
-) -> None:
+async def test_reading_continues_while_every_server_is_read_only(pair: Pair, db: Database) -> None:
     """Connections are replaced once a second, not for every query."""
     await all_busy(db)
     pair.here.set_read_only(True)
     with pytest.raises(DatabaseError):
-        await db.write(touch)
+        await db.write(write_port)
     for _ in range(20):
-        assert await db.read(look) == pair.here.port
+        assert await db.read(read_port) == pair.here.port
     pair.here.set_read_only(False)
-    await reaches(db.write, touch, pair.here.port)
+    await reaches(db.write, write_port, pair.here.port)
 
 
 async def test_a_server_that_ends_connections_costs_a_moment(pair: Pair, db: Database) -> None:
@@ -225,8 +221,8 @@ async def test_a_server_that_ends_connections_costs_a_moment(pair: Pair, db: Dat
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'site'"
         )
-    for lane in POOLS:
-        await reaches(getattr(db, lane), touch, pair.here.port)
+    for method in METHODS:
+        await reaches(getattr(db, method), write_port, pair.here.port)
 
 
 async def test_a_standby_is_left_and_a_promoted_one_is_kept(
@@ -238,14 +234,14 @@ async def test_a_standby_is_left_and_a_promoted_one_is_kept(
     before, pair.here = pair.here, standby
     pair.proxy.target = standby.port
     pair.cut()
-    for lane in POOLS:
+    for method in METHODS:
         with pytest.raises(DatabaseError):
-            await getattr(db, lane)(touch)
-    await reaches(db.read, look, standby.port)
+            await getattr(db, method)(write_port)
+    await reaches(db.read, read_port, standby.port)
     before.set_read_only(True)
     await asyncio.to_thread(standby.promote)
-    for lane in POOLS:
-        await reaches(getattr(db, lane), touch, standby.port)
+    for method in METHODS:
+        await reaches(getattr(db, method), write_port, standby.port)
 
 
 def in_sync_code(act: Callable[[], object], port: int) -> None:
@@ -254,7 +250,7 @@ def in_sync_code(act: Callable[[], object], port: int) -> None:
     while True:
         try:
             act()
-            assert look() == port
+            assert read_port() == port
             return
         except (DatabaseError, AssertionError):
             if time.monotonic() > deadline:
@@ -286,12 +282,12 @@ def test_a_pushed_message_is_stored_by_the_first_call(pair: Pair) -> None:
     pushed = push.room("general").message("after", username="CI")
     assert pushed is not None
     assert Message.objects.get(pk=pushed.pk).content == "after"
-    assert look() == pair.here.port
+    assert read_port() == pair.here.port
 
 
 @transaction.atomic
-def _look_and_change(room: Room) -> None:
-    look()
+def _read_and_change(room: Room) -> None:
+    read_port()
     rooms.rights_changed(room)
 
 
@@ -301,7 +297,7 @@ def test_a_transaction_of_the_caller_keeps_its_connection(pair: Pair) -> None:
     rooms.rights_changed(room)
     pair.fail_over()
     with pytest.raises(DatabaseError):
-        _look_and_change(room)
+        _read_and_change(room)
     in_sync_code(lambda: rooms.rights_changed(room), pair.here.port)
 
 
@@ -337,7 +333,7 @@ async def test_a_process_that_cannot_write_is_not_ready(pair: Pair) -> None:
         ("57P02", True),
         ("57P03", True),
         ("08006", True),
-        ("08P01", True),  # how PgBouncer tells that its server is away
+        ("08P01", True),  # how PgBouncer reports that its server is away
         ("53100", True),  # its disk is full
         ("58030", True),
         ("53300", False),  # what is connected may stay
@@ -347,7 +343,7 @@ async def test_a_process_that_cannot_write_is_not_ready(pair: Pair) -> None:
         ("23505", False),
     ],
 )
-def test_an_error_says_whether_the_server_or_the_statement_is_at_fault(
+def test_an_error_shows_whether_the_server_or_the_statement_is_at_fault(
     state: str, is_of_the_server: bool
 ) -> None:
     error = DatabaseError()
@@ -371,7 +367,7 @@ def _raised(opened: sqlite3.Connection, query: str) -> sqlite3.Error:
     return caught.value
 
 
-def test_a_read_only_server_is_told_from_one_that_takes_writes(pair: Pair) -> None:
+def test_a_read_only_server_is_distinguished_from_a_writable_one(pair: Pair) -> None:
     assert is_writable("default")
     pair.here.set_read_only(True)
     deadline = time.monotonic() + SECONDS

@@ -1,4 +1,4 @@
-"""A loop that ends with an engine which nobody has stopped: `asyncio.run` waits for every task."""
+"""A loop that ends with an engine that was not stopped: `asyncio.run` waits for every task."""
 
 import asyncio
 import logging
@@ -104,7 +104,7 @@ def test_what_python_does_at_the_end_is_left_alone(
     assert done
 
 
-async def test_an_engine_that_is_stopped_leaves_nothing_to_look_after(sqlite: str) -> None:
+async def test_a_stopped_engine_leaves_no_task(sqlite: str) -> None:
     before = asyncio.all_tasks()
     engine = await Engine.current()
     await engine.stop()

@@ -1,4 +1,4 @@
-"""Broken notes of other processes: whatever stands in Redis, nobody becomes deaf or raises."""
+"""Broken notes of other processes: no bytes in Redis stop a process from receiving."""
 
 import asyncio
 import json
@@ -31,13 +31,13 @@ from realtime.engine.bus.notes import (
     decode,
     encode,
 )
-from realtime.engine.delivery import follower as keeper_module
+from realtime.engine.delivery import follower as follower_module
 from realtime.engine.delivery import hub as hub_module
 from realtime.engine.delivery.event import Event
 from realtime.models import Room
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from tests.client import eventually
-from tests.engine.bus.test_layer import SITE, Ear
+from tests.engine.bus.test_layer import SITE, Receiver
 from tests.engine.conftest import UseLayer
 from tests.engine.process import Process, arrived
 
@@ -167,29 +167,29 @@ def test_a_note_that_would_hurt_a_client_is_refused(note: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[[],[[]]]", '[[["1","a",7]],[]]', '{"a":1}'])
-def test_who_came_and_went_is_read_as_strings(text: str) -> None:
+def test_joins_and_leaves_are_read_as_strings(text: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         PresenceDiff(text).read()
 
 
 @given(st.binary(max_size=200) | messages.map(lambda value: _packed(value)))
 @COMMON
-def test_a_layer_takes_any_bytes(content: bytes) -> None:
+def test_a_layer_accepts_any_bytes(content: bytes) -> None:
     """Decoding never raises, and what it returns is for our channel."""
-    ear = Ear("one")
-    ear.layer._channel, ear.layer._site = "ours", SITE
-    message = ear.layer._deserialize(msgpack.unpackb, content)
+    receiver = Receiver("one")
+    receiver.layer._channel, receiver.layer._site = "ours", SITE
+    message = receiver.layer._deserialize(msgpack.unpackb, content)
     assert message["__asgi_channel__"] == ["ours"]
-    ear.layer._dispatch(message)
-    for topic, heard in ear.heard:
+    receiver.layer._dispatch(message)
+    for topic, received in receiver.received:
         assert isinstance(topic, str)
-        assert isinstance(heard, list)
+        assert isinstance(received, list)
 
 
 def _packed(value: Any) -> bytes:
     try:
         return bytes(msgpack.packb(value))
-    except (ValueError, OverflowError):  # a surrogate or a key that msgpack cannot say
+    except (ValueError, OverflowError):  # a surrogate or a key that msgpack cannot encode
         return json.dumps(repr(value)).encode()
 
 
@@ -198,7 +198,7 @@ def room(sqlite: str, make_room: Callable[[str], Room]) -> Room:
     return make_room("general")
 
 
-async def test_a_hub_takes_any_note(room: Room) -> None:
+async def test_a_hub_accepts_any_note(room: Room) -> None:
     """Of hundreds of random ones none ends the rest of its message or a member's connection."""
     found: list[object] = []
 
@@ -213,23 +213,23 @@ async def test_a_hub_takes_any_note(room: Room) -> None:
         stored = await process.append(room, "good")
         good = ["say", '{"type":"notice","level":"info","text":"good"}', ""]
         process.hub._receive(f"room.{room.pk}", [*found, good])  # type: ignore[list-item]
-        process.hear(room, stored[0])  # behind the notice in each member's order
+        process.receive(room, stored[0])  # behind the notice in each member's order
         for member in members:
             await arrived(member, 1)
             assert member.known().faults == []
             assert "notice" in [item["type"] for item in member.items]
 
 
-async def test_an_event_that_cannot_be_encoded_takes_no_other_along(
+async def test_an_event_that_cannot_be_encoded_is_dropped_alone(
     room: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """JSON can say integers that MessagePack cannot; the others of its round arrive."""
+    """JSON has integers that MessagePack lacks; the other events of the round arrive."""
     async with Process() as process:
         member = await process.joined(room, MSGPACK)
         huge = '{"type":"signal","data":{"x":' + "9" * 40 + "}}"
         [stored] = await process.append(room, "good")
         process.hub._receive(f"room.{room.pk}", [["say", huge, ""]])
-        process.hear(room, stored)
+        process.receive(room, stored)
         await eventually(lambda: len(member.server.frames) == 2)  # the first one is `joined`
         assert b"good" in member.server.frames[1]
         assert "cannot be encoded" in caplog.text
@@ -238,8 +238,8 @@ async def test_an_event_that_cannot_be_encoded_takes_no_other_along(
 async def test_an_event_beyond_the_log_does_not_keep_the_database_busy(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its gap is looked for once."""
-    monkeypatch.setattr(keeper_module, "GAP_SECONDS", 0.001)
+    """Its gap is repaired once."""
+    monkeypatch.setattr(follower_module, "GAP_SECONDS", 0.001)
     async with Process() as process:
         member = await process.joined(room)
         [stored] = await process.say(room, "good")
@@ -263,7 +263,7 @@ def stored_text(stored: Any) -> str:
     return Event.of_state("general", stored.state).frame.text
 
 
-def test_many_who_left_are_told_in_bounded_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaves_of_many_users_are_sent_in_bounded_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that died may have had thousands in one room."""
     assert hub_module.PRESENCE_AT_ONCE * 4 * 1024 < module.CONTENT_BYTES
 
@@ -300,7 +300,7 @@ BROKEN = [
 def put(
     request: pytest.FixtureRequest, use_layer: UseLayer, redis_url: str, settings: Settings
 ) -> Iterator[Callable[[Layer, bytes], None]]:
-    """Puts bytes where a layer hears them, past every library."""
+    """Puts bytes into Redis where a layer receives them, without any library."""
     use_layer(request.param, redis_url)
     prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]  # type: ignore[index]
     with redis.Redis.from_url(redis_url) as client:
@@ -315,14 +315,14 @@ def put(
         yield pubsub if request.param == "pubsub" else core
 
 
-async def test_broken_bytes_on_redis_make_nobody_deaf(
+async def test_broken_bytes_on_redis_stop_no_process_from_receiving(
     put: Callable[[Layer, bytes], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What comes right behind them is heard without a pause, and the log has one line a second."""
+    """The next note is received without a pause, and the log has one line a second."""
     async with asyncio.timeout(60):
-        one, two = Ear("one"), Ear("two")
-        for ear in (one, two):
-            ear.layer.start()
+        one, two = Receiver("one"), Receiver("two")
+        for receiver in (one, two):
+            receiver.layer.start()
         await two.layer.subscribe("room.1")
         assert await two.layer.probe("room.1", 5)
         began = time.monotonic()
@@ -336,5 +336,5 @@ async def test_broken_bytes_on_redis_make_nobody_deaf(
         assert 1 <= len(lines) <= took + 2
         assert not any(record.exc_info for record in lines)
         assert took < len(BROKEN) * 5 * 0.5
-        for ear in (one, two):
-            await ear.layer.stop()
+        for receiver in (one, two):
+            await receiver.layer.stop()

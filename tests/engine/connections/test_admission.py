@@ -1,4 +1,4 @@
-"""How many connections a process, an address and a user may have, and who is asked to make room."""
+"""The limits of connections by process, address and user, and the pings of silent connections."""
 
 from collections.abc import Iterable
 
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Holder:
-    """A connection that was last heard so many seconds ago."""
+    """A connection whose client has been silent for so many seconds."""
 
     def __init__(self, identity: Identity, address: str, silent_seconds: float) -> None:
         self.identity, self.address, self.silent_seconds = identity, address, silent_seconds
@@ -54,24 +54,24 @@ class Process:
         slot.acquire()
         return slot
 
-    def come(self, who: Identity, address: str = HOME) -> Slot:
+    def connect(self, identity: Identity, address: str = HOME) -> Slot:
         slot = Slot(self.admission, address)
-        self._come(slot, who)
+        self._connect(slot, identity)
         return slot
 
-    def refused(self, who: Identity | None = None, address: str = HOME) -> Disconnect:
+    def refused(self, identity: Identity | None = None, address: str = HOME) -> Disconnect:
         """How one more is refused; then it has left again."""
         slot = Slot(self.admission, address)
         with pytest.raises(Disconnect) as caught:
-            slot.acquire() if who is None else self._come(slot, who)
+            slot.acquire() if identity is None else self._connect(slot, identity)
         slot.release()
         assert caught.value.reconnect
         assert caught.value.retry_after is not None
         return caught.value
 
-    def _come(self, slot: Slot, who: Identity) -> None:
+    def _connect(self, slot: Slot, identity: Identity) -> None:
         slot.acquire()
-        slot.authenticate(who)
+        slot.authenticate(identity)
 
     def counts(self) -> Iterable[object]:
         one = self.admission
@@ -104,19 +104,19 @@ def test_users_and_guests_of_an_address_have_separate_shares(
     process: Process, limits: Settings
 ) -> None:
     limit(limits, CONNECTIONS_PER_ADDRESS=2)
-    slots = [process.come(make(number)) for make in (guest, user) for number in (1, 2)]
+    slots = [process.connect(make(number)) for make in (guest, user) for number in (1, 2)]
     assert process.refused(guest(3)).code == CloseCode.CROWDED
     assert process.refused(user(3)).code == CloseCode.CROWDED
-    process.come(guest(3), WORK)
+    process.connect(guest(3), WORK)
     slots[0].release()
-    process.come(guest(4))
+    process.connect(guest(4))
     assert process.refused(user(3)).code == CloseCode.CROWDED
 
 
 def test_sockets_that_have_yet_to_authenticate_have_a_share_of_an_address(
     process: Process, limits: Settings
 ) -> None:
-    """Identifying a client costs queries, so not everybody gets so far."""
+    """Authenticating a client costs queries, so the number of clients that wait is bounded."""
     limit(limits, CONNECTIONS_PER_ADDRESS=2)
     slot, _ = process.arrive(), process.arrive()
     assert process.refused().code == CloseCode.CROWDED
@@ -127,38 +127,38 @@ def test_sockets_that_have_yet_to_authenticate_have_a_share_of_an_address(
 def test_an_unknown_address_is_not_limited(process: Process, limits: Settings) -> None:
     limit(limits, CONNECTIONS_PER_ADDRESS=1, HANDSHAKES_BURST=1)
     for number in range(5):
-        process.come(guest(number), "")
+        process.connect(guest(number), "")
 
 
 def test_a_user_has_so_many_connections(process: Process, limits: Settings) -> None:
     limit(limits, CONNECTIONS_PER_USER=2)
-    slot, _, _ = process.come(user()), process.come(user()), process.come(user(2))
+    slot, _, _ = process.connect(user()), process.connect(user()), process.connect(user(2))
     assert process.refused(user()).code == CloseCode.CROWDED
     slot.release()
-    process.come(user())
+    process.connect(user())
 
 
 def test_a_full_process_sends_clients_elsewhere(process: Process, limits: Settings) -> None:
     limit(limits, CONNECTIONS_PER_PROCESS=2)
-    slot, _ = process.come(user(1)), process.come(user(2))
+    slot, _ = process.connect(user(1)), process.connect(user(2))
     end = process.refused()
     assert end.code == CloseCode.AT_CAPACITY
     assert 1 <= (end.retry_after or 0) <= 5
     slot.release()
-    process.come(user(3))
+    process.connect(user(3))
 
 
 def test_guests_cannot_fill_a_process(process: Process, limits: Settings) -> None:
     limit(limits, CONNECTIONS_PER_PROCESS=20, CONNECTIONS_PER_ADDRESS=100)
     for number in range(18):
-        process.come(guest(number))
+        process.connect(guest(number))
     assert process.refused(guest(18)).code == CloseCode.AT_CAPACITY
-    process.come(user(1))
-    process.come(user(2))
+    process.connect(user(1))
+    process.connect(user(2))
 
 
 @pytest.mark.parametrize(("places", "most"), [(30, 3), (5, 1)])
-def test_a_tenth_of_the_places_is_for_the_unknown(
+def test_a_tenth_of_the_slots_is_for_unauthenticated_clients(
     process: Process, limits: Settings, places: int, most: int
 ) -> None:
     """At least one."""
@@ -173,20 +173,20 @@ def test_a_tenth_of_the_places_is_for_the_unknown(
     slots[-1].start_waiting()
 
 
-def test_another_identity_takes_another_share(process: Process, limits: Settings) -> None:
+def test_another_identity_counts_for_another_share(process: Process, limits: Settings) -> None:
     limit(limits, CONNECTIONS_PER_USER=1)
-    process.come(user())
-    slot = process.come(guest())
+    process.connect(user())
+    slot = process.connect(guest())
     with pytest.raises(Disconnect):
         slot.authenticate(user())
     assert process.refused(guest()).code == CloseCode.CROWDED  # it is still that guest
     slot.authenticate(user(2))
-    process.come(guest())
+    process.connect(guest())
 
 
-def test_nothing_is_kept_of_those_who_have_gone(process: Process) -> None:
+def test_nothing_is_kept_of_closed_connections(process: Process) -> None:
     before = process.counts()
-    slots = [process.come(guest()), process.come(user()), process.arrive(), process.arrive()]
+    slots = [process.connect(guest()), process.connect(user()), process.arrive(), process.arrive()]
     slots[-1].start_waiting()
     for slot in [*slots, *slots]:
         slot.release()
@@ -194,12 +194,12 @@ def test_nothing_is_kept_of_those_who_have_gone(process: Process) -> None:
     assert process.counts() == before == (0, 0, 0, {}, {}, {}, {})
 
 
-def test_silent_connections_of_who_is_refused_are_asked_at_once(
+def test_a_refusal_pings_silent_connections_of_the_same_kind(
     process: Process, limits: Settings
 ) -> None:
-    """And only those; once a second, as each look is at all of them."""
+    """It pings no others, and once a second only, because each search compares all."""
     limit(limits, CONNECTIONS_PER_USER=1)
-    process.come(user())
+    process.connect(user())
     process.holders = [mine, other] = [Holder(user(), HOME, 30), Holder(user(2), HOME, 60)]
     for _ in range(2):
         end = process.refused(user())
@@ -210,19 +210,19 @@ def test_silent_connections_of_who_is_refused_are_asked_at_once(
     assert len(mine.probes) == 2
 
 
-def test_a_client_comes_back_later_where_all_were_heard_just_now(
+def test_a_client_reconnects_later_if_no_connection_is_silent(
     process: Process, limits: Settings
 ) -> None:
     limit(limits, CONNECTIONS_PER_USER=1)
-    process.come(user())
+    process.connect(user())
     process.holders = [Holder(user(), HOME, 0.5)]
     assert (process.refused(user()).retry_after or 0) >= 30
 
 
-def test_of_a_crowd_the_most_silent_are_asked(process: Process, limits: Settings) -> None:
-    """Of guests no users, and of an address no others."""
+def test_the_most_silent_connections_are_pinged(process: Process, limits: Settings) -> None:
+    """A refused guest pings only guests, and only those of its address."""
     limit(limits, CONNECTIONS_PER_ADDRESS=1)
-    process.come(guest())
+    process.connect(guest())
     process.holders = [Holder(guest(number), HOME, number) for number in range(2 * PROBES)]
     others = [Holder(user(), HOME, 999), Holder(guest(), WORK, 999)]
     process.holders += others
@@ -232,7 +232,7 @@ def test_of_a_crowd_the_most_silent_are_asked(process: Process, limits: Settings
 
 def test_a_full_process_makes_room_as_well(process: Process, limits: Settings) -> None:
     limit(limits, CONNECTIONS_PER_PROCESS=1)
-    process.come(user())
+    process.connect(user())
     process.holders = [Holder(user(), HOME, 30)]
     process.refused(user(2), WORK)
     assert len(process.holders[0].probes) == 1

@@ -48,13 +48,13 @@ def test_only_the_moves_of_the_table_are_legal(end: End, phase: Phase, to: Phase
     assert all(name in str(caught.value) for name in (phase.name, to.name, *expected))
 
 
-def test_an_illegal_move_says_what_was_expected_and_what_it_got(end: End) -> None:
+def test_an_illegal_move_names_the_expected_phases_and_its_own(end: End) -> None:
     connection = made(end)
     connection.move(Phase.CLOSING)
     with pytest.raises(PhaseError) as caught:
         connection.move(Phase.OPEN)
-    told = "connection n.1 is CLOSING: expected a move to CLOSED, got OPEN"
-    assert str(caught.value) == told
+    message = "connection n.1 is CLOSING: expected a move to CLOSED, got OPEN"
+    assert str(caught.value) == message
 
 
 def test_the_life_of_a_connection_can_be_read(end: End, caplog: pytest.LogCaptureFixture) -> None:
@@ -97,7 +97,7 @@ def test_what_a_closed_connection_acquires_is_released_at_once(end: End) -> None
     assert released == [1]
 
 
-async def test_the_client_is_told_once_why_the_connection_closes(end: End) -> None:
+async def test_the_reason_of_a_close_is_sent_once(end: End) -> None:
     """The first reason counts."""
     connection = made(end)
     connection.close(Disconnect(CloseCode.KICKED, "Out."))
@@ -108,7 +108,7 @@ async def test_the_client_is_told_once_why_the_connection_closes(end: End) -> No
     connection.release()
 
 
-async def test_a_client_that_has_gone_is_told_nothing(end: End) -> None:
+async def test_nothing_is_sent_to_a_client_that_has_gone(end: End) -> None:
     connection = made(end)
     connection.lose()
     connection.close(Disconnect(CloseCode.KICKED))
@@ -137,10 +137,10 @@ async def test_releasing_ends_the_task_that_closes_the_socket(end: End) -> None:
     await eventually(lambda: asyncio.all_tasks() == before)
 
 
-async def test_a_task_is_ended_where_the_transport_is_out_of_reach(
+async def test_the_task_is_ended_if_the_transport_cannot_be_reached(
     end: End, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the consumer can tell that from a server that stops it."""
+    """And the consumer can distinguish that from a cancellation by the server."""
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0)
 
     async def wait() -> None:
@@ -161,7 +161,7 @@ async def test_a_task_is_ended_where_the_transport_is_out_of_reach(
 
 
 async def test_a_task_that_the_server_cancels_as_well_does_not_go_on(end: End) -> None:
-    """A command that takes too long is given up once, and the connection stays."""
+    """A command that takes too long is cancelled once, and the connection stays."""
     found: list[bool] = []
 
     async def wait() -> None:

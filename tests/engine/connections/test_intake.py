@@ -18,7 +18,7 @@ LIMIT = 64 * 1024
 
 
 class Transport:
-    """What of an asyncio transport is used."""
+    """The part of an asyncio transport that is used."""
 
     def __init__(self, protocol: "Uvicorn") -> None:
         self.protocol = protocol
@@ -51,7 +51,7 @@ class Transport:
 
 
 class Uvicorn:
-    """What of uvicorn's protocol is used; `parsed` is what it was given to parse."""
+    """The part of uvicorn's protocol that is used; `parsed` has the bytes that it got to parse."""
 
     def __init__(self) -> None:
         self.transport = Transport(self)
@@ -105,7 +105,7 @@ async def test_messages_reach_the_server_as_they_came(end: End) -> None:
 
 
 async def test_the_servers_own_limit_is_ours(end: End) -> None:
-    """It counts what compressed messages are, which nobody else sees."""
+    """It counts unpacked bytes of compressed messages, which only the server sees."""
     assert end.server.conn.max_message_size == LIMIT
 
 
@@ -209,7 +209,7 @@ async def test_messages_that_end_in_time_may_go_on_for_ever(
     assert end.ends == []
 
 
-async def test_a_server_that_did_not_listen_blames_nobody(
+async def test_a_pause_of_reading_closes_no_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While reading was stopped, the rest could not come."""

@@ -1,9 +1,9 @@
-"""A server that never says that it is full is given no more than the client acknowledges."""
+"""A server without backpressure gets a bounded number of unacknowledged bytes."""
 
 from realtime.engine.connections.ledger import Ledger
 
 
-def test_a_client_is_asked_for_a_fourth_and_waited_for_at_the_limit() -> None:
+def test_a_client_is_pinged_at_a_fourth_and_waited_for_at_the_limit() -> None:
     ledger = Ledger(100)
     assert ledger.give(24) is None
     token = ledger.give(1)
@@ -14,7 +14,7 @@ def test_a_client_is_asked_for_a_fourth_and_waited_for_at_the_limit() -> None:
     assert ledger.is_full
 
 
-def test_an_answer_acknowledges_what_was_given_before_the_question() -> None:
+def test_a_pong_acknowledges_the_bytes_before_its_ping() -> None:
     ledger = Ledger(100)
     token = ledger.give(60)
     ledger.give(40)
@@ -23,7 +23,7 @@ def test_an_answer_acknowledges_what_was_given_before_the_question() -> None:
     assert ledger.give(10)
 
 
-def test_only_the_token_that_was_asked_for_is_an_answer() -> None:
+def test_only_the_token_of_the_ping_is_an_answer() -> None:
     """A client that has read nothing can only guess."""
     ledger = Ledger(100)
     first = ledger.give(100)

@@ -53,7 +53,9 @@ def test_each_kind_of_command_has_an_allowance_of_its_own(
     assert [limits.charge(connection_of(ADA, HOME), kind) for _ in range(2)] == [0, 0.5]
 
 
-def test_more_than_a_burst_at_once_takes_all_of_it(settings: Settings, clock: Clock) -> None:
+def test_an_amount_beyond_the_burst_is_charged_as_the_burst(
+    settings: Settings, clock: Clock
+) -> None:
     """A client that joins its hundred rooms at once must be able to, some time."""
     limits = give(settings, JOINS_PER_SECOND=10, ROOMS_PER_CONNECTION=20)
     assert limits.charge(connection_of(ADA, HOME), "join", 100) == 0
@@ -73,9 +75,7 @@ def test_guests_of_one_address_share_what_ten_users_have(settings: Settings, clo
     assert limits.charge(connection_of(ADA, HOME), "message") == 0
 
 
-def test_a_guest_that_is_refused_takes_nothing_from_the_others(
-    settings: Settings, clock: Clock
-) -> None:
+def test_a_refused_guest_costs_the_other_guests_nothing(settings: Settings, clock: Clock) -> None:
     limits = give(settings, MESSAGES_PER_SECOND=1, MESSAGES_BURST=2)
     for _ in range(100):
         limits.charge(connection_of(GUEST, HOME), "message")
@@ -85,7 +85,7 @@ def test_a_guest_that_is_refused_takes_nothing_from_the_others(
 def test_bytes_are_owed_by_a_user_over_all_its_connections(
     settings: Settings, clock: Clock
 ) -> None:
-    """The first that finds nothing left waits until the others have paid."""
+    """A connection without an allowance waits until the debts of the others are paid."""
     limits = give(settings, RECEIVE_BYTES_PER_SECOND=100, RECEIVE_BYTES_BURST=1000)
     assert limits.owe(connection_of(ADA, HOME), "bytes", 1000) == 0
     assert limits.owe(connection_of(ADA, WORK), "bytes", 200) == 0
@@ -108,7 +108,7 @@ def test_guests_of_one_address_share_bytes_whatever_their_names(
     assert limits.owe(connection_of(Identity("guest:new", "x"), WORK), "bytes", 2000) == 0
 
 
-def test_allowances_that_are_full_again_are_forgotten(
+def test_allowances_that_are_full_again_are_removed(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ratelimit, "BUCKETS", 10)
@@ -117,8 +117,8 @@ def test_allowances_that_are_full_again_are_forgotten(
         limits.charge(connection_of(Identity(f"u{number}", "x", user=object()), HOME), "message")
     clock.now += 0.5
     limits.charge(connection_of(ADA, HOME), "message")
-    assert len(limits._buckets) == 11  # none was full, so none may be forgotten
+    assert len(limits._buckets) == 11  # none was full, so none may be removed
     clock.now += 1
-    for number in range(10):  # it looks again when there are twice as many
+    for number in range(10):  # the next search is at twice the number
         limits.charge(connection_of(Identity(f"new{number}", "x", user=object()), HOME), "message")
     assert len(limits._buckets) == 10

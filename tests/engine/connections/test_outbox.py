@@ -1,4 +1,4 @@
-"""The outbox: frames in order, nobody held up, and an end to whoever reads too slowly."""
+"""The outbox: frames in order, no waiting for other clients, and a close of slow ones."""
 
 import asyncio
 import contextvars
@@ -75,7 +75,7 @@ async def test_replies_of_one_turn_leave_together_and_before_what_follows() -> N
     assert [raw.count(b'"notice"') for raw in writes] == [2, 1, 0]
 
 
-async def test_replies_that_wait_are_sent_before_the_farewell() -> None:
+async def test_replies_that_wait_are_sent_before_the_close() -> None:
     """What was committed is acknowledged, also when the server ends in the same turn."""
     end = End()
     end.outbox.reply_soon(notice("a"))
@@ -84,7 +84,7 @@ async def test_replies_that_wait_are_sent_before_the_farewell() -> None:
 
 
 async def test_replies_that_wait_for_a_closed_connection_are_dropped() -> None:
-    """It has gone; they were not for anybody else."""
+    """The client has gone, and they were for this client alone."""
     end = End()
     end.outbox.reply_soon(notice("a"))
     end.outbox.close()
@@ -156,7 +156,7 @@ async def test_a_server_that_insists_on_a_task_gets_one() -> None:
 async def test_a_peer_that_has_gone_ends_nothing_and_logs_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An OSError only says what `receive` is about to say as well."""
+    """An OSError means what `receive` is about to report as well."""
     end = End()
     end.server.error = ConnectionResetError()
     end.outbox.send("a")
@@ -187,7 +187,7 @@ async def test_a_server_that_fails_ends_the_connection_once(
 
 
 async def test_a_connection_whose_server_failed_is_still_closed() -> None:
-    """The farewell is tried although no more frames are sent."""
+    """The close is sent although no more frames are."""
     end = End()
     end.server.error = ValueError("odd")
     end.outbox.send("a")
@@ -214,7 +214,7 @@ def blocked(**options: Any) -> End:
 
 
 async def test_too_many_frames_end_it_as_slow(settings: Settings) -> None:
-    """One frame beyond the bound is one too many, and the end is told once."""
+    """One frame beyond the bound is one too many, and the reason is reported once."""
     limit(settings, OUTBOX_FRAMES=5)
     end = blocked()
     for number in range(5):
@@ -278,7 +278,7 @@ async def test_a_queue_four_fifths_full_is_warned_of_once(
     end.outbox.close()
 
 
-async def test_a_socket_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_that_accepts_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One frame that does not get through for too long is enough."""
     monkeypatch.setattr(module, "BLOCKED_SECONDS", 0.02)
     end = blocked()
@@ -287,7 +287,9 @@ async def test_a_socket_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatc
     end.outbox.close()
 
 
-async def test_a_socket_that_takes_something_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_that_accepts_something_is_not_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Every frame that gets through begins the time anew."""
     monkeypatch.setattr(module, "BLOCKED_SECONDS", 0.3)
     end, loop = blocked(), asyncio.get_running_loop()
@@ -316,7 +318,7 @@ async def test_a_drained_socket_is_not_cut_later(monkeypatch: pytest.MonkeyPatch
 
 
 class Daphne:
-    """As much of Daphne as the outbox looks for: a `send` that names a protocol."""
+    """The part of Daphne that the outbox needs: a `send` bound to a protocol."""
 
     def __init__(self, server: Server) -> None:
         self.args = (self,)
@@ -435,7 +437,7 @@ def under_middleware(ledger: Ledger | None = None) -> End:
 
 
 async def test_an_awaitable_that_is_no_coroutine_will_do() -> None:
-    """ASGI asks for no more of `send`."""
+    """ASGI requires no more of `send`."""
     sent: list[str] = []
 
     def send(message: Object) -> asyncio.Future[None]:
@@ -451,8 +453,8 @@ async def test_an_awaitable_that_is_no_coroutine_will_do() -> None:
 
 
 async def test_middleware_runs_in_the_context_of_its_connection() -> None:
-    """Whoever sends: traces and request variables are those of the connection."""
-    variable = contextvars.ContextVar("variable", default="somebody else's")
+    """Any task may send: traces and request variables are those of the connection."""
+    variable = contextvars.ContextVar("variable", default="of another task")
     seen: list[str] = []
 
     async def send(message: Object) -> None:
@@ -466,7 +468,7 @@ async def test_middleware_runs_in_the_context_of_its_connection() -> None:
     assert seen == ["its own"]
 
 
-async def test_frames_that_wait_for_their_task_are_sent_before_the_farewell() -> None:
+async def test_frames_that_wait_for_their_task_are_sent_before_the_close() -> None:
     """What was committed is acknowledged, also where nothing is sent without a task."""
     end = under_middleware()
     for text in "ab":
@@ -481,8 +483,8 @@ async def test_a_client_that_acknowledges_is_sent_everything() -> None:
     end = under_middleware(Ledger(100))
     for number in range(50):
         end.outbox.send(f"{number:10}")
-    while len(end.server.frames) - len(asked := _asked(end)) < 50:
-        end.outbox.acknowledge(asked[-1] if asked else None)
+    while len(end.server.frames) - len(tokens := _tokens(end)) < 50:
+        end.outbox.acknowledge(tokens[-1] if tokens else None)
         await ticks()
     assert [one for one in end.server.frames if '"ping"' not in str(one)] == [
         f"{number:10}" for number in range(50)
@@ -491,7 +493,7 @@ async def test_a_client_that_acknowledges_is_sent_everything() -> None:
 
 
 async def test_a_client_that_acknowledges_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the server takes whatever it is given; guesses do not help."""
+    """Although the server accepts everything; a guessed token does not help."""
     monkeypatch.setattr(module, "BLOCKED_SECONDS", 0.05)
     end = under_middleware(Ledger(100))
     for number in range(50):
@@ -503,13 +505,13 @@ async def test_a_client_that_acknowledges_nothing_is_cut(monkeypatch: pytest.Mon
     end.outbox.close()
 
 
-def _asked(end: End) -> list[str]:
-    """The tokens that the client was asked for."""
+def _tokens(end: End) -> list[str]:
+    """The tokens of the pings that the client got."""
     return [json.loads(one)["t"] for one in end.server.frames if '"ping"' in str(one)]
 
 
 class Holding:
-    """A server whose transport holds what its client does not read, under middleware."""
+    """A server under middleware, whose transport buffers what its client does not read."""
 
     def __init__(self) -> None:
         self.transport = self
@@ -522,8 +524,8 @@ class Holding:
         raise AssertionError
 
 
-async def test_a_full_transport_is_seen_under_middleware_that_waits_for_nobody() -> None:
-    """A queue without bounds between the application and the server takes everything."""
+async def test_a_full_transport_is_seen_under_middleware_that_never_waits() -> None:
+    """An unbounded queue between the application and the server accepts everything."""
     end, server = End(), Holding()
     end.outbox = Outbox("n.1", end.server.send, JSON, end.ends.append, server=server.send)
     end.outbox.send("a")
@@ -536,7 +538,7 @@ async def test_a_full_transport_is_seen_under_middleware_that_waits_for_nobody()
 # The last words.
 
 
-async def test_the_farewell_says_why_and_closes() -> None:
+async def test_the_close_carries_the_reason() -> None:
     """An in-band `disconnect`, then the close with the same code; nothing after that."""
     end = End()
     await end.outbox.close_with(Disconnect(CloseCode.KICKED, "Out."))
@@ -545,8 +547,8 @@ async def test_the_farewell_says_why_and_closes() -> None:
     assert end.server.messages[-1] == {"type": "websocket.close", "code": 4503, "reason": "Out."}
 
 
-async def test_only_the_first_farewell_is_said() -> None:
-    """Two reasons at once, and the client hears one."""
+async def test_only_the_first_close_is_sent() -> None:
+    """Two reasons at once, and the client gets one."""
     end = End()
     for code in (CloseCode.SHUTDOWN, CloseCode.SLOW, CloseCode.KICKED):
         await end.outbox.close_with(Disconnect(code))
@@ -554,7 +556,7 @@ async def test_only_the_first_farewell_is_said() -> None:
     assert len(end.server.messages) == 2
 
 
-async def test_a_slow_client_is_told_too(settings: Settings) -> None:
+async def test_a_slow_client_gets_a_close_too(settings: Settings) -> None:
     """What waited is dropped, for the client to resume; the reason is tried once."""
     limit(settings, OUTBOX_FRAMES=1)
     end = blocked()
@@ -566,10 +568,10 @@ async def test_a_slow_client_is_told_too(settings: Settings) -> None:
     assert "waits" not in end.server.frames
 
 
-async def test_a_farewell_that_does_not_get_through_is_given_up(
+async def test_a_close_that_cannot_be_sent_is_abandoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A peer that reads nothing holds nobody up."""
+    """A peer that reads nothing delays no other."""
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0.02)
     end = blocked()
     async with asyncio.timeout(5):

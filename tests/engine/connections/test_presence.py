@@ -1,4 +1,4 @@
-"""The presence lane: written behind in batches, told after the commit, rebuilt when lost."""
+"""The presence writer: rows in batches, announcements after the commit, a rebuild after a loss."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -39,16 +39,16 @@ class Counting(Database):
 
 
 class Desk:
-    """A lane and what it announced, as ("+" or "-", name)."""
+    """A presence writer, and its announcements as ("+" or "-", name)."""
 
     def __init__(self) -> None:
         self.db = Counting()
-        self.told: list[tuple[str, str]] = []
-        self.lane = PresenceWriter(NODE, self.db, self._tell)
+        self.announced: list[tuple[str, str]] = []
+        self.presence = PresenceWriter(NODE, self.db, self._announce)
 
-    def _tell(self, announcement: Announcement) -> None:
-        self.told += [("+", person.username) for person in announcement.joined]
-        self.told += [("-", person.username) for person in announcement.left]
+    def _announce(self, announcement: Announcement) -> None:
+        self.announced += [("+", person.username) for person in announcement.joined]
+        self.announced += [("-", person.username) for person in announcement.left]
 
 
 @pytest.fixture(autouse=True)
@@ -66,136 +66,136 @@ def room(either: str, make_room: Callable[[str], Room]) -> Room:
 @pytest.fixture
 async def desk(room: Room) -> AsyncIterator[Desk]:
     made = Desk()
-    made.lane.start()
-    made.lane.rebuild()
-    await eventually(lambda: made.db.batches == 1 and not made.lane._lost)
+    made.presence.start()
+    made.presence.rebuild()
+    await eventually(lambda: made.db.batches == 1 and not made.presence._lost)
     yield made
-    await made.lane.stop()
+    await made.presence.stop()
     await made.db.stop()
 
 
 async def names() -> list[tuple[str, str]]:
-    """Who is in a room by the database, with the connection."""
+    """The users in a room by the database, with their connections."""
     rows = Presence.objects.order_by("connection").values_list("connection", "username")
     return await in_thread(lambda: list(rows))
 
 
-def come(desk: Desk, room: Room, connection: str, who: Identity) -> None:
-    desk.lane.connect(connection_of(who, "192.0.2.1", connection))
-    desk.lane.join(connection, room.pk)
+def come(desk: Desk, room: Room, connection: str, identity: Identity) -> None:
+    desk.presence.connect(connection_of(identity, "192.0.2.1", connection))
+    desk.presence.join(connection, room.pk)
 
 
-async def test_who_comes_is_written_and_told(desk: Desk, room: Room) -> None:
+async def test_a_join_is_written_and_announced(desk: Desk, room: Room) -> None:
     """One batch for many, each announced once."""
     before = desk.db.batches
     come(desk, room, "node-1.1", ADA)
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: len(desk.told) == 2)
-    assert sorted(desk.told) == [("+", "Ada"), ("+", "Bob")]
+    await eventually(lambda: len(desk.announced) == 2)
+    assert sorted(desk.announced) == [("+", "Ada"), ("+", "Bob")]
     assert desk.db.batches == before + 1
     assert await names() == [("node-1.1", "Ada"), ("node-1.2", "Bob")]
 
 
 async def test_coming_and_going_within_a_batch_is_nothing(desk: Desk, room: Room) -> None:
-    """The two cancel out, and nobody hears of them."""
-    desk.lane.connect(connection_of(ADA, "", "node-1.1"))
-    desk.lane.join("node-1.1", room.pk)
-    desk.lane.leave("node-1.1", room.pk)
+    """The two cancel out, and neither is announced."""
+    desk.presence.connect(connection_of(ADA, "", "node-1.1"))
+    desk.presence.join("node-1.1", room.pk)
+    desk.presence.leave("node-1.1", room.pk)
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: desk.told)
-    assert desk.told == [("+", "Bob")]
+    await eventually(lambda: desk.announced)
+    assert desk.announced == [("+", "Bob")]
     assert await names() == [("node-1.2", "Bob")]
 
 
-async def test_who_leaves_is_told_once_gone(desk: Desk, room: Room) -> None:
+async def test_a_leave_is_announced_when_the_user_has_gone(desk: Desk, room: Room) -> None:
     """Also where the leave comes while the row is being written."""
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: not desk.lane._batch)
-    desk.lane.leave("node-1.1", room.pk)
-    await eventually(lambda: ("-", "Ada") in desk.told)
+    await eventually(lambda: not desk.presence._batch)
+    desk.presence.leave("node-1.1", room.pk)
+    await eventually(lambda: ("-", "Ada") in desk.announced)
     assert await names() == []
 
 
 async def test_several_tabs_are_one_user(desk: Desk, room: Room) -> None:
-    """Told with the first tab and with the last."""
+    """Announced with the first tab and with the last."""
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: desk.told == [("+", "Ada")])
+    await eventually(lambda: desk.announced == [("+", "Ada")])
     come(desk, room, "node-1.2", ADA)
     come(desk, room, "node-1.3", BOB)
-    await eventually(lambda: len(desk.told) == 2)
-    desk.lane.leave("node-1.1", room.pk)
-    desk.lane.leave("node-1.3", room.pk)
-    await eventually(lambda: len(desk.told) == 3)
-    desk.lane.leave("node-1.2", room.pk)
-    await eventually(lambda: len(desk.told) == 4)
-    assert desk.told == [("+", "Ada"), ("+", "Bob"), ("-", "Bob"), ("-", "Ada")]
+    await eventually(lambda: len(desk.announced) == 2)
+    desk.presence.leave("node-1.1", room.pk)
+    desk.presence.leave("node-1.3", room.pk)
+    await eventually(lambda: len(desk.announced) == 3)
+    desk.presence.leave("node-1.2", room.pk)
+    await eventually(lambda: len(desk.announced) == 4)
+    assert desk.announced == [("+", "Ada"), ("+", "Bob"), ("-", "Bob"), ("-", "Ada")]
 
 
 async def test_entering_twice_is_one_row(desk: Desk, room: Room) -> None:
     """A refreshed join changes nothing."""
     come(desk, room, "node-1.1", ADA)
-    desk.lane.join("node-1.1", room.pk)
-    await eventually(lambda: desk.told)
-    desk.lane.join("node-1.1", room.pk)
+    desk.presence.join("node-1.1", room.pk)
+    await eventually(lambda: desk.announced)
+    desk.presence.join("node-1.1", room.pk)
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: len(desk.told) == 2)
-    assert desk.told == [("+", "Ada"), ("+", "Bob")]
+    await eventually(lambda: len(desk.announced) == 2)
+    assert desk.announced == [("+", "Ada"), ("+", "Bob")]
 
 
 async def test_what_is_not_open_cannot_enter(desk: Desk, room: Room) -> None:
     """A connection that has just closed leaves no ghost."""
-    desk.lane.join("node-1.9", room.pk)
-    desk.lane.leave("node-1.9", room.pk)
+    desk.presence.join("node-1.9", room.pk)
+    desk.presence.leave("node-1.9", room.pk)
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: desk.told)
+    await eventually(lambda: desk.announced)
     assert await names() == [("node-1.2", "Bob")]
 
 
 async def test_a_closed_connection_leaves_all_its_rooms(desk: Desk, room: Room) -> None:
     """Its row and its presences go together."""
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: desk.told)
-    desk.lane.disconnect("node-1.1")
-    await eventually(lambda: desk.told[-1] == ("-", "Ada"))
+    await eventually(lambda: desk.announced)
+    desk.presence.disconnect("node-1.1")
+    await eventually(lambda: desk.announced[-1] == ("-", "Ada"))
     assert await in_thread(Connection.objects.count) == 0
 
 
 async def test_a_connection_that_closes_at_once_leaves_nothing(desk: Desk, room: Room) -> None:
     """Written or not, in the end there is no row and no member."""
     come(desk, room, "node-1.1", ADA)
-    desk.lane.disconnect("node-1.1")
+    desk.presence.disconnect("node-1.1")
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: ("+", "Bob") in desk.told)
-    await eventually(lambda: not desk.lane._batch)
+    await eventually(lambda: ("+", "Bob") in desk.announced)
+    await eventually(lambda: not desk.presence._batch)
     come(desk, room, "node-1.3", ADA)
-    await eventually(lambda: desk.told[-1] == ("+", "Ada"))
+    await eventually(lambda: desk.announced[-1] == ("+", "Ada"))
     assert await in_thread(Connection.objects.count) == 2
 
 
-async def test_somebody_who_comes_right_back_was_never_gone(
+async def test_a_user_who_reconnects_at_once_never_left(
     desk: Desk, room: Room, settings: Settings
 ) -> None:
-    """Within the grace a reload is told to nobody."""
+    """Within the grace, a reload is not announced."""
     settings.REALTIME = {"PRESENCE_GRACE_SECONDS": 0.05}
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: desk.told)
-    desk.lane.disconnect("node-1.1")
+    await eventually(lambda: desk.announced)
+    desk.presence.disconnect("node-1.1")
     come(desk, room, "node-1.2", ADA)
-    await eventually(lambda: "node-1.1" not in desk.lane._connections)
+    await eventually(lambda: "node-1.1" not in desk.presence._connections)
     come(desk, room, "node-1.3", BOB)
-    await eventually(lambda: ("+", "Bob") in desk.told)
-    assert desk.told == [("+", "Ada"), ("+", "Bob")]
+    await eventually(lambda: ("+", "Bob") in desk.announced)
+    assert desk.announced == [("+", "Ada"), ("+", "Bob")]
     assert await names() == [("node-1.2", "Ada"), ("node-1.3", "Bob")]
 
 
 async def test_a_new_name_is_written_over_the_old_one(desk: Desk, room: Room) -> None:
     """The row stays the same connection."""
-    desk.lane.connect(connection_of(ADA, "192.0.2.1", "node-1.1"))
-    await eventually(lambda: not desk.lane._batch)
+    desk.presence.connect(connection_of(ADA, "192.0.2.1", "node-1.1"))
+    await eventually(lambda: not desk.presence._batch)
     renamed = Identity("guest:a", "Ada L.")
-    desk.lane.connect(connection_of(renamed, "192.0.2.1", "node-1.1"))
-    desk.lane.join("node-1.1", room.pk)
-    await eventually(lambda: desk.told)
+    desk.presence.connect(connection_of(renamed, "192.0.2.1", "node-1.1"))
+    desk.presence.join("node-1.1", room.pk)
+    await eventually(lambda: desk.announced)
     assert await names() == [("node-1.1", "Ada L.")]
     rows = await in_thread(lambda: list(Connection.objects.values_list("username", "address")))
     assert rows == [("Ada L.", "192.0.2.1")]
@@ -205,38 +205,36 @@ async def test_a_new_name_is_written_over_the_old_one(desk: Desk, room: Room) ->
 
 
 async def test_a_database_that_was_away_gets_the_whole_truth(desk: Desk, room: Room) -> None:
-    """Who came meanwhile is told once it is written."""
+    """A join during the outage is announced once it is written."""
     desk.db.away = 3
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: desk.told)
-    assert desk.told == [("+", "Ada")]
+    await eventually(lambda: desk.announced)
+    assert desk.announced == [("+", "Ada")]
     assert await names() == [("node-1.1", "Ada")]
 
 
-async def test_who_left_while_the_database_was_away_is_told_to_have_left(
-    desk: Desk, room: Room
-) -> None:
+async def test_a_leave_while_the_database_was_away_is_announced(desk: Desk, room: Room) -> None:
     """Otherwise its peers would show a ghost."""
     come(desk, room, "node-1.1", ADA)
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: len(desk.told) == 2)
+    await eventually(lambda: len(desk.announced) == 2)
     desk.db.away = 2
-    desk.lane.disconnect("node-1.1")
-    await eventually(lambda: ("-", "Ada") in desk.told)
+    desk.presence.disconnect("node-1.1")
+    await eventually(lambda: ("-", "Ada") in desk.announced)
     assert await names() == [("node-1.2", "Bob")]
 
 
-async def test_a_node_that_was_taken_for_dead_writes_itself_anew(desk: Desk, room: Room) -> None:
-    """Another one has buried it; all its live rows come back, and are told."""
+async def test_a_reaped_node_writes_its_rows_again(desk: Desk, room: Room) -> None:
+    """Another node has reaped it; all its live rows come back, and are announced."""
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: desk.told == [("+", "Ada")])
+    await eventually(lambda: desk.announced == [("+", "Ada")])
     other = LiveNode("node-2", "host", 2, 30)
     await in_thread(lambda: presence.reap("node-1", other, even_if_alive=True))
     await in_thread(presence.delete_node, "node-1", other)
     assert await names() == []
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: len(desk.told) == 3)
-    assert sorted(desk.told) == [("+", "Ada"), ("+", "Ada"), ("+", "Bob")]
+    await eventually(lambda: len(desk.announced) == 3)
+    assert sorted(desk.announced) == [("+", "Ada"), ("+", "Ada"), ("+", "Bob")]
     assert await names() == [("node-1.1", "Ada"), ("node-1.2", "Bob")]
     assert await in_thread(Node.objects.count) == 1
 
@@ -244,10 +242,10 @@ async def test_a_node_that_was_taken_for_dead_writes_itself_anew(desk: Desk, roo
 async def test_rebuilding_without_a_cause_harms_nothing(desk: Desk, room: Room) -> None:
     """Two announcements are harmless, a lost row is not."""
     come(desk, room, "node-1.1", ADA)
-    await eventually(lambda: desk.told)
-    desk.lane.rebuild()
-    await eventually(lambda: not desk.lane._lost)
+    await eventually(lambda: desk.announced)
+    desk.presence.rebuild()
+    await eventually(lambda: not desk.presence._lost)
     come(desk, room, "node-1.2", BOB)
-    await eventually(lambda: ("+", "Bob") in desk.told)
+    await eventually(lambda: ("+", "Bob") in desk.announced)
     assert await names() == [("node-1.1", "Ada"), ("node-1.2", "Bob")]
-    assert ("-", "Ada") not in desk.told
+    assert ("-", "Ada") not in desk.announced

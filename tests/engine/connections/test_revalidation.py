@@ -1,4 +1,4 @@
-"""Each connection is looked at in time, together with others, and when something is told."""
+"""Connections are revalidated in time, together with others, and after notes about changes."""
 
 import asyncio
 import time
@@ -41,12 +41,12 @@ class Fake(End):
         self.renewed.append(user)
 
 
-class Asked:
-    """Stands for the database: what it says of each, and for whom it was asked."""
+class FakeDatabase:
+    """A database for tests: its answers, and the connections of each query."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
-        self.asked: list[list[str]] = []
+        self.queries: list[list[str]] = []
         self.seq = 0
         self.are_sanctions = False
         self.error: Exception | None = None
@@ -54,29 +54,31 @@ class Asked:
         self.may_answer = Event()
         self.may_answer.set()
 
-    def account_statuses(self, asked: dict[str, Authentication]) -> dict[str, AccountStatus | None]:
+    def account_statuses(
+        self, logins: dict[str, Authentication]
+    ) -> dict[str, AccountStatus | None]:
         self.is_slow.set()
         self.may_answer.wait(10)
         if self.error is not None:
             raise self.error
-        self.asked.append(list(asked))
-        told = {name: self.facts.get(name, 0) for name in asked}
+        self.queries.append(list(logins))
+        found = {name: self.facts.get(name, 0) for name in logins}
         return {
             name: None if facts is None else AccountStatus(f"fresh {name}", facts)
-            for name, facts in told.items()
+            for name, facts in found.items()
             if facts != "unknown"
         }
 
     def everywhere(self) -> int:
         return self.seq
 
-    def on_site(self, asked: Iterable[Visitor]) -> dict[Visitor, list[Any]]:
+    def on_site(self, visitors: Iterable[Visitor]) -> dict[Visitor, list[Any]]:
         return {}
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    made = Asked()
+def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
+    made = FakeDatabase()
     monkeypatch.setattr(module, "account_statuses", made.account_statuses)
     monkeypatch.setattr(module.rights, "everywhere", made.everywhere)
     monkeypatch.setattr(module.sanctions, "on_site", made.on_site)
@@ -85,7 +87,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 @pytest.fixture
-async def revalidator(asked: Asked) -> AsyncIterator[Revalidator]:
+async def revalidator(database: FakeDatabase) -> AsyncIterator[Revalidator]:
     db = Database()
     made = Revalidator(db)
     await made.start()
@@ -94,13 +96,13 @@ async def revalidator(asked: Asked) -> AsyncIterator[Revalidator]:
     await db.stop()
 
 
-async def beat(revalidator: Revalidator) -> None:
+async def tick(revalidator: Revalidator) -> None:
     revalidator.tick()
     await eventually(lambda: not revalidator._tasks)
 
 
-def watch(revalidator: Revalidator, number: int) -> list[Fake]:
-    """Connections that the next pulse looks at."""
+def tracked(revalidator: Revalidator, number: int) -> list[Fake]:
+    """Connections that the next tick revalidates."""
     made = [Fake(one) for one in range(1, number + 1)]
     for one in made:
         revalidator.track(one.connection, is_checked=False)
@@ -108,43 +110,45 @@ def watch(revalidator: Revalidator, number: int) -> list[Fake]:
 
 
 async def known(revalidator: Revalidator, number: int) -> list[Fake]:
-    """Connections that were looked at once, and what was renewed by that is forgotten."""
-    made = watch(revalidator, number)
-    await beat(revalidator)
+    """Connections that were revalidated once, without the events of that."""
+    made = tracked(revalidator, number)
+    await tick(revalidator)
     for one in made:
         one.renewed.clear()
     return made
 
 
-async def test_many_are_looked_at_in_few_questions(revalidator: Revalidator, asked: Asked) -> None:
+async def test_many_connections_are_revalidated_in_few_queries(
+    revalidator: Revalidator, database: FakeDatabase
+) -> None:
     """Then they are known, and left alone until their turn comes."""
     connections = await known(revalidator, 1200)
-    assert [len(names) for names in asked.asked] == [500, 500, 200]
-    await beat(revalidator)
-    assert len(asked.asked) == 3
+    assert [len(names) for names in database.queries] == [500, 500, 200]
+    await tick(revalidator)
+    assert len(database.queries) == 3
     assert all(one.ended == one.renewed == [] for one in connections)
 
 
-async def test_who_was_checked_on_coming_is_looked_at_in_turn(
-    revalidator: Revalidator, asked: Asked
+async def test_a_checked_connection_is_revalidated_in_turn(
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
-    """Not by the next pulse; and at first as one who may have changed meanwhile."""
+    """Not by the next tick; and the first time its user counts as changed."""
     one = Fake(1)
     revalidator.track(one.connection)
-    await beat(revalidator)
-    assert asked.asked == []
+    await tick(revalidator)
+    assert database.queries == []
     revalidator._tracked[one.id].due_at = 0
-    await beat(revalidator)
+    await tick(revalidator)
     assert len(one.renewed) == 1
 
 
 async def test_turns_come_within_the_setting_and_not_all_together(
-    revalidator: Revalidator, asked: Asked, settings: Settings
+    revalidator: Revalidator, database: FakeDatabase, settings: Settings
 ) -> None:
-    """Less a pulse, and what a look may take."""
+    """Less a pulse, and the time of a revalidation."""
     settings.REALTIME = {"RECHECK_SECONDS": 60, "PULSE_SECONDS": 5}
-    watch(revalidator, 100)
-    await beat(revalidator)
+    tracked(revalidator, 100)
+    await tick(revalidator)
     left = [one.due_at - time.monotonic() for one in revalidator._tracked.values()]
     assert 20 < min(left) < 35
     assert 40 < max(left) <= 50
@@ -152,24 +156,24 @@ async def test_turns_come_within_the_setting_and_not_all_together(
     assert module._interval() == 0
 
 
-async def test_who_may_not_go_on_is_ended_and_who_changed_is_renewed(
-    revalidator: Revalidator, asked: Asked
+async def test_lost_accounts_are_closed_and_changed_users_are_replaced(
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
     """By the pulse, compared with what it found before."""
     good, gone, changed = await known(revalidator, 3)
-    asked.facts = {gone.id: None, changed.id: 1}
+    database.facts = {gone.id: None, changed.id: 1}
     for one in revalidator._tracked.values():
         one.due_at = 0
-    await beat(revalidator)
+    await tick(revalidator)
     assert (good.ended, gone.ended, changed.ended) == ([], [4005], [])
     assert (good.renewed, changed.renewed) == ([], [f"fresh {changed.id}"])
 
 
-async def test_what_is_told_before_the_first_look_counts_as_changed(
-    revalidator: Revalidator, asked: Asked
+async def test_a_note_before_the_first_revalidation_counts_as_a_change(
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
     """There is nothing to compare it with."""
-    [one] = watch(revalidator, 1)
+    [one] = tracked(revalidator, 1)
     revalidator.on_change([one.id, "node.gone"], "user", "")
     await eventually(lambda: one.renewed)
     revalidator.on_change([one.id], "user", "")
@@ -177,132 +181,132 @@ async def test_what_is_told_before_the_first_look_counts_as_changed(
     assert len(one.renewed) == 1
 
 
-async def test_what_is_told_while_a_look_goes_on_is_looked_at_once_more(
-    revalidator: Revalidator, asked: Asked
+async def test_a_note_during_a_revalidation_causes_another_one(
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
-    """And only once, however often it is told."""
-    [one] = watch(revalidator, 1)
+    """And only one, however many notes come."""
+    [one] = tracked(revalidator, 1)
     for _ in range(50):
         revalidator.on_change([one.id], "user", "")
     await asyncio.sleep(0)
     for _ in range(50):
         revalidator.on_change([one.id], "user", "")
     await eventually(lambda: not revalidator._tasks)
-    assert len(asked.asked) == 2
+    assert len(database.queries) == 2
 
 
 async def test_only_those_of_the_session_or_token_are_concerned(
-    revalidator: Revalidator, asked: Asked
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
-    """A logout is believed; a revocation is looked up."""
+    """A logout takes effect without a query; a revocation is looked up."""
     session = Fake(1, Credential.of_session("key"))
     token, other = Fake(2, Credential(token_id="one")), Fake(3, Credential(token_id="two"))
     for one in (session, token, other):
         revalidator.track(one.connection)
     names = [one.id for one in (session, token, other)]
     revalidator.on_change(names, "session", session.connection.credential.session_digest)
-    assert (session.ended, token.ended, asked.asked) == ([4005], [], [])
-    asked.facts[token.id] = asked.facts[other.id] = None
+    assert (session.ended, token.ended, database.queries) == ([4005], [], [])
+    database.facts[token.id] = database.facts[other.id] = None
     revalidator.on_change(names, "token", "one")
     await eventually(lambda: token.ended)
     assert other.ended == []
-    assert asked.asked == [[token.id]]
+    assert database.queries == [[token.id]]
 
 
-async def test_rights_of_everybody_are_asked_for_again_when_the_counter_has_moved(
-    revalidator: Revalidator, asked: Asked
+async def test_all_connections_are_revalidated_when_the_counter_has_moved(
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
-    """Told, or found by the pulse; a note that is forged asks once and finds nothing."""
+    """By a note or by a tick; a forged note costs one query and changes nothing."""
     connections = await known(revalidator, 3)
     revalidator.on_change([], "rights", "")
     await eventually(lambda: not revalidator._tasks)
     assert not any(one.renewed for one in connections)
     for seq in (1, 2):
-        asked.seq = seq
+        database.seq = seq
         if seq == 1:
             revalidator.on_change([], "rights", "")
             await eventually(lambda: not revalidator._tasks)
         else:
-            await beat(revalidator)
+            await tick(revalidator)
         assert all(len(one.renewed) == seq for one in connections)
 
 
-async def test_rights_that_were_not_known_at_the_start_are_asked_for(asked: Asked) -> None:
-    """They may have changed since somebody came: what the pulse finds first is no excuse."""
+async def test_rights_that_were_unknown_at_the_start_are_read(database: FakeDatabase) -> None:
+    """They may have changed since the first connection, so the first tick revalidates all."""
     db = Database()
     revalidator = Revalidator(db)
-    connections = watch(revalidator, 2)
-    await beat(revalidator)
+    connections = tracked(revalidator, 2)
+    await tick(revalidator)
     assert all(len(one.renewed) == 1 for one in connections)
     revalidator.stop()
     await db.stop()
 
 
 async def test_bans_of_the_site_are_known_of_from_a_note_or_the_pulse(
-    revalidator: Revalidator, asked: Asked
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
-    """While there are none, nobody who comes is asked about."""
+    """While there are none, new connections need no query."""
     assert not revalidator.are_sanctions
     revalidator.on_change([], "site", "")
     assert revalidator.are_sanctions
-    await beat(revalidator)
+    await tick(revalidator)
     assert not revalidator.are_sanctions  # it was lifted
-    asked.are_sanctions = True
-    await beat(revalidator)
+    database.are_sanctions = True
+    await tick(revalidator)
     assert revalidator.are_sanctions
 
 
-async def test_a_database_that_is_away_ends_nobody_and_is_asked_again(
-    revalidator: Revalidator, asked: Asked, caplog: pytest.LogCaptureFixture
+async def test_a_database_that_is_away_closes_nothing_and_is_queried_again(
+    revalidator: Revalidator, database: FakeDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing that was told is forgotten meanwhile."""
-    [one] = watch(revalidator, 1)
-    await beat(revalidator)
-    asked.error, asked.facts[one.id] = OperationalError("away"), None
+    """No note is lost meanwhile."""
+    [one] = tracked(revalidator, 1)
+    await tick(revalidator)
+    database.error, database.facts[one.id] = OperationalError("away"), None
     revalidator.on_change([one.id], "user", "")
     await eventually(lambda: not revalidator._tasks)
-    await beat(revalidator)
+    await tick(revalidator)
     assert one.ended == []
     assert "revalidation of open connections failed" in caplog.text
-    asked.error = None
-    await beat(revalidator)
+    database.error = None
+    await tick(revalidator)
     assert one.ended == [4005]
 
 
-async def test_who_cannot_be_judged_stays_and_is_asked_again(
-    revalidator: Revalidator, asked: Asked
+async def test_an_account_without_an_answer_stays_and_is_queried_again(
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
     """At each pulse."""
-    [one] = watch(revalidator, 1)
-    asked.facts[one.id] = "unknown"
-    await beat(revalidator)
-    await beat(revalidator)
+    [one] = tracked(revalidator, 1)
+    database.facts[one.id] = "unknown"
+    await tick(revalidator)
+    await tick(revalidator)
     assert one.ended == []
-    assert len(asked.asked) == 2
+    assert len(database.queries) == 2
 
 
 async def test_an_answer_about_an_earlier_login_does_not_count(
-    revalidator: Revalidator, asked: Asked
+    revalidator: Revalidator, database: FakeDatabase
 ) -> None:
-    """A new token may have come while the database was asked about the old one."""
-    [one] = watch(revalidator, 1)
-    asked.facts[one.id] = None
-    asked.may_answer.clear()
+    """A new token may arrive during the query for the old one."""
+    [one] = tracked(revalidator, 1)
+    database.facts[one.id] = None
+    database.may_answer.clear()
     revalidator.tick()
-    await eventually(asked.is_slow.is_set)
+    await eventually(database.is_slow.is_set)
     revalidator.track(one.connection)
-    asked.may_answer.set()
+    database.may_answer.set()
     await eventually(lambda: not revalidator._tasks)
     assert one.ended == []
     revalidator.untrack(one.connection)
-    await beat(revalidator)
+    await tick(revalidator)
     assert one.ended == []
 
 
-async def test_guests_are_not_asked_for(revalidator: Revalidator, asked: Asked) -> None:
+async def test_guests_cause_no_queries(revalidator: Revalidator, database: FakeDatabase) -> None:
     """The database knows nothing of them."""
     guest = Fake(1)
     guest.connection.identity = Identity("guest:1", "Ada")
     revalidator.track(guest.connection)
-    await beat(revalidator)
-    assert asked.asked == []
+    await tick(revalidator)
+    assert database.queries == []

@@ -1,4 +1,4 @@
-"""How long one connection runs before others have their turn."""
+"""The time that one connection runs before others have their turn."""
 
 import asyncio
 from collections.abc import Iterator

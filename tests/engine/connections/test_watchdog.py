@@ -1,4 +1,4 @@
-"""Commands that take long."""
+"""Commands that take long pause reading, and are cancelled in the end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,21 +14,21 @@ from tests.engine.ends import End, Noted
 
 
 class Worker(Noted):
-    """A connection that notes what it is told."""
+    """A connection that records the calls of the watchdog."""
 
-    __slots__ = ("told",)
+    __slots__ = ("calls",)
 
     def stop_reading(self) -> None:
-        self.told.append("stop")
+        self.calls.append("stop")
 
     def give_up(self) -> None:
-        self.told.append("give up")
+        self.calls.append("give up")
 
 
 def make_worker() -> Worker:
     end = End()
     made = Worker("n.1", end, end.server.send, JSON)
-    made.told = []
+    made.calls = []
     return made
 
 
@@ -41,24 +41,24 @@ async def watchdog(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Async
     made.stop()
 
 
-async def test_who_takes_long_is_told_to_stop_reading_and_then_to_give_up(
+async def test_a_long_command_pauses_reading_and_is_then_cancelled(
     watchdog: Watchdog,
 ) -> None:
     worker = make_worker()
     watchdog.begin(worker)
-    await eventually(lambda: "give up" in worker.told)
-    assert set(worker.told[: worker.told.index("give up")]) == {"stop"}
-    await eventually(lambda: worker.told.count("give up") == 2)  # it did not listen
+    await eventually(lambda: "give up" in worker.calls)
+    assert set(worker.calls[: worker.calls.index("give up")]) == {"stop"}
+    await eventually(lambda: worker.calls.count("give up") == 2)  # the first one had no effect
     watchdog.finish(worker)
 
 
-async def test_who_is_done_in_time_hears_nothing(watchdog: Watchdog) -> None:
+async def test_a_command_that_is_done_in_time_has_no_effect(watchdog: Watchdog) -> None:
     quick, slow = make_worker(), make_worker()
     watchdog.begin(slow)
     watchdog.begin(quick)
     watchdog.finish(quick)
-    await eventually(lambda: "give up" in slow.told)
-    assert quick.told == []
+    await eventually(lambda: "give up" in slow.calls)
+    assert quick.calls == []
     watchdog.finish(slow)
 
 
@@ -69,26 +69,26 @@ async def test_each_part_of_a_command_has_its_own_time(watchdog: Watchdog) -> No
         watchdog.begin(worker)
         await asyncio.sleep(0)
     watchdog.finish(worker)
-    assert worker.told == []
+    assert worker.calls == []
 
 
-async def test_it_does_not_look_while_nobody_is_busy(watchdog: Watchdog) -> None:
+async def test_no_timer_runs_while_no_command_does(watchdog: Watchdog) -> None:
     worker = make_worker()
     watchdog.begin(worker)
     watchdog.finish(worker)
     await eventually(lambda: watchdog._timer is None)
     watchdog.begin(worker)
-    await eventually(lambda: "give up" in worker.told)
+    await eventually(lambda: "give up" in worker.calls)
     watchdog.finish(worker)
 
 
-async def test_it_counts_on_a_look_that_comes_late(
+async def test_a_late_check_is_allowed_for(
     watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    """Timers are never early: what is nearly due at the next look would be late there."""
+    """Timers are never early: a command that is nearly due would be late at the next check."""
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.25)
     settings.REALTIME = {**settings.REALTIME, "HANDLER_SECONDS": 5}
     worker = make_worker()
     watchdog._since[worker] = asyncio.get_running_loop().time() - 4.745
     watchdog._check()
-    assert worker.told == ["give up"]
+    assert worker.calls == ["give up"]

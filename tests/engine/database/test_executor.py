@@ -17,7 +17,7 @@ from tests.client import eventually
 
 
 def sleep_there(seconds: float) -> None:
-    """Have PostgreSQL take its time."""
+    """Have PostgreSQL sleep."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
 
@@ -48,7 +48,7 @@ def test_a_thread_that_hangs_keeps_no_process_from_ending() -> None:
     assert (done.stdout, done.stderr) == (b"hello\n", b"")
 
 
-async def test_stopping_waits_for_nobody_for_ever(
+async def test_stopping_does_not_wait_for_ever(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
@@ -65,7 +65,7 @@ async def test_stopping_waits_for_nobody_for_ever(
     await eventually(lambda: not threads())
 
 
-async def test_a_thread_that_hangs_leaves_no_connection_of_others_open(
+async def test_a_thread_that_hangs_keeps_no_other_connection_open(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each thread closes its own at its end, whenever that is."""
@@ -118,7 +118,7 @@ async def test_a_read_that_takes_too_long_fails_and_its_thread_goes_on(
 async def test_a_few_queries_with_many_rows_run_at_once(
     db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others than those need not wait for them."""
+    """Other queries need not wait for them."""
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 1)
     database = Database()
     lock, running, most = threading.Lock(), 0, 0

@@ -51,11 +51,11 @@ class Unsteady(Database):
 
 
 class Desk:
-    """A writer, what its senders heard, and what the rooms were told, in order."""
+    """A writer, the results for its senders, and the messages broadcast to rooms, in order."""
 
     def __init__(self, db: Database) -> None:
         self.writer = Writer(db, self._committed)
-        self.told: list[tuple[int, str | None]] = []
+        self.broadcasts: list[tuple[int, str | None]] = []
         self.results: dict[str, Result] = {}
         self.error: Exception | None = None
 
@@ -70,14 +70,14 @@ class Desk:
         await eventually(lambda: len(self.results) == number, 20, f"{number} results")
 
     def codes(self) -> dict[str, str]:
-        """What each sender heard: "ok" or the code of its error."""
+        """The result for each sender: "ok" or the code of its error."""
         return {
             content: str(result.code) if isinstance(result, CommandError) else "ok"
             for content, result in self.results.items()
         }
 
     def _committed(self, stored: Stored) -> None:
-        self.told.append((stored.room_id, stored.state.content))
+        self.broadcasts.append((stored.room_id, stored.state.content))
         if self.error is not None:
             raise self.error
 
@@ -117,14 +117,14 @@ def room(either: str, make_room: MakeRoom) -> Room:
     return make_room("general")
 
 
-async def test_drafts_are_stored_and_told_in_order(desk: Desk, room: Room) -> None:
-    """Rooms hear in the order of the log, which is that of arrival."""
+async def test_drafts_are_stored_and_broadcast_in_order(desk: Desk, room: Room) -> None:
+    """Rooms get messages in the order of the log, which is that of arrival."""
     names = [str(number) for number in range(50)]
     for name in names:
         desk.submit(room, name)
     await desk.settled(50)
     assert set(desk.codes().values()) == {"ok"}
-    assert [content for _, content in desk.told] == names == await stored(room)
+    assert [content for _, content in desk.broadcasts] == names == await stored(room)
 
 
 async def test_what_comes_during_a_commit_is_the_next_batch(
@@ -153,7 +153,7 @@ async def test_a_batch_is_bounded(
     assert await stored(room) == [str(number) for number in range(25)]
 
 
-async def test_the_sender_hears_before_the_room(desk: Desk, room: Room) -> None:
+async def test_the_sender_is_answered_before_the_broadcast(desk: Desk, room: Room) -> None:
     """Both after the commit: the row is there when the result is."""
     result = await desk.writer.write(
         Draft(room_id=room.pk, content="hi", sender="7", username="ada")
@@ -163,7 +163,7 @@ async def test_the_sender_hears_before_the_room(desk: Desk, room: Room) -> None:
 
 
 async def test_a_bad_draft_fails_alone(desk: Desk, room: Room) -> None:
-    """Its neighbours in the batch are stored, in order, and told once."""
+    """Its neighbours in the batch are stored in order, and broadcast once."""
     desk.submit(room, "a")
     desk.submit(room, "bad", username=None)
     desk.submit(999_999, "nowhere")
@@ -171,10 +171,10 @@ async def test_a_bad_draft_fails_alone(desk: Desk, room: Room) -> None:
     await desk.settled(4)
     assert desk.codes() == {"a": "ok", "bad": "unknown_room", "nowhere": "unknown_room", "b": "ok"}
     assert await stored(room) == ["a", "b"]
-    assert desk.told == [(room.pk, "a"), (room.pk, "b")]
+    assert desk.broadcasts == [(room.pk, "a"), (room.pk, "b")]
 
 
-async def test_a_repeat_is_answered_alike_and_not_told_again(desk: Desk, room: Room) -> None:
+async def test_a_repeat_is_answered_alike_and_not_broadcast_again(desk: Desk, room: Room) -> None:
     """The same nonce: one row, one event, two answers."""
     desk.submit(room, "first", nonce="n")
     await desk.settled(1)
@@ -184,11 +184,11 @@ async def test_a_repeat_is_answered_alike_and_not_told_again(desk: Desk, room: R
     assert isinstance(first, Stored)
     assert isinstance(again, Stored)
     assert first.state.id == again.state.id
-    assert desk.told == [(room.pk, "first")]
+    assert desk.broadcasts == [(room.pk, "first")]
 
 
 async def test_a_database_that_is_away_is_tried_again(desk: Desk, db: Unsteady, room: Room) -> None:
-    """In the same order, and nobody hears of it."""
+    """In the same order, and without a broadcast."""
     db.away = 3
     for name in "abc":
         desk.submit(room, name)
@@ -215,15 +215,17 @@ async def test_after_the_deadline_the_sender_may_try_again(
     assert await stored(room) == ["b"]
 
 
-async def test_a_commit_whose_answer_was_lost_is_told(desk: Desk, db: Unsteady, room: Room) -> None:
-    """Found by its nonce it is not new, yet nobody has heard of it."""
+async def test_a_commit_whose_answer_was_lost_is_broadcast(
+    desk: Desk, db: Unsteady, room: Room
+) -> None:
+    """Its nonce is found, so it is not new, but it was never broadcast."""
     db.unanswered = 1
     desk.submit(room, "a")
     desk.submit(room, "b")
     await desk.settled(2)
     assert set(desk.codes().values()) == {"ok"}
     assert await stored(room) == ["a", "b"]
-    assert desk.told == [(room.pk, "a"), (room.pk, "b")]
+    assert desk.broadcasts == [(room.pk, "a"), (room.pk, "b")]
 
 
 async def test_order_holds_when_single_drafts_have_to_wait(
@@ -249,19 +251,19 @@ async def test_order_holds_when_single_drafts_have_to_wait(
     desk.submit(room, "d")
     await desk.settled(5)
     assert await stored(room) == ["a", "b", "c", "d"]
-    assert [content for _, content in desk.told] == ["a", "b", "c", "d"]
+    assert [content for _, content in desk.broadcasts] == ["a", "b", "c", "d"]
 
 
 async def test_a_listener_that_raises_changes_nothing(
     desk: Desk, room: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is committed stays committed, once, and the sender hears so."""
+    """What is committed stays committed, once, and the sender is answered."""
     desk.error = KeyError("odd")
     desk.submit(room, "a")
     desk.submit(room, "b")
     await desk.settled(2)
     assert await stored(room) == ["a", "b"]
-    assert [content for _, content in desk.told] == ["a", "b"]
+    assert [content for _, content in desk.broadcasts] == ["a", "b"]
     desk.error = None
     desk.submit(room, "c")
     await desk.settled(3)
@@ -269,7 +271,7 @@ async def test_a_listener_that_raises_changes_nothing(
 
 
 async def test_a_sender_that_raises_changes_nothing(desk: Desk, room: Room) -> None:
-    """The next ones are stored and told."""
+    """The next ones are stored and broadcast."""
     draft = Draft(room_id=room.pk, content="a", sender="7", username="ada")
     desk.writer.submit(draft, lambda result: 1 / 0)  # type: ignore[arg-type,return-value]
     desk.submit(room, "b")
@@ -296,7 +298,7 @@ async def test_too_many_waiting_drafts_are_refused_at_once(
 
 
 async def test_stopping_commits_what_is_queued(db: Unsteady, room: Room) -> None:
-    """A deploy loses nothing that was taken."""
+    """A deploy loses nothing that was accepted."""
     desk = Desk(db)
     desk.writer.start()
     for number in range(30):
@@ -326,7 +328,7 @@ async def said(desk: Desk, room: Room, *contents: str) -> list[int]:
     """Store messages; return their keys."""
     drafts = [Draft(room_id=room.pk, content=text, sender="7", username="ada") for text in contents]
     results = [await desk.writer.write(draft) for draft in drafts]
-    desk.told.clear()
+    desk.broadcasts.clear()
     return [result.state.id for result in results]
 
 
@@ -337,7 +339,7 @@ def deletion(room: Room, message: int) -> Change:
 async def test_a_change_goes_with_the_messages_around_it(
     desk: Desk, db: Unsteady, room: Room
 ) -> None:
-    """One batch, and the room hears in the order of the log."""
+    """One batch, and the broadcasts are in the order of the log."""
     [message] = await said(desk, room, "secret")
     db.gate.clear()
     desk.submit(room, "first")
@@ -350,7 +352,7 @@ async def test_a_change_goes_with_the_messages_around_it(
     result = await deleting
     await desk.settled(3)
     assert (result.state.deleted, result.state.position) == (True, 4)
-    assert [content for _, content in desk.told] == ["first", "before", None, "after"]
+    assert [content for _, content in desk.broadcasts] == ["first", "before", None, "after"]
     assert db.batches[-2:] == [1, 3]
 
 
@@ -383,15 +385,15 @@ async def test_a_change_that_raises_fails_alone(
     assert "a change of room" in caplog.text
 
 
-async def test_a_change_whose_answer_was_lost_is_made_once_and_told(
+async def test_a_change_whose_answer_was_lost_is_made_once_and_broadcast(
     desk: Desk, db: Unsteady, room: Room
 ) -> None:
-    """The repeat finds it made, yet nobody has heard of it."""
+    """The repeat finds it made, but it was never broadcast."""
     [message] = await said(desk, room, "secret")
     db.unanswered = 1
     result = await desk.writer.write(deletion(room, message))
     assert (result.is_new, result.state.position) == (False, 2)
-    assert desk.told == [(room.pk, None)]
+    assert desk.broadcasts == [(room.pk, None)]
 
 
 async def test_a_change_that_comes_too_late_is_unavailable(
@@ -421,7 +423,7 @@ async def test_changes_and_messages_of_a_process_do_not_wait_for_each_other(
     assert caplog.records == []
 
 
-# A room whose row somebody else has locked (PostgreSQL).
+# A room whose row another transaction has locked (PostgreSQL).
 
 
 async def test_a_locked_room_delays_no_other(
@@ -461,7 +463,7 @@ async def test_a_locked_room_delays_no_other(
 async def test_a_bad_draft_in_a_locked_room_fails_alone(
     postgres: str, desk: Desk, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also in the slow lane the order of the others holds."""
+    """A locked room keeps the order of its messages, too."""
     monkeypatch.setattr(module, "LOCK_MS", 60)
     locked = await in_thread(make_room, "locked")
     await in_thread(history.mark, locked.pk)
@@ -503,17 +505,17 @@ async def test_a_locked_room_fails_in_the_end(
     assert desk.codes() == {"a": "unavailable"}
 
 
-async def test_nobody_who_was_answered_is_kept(desk: Desk, room: Room) -> None:
+async def test_no_answered_job_is_kept(desk: Desk, room: Room) -> None:
     """A sender that has gone is free also where nothing more is sent for hours."""
 
     class Sender:
-        def hear(self, result: Result) -> None:
+        def receive(self, result: Result) -> None:
             desk.results["hello"] = result
 
     sender = Sender()
     is_kept = weakref.ref(sender)
     draft = Draft(room_id=room.pk, content="hello", sender="7", username="ada")
-    desk.writer.submit(draft, sender.hear)
+    desk.writer.submit(draft, sender.receive)
     del sender
     await desk.settled(1)
     await eventually(lambda: is_kept() is None, 5, "the sender is gone")

@@ -29,7 +29,7 @@ from tests.engine.process import Member, Process, arrived
 
 
 class Walk:
-    """Random steps of a room: messages told, told late, out of turn or never, edits, members."""
+    """Random steps of a room: broadcasts in time, late, out of order or never, edits, members."""
 
     def __init__(self, process: Process, room: Room, codec: Codec, seed: int) -> None:
         self.process = process
@@ -38,12 +38,12 @@ class Walk:
         self.dice = random.Random(seed)
         self.members: list[Member] = []
         self.away: list[Member] = []
-        self.untold: list[Callable[[], None]] = []
+        self.delayed: list[Callable[[], None]] = []
         self.joins: list[asyncio.Task[None]] = []
         self.number = 0
 
     async def run(self, steps: int) -> None:
-        actions = [self.say, self.say, self.say, self.edit, self.tell, self.tell]
+        actions = [self.say, self.say, self.say, self.edit, self.broadcast, self.broadcast]
         actions += [self.come, self.come_back, self.leave, self.refresh, self.pause, self.pause]
         for _ in range(steps):
             await self.dice.choice(actions)()
@@ -54,18 +54,18 @@ class Walk:
         contents = [f"message {self.number + one}" for one in range(self.dice.randint(1, 3))]
         self.number += len(contents)
         for stored in await self.process.append(self.room, *contents):
-            self._will_tell(stored.state, stored.epoch)
+            self._plan_broadcast(stored.state, stored.epoch)
 
     async def edit(self) -> None:
         if self.number:
             seq = self.dice.choice(list(await self.process.db.read(log.states, self.room.pk)))
             state = await self.process.db.write(log.edit, self.room.pk, seq, f"edited {seq}")
             mark = await self.process.db.read(history.mark, self.room.pk)
-            self._will_tell(state, mark.epoch)
+            self._plan_broadcast(state, mark.epoch)
 
-    async def tell(self) -> None:
-        while self.untold:
-            self.untold.pop(0)()
+    async def broadcast(self) -> None:
+        while self.delayed:
+            self.delayed.pop(0)()
 
     async def come(self) -> None:
         self._join(self.process.member(self.codec))
@@ -88,12 +88,12 @@ class Walk:
         for _ in range(self.dice.randint(1, 5)):
             await asyncio.sleep(0)
 
-    def _will_tell(self, state: history.MessageState, epoch: str) -> None:
+    def _plan_broadcast(self, state: history.MessageState, epoch: str) -> None:
         if self.dice.random() < 0.15:
             return  # lost on the way
-        place = self.dice.randint(max(0, len(self.untold) - 1), len(self.untold))
-        told = self.process.hear_state
-        self.untold.insert(place, lambda: told(self.room, state, epoch))
+        place = self.dice.randint(max(0, len(self.delayed) - 1), len(self.delayed))
+        receive = self.process.receive_state
+        self.delayed.insert(place, lambda: receive(self.room, state, epoch))
 
     def _join(self, member: Member) -> None:
         async def join() -> None:
@@ -136,51 +136,51 @@ async def test_every_member_has_everything_once_and_in_order(
             assert known.states == truth
 
 
-async def test_many_who_come_back_to_a_fresh_process_cost_one_query(
+async def test_many_clients_that_resume_on_a_new_process_cost_one_query(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a deploy nobody was here before; each is somewhere else in the log."""
+    """After a deploy each client resumes from another position in the log."""
     async with Process() as process:
         await process.append(room, *(f"message {number}" for number in range(300)))
         epoch = (await process.db.read(history.mark, room.pk)).epoch
-        await process.hub.open_room(room.pk, room.slug)  # somebody new was here first
-        asked: list[str] = []
+        await process.hub.open_room(room.pk, room.slug)  # a new client was here first
+        queries: list[str] = []
         read = process.db.read
 
         async def noted(function: Any, *args: Any) -> Any:
-            asked.append(function.__name__)
+            queries.append(function.__name__)
             return await read(function, *args)
 
         monkeypatch.setattr(process.db, "read", noted)
         members = [process.member() for _ in range(50)]
-        told = await asyncio.gather(
+        replies = await asyncio.gather(
             *(
                 member.join(room, Since(seq=number * 4, epoch=epoch))
                 for number, member in enumerate(members)
             )
         )
-        for number, one in enumerate(told):
+        for number, one in enumerate(replies):
             assert one["recovered"]
             assert [state["seq"] for state in one["messages"]] == list(range(number * 4 + 1, 301))
-        assert asked == ["older"]
+        assert queries == ["older"]
 
 
-async def test_what_was_purged_is_not_told_as_recovered(room: Room) -> None:
-    """Rows are gone of which this process has not heard yet."""
+async def test_a_resume_from_purged_positions_is_not_recovered(room: Room) -> None:
+    """This process does not know yet that rows were purged."""
     async with Process() as process:
         await process.append(room, *(f"message {number}" for number in range(200)))
         epoch = (await process.db.read(history.mark, room.pk)).epoch
         topic = await process.hub.open_room(room.pk, room.slug)
         await process.db.write(log.purge, room.pk, 50)
-        told = await process.member().join(room, Since(seq=10, epoch=epoch))
-        assert not told["recovered"]
-        told = await process.member().join(room, Since(seq=50, epoch=epoch))
-        assert told["recovered"]
-        assert [state["seq"] for state in told["messages"]] == list(range(51, 201))
+        reply = await process.member().join(room, Since(seq=10, epoch=epoch))
+        assert not reply["recovered"]
+        reply = await process.member().join(room, Since(seq=50, epoch=epoch))
+        assert reply["recovered"]
+        assert [state["seq"] for state in reply["messages"]] == list(range(51, 201))
         assert topic.ring.floor == 50
 
 
-async def test_who_missed_more_than_may_be_resumed_costs_no_query_of_its_own(
+async def test_a_client_that_missed_too_much_costs_no_query_of_its_own(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They start with the newest messages instead."""
@@ -189,9 +189,9 @@ async def test_who_missed_more_than_may_be_resumed_costs_no_query_of_its_own(
         epoch = (await process.db.read(history.mark, room.pk)).epoch
         await process.member().join(room, Since(seq=0, epoch=epoch))
         monkeypatch.setattr(process.db, "read", None)
-        told = await process.member().join(room, Since(seq=50, epoch=epoch))
-        assert not told["recovered"]
-        assert [state["seq"] for state in told["messages"]] == list(range(501, 601))
+        reply = await process.member().join(room, Since(seq=50, epoch=epoch))
+        assert not reply["recovered"]
+        assert [state["seq"] for state in reply["messages"]] == list(range(501, 601))
 
 
 def _is_level(member: Member, end: int) -> bool:
@@ -200,18 +200,18 @@ def _is_level(member: Member, end: int) -> bool:
 
 
 async def test_a_first_join_brings_the_newest_messages(process: Process, room: Room) -> None:
-    """As many as asked for, in the order of their place, and whether there are more."""
+    """As many as requested, in the order of the log, and whether there are more."""
     await process.append(room, *"abcde")
-    told = await process.member().join(room, limit=3)
-    assert [one["content"] for one in told["messages"]] == ["c", "d", "e"]
-    assert (told["through"], told["has_more"], told["recovered"]) == (5, True, False)
+    reply = await process.member().join(room, limit=3)
+    assert [one["content"] for one in reply["messages"]] == ["c", "d", "e"]
+    assert (reply["through"], reply["has_more"], reply["recovered"]) == (5, True, False)
 
 
 async def test_no_history_is_no_history(process: Process, room: Room) -> None:
     """The position is that of the log all the same."""
     await process.append(room, *"abc")
-    told = await process.member().join(room, limit=0)
-    assert (told["messages"], told["through"], told["has_more"]) == ([], 3, True)
+    reply = await process.member().join(room, limit=0)
+    assert (reply["messages"], reply["through"], reply["has_more"]) == ([], 3, True)
 
 
 async def test_a_resume_brings_what_was_missed(process: Process, room: Room) -> None:
@@ -222,20 +222,20 @@ async def test_a_resume_brings_what_was_missed(process: Process, room: Room) -> 
     member.leave()
     await process.say(room, "c")
     edited = await process.db.write(log.edit, room.pk, 1, "A")
-    process.hear_state(room, edited, process.topic(room).position.epoch)
-    told = await member.join(room, comes_back=True)
-    assert [one["content"] for one in told["messages"]] == ["c", "A"]
-    assert (told["recovered"], told["through"]) == (True, 4)
+    process.receive_state(room, edited, process.topic(room).position.epoch)
+    reply = await member.join(room, comes_back=True)
+    assert [one["content"] for one in reply["messages"]] == ["c", "A"]
+    assert (reply["recovered"], reply["through"]) == (True, 4)
     assert member.known().faults == []
 
 
 async def test_a_resume_may_be_ahead_of_this_process(process: Process, room: Room) -> None:
-    """The client has heard of it from a faster one: then the database is asked."""
+    """The client got the event from a faster process: then the database is queried."""
     await process.joined(room)
     await process.append(room, *"abc")
-    told = await process.member().join(room, Since(2, process.topic(room).position.epoch))
-    assert [one["content"] for one in told["messages"]] == ["c"]
-    assert (told["recovered"], told["through"]) == (True, 3)
+    reply = await process.member().join(room, Since(2, process.topic(room).position.epoch))
+    assert [one["content"] for one in reply["messages"]] == ["c"]
+    assert (reply["recovered"], reply["through"]) == (True, 3)
 
 
 async def test_a_resume_waits_for_a_repair_that_runs(process: Process, room: Room) -> None:
@@ -257,9 +257,9 @@ async def test_a_resume_waits_for_a_repair_that_runs(process: Process, room: Roo
     joining = asyncio.ensure_future(process.member().join(room, Since(2, topic.position.epoch)))
     await ticks(10)
     gate.set()
-    told = await joining
+    reply = await joining
     assert repair.done()
-    assert (told["recovered"], told["through"], told["messages"]) == (True, 2, [])
+    assert (reply["recovered"], reply["through"], reply["messages"]) == (True, 2, [])
 
 
 @pytest.mark.parametrize(
@@ -272,49 +272,52 @@ async def test_a_position_that_never_was_is_not_continued(
     await process.append(room, *"abc")
     await process.joined(room)
     epoch = since.epoch or process.topic(room).position.epoch
-    told = await process.member().join(room, Since(since.seq, epoch))
-    assert (told["recovered"], told["through"]) == (False, 3)
-    assert [one["content"] for one in told["messages"]] == ["a", "b", "c"]
+    reply = await process.member().join(room, Since(since.seq, epoch))
+    assert (reply["recovered"], reply["through"]) == (False, 3)
+    assert [one["content"] for one in reply["messages"]] == ["a", "b", "c"]
 
 
 async def test_a_purged_position_is_not_continued(process: Process, room: Room) -> None:
-    """Nobody can say what was there."""
+    """The lost positions are unknown."""
     await process.append(room, *"abcde")
     await process.db.write(log.purge, room.pk, 3)
     await process.joined(room)
     epoch = process.topic(room).position.epoch
-    told = await process.member().join(room, Since(2, epoch))
-    assert (told["recovered"], [one["content"] for one in told["messages"]]) == (False, ["d", "e"])
-    assert told["has_more"] is False
-    told = await process.member().join(room, Since(3, epoch))
-    assert told["recovered"] is True
+    reply = await process.member().join(room, Since(2, epoch))
+    assert (reply["recovered"], [one["content"] for one in reply["messages"]]) == (
+        False,
+        ["d", "e"],
+    )
+    assert reply["has_more"] is False
+    reply = await process.member().join(room, Since(3, epoch))
+    assert reply["recovered"] is True
 
 
 async def test_too_much_to_resume_starts_anew(process: Process, room: Room) -> None:
-    """Beyond 500 messages the newest ones come, and the client asks for the rest."""
+    """Beyond 500 messages the newest ones come, and the client requests the rest."""
     member = await process.joined(room)
     epoch = process.topic(room).position.epoch
     await process.say(room, *[str(number) for number in range(501)])
     await arrived(member, 501)
-    told = await process.member().join(room, Since(1, epoch))
-    assert (told["recovered"], len(told["messages"])) == (True, 500)
-    told = await process.member().join(room, Since(0, epoch), limit=10)
-    assert (told["recovered"], len(told["messages"]), told["has_more"]) == (False, 10, True)
+    reply = await process.member().join(room, Since(1, epoch))
+    assert (reply["recovered"], len(reply["messages"])) == (True, 500)
+    reply = await process.member().join(room, Since(0, epoch), limit=10)
+    assert (reply["recovered"], len(reply["messages"]), reply["has_more"]) == (False, 10, True)
 
 
 async def test_too_many_bytes_to_resume_start_anew(process: Process, room: Room) -> None:
-    """One frame holds what comes, and says that it is not all."""
+    """One frame holds the messages, and says that there are more."""
     member = await process.joined(room)
     epoch = process.topic(room).position.epoch
     await process.say(room, *["😀" * 4000] * 30)
     await arrived(member, 30)
-    told = await process.member().join(room, Since(0, epoch))
-    assert (told["recovered"], told["has_more"], told["through"]) == (False, True, 30)
-    assert 0 < len(told["messages"]) < 30
-    assert told["messages"][-1]["seq"] == 30
+    reply = await process.member().join(room, Since(0, epoch))
+    assert (reply["recovered"], reply["has_more"], reply["through"]) == (False, True, 30)
+    assert 0 < len(reply["messages"]) < 30
+    assert reply["messages"][-1]["seq"] == 30
 
 
-async def test_a_reconnect_storm_asks_no_database(process: Process, room: Room) -> None:
+async def test_a_reconnect_storm_needs_no_queries(process: Process, room: Room) -> None:
     """Resumes and fresh joins are served from memory."""
     member = await process.joined(room)
     await process.say(room, *"abc")
@@ -324,12 +327,12 @@ async def test_a_reconnect_storm_asks_no_database(process: Process, room: Room) 
 
     async def read(*args: object) -> object:
         reads.append(args)
-        raise AssertionError("the database was asked")
+        raise AssertionError("the database was queried")
 
     process.db.read = read  # type: ignore[method-assign,assignment]
     for seq in range(4):
-        told = await process.member().join(room, Since(seq, epoch))
-        assert (told["recovered"], told["through"]) == (True, 3)
+        reply = await process.member().join(room, Since(seq, epoch))
+        assert (reply["recovered"], reply["through"]) == (True, 3)
     assert len((await process.member().join(room))["messages"]) == 3
     assert reads == []
 
@@ -349,8 +352,8 @@ async def test_a_resume_over_a_new_epoch_is_not_continued(process: Process, room
     await process.db.write(log.restore, room.pk, 1)
     await process.db.write(_set_epoch, room.pk, "epoch-02")
     topic.open(history.LogMark(1, 0, 0, "epoch-02"), Ring([], 1, 0))
-    told = await asyncio.wait_for(joining, 5)
-    assert (told["recovered"], told["epoch"], told["through"]) == (False, "epoch-02", 1)
+    reply = await asyncio.wait_for(joining, 5)
+    assert (reply["recovered"], reply["epoch"], reply["through"]) == (False, "epoch-02", 1)
     assert reader.ends == []
 
 
@@ -359,7 +362,7 @@ def _set_epoch(room_id: int, epoch: str) -> None:
 
 
 @pytest.mark.parametrize("last_seq", [1, 3])
-async def test_a_join_finds_an_epoch_that_this_process_has_not_heard_of(
+async def test_a_join_finds_an_epoch_that_this_process_does_not_know(
     room: Room, settings: Settings, last_seq: int
 ) -> None:
     """The members are sent to join again, and the joiner begins in the new life of the log."""
@@ -370,13 +373,15 @@ async def test_a_join_finds_an_epoch_that_this_process_has_not_heard_of(
         await arrived(member, 3)
         await process.db.write(log.restore, room.pk, last_seq)
         await process.db.write(_set_epoch, room.pk, "epoch-02")
-        told = await process.member().join(room)
-        assert (told["epoch"], told["through"]) == ("epoch-02", last_seq)
-        assert [one["content"] for one in told["messages"]] == list("abc")[:last_seq]
+        reply = await process.member().join(room)
+        assert (reply["epoch"], reply["through"]) == ("epoch-02", last_seq)
+        assert [one["content"] for one in reply["messages"]] == list("abc")[:last_seq]
         assert [item["epoch"] for item in member.kinds("resync")] == ["epoch-02"]
 
 
-async def test_a_room_that_moves_on_too_fast_is_told_so(room: Room, settings: Settings) -> None:
+async def test_a_join_of_a_room_that_changes_too_fast_is_refused(
+    room: Room, settings: Settings
+) -> None:
     """Without memory for it, and with a message for every reading: no endless loop."""
     settings.REALTIME = {"RING_BYTES": 0}
     async with Process() as process:

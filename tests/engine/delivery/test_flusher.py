@@ -59,7 +59,7 @@ async def test_members_of_a_lane_get_the_very_same_bytes() -> None:
 
 @pytest.mark.parametrize("codec", [JSON, NDJSON, MSGPACK])
 async def test_an_excluded_connection_does_not_get_its_own_event(codec: Codec) -> None:
-    """The others get it, and the excluded one gets all the rest in order."""
+    """The others get it, and the excluded connection gets all the rest in order."""
     one, other = End("n.1", codec), End("n.2", codec)
     lane = lane_of(codec, one, other)
     for made in (event(1), event(2, exclude="n.1"), event(3), event(4, exclude="n.9")):
@@ -69,7 +69,7 @@ async def test_an_excluded_connection_does_not_get_its_own_event(codec: Codec) -
     assert numbers(other) == [1, 2, 3, 4]
 
 
-async def test_an_event_that_nobody_else_may_have_is_no_empty_frame() -> None:
+async def test_an_excluded_event_makes_no_empty_frame() -> None:
     """A round of excluded events only sends that member nothing at all."""
     one = End("n.1", NDJSON)
     lane = lane_of(NDJSON, one)
@@ -98,7 +98,7 @@ async def test_an_event_without_members_counts_as_sent() -> None:
 
 
 async def test_an_event_behind_one_that_waits_is_not_skipped() -> None:
-    """The last member leaves while one waits; who comes then must get all that comes after."""
+    """The last member leaves while an event waits; a new member gets all later ones."""
     leaver, comer = End("n.1"), End("n.2")
     lane = lane_of(JSON, leaver)
     lane.put(event(1))
@@ -134,7 +134,7 @@ async def test_moving_over_a_hole_waits_for_what_is_pending() -> None:
 
 
 async def test_a_reset_drops_what_waits() -> None:
-    """Another epoch begins, and nobody hangs on the old one."""
+    """A new epoch begins, and no caller waits for the old one."""
     end = End()
     lane = lane_of(JSON, end)
     lane.put(event(7))
@@ -146,8 +146,8 @@ async def test_a_reset_drops_what_waits() -> None:
     assert (lane.position, end.items) == (2, [])
 
 
-async def test_one_can_wait_until_all_that_is_pending_was_taken() -> None:
-    """Who waits goes on after the last round that it needs."""
+async def test_a_caller_can_wait_for_the_pending_events() -> None:
+    """The caller continues after the last round that it needs."""
     lane = lane_of(JSON, End())
     await asyncio.wait_for(lane.flushed(), 1)
     for number in range(ROUND_EVENTS + 1):
@@ -201,7 +201,7 @@ async def test_one_event_larger_than_a_frame_goes_out_alone() -> None:
 # Fairness.
 
 
-async def test_a_long_round_lets_others_have_their_turn() -> None:
+async def test_a_long_round_gives_other_tasks_a_turn() -> None:
     """After so many members the loop runs something else."""
     ends = [End(f"n.{number}") for number in range(FAIR_MEMBERS + 1)]
     lane = lane_of(JSON, *ends)
@@ -213,7 +213,7 @@ async def test_a_long_round_lets_others_have_their_turn() -> None:
     assert all(numbers(end) == [1] for end in ends)
 
 
-async def test_who_leaves_in_the_middle_of_a_round_gets_nothing_more() -> None:
+async def test_a_member_that_leaves_during_a_round_gets_nothing_more() -> None:
     """Leaving holds at once."""
     ends = [End(f"n.{number}") for number in range(FAIR_MEMBERS + 1)]
     lane = lane_of(JSON, *ends)
@@ -223,7 +223,7 @@ async def test_who_leaves_in_the_middle_of_a_round_gets_nothing_more() -> None:
     assert ends[-1].items == []
 
 
-async def test_who_comes_back_in_the_middle_of_a_round_gets_nothing_twice() -> None:
+async def test_a_member_that_comes_back_during_a_round_gets_nothing_twice() -> None:
     """Entering anew at the lane's position, it has this round's events already."""
     ends = [End(f"n.{number}") for number in range(FAIR_MEMBERS + 1)]
     lane = lane_of(JSON, *ends)

@@ -7,7 +7,7 @@ from pytest_django.fixtures import Settings
 
 from harness.services import Redis
 from realtime.engine.bus import layer as layer_module
-from realtime.engine.bus.notes import Close, Direct, Probe, RightsChanged
+from realtime.engine.bus.notes import Close, Direct, Probe
 from realtime.engine.delivery import follower, room_presence
 from realtime.engine.delivery import hub as module
 from realtime.engine.delivery.topic import State
@@ -46,8 +46,8 @@ async def test_a_repeat_is_dropped(process: Process, room: Room) -> None:
     """An event comes by the layer, by a repair and by the loop-back: once to a member."""
     member = await process.joined(room)
     [stored] = await process.say(room, "a")
-    process.hear(room, stored)
-    process.hear(room, stored)
+    process.receive(room, stored)
+    process.receive(room, stored)
     await process.say(room, "b")
     await arrived(member, 2)
     assert contents(member) == ["a", "b"]
@@ -56,14 +56,14 @@ async def test_a_repeat_is_dropped(process: Process, room: Room) -> None:
 async def test_an_event_that_overtook_another_waits_for_it(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the missing one arrives by itself, the database is not asked."""
+    """When the missing event arrives by itself, the database is not queried."""
     monkeypatch.setattr(follower, "GAP_SECONDS", 60)
     member = await process.joined(room)
     first, second, third = await process.append(room, *"abc")
-    process.hear(room, third)
-    process.hear(room, second)
+    process.receive(room, third)
+    process.receive(room, second)
     assert process.topic(room).position.seq == 0
-    process.hear(room, first)
+    process.receive(room, first)
     await arrived(member, 3)
     assert contents(member) == ["a", "b", "c"]
 
@@ -72,7 +72,7 @@ async def test_a_gap_is_filled_from_the_database(process: Process, room: Room) -
     """What was missed comes first, what came early after it."""
     member = await process.joined(room)
     *_, last = await process.append(room, *"abcd")
-    process.hear(room, last)
+    process.receive(room, last)
     await arrived(member, 4)
     assert contents(member) == ["a", "b", "c", "d"]
     assert member.known().faults == []
@@ -87,21 +87,21 @@ async def test_a_large_gap_is_filled_page_by_page(
     member = await process.joined(room)
     names = [str(number) for number in range(50)]
     *_, last = await process.append(room, *names)
-    process.hear(room, last)
+    process.receive(room, last)
     await arrived(member, 50)
     assert contents(member) == names
     assert member.known().faults == []
 
 
-async def test_a_gap_with_superseded_positions_says_so(process: Process, room: Room) -> None:
-    """A message that changed twice while we were deaf is told once, and covers the hole."""
+async def test_a_gap_with_superseded_positions_is_covered(process: Process, room: Room) -> None:
+    """A message that changed twice meanwhile is sent once, and covers the missing positions."""
     member = await process.joined(room)
     await process.say(room, *"ab")
     await arrived(member, 2)
     await process.db.write(log.edit, room.pk, 1, "A")
     await process.db.write(log.edit, room.pk, 1, "AA")
     [stored] = await process.append(room, "c")
-    process.hear(room, stored)
+    process.receive(room, stored)
     await arrived(member, 5)
     assert [(item["seq"], item.get("from")) for item in member.items[-2:]] == [(4, 3), (5, None)]
     assert member.known().faults == []
@@ -124,7 +124,7 @@ async def test_what_arrives_during_a_repair_comes_after_it(process: Process, roo
 async def test_a_last_event_that_was_lost_is_found_by_comparing(
     process: Process, room: Room
 ) -> None:
-    """No later event shows the gap: the pulse does. Behind twice running means deaf."""
+    """No later event shows the gap, so the pulse does. Behind twice in a row means deaf."""
     member = await process.joined(room)
     positions = process.hub.positions()
     await process.append(room, "a")
@@ -140,7 +140,7 @@ async def test_a_last_event_that_was_lost_is_found_by_comparing(
         await process.hub.follower.catch_up(process.topic(room))
 
 
-async def test_comparing_what_is_level_asks_nothing(process: Process, room: Room) -> None:
+async def test_comparing_equal_positions_causes_no_query(process: Process, room: Room) -> None:
     """An idle process reads no log."""
     await process.joined(room)
     await process.say(room, "a")
@@ -150,21 +150,21 @@ async def test_comparing_what_is_level_asks_nothing(process: Process, room: Room
     assert process.topic(room).repair is None
 
 
-async def test_a_new_epoch_sends_everybody_out_to_join_again(process: Process, room: Room) -> None:
-    """Whatever an event of another life of the log says, it is not delivered into this one."""
+async def test_a_new_epoch_makes_all_members_join_again(process: Process, room: Room) -> None:
+    """An event of another epoch is never delivered into this one."""
     member, other = await process.joined(room), await process.joined(room, NDJSON)
     await process.say(room, *"abc")
     await arrived(member, 3)
     await process.db.write(log.restore, room.pk, 1)
     await process.db.write(history.renew_epoch, room.pk, process.topic(room).position.epoch)
     [stored] = await process.append(room, "B")
-    process.hear(room, stored)
+    process.receive(room, stored)
     for one in (member, other):
         await eventually(lambda one=one: one.kinds("resync"))  # type: ignore[misc]
         assert [(item["seq"], item["epoch"]) for item in one.kinds("resync")] == [(2, stored.epoch)]
     assert process.topic(room).members == {}
-    told = await member.join(room)
-    assert [one["content"] for one in told["messages"]] == ["a", "B"]
+    reply = await member.join(room)
+    assert [one["content"] for one in reply["messages"]] == ["a", "B"]
     await process.say(room, "c")
     await arrived(member, 3)
 
@@ -172,7 +172,7 @@ async def test_a_new_epoch_sends_everybody_out_to_join_again(process: Process, r
 async def test_a_log_that_ends_before_our_position_begins_a_new_epoch(
     process: Process, room: Room
 ) -> None:
-    """A restored database does not say so itself: whoever notices does, once."""
+    """The first process that notices it renews the epoch of a restored database, once."""
     member = await process.joined(room)
     await process.say(room, *"abc")
     await arrived(member, 3)
@@ -189,29 +189,29 @@ async def test_a_log_that_ends_before_our_position_begins_a_new_epoch(
 async def test_many_events_of_a_new_epoch_restart_a_topic_once(
     process: Process, room: Room
 ) -> None:
-    """Those who have joined again meanwhile are not sent out a second time."""
+    """Members that have joined again meanwhile do not have to join twice."""
     member = await process.joined(room)
     await process.db.write(history.renew_epoch, room.pk, process.topic(room).position.epoch)
     for stored in await process.append(room, *"abc"):
-        process.hear(room, stored)
+        process.receive(room, stored)
     await eventually(lambda: member.kinds("resync"))
     await process.hub.follower.catch_up(process.topic(room))
     assert len(member.kinds("resync")) == 1
 
 
 async def test_a_position_that_was_purged_cannot_be_repaired(process: Process, room: Room) -> None:
-    """The members join again: nobody knows what they have missed."""
+    """The members join again, because what they have missed is unknown."""
     member = await process.joined(room)
     *_, last = await process.append(room, *"abcd")
     await process.db.write(log.purge, room.pk, 2)
-    process.hear(room, last)
+    process.receive(room, last)
     await eventually(lambda: member.kinds("resync"))
     assert contents(member) == []
-    told = await member.join(room)
-    assert [one["content"] for one in told["messages"]] == ["c", "d"]
+    reply = await member.join(room)
+    assert [one["content"] for one in reply["messages"]] == ["c", "d"]
 
 
-async def test_a_room_is_opened_once_for_all_who_wait(process: Process, room: Room) -> None:
+async def test_a_room_is_opened_once_for_concurrent_joins(process: Process, room: Room) -> None:
     """A hundred joins at once read the database once."""
     await process.append(room, "a")
     topics = await asyncio.gather(*(process.hub.open_room(room.pk, room.slug) for _ in range(100)))
@@ -236,10 +236,10 @@ async def _failing(*args: object) -> None:
     raise ZeroDivisionError
 
 
-async def test_a_room_lingers_and_is_then_forgotten(
+async def test_a_room_lingers_and_is_then_closed(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody pays for rooms that nobody is in; who comes back later starts well."""
+    """An empty room costs nothing; a member that comes back later starts correctly."""
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
     member = await process.joined(room)
     await process.say(room, "a")
@@ -248,16 +248,16 @@ async def test_a_room_lingers_and_is_then_forgotten(
     member.leave()
     await eventually(lambda: process.hub.room(room.pk) is None)
     assert process.hub.positions() == {}
-    told = await member.join(room, comes_back=True)
-    assert (told["recovered"], told["messages"]) == (True, [])
+    reply = await member.join(room, comes_back=True)
+    assert (reply["recovered"], reply["messages"]) == (True, [])
     await process.say(room, "b")
     await arrived(member, 2)
 
 
-async def test_a_room_with_members_is_not_forgotten(
+async def test_a_room_with_members_is_not_closed(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody left and somebody else is still there."""
+    """One member left, and another one is still there."""
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.02)
     stays, goes = await process.joined(room), await process.joined(room)
     goes.leave()
@@ -268,10 +268,10 @@ async def test_a_room_with_members_is_not_forgotten(
     await arrived(stays, 1)
 
 
-async def test_a_topic_without_a_log_is_soon_forgotten(
+async def test_a_topic_without_a_log_is_soon_closed(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One is left behind by each user who goes, and costs little to open again."""
+    """Each user who leaves has one, and it costs little to open again."""
     monkeypatch.setattr(module, "USER_LINGER_SECONDS", 0.05)
     topic, end = process.hub.topic("user.1"), End()
     topic.attach(end.connection)
@@ -283,8 +283,10 @@ async def test_a_topic_without_a_log_is_soon_forgotten(
 # What is not stored.
 
 
-async def test_others_hear_what_one_says(process: Process, room: Room) -> None:
-    """The one who says it is left out."""
+async def test_an_event_reaches_all_members_but_the_excluded_one(
+    process: Process, room: Room
+) -> None:
+    """The connection that sent it is excluded."""
     one, other = await process.joined(room), await process.joined(room)
     process.hub.send_event(
         f"room.{room.pk}", Notice(level="info", text="hi"), exclude=one.outbox.id
@@ -294,7 +296,7 @@ async def test_others_hear_what_one_says(process: Process, room: Room) -> None:
 
 
 async def test_a_whisper_reaches_one_connection(process: Process) -> None:
-    """In its own encoding, and nobody else."""
+    """In its own encoding, and no other connection."""
     one, other = End("one.1"), End("one.2", NDJSON)
     topic = process.hub.topic("node.one")
     topic.attach(one.connection)
@@ -318,51 +320,6 @@ async def test_an_end_reaches_one_or_all(process: Process) -> None:
     assert [why.code for why in one.ends] == [CloseCode.SHUTDOWN]
 
 
-async def test_whose_rights_were_told_of_is_asked_also_where_the_change_was_counted(
-    process: Process, room: Room
-) -> None:
-    """The pulse may have come before the note."""
-    asked = await _asked(process, room)
-    await in_thread(lambda: history.change_rights([room.pk], "7"))
-    process.hub.recheck(await process.db.read(history.marks, [room.pk]))
-    await in_thread(lambda: history.change_rights([room.pk], "8"))
-    for seq, user_id in enumerate(["7", "8"], start=1):
-        process.hub.publish(f"room.{room.pk}", RightsChanged(user_id, seq))
-    await eventually(lambda: "8" in asked)
-    assert asked == ["", "7", "8"]
-
-
-async def test_two_changes_of_one_user_are_no_question_for_all(
-    process: Process, room: Room
-) -> None:
-    """A kick takes a place away and bans, both in one transaction."""
-    asked = await _asked(process, room)
-    for _ in range(2):
-        await in_thread(lambda: history.change_rights([room.pk], "7"))
-    for seq in (1, 2):
-        process.hub.publish(f"room.{room.pk}", RightsChanged("7", seq))
-    await eventually(lambda: len(asked) == 2)
-    assert asked == ["7", "7"]
-
-
-@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-async def test_what_concerns_all_is_asked_of_all_in_whatever_order_it_is_told(
-    process: Process, room: Room, order: tuple[int, int]
-) -> None:
-    """The note of one user's change never stands for another's."""
-    asked = await _asked(process, room)
-    for user_id in ("", "7"):
-        await in_thread(lambda user_id=user_id: history.change_rights([room.pk], user_id))
-    for seq in order:
-        process.hub.publish(f"room.{room.pk}", RightsChanged({1: "", 2: "7"}[seq], seq))
-    await eventually(lambda: "" in asked)
-
-
-async def _asked(process: Process, room: Room) -> list[str]:
-    """Whose rights a member is told to ask for, as they come."""
-    return (await process.joined(room)).rechecked
-
-
 async def test_a_note_of_an_unknown_kind_is_passed_over(
     process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,7 +330,7 @@ async def test_a_note_of_an_unknown_kind_is_passed_over(
     assert ["later" in record.getMessage() for record in caplog.records] == [True]
 
 
-# Who is here.
+# Presence.
 
 
 def came(room: Room, *names: str, by: str = "x.1") -> Announcement:
@@ -384,8 +341,8 @@ def went(room: Room, *names: str) -> Announcement:
     return Announcement([], [Person(room.pk, name.lower(), name) for name in names])
 
 
-async def test_coming_and_going_is_told_to_the_others(process: Process, room: Room) -> None:
-    """The connection that came is not told of itself."""
+async def test_joins_and_leaves_are_sent_to_the_others(process: Process, room: Room) -> None:
+    """The connection that joined does not get its own event."""
     one, other = await process.joined(room), await process.joined(room)
     process.hub.publish_presence(came(room, "Ada", by=one.outbox.id))
     process.hub.publish_presence(went(room, "Ada"))
@@ -394,10 +351,10 @@ async def test_coming_and_going_is_told_to_the_others(process: Process, room: Ro
     assert [item["type"] for item in one.items if "user_id" in item] == ["left"]
 
 
-async def test_a_crowd_is_told_as_a_number(
+async def test_a_crowd_is_sent_as_a_number(
     process: Process, room: Room, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Above the limit at most once in a while, and nobody by name."""
+    """Above the limit at most once in a while, and without names."""
     monkeypatch.setattr(room_presence, "CROWD_SECONDS", 0.03)
     settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
     member = await process.joined(room)
@@ -413,7 +370,7 @@ async def test_a_crowd_is_told_as_a_number(
 async def test_a_crowd_that_shrinks_is_named_again(
     process: Process, room: Room, settings: Settings
 ) -> None:
-    """The names are read from the database; none is told meanwhile."""
+    """The names are read from the database; none is sent meanwhile."""
     settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
     await process.joined(room)
     roster = process.topic(room).roster
@@ -422,13 +379,13 @@ async def test_a_crowd_that_shrinks_is_named_again(
     process.hub.publish_presence(went(room, "Cy"))
     assert roster.members() == []
     await eventually(lambda: not roster.is_incomplete)
-    assert roster.count == 0  # nobody is there by the database
+    assert roster.count == 0  # the database has no presence
 
 
 async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
     process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond what its deliveries may be, a room hears once in a while who is there."""
+    """Beyond the allowance of deliveries, a room gets the list of its users once in a while."""
     monkeypatch.setattr(room_presence, "CROWD_SECONDS", 0.03)
     members = [await process.joined(room) for _ in range(2)]
     process.topic(room).presence_bucket = Bucket(rate=0.001, burst=6, now=0)
@@ -439,13 +396,15 @@ async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
         await eventually(lambda member=member: member.kinds("presence"))
         assert [item["user_id"] for item in member.kinds("joined")[1:]] == ["u0", "u1", "u2"]
         assert member.kinds("left") == []
-        [told] = member.kinds("presence")
-        assert {one["user_id"] for one in told["members"]} == {f"u{number}" for number in range(5)}
-        assert told["count"] == 5
+        [listed] = member.kinds("presence")
+        assert {one["user_id"] for one in listed["members"]} == {
+            f"u{number}" for number in range(5)
+        }
+        assert listed["count"] == 5
 
 
 async def test_a_drifted_count_is_corrected(process: Process, room: Room) -> None:
-    """The database knows better than what was heard."""
+    """The database corrects the notes."""
     await process.joined(room)
     process.hub.publish_presence(came(room, "Ghost"))
     process.hub.correct_counts({})
@@ -464,7 +423,7 @@ def shared(request: pytest.FixtureRequest, use_layer: UseLayer, redis_url: str) 
 async def test_members_of_another_process_get_everything_once_and_in_order(
     shared: str, room: Room
 ) -> None:
-    """Both tell and both hear."""
+    """Both send and both receive."""
     async with Process("one") as one, Process("two") as two:
         members = [await one.joined(room), await two.joined(room, NDJSON)]
         for number in range(30):
@@ -475,14 +434,14 @@ async def test_members_of_another_process_get_everything_once_and_in_order(
             assert member.known().faults == []
 
 
-async def test_a_message_nobody_was_told_of_shows_as_a_gap(shared: str, room: Room) -> None:
-    """The teller died between commit and publish; the next message brings it up."""
+async def test_a_message_without_a_broadcast_shows_as_a_gap(shared: str, room: Room) -> None:
+    """The process died between commit and publish; the next message shows the gap."""
     async with Process("one") as one, Process("two") as two:
         member = await two.joined(room)
-        await one.append(room, "untold")
-        await one.say(room, "told")
+        await one.append(room, "not broadcast")
+        await one.say(room, "broadcast")
         await arrived(member, 2)
-        assert contents(member) == ["untold", "told"]
+        assert contents(member) == ["not broadcast", "broadcast"]
 
 
 async def test_a_join_succeeds_while_the_layer_is_away(
@@ -491,7 +450,7 @@ async def test_a_join_succeeds_while_the_layer_is_away(
     room: Room,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The room is polled until it is subscribed to; then it is heard again."""
+    """The room is polled until its subscription works."""
     monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(layer_module, "BREAKER_SECONDS", 0.05)
     use_layer("pubsub", own_redis.url)
@@ -505,18 +464,18 @@ async def test_a_join_succeeds_while_the_layer_is_away(
         await in_thread(own_redis.start)
         two.hub.layer.publish("node.two", Probe("any"))
         await eventually(lambda: not topic.is_polled)
-        async with asyncio.timeout(30):  # it asks as its pulse would
+        async with asyncio.timeout(30):  # it probes as its pulse would
             while one.hub.layer.is_away:
                 await one.hub.layer.probe("room.0", 0.2)
-        await one.say(room, "heard")
+        await one.say(room, "received")
         await arrived(member, 2)
         assert member.known().faults == []
 
 
-async def test_a_forgotten_room_is_unsubscribed(
+async def test_a_closed_room_is_unsubscribed(
     shared: str, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its events no longer come to this process, and a new member hears again."""
+    """Its events no longer come to this process, until a new member subscribes again."""
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
     async with Process("one") as one, Process("two") as two:
         member = await two.joined(room)

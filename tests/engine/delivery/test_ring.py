@@ -50,7 +50,7 @@ def test_recent_messages_come_in_the_order_of_their_place() -> None:
 
 
 def test_recent_messages_that_may_be_elsewhere_are_not_answered() -> None:
-    """A message edited above the floor says nothing of its older neighbours."""
+    """A message edited above the floor proves nothing about its older neighbours."""
     held = ring(state(9, 9), floor=8)
     held.add(state(2, 2, 10))
     assert held.recent(1) == ([state(9, 9)], True)
@@ -78,7 +78,7 @@ def test_a_ring_that_is_extended_is_as_if_it_had_begun_there(
 
 
 def test_a_ring_is_not_extended_beyond_what_it_holds() -> None:
-    """The oldest are forgotten again, and it says so."""
+    """The oldest changes are dropped again, and the floor rises."""
     held = ring(*(state(number, number) for number in range(101, 501)), floor=100)
     assert held.free == 100
     held.extend([state(number, number) for number in range(1, 101)], 0)
@@ -86,7 +86,7 @@ def test_a_ring_is_not_extended_beyond_what_it_holds() -> None:
     assert (held.floor, held.since(0), len(held.since(1) or ())) == (1, None, 500)
 
 
-def test_no_messages_wanted_still_tells_whether_there_are_any() -> None:
+def test_a_limit_of_zero_still_returns_whether_there_are_messages() -> None:
     """`history: 0` is answered from memory."""
     assert ring().recent(0) == ([], False)
     assert ring(state(1, 1)).recent(0) == ([], True)
@@ -227,7 +227,7 @@ def test_a_closed_room_gives_its_memory_back() -> None:
 
 
 def test_opening_a_room_again_counts_it_once() -> None:
-    """A log that began anew takes the place of the old one."""
+    """The ring of a new epoch replaces the old one."""
     memory = RingMemory(OVERHEAD_BYTES)
     memory.open(1, ring(state(1, 1)))
     held = ring(state(2, 1))
@@ -235,7 +235,7 @@ def test_opening_a_room_again_counts_it_once() -> None:
     assert held.size == OVERHEAD_BYTES
 
 
-def test_what_is_purged_is_forgotten() -> None:
+def test_purged_messages_are_dropped() -> None:
     """It answers as the database does after pruning, and gives the memory back."""
     memory = RingMemory(10 * OVERHEAD_BYTES)
     held = ring(*(state(seq, seq) for seq in range(1, 6)))

@@ -1,4 +1,4 @@
-"""The roster: who is in a room, as far as a process has heard."""
+"""The roster: the users in a room, as far as a process was notified."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +13,8 @@ def roster(*names: str, limit: int = 3) -> Roster:
     return made
 
 
-def test_who_comes_is_there_and_who_goes_is_not() -> None:
-    """Names and number follow what is heard."""
+def test_joins_and_leaves_change_the_roster() -> None:
+    """Names and count follow the notes."""
     room = roster("ada")
     room.add("bob", "Bob")
     room.remove("ada")
@@ -22,7 +22,7 @@ def test_who_comes_is_there_and_who_goes_is_not() -> None:
     assert room.count == 1
 
 
-def test_hearing_it_twice_changes_nothing() -> None:
+def test_a_repeated_note_changes_nothing() -> None:
     """Two announcements are harmless."""
     room = roster()
     for _ in range(2):
@@ -34,7 +34,7 @@ def test_hearing_it_twice_changes_nothing() -> None:
 
 
 def test_a_crowd_is_only_counted() -> None:
-    """Above the limit no name is told, and none is kept."""
+    """Above the limit no name is listed, and none is kept."""
     room = roster("a", "b", "c")
     assert not room.is_crowd
     room.add("d", "D")
@@ -45,7 +45,7 @@ def test_a_crowd_is_only_counted() -> None:
 
 
 def test_a_crowd_that_shrinks_knows_that_it_lacks_names() -> None:
-    """It asks to be loaded again, and until then names nobody rather than some."""
+    """It has to be loaded again, and until then lists no names rather than some."""
     room = roster("a", "b", "c")
     room.add("d", "D")
     room.remove("a")
@@ -57,7 +57,7 @@ def test_a_crowd_that_shrinks_knows_that_it_lacks_names() -> None:
     assert (room.is_incomplete, len(room.members())) == (False, 1)
 
 
-def test_the_count_is_never_below_nobody() -> None:
+def test_the_count_is_never_below_zero() -> None:
     """Leaving an empty room leaves it empty."""
     room = roster(limit=0)
     room.remove("ada")
@@ -66,7 +66,7 @@ def test_the_count_is_never_below_nobody() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef"))))
 def test_a_small_room_is_known_exactly(steps: list[tuple[bool, str]]) -> None:
-    """Below the limit the roster is the set of those who came and did not go."""
+    """Below the limit, the roster is the set of users who joined and did not leave."""
     room, here = roster(limit=10), set[str]()
     for is_coming, name in steps:
         if is_coming:

@@ -32,7 +32,7 @@ async def flush(topic: Topic) -> None:
         await flusher.stop()
 
 
-async def test_each_member_is_told_in_its_own_encoding() -> None:
+async def test_each_member_gets_events_in_its_own_encoding() -> None:
     """One topic, three lanes."""
     topic = opened()
     ends = [End(f"n.{number}", codec) for number, codec in enumerate((JSON, NDJSON, MSGPACK))]
@@ -43,7 +43,7 @@ async def test_each_member_is_told_in_its_own_encoding() -> None:
     assert [end.items[0]["content"] for end in ends] == ["é"] * 3
 
 
-async def test_who_was_detached_gets_nothing() -> None:
+async def test_a_detached_member_gets_nothing() -> None:
     """Detaching twice, or what was never there, is harmless."""
     topic, end = opened(), End()
     topic.attach(end.connection)
@@ -54,8 +54,8 @@ async def test_who_was_detached_gets_nothing() -> None:
     assert (end.items, topic.members) == ([], {})
 
 
-async def test_an_event_after_a_hole_says_from_where_it_covers() -> None:
-    """Positions 2 and 3 have no row any more: a client must not take them for lost."""
+async def test_an_event_after_a_hole_covers_it() -> None:
+    """Positions 2 and 3 have no row any more: a client must not count them as lost."""
     topic, end = opened(), End()
     topic.attach(end.connection)
     new = topic.advance_over([state(1, 1), state(4, 4)], 4)
@@ -65,7 +65,7 @@ async def test_an_event_after_a_hole_says_from_where_it_covers() -> None:
     assert topic.position.seq == 4
 
 
-async def test_a_hole_at_the_end_is_told_by_the_next_event() -> None:
+async def test_a_hole_at_the_end_is_covered_by_the_next_event() -> None:
     """Also over several readings of the database."""
     topic, end = opened(), End()
     topic.attach(end.connection)
@@ -83,14 +83,14 @@ async def test_a_hole_at_the_end_is_told_by_the_next_event() -> None:
     ]
 
 
-async def test_a_hole_reaches_those_who_attach_in_it() -> None:
+async def test_a_hole_reaches_members_that_attach_in_it() -> None:
     """A lane without anything pending stands behind the hole."""
     topic = opened()
     topic.advance_over([], 5)
     assert topic.lane(JSON).position == 5
 
 
-async def test_what_is_already_known_is_not_told_again() -> None:
+async def test_known_states_are_not_sent_again() -> None:
     """A repair may read what arrived meanwhile."""
     topic, end = opened(3), End()
     topic.attach(end.connection)
@@ -99,7 +99,7 @@ async def test_what_is_already_known_is_not_told_again() -> None:
     assert end.seqs() == [4]
 
 
-async def test_a_change_is_told_as_one() -> None:
+async def test_a_change_is_sent_as_one() -> None:
     """An old message at a new position, in full."""
     topic, end = opened(5), End()
     topic.attach(end.connection)
@@ -113,7 +113,7 @@ async def test_a_change_is_told_as_one() -> None:
 
 
 async def test_an_event_outside_of_the_log_has_no_turn() -> None:
-    """A programming error is told as one."""
+    """A programming error is raised as one."""
     with pytest.raises(ValueError, match="log"):
         opened().advance(Event(event(state(1, 1)).frame))
 
@@ -162,7 +162,7 @@ async def test_early_events_are_bounded() -> None:
 
 
 async def test_opening_again_begins_at_another_position() -> None:
-    """What waits for a lane belongs to the old log and is dropped; a hole is forgotten."""
+    """Pending events of a lane belong to the old log and are dropped, and so is a hole."""
     topic, end = opened(), End()
     topic.attach(end.connection)
     topic.advance(event(state(1, 1)))

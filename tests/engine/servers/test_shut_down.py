@@ -1,4 +1,4 @@
-"""Ending a connection whose server's transport is out of reach."""
+"""Resetting a connection whose transport cannot be reached."""
 
 import select
 import socket
@@ -36,7 +36,7 @@ def is_ended(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def test_the_client_is_told_while_the_server_still_holds_its_socket(
+def test_the_client_gets_a_reset_while_the_server_still_holds_its_socket(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
     """A server written in Rust closes it only once Python's garbage was collected."""

@@ -1,4 +1,4 @@
-"""Writing past the server: only where it is known, and only while nothing speaks against it."""
+"""Writing straight to the transport: only of known servers, and only while it is safe."""
 
 import asyncio
 from functools import partial
@@ -36,7 +36,7 @@ class Wire:
 
 
 class TcpWire(Wire):
-    """One whose socket takes what `room` there is at once."""
+    """A transport whose socket accepts `room` bytes at once."""
 
     TLS = False
 
@@ -60,7 +60,7 @@ class TcpWire(Wire):
 
 
 class Autobahn:
-    """What of Daphne's protocol is looked at."""
+    """The part of Daphne's protocol that is used."""
 
     STATE_OPEN = 3
 
@@ -69,10 +69,10 @@ class Autobahn:
         self.state = self.STATE_OPEN
         self.send_queue: list[bytes] = []
         self._perMessageCompress: object = None
-        self.asked: list[Any] = []
+        self.sent: list[Any] = []
 
     async def handle_reply(self, protocol: object, message: dict[str, Any]) -> None:
-        self.asked.append(message["text"])
+        self.sent.append(message["text"])
 
     @property
     def asgi_send(self) -> Any:
@@ -80,7 +80,7 @@ class Autobahn:
 
 
 class Sansio:
-    """What of uvicorn's protocol is looked at."""
+    """The part of uvicorn's protocol that is used."""
 
     def __init__(self) -> None:
         self.transport = Wire()
@@ -88,11 +88,11 @@ class Sansio:
         self.close_sent = self.disconnected = False
         self.writable = asyncio.Event()
         self.writable.set()
-        self.asked: list[Any] = []
+        self.sent: list[Any] = []
 
     async def asgi_send(self, message: dict[str, Any]) -> None:
         await self.writable.wait()
-        self.asked.append(message["text"])
+        self.sent.append(message["text"])
 
 
 Protocol = Autobahn | Sansio
@@ -112,10 +112,10 @@ def outbox_on(protocol: Protocol) -> Outbox:
 
 
 async def test_a_packet_is_written_as_bytes(protocol: Protocol) -> None:
-    """One write for all its frames, and the server is not asked."""
+    """One write for all its frames, and `send` is not called."""
     outbox_on(protocol).post(Packet(["a", "b"]))
     assert protocol.transport.data == framed("a") + framed("b")
-    assert protocol.asked == []
+    assert protocol.sent == []
 
 
 async def test_replies_and_events_keep_their_order(protocol: Protocol) -> None:
@@ -139,35 +139,35 @@ async def test_replies_and_events_keep_their_order(protocol: Protocol) -> None:
         (Sansio, lambda one: setattr(one.transport, "closing", True)),
     ],
 )
-async def test_the_server_is_asked_where_it_is_not_simply_open(kind: type, change: Any) -> None:
-    """It knows what to do with a message that cannot go out, and in what order."""
+async def test_send_is_used_unless_the_connection_is_simply_open(kind: type, change: Any) -> None:
+    """The server knows what to do with a message that cannot be written, and in what order."""
     protocol = kind()
     outbox = outbox_on(protocol)
     change(protocol)
     outbox.post(Packet(["a", "b"]))
     assert protocol.transport.data == b""
-    assert protocol.asked == ["a", "b"]
+    assert protocol.sent == ["a", "b"]
 
 
 async def test_a_full_transport_makes_frames_wait_in_order() -> None:
-    """Where uvicorn's buffer is full, its `send` suspends, and the queue is ours."""
+    """If uvicorn's buffer is full, its `send` suspends, and the outbox queues frames."""
     protocol = Sansio()
     outbox = outbox_on(protocol)
     protocol.writable.clear()
     outbox.post(Packet(["a", "b"]))
     outbox.post(Packet(["c"]))
-    assert (protocol.transport.data, protocol.asked) == (b"", [])
+    assert (protocol.transport.data, protocol.sent) == (b"", [])
     protocol.writable.set()
     await asyncio.sleep(0)
     outbox.post(Packet(["d"]))
-    while len(protocol.asked) < 4:
+    while len(protocol.sent) < 4:
         await asyncio.sleep(0)
-    assert protocol.asked == ["a", "b", "c", "d"]
+    assert protocol.sent == ["a", "b", "c", "d"]
     outbox.close()
 
 
 async def test_a_paused_producer_makes_frames_wait_in_order() -> None:
-    """Where Daphne's transport is full, it says so, and later that it has drained."""
+    """Daphne's transport reports when it is full, and when it has drained."""
     protocol = Autobahn()
     outbox = outbox_on(protocol)
     protocol.transport.producer.pauseProducing()
@@ -175,21 +175,21 @@ async def test_a_paused_producer_makes_frames_wait_in_order() -> None:
     assert protocol.transport.data == b""
     protocol.transport.producer.resumeProducing()
     outbox.post(Packet(["c"]))
-    while len(protocol.asked) < 3:
+    while len(protocol.sent) < 3:
         await asyncio.sleep(0)
-    assert protocol.asked == ["a", "b", "c"]
+    assert protocol.sent == ["a", "b", "c"]
     outbox.close()
 
 
 @pytest.mark.parametrize("room", [0, 1, 3, 5, 1000, -1])
-async def test_what_the_socket_does_not_take_at_once_waits_in_the_transport(room: int) -> None:
+async def test_bytes_that_the_socket_does_not_accept_wait_in_the_transport(room: int) -> None:
     """And what comes later waits behind it, also where the connection turns out to be lost."""
     protocol = Autobahn()
     protocol.transport = wire = TcpWire(room)
     outbox = outbox_on(protocol)
     outbox.post(Packet(["a", "b"]))
     if wire.data:
-        wire.room = 1000  # it would be taken, but out of order
+        wire.room = 1000  # it would be accepted, but out of order
     outbox.post(Packet(["c"]))
     everything = b"".join(framed(frame) for frame in "abc")
     assert wire.sent + wire.data == everything
@@ -197,7 +197,7 @@ async def test_what_the_socket_does_not_take_at_once_waits_in_the_transport(room
 
 
 class Wrapper(Wire):
-    """What Twisted encrypts with: it passes on what it is asked for to the socket inside."""
+    """The object with which Twisted encrypts: it forwards attributes to the socket inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ async def test_a_socket_that_encrypts_itself_is_not_written_past() -> None:
 
 
 async def test_a_wrapped_socket_is_not_written_past() -> None:
-    """Though it looks like one from outside."""
+    """Although it has the attributes of a socket."""
     protocol = Autobahn()
     protocol.transport = wrapper = Wrapper()
     outbox_on(protocol).post(Packet(["a"]))
@@ -225,7 +225,7 @@ async def test_a_wrapped_socket_is_not_written_past() -> None:
 
 
 async def test_a_transport_that_raises_ends_only_its_own_connection() -> None:
-    """Others of the same round get theirs."""
+    """The other members of the round get their frames."""
     protocol = Autobahn()
     protocol.transport.write = None  # type: ignore[assignment]
     ends: list[Disconnect] = []
@@ -234,10 +234,10 @@ async def test_a_transport_that_raises_ends_only_its_own_connection() -> None:
     outbox.post(Packet(["a"]))
     outbox.send("b")
     assert [end.code for end in ends] == [CloseCode.INTERNAL]
-    assert protocol.asked == []
+    assert protocol.sent == []
 
 
-async def test_where_frames_must_be_compressed_the_server_does_it() -> None:
+async def test_the_server_sends_frames_that_must_be_compressed() -> None:
     """What was agreed in the handshake is for the server to keep."""
     autobahn, sansio = Autobahn(), Sansio()
     autobahn._perMessageCompress = object()
@@ -250,14 +250,14 @@ async def test_where_frames_must_be_compressed_the_server_does_it() -> None:
     ("kind", "name"),
     [(Autobahn, "send_queue"), (Autobahn, "_perMessageCompress"), (Sansio, "writable")],
 )
-async def test_a_server_built_otherwise_is_asked_for_each_frame(kind: type, name: str) -> None:
+async def test_an_unfamiliar_version_gets_each_frame_by_send(kind: type, name: str) -> None:
     """A later release may have changed: then nothing is known of it."""
     protocol = kind()
     delattr(protocol, name)
     assert transport.raw_writer(protocol.asgi_send) is None
 
 
-async def test_an_unknown_server_is_asked_for_each_frame() -> None:
+async def test_an_unknown_server_gets_each_frame_by_send() -> None:
     """Any ASGI server will do."""
 
     async def send(message: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The server's own `send` is found under whatever wraps it, and nobody else's."""
+"""The server's own `send` is found under any wrapper, and never that of another connection."""
 
 import asyncio
 import functools
@@ -16,7 +16,7 @@ Send = Callable[[dict[str, Any]], Any]
 
 @pytest.fixture(autouse=True)
 def _wrappers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget which kinds of `send` have led nowhere in other tests of this process."""
+    """Forget the failed searches of other tests in this process."""
     monkeypatch.setattr(transport, "wrappers", Wrappers())
 
 
@@ -28,7 +28,7 @@ class Wire:
 
 
 class Protocol:
-    """What of uvicorn's protocol is looked at."""
+    """The part of uvicorn's protocol that is used."""
 
     def __init__(self, key: bytes = b"mine") -> None:
         self.connections = self.run_asgi = None
@@ -126,7 +126,7 @@ async def test_thousands_of_headers_hide_nothing() -> None:
     assert transport.server_send(mine.scope, Slots(kept).method) == mine.send
 
 
-async def test_another_connections_transport_is_not_taken() -> None:
+async def test_the_transport_of_another_connection_is_not_used() -> None:
     """Middleware may keep all that it has wrapped."""
     mine, other = Protocol(), Protocol(b"theirs")
     registry = [other.send, mine.send]
@@ -135,11 +135,11 @@ async def test_another_connections_transport_is_not_taken() -> None:
         await registry[-1](message)
 
     assert transport.server_send(mine.scope, wrapped) == mine.send
-    nobodys = {"headers": [(b"sec-websocket-key", b"nobody's")], "asgi": {}}
-    assert transport.server_send(nobodys, wrapped) == wrapped
+    unknown = {"headers": [(b"sec-websocket-key", b"unknown")], "asgi": {}}
+    assert transport.server_send(unknown, wrapped) == wrapped
 
 
-async def test_the_log_says_once_which_wrapper_was_met(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_names_a_wrapper_once(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         all_again()
         mine = Protocol()
@@ -163,11 +163,11 @@ def test_a_wrapper_has_its_own_name_in_the_log() -> None:
     assert name_of(Slots(print).method) == prefix + "Slots.method"
 
 
-async def test_a_kind_that_leads_nowhere_is_soon_left_alone() -> None:
+async def test_a_kind_of_send_without_success_is_soon_skipped() -> None:
     """A handshake is not to pay for it for ever."""
-    asked: list[Any] = []
+    examined: list[Any] = []
     wrappers = Wrappers()
     for _ in range(MOST_MISSES + 2):
-        seen = len(asked)
-        assert wrappers.find(closure(print), lambda one: asked.append(one)) is None
-    assert len(asked) == seen
+        seen = len(examined)
+        assert wrappers.find(closure(print), lambda one: examined.append(one)) is None
+    assert len(examined) == seen
