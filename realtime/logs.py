@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any
 
-__all__ = ["MaskingFactory", "NoTokens", "OncePerSecond", "get_logger", "hide_tokens", "one_line"]
+__all__ = [
+    "MaskingFactory",
+    "NoTokens",
+    "OncePerSecond",
+    "get_logger",
+    "hide_tokens",
+    "is_due",
+    "one_line",
+]
 
 WIRE_LOGGERS = (
     "uvicorn.error",
@@ -79,15 +87,20 @@ class OncePerSecond(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this line is told."""
-        kind = record.msg, getattr(record, "kind", None)
-        now = time.monotonic()
-        if now - self._last.get(kind, -1.0) < 1:
-            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+        text, kind = record.msg, getattr(record, "kind", None)
+        if not self.is_due(text, kind):
             return False
-        self._last[kind] = now
-        if more := self._left_out.pop(kind, 0):
+        self._last[text, kind] = time.monotonic()
+        if more := self._left_out.pop((text, kind), 0):
             record.msg = f"{record.msg} (and {more} more)"
         return True
+
+    def is_due(self, text: object, kind: object) -> bool:
+        """Return whether a line of this kind would be written now; count it if it would not."""
+        if time.monotonic() - self._last.get((text, kind), -1.0) >= 1:
+            return True
+        self._left_out[text, kind] = self._left_out.get((text, kind), 0) + 1
+        return False
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -96,6 +109,18 @@ def get_logger(name: str) -> logging.Logger:
     if not any(isinstance(one, OncePerSecond) for one in logger.filters):
         logger.addFilter(OncePerSecond())
     return logger
+
+
+def is_due(logger: logging.Logger, level: int, text: str, kind: object) -> bool:
+    """Return whether a line would be written now; if not, it needs no record.
+
+    Ask this before a line that clients can cause in any number: to make a record costs more than
+    to answer them. A line that is left out counts as one that `OncePerSecond` has stopped.
+    """
+    if not logger.isEnabledFor(level):
+        return False
+    limits = [one for one in logger.filters if isinstance(one, OncePerSecond)]
+    return all(one.is_due(text, kind) for one in limits)
 
 
 class NoTokens(logging.Filter):

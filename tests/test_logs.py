@@ -18,6 +18,7 @@ from realtime.logs import (
     OncePerSecond,
     get_logger,
     hide_tokens,
+    is_due,
 )
 from realtime.wire.errors import CloseCode, Disconnect
 
@@ -59,6 +60,26 @@ def test_each_kind_of_line_comes_once_a_second_and_tells_how_many_did_not(
         "connection x failed (and 99 more)",
         "fresh",
     ]
+
+
+def test_a_line_that_is_not_due_is_counted_without_a_record(
+    logger: logging.Logger, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for code in [4029] * 100 + [4511]:
+        if is_due(logger, logging.INFO, "ends: %s", code):
+            logger.info("ends: %s", code, extra={"kind": code})
+    clock.now += 1
+    assert is_due(logger, logging.INFO, "ends: %s", 4029)
+    logger.info("ends: %s", 4029, extra={"kind": 4029})
+    assert caplog.messages == ["ends: 4029", "ends: 4511", "ends: 4029 (and 99 more)"]
+
+
+def test_a_line_of_a_level_that_is_off_is_not_due(logger: logging.Logger) -> None:
+    """It counts for nothing, as the filter has never seen it."""
+    logger.setLevel(logging.WARNING)
+    assert not is_due(logger, logging.INFO, "ends: %s", 4029)
+    logger.setLevel(logging.INFO)
+    assert is_due(logger, logging.INFO, "ends: %s", 4029)
 
 
 def test_what_sets_lines_of_one_text_apart(

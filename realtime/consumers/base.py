@@ -1,6 +1,7 @@
 """The base of all consumers: what a site's own consumer inherits, and may use and override."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
@@ -15,7 +16,7 @@ from ..engine.connections.intake import Intake
 from ..engine.connections.outbox import Outbox
 from ..engine.engine import Engine
 from ..engine.servers.transport import server_send
-from ..logs import get_logger
+from ..logs import get_logger, is_due
 from ..store.accounts.identity import Identity
 from ..wire import events
 from ..wire.codecs import choose
@@ -31,6 +32,8 @@ from .lifecycle import Lifecycle
 __all__ = ["Consumer"]
 
 logger = get_logger("realtime.consumer")
+
+REFUSED = "connection %s: a command was refused: %s"
 
 T = TypeVar("T")
 
@@ -146,7 +149,8 @@ class Consumer(AsyncConsumer):
 
     def refuse(self, command: Command, error: CommandError) -> None:
         """Reply that a command failed."""
-        logger.info("connection %s: %s", self.id, error.code, extra={"kind": error.code})
+        if is_due(logger, logging.INFO, REFUSED, error.code):
+            logger.info(REFUSED, self.id, error.code, extra={"kind": error.code})
         failure = Failure.of(error)
         failure.ref = command.ref
         failure.room = error.room or getattr(command, "room", None)
