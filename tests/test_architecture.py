@@ -16,6 +16,7 @@ LAYERS = {
     "conf": 1,
     "logs": 1,
     "signals": 1,
+    "errors": 1,
     "migrations": 1,
     "store": 2,
     "policy": 2,

@@ -1,0 +1,5 @@
+"""The errors that the site's code raises and catches, with their codes."""
+
+from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode, RealtimeError
+
+__all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "RealtimeError"]
