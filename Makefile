@@ -6,7 +6,7 @@ BIN = .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run services test test-fast lint format faults bench
+.PHONY: help setup run services test test-fast lint format texts faults bench
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -40,6 +40,10 @@ lint: setup  ## check style, types and migrations
 format: setup  ## format the code and sort the imports
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+texts: setup  ## update and compile the translations (needs GNU gettext)
+	cd realtime && ../$(BIN)/django-admin makemessages --all --no-location --no-obsolete
+	cd realtime && ../$(BIN)/django-admin compilemessages
 
 faults: setup  ## break running servers, short form: make faults ARGS="F1 G2"
 	$(BIN)/python -m tests.faults $(ARGS)

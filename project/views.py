@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from realtime import rooms
+from realtime.errors import CommandError
 from realtime.models import Membership, Room
 from realtime.store.accounts.display import display_name
 from realtime.store.accounts.identity import Identity
 from realtime.views import socket_path
-from realtime.wire.errors import CommandError
 
 PAGE = 50
 """The number of rooms on a page of the list."""
@@ -42,7 +42,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         try:
             return redirect("room", rooms.accept(token, request.user).slug)
         except CommandError as error:
-            problem = f"{error.message[:1].upper()}{error.message[1:]}."
+            problem = error.message
     return render(request, "invitation.html", {"problem": problem})
 
 

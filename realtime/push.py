@@ -17,6 +17,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connections
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from .engine.bus.handover import Handover
 from .engine.bus.notes import Broadcast, Close, Direct, Note
@@ -208,7 +210,8 @@ def _text(text: object) -> str:
     """Return a text as a string, as a lazy translation is none."""
     plain_text = str(text)
     if len(plain_text.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise CommandError(ErrorCode.TOO_LARGE, f"a text may have at most {MAX_BYTES} bytes")
+        message = format_lazy(_("A text may have at most {number} bytes."), number=MAX_BYTES)
+        raise CommandError(ErrorCode.TOO_LARGE, message)
     return plain_text
 
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from asgiref.sync import sync_to_async
 from django.core import signing
+from django.utils.translation import gettext_lazy as _
 
 from ..conf import config
 from ..engine.database.executor import Database
@@ -86,7 +87,7 @@ def renamed(guest: Identity, name: str) -> Identity:
     """
     cleaned = clean_name(name)
     if not is_visible(cleaned):
-        raise ValueError("a name needs a letter, a number or a symbol")
+        raise ValueError(_("A name needs a letter, a number or a symbol."))
     return Identity(guest.user_id, cleaned)
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from ..auth.authenticator import Authentication
 from ..auth.guests import renamed, token_of, unnamed
@@ -21,7 +23,7 @@ from ..store.moderation import names, sanctions
 from ..store.moderation.names import Named
 from ..wire.commands import Auth
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from ..wire.events import Authenticated, Failure, timestamp
+from ..wire.events import Authenticated, timestamp
 from .expiry import Expiry
 
 __all__ = ["Login", "authenticated"]
@@ -93,10 +95,10 @@ class Login:
                 await self._engine.db.read(_check_name, visitor)
             is_other = who.is_guest or who.user_id != before.user_id
             if is_other and not may_change_identity():
-                raise CommandError(ErrorCode.PERMISSION_DENIED, "leave your rooms first")
+                raise CommandError(ErrorCode.PERMISSION_DENIED, _("Leave your rooms first."))
             if len(who.formerly) > IDENTITIES:
-                text = "open a new connection to sign in as another user"
-                raise CommandError(ErrorCode.PERMISSION_DENIED, text)
+                message = _("Open a new connection to sign in as another user.")
+                raise CommandError(ErrorCode.PERMISSION_DENIED, message)
             await self._check_banned(who)
             self.slot.authenticate(who)
             self._engine.rename(self._connection, who)
@@ -115,7 +117,7 @@ class Login:
             return  # the first one is free
         limits = self._engine.limits
         if wait := limits.charge(self._connection, "act", NAME_COST, identity=who):
-            message = "you have changed your name too often; try again later"
+            message = _("You have changed your name too often. Try again later.")
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     async def _check_banned(self, who: Identity) -> None:
@@ -151,11 +153,11 @@ class Login:
         if command.name is None:
             return found
         if not found.who.is_guest:
-            raise CommandError(ErrorCode.PERMISSION_DENIED, "only a guest chooses a name")
+            raise CommandError(ErrorCode.PERMISSION_DENIED, _("Only a guest can choose a name."))
         try:
             return Authentication(renamed(found.who, command.name), found.credential)
         except ValueError as error:
-            raise CommandError(ErrorCode.INVALID_MESSAGE, str(error)) from None
+            raise CommandError(ErrorCode.INVALID_MESSAGE, error.args[0]) from None
 
     def _set_expiry(self, expires_at: float | None) -> None:
         if self.expiry is None:
@@ -170,8 +172,8 @@ class Login:
             self.expiry.stop()
 
     def _warn(self) -> None:
-        error = CommandError(ErrorCode.TOKEN_EXPIRED, "send a new token by `auth`")
-        self._connection.reply(Failure.of(error))
+        message = _("The token expires soon. Send a new one by `auth`.")
+        self._connection.refuse(CommandError(ErrorCode.TOKEN_EXPIRED, message))
 
     def _expire(self) -> None:
         self._connection.close(Disconnect(CloseCode.EXPIRED))
@@ -192,7 +194,7 @@ def _check_name(visitor: Visitor) -> None:
     """Raise `CommandError` where a guest may not take the name that it has now."""
     who = visitor.who
     if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
-        told = f"{sanctions.describe(mute, *who.user_ids)}; until then you keep your name"
-        raise CommandError(ErrorCode.PERMISSION_DENIED, told)
+        message = format_lazy("{} {}", sanctions.describe(mute, *who.user_ids), names.MUTED)
+        raise CommandError(ErrorCode.PERMISSION_DENIED, message)
     if problem := names.problem(Named(who, who.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)

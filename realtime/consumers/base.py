@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
+from django.utils.translation import gettext_lazy as _
 
 from ..auth.origin import admit, refuse
 from ..engine.bus.publisher import publisher
@@ -23,7 +24,7 @@ from ..wire.codecs import choose
 from ..wire.commands import Auth, Command, Ping, Pong
 from ..wire.costs import REPLY_BYTES
 from ..wire.errors import CommandError, Disconnect, ErrorCode
-from ..wire.events import Authenticated, Failure, Outgoing, timestamp
+from ..wire.events import Authenticated, Outgoing, timestamp
 from .authentication import Login, authenticated
 from .commands import CommandSet, command, with_ref
 from .handshake import connect
@@ -34,6 +35,8 @@ __all__ = ["Consumer"]
 logger = get_logger("realtime.consumer")
 
 REFUSED = "connection %s: a command was refused: %s"
+TOO_SLOW = _("The server took too long. Try again in a moment.")
+NO_DATABASE = _("The database is not available. Try again in a moment.")
 
 T = TypeVar("T")
 
@@ -151,10 +154,7 @@ class Consumer(AsyncConsumer):
         """Reply that a command failed."""
         if is_due(logger, logging.INFO, REFUSED, error.code):
             logger.info(REFUSED, self.id, error.code, extra={"kind": error.code})
-        failure = Failure.of(error)
-        failure.ref = command.ref
-        failure.room = error.room or getattr(command, "room", None)
-        self.reply(failure)
+        self.connection.refuse(error, ref=command.ref, room=getattr(command, "room", None))
 
     def end(self, why: Disconnect) -> None:
         """Close the connection from outside of its task: tell why, close, then abort."""
@@ -172,11 +172,10 @@ class Consumer(AsyncConsumer):
         except asyncio.CancelledError:
             if not self.connection.was_given_up():
                 raise
-            raise CommandError(ErrorCode.UNAVAILABLE, "that took too long", retry_after=1) from None
+            raise CommandError(ErrorCode.UNAVAILABLE, TOO_SLOW, retry_after=1) from None
         except DatabaseError as error:
             logger.warning("connection %s: the database failed: %r", self.id, error)
-            message = "try again in a moment"
-            raise CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1) from None
+            raise CommandError(ErrorCode.UNAVAILABLE, NO_DATABASE, retry_after=1) from None
 
     def may_change_identity(self) -> bool:
         """Whether `auth` may still give this connection another identity."""

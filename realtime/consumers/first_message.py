@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from ..conf import config
 from ..wire.codecs import Codec, Decoded, Part, byte_size
 from ..wire.commands import Auth
 from ..wire.decoder import Decoder
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from ..wire.events import Failure, Outgoing
 
 __all__ = ["FirstMessage"]
 
@@ -29,12 +30,12 @@ class FirstMessage:
         receive: Callable[[], Awaitable[Any]],
         codec: Codec,
         decoder: Decoder,
-        reply: Callable[[Outgoing], None],
+        answer: Callable[[CommandError], None],
     ) -> None:
         self._receive = receive
         self._codec = codec
         self._decoder = decoder
-        self._reply = reply
+        self._answer = answer
         self._refused = 0
 
     async def wait(self) -> tuple[Auth, Iterator[Part]] | None:
@@ -70,6 +71,6 @@ class FirstMessage:
         if self._refused > REFUSALS:
             raise Disconnect(CloseCode.UNAUTHENTICATED)
         if not isinstance(one, CommandError):
-            told = "say who you are first, by `auth` with a token"
-            one = CommandError(ErrorCode.NOT_AUTHENTICATED, told, ref=one.ref)
-        self._reply(Failure.of(one))
+            message = _("Send `auth` with a token first.")
+            one = CommandError(ErrorCode.NOT_AUTHENTICATED, message, ref=one.ref)
+        self._answer(one)

@@ -1,4 +1,4 @@
-"""What a client sends: each object of a frame is charged, decoded and executed, in order."""
+"""The frames of a client: each object of a frame is charged, decoded and executed, in order."""
 
 import asyncio
 import time
@@ -13,8 +13,8 @@ from ..wire.codecs import Part, byte_size
 from ..wire.commands import Command
 from ..wire.decoder import Decoded
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from ..wire.events import Failure
 from ..wire.ratelimit import Bucket
+from ..wire.text import Text as _
 
 if TYPE_CHECKING:
     from .base import Consumer
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Frames"]
 
 OPEN = Phase.OPEN
-"""Compared with for each command; a member of an enum is slow to look up."""
+"""A constant, because the member of an enum is slow to look up for each command."""
 BAD_FRAMES = 5
-"""How many in a row end a connection."""
+"""So many bad frames in a row end a connection."""
 BAD_OBJECTS = 5
 """After so many bad commands, the rest of a frame is not read."""
 OBJECT_BYTES, REFUSAL_BYTES = 512, 256
@@ -34,11 +34,15 @@ SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
 """How often a client may exceed a limit, or send something invalid, before it is closed."""
 RATE_LIMITED_SECONDS = 5.0
-"""The least `retry_after` of a client that is closed for that."""
+"""The least `retry_after` of a client that is closed for that reason."""
+TOO_FAST = _("Too many commands at once. Wait a little.")
+REST_UNREAD = _(
+    "After {number} bad commands, the rest of the frame is not read.", number=BAD_OBJECTS
+)
 
 
 class Frames:
-    """The frames of one connection, whose commands a consumer handles."""
+    """Executes the frames of one connection for its consumer."""
 
     __slots__ = (
         "_bad_frames",
@@ -60,7 +64,7 @@ class Frames:
         self._bad_frames = 0
 
     async def take(self, frame: str | bytes) -> None:
-        """Execute the commands of a frame; raise `Disconnect` where there are too many bad ones."""
+        """Execute the commands of a frame; raise `Disconnect` after too many bad frames."""
         limit = config().frame_bytes
         if byte_size(frame, limit) > limit:
             await self.take_parts((_too_large(),))
@@ -76,7 +80,7 @@ class Frames:
                 await self._connection.pause(wait)
             elif self._turn.is_over:
                 await asyncio.sleep(0)
-            if self._connection.phase is not OPEN:  # as with what comes in further frames
+            if self._connection.phase is not OPEN:  # as the commands of further frames
                 return
             decoded = self._decode(part) if number < most else _too_many(most)
             if isinstance(decoded, CommandError):
@@ -91,9 +95,9 @@ class Frames:
             raise Disconnect(CloseCode.TOO_MANY_ERRORS)
 
     def refuse_large(self) -> None:
-        """Answer a frame that the server did not read because of its size, as a bad frame."""
+        """Refuse a frame that was too large to be read, as a bad frame."""
         self._bad_frames += 1
-        self._connection.reply(Failure.of(_too_large()))
+        self._connection.refuse(_too_large())
         if self._connection.phase is Phase.AUTHENTICATING:
             self._connection.close(Disconnect(CloseCode.UNAUTHENTICATED))
         elif self._bad_frames >= BAD_FRAMES:
@@ -113,10 +117,10 @@ class Frames:
         if wait := limits.charge(self._connection, cost.allowance, cost.of(command)):
             self._count_refusal()
             if not cost.is_never_refused:
-                raise CommandError(ErrorCode.RATE_LIMITED, "too many at once", retry_after=wait)
+                raise CommandError(ErrorCode.RATE_LIMITED, TOO_FAST, retry_after=wait)
 
     def _count_refusal(self) -> None:
-        """Charge a refusal; raise `Disconnect` where there are too many."""
+        """Charge a refusal; raise `Disconnect` after too many of them."""
         self._pay(REFUSAL_BYTES)
         if wait := self._refusals.take(self._engine.loop.time()):
             raise Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, RATE_LIMITED_SECONDS))
@@ -132,8 +136,9 @@ class Frames:
     def _answer_bad(self, error: CommandError, bad: int) -> None:
         self._count_refusal()
         if bad == BAD_OBJECTS:
-            error.message += f"; after {bad} bad commands the rest of the frame is not read"
-        self._connection.reply(Failure.of(error))
+            translate = self._connection.translate
+            error.text = f"{translate(error.text)} {translate(REST_UNREAD)}"
+        self._connection.refuse(error)
 
     def _pay_for(self, part: Part) -> float:
         """Charge an object before it is decoded; return the seconds to pause, or 0."""
@@ -145,10 +150,12 @@ class Frames:
 
 
 def _too_many(most: int) -> CommandError:
-    message = f"a frame may hold at most {most} commands; the rest of it is not read"
+    message = _(
+        "A frame may have at most {number} commands. The rest of it is not read.", number=most
+    )
     return CommandError(ErrorCode.TOO_LARGE, message)
 
 
 def _too_large() -> CommandError:
-    message = f"a frame may have at most {config().frame_bytes} bytes"
+    message = _("A frame may have at most {number} bytes.", number=config().frame_bytes)
     return CommandError(ErrorCode.TOO_LARGE, message)

@@ -101,7 +101,7 @@ class Lifecycle:
         if connection.phase is not Phase.AUTHENTICATING:
             return None
         decoder = self._consumer.commands.decoder
-        message = FirstMessage(self._next, connection.codec, decoder, connection.reply)
+        message = FirstMessage(self._next, connection.codec, decoder, connection.refuse)
         return await sign_in_by_first_message(message, connection, self._login, self._engine)
 
     def _open(self, server: Any, *, has_heartbeat: bool) -> None:

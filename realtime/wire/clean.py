@@ -14,6 +14,7 @@ import msgpack
 import msgspec
 
 from .errors import CommandError, ErrorCode
+from .text import Text as _
 
 __all__ = [
     "MAX_DATA_BYTES",
@@ -135,7 +136,7 @@ def is_shallow(value: Any) -> bool:
     How deep a decoder goes before it raises differs between versions of Python.
     """
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _level in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _containers_in(outer)]
     return not level
 
@@ -174,7 +175,7 @@ def refuse_duplicates(frame: str | bytes) -> None:
         elif _may_repeat_a_key(frame):
             json.loads(frame, object_pairs_hook=maps.append)
     except ValueError:
-        raise _invalid("a number, key or text that not everybody can read") from None
+        raise _invalid(_("The command has a value that not every client can read.")) from None
     _check_unique(maps)
 
 
@@ -189,7 +190,7 @@ def _may_repeat_a_key(text: str) -> bool:
 def _check_unique(maps: list[list[tuple[Any, Any]]]) -> None:
     for pairs in maps:
         if len(pairs) > 1 and len(dict(pairs)) < len(pairs):
-            raise _invalid("an object names a key twice")
+            raise _invalid(_("An object must not have a key twice."))
 
 
 def _walk(data: dict[str, Any]) -> None:
@@ -211,7 +212,7 @@ def _walk(data: dict[str, Any]) -> None:
                 if number > MAX_VALUES:
                     raise _too_large()
                 if depth > MAX_DEPTH:
-                    raise _invalid(f"data must be at most {MAX_DEPTH} levels deep")
+                    raise _data_too_deep()
                 if kind is dict:
                     _clean_keys(value)
                     inner.extend(value.values())
@@ -228,7 +229,7 @@ def _walk(data: dict[str, Any]) -> None:
 def _clean_keys(data: dict[Any, Any]) -> None:
     for key in data:
         if type(key) is not str:
-            raise _invalid("keys must be strings")
+            raise _invalid(_("Keys must be strings."))
         _clean_text(key)
 
 
@@ -236,36 +237,41 @@ def _clean_number(value: Any) -> None:
     kind = type(value)
     if kind is int:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise _invalid("integers must be within ±(2**53 - 1)")
+            raise _invalid(_("Integers must be within ±(2**53 - 1)."))
     elif kind is not float:
-        raise _invalid("data must be what JSON can say")
+        raise _invalid(_("The data may have only values that JSON has."))
     elif not math.isfinite(value):
-        raise _invalid("numbers must be finite")
+        raise _invalid(_("Numbers must be finite."))
 
 
 def _clean_text(text: str) -> None:
     if "\x00" in text:
-        raise _invalid("text must not hold NUL")
+        raise _invalid(_("Text must not contain NUL characters."))
     # MessagePack and the server's own decoder let no surrogate through; a caller in Python might.
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise _invalid("text must be valid Unicode") from None
+            raise _invalid(_("Text must be valid Unicode.")) from None
 
 
 def _too_deep() -> CommandError:
-    return _invalid("the frame is nested too deeply")
+    return _invalid(_("The command is nested too deeply."))
+
+
+def _data_too_deep() -> CommandError:
+    return _invalid(_("The data may have at most {number} levels.", number=MAX_DEPTH))
 
 
 def _too_many_parts() -> CommandError:
-    message = f"a command may hold at most {MAX_PARTS} strings, objects and lists"
+    message = _("A command may have at most {number} strings, objects and lists.", number=MAX_PARTS)
     return CommandError(ErrorCode.TOO_LARGE, message)
 
 
 def _too_large() -> CommandError:
-    return CommandError(ErrorCode.TOO_LARGE, f"data must be at most {MAX_DATA_BYTES} bytes")
+    message = _("The data may have at most {number} bytes as JSON.", number=MAX_DATA_BYTES)
+    return CommandError(ErrorCode.TOO_LARGE, message)
 
 
-def _invalid(message: str) -> CommandError:
+def _invalid(message: object) -> CommandError:
     return CommandError(ErrorCode.INVALID_MESSAGE, message)

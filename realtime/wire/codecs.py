@@ -13,6 +13,7 @@ import msgspec
 from .decoder import V1, Decoded, Decoder
 from .errors import CommandError, ErrorCode
 from .events import Outgoing
+from .text import Text as _
 
 __all__ = [
     "CODECS",
@@ -110,7 +111,8 @@ class _Json(Codec):
 
     def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, bytes):
-            return (CommandError(ErrorCode.INVALID_JSON, "expected a text frame"),)
+            message = _("Send JSON in text frames.")
+            return (CommandError(ErrorCode.INVALID_JSON, message),)
         return (frame,)
 
 
@@ -140,7 +142,8 @@ class _Msgpack(Codec):
 
     def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, str):
-            return (CommandError(ErrorCode.INVALID_MESSAGE, "expected a binary frame"),)
+            message = _("Send MessagePack in binary frames.")
+            return (CommandError(ErrorCode.INVALID_MESSAGE, message),)
         return _maps(frame)
 
 
@@ -182,7 +185,7 @@ def _maps(frame: bytes) -> Iterator[Part]:
         try:
             unpacker.skip()
         except Exception:  # it raises a dozen kinds
-            yield CommandError(ErrorCode.INVALID_MESSAGE, "not MessagePack")
+            yield CommandError(ErrorCode.INVALID_MESSAGE, _("The frame is not valid MessagePack."))
             return
         end = unpacker.tell()
         yield frame[start:end]

@@ -9,6 +9,7 @@ import msgspec
 from .clean import MAX_INTEGER, clean, refuse_duplicates, refuse_many
 from .commands import AnyCommand, Command
 from .errors import CommandError, ErrorCode
+from .text import Text as _
 
 __all__ = ["V1", "Decoded", "Decoder", "tag_of"]
 
@@ -54,21 +55,27 @@ class Decoder:
         except CommandError as error:
             return self._about(error, raw)
         except msgspec.ValidationError as error:
-            return self._about(CommandError(ErrorCode.INVALID_MESSAGE, str(error)), raw)
+            message = _("The command is not valid: {problem}.", problem=str(error))
+            return self._about(CommandError(ErrorCode.INVALID_MESSAGE, message), raw)
         except (msgspec.DecodeError, UnicodeError):
-            return CommandError(ErrorCode.INVALID_JSON, "the frame cannot be decoded")
+            message = _("The command cannot be decoded. Send valid JSON or MessagePack.")
+            return CommandError(ErrorCode.INVALID_JSON, message)
         except RecursionError:
-            return CommandError(ErrorCode.INVALID_MESSAGE, "the frame is nested too deeply")
+            message = _("The command is nested too deeply.")
+            return CommandError(ErrorCode.INVALID_MESSAGE, message)
         return command
 
     def unknown(self, name: str) -> CommandError:
         """Return the refusal of an unknown command, with the name of a similar one."""
-        told = f"there is no command {name[:64]!r}"
+        shown = repr(name[:64])
+        message = _("There is no command {name}.", name=shown)
         if len(name) <= NAME_CHARACTERS and (
             near := get_close_matches(name.lower(), sorted(self.names), 1)
         ):
-            told += f"; did you mean {near[0]!r}?"
-        return CommandError(ErrorCode.UNKNOWN_TYPE, told)
+            message = _(
+                "There is no command {name}. Did you mean {near}?", name=shown, near=repr(near[0])
+            )
+        return CommandError(ErrorCode.UNKNOWN_TYPE, message)
 
     def _about(self, error: CommandError, raw: str | bytes) -> CommandError:
         """Add to an error what it is about: the ref and the room."""

@@ -1,11 +1,15 @@
 """Every error code and close code of the protocol, and the exceptions that carry them.
 
+`realtime.errors` is the public name of this module.
+
 RealtimeError
 ├── CommandError   an `error` reply; the connection stays
 └── Disconnect     a `disconnect` event, then the socket closes
 """
 
 from enum import IntEnum, StrEnum
+
+from .text import Text as _
 
 __all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "RealtimeError"]
 
@@ -50,35 +54,36 @@ class CloseCode(IntEnum):
 
 
 REASONS = {
-    CloseCode.SHUTDOWN: "The server is restarting.",
-    CloseCode.EXPIRED: "The session ended.",
-    CloseCode.SLOW: "The connection reads too slowly.",
-    CloseCode.SILENT: "Nothing was heard from the connection.",
-    CloseCode.INTERNAL: "An unexpected error on the server.",
-    CloseCode.AT_CAPACITY: "The server has no room for another connection.",
-    CloseCode.CROWDED: "Too many connections of this user or address.",
-    CloseCode.RATE_LIMITED: "Too many commands.",
-    CloseCode.UNAUTHENTICATED: "Sign in first.",
-    CloseCode.KICKED: "An administrator ended the connection.",
-    CloseCode.TOO_MANY_ERRORS: "Too many bad frames in a row.",
+    CloseCode.SHUTDOWN: _("The server is restarting."),
+    CloseCode.EXPIRED: _("The session ended."),
+    CloseCode.SLOW: _("The connection reads too slowly."),
+    CloseCode.SILENT: _("The connection was silent for too long."),
+    CloseCode.INTERNAL: _("There was an unexpected error on the server."),
+    CloseCode.AT_CAPACITY: _("The server has no room for another connection."),
+    CloseCode.CROWDED: _("There are too many connections of this user or address."),
+    CloseCode.RATE_LIMITED: _("The connection sent too many commands."),
+    CloseCode.UNAUTHENTICATED: _("Sign in first."),
+    CloseCode.KICKED: _("An administrator ended the connection."),
+    CloseCode.TOO_MANY_ERRORS: _("The connection sent too many bad frames in a row."),
 }
 
 
 class RealtimeError(Exception):
-    """Anything the protocol can tell a client."""
+    """An error that the protocol reports to a client."""
 
 
 class CommandError(RealtimeError):
     """One command failed; the connection stays.
 
-    `code` is an `ErrorCode`, `message` a sentence for people, `room` the slug it is about,
-    `retry_after` seconds, `ref` the failed command's own.
+    `code` is an `ErrorCode`. `message` is a sentence for people: a string, or one that is
+    translated when it is read, such as Django's lazy translations. `room` is the slug of the room
+    concerned, `retry_after` is in seconds, and `ref` is the `ref` of the failed command.
     """
 
     def __init__(
         self,
         code: ErrorCode,
-        message: str,
+        message: object,
         *,
         room: str | None = None,
         ref: str | int | None = None,
@@ -86,10 +91,16 @@ class CommandError(RealtimeError):
     ) -> None:
         super().__init__(code, message)
         self.code = code
-        self.message = message
+        self.text = message
+        """The message as it was given, to be translated."""
         self.room = room
         self.ref = ref
         self.retry_after = retry_after
+
+    @property
+    def message(self) -> str:
+        """The message as a string."""
+        return str(self.text)
 
     @property
     def retryable(self) -> bool:
@@ -97,23 +108,32 @@ class CommandError(RealtimeError):
         return self.code in RETRYABLE
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
+        return f"{self.code}: {self.text}"
 
 
 class Disconnect(RealtimeError):  # noqa: N818
-    """The connection ends with `code` after an in-band `disconnect`.
+    """The connection ends with `code`, after a `disconnect` event.
 
     `code` is a `CloseCode`, or an application's own from 4400-4499 (reconnect) or
-    4900-4999 (terminal); `retry_after` is in seconds.
+    4900-4999 (terminal). `reason` is a sentence as in `CommandError`, by default that of the code.
+    `retry_after` is in seconds.
     """
 
     def __init__(
-        self, code: int, reason: str | None = None, *, retry_after: float | None = None
+        self, code: int, reason: object = None, *, retry_after: float | None = None
     ) -> None:
         super().__init__(code)
         self.code = int(code)
-        self.reason = REASONS.get(code, "") if reason is None else reason  # type: ignore[call-overload]
+        default = REASONS.get(code, "")  # type: ignore[call-overload]
+        # Between processes, the reason of a code is the English string.
+        self.text = default if reason is None or reason == str(default) else reason
+        """The reason as it was given, to be translated."""
         self.retry_after = retry_after
+
+    @property
+    def reason(self) -> str:
+        """The reason as a string."""
+        return str(self.text)
 
     @property
     def reconnect(self) -> bool:
@@ -121,4 +141,4 @@ class Disconnect(RealtimeError):  # noqa: N818
         return self.code < 4500
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.reason}"
+        return f"{self.code}: {self.text}"

@@ -1,8 +1,10 @@
 """What the server sends: replies to one command, events for many.
 
-Fields whose value is their default are left off the wire.
+Fields whose value is their default are left off the wire. Texts of errors are given to
+`translate`, which returns them in the language of the client.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +41,7 @@ __all__ = [
     "Resync",
     "RoomState",
     "SignalEvent",
+    "Translate",
     "TypingEvent",
     "Welcome",
     "timestamp",
@@ -47,6 +50,7 @@ __all__ = [
 PROTOCOL = "realtime.v1"
 
 Ref = str | int | None
+Translate = Callable[[object], str]
 
 
 def timestamp(moment: datetime) -> str:
@@ -287,10 +291,11 @@ class Removed(Outgoing, tag="removed"):
     retry_after: float | None = None
 
     @classmethod
-    def of(cls, refusal: CommandError, room: str) -> "Removed":
-        """Say why."""
+    def of(cls, refusal: CommandError, room: str, translate: Translate) -> "Removed":
+        """Return the event for a refusal."""
         wait = None if refusal.retry_after is None else round(refusal.retry_after, 3)
-        return cls(room=room, code=refusal.code, message=refusal.message, retry_after=wait)
+        message = translate(refusal.text)
+        return cls(room=room, code=refusal.code, message=message, retry_after=wait)
 
 
 class Invited(Outgoing, tag="invited"):
@@ -371,11 +376,11 @@ class Failure(Outgoing, tag="error"):
     ref: Ref = None
 
     @classmethod
-    def of(cls, error: CommandError) -> "Failure":
-        """The reply that tells `error`."""
+    def of(cls, error: CommandError, translate: Translate) -> "Failure":
+        """Return the reply for an error."""
         return cls(
             code=error.code,
-            message=error.message,
+            message=translate(error.text),
             retryable=error.retryable,
             room=error.room,
             retry_after=None if error.retry_after is None else round(error.retry_after, 3),
@@ -392,10 +397,13 @@ class DisconnectEvent(Outgoing, tag="disconnect"):
     retry_after: float | None = None
 
     @classmethod
-    def of(cls, end: Disconnect) -> "DisconnectEvent":
-        """The event that tells `end`."""
+    def of(cls, end: Disconnect, translate: Translate) -> "DisconnectEvent":
+        """Return the event for the end of a connection."""
         return cls(
-            code=end.code, reason=end.reason, reconnect=end.reconnect, retry_after=end.retry_after
+            code=end.code,
+            reason=translate(end.text),
+            reconnect=end.reconnect,
+            retry_after=end.retry_after,
         )
 
 

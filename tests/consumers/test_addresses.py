@@ -83,7 +83,7 @@ async def test_a_guest_who_comes_back_by_another_name_is_hit(
         async with of(HOME) as again, of(HOME, user=bob) as friend:
             reply = await again.ask("join", room="general")
             told = reply["message"] if kind == "ban" else reply["muted"]
-            assert told.startswith("you are ")
+            assert told.startswith("You are ")
             assert "Eve" not in told
             assert "muted" not in await friend.join("general")
 
@@ -93,7 +93,7 @@ async def test_the_sites_own_ban_of_an_address_hits_everybody(site: Engine, room
     await sync_to_async(moderation.ban)(room, addresses={HOME}, reason="attack")
     async with of(HOME, user=bob) as friend:
         reply = await friend.ask("join", room="general")
-        assert reply["message"].endswith("attack")
+        assert "attack" in reply["message"]
 
 
 async def test_the_address_of_a_guest_who_has_left_is_known_for_a_while(

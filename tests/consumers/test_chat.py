@@ -256,7 +256,7 @@ async def test_who_is_not_there_is_not_judged(
         await mod.join("general")
         for nobody in ("987654", "x", "guest:", "guest:0f3a", "guest:0f3a 5b", "site:1"):
             reply = await mod.ask(kind, room="general", user_id=nobody)
-            assert (reply["code"], reply["message"]) == ("unknown_user", "there is no such user")
+            assert (reply["code"], reply["message"]) == ("unknown_user", "There is no such user.")
         assert not await sync_to_async(Sanction.objects.exists)()
         for spelling in (guest.user_id, str(bob.pk), f"0{bob.pk}", f" {bob.pk}"):
             done = await mod.ask(kind, room="general", user_id=spelling)

@@ -200,9 +200,9 @@ async def test_a_similar_command_is_named(engine: Engine) -> None:
     """Only one that there is here; the text begins as ever."""
     async with Socket(application=EchoConsumer.as_asgi()) as socket:
         error = await socket.ask("ehco")
-        assert error["message"] == "there is no command 'ehco'; did you mean 'echo'?"
-        assert (await socket.ask("fly"))["message"] == "there is no command 'fly'"
-        assert (await socket.ask("messag"))["message"] == "there is no command 'messag'"
+        assert error["message"] == "There is no command 'ehco'. Did you mean 'echo'?"
+        assert (await socket.ask("fly"))["message"] == "There is no command 'fly'."
+        assert (await socket.ask("messag"))["message"] == "There is no command 'messag'."
 
 
 async def test_an_own_command_before_the_first_message_is_refused(

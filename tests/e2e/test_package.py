@@ -136,7 +136,12 @@ def test_the_wheel_holds_what_a_site_needs_and_nothing_else(wheel: Path) -> None
     names = zipfile.ZipFile(wheel).namelist()
     folders = {name.split("/")[0] for name in names}
     assert folders == {"realtime", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
-    for name in ("py.typed", "migrations/0001_initial.py", "static/realtime/client.js"):
+    for name in (
+        "py.typed",
+        "migrations/0001_initial.py",
+        "static/realtime/client.js",
+        "locale/de/LC_MESSAGES/django.mo",
+    ):
         assert f"realtime/{name}" in names
     assert not [name for name in names if "test" in name and name != "realtime/testing.py"]
 

@@ -102,7 +102,7 @@ def test_an_invitation_is_taken_by_its_button(client: Client, dora: User) -> Non
     assert client.post(address).headers["Location"] == "/rooms/secret/"
     assert Membership.objects.get(user=dora).role == "member"
     Membership.objects.filter(user=owner).delete()
-    assert "not good any more" in client.post(address).content.decode()
+    assert "no longer valid" in client.post(address).content.decode()
 
 
 def test_a_direct_room_is_on_the_page_of_its_two_users(client: Client, dora: User) -> None:

@@ -447,7 +447,7 @@ def test_an_object_of_very_many_is_refused_before_it_is_decoded(
     assert isinstance(error, CommandError)
     assert (error.code, error.message) == (
         ErrorCode.TOO_LARGE,
-        "a command may hold at most 4096 strings, objects and lists",
+        "A command may have at most 4096 strings, objects and lists.",
     )
 
 

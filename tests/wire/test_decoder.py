@@ -53,11 +53,11 @@ def test_only_its_own_commands_are_known() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("drew", "there is no command 'drew'; did you mean 'draw'?"),
-        ("PING", "there is no command 'PING'; did you mean 'ping'?"),
-        ("message", "there is no command 'message'"),
-        ("draw" * 9, f"there is no command {'draw' * 9!r}"),
-        ("", "there is no command ''"),
+        ("drew", "There is no command 'drew'. Did you mean 'draw'?"),
+        ("PING", "There is no command 'PING'. Did you mean 'ping'?"),
+        ("message", "There is no command 'message'."),
+        ("draw" * 9, f"There is no command {'draw' * 9!r}."),
+        ("", "There is no command ''."),
     ],
 )
 def test_the_name_of_a_similar_command_is_told(name: str, told: str) -> None:

@@ -65,7 +65,14 @@ def test_the_close_codes_are_those_of_the_protocol() -> None:
 @pytest.mark.parametrize(("code", "reconnect"), CLOSE_CODES.items())
 def test_a_close_code_knows_whether_to_come_back(code: int, reconnect: bool) -> None:
     assert Disconnect(code).reconnect is reconnect
-    assert Disconnect(code).reason == REASONS[CloseCode(code)] != ""
+    assert Disconnect(code).reason == str(REASONS[CloseCode(code)]) != ""
+
+
+@pytest.mark.parametrize("code", CloseCode)
+def test_the_reason_of_a_code_is_translated_after_the_bus_as_well(code: CloseCode) -> None:
+    """Between processes it is a string; a reason of somebody's own stays one."""
+    assert Disconnect(code, Disconnect(code).reason).text is REASONS[code]
+    assert Disconnect(code, "Out.").text == "Out."
 
 
 @pytest.mark.parametrize(("code", "reconnect"), [(4400, True), (4499, True), (4900, False)])
@@ -77,7 +84,7 @@ def test_an_application_may_use_codes_of_its_own(code: int, reconnect: bool) -> 
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (CommandError(ErrorCode.NOT_JOINED, "join first", room="r"), "not_joined: join first"),
+        (CommandError(ErrorCode.NOT_JOINED, "Join first.", room="r"), "not_joined: Join first."),
         (Disconnect(CloseCode.SLOW), "4008: The connection reads too slowly."),
         (Disconnect(4400), "4400: "),
     ],

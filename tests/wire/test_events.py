@@ -19,7 +19,7 @@ ROOM: dict[str, Any] = {
     "kind": "private",
     "slow_seconds": 5,
     "read_only": True,
-    "muted": "you are muted",
+    "muted": "You are muted.",
     "muted_until": "2026-01-02T03:04:05.678Z",
 }
 NOW = "2026-01-02T03:04:05.678Z"
@@ -196,7 +196,8 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
     ),
     (
         events.Failure.of(
-            CommandError(ErrorCode.RATE_LIMITED, "slower", room="r", ref="x", retry_after=1.23456)
+            CommandError(ErrorCode.RATE_LIMITED, "slower", room="r", ref="x", retry_after=1.23456),
+            str,
         ),
         {
             "type": "error",
@@ -209,11 +210,11 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         },
     ),
     (
-        events.Failure.of(CommandError(ErrorCode.UNKNOWN_ROOM, "none")),
+        events.Failure.of(CommandError(ErrorCode.UNKNOWN_ROOM, "none"), str),
         {"type": "error", "code": "unknown_room", "message": "none", "retryable": False},
     ),
     (
-        events.DisconnectEvent.of(Disconnect(CloseCode.SHUTDOWN, retry_after=2)),
+        events.DisconnectEvent.of(Disconnect(CloseCode.SHUTDOWN, retry_after=2), str),
         {
             "type": "disconnect",
             "code": 4001,
@@ -223,7 +224,7 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
         },
     ),
     (
-        events.DisconnectEvent.of(Disconnect(4900, "")),
+        events.DisconnectEvent.of(Disconnect(4900, ""), str),
         {"type": "disconnect", "code": 4900, "reason": "", "reconnect": False},
     ),
 ]
@@ -278,13 +279,13 @@ def test_a_state_stands_where_it_last_changed(changed_seq: int | None, position:
 
 @pytest.mark.parametrize("code", ErrorCode)
 def test_every_error_code_can_be_told(code: ErrorCode) -> None:
-    reply = events.Failure.of(CommandError(code, "no"))
+    reply = events.Failure.of(CommandError(code, "no"), str)
     assert msgspec.json.decode(JSON.encode(reply))["code"] == code.value
     assert msgpack.unpackb(MSGPACK.encode(reply))["code"] == code.value
 
 
 @pytest.mark.parametrize("code", CloseCode)
 def test_every_close_code_can_be_told(code: CloseCode) -> None:
-    event = events.DisconnectEvent.of(Disconnect(code))
+    event = events.DisconnectEvent.of(Disconnect(code), str)
     assert msgspec.json.decode(JSON.encode(event))["code"] == int(code)
     assert msgpack.unpackb(MSGPACK.encode(event))["code"] == int(code)

@@ -2,6 +2,7 @@
 
 import { confirmed } from "./confirm.js";
 import { make } from "./messages.js";
+import { whyRefused } from "./refusals.js";
 
 const TEN_MINUTES = 600;
 const A_DAY = 86_400;
@@ -57,7 +58,7 @@ export class ActionMenu {
       await client.request(command);
       if (done) this.tell(done);
     } catch (error) {
-      this.tell(`That was not possible: ${error.message}.`);
+      this.tell(whyRefused(error));
     }
   }
 }

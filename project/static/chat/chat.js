@@ -10,6 +10,7 @@ import { NameForm, guestToken } from "./guest.js";
 import { RealtimeClient, makeNonce } from "../realtime/client.js";
 import { KEEP, MessageList } from "./messages.js";
 import { People } from "./people.js";
+import { whyRefused } from "./refusals.js";
 import { RoomView, later } from "./room.js";
 import { RoomList } from "./rooms.js";
 import { Roving } from "./roving.js";
@@ -229,7 +230,7 @@ class Chat {
       await navigator.clipboard?.writeText(link).catch(() => {}); // the text can be copied by hand
       this.#tell(`Any user with this link may enter: ${link}`);
     } catch (error) {
-      this.#tell(`That was not possible: ${error.message}.`);
+      this.#tell(whyRefused(error));
     }
   }
 

@@ -1,7 +1,5 @@
 /** The form for a message: its draft, its length, and whether it may be sent. */
 
-import { sentence } from "./refusals.js";
-
 const NEAR_LIMIT = 200; // characters that are left when the counter appears
 const TYPING_SECONDS = 3;
 
@@ -99,7 +97,7 @@ export class Composer {
 
 function hint(room) {
   const { muted, read_only, slow_seconds } = room.about;
-  if (muted) return sentence(muted);
+  if (muted) return muted;
   if (!room.may("post")) return read_only ? "Only moderators write here." : "You may not write here.";
   return slow_seconds ? `Write a message, one every ${slow_seconds} seconds` : "Write a message";
 }

@@ -9,12 +9,12 @@ const REASONS = {
   permission_denied: "You may not write here.",
 };
 
-/** Make a sentence of a text of the server. */
-export function sentence(text) {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-}
-
 /** Say why a message was not sent. */
 export function whyNotSent({ code, message }) {
-  return REASONS[code] ?? sentence(message);
+  return REASONS[code] ?? message;
+}
+
+/** Say why a command was refused. An error of the client itself has a code, and no sentence. */
+export function whyRefused({ code, message }) {
+  return `That was not possible. ${message === code ? "The connection was lost." : message}`;
 }

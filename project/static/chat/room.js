@@ -1,7 +1,6 @@
 /** The current room: its messages, its users, and the rights of this user. */
 
 import { button } from "./banner.js";
-import { sentence } from "./refusals.js";
 
 export class RoomView {
   #isLoading = false;
@@ -65,7 +64,7 @@ export class RoomView {
   showRefusal({ code, message, retryIn }) {
     const again = () => this.enter(this.slug);
     if (code === "unknown_room") this.#showNothing("There is no such room.");
-    else this.#showNothing(sentence(message), " ", button("Try again", again));
+    else this.#showNothing(message, " ", button("Try again", again));
     this.composer.allow(this.room);
     clearTimeout(this.#comeBack);
     if (retryIn) this.#comeBack = later(retryIn, again);

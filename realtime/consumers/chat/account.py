@@ -1,5 +1,7 @@
 """Accept and block other users."""
 
+from django.utils.translation import gettext_lazy as _
+
 from ...store.rooms import blocks, memberships
 from ...wire.commands import Block, Membership
 from ...wire.errors import CommandError, ErrorCode
@@ -17,7 +19,7 @@ class Account(Consumer):
     async def membership(self, command: Membership) -> Done:
         """Accept the direct room that a stranger has opened, or leave it for good."""
         if self.who.is_guest:
-            message = "sign in to have a place in a room"
+            message = _("Sign in to have a place in a room.")
             raise CommandError(ErrorCode.PERMISSION_DENIED, message)
         answer = memberships.answer_request
         await self.engine.db.write_blocking(answer, command.room, self.who, command.accepted)

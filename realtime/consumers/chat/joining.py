@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...engine.delivery.catchup import CaughtUp, attach
@@ -24,7 +25,6 @@ from ...wire.commands import (
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import (
     Done,
-    Failure,
     Joined,
     Left,
     Member,
@@ -41,6 +41,8 @@ AGAIN_SECONDS = 1.0
 """After how long rights are asked for again that the database did not tell."""
 ATTEMPTS = 3
 """How often a room is entered whose rights change meanwhile."""
+TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
+CHANGING = _("The rights in this room are changing. Try again in a moment.")
 Decide = Callable[[list[access.Ask]], dict[access.Ask, access.AccessResult]]
 
 logger = get_logger("realtime.consumer")
@@ -70,9 +72,7 @@ class Joining(Consumer):
                 joined = await self.in_time(self._join(target, known))
                 self.reply_paid(with_ref(joined, command), "join")
             except CommandError as error:
-                failure = Failure.of(error)
-                failure.ref, failure.room = command.ref, target.room
-                self.reply(failure)
+                self.connection.refuse(error, ref=command.ref, room=target.room)
             await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
     @command
@@ -136,7 +136,7 @@ class Joining(Consumer):
             len(self._subscriptions) >= config().rooms_per_connection
             and target.room not in self._subscriptions
         ):
-            raise CommandError(ErrorCode.LIMIT_EXCEEDED, "you are in too many rooms")
+            raise CommandError(ErrorCode.LIMIT_EXCEEDED, TOO_MANY_ROOMS)
         engine = self.engine
         entry, topic, caught = await self._enter(target, known)
         may_read = entry.may_read_history
@@ -154,7 +154,7 @@ class Joining(Consumer):
             has_more=caught.has_more and may_read,
             members=members,
             count=len(members) or topic.roster.count,
-            **room_fields(entry),
+            **self._fields(entry),
         )
 
     async def _enter(
@@ -165,7 +165,7 @@ class Joining(Consumer):
         What is `known` of them is asked for no second time, as long as nothing has changed.
         """
         engine, is_resumed = self.engine, target.since is not None
-        for _ in range(ATTEMPTS):
+        for _attempt in range(ATTEMPTS):
             changes = self._changes
             if known is None:
                 entry = await self._ask(access.enter_all, target.room)
@@ -184,7 +184,7 @@ class Joining(Consumer):
             if entry.rights_seq >= topic.rights_seq and changes == self._changes:
                 return entry, topic, caught
             engine.hub.detach(topic, self.id)  # they have changed meanwhile
-        raise CommandError(ErrorCode.UNAVAILABLE, "the room's rights keep changing", retry_after=1)
+        raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
 
     async def _ask(self, decide: Decide, room: str) -> RoomAccess:
         """Ask what this connection may do in a room; a refusal ends its subscription."""
@@ -199,7 +199,7 @@ class Joining(Consumer):
         refusal = verdict or access.unknown(room)
         if isinstance(refusal, CommandError) and room in self._subscriptions:
             self._drop_subscription(room)
-            self.reply(Removed.of(refusal, room))
+            self.reply(Removed.of(refusal, room, self.connection.translate))
         raise refusal
 
     def _drop_subscription(self, room: str) -> None:
@@ -233,7 +233,7 @@ class Joining(Consumer):
         if subscription is not None and self.id in subscription.topic.members:
             return subscription
         self._drop_subscription(room)  # the hub may have sent this connection out, to join again
-        raise CommandError(ErrorCode.NOT_JOINED, "join the room first", room=room)
+        raise CommandError(ErrorCode.NOT_JOINED, _("Join the room first."), room=room)
 
     async def _allowed(
         self, room: str, is_allowed: Callable[[RoomAccess], bool]
@@ -247,7 +247,7 @@ class Joining(Consumer):
         return subscription
 
     async def _ask_again(self, subscription: RoomSubscription) -> None:
-        known, before = subscription.topic.rights_seq, room_fields(subscription.access)
+        known, before = subscription.topic.rights_seq, self._fields(subscription.access)
         subscription.is_doubtful = False  # unless somebody says so meanwhile
         try:
             entry = await self._ask(access.all_rights, subscription.access.slug)
@@ -256,7 +256,7 @@ class Joining(Consumer):
             raise
         subscription.access = replace(entry, rights_seq=max(known, entry.rights_seq))
         subscription.schedule_recheck(self.recheck)
-        if (now := room_fields(subscription.access)) != before:
+        if (now := self._fields(subscription.access)) != before:
             self.reply(RoomState(room=entry.slug, **now))
 
     async def _recheck(self, room: str) -> None:
@@ -278,9 +278,13 @@ class Joining(Consumer):
     async def _act(
         self,
         command: Any,
-        act: Callable[..., str | None],
+        act: Callable[..., object],
         is_allowed: Callable[..., bool] = lambda entry: True,
     ) -> Done:
         subscription = await self._allowed(command.room, is_allowed)
         note = await self.engine.db.write_blocking(act, command, subscription.access, self.who)
-        return Done(room=command.room, note=note)
+        told = None if note is None else self.connection.translate(note)
+        return Done(room=command.room, note=told)
+
+    def _fields(self, entry: RoomAccess) -> dict[str, Any]:
+        return room_fields(entry, self.connection.translate)

@@ -3,6 +3,9 @@
 import asyncio
 from dataclasses import replace
 
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 from ...conf import config
 from ...engine.database.writer import Result
 from ...engine.delivery.catchup import fit_frame
@@ -131,7 +134,7 @@ class Messages(Joining):
         """Charge the bytes of a message to the allowance of stored bytes."""
         size = ROW_BYTES + stored_size(command)
         if wait := self.engine.limits.charge(self.connection, "stored", size):
-            message = "your messages take too much space; try again later"
+            message = _("Your messages take too much space. Try again later.")
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _settle(self, command: Message, result: Result) -> None:
@@ -194,11 +197,13 @@ class Messages(Joining):
 def _check(command: Message) -> None:
     limit = config().content_characters
     if len(command.content) > limit:
-        raise CommandError(ErrorCode.TOO_LARGE, f"a message may have at most {limit} characters")
+        message = format_lazy(_("A message may have at most {number} characters."), number=limit)
+        raise CommandError(ErrorCode.TOO_LARGE, message)
     if not command.content.strip() and not command.data:
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "a message must not be empty")
+        raise CommandError(ErrorCode.INVALID_MESSAGE, _("A message must not be empty."))
     if command.nonce is not None and command.nonce.startswith(MADE_NONCE):
-        raise CommandError(ErrorCode.INVALID_MESSAGE, f"a nonce must not start with {MADE_NONCE}")
+        message = format_lazy(_("A nonce must not start with {start}."), start=repr(MADE_NONCE))
+        raise CommandError(ErrorCode.INVALID_MESSAGE, message)
 
 
 def _oldest_fitting(states: list[MessageState]) -> list[MessageState]:

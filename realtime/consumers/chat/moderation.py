@@ -3,6 +3,9 @@
 from functools import partial
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from ... import moderation as acts
 from ...models import Room
 from ...store.accounts.identity import Identity
@@ -25,7 +28,7 @@ from .joining import Joining
 
 __all__ = ["Moderation"]
 
-BY_NAME = "it applies to the user id only: the address is unknown, or may be that of a proxy"
+BY_NAME = _("It applies to the user id only: the address is unknown, or may be that of a proxy.")
 Judgement = Kick | Ban | Unban | Mute | Unmute
 
 
@@ -79,11 +82,14 @@ class Moderation(Joining):
         return await self._act(command, judge, lambda entry: entry.may_moderate)
 
 
-def _judge(command: Judgement, entry: RoomAccess, who: Identity, *, is_here: bool) -> str | None:
+def _judge(
+    command: Judgement, entry: RoomAccess, who: Identity, *, is_here: bool
+) -> Promise | None:
     room = room_of(entry)
     user = actions.target(command.user_id, room, is_here=is_here)
     if user == who.user_id:
-        raise _denied("that is you")
+        message = _("You cannot do this to yourself.")
+        raise CommandError(ErrorCode.PERMISSION_DENIED, message)
     actions.check_rank(room, entry.may_manage, user)
     more: dict[str, Any] = {"by": who, "rank": actions.rank_of(who, room)}
     match command:
@@ -98,7 +104,7 @@ def _judge(command: Judgement, entry: RoomAccess, who: Identity, *, is_here: boo
     return None
 
 
-def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> str | None:
+def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> Promise | None:
     """Ban or mute; return a note for the moderator, or None."""
     addresses = actions.addresses_of(user) if command.address else None
     act = acts.ban if isinstance(command, Ban) else acts.mute
@@ -108,7 +114,3 @@ def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) 
 
 def _report(command: Report, entry: RoomAccess, who: Identity, *, address: str) -> None:
     actions.report(command.id, entry.room_id, who, command.reason, address=address)
-
-
-def _denied(text: str) -> CommandError:
-    return CommandError(ErrorCode.PERMISSION_DENIED, text)

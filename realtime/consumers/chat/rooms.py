@@ -4,6 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 from ... import rooms
 from ...conf import config
 from ...store.accounts.identity import Identity
@@ -24,9 +28,11 @@ from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import Done, Invitation, RoomState
 from ..commands import command
 from .joining import Joining
-from .subscription import room_fields
 
 __all__ = ["Rooms"]
+
+MUTED_MAKER = _("While you are muted, you cannot make rooms.")
+MUTED_OWNER = _("While you are muted, you cannot change the title of a room.")
 
 
 class Rooms(Joining):
@@ -69,19 +75,19 @@ class Rooms(Joining):
 
     async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> RoomState:
         entry = await self.engine.db.write_blocking(act, command, self.who)
-        return RoomState(room=entry.slug, **room_fields(entry))
+        return RoomState(room=entry.slug, **self._fields(entry))
 
 
 def _create(command: Create, who: Identity, *, address: str) -> RoomAccess:
     if (mute := mute_on_site(Visitor(who, address))) is not None:
-        raise _denied(f"{describe(mute, *who.user_ids)}; until then you cannot make rooms")
+        raise _denied(format_lazy("{} {}", describe(mute, *who.user_ids), MUTED_MAKER))
     room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, who)
 
 
 def _direct(command: Direct, who: Identity) -> RoomAccess:
     if who.is_guest:
-        raise _denied("you may not open direct rooms")
+        raise _denied(_("You may not open direct rooms."))
     try:
         other = actions.find_user(command.user_id, command.username)
     except CommandError:
@@ -113,9 +119,9 @@ def _may_configure(entry: RoomAccess) -> bool:
 
 def _configure(command: Configure, entry: RoomAccess, who: Identity) -> None:
     if command.title is not None and not entry.may_manage:
-        raise _denied("only its owner names a room")
+        raise _denied(_("Only the owner of a room can change its title."))
     if command.title is not None and entry.muted:
-        raise _denied(f"{entry.muted}; until then you cannot change the title")
+        raise _denied(format_lazy("{} {}", entry.muted, MUTED_OWNER))
     management.configure(
         room_of(entry),
         who,
@@ -133,5 +139,5 @@ def _appoint(command: Appoint, entry: RoomAccess, who: Identity) -> None:
     memberships.appoint(room_of(entry), user, command.role, who)
 
 
-def _denied(text: str) -> CommandError:
+def _denied(text: Promise) -> CommandError:
     return CommandError(ErrorCode.PERMISSION_DENIED, text)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from ...engine.delivery.topic import RoomTopic
 from ...models import Sanction
 from ...store.rooms.access import RoomAccess
-from ...wire.events import timestamp
+from ...wire.events import Translate, timestamp
 
 __all__ = ["RoomSubscription", "room_fields"]
 
@@ -62,8 +62,8 @@ class RoomSubscription:
         return is_over or self.is_doubtful or self.access.rights_seq < self.topic.room_rights_seq
 
 
-def room_fields(entry: RoomAccess) -> dict[str, Any]:
-    """What a client is told of a room beside its log."""
+def room_fields(entry: RoomAccess, translate: Translate) -> dict[str, Any]:
+    """Return what a client is told of a room beside its log."""
     return {
         "role": entry.role,
         "rights": entry.rights,
@@ -71,7 +71,7 @@ def room_fields(entry: RoomAccess) -> dict[str, Any]:
         "kind": entry.kind,
         "slow_seconds": entry.slow_seconds,
         "read_only": entry.is_read_only,
-        "muted": entry.muted,
+        "muted": None if entry.muted is None else translate(entry.muted),
         "muted_until": _end_of(entry.mute),
         "request": entry.is_request,
     }

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from ...logs import get_logger
 from ...store.accounts.identity import Credential, Identity
 from ...wire.codecs import Codec
-from ...wire.errors import CloseCode, Disconnect
-from ...wire.events import Outgoing
+from ...wire.errors import CloseCode, CommandError, Disconnect
+from ...wire.events import DisconnectEvent, Failure, Outgoing, Ref
 from ..servers.transport import shut_down
 from .intake import Intake
+from .language import language_of, translated
 from .ledger import Ledger
 from .outbox import CLOSE_SECONDS, Outbox, Send
 
@@ -112,6 +113,7 @@ class Connection:
 
     __slots__ = (
         "_interruption",
+        "_language",
         "_paused",
         "_releases",
         "_scope",
@@ -163,6 +165,7 @@ class Connection:
         self._task = task
         self._interruption = ""
         self._scope = scope or {}
+        self._language: str | None = None
 
     @property
     def codec(self) -> Codec:
@@ -172,6 +175,21 @@ class Connection:
     def reply(self, outgoing: Outgoing) -> None:
         """Send a reply or event to this client alone."""
         self.outbox.reply(outgoing)
+
+    def refuse(self, error: CommandError, *, ref: Ref = None, room: str | None = None) -> None:
+        """Reply with an error, in the client's language; `ref` and `room` are the command's."""
+        failure = Failure.of(error, self.translate)
+        failure.ref = error.ref if ref is None else ref
+        failure.room = error.room or room
+        self.outbox.reply(failure)
+
+    def translate(self, sentence: object) -> str:
+        """Return a sentence in the language of the client."""
+        if type(sentence) is str:
+            return sentence
+        if self._language is None:  # most clients never get an error
+            self._language = language_of(self._scope)
+        return translated(sentence, self._language)
 
     # Input.
 
@@ -264,7 +282,7 @@ class Connection:
         """Close the socket as `finish` does, without a log line."""
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
-        await self.outbox.close_with(why)
+        await self.outbox.close_with(DisconnectEvent.of(why, self.translate))
 
     def lose(self) -> None:
         """Note that the client has closed the socket."""

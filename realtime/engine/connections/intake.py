@@ -8,6 +8,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 from ...conf import Config, config
 from ...wire.errors import CloseCode, Disconnect
 from ...wire.ratelimit import Bucket
@@ -41,6 +44,10 @@ HANDSHAKE, HANDLER, QUEUE, RATE, TURN, END = (
     "end",
 )
 """The reasons to pause reading."""
+EARLY = _("Send nothing during the handshake.")
+COMPRESSED = _("No compression was agreed to. Send frames without it.")
+UNFINISHED = _("A message was not finished in time.")
+TOO_LARGE = _("A message may have at most {number} bytes.")
 
 
 class Intake:
@@ -117,7 +124,7 @@ class Intake:
         self._is_open = True
         early, self._early = self._early, b""
         if self._is_early:
-            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "Send nothing during the handshake."))
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, EARLY))
         elif early and self._receive is not None:
             self._receive(early)
         self._resume(HANDSHAKE)
@@ -226,14 +233,14 @@ class Intake:
         return self._frames.take(now, frames)
 
     def _refuse_large(self) -> None:
-        for _ in range(self._scanner.too_large):
+        for _frame in range(self._scanner.too_large):
             self._refuse()
         if self._scanner.is_hopeless:
             self._refuse()
-            why = f"A message may have at most {self._limit} bytes."
+            why = format_lazy(TOO_LARGE, number=self._limit)
             self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, why))
         elif self._scanner.is_packed:
-            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, "No compression was agreed to."))
+            self._cut(Disconnect(CloseCode.TOO_MANY_ERRORS, COMPRESSED))
 
     def _throttle(self, now: float, size: int, messages: int) -> None:
         """Pause reading if the client is beyond its allowance or ahead of its handler."""
@@ -280,7 +287,7 @@ class Intake:
         if (left := self._since + MESSAGE_SECONDS - now) > 0:
             self._start_timer(left)
         else:
-            self._cut(Disconnect(CloseCode.SILENT, "A message was not finished in time."))
+            self._cut(Disconnect(CloseCode.SILENT, UNFINISHED))
 
     # Reading.
 

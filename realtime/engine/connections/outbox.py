@@ -180,7 +180,7 @@ class Outbox:
         """Whether a frame may be sent now, because no earlier frame waits."""
         return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 
-    async def close_with(self, end: Disconnect) -> None:
+    async def close_with(self, end: DisconnectEvent) -> None:
         """Send the reason and close the socket; abort it if the client does not accept that."""
         if self._is_closing:
             return
@@ -191,7 +191,7 @@ class Outbox:
         transport.extend_close_timeout(self._server)
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._send(_message(self.codec.encode(DisconnectEvent.of(end))))
+                await self._send(_message(self.codec.encode(end)))
                 await self._send(
                     {"type": "websocket.close", "code": end.code, "reason": end.reason}
                 )

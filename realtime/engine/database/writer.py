@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...logs import get_logger
@@ -301,9 +302,12 @@ def _refusal(job: Job, error: Exception) -> CommandError:
     kind = _kind_of(job.entry)
     if isinstance(error, IntegrityError) and not is_number_taken(error):
         logger.info("a %s of room %s is refused: %r", kind, job.entry.room_id, error)
-        return CommandError(ErrorCode.UNKNOWN_ROOM, "the room or its sender is no more")
+        message = _("The room or its sender no longer exists.")
+        return CommandError(ErrorCode.UNKNOWN_ROOM, message)
     logger.error("a %s of room %s cannot be stored", kind, job.entry.room_id, exc_info=error)
-    return CommandError(ErrorCode.INTERNAL, f"the {kind} cannot be stored")
+    is_change = isinstance(job.entry, Change)
+    message = _("The change cannot be stored.") if is_change else _("The message cannot be stored.")
+    return CommandError(ErrorCode.INTERNAL, message)
 
 
 def _is_lock_timeout(error: BaseException) -> bool:
@@ -312,8 +316,10 @@ def _is_lock_timeout(error: BaseException) -> bool:
 
 
 def _unavailable(entry: Entry) -> CommandError:
-    text = f"the {_kind_of(entry)} cannot be stored now; send it again"
-    return CommandError(ErrorCode.UNAVAILABLE, text, retry_after=1)
+    message = _("The message cannot be stored now. Send it again.")
+    if isinstance(entry, Change):
+        message = _("The change cannot be stored now. Send the command again.")
+    return CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1)
 
 
 def _kind_of(entry: Entry) -> str:

@@ -6,6 +6,7 @@ Nothing is awaited between the comparison and the attachment, so no event can be
 from dataclasses import dataclass
 
 import msgspec
+from django.utils.translation import gettext_lazy as _
 
 from ...store.messages import history
 from ...store.messages.history import LogMark
@@ -27,6 +28,7 @@ ROOM_BYTES = FRAME_BYTES - 4096
 """The bytes of messages in a reply; the rest is for its other fields."""
 FIELD_BYTES = 300
 """The most bytes that the names and numbers of a state take."""
+TOO_BUSY = _("The room is too busy. Try again in a moment.")
 
 
 @dataclass(slots=True)
@@ -55,11 +57,11 @@ async def attach(
     faster than it can be read.
     """
     caught = await _resume(hub, db, topic, connection, since) if since is not None else None
-    for _ in range(ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         caught = caught or await _start(hub, db, topic, connection, limit)
         if caught is not None:
             return caught
-    raise CommandError(ErrorCode.UNAVAILABLE, "the room is too busy", retry_after=1)
+    raise CommandError(ErrorCode.UNAVAILABLE, TOO_BUSY, retry_after=1)
 
 
 def fit_frame(states: list[MessageState]) -> list[MessageState]:

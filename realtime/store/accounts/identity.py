@@ -4,6 +4,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2s
 from typing import Any, NamedTuple, Self
 
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 from .display import display_name
 
 __all__ = [
@@ -29,6 +33,9 @@ SITE = "site:"
 """What the `user_id` of a message from the site itself starts with."""
 KEY_CHARACTERS = 150
 """The longest `user_id` that the tables hold."""
+NO_KEY = _("The user has no primary key: it is anonymous, deleted or not saved.")
+FOREIGN_KEY = _("The key of a user must not begin with {guest} or {site}.")
+LONG_KEY = _("The key of a user may have at most {number} characters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ class Authentication(NamedTuple):
     credential: Credential = Credential()
 
 
-def fault_of_key(who: Identity, *, is_bounded: bool) -> str:
+def fault_of_key(who: Identity, *, is_bounded: bool) -> str | Promise:
     """What is wrong with the primary key of a user; empty where nothing is, and for guests.
 
     `is_bounded` says whether the database keeps to the length of its columns, as SQLite does not.
@@ -118,11 +125,11 @@ def fault_of_key(who: Identity, *, is_bounded: bool) -> str:
     if who.is_guest:
         return ""
     if who.user_pk is None:
-        return "The user has no primary key: it is anonymous, deleted or not saved."
+        return NO_KEY
     if who.user_id.startswith((GUEST, SITE)):
-        return f"The key of a user must not begin with {GUEST!r} or {SITE!r}."
+        return format_lazy(FOREIGN_KEY, guest=repr(GUEST), site=repr(SITE))
     if is_bounded and len(who.user_id) > KEY_CHARACTERS:
-        return f"The key of a user may have at most {KEY_CHARACTERS} characters."
+        return format_lazy(LONG_KEY, number=KEY_CHARACTERS)
     return ""
 
 

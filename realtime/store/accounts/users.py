@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from ...wire.errors import CommandError, ErrorCode
 from .identity import GUEST
@@ -64,7 +65,7 @@ def canonical(user_id: str) -> str | None:
 
 def unknown_user() -> CommandError:
     """The refusal for a user who does not exist, or not for whoever asks."""
-    return CommandError(ErrorCode.UNKNOWN_USER, "there is no such user")
+    return CommandError(ErrorCode.UNKNOWN_USER, _("There is no such user."))
 
 
 def is_good(user: Any) -> bool:

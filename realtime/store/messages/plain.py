@@ -4,6 +4,9 @@ import json
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from ...wire.clean import clean_data
 from ...wire.errors import CommandError, ErrorCode
@@ -18,12 +21,14 @@ def plain(data: Any) -> dict[str, Any]:
     that are numbers become strings. Raises `CommandError` for what JSON cannot say everywhere.
     """
     if not isinstance(data, dict):
-        raise _invalid(f"data must be a dict, not {type(data).__name__}")
+        kind = type(data).__name__
+        raise _invalid(format_lazy(_("The data must be a dict, not {kind}."), kind=kind))
     try:
         text = json.dumps(data, cls=DjangoJSONEncoder)
         copy = json.loads(text, object_pairs_hook=_unique)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _invalid(f"data cannot be written as JSON: {error}") from error
+        message = _("The data cannot be written as JSON: {problem}.")
+        raise _invalid(format_lazy(message, problem=str(error))) from error
     clean_data(copy)
     return copy  # type: ignore[no-any-return]
 
@@ -35,5 +40,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _invalid(message: str) -> CommandError:
+def _invalid(message: Promise) -> CommandError:
     return CommandError(ErrorCode.INVALID_MESSAGE, message)

@@ -11,6 +11,7 @@ from hashlib import blake2s
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from ...models import Message, Voice
 from ...wire.commands import MAX_SLOW_SECONDS
@@ -146,6 +147,5 @@ def _address_of(draft: Draft) -> Speaker:
 
 
 def _too_soon(wait: float) -> CommandError:
-    return CommandError(
-        ErrorCode.RATE_LIMITED, "this room is in slow mode: wait a little", retry_after=wait
-    )
+    message = _("This room is in slow mode. Wait a little.")
+    return CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)

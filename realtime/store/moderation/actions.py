@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Connection, Membership, Message, Room, Sanction
@@ -215,7 +216,7 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
     place = Membership.objects.using(database()).filter(room=room, user=user).first()
     is_equal = not may_manage and rules.may_moderate(who, room, place)
     if is_equal or rules.may_manage(who, room, place):
-        message = "that is not possible for somebody of this role"
+        message = _("This is not possible for a user with this role.")
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
 
 
@@ -297,7 +298,7 @@ def _check_rank_of(rows: Iterable[Sanction], rank: int | None) -> None:
     """Refuse to change what somebody of a higher rank has given, while it is in force."""
     for one in rows if rank is not None else ():
         if is_in_force(one) and _rank_of_giver(one) > rank:  # type: ignore[operator]
-            message = "a moderator of a higher rank gave this; ask one of that rank to change it"
+            message = _("A moderator of a higher rank decided this. Ask one of that rank.")
             slug = None if one.room is None else one.room.slug
             raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=slug)
 

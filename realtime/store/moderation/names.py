@@ -11,6 +11,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import router
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Look, Room, Sanction
@@ -39,11 +41,12 @@ __all__ = [
     "room_problem",
 ]
 
-RESERVED = "this name is reserved; choose another one"
-TAKEN = "this name is taken, or looks like one that is; choose another one"
-REFUSED = "this name is not allowed here; choose another one"
-MUTED = "you are muted and keep the name that you had"
-ROOM_TAKEN = "a public room has this name, or one that looks like it; choose another one"
+INVISIBLE = _("A name needs a letter, a number or a symbol.")
+RESERVED = _("This name is reserved. Choose another one.")
+TAKEN = _("This name is taken, or looks like one that is. Choose another one.")
+REFUSED = _("This name is not allowed here. Choose another one.")
+MUTED = _("While you are muted, you keep your name.")
+ROOM_TAKEN = _("A public room has this name, or one that looks like it. Choose another one.")
 CHUNK = 500
 """How many rows are filled in one transaction."""
 
@@ -74,17 +77,17 @@ def look_of_guest(who: Identity) -> str | None:
     return look(who.username) if who.is_guest and not is_given(who.username) else None
 
 
-def problem(asked: Named) -> str:
+def problem(asked: Named) -> str | Promise:
     """Say why a guest may not take a name, as a sentence; empty if it may."""
     if not is_visible(asked.name):
-        return "a name needs a letter, a number or a symbol"
+        return INVISIBLE
     if is_given(asked.name):
         return RESERVED
     found = problems([asked]).get(asked) or problems_among_guests([asked]).get(asked)
     return found or ("" if policy().may_use_name(asked.who, asked.name) else REFUSED)
 
 
-def problems(asked: Iterable[Named]) -> dict[Named, str]:
+def problems(asked: Iterable[Named]) -> dict[Named, Promise]:
     """Find guests whose name is reserved or looks like a user's, in two queries for all of them."""
     reserved = config().reserved_names
     keys = {one: looks_without_additions(one.name) for one in asked}
@@ -93,7 +96,7 @@ def problems(asked: Iterable[Named]) -> dict[Named, str]:
     by_user = rows.filter(**{f"user__{get_user_model().USERNAME_FIELD}__isnull": False})
     taken = set(by_user.values_list("key", flat=True))
     users = _usernames({one.name for one in keys})
-    found = {}
+    found: dict[Named, Promise] = {}
     for one, own in keys.items():
         if is_reserved(one.name, reserved):
             found[one] = RESERVED
@@ -102,7 +105,7 @@ def problems(asked: Iterable[Named]) -> dict[Named, str]:
     return found
 
 
-def problems_among_guests(asked: Iterable[Named]) -> dict[Named, str]:
+def problems_among_guests(asked: Iterable[Named]) -> dict[Named, Promise]:
     """Find guests whose name looks like that of another connected guest, in one query."""
     keys = {one: looks(one.name) for one in asked}
     rows = live_connections().filter(look__in=set().union(*keys.values()))
@@ -114,13 +117,13 @@ def problems_among_guests(asked: Iterable[Named]) -> dict[Named, str]:
     }
 
 
-def coming(asked: Iterable[Named]) -> dict[Named, str]:
+def coming(asked: Iterable[Named]) -> dict[Named, Promise]:
     """Find guests who cannot come back with the name that they had."""
     all_asked = list(asked)
     return problems_among_guests(all_asked) | problems(all_asked) | _renamed_since_a_mute(all_asked)
 
 
-def _renamed_since_a_mute(asked: Iterable[Named]) -> dict[Named, str]:
+def _renamed_since_a_mute(asked: Iterable[Named]) -> dict[Named, Promise]:
     """Say which guests were muted under another name: a token of before may hold any name."""
     keys = {one: one.who.user_ids for one in asked}
     mutes = Sanction.objects.using(database()).filter(in_force(), kind=Sanction.Kind.MUTE)
@@ -133,7 +136,7 @@ def _renamed_since_a_mute(asked: Iterable[Named]) -> dict[Named, str]:
     }
 
 
-def room_problem(room: Room | None, *names: str, creator: Any = None) -> str:
+def room_problem(room: Room | None, *names: str, creator: Any = None) -> str | Promise:
     """Say why a public room may not have one of these names; empty if it may.
 
     The rooms that `creator`, a user's key, has made are not compared: two may be called alike.

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Message, Report
@@ -83,7 +84,7 @@ def forget_closed(days: float) -> int:
 
 def unknown_message() -> CommandError:
     """The refusal for a message that is not there."""
-    return CommandError(ErrorCode.UNKNOWN_MESSAGE, "there is no such message")
+    return CommandError(ErrorCode.UNKNOWN_MESSAGE, _("There is no such message."))
 
 
 def _is_open_again(before: Report, message: Message) -> bool:
@@ -98,7 +99,7 @@ def _check_number(who: Identity, address: str) -> None:
     most = config().open_reports
     is_full = still_open.filter(reporter=who.user_id).count() >= most
     if is_full or (address and still_open.filter(address=address).count() >= most * GUESTS):
-        message = "too many of your reports are open: wait until a moderator has closed some"
+        message = _("Too many of your reports are open. Wait until a moderator has closed some.")
         raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
 
 

@@ -5,6 +5,9 @@ from datetime import UTC, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Sanction
@@ -27,6 +30,15 @@ __all__ = [
     "mute_on_site",
     "on_site",
 ]
+
+
+TEXTS = {
+    Sanction.Kind.BAN.value: (_("You are banned."), _("You are banned until {end}.")),
+    Sanction.Kind.MUTE.value: (_("You are muted."), _("You are muted until {end}.")),
+}
+"""What a user is told of a ban or mute without an end, and of one with an end."""
+KICKED = _("You have been removed for a moment, and may come back.")
+REASON = _('Reason: "{reason}".')
 
 
 def active_for(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:
@@ -107,18 +119,22 @@ def _is_newcomer(sanction: Sanction, subject: Subject) -> bool:
     return is_guest and (subject.since is None or subject.since > sanction.created_at)
 
 
-def describe(sanction: Sanction, *user_keys: str) -> str:
-    """What they hear who run into it; not the reason, where that is about another person.
+def describe(sanction: Sanction, *user_keys: str) -> Promise:
+    """Tell a user of a sanction; the reason is left out where it concerns another person.
 
-    `user_keys` are the one who hears it, and whom the same connection was before.
+    `user_keys` are the user's own, and those that the same connection had before.
     """
-    text = "you are banned" if sanction.kind == Sanction.Kind.BAN else "you are muted"
+    for_good, until = TEXTS[sanction.kind]
+    text = for_good
     if _is_kick(sanction):
-        text = "you have been removed for a moment, and may come back"
+        text = KICKED
     elif sanction.ends_at is not None:
-        text += f" until {sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        end = f"{sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        text = format_lazy(until, end=end)
     is_theirs = not user_keys or sanction.user_key in ("", *user_keys)
-    return f"{text}: {sanction.reason}" if sanction.reason and is_theirs else text
+    if sanction.reason and is_theirs:
+        return format_lazy("{} {}", text, format_lazy(REASON, reason=sanction.reason))
+    return text
 
 
 def _is_kick(sanction: Sanction) -> bool:

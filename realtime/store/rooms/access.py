@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from ...models import Departure, Membership, Room, Sanction
 from ...policy import Policy, policy
@@ -68,14 +70,15 @@ class RoomAccess:
     """Whether one of the two users of this direct room has left it, or has blocked the other."""
 
     @property
-    def refusal(self) -> str:
+    def refusal(self) -> Promise:
         """What is told where something is not allowed here."""
         if self.is_closed:
-            return "this conversation is closed"
-        return self.muted or "you may not do that here"
+            return _("This conversation is closed.")
+        muted = self.muted
+        return _("You may not do this here.") if muted is None else muted
 
     @property
-    def muted(self) -> str | None:
+    def muted(self) -> Promise | None:
         """What somebody who is muted is told."""
         return None if self.mute is None else describe(self.mute, *self.user_keys)
 
@@ -301,7 +304,7 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> RoomAccess:
     if (ban := ban_among(sanctions)) is not None:
         raise denied(describe(ban, *who.user_ids), room, retry_after=ends_in(ban))
     if not rules.may_join(who, room, membership):
-        raise denied("you may not enter this room", room)
+        raise denied(_("You may not enter this room."), room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
     may_speak = not mutes and not found.is_closed
     return RoomAccess(
@@ -353,9 +356,9 @@ def _role(room: Room, who: Identity, membership: Membership | None) -> str:
 
 def unknown(slug: str) -> CommandError:
     """The refusal for a room that does not exist, or not for whoever asks."""
-    return CommandError(ErrorCode.UNKNOWN_ROOM, "there is no such room", room=slug)
+    return CommandError(ErrorCode.UNKNOWN_ROOM, _("There is no such room."), room=slug)
 
 
-def denied(text: str, room: Room, *, retry_after: float | None = None) -> CommandError:
+def denied(text: Promise, room: Room, *, retry_after: float | None = None) -> CommandError:
     """The refusal of something in a room whose existence is no secret."""
     return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug, retry_after=retry_after)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Block, Membership, Room
@@ -36,10 +37,9 @@ def add(who: Identity, user_id: str) -> bool:
         if _blocks().filter(user=who.user_pk, blocked=key).exists():
             return False
         if _blocks().filter(user=who.user_pk).count() >= config().blocks_per_user:
-            raise CommandError(
-                ErrorCode.LIMIT_EXCEEDED, "unblock a user before you block another one"
-            )
-        _, is_new = _blocks().get_or_create(user=who.user, blocked=key)
+            message = _("Unblock a user before you block another one.")
+            raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
+        is_new = _blocks().get_or_create(user=who.user, blocked=key)[1]
         _answer_request(who, key)
         _change_rights(who, key)
     return bool(is_new)
@@ -86,12 +86,12 @@ def _is_closed(pair: list[Any], blocks: set[tuple[Any, str]]) -> bool:
 
 def _target(who: Identity, user_id: str) -> str:
     if who.is_guest:
-        raise CommandError(ErrorCode.PERMISSION_DENIED, "sign in to block somebody")
+        raise CommandError(ErrorCode.PERMISSION_DENIED, _("Sign in to block a user."))
     key = canonical(user_id)
     if key is None:
         raise unknown_user()
     if key == who.user_id:
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "you cannot block yourself")
+        raise CommandError(ErrorCode.INVALID_MESSAGE, _("You cannot block yourself."))
     return key
 
 

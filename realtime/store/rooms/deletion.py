@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from django.utils.translation import gettext_lazy as _
+
 from ...models import Message
 from ...policy import policy
 from ..accounts.identity import Identity
@@ -31,7 +33,7 @@ def _check(message: Message, access: RoomAccess, who: Identity) -> None:
     room = message.room
     if not policy().may_delete(who, room, membership_of(who, room.pk), message):
         is_own = message.sender == who.user_id
-        others = "only moderators delete what others said"
+        others = _("Only moderators can delete messages of other users.")
         raise denied(access.refusal if is_own else others, room)
     # No policy can forget a mute.
     if not (access.may_moderate or access.may_post or access.is_closed):

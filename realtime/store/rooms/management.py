@@ -7,7 +7,8 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.db.models import CharField, Exists, Func, OuterRef, Q, Value
 from django.db.models.functions import Length
-from django.utils.text import slugify
+from django.utils.text import format_lazy, slugify
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Departure, Membership, Message, Room
@@ -29,6 +30,7 @@ __all__ = ["configure", "create", "direct", "unreachable"]
 SLUG_CHARACTERS = 100
 HEXADECIMAL, RANDOM_CHARACTERS = "0123456789abcdef", 16
 """What the names of private rooms that `create` makes consist of, and how long they are."""
+INVISIBLE_TITLE = _("A title needs a letter, a number or a symbol.")
 
 
 def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
@@ -39,16 +41,14 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     `CommandError`: `permission_denied`, `limit_exceeded`, `invalid_message`.
     """
     if not policy().may_create(who, kind):
-        raise CommandError(ErrorCode.PERMISSION_DENIED, "you may not make rooms")
+        raise CommandError(ErrorCode.PERMISSION_DENIED, _("You may not make rooms."))
     _check_number(who, config().rooms_per_user - 1)
     if kind == Room.Kind.PRIVATE:
         slug = secrets.token_hex(RANDOM_CHARACTERS // 2)
     title = _title(title)
     slug = slugify(clean_line(slug, SLUG_CHARACTERS) or title, allow_unicode=True)[:SLUG_CHARACTERS]
     if not is_visible(slug) or (title and not is_visible(title)):
-        raise CommandError(
-            ErrorCode.INVALID_MESSAGE, "a title needs a letter, a number or a symbol"
-        )
+        raise CommandError(ErrorCode.INVALID_MESSAGE, INVISIBLE_TITLE)
     if kind == Room.Kind.PRIVATE:
         return _found(who, slug, title, kind)
     if problem := room_problem(None, slug, title, creator=who.user_pk):
@@ -71,7 +71,8 @@ def direct(who: Identity, other: Any) -> Room:
     if who.is_guest or not config().direct_rooms or not policy().may_open_direct(who, other):
         raise _no_direct(who)
     if who.user_pk == other.pk:
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "that is you")
+        message = _("You cannot open a direct room with yourself.")
+        raise CommandError(ErrorCode.INVALID_MESSAGE, message)
     key = direct_key(who.user_id, str(other.pk))
     with transaction.atomic(using=database()):
         if not _places().filter(room__direct_key=key, user=who.user_pk).exists():
@@ -92,7 +93,7 @@ def direct(who: Identity, other: Any) -> Room:
 
 def unreachable() -> CommandError:
     """The refusal for a user who does not exist, or does not want to be written to."""
-    message = "there is no such user, or you cannot write to them"
+    message = _("There is no such user, or you cannot write to them.")
     return CommandError(ErrorCode.UNKNOWN_USER, message)
 
 
@@ -109,7 +110,9 @@ def configure(
     Raises `CommandError` with `invalid_message`.
     """
     if slow_seconds is not None and not 0 <= slow_seconds <= MAX_SLOW_SECONDS:
-        message = f"slow mode is at most {MAX_SLOW_SECONDS} seconds"
+        message = format_lazy(
+            _("Slow mode may have at most {number} seconds."), number=MAX_SLOW_SECONDS
+        )
         raise CommandError(ErrorCode.INVALID_MESSAGE, message)
     wanted = {
         "title": None if title is None else _title(title),
@@ -117,9 +120,7 @@ def configure(
         "is_read_only": is_read_only,
     }
     if title and not is_visible(_title(title)):
-        raise CommandError(
-            ErrorCode.INVALID_MESSAGE, "a title needs a letter, a number or a symbol"
-        )
+        raise CommandError(ErrorCode.INVALID_MESSAGE, INVISIBLE_TITLE)
     if title and by is not None and room.kind == Room.Kind.PUBLIC:
         _check_names(room, _title(title))
     with transaction.atomic(using=database()):
@@ -156,7 +157,8 @@ def _check_taken(who: Identity, slug: str) -> None:
     if room is None:
         would_see(who, slug, policy())
     elif policy().may_see(who, room, membership):
-        raise CommandError(ErrorCode.INVALID_MESSAGE, "there is such a room already")
+        message = _("There is already a room of this name. Choose another one.")
+        raise CommandError(ErrorCode.INVALID_MESSAGE, message)
 
 
 def _are_names_secret(who: Identity) -> bool:
@@ -182,13 +184,13 @@ def _with_ending(slug: str) -> str:
 def _no_direct(who: Identity) -> CommandError:
     # What a policy says of one user must not tell that there is such a user.
     if who.is_guest or not config().direct_rooms:
-        return CommandError(ErrorCode.PERMISSION_DENIED, "you may not open direct rooms")
+        return CommandError(ErrorCode.PERMISSION_DENIED, _("You may not open direct rooms."))
     return unreachable()
 
 
 def _check_blocks(who: Identity, other: Any) -> None:
     if blocks.has_blocked(who.user_pk, str(other.pk)):
-        raise CommandError(ErrorCode.PERMISSION_DENIED, "unblock this user first")
+        raise CommandError(ErrorCode.PERMISSION_DENIED, _("Unblock this user first."))
     if blocks.has_blocked(other.pk, who.user_id):
         raise unreachable()
 
@@ -250,7 +252,7 @@ def _check_number(who: Identity, most: int) -> None:
     made = _rooms().filter(creator=who.user_pk).count()
     owned = _places().filter(user=who.user_pk, role=Membership.Role.OWNER, room__creator=None)
     if made + owned.count() > most:
-        message = "you have made too many rooms: ask a moderator of the site to remove one"
+        message = _("You have made too many rooms. Ask a moderator of the site to remove one.")
         raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
 
 

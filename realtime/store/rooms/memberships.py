@@ -5,6 +5,7 @@ from typing import Any
 from django.core import signing
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...models import Departure, Membership, Room, Sanction
@@ -53,11 +54,12 @@ def add(room: Room, user: Any, by: Identity | None = None) -> bool:
 
 def _add(room: Room, user: Any, by: Identity | None) -> bool:
     if room.kind == Room.Kind.DIRECT:
-        raise denied("a direct room is for two", room)
+        raise denied(_("A direct room is for two."), room)
     is_own = by is not None and by.user_pk == user.pk
     if (ban := _ban(room, str(user.pk))) is not None:
         # The reason is theirs to know: it may be the site's, and anybody may have a room.
-        raise denied(describe(ban) if is_own else "that user may not enter this room", room)
+        others = _("That user may not enter this room.")
+        raise denied(describe(ban) if is_own else others, room)
     if by is not None and not is_own and _is_unwanted(room, user, by):
         raise not_to_be_added()
     with transaction.atomic(using=database()):
@@ -75,7 +77,7 @@ def invitation(room: Room, by: Identity) -> str:
     It is good for as long as whoever gave it out may moderate the room, and enter it.
     """
     if room.kind != Room.Kind.PRIVATE:
-        raise denied("there are invitations to private rooms only", room)
+        raise denied(_("Only private rooms have invitations."), room)
     return signing.dumps([room.pk, room.invitation_key, by.user_id], salt=SALT)
 
 
@@ -85,7 +87,7 @@ def accept(token: str, who: Identity) -> Room:
     All that may be wrong with it is told alike, so that nobody can ask about rooms.
     """
     if who.is_guest:
-        raise CommandError(ErrorCode.PERMISSION_DENIED, "sign in to accept an invitation")
+        raise CommandError(ErrorCode.PERMISSION_DENIED, _("Sign in to accept an invitation."))
     try:
         room_id, key, inviter = signing.loads(token, salt=SALT, max_age=config().invitation_seconds)
         room = Room.objects.using(database()).get(
@@ -119,11 +121,11 @@ def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> Non
         places = _locked(room, user.pk, None if by is None else by.user_pk)
         place, own = places.get(user.pk), places.get(None if by is None else by.user_pk)
         if by is not None and not policy().may_manage(by, room, own):
-            raise denied("only its owner appoints somebody", room)
+            raise denied(_("Only the owner of a room can change roles."), room)
         if place is None:
             raise no_member()
         if place.role == Role.OWNER and place.role != role:
-            raise denied("an owner passes the room on, and is not appointed", room)
+            raise denied(_("An owner has to pass the room on to get another role."), room)
         if place.role == role:
             return
         if role == Role.OWNER and own is not None and own.role == Role.OWNER and own != place:
@@ -134,13 +136,13 @@ def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> Non
 
 def not_to_be_added() -> CommandError:
     """The refusal for a user who does not exist, or who wants no place from whoever gives it."""
-    message = "there is no such user, or you cannot give them a place"
+    message = _("There is no such user, or you cannot give them a place.")
     return CommandError(ErrorCode.UNKNOWN_USER, message)
 
 
 def no_member() -> CommandError:
     """Make the refusal for a user without a place in a room, the same for an unknown user."""
-    return CommandError(ErrorCode.UNKNOWN_USER, "that user is no member of this room")
+    return CommandError(ErrorCode.UNKNOWN_USER, _("That user is not a member of this room."))
 
 
 def leave(room_id: int, who: Identity) -> None:
@@ -158,7 +160,7 @@ def leave(room_id: int, who: Identity) -> None:
             return
         is_last = all(one.role != Role.OWNER for one in places.values())
         if place.role == Role.OWNER and is_last and _places(room).exclude(pk=place.pk).exists():
-            raise denied("pass the room on before you leave it", room)
+            raise denied(_("Pass the room on before you leave it."), room)
         place.delete()
         is_alone = place.role == Role.OWNER and is_last and room.creator_id is not None
         if is_alone and _close(room):
@@ -191,7 +193,7 @@ def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:
     places = Membership.objects.using(database()).select_related("room")
     place = places.filter(room__slug=slug, user=who.user_pk).first()
     if place is None:
-        message = "you have no place in a direct room of this name"
+        message = _("You have no place in a direct room of this name.")
         raise CommandError(ErrorCode.NOT_JOINED, message, room=slug)
     if not place.is_request:
         return
@@ -233,4 +235,4 @@ def _departures(room: Room) -> Any:
 
 
 def _void() -> CommandError:
-    return CommandError(ErrorCode.PERMISSION_DENIED, "the invitation is not good any more")
+    return CommandError(ErrorCode.PERMISSION_DENIED, _("The invitation is no longer valid."))

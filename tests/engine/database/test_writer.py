@@ -379,7 +379,7 @@ async def test_a_change_that_raises_fails_alone(
     desk.submit(room, "a")
     with pytest.raises(CommandError) as caught:
         await failing
-    assert (caught.value.code, caught.value.message) == ("internal", "the change cannot be stored")
+    assert (caught.value.code, caught.value.message) == ("internal", "The change cannot be stored.")
     await desk.settled(1)
     assert await stored(room) == ["a"]
     assert "a change of room" in caplog.text

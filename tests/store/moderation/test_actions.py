@@ -58,7 +58,7 @@ def say(room: Room, content: str = "a") -> int:
 def test_a_kick_is_not_called_a_ban(room: Room, ada: Any) -> None:
     """It is over in a minute."""
     acts.kick(room, ada, reason="spam")
-    with pytest.raises(CommandError, match=r"removed for a moment.*: spam") as caught:
+    with pytest.raises(CommandError, match=r"removed for a moment.*spam") as caught:
         access.enter(room.slug, Identity.of(ada))
     assert 50 < (caught.value.retry_after or 0) <= 60
 
@@ -66,7 +66,7 @@ def test_a_kick_is_not_called_a_ban(room: Room, ada: Any) -> None:
 def test_a_banned_user_may_not_enter(room: Room, ada: Any) -> None:
     """Told why and until when, as the room is known to be there."""
     actions.sanction("ban", room, str(ada.pk), seconds=3600, reason="spam")
-    with pytest.raises(CommandError, match=r"banned until .*: spam") as caught:
+    with pytest.raises(CommandError, match=r"banned until .*spam") as caught:
         access.enter(room.slug, Identity.of(ada))
     assert 3590 < (caught.value.retry_after or 0) <= 3600
     assert caught.value.code == ErrorCode.PERMISSION_DENIED
@@ -460,7 +460,7 @@ def test_open_reports_are_bounded(
     assert [reported(guest) for guest in guests] == [2, 2, 0]
     assert reported(guests[2], ELSEWHERE) == 2
     assert reported(Identity.of(ada)) == reported(moderator) == 2
-    with pytest.raises(CommandError, match="limit_exceeded: too many of your reports are open"):
+    with pytest.raises(CommandError, match="limit_exceeded: Too many of your reports are open"):
         actions.report(messages[5], room.pk, guests[0], "rude", address=ELSEWHERE)
     actions.resolve(messages[:1])
     actions.report(messages[5], room.pk, guests[0], "rude", address=HERE)

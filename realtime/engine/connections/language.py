@@ -1,0 +1,52 @@
+"""The language of a client, as Django chooses that of a page, and sentences in it."""
+
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, parse_cookie
+from django.utils.translation import get_language_from_request, gettext, override
+
+from ...wire.text import Text
+
+__all__ = ["language_of", "translated"]
+
+MIDDLEWARE = "django.middleware.locale.LocaleMiddleware"
+"""The middleware by which a site lets clients choose the language."""
+
+
+def language_of(scope: dict[str, Any]) -> str:
+    """Return the language that the site would use for a page with the headers of this handshake.
+
+    It is that of the cookie or of `Accept-Language` if the site has Django's `LocaleMiddleware`,
+    else `LANGUAGE_CODE`.
+    """
+    if not settings.USE_I18N or MIDDLEWARE not in settings.MIDDLEWARE:
+        return settings.LANGUAGE_CODE
+    request = HttpRequest()
+    request.COOKIES = parse_cookie(_header(scope, b"cookie"))
+    request.META["HTTP_ACCEPT_LANGUAGE"] = _header(scope, b"accept-language")
+    return get_language_from_request(request)
+
+
+def translated(sentence: object, language: str) -> str:
+    """Return a sentence in a language: a `Text`, a lazy translation of Django, or a string.
+
+    Clients can cause any number of errors. A `Text` costs a microsecond, a lazy translation ten.
+    """
+    if isinstance(sentence, Text):
+        return sentence.translated(lambda english: _translation(english, language))
+    with override(language):
+        return str(sentence)
+
+
+@lru_cache(1000)
+def _translation(english: str, language: str) -> str:
+    with override(language):
+        return gettext(english)
+
+
+def _header(scope: dict[str, Any], wanted: bytes) -> str:
+    # HTTP/2 lets a browser send each cookie in a header of its own (RFC 9113, section 8.2.3).
+    found = [value for name, value in scope.get("headers", ()) if name == wanted]
+    return (b"; " if wanted == b"cookie" else b",").join(found).decode("latin1")

@@ -1,0 +1,26 @@
+"""Sentences for people, which are translated where the language of the reader is known."""
+
+from collections.abc import Callable
+
+__all__ = ["Text"]
+
+
+class Text:
+    """A sentence in English, by which translators find it, and the values of its `{names}`.
+
+    Import it as `_`, so that `makemessages` finds the sentence.
+    """
+
+    __slots__ = ("english", "values")
+
+    def __init__(self, english: str, **values: object) -> None:
+        self.english = english
+        self.values = values
+
+    def translated(self, translate: Callable[[str], str]) -> str:
+        """Return the sentence as `translate` gives it, with its values."""
+        sentence = translate(self.english)
+        return sentence.format(**self.values) if self.values else sentence
+
+    def __str__(self) -> str:
+        return self.translated(str)

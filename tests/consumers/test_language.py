@@ -1,0 +1,95 @@
+"""Each client is told in its own language why something is refused."""
+
+from typing import Any
+
+import pytest
+from django.utils.translation import gettext_lazy
+
+from realtime import moderation, push
+from realtime.consumers import ChatConsumer, Command, CommandError, Done, ErrorCode, command
+from realtime.engine.connections.language import MIDDLEWARE
+from realtime.engine.engine import Engine
+from tests.consumers.sockets import Socket
+
+GERMAN = [(b"accept-language", b"de")]
+
+
+class Refuse(Command):
+    pass
+
+
+class OwnChat(ChatConsumer):
+    @command
+    async def refuse_all(self, command: Refuse) -> Done:
+        raise CommandError(ErrorCode.PERMISSION_DENIED, gettext_lazy("This account is inactive."))
+
+
+@pytest.fixture(autouse=True)
+def languages(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
+
+
+def german() -> Socket:
+    return Socket(application=OwnChat.as_asgi(), encoding="ndjson", headers=GERMAN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "texts"),
+    [
+        ("join", {"room": "nowhere"}, ("There is no such room.", "Diesen Raum gibt es nicht.")),
+        (
+            "jion",
+            {},
+            (
+                "There is no command 'jion'. Did you mean 'join'?",
+                "Den Befehl 'jion' gibt es nicht. Meinten Sie 'join'?",
+            ),
+        ),
+        (
+            "message",
+            {"room": "general", "content": "x" * 5000},
+            (
+                "A message may have at most 4000 characters.",
+                "Eine Nachricht darf höchstens 4000 Zeichen haben.",
+            ),
+        ),
+    ],
+)
+async def test_two_clients_of_one_process_are_told_in_two_languages(
+    engine: Engine, kind: str, fields: dict[str, Any], texts: tuple[str, str]
+) -> None:
+    """By the store, by the wire, and with values in the sentence."""
+    async with Socket(application=OwnChat.as_asgi()) as english, german() as other:
+        for socket, text in zip((english, other, english), (*texts, texts[0]), strict=True):
+            await socket.join("general")
+            assert (await socket.ask(kind, **fields))["message"] == text
+
+
+async def test_a_site_gives_its_own_refusals_lazily(engine: Engine) -> None:
+    async with german() as socket:
+        reply = await socket.ask("refuse")
+        assert reply["message"] == "Dieser Benutzer ist inaktiv."
+
+
+async def test_the_last_error_of_a_frame_is_two_sentences(engine: Engine) -> None:
+    async with german() as socket:
+        await socket.raw("\n".join(["{}"] * 9))
+        errors = await socket.all("error", number=5)
+        rest = "Nach 5 fehlerhaften Befehlen wird der Rest des Frames nicht gelesen."
+        assert [str(error["message"]).endswith(f". {rest}") for error in errors] == [False] * 4 + [
+            True
+        ]
+
+
+async def test_a_mute_and_the_end_are_told_in_it(engine: Engine) -> None:
+    """The words of a moderator stay as they are."""
+    async with german() as socket:
+        await socket.join("general")
+        await moderation.amute(None, socket.welcome["user_id"], reason="There is no such room.")
+        room = await socket.expect("room")
+        assert room["muted"] == "Sie sind stummgeschaltet. Grund: „There is no such room.“."
+        reply = await socket.ask("auth", name="Eva")
+        assert str(reply["message"]).endswith("behalten Sie Ihren Namen.")
+        push.everyone().disconnect()
+        told, code = await socket.ended()
+        assert (told["reason"], code) == ("Ein Administrator hat die Verbindung beendet.", 4503)

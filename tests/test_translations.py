@@ -1,0 +1,109 @@
+"""Texts for people: each can be translated, and the German catalog has all of them."""
+
+import ast
+import gettext
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.utils.translation import override
+from django.utils.translation.template import templatize
+
+from realtime.errors import CommandError, ErrorCode
+from realtime.store.rooms.access import unknown
+
+PACKAGE = Path(__file__).parent.parent / "realtime"
+CATALOG = PACKAGE / "locale" / "de" / "LC_MESSAGES" / "django.po"
+MARKS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "ngettext": 2}
+"""The functions that mark a text, and how many texts each takes."""
+ERRORS = ("auth", "consumers", "engine", "store", "wire")
+"""The folders whose texts are all told to clients."""
+POSITIONS = {"CommandError": 1, "Disconnect": 1, "denied": 0, "_denied": 0, "_invalid": 0}
+"""Where what makes an error takes its text."""
+
+
+def calls_in(source: str) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            yield getattr(node.func, "id", getattr(node.func, "attr", "")), node
+
+
+def texts_in(source: str) -> Iterator[str]:
+    """The marked texts of a module."""
+    for name, call in calls_in(source):
+        for one in call.args[: MARKS.get(name, 0)]:
+            if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                yield one.value
+
+
+def texts_of(*folders: str) -> set[str]:
+    """The marked texts of modules, and of templates."""
+    paths = [path for folder in folders for path in (PACKAGE / folder).rglob("*.py")]
+    found = {text for path in paths for text in texts_in(path.read_text())}
+    for path in (PACKAGE / "templates").rglob("*.html") if "" in folders else ():
+        calls = re.findall(r"gettext\((.*?)\) ", templatize(path.read_text()))
+        found |= {one for call in calls for one in re.findall(r"u'(.*?)'", call)}
+    return found
+
+
+def entries() -> Iterator[tuple[list[str], list[str]]]:
+    """Each text of the catalog, or its singular and its plural, with the translations."""
+    text = re.sub(r'"\n"', "", CATALOG.read_text())
+    for block in text.split("\n\n")[1:]:
+        strings = re.findall(r'^(msg[a-z_]+)(?:\[\d\])? (".*")$', block, re.MULTILINE)
+        texts = [ast.literal_eval(one) for name, one in strings if name.startswith("msgid")]
+        yield texts, [ast.literal_eval(one) for name, one in strings if name == "msgstr"]
+
+
+def places_in(texts: list[str]) -> set[str]:
+    return set(re.findall(r"\{\w*\}|%\(\w+\)[a-z]|%[a-z]", " ".join(texts)))
+
+
+def test_every_error_is_in_the_german_catalog() -> None:
+    """`docs/development.md` says how to add one."""
+    assert texts_of(*ERRORS) - {text for texts, _ in entries() for text in texts} == set()
+
+
+@pytest.mark.parametrize(("texts", "translations"), list(entries()))
+def test_a_translation_has_what_the_text_has(texts: list[str], translations: list[str]) -> None:
+    assert len(translations) == len(texts)
+    assert all(translations)
+    assert places_in(translations) == places_in(texts)
+    assert {one[-1] == "." for one in translations} == {texts[0][-1] == "."}
+
+
+def test_the_compiled_catalog_is_the_written_one() -> None:
+    with CATALOG.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for texts, translations in entries():
+        found = [compiled.ngettext(texts[0], texts[-1], number) for number in (1, 2)]
+        assert translations == (found if len(texts) > 1 else [compiled.gettext(texts[0])])
+
+
+@pytest.mark.parametrize("text", sorted(texts_of(*ERRORS)))
+def test_what_a_client_is_told_is_a_sentence(text: str) -> None:
+    assert re.fullmatch(r"[A-Z{].*[.?]", text)
+    assert ";" not in text
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
+def test_no_error_has_a_text_that_cannot_be_translated(path: Path) -> None:
+    for name, call in calls_in(path.read_text()):
+        place = POSITIONS.get(name, len(call.args))
+        if place < len(call.args):
+            assert not isinstance(call.args[place], (ast.Constant, ast.JoinedStr)), ast.unparse(
+                call
+            )
+
+
+def test_an_error_tells_itself_in_the_language_of_the_reader() -> None:
+    """As a page of the site shows it; and a site's own lazy text alike."""
+    error = unknown("general")
+    assert error.message == "There is no such room."
+    with override("de"):
+        assert error.message == "Diesen Raum gibt es nicht."
+        assert (
+            str(CommandError(ErrorCode.INTERNAL, error.text))
+            == "internal: Diesen Raum gibt es nicht."
+        )
