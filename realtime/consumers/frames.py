@@ -122,7 +122,7 @@ class Frames:
     def _count_refusal(self) -> None:
         """Charge a refusal; raise `Disconnect` after too many of them."""
         self._pay(REFUSAL_BYTES)
-        if wait := self._refusals.take(self._engine.loop.time()):
+        if wait := self._refusals.spend(self._engine.loop.time()):
             raise Disconnect(CloseCode.RATE_LIMITED, retry_after=max(wait, RATE_LIMITED_SECONDS))
 
     def _decode(self, part: Part) -> Decoded:

@@ -1,4 +1,4 @@
-"""Where a process or client stands in a room's log, and what an event means to it."""
+"""The position of a process or client in a room's log, by which events are judged."""
 
 from enum import Enum
 
@@ -14,10 +14,10 @@ class Verdict(Enum):
 
 
 class Position:
-    """The last position taken in one epoch of a log.
+    """The last position reached in one epoch of a log.
 
-    An event covers `first` to `seq`: positions without a row (superseded by a later change)
-    are normal, and an event after such a hole says so by `first`.
+    An event covers `first` to `seq`. Positions without a row (superseded by a later change)
+    are normal: the `first` of the next event includes them.
     """
 
     __slots__ = ("epoch", "seq")
@@ -27,7 +27,7 @@ class Position:
         self.epoch = epoch
 
     def judge(self, seq: int, first: int | None = None) -> Verdict:
-        """Say whether an event is the next one, an old one, or shows that some are missing."""
+        """Return whether an event is the next one, a repeat, or shows a gap."""
         if seq <= self.seq:
             return Verdict.REPEAT
         if (seq if first is None else first) > self.seq + 1:
@@ -35,7 +35,7 @@ class Position:
         return Verdict.NEXT
 
     def advance(self, seq: int) -> None:
-        """Move on to `seq`; never back."""
+        """Move forward to `seq`, never back."""
         if seq > self.seq:
             self.seq = seq
 

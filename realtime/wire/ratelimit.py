@@ -22,8 +22,8 @@ class Bucket:
         self._tokens = float(burst)
         self._at = now
 
-    def take(self, now: float, amount: float = 1) -> float:
-        """Take `amount` if it is there; return 0, else the seconds until it will be."""
+    def spend(self, now: float, amount: float = 1) -> float:
+        """Spend `amount` and return 0, or return the seconds until that much is there."""
         self._fill(now)
         if self._tokens >= amount:
             self._tokens -= amount
@@ -31,9 +31,9 @@ class Bucket:
         return (amount - self._tokens) / self.rate
 
     def owe(self, now: float, amount: float) -> float:
-        """Take `amount` even beyond what is left; return the seconds until earlier debts end.
+        """Spend `amount` even if less is left; return the seconds until earlier debts end.
 
-        There is never more debt than `burst`.
+        The debt is never more than `burst`.
         """
         self._fill(now)
         wait = -self._tokens / self.rate if self._tokens < 0 else 0.0
@@ -41,11 +41,11 @@ class Bucket:
         return wait
 
     def is_full(self, now: float) -> bool:
-        """Whether nothing was taken lately, so that the bucket may be forgotten."""
+        """Return whether the bucket is as good as new, so that it may be removed."""
         return self._tokens + (now - self._at) * self.rate >= self.burst
 
     def _fill(self, now: float) -> None:
-        # For each command several times: calls of `min` and `max` would take half of its time.
+        # Runs several times for each command: calls of `min` and `max` would be half of its time.
         passed, self._at = now - self._at, now
         if passed > 0:
             tokens = self._tokens + passed * self.rate
@@ -62,11 +62,11 @@ class Buckets(dict[Hashable, Bucket]):
     def make(self, key: Hashable, rate: float, burst: float, now: float) -> Bucket:
         """Add a bucket that allows `rate` a second and `burst` at once."""
         if len(self) >= self._most:
-            self._forget_full(now)
+            self._remove_full(now)
         bucket = self[key] = Bucket(rate, burst, now)
         return bucket
 
-    def _forget_full(self, now: float) -> None:
+    def _remove_full(self, now: float) -> None:
         for key in [key for key, bucket in self.items() if bucket.is_full(now)]:
             del self[key]
-        self._most = max(BUCKETS, 2 * len(self))  # a look at all costs a millisecond
+        self._most = max(BUCKETS, 2 * len(self))  # checking all of them takes a millisecond

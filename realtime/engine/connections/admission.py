@@ -116,7 +116,7 @@ class Admission:
             settings = config()
             rate, burst = settings.handshakes_per_second, settings.handshakes_burst
             bucket = self._handshakes.make(address, rate, burst, now)
-        if wait := bucket.take(now):
+        if wait := bucket.spend(now):
             raise _refusal(CloseCode.RATE_LIMITED, wait + 1, wait + 5)
 
     def _full(self, is_meant: Callable[[Holder], bool] = lambda one: True) -> Disconnect:

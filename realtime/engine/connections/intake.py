@@ -225,12 +225,12 @@ class Intake:
     def _charge(self, now: float) -> float:
         """Charge the frames of a chunk to the allowances; return the seconds to wait, or 0."""
         frames, extras = self._scanner.frames, self._scanner.extras
-        if extras and (wait := self._extras.take(now, extras)):
+        if extras and (wait := self._extras.spend(now, extras)):
             return wait
-        if self._paid_frames < PREPAID and not self._frames.take(now, frames + PREPAID):
+        if self._paid_frames < PREPAID and not self._frames.spend(now, frames + PREPAID):
             self._paid_frames += PREPAID
             return 0.0
-        return self._frames.take(now, frames)
+        return self._frames.spend(now, frames)
 
     def _refuse_large(self) -> None:
         for _frame in range(self._scanner.too_large):
@@ -249,9 +249,9 @@ class Intake:
             self._bytes_waiting += size
             if self._frames_waiting > self.FULL or self._bytes_waiting > self._most_waiting:
                 self._pause(QUEUE)
-        if self._paid_bytes < self._limit and not self._bytes.take(now, size + self._limit):
+        if self._paid_bytes < self._limit and not self._bytes.spend(now, size + self._limit):
             self._paid_bytes += self._limit
-        elif wait := self._bytes.take(now, size):
+        elif wait := self._bytes.spend(now, size):
             self._pause(RATE)
             self._loop.call_later(wait, self._resume, RATE)
 

@@ -39,11 +39,11 @@ class Limits:
         wait = 0.0
         for user_id in identity.user_ids:
             own = self._bucket(user_id, kind, now)
-            wait = max(wait, own.take(now, min(amount, own.burst)))
+            wait = max(wait, own.spend(now, min(amount, own.burst)))
         if wait or not (identity.is_guest and address):
             return wait
         shared = self._bucket(f"guests of {address}", kind, now, _share(kind))
-        return shared.take(now, min(amount, shared.burst))
+        return shared.spend(now, min(amount, shared.burst))
 
     def owe(self, connection: Connection, kind: str, amount: float) -> float:
         """Charge the same allowances, or "bytes", even beyond what is left.

@@ -62,7 +62,7 @@ class RoomPresence:
         """
         loop = asyncio.get_running_loop()
         is_crowd = topic.roster.is_crowd
-        if not is_crowd and not topic.presence_bucket.take(loop.time(), len(topic.members)):
+        if not is_crowd and not topic.presence_bucket.spend(loop.time(), len(topic.members)):
             return True
         if topic.room_id not in self._crowds:
             self._crowds.add(topic.room_id)
