@@ -1,16 +1,15 @@
-"""What a message says: the fields that its sender chooses and a deletion removes.
+"""The body of a message: the fields that its sender chooses and a deletion removes.
 
 A new field of messages is named in five places. `tests/wire/test_body.py` fails for each that
 is missing.
 
-1. `Body` and the functions of this module: from here the draft, the SQL, the stored state, the
-   events, the limits of size, the admin and the tombstone have it. Its default is what the wire
-   leaves out.
+1. `Body` and the functions of this module: the draft, the SQL, the stored state, the events, the
+   limits of size, the admin and the tombstone get it from here. The wire leaves its default out.
 2. `models.Message`: a column of the same name with the same default, and its migration. The
    column must take the value as JSON has it.
 3. `commands.Message`: with the bounds of what a client may send.
-4. `push.RoomTarget.message`: what the site's own code may give.
-5. `importing.OldMessage`: what an import may give.
+4. `push.RoomTarget.message`: for the site's own code.
+5. `importing.OldMessage`: for imports.
 
 Then describe the field in `docs/protocol.md`.
 """
@@ -31,7 +30,7 @@ __all__ = [
 ]
 
 LARGE: Final = 2**31
-"""More characters than a frame holds: instead of encoding a value only to count it."""
+"""More characters than a frame holds: the size of a value that is not encoded only to count it."""
 
 
 class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -43,17 +42,17 @@ class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 BODY_FIELDS: Final = Body.__struct_fields__
 
-# By hand, not in loops over BODY_FIELDS: each runs for every message, and some for each of 500
-# that a client resumes with.
+# Written out, without loops over BODY_FIELDS: each runs for every message, and some run for each
+# of the 500 messages of a resume.
 
 
 def fields_of(source: Any) -> dict[str, Any]:
-    """Return the fields of a body as a command, a draft, a state or a row has them."""
+    """Return the body of a command, a draft, a state or a row as a dictionary."""
     return {"content": source.content, "data": source.data}
 
 
 def copy_body(source: Any, target: Any) -> None:
-    """Give a draft, a state, an event or a row the fields of another one's body."""
+    """Copy the body of a draft, a state, an event or a row to another one."""
     target.content = source.content
     target.data = source.data
 

@@ -1,7 +1,7 @@
-"""What may pass from a client into the database and on to others.
+"""Validation of values that a client sends, before they reach the database and other clients.
 
-JSON and MessagePack can say things that PostgreSQL, JavaScript or a peer cannot hold;
-they are refused here, once, whatever the encoding.
+JSON and MessagePack allow values that PostgreSQL, JavaScript or another client cannot represent.
+They are refused here, in one place for all encodings.
 """
 
 import json
@@ -34,18 +34,18 @@ MAX_DEPTH = 16
 MAX_DATA_BYTES = 8 * 1024
 
 MAX_VALUES = MAX_DATA_BYTES // 2
-"""The most values in data of that size: each takes a byte and a separator."""
+"""The most values in data of that size: each needs a byte and a separator."""
 MAX_PARTS = MAX_VALUES
 """The most strings, objects and lists of a command: `data` has fewer than 2,800."""
 FEW_BYTES = 2 * MAX_PARTS
-"""A frame of this length has no more parts: as JSON each takes two bytes."""
+"""A frame of this length cannot have more parts: in JSON, each needs two bytes."""
 STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
 DEEP = re.compile(rf"(?:[\[{{][^\[\]{{}}]*){{{MAX_DEPTH + 1}}}")
 ESCAPED_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 def clean(command: msgspec.Struct) -> None:
-    """Refuse a decoded command that holds NUL, or `data` that cannot be kept.
+    """Refuse a decoded command that contains NUL, or `data` that cannot be stored.
 
     Raises `CommandError` with `invalid_message` or `too_large`.
     """
@@ -79,22 +79,22 @@ def clean_data(data: dict[str, Any]) -> None:
     within ±(2**53 - 1), at most 16 levels and 8 KiB as JSON.
     Raises `CommandError` with `invalid_message` or `too_large`.
     """
-    if _is_large(data):  # first: to look at each value takes longer
+    if _is_large(data):  # first, because checking each value takes longer
         raise _too_large()
     _walk(data)
 
 
 def refuse_many(frame: str | bytes) -> None:
-    """Refuse an object that holds so much that to decode it would stall all other clients.
+    """Refuse an object with so many parts that decoding it would stall all other clients.
 
-    To make a list costs little, but to make thousands has Python look for garbage everywhere.
-    Call it before decoding. Raises `CommandError` with `too_large`.
+    A list is cheap, but thousands of lists start full garbage collections. Call this before
+    decoding. Raises `CommandError` with `too_large`.
     """
     if len(frame) <= FEW_BYTES:
         return
     if isinstance(frame, bytes):
         count = _Count()
-        with suppress(ValueError, RecursionError):  # of which the decoder tells better
+        with suppress(ValueError, RecursionError):  # the decoder reports these better
             msgpack.unpackb(frame, object_pairs_hook=count.add, list_hook=count.add)
     else:
         _refuse_many_parts(frame)
@@ -118,7 +118,7 @@ class _Count:
 def _refuse_many_parts(text: str) -> None:
     if text.count("{") + text.count("[") + text.count('"') // 2 <= MAX_PARTS:
         return
-    bare, strings = ESCAPED_STRING.subn("", text, count=MAX_PARTS)  # they may stand in a text
+    bare, strings = ESCAPED_STRING.subn("", text, count=MAX_PARTS)  # a string may contain brackets
     if strings == MAX_PARTS or strings + bare.count("{") + bare.count("[") > MAX_PARTS:
         raise _too_deep() if DEEP.search(bare) else _too_many_parts()
 
@@ -126,12 +126,12 @@ def _refuse_many_parts(text: str) -> None:
 def _is_large(data: dict[str, Any]) -> bool:
     try:
         return len(msgspec.json.encode(data)) > MAX_DATA_BYTES
-    except (TypeError, ValueError, RecursionError):  # of what JSON cannot say: see `_walk`
+    except (TypeError, ValueError, RecursionError):  # not JSON: see `_walk`
         return False
 
 
 def is_shallow(value: Any) -> bool:
-    """Whether a decoded JSON value has at most 16 levels.
+    """Return whether a decoded JSON value has at most 16 levels.
 
     How deep a decoder goes before it raises differs between versions of Python.
     """
@@ -147,9 +147,9 @@ def _containers_in(value: Any) -> list[Any]:
 
 
 def as_sent(value: Any) -> Any:
-    """What `clean_data` let in, from what a database gives back.
+    """Return data as `clean_data` accepted it, from data that a database returns.
 
-    PostgreSQL's jsonb has one kind of number: 1e300 returns as an integer that nobody can encode.
+    PostgreSQL's jsonb has one kind of number: 1e300 returns as an integer that cannot be encoded.
     """
     kind = type(value)
     if kind is dict:
@@ -162,12 +162,12 @@ def as_sent(value: Any) -> Any:
 
 
 def refuse_duplicates(frame: str | bytes) -> None:
-    """Refuse an object that names a key twice: peers would not agree on its meaning.
+    """Refuse an object that has a key twice: clients would not agree on its meaning.
 
-    RFC 8259, section 4. It also sees the fields that a decoder skips as unknown.
+    RFC 8259, section 4. This includes the fields that a decoder skips as unknown.
     Raises `CommandError` with `invalid_message`, and `RecursionError`.
     """
-    # A hook that is not Python code: there may be thousands of objects in a frame.
+    # The hook is not Python code, because a frame may have thousands of objects.
     maps: list[list[tuple[Any, Any]]] = []
     try:
         if isinstance(frame, bytes):
@@ -182,7 +182,7 @@ def refuse_duplicates(frame: str | bytes) -> None:
 def _may_repeat_a_key(text: str) -> bool:
     if "\\" in text:
         return True
-    # Values are matched too: what stands between two strings must not be taken for one.
+    # Values are matched too, so that the text between two strings is not mistaken for a string.
     keys = [string for string, colon in STRING.findall(text) if colon]
     return len(set(keys)) < len(keys)
 
@@ -194,9 +194,9 @@ def _check_unique(maps: list[list[tuple[Any, Any]]]) -> None:
 
 
 def _walk(data: dict[str, Any]) -> None:
-    """Look at each value once.
+    """Check each value once.
 
-    The values of an object or list are counted before they are looked at, so that a frame full of
+    The values of an object or list are counted before they are checked, so that a frame full of
     them costs little.
     """
     level: list[Any] = [data]
@@ -247,7 +247,7 @@ def _clean_number(value: Any) -> None:
 def _clean_text(text: str) -> None:
     if "\x00" in text:
         raise _invalid(_("Text must not contain NUL characters."))
-    # MessagePack and the server's own decoder let no surrogate through; a caller in Python might.
+    # MessagePack and the server's own decoder accept no surrogates, but Python code may pass some.
     if not text.isascii():
         try:
             text.encode()

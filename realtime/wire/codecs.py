@@ -1,7 +1,7 @@
-"""The three encodings: frames to commands, replies and events to frames.
+"""The three encodings: they decode frames to commands, and encode replies and events to frames.
 
-A frame that goes to many is a `Frame`: encoded once as JSON, and once as MessagePack
-when the first receiver wants that.
+An event for many clients is a `Frame`: it is encoded once as JSON, and once as MessagePack when
+the first receiver needs that.
 """
 
 import re
@@ -29,9 +29,9 @@ __all__ = [
 ]
 
 Part = str | bytes | CommandError
-"""One object of a frame before it is decoded, or why there is none."""
+"""One object of a frame before it is decoded, or the error to reply."""
 LINE = re.compile(r"[^ \t\r\n][^\n]*")
-"""A line of NDJSON without what JSON takes for blank before it."""
+"""A line of NDJSON, without the white space before it."""
 
 _encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -39,7 +39,7 @@ _decode_any_json = msgspec.json.Decoder().decode
 
 
 class Frame:
-    """One reply or event, encoded at most once each way."""
+    """One reply or event, encoded at most once in each format."""
 
     __slots__ = ("_binary", "text")
 
@@ -54,12 +54,12 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """Its bytes as JSON."""
+        """The size in bytes as JSON."""
         return len(self.text) if self.text.isascii() else len(self.text.encode())
 
     @property
     def binary(self) -> bytes:
-        """The same as MessagePack."""
+        """The frame as MessagePack."""
         if self._binary is None:
             self._binary = _encode_msgpack(_decode_any_json(self.text))
         return self._binary
@@ -77,22 +77,22 @@ class Codec:
         raise NotImplementedError
 
     def join(self, frames: Sequence[Frame]) -> str | bytes:
-        """Put events into the one frame that carries them all."""
+        """Join events to one frame."""
         raise NotImplementedError
 
     def parts(self, frame: str | bytes) -> Iterable[Part]:
-        """Find the objects of a frame, each only when it is asked for; at least one.
+        """Yield the objects of a frame, at least one.
 
-        What cannot be an object is the `CommandError` to reply.
+        Where there is no object, yield the `CommandError` to reply.
         """
         raise NotImplementedError
 
     def command(self, part: Part, decoder: Decoder = V1) -> Decoded:
-        """Decode one of them; what is no command is the `CommandError` to reply."""
+        """Decode one object; return the `CommandError` to reply if it is not a command."""
         return part if isinstance(part, CommandError) else decoder.decode(part)
 
     def decode(self, frame: str | bytes) -> list[Decoded]:
-        """Decode all of a frame at once, whatever it costs; a client's is decoded part by part."""
+        """Decode all of a frame at once, at any cost; a client's frame is decoded part by part."""
         return [self.command(part) for part in self.parts(frame)]
 
     def __repr__(self) -> str:
@@ -152,7 +152,10 @@ CODECS: dict[str, Codec] = {codec.subprotocol: codec for codec in (JSON, NDJSON,
 
 
 def choose(offered: Sequence[str]) -> tuple[Codec, str | None]:
-    """Pick the first subprotocol known here, and what to answer; none known is plain JSON."""
+    """Return the codec of the first known subprotocol, and the subprotocol to answer.
+
+    Without a known subprotocol, this is plain JSON.
+    """
     for subprotocol in offered:
         if subprotocol in CODECS:
             return CODECS[subprotocol], subprotocol
@@ -160,14 +163,14 @@ def choose(offered: Sequence[str]) -> tuple[Codec, str | None]:
 
 
 def byte_size(text: str | bytes, most: int) -> int:
-    """Count the bytes of a frame; beyond `most` it may be any larger number."""
+    """Count the bytes of a frame; for more than `most`, return any larger number."""
     if isinstance(text, bytes) or len(text) > most or text.isascii():
         return len(text)
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _lines(frame: str) -> Iterator[Part]:
-    """Find the lines of a frame that are not blank, or its only one."""
+    """Yield the lines of a frame that are not blank, or its only one."""
     found = False
     for line in LINE.finditer(frame):
         found = True
@@ -177,7 +180,7 @@ def _lines(frame: str) -> Iterator[Part]:
 
 
 def _maps(frame: bytes) -> Iterator[Part]:
-    """Find the objects of a frame; they have no length in front, so each is skipped over."""
+    """Yield the objects of a frame; each is skipped to find its end, as it has no length prefix."""
     unpacker = msgpack.Unpacker(max_buffer_size=len(frame) or 1)
     unpacker.feed(frame)
     start, size = 0, len(frame)

@@ -1,4 +1,4 @@
-"""What a client may send: one struct a command, told apart by `type`."""
+"""The commands of a client: one struct each, distinguished by `type`."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -44,7 +44,7 @@ __all__ = [
     "Unmute",
 ]
 
-# What the tables hold as well.
+# The tables have the same limits.
 MAX_SLOW_SECONDS = 24 * 60 * 60
 REASON_CHARACTERS = 500
 TITLE_CHARACTERS = 200
@@ -62,27 +62,27 @@ Title = Annotated[str, Meta(max_length=TITLE_CHARACTERS)]
 
 
 class Command(Struct, kw_only=True, tag_field="type", tag=str.lower):
-    """Any command; its reply carries the same `ref`."""
+    """The base of all commands; the reply to a command has the same `ref`."""
 
     ref: Ref | None = None
 
 
 class Since(Struct):
-    """The position a client has, and the epoch it was counted in."""
+    """The position of a client, and its epoch."""
 
     seq: Seq
     epoch: Annotated[str, Meta(max_length=8)]
 
 
 class Auth(Command):
-    """Say who you are: a token, or as a guest the name you want."""
+    """Authenticate with a token, or give a guest another name."""
 
     token: Annotated[str, Meta(max_length=4096)] | None = None
     name: Annotated[str, Meta(max_length=150)] | None = None
 
 
 class JoinTarget(Struct, kw_only=True):
-    """A room to join, and what to bring from it."""
+    """A room to join, and the messages to send with the reply."""
 
     room: Slug
     since: Since | None = None
@@ -104,14 +104,14 @@ class Joins(Command):
 
 
 class Leave(Command):
-    """Leave a room; `for_good` also gives the place in it back."""
+    """Leave a room; `for_good` also ends the membership."""
 
     room: Slug
     for_good: bool = False
 
 
 class Message(Command):
-    """Store a message and tell the room; `nonce` makes repeating it harmless."""
+    """Store a message and send it to the room; a `nonce` lets a client repeat it safely."""
 
     room: Slug
     content: str
@@ -120,7 +120,7 @@ class Message(Command):
 
 
 class History(Command):
-    """A page of messages: before a place, or changed after a position."""
+    """Request a page of messages: before a place, or changed after a position."""
 
     room: Slug
     before: Seq | None = None
@@ -129,41 +129,41 @@ class History(Command):
 
 
 class Read(Command):
-    """How far the user has read."""
+    """Store how far the user has read."""
 
     room: Slug
     seq: Seq
 
 
 class Typing(Command):
-    """The user is writing."""
+    """Tell the room that the user is typing."""
 
     room: Slug
 
 
 class Signal(Command):
-    """Tell the room something that is not stored."""
+    """Send data to the room without storing it."""
 
     room: Slug
     data: dict[str, Any]
 
 
 class Presence(Command):
-    """Ask who is in a room."""
+    """Request the list of users in a room."""
 
     room: Slug
 
 
 class Ping(Command):
-    """Ask for a `pong` with the same `t`."""
+    """Request a `pong` with the same `t`."""
 
     t: Integer | float | str | None = None
 
 
 class Pong(Command):
-    """The answer to the server's `ping`, with its `t` if it has one.
+    """Answer a `ping` of the server, with its `t` if it has one.
 
-    To a `ping` without `t` anything else that is sent is as good.
+    To a `ping` without `t`, any other frame is an answer as well.
     """
 
     t: Annotated[str, Meta(max_length=64)] | None = None
@@ -173,7 +173,7 @@ class Pong(Command):
 
 
 class Create(Command):
-    """Make a room of one's own."""
+    """Make a room that the user owns."""
 
     title: Title
     room: Annotated[str, Meta(max_length=100)] = ""
@@ -181,14 +181,14 @@ class Create(Command):
 
 
 class Direct(Command):
-    """Find or make the room of oneself and one other user."""
+    """Find or make the direct room with another user."""
 
     user_id: UserId | None = None
     username: UserId | None = None
 
 
 class Configure(Command):
-    """Change what is set about a room."""
+    """Change the settings of a room."""
 
     room: Slug
     title: Title | None = None
@@ -197,7 +197,7 @@ class Configure(Command):
 
 
 class Invite(Command):
-    """Give a user a place in a private room; with nobody named, ask for an invitation."""
+    """Make a user a member of a private room; without a user, request an invitation."""
 
     room: Slug
     user_id: UserId | None = None
@@ -206,7 +206,7 @@ class Invite(Command):
 
 
 class Accept(Command):
-    """Take the place that an invitation offers."""
+    """Become a member of a room by an invitation."""
 
     invitation: Annotated[str, Meta(max_length=1000)]
 
@@ -219,14 +219,14 @@ class Membership(Command):
 
 
 class Block(Command):
-    """Block or unblock a user; with nobody named, ask whom one has blocked."""
+    """Block or unblock a user; without a user, request the block list."""
 
     user_id: UserId | None = None
     on: bool = True
 
 
 class Appoint(Command):
-    """Give a member another role; as owner, pass the room on."""
+    """Give a member another role; the role of owner passes the room on."""
 
     room: Slug
     user_id: UserId
@@ -237,7 +237,7 @@ class Appoint(Command):
 
 
 class Kick(Command):
-    """Put somebody out of a room, for `KICK_SECONDS`."""
+    """Remove a user from a room for `KICK_SECONDS`."""
 
     room: Slug
     user_id: UserId
@@ -245,7 +245,7 @@ class Kick(Command):
 
 
 class Ban(Command):
-    """Keep somebody out of a room; with `address` whoever comes from where they are, too."""
+    """Ban a user from a room; `address` also bans the addresses of the user."""
 
     room: Slug
     user_id: UserId
@@ -255,14 +255,14 @@ class Ban(Command):
 
 
 class Unban(Command):
-    """Let somebody in again."""
+    """Lift the ban of a user."""
 
     room: Slug
     user_id: UserId
 
 
 class Mute(Command):
-    """Let somebody listen only."""
+    """Mute a user in a room; `address` also mutes the addresses of the user."""
 
     room: Slug
     user_id: UserId
@@ -272,21 +272,21 @@ class Mute(Command):
 
 
 class Unmute(Command):
-    """Let somebody speak again."""
+    """Lift the mute of a user."""
 
     room: Slug
     user_id: UserId
 
 
 class Delete(Command):
-    """Take a message's text away."""
+    """Delete the text of a message."""
 
     room: Slug
     id: MessageId
 
 
 class Report(Command):
-    """Complain about a message."""
+    """Report a message to the moderators."""
 
     room: Slug
     id: MessageId

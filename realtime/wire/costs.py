@@ -1,4 +1,4 @@
-"""What each command costs: the allowance that it is taken from, and how much of it."""
+"""The costs of commands: which allowance pays for each, and how much."""
 
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ __all__ = ["ALLOWANCES", "COSTS", "REPLY_BYTES", "Cost"]
 ALLOWANCES = ("command", "join", "message", "room", "report", "act")
 
 REPLY_BYTES = 32 * 1024
-"""Each so many bytes of a reply with messages or members cost one more."""
+"""One more is charged for each so many bytes of a reply with messages or members."""
 
 
 class Cost(NamedTuple):
@@ -51,10 +51,10 @@ class Cost(NamedTuple):
     is_reply_charged: bool = False
     """Whether the bytes of the reply are charged as well, because it may be large."""
     is_never_refused: bool = False
-    """Whether it is carried out beyond the allowance too, because nobody waits for a reply."""
+    """Whether it is executed beyond the allowance too, because no client waits for a reply."""
 
     def of(self, command: Command) -> float:
-        """Return how much of its allowance a command takes."""
+        """Return how much of its allowance a command costs."""
         if not self.field:
             return self.fixed
         value: Any = getattr(command, self.field)

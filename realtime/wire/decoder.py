@@ -15,13 +15,13 @@ __all__ = ["V1", "Decoded", "Decoder", "tag_of"]
 
 Decoded = Command | CommandError
 RAW_BYTES = 8192
-"""More than an escaped type, ref or room ever takes."""
+"""More than the size of any escaped type, ref or room."""
 NAME_CHARACTERS = 32
-"""For longer unknown names no similar command is searched for."""
+"""For longer unknown names, no similar command is searched."""
 
 
 class _Probe(msgspec.Struct):
-    """What a broken command still tells about itself."""
+    """The fields that identify an invalid command."""
 
     type: msgspec.Raw = msgspec.Raw()
     ref: msgspec.Raw = msgspec.Raw()
@@ -46,11 +46,11 @@ class Decoder:
         """The `type` of each command."""
 
     def decode(self, raw: str | bytes) -> Decoded:
-        """Decode one object; what is no command is the `CommandError` to reply."""
+        """Decode one object; return the `CommandError` to reply if it is not a command."""
         try:
             refuse_many(raw)
             command = self._json(raw) if isinstance(raw, str) else self._msgpack(raw)
-            clean(command)  # first: it refuses early what is too much
+            clean(command)  # first: it refuses large commands early
             refuse_duplicates(raw)
         except CommandError as error:
             return self._about(error, raw)
@@ -78,7 +78,7 @@ class Decoder:
         return CommandError(ErrorCode.UNKNOWN_TYPE, message)
 
     def _about(self, error: CommandError, raw: str | bytes) -> CommandError:
-        """Add to an error what it is about: the ref and the room."""
+        """Add the ref and the room of the command to an error."""
         try:
             seen = _probe_json(raw) if isinstance(raw, str) else _probe_msgpack(raw)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

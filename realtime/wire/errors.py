@@ -15,7 +15,7 @@ __all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "RealtimeErro
 
 
 class ErrorCode(StrEnum):
-    """What an `error` reply may say."""
+    """The codes of `error` replies."""
 
     INVALID_JSON = "invalid_json"
     INVALID_MESSAGE = "invalid_message"

@@ -1,6 +1,6 @@
-"""What the server sends: replies to one command, events for many.
+"""The frames of the server: replies to one command, and events for many clients.
 
-Fields whose value is their default are left off the wire. Texts of errors are given to
+Fields with their default value are left out. Texts of errors are given to
 `translate`, which returns them in the language of the client.
 """
 
@@ -54,19 +54,19 @@ Translate = Callable[[object], str]
 
 
 def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds."""
+    """Return a time as ISO 8601 in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
-    """Any reply or event."""
+    """The base of all replies and events."""
 
 
 class MessageFields(Body, kw_only=True):
-    """What a state and an event of a message share, after the fields that both must have.
+    """The fields that states and events of messages share, after the required ones.
 
-    On the wire, fields that are not `kw_only` stand before inherited ones that are. So each can
-    begin with its own order of them.
+    On the wire, fields that are not `kw_only` come before inherited ones that are. So states and
+    events begin with the required fields, each in its own order.
     """
 
     nonce: str | None = None
@@ -76,7 +76,7 @@ class MessageFields(Body, kw_only=True):
 
 
 class MessageState(MessageFields):
-    """A stored message as it is now; `seq` is its place, `changed_seq` its last change."""
+    """The current state of a stored message; `seq` is its place, `changed_seq` its last change."""
 
     id: int
     seq: int
@@ -86,12 +86,12 @@ class MessageState(MessageFields):
 
     @property
     def position(self) -> int:
-        """Where in the log this state stands."""
+        """The position of this state in the log."""
         return self.seq if self.changed_seq is None else self.changed_seq
 
 
 class Member(Struct, kw_only=True, omit_defaults=True):
-    """A user who is in a room; `connections` only where they were counted."""
+    """A user who is in a room; `connections` only if they were counted."""
 
     user_id: str
     username: str
@@ -99,7 +99,7 @@ class Member(Struct, kw_only=True, omit_defaults=True):
 
 
 class Welcome(Outgoing, tag="welcome"):
-    """The first frame once it is known who the connection is."""
+    """The first frame after authentication."""
 
     connection: str
     user_id: str
@@ -147,7 +147,7 @@ class Joined(Outgoing, tag="joined"):
 
 
 class Left(Outgoing, tag="left"):
-    """Somebody left a room; to the one who asked, the reply."""
+    """A user has left a room; also the reply to `leave`."""
 
     room: str
     user_id: str
@@ -156,7 +156,7 @@ class Left(Outgoing, tag="left"):
 
 
 class FollowingFields(MessageFields, kw_only=True):
-    """The same with the first position that an event covers."""
+    """The fields of a message, with the first position that an event covers."""
 
     first: int | None = field(default=None, name="from")
 
@@ -173,7 +173,7 @@ class MessageEvent(FollowingFields, Outgoing, tag="message"):
 
     @classmethod
     def of(cls, room: str, state: MessageState, first: int | None) -> "MessageEvent":
-        """Return the event that tells a state."""
+        """Return the event for a state."""
         event = cls(
             room=room,
             seq=state.seq,
@@ -191,7 +191,7 @@ class MessageEvent(FollowingFields, Outgoing, tag="message"):
 
     @property
     def state(self) -> MessageState:
-        """The state that this event tells."""
+        """The state of the message in this event."""
         state = MessageState(
             id=self.id,
             seq=self.seq,
@@ -207,7 +207,7 @@ class MessageEvent(FollowingFields, Outgoing, tag="message"):
 
 
 class Changed(Outgoing, tag="changed"):
-    """An older message as it is now; `seq` is the position of the change."""
+    """The current state of an older message; `seq` is the position of the change."""
 
     room: str
     seq: int
@@ -216,7 +216,7 @@ class Changed(Outgoing, tag="changed"):
 
 
 class Ack(Outgoing, tag="ack"):
-    """A message is stored for good."""
+    """The acknowledgement of a message: its transaction is committed."""
 
     room: str
     seq: int
@@ -227,7 +227,7 @@ class Ack(Outgoing, tag="ack"):
 
 
 class HistoryPage(Outgoing, tag="history"):
-    """Messages in ascending order; `through` is the position they reach, with `after`."""
+    """Messages in ascending order; with `after`, `through` is the position that they reach."""
 
     room: str
     messages: list[MessageState]
@@ -238,7 +238,7 @@ class HistoryPage(Outgoing, tag="history"):
 
 
 class PresenceList(Outgoing, tag="presence"):
-    """Who is in a room; in a crowded one only how many."""
+    """The users in a room; in a crowded room only their number."""
 
     room: str
     count: int
@@ -247,7 +247,7 @@ class PresenceList(Outgoing, tag="presence"):
 
 
 class TypingEvent(Outgoing, tag="typing"):
-    """Somebody is writing."""
+    """A user is typing."""
 
     room: str
     user_id: str
@@ -255,7 +255,7 @@ class TypingEvent(Outgoing, tag="typing"):
 
 
 class SignalEvent(Outgoing, tag="signal"):
-    """Something that is not stored; from the site's own code `user_id` is missing."""
+    """Data that is not stored; from the site's own code without `user_id`."""
 
     data: dict[str, Any]
     room: str | None = None
@@ -264,7 +264,7 @@ class SignalEvent(Outgoing, tag="signal"):
 
 
 class RoomState(Outgoing, tag="room"):
-    """What a room is like and what one may do there, when that has changed; also a reply."""
+    """The settings of a room and the rights of the client there, after a change; also a reply."""
 
     room: str
     role: str
@@ -280,9 +280,9 @@ class RoomState(Outgoing, tag="room"):
 
 
 class Removed(Outgoing, tag="removed"):
-    """The server has taken the connection out of a room, whose rights have changed.
+    """The server has removed the connection from a room, because its rights have changed.
 
-    `retry_after` is given where that ends by itself, in seconds.
+    `retry_after` is in seconds, if the client may come back then.
     """
 
     room: str
@@ -299,7 +299,7 @@ class Removed(Outgoing, tag="removed"):
 
 
 class Invited(Outgoing, tag="invited"):
-    """There is a new place for the user, in a private or a direct room."""
+    """The user has become a member of a private or direct room."""
 
     room: str
     kind: str
@@ -310,7 +310,7 @@ class Invited(Outgoing, tag="invited"):
 
 
 class Invitation(Outgoing, tag="invitation"):
-    """The reply to `invite`: what lets into the room whoever has it."""
+    """The reply to `invite`: a token that makes each user who has it a member of the room."""
 
     room: str
     invitation: str
@@ -319,14 +319,14 @@ class Invitation(Outgoing, tag="invitation"):
 
 
 class Blocks(Outgoing, tag="blocks"):
-    """The reply to `block` without a user: everybody whom the user has blocked."""
+    """The reply to `block` without a user: the block list."""
 
     user_ids: list[str]
     ref: Ref = None
 
 
 class Done(Outgoing, tag="done"):
-    """The reply to a command that has nothing else to tell; `note` says what it could not do."""
+    """The reply to a command without other results; `note` says what was not possible."""
 
     room: str | None = None
     note: str | None = None
@@ -334,9 +334,9 @@ class Done(Outgoing, tag="done"):
 
 
 class Ping(Outgoing, tag="ping"):
-    """The server has heard nothing for a heartbeat, and wants to.
+    """The client was silent for a heartbeat, and has to answer.
 
-    With `t` it asks whether the client has read this far: the same `t` has to come back.
+    With `t`, the client has to send the same `t`, which acknowledges that it has read this far.
     """
 
     t: str | None = None
@@ -358,7 +358,7 @@ class Notice(Outgoing, tag="notice"):
 
 
 class Resync(Outgoing, tag="resync"):
-    """What the client has cannot be continued; it must join again without `since`."""
+    """The position of the client cannot be continued; it must join again without `since`."""
 
     room: str
     seq: int
@@ -389,7 +389,7 @@ class Failure(Outgoing, tag="error"):
 
 
 class DisconnectEvent(Outgoing, tag="disconnect"):
-    """The server is about to close the socket, and why."""
+    """The server is about to close the socket."""
 
     code: int
     reason: str
@@ -432,4 +432,4 @@ AnyOutgoing = (
     | Failure
     | DisconnectEvent
 )
-"""Each frame that the server sends decodes as this union."""
+"""Each frame of the server decodes as this union."""

@@ -1,7 +1,7 @@
-"""What names look like: clean text on one line, and skeletons to compare names by.
+"""The look of names: clean text on one line, and skeletons by which names are compared.
 
 Source: Unicode Technical Standard #39, whose table of confusable characters is `confusables.txt`
-(made by `.ci/confusables.py`). No database, no settings.
+(made by `.ci/confusables.py`). This needs no database and no settings.
 """
 
 import re
@@ -24,11 +24,11 @@ IGNORABLE = (
 BLANK = frozenset("\u2800\ufffc\U00016fe4\U00013441\U00013442\U0001d159")
 """Characters of other categories that are drawn as nothing."""
 STRETCHES = frozenset("\u0640\u07fa")
-"""Letters that only lengthen the line between two others: tatweel, and that of N'Ko."""
+"""Letters that only lengthen the line between two others: tatweel, and the one of N'Ko."""
 MARKS = 4
-"""Most combining marks in a sequence (UTS #39, section 5.4)."""
+"""The most combining marks in a sequence (UTS #39, section 5.4)."""
 LETTERS = (0x1F150, 0x1F170, 0x1F1E6)
-"""Letters that are emoji, which Unicode takes for no variants of letters."""
+"""Letters that are emoji, which Unicode does not count as variants of letters."""
 CAPITALS = string.ascii_uppercase
 EMOJI_STYLE = "\ufe0f"
 APOSTROPHES = "\u2018\u2019\u201b"
@@ -38,7 +38,7 @@ DIGITS_FOR_LETTERS = str.maketrans("4@35$7", "aaesst")
 
 
 def clean_line(text: str, most: int) -> str:
-    """Put text on one line of at most `most` characters, without what cannot be seen.
+    """Put text on one line of at most `most` characters, without invisible characters.
 
     Control and direction marks, default-ignorable, blank and unassigned characters are dropped,
     and combining marks beyond four in a sequence.
@@ -62,30 +62,30 @@ def _is_kept(character: str, kind: str, before: list[str]) -> bool:
     if character == EMOJI_STYLE:
         return bool(before) and unicodedata.category(before[-1])[0] == "S"
     if kind[0] == "M" and (not before or before[-1].isspace()):
-        return False  # it would be drawn on what stands before the text
+        return False  # it would be drawn on the character before the text
     return kind[0] != "C" and not _is_ignorable(character) and character not in BLANK
 
 
 def is_visible(text: str) -> bool:
-    """Whether cleaned text has a letter, a number or a symbol."""
+    """Return whether cleaned text has a letter, a number or a symbol."""
     return any(unicodedata.category(character)[0] in "LNS" for character in text)
 
 
 def look(text: str) -> str:
-    """Digest how a name looks: equal for names that readers may take for each other."""
+    """Return a digest of the look of a name: equal for names that readers may confuse."""
     return _digest(skeleton(text))
 
 
 def looks(text: str) -> set[str]:
-    """Digest how a name looks as it is written, and in the other case of its letters.
+    """Return the looks of a name as it is written, and in lower case.
 
-    A capital and a small letter may look like two different ones: the Greek ones of nu are N and v.
+    A capital and a small letter may look like different letters: those of the Greek nu are N and v.
     """
     return {look(text), look(text.casefold())}
 
 
 def looks_without_additions(text: str) -> set[str]:
-    """As `looks`, and also without what stands in brackets or is raised.
+    """Return `looks`, also of the name without the parts that are in brackets or raised.
 
     "alice (moderator)" is alice, and so is alice with a trade mark sign.
     """
@@ -95,7 +95,7 @@ def looks_without_additions(text: str) -> set[str]:
 
 
 def is_reserved(text: str, reserved: Iterable[str]) -> bool:
-    """Whether a name is, or has as a word, one of `reserved` or what looks like it."""
+    """Return whether a name, or a word of it, looks like one of the `reserved` names."""
     known = _skeletons(tuple(reserved))
     words = [word for word in re.split(r"[\W_]+", CAMEL.sub(" ", text)) if word]
     parts = {text, *words, *(word.strip("0123456789") for word in words)}
@@ -105,9 +105,9 @@ def is_reserved(text: str, reserved: Iterable[str]) -> bool:
 
 
 def skeleton(text: str) -> str:
-    """Return the letters and numbers of a text as prototypes of all that looks like them.
+    """Return the letters and numbers of a text as prototypes, equal for characters that look alike.
 
-    Where it has neither, the other characters stand for it.
+    A text without letters and numbers is represented by its other characters.
     """
     # The prototype of a capital may be a small letter, and the other way round: l and I.
     own = _bare(text).translate(_prototypes())
@@ -117,7 +117,7 @@ def skeleton(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Compatibility characters taken apart, without accents and what is not drawn."""
+    """Decompose compatibility characters, and drop accents and characters that are not drawn."""
     if text.isascii():
         return text
     apart = unicodedata.normalize("NFKD", text)
@@ -140,13 +140,13 @@ def _is_ignorable(character: str) -> bool:
 
 def _without_brackets(text: str) -> str:
     while (bare := _brackets().sub(" ", text)) != text:
-        text = bare  # and once more for what stood around others
+        text = bare  # and again, for brackets around brackets
     return text
 
 
 @cache
 def _brackets() -> re.Pattern[str]:
-    """What stands between brackets or quotation marks of any script, also where none closes it."""
+    """Return a pattern for text in brackets or quotation marks of any script, closed or not."""
     kinds: dict[str, str] = {"Ps": "<", "Pi": "", "Pe": ">", "Pf": ""}
     for code in range(0x10000):
         if (kind := unicodedata.category(chr(code))) in kinds and chr(code) not in APOSTROPHES:

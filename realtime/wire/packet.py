@@ -1,4 +1,4 @@
-"""What goes to many, put together once: frames, and the bytes that they are on the line."""
+"""Frames for many clients, which are encoded to the bytes of WebSocket frames once."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ TEXT, BINARY = 0x81, 0x82
 
 
 class Packet:
-    """Frames to be sent one after the other, and their bytes, made when first asked for."""
+    """Frames to be sent one after the other, and their bytes, made on first use."""
 
     __slots__ = ("_raw", "frames")
 
@@ -19,14 +19,14 @@ class Packet:
 
     @property
     def raw(self) -> bytes:
-        """All the frames as they go over the line."""
+        """All frames as the bytes that are sent."""
         if self._raw is None:
             self._raw = b"".join([framed(frame) for frame in self.frames])
         return self._raw
 
 
 def framed(frame: str | bytes) -> bytes:
-    """One frame as a server sends it: whole, unmasked and uncompressed."""
+    """Return a frame as a server sends it: whole, unmasked and uncompressed."""
     first, payload = (TEXT, frame.encode()) if isinstance(frame, str) else (BINARY, frame)
     size = len(payload)
     if size < 126:

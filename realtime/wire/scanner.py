@@ -1,4 +1,4 @@
-"""Counts the WebSocket frames of a client (RFC 6455, section 5.2) before a server parses them.
+"""Counts the WebSocket frames of a client (RFC 6455, section 5.2) before the server parses them.
 
 It keeps no payload. It holds back the start of a frame until the whole header has arrived.
 """
@@ -6,7 +6,7 @@ It keeps no payload. It holds back the start of a frame until the whole header h
 __all__ = ["DISCARD_BYTES", "Scanner"]
 
 DISCARD_BYTES = 1024 * 1024
-"""The largest frame that is passed over; a larger one makes the connection hopeless."""
+"""The largest frame that is skipped; after a larger one, the connection cannot go on."""
 FINAL, COMPRESSED, MASKED = 0x80, 0x40, 0x80
 CONTINUATION, CLOSE = 0, 8
 WHOLE_MESSAGES = b"\x81\x82"
@@ -14,7 +14,7 @@ WHOLE_MESSAGES = b"\x81\x82"
 CONTROL = 8
 """Control frames have this opcode and higher ones."""
 FRAGMENT_BYTES = 512
-"""Fragments from this size on are no extras: libraries send what is larger than their buffer so."""
+"""Fragments of this size or more are no extras: libraries split large messages by their buffer."""
 OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 CONTROL_BYTES = 125
 WIDTHS = {126: 2, 127: 8}
@@ -24,10 +24,10 @@ WIDTHS = {126: 2, 127: 8}
 class Scanner:
     """Follows the frames of one client through the chunks in which they arrive.
 
-    `limit` is the largest message in bytes; where the client `is_plain`, it may not compress.
+    `limit` is the largest message in bytes. A client that `is_plain` may not compress.
     After each `feed`, `frames` says how many frames began in that chunk, `extras` how many of them
     carry no whole message (control frames, small fragments and empty frames), and `too_large` how
-    many were passed over.
+    many were skipped.
     """
 
     __slots__ = (
@@ -59,11 +59,11 @@ class Scanner:
         self.messages = 0
         """How many messages have begun since the first chunk."""
         self.is_usual = False
-        """Whether the chunk had nothing but whole messages in one frame each."""
+        """Whether the chunk had only whole messages, each in one frame."""
         self.is_hopeless = False
-        """Whether a message came that is too large to be passed over."""
+        """Whether a message came that is too large to be skipped."""
         self.is_packed = False
-        """Whether a frame came that says it is compressed, where that was not agreed to."""
+        """Whether a frame is marked as compressed, although no compression was agreed to."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -73,7 +73,7 @@ class Scanner:
     def feed(self, data: bytes, most_frames: int, most_extras: int) -> bytes:
         """Count the frames that begin in `data`; return what the server may parse.
 
-        Nothing is let through after a close frame, an invalid frame or a hopeless one. Counting
+        Nothing passes after a close frame, an invalid frame or a hopeless one. Counting
         stops at the first frame beyond `most_frames` or `most_extras`.
         """
         self.extras = self.too_large = 0
@@ -115,7 +115,7 @@ class Scanner:
             self._is_over = True
 
     def _begin(self, data: bytes, place: int) -> int:
-        """Read a frame's header; return its length, or 0 where it is not complete."""
+        """Read the header of a frame; return its length, or 0 if it is not complete."""
         if len(data) - place < 2:
             return 0
         first, second = data[place], data[place + 1]
@@ -128,15 +128,15 @@ class Scanner:
             size = int.from_bytes(data[place + 2 : place + 2 + width], "big")
         self._count(first, size)
         if first & COMPRESSED and self._is_plain:
-            self.is_packed = self._is_over = True  # some servers would unpack it all the same
+            self.is_packed = self._is_over = True  # some servers would decompress it all the same
         if not second & MASKED or not _is_valid(first, size):
             self._end_with_this(size)
         return head
 
     def _end_with_this(self, size: int) -> None:
-        """Let nothing through after an invalid frame, for which the server ends the connection.
+        """Let nothing pass after an invalid frame, for which the server closes the connection.
 
-        Some servers do so only when they have the whole of it.
+        Some servers do so only when they have the whole frame.
         """
         self._is_closing = True
         if size > self._limit:
@@ -160,8 +160,8 @@ class Scanner:
                 self._refuse(is_message and bool(first & FINAL) and not first & COMPRESSED, size)
 
     def _refuse(self, can_be_dropped: bool, size: int) -> None:
-        # Of a compressed message the following ones may repeat parts, of a fragmented one the
-        # server has a part already.
+        # Later messages may refer to parts of a compressed message, and the server already has a
+        # part of a fragmented one.
         if can_be_dropped and size <= DISCARD_BYTES:
             self._is_dropping = True
             self.too_large += 1
@@ -170,7 +170,7 @@ class Scanner:
 
 
 def _usual_frames(data: bytes, limit: int, most: int) -> int:
-    """How many messages a chunk is made of, where it has nothing else; else 0."""
+    """Return how many whole messages a chunk consists of, or 0 if it has anything else."""
     place, end, frames = 0, len(data), 0
     while place + 6 < end and frames <= most:
         size = data[place + 1] - MASKED
