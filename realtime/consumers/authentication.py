@@ -35,7 +35,7 @@ IDENTITIES = 10
 NAME_COST = 6
 """The cost of a change of name, in acts of the guest's allowance."""
 BAN_SECONDS = 1.0
-"""The longest wait of a handshake for the sanctions of its user."""
+"""A handshake waits no longer for the sanctions of its user."""
 
 
 class Login:
@@ -44,7 +44,7 @@ class Login:
     __slots__ = ("_connection", "_engine", "_sanctions_known", "expiry", "slot")
 
     _sanctions_known: int | None
-    """Up to which change of the site's bans and mutes it was checked; None where that failed."""
+    """The version of the site's sanctions that was checked; None if that failed."""
 
     def __init__(self, connection: Connection, engine: Engine) -> None:
         self._connection = connection
@@ -53,20 +53,20 @@ class Login:
         self.expiry: Expiry | None = None
 
     def arrive(self) -> None:
-        """Count the connection; raise `Disconnect` where it is one too many."""
+        """Count the connection; raise `Disconnect` if it is one too many."""
         self.slot.acquire()
         self._connection.acquire(self._release_slot)
 
     async def sign_in(self, found: Authentication) -> None:
-        """Give the connection its first identity; raise `Disconnect` where it may not have it."""
+        """Give the connection its first identity; raise `Disconnect` to refuse it."""
         if fault := fault_of_key(found.who, is_bounded=not self._engine.db.is_sqlite):
-            # Such a row would fail for the whole process, or pass for a guest's.
+            # The row of such a user would fail for the whole process, or look like that of a guest.
             logger.error("user %r cannot sign in: %s See W052 and W053.", found.who.user_id, fault)
             raise Disconnect(CloseCode.UNAUTHENTICATED, fault)
         await self._check_banned(found.who)
-        who = await self._with_free_name(found.who)
-        self.slot.authenticate(who)
-        self._connection.identity, self._connection.credential = who, found.credential
+        identity = await self._with_free_name(found.who)
+        self.slot.authenticate(identity)
+        self._connection.identity, self._connection.credential = identity, found.credential
 
     def track(self) -> None:
         """Register the connection for revalidation, and for the end of its credential."""
@@ -76,80 +76,80 @@ class Login:
         self._set_expiry(self._connection.credential.expires_at)
 
     def renew(self, user: Any) -> None:
-        """Take over the user as it is now."""
+        """Replace the user by the changed user."""
         before = self._connection.identity
-        who = Identity.of(user).after(before)
-        if who.username != before.username:
-            self._engine.rename(self._connection, who)
-        self._connection.identity = who
+        identity = Identity.of(user).after(before)
+        if identity.username != before.username:
+            self._engine.rename(self._connection, identity)
+        self._connection.identity = identity
 
     async def change(self, command: Auth, may_change_identity: Callable[[], bool]) -> None:
-        """Take a new token or name; raise `CommandError` or `Disconnect` to refuse it."""
+        """Accept a new token or name; raise `CommandError` or `Disconnect` to refuse it."""
         before = self._connection.identity
-        who, credential = await self._claimed(command)
-        who = who.after(before)
-        if who != before:
-            self._limit_names(who)
+        identity, credential = await self._claimed(command)
+        identity = identity.after(before)
+        if identity != before:
+            self._limit_names(identity)
             if command.name is not None:
-                visitor = Visitor(who, self._connection.address)
+                visitor = Visitor(identity, self._connection.address)
                 await self._engine.db.read(_check_name, visitor)
-            is_other = who.is_guest or who.user_id != before.user_id
+            is_other = identity.is_guest or identity.user_id != before.user_id
             if is_other and not may_change_identity():
                 raise CommandError(ErrorCode.PERMISSION_DENIED, _("Leave your rooms first."))
-            if len(who.formerly) > IDENTITIES:
+            if len(identity.formerly) > IDENTITIES:
                 message = _("Open a new connection to sign in as another user.")
                 raise CommandError(ErrorCode.PERMISSION_DENIED, message)
-            await self._check_banned(who)
-            self.slot.authenticate(who)
-            self._engine.rename(self._connection, who)
+            await self._check_banned(identity)
+            self.slot.authenticate(identity)
+            self._engine.rename(self._connection, identity)
         if command.token is not None:
-            self._connection.identity, self._connection.credential = who, credential
+            self._connection.identity, self._connection.credential = identity, credential
             self.track()
 
     def _release_slot(self, connection: Connection) -> None:
         self.slot.release()
 
-    def _limit_names(self, who: Identity) -> None:
-        """Bound how often a guest changes its name, which is broadcast to its rooms."""
+    def _limit_names(self, identity: Identity) -> None:
+        """Limit how often a guest changes its name, because its rooms are told."""
         before = self._connection.identity
-        is_new = who.is_guest and before.is_guest and who.username != before.username
+        is_new = identity.is_guest and before.is_guest and identity.username != before.username
         if not is_new or names.is_given(before.username):
             return  # the first one is free
         limits = self._engine.limits
-        if wait := limits.charge(self._connection, "act", NAME_COST, identity=who):
+        if wait := limits.charge(self._connection, "act", NAME_COST, identity=identity):
             message = _("You have changed your name too often. Try again later.")
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
-    async def _check_banned(self, who: Identity) -> None:
+    async def _check_banned(self, identity: Identity) -> None:
         revalidator = self._engine.revalidator
-        found, heard, self._sanctions_known = None, revalidator.sanctions_version, None
-        # Where the database is away, the revalidator asks later; no room is entered before.
+        found, version, self._sanctions_known = None, revalidator.sanctions_version, None
+        # While the database is away, the revalidator checks later; no room is entered before.
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(BAN_SECONDS):
                 if revalidator.are_sanctions:
-                    visitor = Visitor(who, self._connection.address)
+                    visitor = Visitor(identity, self._connection.address)
                     found = await self._engine.db.load(sanctions.on_site, visitor)
-                self._sanctions_known = heard
+                self._sanctions_known = version
         if (ban := sanctions.ban_among(found or ())) is not None:
-            raise Disconnect(CloseCode.KICKED, sanctions.describe(ban, *who.user_ids))
+            raise Disconnect(CloseCode.KICKED, sanctions.describe(ban, *identity.user_ids))
 
-    async def _with_free_name(self, who: Identity) -> Identity:
-        """Take a returning guest's name away where it may not have it by now."""
-        if not who.is_guest or names.is_given(who.username):
-            return who
-        with suppress(DatabaseError, TimeoutError):  # else the revalidator asks later
+    async def _with_free_name(self, identity: Identity) -> Identity:
+        """Replace the name of a returning guest that may not have it any more."""
+        if not identity.is_guest or names.is_given(identity.username):
+            return identity
+        with suppress(DatabaseError, TimeoutError):  # else the revalidator checks later
             async with asyncio.timeout(BAN_SECONDS):
-                named = Named(who, who.username)
+                named = Named(identity, identity.username)
                 if await self._engine.db.load(names.coming, named):
-                    return unnamed(who.user_id)
-        return who
+                    return unnamed(identity.user_id)
+        return identity
 
     async def _claimed(self, command: Auth) -> Authentication:
         before = self._connection.identity
         found = Authentication(before, self._connection.credential)
         if command.token is not None:
-            who, credential = await identify_token(command.token, self._engine.db)
-            found = Authentication(await self._with_free_name(who.after(before)), credential)
+            identity, credential = await identify_token(command.token, self._engine.db)
+            found = Authentication(await self._with_free_name(identity.after(before)), credential)
         if command.name is None:
             return found
         if not found.who.is_guest:
@@ -180,7 +180,7 @@ class Login:
 
 
 def authenticated(connection: Connection) -> Authenticated:
-    """What a client is told of its identity after it has authenticated."""
+    """Return the event with the identity of a client that has authenticated."""
     identity, ends = connection.identity, connection.credential.expires_at
     return Authenticated(
         user_id=identity.user_id,
@@ -191,10 +191,10 @@ def authenticated(connection: Connection) -> Authenticated:
 
 
 def _check_name(visitor: Visitor) -> None:
-    """Raise `CommandError` where a guest may not take the name that it has now."""
-    who = visitor.who
+    """Raise `CommandError` if a guest may not have the name that it has chosen."""
+    identity = visitor.who
     if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
-        message = format_lazy("{} {}", sanctions.describe(mute, *who.user_ids), names.MUTED)
+        message = format_lazy("{} {}", sanctions.describe(mute, *identity.user_ids), names.MUTED)
         raise CommandError(ErrorCode.PERMISSION_DENIED, message)
-    if problem := names.problem(Named(who, who.username)):
+    if problem := names.problem(Named(identity, identity.username)):
         raise CommandError(ErrorCode.INVALID_MESSAGE, problem)

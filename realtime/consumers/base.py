@@ -1,4 +1,4 @@
-"""The base of all consumers: what a site's own consumer inherits, and may use and override."""
+"""The base of all consumers: the methods that a site's own consumer may use and override."""
 
 import asyncio
 import logging
@@ -42,15 +42,15 @@ T = TypeVar("T")
 
 
 class Consumer(AsyncConsumer):
-    """A connection that speaks protocol v1: `auth`, `ping` and `pong`; subclasses add commands.
+    """A connection with the commands `auth`, `ping` and `pong` of protocol v1.
 
-    It is mounted as any Channels consumer. Subclasses have methods marked `@command`, and may use
-    `opened` and `closed`. A `CommandError` becomes an `error` reply; anything else that is raised
-    ends the connection, with a log line.
+    Mount it as any Channels consumer. Subclasses add methods marked `@command`, and may override
+    `opened` and `closed`. A `CommandError` becomes an `error` reply. Any other exception is logged,
+    and ends the connection.
     """
 
     commands: ClassVar[CommandSet]
-    """What clients may send, and the methods that carry it out."""
+    """The commands of clients, and the methods that handle them."""
     engine: Engine
     connection: Connection
     _login: Login
@@ -61,7 +61,7 @@ class Consumer(AsyncConsumer):
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
-        """Make an ASGI application, and mark this process as one that serves sockets."""
+        """Return an ASGI application, and mark this process as one that serves sockets."""
         publisher.is_server = True
         return super().as_asgi(**initkwargs)
 
@@ -84,21 +84,21 @@ class Consumer(AsyncConsumer):
         self._lifecycle = Lifecycle(self, self._login, intake, receive)
         await self._lifecycle.run(subprotocol, send, server)
 
-    # What subclasses use.
+    # For subclasses.
 
     @property
     def id(self) -> str:
-        """The name of the connection, which no other connection ever has."""
+        """The unique name of the connection."""
         return self.connection.id
 
     @property
-    def who(self) -> Identity:
+    def identity(self) -> Identity:
         """The user or guest of the connection."""
         return self.connection.identity
 
     @property
     def address(self) -> str:
-        """The address that limits count the connection by; empty where it is unknown."""
+        """The address by which limits count the connection; empty if it is unknown."""
         return self.connection.address
 
     @property
@@ -107,13 +107,13 @@ class Consumer(AsyncConsumer):
         return self.connection.outbox
 
     async def opened(self) -> None:
-        """The connection is open and has an identity."""
+        """Override this to act when the connection is open and has an identity."""
 
     async def closed(self) -> None:
-        """The connection is gone; also runs when its task is cancelled."""
+        """Override this to act when the connection is gone; it also runs after a cancellation."""
 
     async def handle(self, command: Command) -> None:
-        """Carry out one command and send its reply; raise `CommandError` to refuse it."""
+        """Execute a command and send its reply; raise `CommandError` to refuse it."""
         method, cost = self.commands[type(command)]
         reply = await method(self, command)
         if reply is None:
@@ -131,7 +131,7 @@ class Consumer(AsyncConsumer):
 
     @command
     async def pong(self, command: Pong) -> None:
-        """Take the client's answer to a `ping`."""
+        """Accept the answer of the client to a `ping`."""
         self.outbox.acknowledge(command.t)
 
     @command
@@ -141,7 +141,7 @@ class Consumer(AsyncConsumer):
         return authenticated(self.connection)
 
     def reply(self, outgoing: Outgoing) -> None:
-        """Send something to this client alone."""
+        """Send a reply or event to this client alone."""
         self.connection.outbox.reply(outgoing)
 
     def reply_paid(self, outgoing: Outgoing, allowance: str) -> None:
@@ -157,14 +157,14 @@ class Consumer(AsyncConsumer):
         self.connection.refuse(error, ref=command.ref, room=getattr(command, "room", None))
 
     def end(self, why: Disconnect) -> None:
-        """Close the connection from outside of its task: tell why, close, then abort."""
+        """Close the connection from outside of its task, with a `disconnect` event."""
         self.connection.close(why)
 
     async def in_time(self, work: Awaitable[T]) -> T:
-        """Do a command, or a part of one that is answered by itself.
+        """Execute a command, or a part of it that has a reply of its own.
 
-        Raises `CommandError` with `unavailable` where it takes longer than `HANDLER_SECONDS`, or
-        where the database fails.
+        Raises `CommandError` with `unavailable` if it takes longer than `HANDLER_SECONDS`, or if
+        the database fails.
         """
         self.engine.watchdog.begin(self.connection)
         try:
@@ -178,16 +178,16 @@ class Consumer(AsyncConsumer):
             raise CommandError(ErrorCode.UNAVAILABLE, NO_DATABASE, retry_after=1) from None
 
     def may_change_identity(self) -> bool:
-        """Whether `auth` may still give this connection another identity."""
+        """Return whether `auth` may give this connection another identity."""
         return True
 
-    # What the engine tells: see `ConnectionEvents`.
+    # Called by the engine: see `ConnectionEvents`.
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
-        """The rights in a room have changed, or in every room; with `user_id` only that user's."""
+        """Override this to act on changed rights: in one room or in all, of one user or of all."""
 
     def on_user_changed(self, user: Any) -> None:
-        """Take over the user as it is now."""
+        """Replace the user by the changed user."""
         self._login.renew(user)
         self.on_rights_changed()
 

@@ -1,6 +1,6 @@
 """Bind the commands of a consumer class, and a site's own commands: methods marked `@command`.
 
-The annotation of a method's argument names the command that the method handles.
+The annotation of its argument binds a method to a command.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ __all__ = ["CommandSet", "Handler", "Reply", "command", "with_ref"]
 Method = Callable[[Any, Any], Awaitable[Outgoing | None]]
 M = TypeVar("M", bound=Method)
 MARK = "_realtime_cost"
-"""The attribute of a function that is a command: its cost, or None for the usual one."""
+"""The attribute of a function that handles a command: its cost, or None for the usual one."""
 USUAL_COST = Cost("command")
 
 
@@ -36,8 +36,8 @@ def command(*, cost: Cost) -> Callable[[M], M]: ...
 def command(method: Any = None, *, cost: Cost | None = None) -> Any:
     """Mark a method as the handler of the command that annotates its argument.
 
-    The method returns the reply, or None for no reply; it raises `CommandError` to refuse.
-    `cost` says which allowance of the user pays, and how much; by default one of `command`.
+    The method returns the reply, or None for no reply. It raises `CommandError` to refuse.
+    `cost` is the allowance that pays, and how much; by default 1 of `command`.
     """
 
     def mark(method: M) -> M:
@@ -48,7 +48,7 @@ def command(method: Any = None, *, cost: Cost | None = None) -> Any:
 
 
 class Handler(NamedTuple):
-    """What carries out a command, and what that costs."""
+    """The method that handles a command, and its cost."""
 
     method: Method
     cost: Cost
@@ -61,14 +61,14 @@ class CommandSet(dict[type[Command], Handler]):
 
     @classmethod
     def of(cls, consumer: type) -> "CommandSet":
-        """Collect the commands of a class; raise `TypeError` with what to write instead."""
+        """Collect the commands of a class; raise `TypeError` that says what to write instead."""
         found = cls()
         names: dict[type[Command], str] = {}
         for name, method in _marked(consumer):
             struct = _struct_of(consumer, name, method)
             if struct in names:
-                told = f"takes {struct.__name__}, as `{names[struct]}` does: keep one of them"
-                raise _mistake(consumer, name, told)
+                fault = f"takes {struct.__name__}, as `{names[struct]}` does: keep one of them"
+                raise _mistake(consumer, name, fault)
             names[struct] = name
             found[struct] = Handler(method, _cost_of(consumer, name, struct))
         _check_tags(consumer, names)
@@ -81,8 +81,8 @@ def with_ref(reply: Outgoing, command: Command) -> Outgoing:
     try:
         reply.ref = command.ref  # type: ignore[attr-defined]
     except AttributeError:
-        told = f"{type(reply).__name__} cannot be a reply: it has no `ref`; derive it from `Reply`"
-        raise TypeError(told) from None
+        fault = f"{type(reply).__name__} cannot be a reply: it has no `ref`; derive it from `Reply`"
+        raise TypeError(fault) from None
     return reply
 
 
@@ -108,7 +108,7 @@ def _marked(consumer: type) -> Iterator[tuple[str, Method]]:
 
 
 def _hidden(consumer: type, name: str) -> list[Any]:
-    """Return what bases have by the name of a command, without being one."""
+    """Return the attributes of bases that have the name of a command and are not commands."""
     found = [vars(base).get(name) for base in consumer.__mro__]
     return [value for value in found if not hasattr(value, MARK)]
 
@@ -124,14 +124,14 @@ def _struct_of(consumer: type, name: str, method: Method) -> type[Command]:
     try:
         hints = get_type_hints(method)
     except NameError as error:
-        told = f"has an annotation that is unknown at run time ({error}): import it, also for that"
-        raise _mistake(consumer, name, told) from error
+        fault = f"has an annotation that is unknown at run time ({error}): import it, also for that"
+        raise _mistake(consumer, name, fault) from error
     struct = hints.get(parameters[0].name)
     if struct is None:
         raise _mistake(consumer, name, f"has no annotation: {write}")
     if not (isinstance(struct, type) and issubclass(struct, Command)) or struct is Command:
-        told = getattr(struct, "__name__", struct)
-        raise _mistake(consumer, name, f"is annotated with {told}, not with a command: {write}")
+        fault = getattr(struct, "__name__", struct)
+        raise _mistake(consumer, name, f"is annotated with {fault}, not with a command: {write}")
     _check_reply(consumer, name, hints.get("return"))
     return struct
 
@@ -141,8 +141,8 @@ def _check_reply(consumer: type, name: str, annotation: Any) -> None:
         if not isinstance(reply, type) or not issubclass(reply, Outgoing) or reply is Outgoing:
             continue
         if "ref" not in reply.__struct_fields__:
-            told = f"returns {reply.__name__}, which has no `ref`: derive that from `Reply`"
-            raise _mistake(consumer, name, told)
+            fault = f"returns {reply.__name__}, which has no `ref`: derive that from `Reply`"
+            raise _mistake(consumer, name, fault)
 
 
 def _cost_of(consumer: type, name: str, struct: type[Command]) -> Cost:
@@ -151,11 +151,13 @@ def _cost_of(consumer: type, name: str, struct: type[Command]) -> Cost:
     cost = next(filter(None, marks), COSTS.get(struct, USUAL_COST))
     if cost.allowance not in ALLOWANCES:
         [near] = get_close_matches(cost.allowance, ALLOWANCES, 1, cutoff=0)
-        told = f"is paid from {cost.allowance!r}, which is no allowance: write {near!r}"
-        raise _mistake(consumer, name, told)
+        fault = f"is paid from {cost.allowance!r}, which is no allowance: write {near!r}"
+        raise _mistake(consumer, name, fault)
     if cost.field and cost.field not in struct.__struct_fields__:
-        told = f"costs by {cost.field!r}, which {struct.__name__} does not have: name a field of it"
-        raise _mistake(consumer, name, told)
+        fault = (
+            f"costs by {cost.field!r}, which {struct.__name__} does not have: name a field of it"
+        )
+        raise _mistake(consumer, name, fault)
     return cost
 
 
@@ -163,15 +165,15 @@ def _check_tags(consumer: type, names: dict[type[Command], str]) -> None:
     for struct, name in names.items():
         config = struct.__struct_config__
         if config.tag_field != "type" or not isinstance(config.tag, str):
-            told = f"takes {struct.__name__}, whose tag is not a text in `type`: leave `tag` out"
-            raise _mistake(consumer, name, told)
+            fault = f"takes {struct.__name__}, whose tag is not a text in `type`: leave `tag` out"
+            raise _mistake(consumer, name, fault)
     tags = Counter(map(tag_of, names))
     for struct, name in names.items():
         if tags[tag := tag_of(struct)] > 1:
-            told = f"takes {struct.__name__}, whose tag {tag!r} another command has"
+            fault = f"takes {struct.__name__}, whose tag {tag!r} another command has"
             write = f"write `class {struct.__name__}(Command, tag=…)` with a tag of its own"
-            raise _mistake(consumer, name, f"{told}: {write}")
+            raise _mistake(consumer, name, f"{fault}: {write}")
 
 
-def _mistake(consumer: type, name: str, told: str) -> TypeError:
-    return TypeError(f"{consumer.__qualname__}.{name} {told}.")
+def _mistake(consumer: type, name: str, fault: str) -> TypeError:
+    return TypeError(f"{consumer.__qualname__}.{name} {fault}.")

@@ -1,4 +1,4 @@
-"""What ends by itself: told in time for a new token, and carried out."""
+"""Token expiry: warn the client in time to send a new token, then close the connection."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ WARN_SECONDS = 30.0
 
 
 class Expiry:
-    """Calls `warn` thirty seconds before the end, or at half of a shorter life; then `end`."""
+    """Calls `warn` thirty seconds before the end, or at half of a shorter life, and then `end`."""
 
     def __init__(self, warn: Callable[[], None], end: Callable[[], None]) -> None:
         self._warn = warn
@@ -18,7 +18,7 @@ class Expiry:
         self._timers: list[asyncio.TimerHandle] = []
 
     def set(self, expires_at: float | None) -> None:
-        """Begin anew with another end, in seconds since the epoch; None: there is none."""
+        """Replace the end, in seconds since the epoch; None means that there is none."""
         self.stop()
         if expires_at is None:
             return
@@ -27,7 +27,7 @@ class Expiry:
         self._timers = [loop.call_later(warn_in, self._warn), loop.call_later(left, self._end)]
 
     def stop(self) -> None:
-        """Call nobody."""
+        """Cancel both calls."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

@@ -1,6 +1,6 @@
-"""Clients that can send nothing along with the handshake: their first command says who they are.
+"""Authentication by the first message, for clients that cannot authenticate by the handshake.
 
-Until then nobody hears of them, and they hear nothing.
+Until then, such a client has no identity, and gets no events.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ __all__ = ["FirstMessage"]
 
 FRAME_BYTES = 4096
 REFUSALS = 3
-"""How many commands of another kind are answered; the next one ends the connection."""
+"""So many other commands are answered; the next one ends the connection."""
 
 
 class FirstMessage:
@@ -39,23 +39,23 @@ class FirstMessage:
         self._refused = 0
 
     async def wait(self) -> tuple[Auth, Iterator[Part]] | None:
-        """The command, and what came after it in its frame; None if the client has gone.
+        """Return the command and the rest of its frame, or None if the client has gone.
 
-        A frame is decoded up to the command that ends this, and no further.
+        The rest of the frame is not decoded yet.
 
         Raises `Disconnect` with `UNAUTHENTICATED` after `AUTH_SECONDS`, for a frame of more than
-        4 KiB, and for whoever goes on with something else.
+        4 KiB, and after too many other commands.
         """
         try:
             async with asyncio.timeout(config().auth_seconds):
                 while (event := await self._receive())["type"] != "websocket.disconnect":
-                    if found := self._look(event.get("bytes") or event.get("text") or ""):
+                    if found := self._read(event.get("bytes") or event.get("text") or ""):
                         return found
         except TimeoutError:
             raise Disconnect(CloseCode.UNAUTHENTICATED) from None
         return None
 
-    def _look(self, frame: str | bytes) -> tuple[Auth, Iterator[Part]] | None:
+    def _read(self, frame: str | bytes) -> tuple[Auth, Iterator[Part]] | None:
         if byte_size(frame, FRAME_BYTES) > FRAME_BYTES:
             raise Disconnect(CloseCode.UNAUTHENTICATED)
         parts = iter(self._codec.parts(frame))

@@ -63,15 +63,15 @@ class Frames:
         self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, engine.loop.time())
         self._bad_frames = 0
 
-    async def take(self, frame: str | bytes) -> None:
+    async def execute(self, frame: str | bytes) -> None:
         """Execute the commands of a frame; raise `Disconnect` after too many bad frames."""
         limit = config().frame_bytes
         if byte_size(frame, limit) > limit:
-            await self.take_parts((_too_large(),))
+            await self.execute_parts((_too_large(),))
         else:
-            await self.take_parts(self._codec.parts(frame))
+            await self.execute_parts(self._codec.parts(frame))
 
-    async def take_parts(self, parts: Iterable[Part]) -> None:
+    async def execute_parts(self, parts: Iterable[Part]) -> None:
         """Charge, decode and execute the objects of a frame, one after the other."""
         most, bad = config().commands_per_frame, 0
         for number, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""From the handshake to the first reply: a connection is made, identified and welcomed."""
+"""The handshake: make a connection, sign its client in, and welcome it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def connect(
     intake: Intake,
     codec: Codec,
 ) -> Connection:
-    """Make the connection of a handshake; `server` is the server's own `send`."""
+    """Make the connection for a handshake; `server` is the server's own `send`."""
     peer_address = address_of(scope)
     return Connection(
         engine.new_connection(),
@@ -58,9 +58,9 @@ def connect(
 async def identify_client(
     scope: dict[str, Any], connection: Connection, login: Login, engine: Engine
 ) -> Disconnect | None:
-    """Sign the client in by its handshake; return a refusal, to be sent once the socket is open.
+    """Sign a client in by its handshake; return a refusal, to be sent once the socket is open.
 
-    A client that may authenticate by its first message has no identity afterwards.
+    A client that may authenticate by its first message has no identity after this.
     """
     if engine.is_stopping:
         return shutdown()
@@ -73,7 +73,7 @@ async def identify_client(
     except Disconnect as why:
         return why
     except Exception:
-        logger.exception("connection %s cannot be identified", connection.id)
+        logger.exception("connection %s: authentication failed", connection.id)
         return Disconnect(CloseCode.INTERNAL, retry_after=1)
     return None
 
@@ -96,7 +96,7 @@ async def sign_in_by_first_message(
 
 
 def welcome(connection: Connection) -> Welcome:
-    """What a client is told first."""
+    """Return the first frame for an authenticated client."""
     settings, identity = config(), connection.identity
     return Welcome(
         connection=connection.id,

@@ -10,33 +10,33 @@ from ..conf import config
 __all__ = ["Heartbeat"]
 
 TURN_SECONDS = 1.0
-"""How far apart the turns of the event loop are in which clients are looked at."""
+"""Clients are checked in turns of the event loop that are so many seconds apart."""
 RECENT_SECONDS = 1.0
 """A client that sent something within so many seconds is not pinged."""
 LATE_SECONDS = 1.0
-"""A look that comes later than this tells of the server's own absence, not of a client's."""
+"""A check that is later than this shows that the server was stalled: it proves no silence."""
 
 
 class Heartbeat:
-    """Calls `ask` after a heartbeat in which a connection said nothing, and `end` after another.
+    """Calls `ping` after one silent heartbeat of a connection, and `end` after a second one.
 
-    While `is_busy` says so it is not listened to, or what it was asked has yet to reach it.
-    All that are due within a second have one turn: a client that is asked alone, and answers
-    alone, costs ten times as much (docs/performance.md). Up to a tenth of a heartbeat by chance
-    spreads those that came together.
+    While `is_busy()`, silence proves nothing: a command is running, or output is still queued.
+    All clients that are due within a second share one turn: a client that is pinged alone, and
+    answers alone, costs ten times as much (docs/performance.md). A jitter of a tenth of a
+    heartbeat spreads clients that connected together.
     """
 
-    __slots__ = ("_ask", "_due", "_end", "_heard_at", "_is_asked", "_is_busy", "_loop", "_timer")
+    __slots__ = ("_due", "_end", "_heard_at", "_is_busy", "_is_pinged", "_loop", "_ping", "_timer")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        ask: Callable[[], None],
+        ping: Callable[[], None],
         end: Callable[[], None],
         is_busy: Callable[[], bool],
     ) -> None:
         self._loop = loop
-        self._ask = ask
+        self._ping = ping
         self._end = end
         self._is_busy = is_busy
         self._timer: asyncio.TimerHandle | None = None
@@ -44,12 +44,12 @@ class Heartbeat:
         self.received()
 
     def received(self) -> None:
-        """Somebody is there."""
+        """Record that the client has sent something."""
         self._heard_at = self._loop.time()
-        self._is_asked = False
+        self._is_pinged = False
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the timer."""
         self.received()
         self._wait(self._heard_at)
 
@@ -61,34 +61,34 @@ class Heartbeat:
     def probe(self, seconds: float) -> bool:
         """Ping now, and close the connection unless the client answers within so many seconds.
 
-        Returns False, and asks nothing, where it was heard lately or is not listened to.
+        Returns False, and does nothing, if the client has sent something lately or is busy.
         """
         if self._timer is None or self.seconds < RECENT_SECONDS or self._is_busy():
             return False
-        if not self._is_asked:
-            self._is_asked = True
-            self._ask()
+        if not self._is_pinged:
+            self._is_pinged = True
+            self._ping()
         self._timer.cancel()
         self._due = min(self._due, self._loop.time() + seconds)
-        self._timer = self._loop.call_at(self._due, self._look)
+        self._timer = self._loop.call_at(self._due, self._check)
         return True
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self._loop.time()
         if self._is_busy() or now > self._due + LATE_SECONDS:
             self.received()
-        if self._is_asked:
+        if self._is_pinged:
             self._timer = None
             self._end()
         elif now - self._heard_at >= _least(config().heartbeat_seconds):
-            self._is_asked = True
-            self._ask()
+            self._is_pinged = True
+            self._ping()
             self._wait(now)
         else:
             self._wait(self._heard_at)
@@ -98,7 +98,7 @@ class Heartbeat:
         turn = min(TURN_SECONDS, heartbeat / 10)
         due = since + random.uniform(_least(heartbeat), heartbeat)  # noqa: S311 - no secret
         self._due = math.ceil(due / turn) * turn
-        self._timer = self._loop.call_at(self._due, self._look)
+        self._timer = self._loop.call_at(self._due, self._check)
 
 
 def _least(heartbeat: float) -> float:

@@ -28,8 +28,8 @@ __all__ = ["Lifecycle"]
 
 logger = get_logger("realtime.consumer")
 
-ASK = {codec: Packet([codec.encode(Ping())]) for codec in CODECS.values()}
-"""The frame that pings a silent client."""
+PING = {codec: Packet([codec.encode(Ping())]) for codec in CODECS.values()}
+"""The frame that pings a silent client, by codec."""
 
 
 class Lifecycle:
@@ -77,7 +77,7 @@ class Lifecycle:
             await self._clean_up()
 
     def refuse_large(self) -> None:
-        """Answer a frame that the server did not read because of its size."""
+        """Refuse a frame that was too large to be read."""
         self._frames.refuse_large()
 
     async def _begin(self, subprotocol: str | None, send: Any, server: Any) -> None:
@@ -118,10 +118,10 @@ class Lifecycle:
             self._heartbeat.start()
 
     async def _finish_first_message(self, auth: Auth, rest: Iterator[Part]) -> None:
-        """Answer the first command, and carry out what came along with it."""
+        """Answer the first command, and execute the commands that came with it."""
         self._connection.reply(with_ref(authenticated(self._connection), auth))
         try:
-            await self._frames.take_parts(rest)
+            await self._frames.execute_parts(rest)
         finally:
             self._engine.watchdog.finish(self._connection)
 
@@ -134,11 +134,11 @@ class Lifecycle:
                 connection.lose()
                 return
             self._heartbeat.received()
-            # What comes after the end was told stays without an answer: its sender repeats it.
+            # After the `disconnect` event, commands have no reply: the client repeats them.
             if connection.phase is Phase.OPEN and not self._engine.is_stopping:
                 text = event.get("text")
                 try:
-                    await self._frames.take(event.get("bytes") or b"" if text is None else text)
+                    await self._frames.execute(event.get("bytes") or b"" if text is None else text)
                 finally:
                     self._engine.watchdog.finish(connection)
                 self._heartbeat.received()
@@ -156,15 +156,17 @@ class Lifecycle:
             try:
                 await self._consumer.closed()
             except Exception:
-                logger.exception("connection %s cannot clean up", self._connection.id)
+                logger.exception(
+                    "connection %s: closed() of the consumer failed", self._connection.id
+                )
 
-    # Silence.
+    # For the heartbeat.
 
     def _stop_heartbeat(self, connection: Connection) -> None:
         self._heartbeat.stop()
 
     def _ping(self) -> None:
-        self._connection.outbox.post(ASK[self._connection.codec])
+        self._connection.outbox.post(PING[self._connection.codec])
 
     def _end_silent(self) -> None:
         self._connection.close(Disconnect(CloseCode.SILENT))

@@ -112,7 +112,7 @@ class Game(Consumer):
         place = command.place
         if self.taken.setdefault((place.row, place.column), self.id) != self.id:
             raise CommandError(ErrorCode.PERMISSION_DENIED, "another player has that field")
-        return Moved(player=self.who.username, place=place)
+        return Moved(player=self.identity.username, place=place)
 
     @command(cost=Cost("act", 0, "places"))
     async def moves(self, command: Moves) -> Board:
@@ -449,7 +449,10 @@ MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
         {"end": marked(good)},
         "Site.end hides what a consumer needs: give it another name.",
     ),
-    "the name of a property": ({"who": marked(good)}, "Site.who hides what a consumer needs"),
+    "the name of a property": (
+        {"identity": marked(good)},
+        "Site.identity hides what a consumer needs",
+    ),
     "an override that is not marked": (
         {"ping": good},
         "Site.ping replaces a command: mark it with `@command`, or rename it.",

@@ -1,4 +1,4 @@
-"""The chat: groups of commands, of which a site can leave out what it does not want."""
+"""The chat: groups of commands. A site can leave out groups that it does not want."""
 
 from .account import Account
 from .joining import Joining
@@ -10,8 +10,8 @@ __all__ = ["Account", "ChatConsumer", "Joining", "Messages", "Moderation", "Room
 
 
 class RoomConsumer(Messages, Joining):
-    """A connection that can only be in rooms."""
+    """A connection with the commands to join rooms, and to write and read in them."""
 
 
 class ChatConsumer(Account, Messages, Rooms, Moderation, Joining):
-    """A connection that has all commands of docs/protocol.md."""
+    """A connection with all commands of docs/protocol.md."""

@@ -1,4 +1,4 @@
-"""Join rooms, leave them, and keep what the connection may do there up to date."""
+"""Commands to join and leave rooms; the rights in joined rooms are kept up to date."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,9 +38,9 @@ from .subscription import RoomSubscription, room_fields
 __all__ = ["Joining"]
 
 AGAIN_SECONDS = 1.0
-"""After how long rights are asked for again that the database did not tell."""
+"""If the database fails, rights are read again after so many seconds."""
 ATTEMPTS = 3
-"""How often a room is entered whose rights change meanwhile."""
+"""How often a join is tried again because the rights have changed meanwhile."""
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
 CHANGING = _("The rights in this room are changing. Try again in a moment.")
 Decide = Callable[[list[access.Ask]], dict[access.Ask, access.AccessResult]]
@@ -49,7 +49,7 @@ logger = get_logger("realtime.consumer")
 
 
 class Joining(Consumer):
-    """The commands of a connection that can be in rooms."""
+    """The commands to join and leave rooms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,8 +64,8 @@ class Joining(Consumer):
 
     @command
     async def joins(self, command: Joins) -> None:
-        """Enter many rooms; each is answered by itself."""
-        changes, verdicts = self._changes, await self._ask_ahead(command.rooms)
+        """Enter many rooms; each has a reply of its own."""
+        changes, verdicts = self._changes, await self._read_ahead(command.rooms)
         for target in command.rooms:
             known = verdicts.get(target.room) if changes == self._changes else None
             try:
@@ -77,14 +77,16 @@ class Joining(Consumer):
 
     @command
     async def leave(self, command: Leave) -> Left:
-        """Leave a room, and for good if the command says so."""
+        """Leave a room; with `for_good`, also end the membership."""
         subscription = self._subscription(command.room)
-        if command.for_good and not self.who.is_guest:
+        if command.for_good and not self.identity.is_guest:
             await self.engine.db.write_blocking(
-                memberships.leave, subscription.access.room_id, self.who
+                memberships.leave, subscription.access.room_id, self.identity
             )
         self._drop_subscription(command.room)
-        return Left(room=command.room, user_id=self.who.user_id, username=self.who.username)
+        return Left(
+            room=command.room, user_id=self.identity.user_id, username=self.identity.username
+        )
 
     async def closed(self) -> None:
         """Leave every room."""
@@ -95,11 +97,11 @@ class Joining(Consumer):
             self.engine.hub.detach(subscription.topic, self.id)
 
     def may_change_identity(self) -> bool:
-        """Only outside of all rooms: inside, others know this connection by its user."""
+        """Return whether the connection is in no room: others know it there by its user."""
         return not self._subscriptions
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
-        """Ask again in a room, or in every room and in the one that is being entered."""
+        """Check the rights again: in a room, or in all rooms and the one that is being joined."""
         if room:
             self.recheck(room, user_id)
             return
@@ -108,21 +110,23 @@ class Joining(Consumer):
             self.recheck(one)
 
     def recheck(self, room: str, user_id: str = "") -> None:
-        """Ask again what this connection may do in a room, and leave it if that is nothing."""
+        """Check the rights in a room again, and leave it if the connection may not be there."""
         subscription = self._subscriptions.get(room)
         if subscription is None or self.id not in subscription.topic.members:
-            self._drop_subscription(room)  # the hub has sent it out, to join again
-        elif user_id in ("", *self.who.user_ids):
+            self._drop_subscription(room)  # the hub has detached the connection
+        elif user_id in ("", *self.identity.user_ids):
             subscription.is_doubtful = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
 
-    async def _ask_ahead(self, targets: list[JoinTarget]) -> dict[str, access.AccessResult]:
-        """Ask for many rooms in a few queries; on an error, each `join` asks by itself."""
+    async def _read_ahead(self, targets: list[JoinTarget]) -> dict[str, access.AccessResult]:
+        """Read the access to many rooms in a few queries; after an error, each join does so."""
         free = config().rooms_per_connection - len(self._subscriptions)
         new = [one.room for one in targets if one.room not in self._subscriptions][: max(0, free)]
         known = [one.room for one in targets if one.room in self._subscriptions]
-        asks = [access.Ask(room, self.who, self.address) for room in dict.fromkeys(known + new)]
+        asks = [
+            access.Ask(room, self.identity, self.address) for room in dict.fromkeys(known + new)
+        ]
         try:
             found = await self.in_time(self.engine.db.read(access.enter_all, asks))
         except CommandError:
@@ -145,8 +149,8 @@ class Joining(Consumer):
         members = self._members_and_me(topic)
         return Joined(
             room=entry.slug,
-            user_id=self.who.user_id,
-            username=self.who.username,
+            user_id=self.identity.user_id,
+            username=self.identity.username,
             through=caught.through,
             epoch=topic.position.epoch,
             recovered=caught.recovered,
@@ -160,17 +164,17 @@ class Joining(Consumer):
     async def _enter(
         self, target: Join | JoinTarget, known: access.AccessResult | None
     ) -> tuple[RoomAccess, RoomTopic, CaughtUp]:
-        """Be attached to a room with rights that are still those that were asked for.
+        """Attach the connection to a room, with rights that have not changed meanwhile.
 
-        What is `known` of them is asked for no second time, as long as nothing has changed.
+        The access that is `known` is not read again, as long as nothing has changed.
         """
         engine, is_resumed = self.engine, target.since is not None
         for _attempt in range(ATTEMPTS):
             changes = self._changes
             if known is None:
-                entry = await self._ask(access.enter_all, target.room)
+                entry = await self._read_access(access.enter_all, target.room)
             else:
-                entry, known = self._judge(target.room, known), None
+                entry, known = self._accepted(target.room, known), None
             may_read = entry.may_read_history
             topic = await engine.hub.open_room(entry.room_id, entry.slug, is_resumed=is_resumed)
             caught = await attach(
@@ -183,17 +187,17 @@ class Joining(Consumer):
             )
             if entry.rights_seq >= topic.rights_seq and changes == self._changes:
                 return entry, topic, caught
-            engine.hub.detach(topic, self.id)  # they have changed meanwhile
+            engine.hub.detach(topic, self.id)  # the rights have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
 
-    async def _ask(self, decide: Decide, room: str) -> RoomAccess:
-        """Ask what this connection may do in a room; a refusal ends its subscription."""
+    async def _read_access(self, decide: Decide, room: str) -> RoomAccess:
+        """Read the access of this connection to a room; a refusal ends its subscription."""
         since = self._subscriptions[room].since if room in self._subscriptions else None
-        ask = access.Ask(room, self.who, self.address, since)
+        ask = access.Ask(room, self.identity, self.address, since)
         verdict = await self.engine.db.load(decide, ask)
-        return self._judge(room, verdict)
+        return self._accepted(room, verdict)
 
-    def _judge(self, room: str, verdict: access.AccessResult | None) -> RoomAccess:
+    def _accepted(self, room: str, verdict: access.AccessResult | None) -> RoomAccess:
         if isinstance(verdict, RoomAccess):
             return verdict
         refusal = verdict or access.unknown(room)
@@ -210,7 +214,7 @@ class Joining(Consumer):
             self.engine.presence.leave(self.id, subscription.access.room_id)
 
     def _since(self, room: str) -> datetime:
-        """When this connection entered a room; joining again keeps the time."""
+        """Return when this connection entered a room; joining again keeps the time."""
         subscription = self._subscriptions.get(room)
         return timezone.now() if subscription is None else subscription.since
 
@@ -223,16 +227,16 @@ class Joining(Consumer):
     def _members_and_me(self, topic: RoomTopic) -> list[Member]:
         members = topic.roster.members()
         if not members and topic.roster.count:
-            return []  # too many to name
-        if any(one.user_id == self.who.user_id for one in members):
+            return []  # too many to list
+        if any(one.user_id == self.identity.user_id for one in members):
             return members
-        return [*members, Member(user_id=self.who.user_id, username=self.who.username)]
+        return [*members, Member(user_id=self.identity.user_id, username=self.identity.username)]
 
     def _subscription(self, room: str) -> RoomSubscription:
         subscription = self._subscriptions.get(room)
         if subscription is not None and self.id in subscription.topic.members:
             return subscription
-        self._drop_subscription(room)  # the hub may have sent this connection out, to join again
+        self._drop_subscription(room)  # the hub may have detached the connection
         raise CommandError(ErrorCode.NOT_JOINED, _("Join the room first."), room=room)
 
     async def _allowed(
@@ -241,16 +245,16 @@ class Joining(Consumer):
         """Return the subscription to a room if its access still holds and allows this."""
         subscription = self._subscription(room)
         if subscription.is_stale:
-            await self._ask_again(subscription)
+            await self._refresh_access(subscription)
         if not is_allowed(subscription.access):
             raise CommandError(ErrorCode.PERMISSION_DENIED, subscription.access.refusal, room=room)
         return subscription
 
-    async def _ask_again(self, subscription: RoomSubscription) -> None:
+    async def _refresh_access(self, subscription: RoomSubscription) -> None:
         known, before = subscription.topic.rights_seq, self._fields(subscription.access)
-        subscription.is_doubtful = False  # unless somebody says so meanwhile
+        subscription.is_doubtful = False  # unless the rights change meanwhile
         try:
-            entry = await self._ask(access.all_rights, subscription.access.slug)
+            entry = await self._read_access(access.all_rights, subscription.access.slug)
         except BaseException:
             subscription.is_doubtful = True
             raise
@@ -264,14 +268,14 @@ class Joining(Consumer):
             while (
                 subscription := self._subscriptions.get(room)
             ) is not None and subscription.is_doubtful:
-                await self._ask_again(subscription)
-        except CommandError as error:  # it has been told to be out
-            logger.info("connection %s is out of %r: %s", self.id, room, error.code)
-        except DatabaseError as error:  # the next command asks again, and so does the clock
-            logger.warning("connection %s: rights in %r are unknown: %r", self.id, room, error)
+                await self._refresh_access(subscription)
+        except CommandError as error:  # the client has got a `removed` event
+            logger.info("connection %s was removed from %r: %s", self.id, room, error.code)
+        except DatabaseError as error:  # the next command tries again, and so does the timer
+            logger.warning("connection %s: reading rights in %r failed: %r", self.id, room, error)
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.recheck, room)
-        except Exception:  # of a site's own policy; the next command meets it as well
-            logger.exception("connection %s: rights in %r are unknown", self.id, room)
+        except Exception:  # of a site's own policy; the next command raises it as well
+            logger.exception("connection %s: reading rights in %r failed", self.id, room)
         finally:
             del self._rechecks[room]
 
@@ -282,9 +286,9 @@ class Joining(Consumer):
         is_allowed: Callable[..., bool] = lambda entry: True,
     ) -> Done:
         subscription = await self._allowed(command.room, is_allowed)
-        note = await self.engine.db.write_blocking(act, command, subscription.access, self.who)
-        told = None if note is None else self.connection.translate(note)
-        return Done(room=command.room, note=told)
+        note = await self.engine.db.write_blocking(act, command, subscription.access, self.identity)
+        translated = None if note is None else self.connection.translate(note)
+        return Done(room=command.room, note=translated)
 
     def _fields(self, entry: RoomAccess) -> dict[str, Any]:
         return room_fields(entry, self.connection.translate)

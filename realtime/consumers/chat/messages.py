@@ -1,4 +1,4 @@
-"""Send and read messages, and what is told to a room without being stored."""
+"""Commands to send and read messages, and to send typing and signals."""
 
 import asyncio
 from dataclasses import replace
@@ -46,7 +46,7 @@ ROW_BYTES = 200
 
 
 class Messages(Joining):
-    """The commands of a connection that writes and reads in rooms."""
+    """The commands to write and read in rooms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,20 +55,20 @@ class Messages(Joining):
 
     @command
     async def message(self, command: Message) -> None:
-        """Store a message and tell the room; the `ack` follows its commit."""
+        """Store a message and send it to the room; the `ack` follows its commit."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
         self._charge(command)
         if subscription.access.is_request:  # a message to the stranger accepts the request
             await self.engine.db.write_blocking(
-                memberships.answer_request, command.room, self.who, True
+                memberships.answer_request, command.room, self.identity, True
             )
             subscription.access = replace(subscription.access, is_request=False)
         while self._in_flight >= config().messages_in_flight:
             self._slot_free.clear()
             await self._slot_free.wait()
         draft = Draft.by(
-            self.who,
+            self.identity,
             subscription.access.room_id,
             nonce=command.nonce,
             slug=command.room,
@@ -81,7 +81,7 @@ class Messages(Joining):
 
     @command
     async def history(self, command: History) -> HistoryPage | None:
-        """Send a page of messages, or what changed after a position."""
+        """Send a page of messages, or the changes after a position."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_read_history)
         if command.after is None:
             return await self._page(command, subscription)
@@ -89,32 +89,35 @@ class Messages(Joining):
 
     @command
     async def typing(self, command: Typing) -> None:
-        """Tell the room that the user is writing."""
+        """Tell the room that the user is typing."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
-        if not subscription.may_tell_typing(self.engine.loop.time()):
+        if not subscription.may_send_typing(self.engine.loop.time()):
             return
-        who = self.who
-        told = TypingEvent(room=command.room, user_id=who.user_id, username=who.username)
-        self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
+        identity = self.identity
+        event = TypingEvent(room=command.room, user_id=identity.user_id, username=identity.username)
+        self.engine.hub.send_event(subscription.topic.name, event, exclude=self.id)
 
     @command
     async def signal(self, command: Signal) -> None:
-        """Tell the room something that is not stored."""
+        """Send data to the room without storing it."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_signal)
-        who = self.who
+        identity = self.identity
         if seconds := subscription.access.slow_seconds:
-            visitor = Visitor(who, self.address)
+            visitor = Visitor(identity, self.address)
             await self.engine.db.write_blocking(
                 slow_mode.signal, subscription.access.room_id, visitor, seconds
             )
-        told = SignalEvent(
-            room=command.room, user_id=who.user_id, username=who.username, data=command.data
+        event = SignalEvent(
+            room=command.room,
+            user_id=identity.user_id,
+            username=identity.username,
+            data=command.data,
         )
-        self.engine.hub.send_event(subscription.topic.name, told, exclude=self.id)
+        self.engine.hub.send_event(subscription.topic.name, event, exclude=self.id)
 
     @command
     async def presence(self, command: Presence) -> PresenceList:
-        """Tell who is in a room."""
+        """Send the list of users in a room."""
         subscription = await self._allowed(command.room, lambda entry: True)
         members, count = await self.engine.db.read_rows(
             presence.members, subscription.access.room_id, config().presence_events_up_to
@@ -125,9 +128,9 @@ class Messages(Joining):
     async def read(self, command: Read) -> None:
         """Store how far the user has read."""
         subscription = await self._allowed(command.room, lambda entry: True)
-        if not self.who.is_guest:
+        if not self.identity.is_guest:
             await self.engine.db.pulse(
-                access.mark_read, subscription.access.room_id, self.who.user_pk, command.seq
+                access.mark_read, subscription.access.room_id, self.identity.user_pk, command.seq
             )
 
     def _charge(self, command: Message) -> None:
@@ -189,7 +192,7 @@ class Messages(Joining):
         )
 
     def _resync(self, subscription: RoomSubscription, mark: LogMark) -> None:
-        """What the client has cannot be continued: part of what came after is gone."""
+        """Tell the client to join again: some events after its position were purged."""
         self._drop_subscription(subscription.access.slug)
         self.reply(Resync(room=subscription.access.slug, seq=mark.last_seq, epoch=mark.epoch))
 

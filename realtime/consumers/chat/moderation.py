@@ -1,4 +1,4 @@
-"""Keep order in rooms (docs/moderation.md)."""
+"""Commands of moderators, and reports to them (docs/moderation.md)."""
 
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from .joining import Joining
 __all__ = ["Moderation"]
 
 BY_NAME = _("It applies to the user id only: the address is unknown, or may be that of a proxy.")
-Judgement = Kick | Ban | Unban | Mute | Unmute
+SanctionCommand = Kick | Ban | Unban | Mute | Unmute
 
 
 class Moderation(Joining):
@@ -37,35 +37,35 @@ class Moderation(Joining):
 
     @command
     async def kick(self, command: Kick) -> Done:
-        """Put a user out of a room for a short time."""
-        return await self._judge_user(command)
+        """Remove a user from a room for a short time."""
+        return await self._sanction_user(command)
 
     @command
     async def ban(self, command: Ban) -> Done:
-        """Keep a user out of a room."""
-        return await self._judge_user(command)
+        """Ban a user from a room."""
+        return await self._sanction_user(command)
 
     @command
     async def unban(self, command: Unban) -> Done:
-        """Let a banned user in again."""
-        return await self._judge_user(command)
+        """Lift the ban of a user."""
+        return await self._sanction_user(command)
 
     @command
     async def mute(self, command: Mute) -> Done:
-        """Let a user read only."""
-        return await self._judge_user(command)
+        """Mute a user in a room."""
+        return await self._sanction_user(command)
 
     @command
     async def unmute(self, command: Unmute) -> Done:
-        """Let a muted user write again."""
-        return await self._judge_user(command)
+        """Lift the mute of a user."""
+        return await self._sanction_user(command)
 
     @command
     async def delete(self, command: Delete) -> Done:
         """Delete the text of a message."""
         subscription = await self._allowed(command.room, lambda entry: True)
         change = await self.engine.db.read(
-            deletion.change_of, command.id, subscription.access, self.who
+            deletion.change_of, command.id, subscription.access, self.identity
         )
         await self.engine.writer.write(change)
         return Done(room=command.room)
@@ -76,22 +76,22 @@ class Moderation(Joining):
         report = partial(_report, address=self.address)
         return await self._act(command, report, lambda entry: entry.may_read_history)
 
-    async def _judge_user(self, command: Judgement) -> Done:
+    async def _sanction_user(self, command: SanctionCommand) -> Done:
         is_here = self.engine.admission.is_here(command.user_id)
-        judge = partial(_judge, is_here=is_here)
-        return await self._act(command, judge, lambda entry: entry.may_moderate)
+        act = partial(_sanction, is_here=is_here)
+        return await self._act(command, act, lambda entry: entry.may_moderate)
 
 
-def _judge(
-    command: Judgement, entry: RoomAccess, who: Identity, *, is_here: bool
+def _sanction(
+    command: SanctionCommand, entry: RoomAccess, identity: Identity, *, is_here: bool
 ) -> Promise | None:
     room = room_of(entry)
     user = actions.target(command.user_id, room, is_here=is_here)
-    if user == who.user_id:
+    if user == identity.user_id:
         message = _("You cannot do this to yourself.")
         raise CommandError(ErrorCode.PERMISSION_DENIED, message)
     actions.check_rank(room, entry.may_manage, user)
-    more: dict[str, Any] = {"by": who, "rank": actions.rank_of(who, room)}
+    more: dict[str, Any] = {"by": identity, "rank": actions.rank_of(identity, room)}
     match command:
         case Kick():
             acts.kick(room, user, reason=command.reason, **more)
@@ -100,11 +100,11 @@ def _judge(
         case Unmute():
             acts.unmute(room, user, **more)
         case Ban() | Mute():
-            return _sanction(command, room, user, more)
+            return _add(command, room, user, more)
     return None
 
 
-def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> Promise | None:
+def _add(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) -> Promise | None:
     """Ban or mute; return a note for the moderator, or None."""
     addresses = actions.addresses_of(user) if command.address else None
     act = acts.ban if isinstance(command, Ban) else acts.mute
@@ -112,5 +112,5 @@ def _sanction(command: Ban | Mute, room: Room, user: str, more: dict[str, Any]) 
     return BY_NAME if command.address and not addresses else None
 
 
-def _report(command: Report, entry: RoomAccess, who: Identity, *, address: str) -> None:
-    actions.report(command.id, entry.room_id, who, command.reason, address=address)
+def _report(command: Report, entry: RoomAccess, identity: Identity, *, address: str) -> None:
+    actions.report(command.id, entry.room_id, identity, command.reason, address=address)

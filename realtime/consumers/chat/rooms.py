@@ -1,4 +1,4 @@
-"""Make rooms, configure them, and let people in."""
+"""Commands to make and configure rooms, and to invite users."""
 
 from collections.abc import Callable
 from functools import partial
@@ -36,28 +36,30 @@ MUTED_OWNER = _("While you are muted, you cannot change the title of a room.")
 
 
 class Rooms(Joining):
-    """The commands by which users make and run rooms."""
+    """The commands to make and run rooms."""
 
     @command
     async def create(self, command: Create) -> RoomState:
-        """Make a room of the user's own."""
-        return await self._come_by(partial(_create, address=self.address), command)
+        """Make a room that the user owns."""
+        return await self._reply_with_room(partial(_create, address=self.address), command)
 
     @command
     async def direct(self, command: Direct) -> RoomState:
         """Find or make the direct room with another user."""
-        return await self._come_by(_direct, command)
+        return await self._reply_with_room(_direct, command)
 
     @command
     async def accept(self, command: Accept) -> RoomState:
-        """Take the place that an invitation offers."""
-        return await self._come_by(_accept, command)
+        """Become a member of a room by an invitation."""
+        return await self._reply_with_room(_accept, command)
 
     @command
     async def invite(self, command: Invite) -> Done | Invitation:
-        """Give a user a place in a private room, or make an invitation."""
+        """Make a user a member of a private room, or make an invitation."""
         subscription = await self._allowed(command.room, lambda entry: entry.may_moderate)
-        token = await self.engine.db.write_blocking(_invite, command, subscription.access, self.who)
+        token = await self.engine.db.write_blocking(
+            _invite, command, subscription.access, self.identity
+        )
         if token is None:
             return Done(room=command.room)
         seconds = config().invitation_seconds
@@ -73,43 +75,43 @@ class Rooms(Joining):
         """Give a member another role."""
         return await self._act(command, _appoint, lambda entry: entry.may_manage)
 
-    async def _come_by(self, act: Callable[..., RoomAccess], command: Any) -> RoomState:
-        entry = await self.engine.db.write_blocking(act, command, self.who)
+    async def _reply_with_room(self, act: Callable[..., RoomAccess], command: Any) -> RoomState:
+        entry = await self.engine.db.write_blocking(act, command, self.identity)
         return RoomState(room=entry.slug, **self._fields(entry))
 
 
-def _create(command: Create, who: Identity, *, address: str) -> RoomAccess:
-    if (mute := mute_on_site(Visitor(who, address))) is not None:
-        raise _denied(format_lazy("{} {}", describe(mute, *who.user_ids), MUTED_MAKER))
-    room = rooms.create(who, command.title, kind=command.kind, slug=command.room)
-    return rights(room.slug, who)
+def _create(command: Create, identity: Identity, *, address: str) -> RoomAccess:
+    if (mute := mute_on_site(Visitor(identity, address))) is not None:
+        raise _denied(format_lazy("{} {}", describe(mute, *identity.user_ids), MUTED_MAKER))
+    room = rooms.create(identity, command.title, kind=command.kind, slug=command.room)
+    return rights(room.slug, identity)
 
 
-def _direct(command: Direct, who: Identity) -> RoomAccess:
-    if who.is_guest:
+def _direct(command: Direct, identity: Identity) -> RoomAccess:
+    if identity.is_guest:
         raise _denied(_("You may not open direct rooms."))
     try:
         other = actions.find_user(command.user_id, command.username)
     except CommandError:
         raise management.unreachable() from None
-    return rights(rooms.direct(who, other).slug, who)
+    return rights(rooms.direct(identity, other).slug, identity)
 
 
-def _accept(command: Accept, who: Identity) -> RoomAccess:
-    return rights(rooms.accept(command.invitation, who).slug, who)
+def _accept(command: Accept, identity: Identity) -> RoomAccess:
+    return rights(rooms.accept(command.invitation, identity).slug, identity)
 
 
-def _invite(command: Invite, entry: RoomAccess, who: Identity) -> str | None:
+def _invite(command: Invite, entry: RoomAccess, identity: Identity) -> str | None:
     room = room_of(entry)
     if command.void:
-        memberships.void_invitations(room, who)
+        memberships.void_invitations(room, identity)
     if command.user_id is None and command.username is None:
-        return None if command.void else rooms.invitation(room, by=who)
+        return None if command.void else rooms.invitation(room, by=identity)
     try:
         user = actions.find_user(command.user_id, command.username)
     except CommandError:
         raise memberships.not_to_be_added() from None
-    rooms.add(room, user, by=who)
+    rooms.add(room, user, by=identity)
     return None
 
 
@@ -117,26 +119,26 @@ def _may_configure(entry: RoomAccess) -> bool:
     return entry.may_moderate or entry.may_manage
 
 
-def _configure(command: Configure, entry: RoomAccess, who: Identity) -> None:
+def _configure(command: Configure, entry: RoomAccess, identity: Identity) -> None:
     if command.title is not None and not entry.may_manage:
         raise _denied(_("Only the owner of a room can change its title."))
     if command.title is not None and entry.muted:
         raise _denied(format_lazy("{} {}", entry.muted, MUTED_OWNER))
     management.configure(
         room_of(entry),
-        who,
+        identity,
         title=command.title,
         slow_seconds=command.slow_seconds,
         is_read_only=command.read_only,
     )
 
 
-def _appoint(command: Appoint, entry: RoomAccess, who: Identity) -> None:
+def _appoint(command: Appoint, entry: RoomAccess, identity: Identity) -> None:
     try:
         user = actions.find_user(command.user_id)
     except CommandError:
         raise memberships.no_member() from None
-    memberships.appoint(room_of(entry), user, command.role, who)
+    memberships.appoint(room_of(entry), user, command.role, identity)
 
 
 def _denied(text: Promise) -> CommandError:

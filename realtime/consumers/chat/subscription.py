@@ -1,4 +1,4 @@
-"""A room that a connection is in, and what its client knows of it beside the log."""
+"""The subscription of a connection to a room, and the fields of the room for its client."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,53 +17,53 @@ __all__ = ["RoomSubscription", "room_fields"]
 
 HOUR = 60 * 60
 TYPING_SECONDS = 1.0
-"""How often the room is told that a client is typing."""
+"""The least time between two typing events of a client."""
 
 
 @dataclass(slots=True)
 class RoomSubscription:
-    """A room this connection is in, and what it may do there."""
+    """A room that a connection has joined, with its access to the room."""
 
     access: RoomAccess
     topic: RoomTopic
     since: datetime
     """When the connection entered the room."""
     is_doubtful: bool = False
-    """Whether its rights have changed since they were asked for."""
+    """Whether the rights have changed since the access was read."""
     reminder: asyncio.TimerHandle | None = None
     typed_at: float | None = None
-    """When the room was last told that this client is typing."""
+    """The time of the last typing event of this client."""
 
     def schedule_recheck(self, recheck: Callable[[str], None]) -> None:
-        """Ask again once what was decided ends; what lasts longer is looked at now and then."""
+        """Check the rights again when a mute ends, and once an hour until then."""
         self.cancel_recheck()
         if (until := self.access.until) is not None:
             left = max(0.0, (until - timezone.now()).total_seconds())
             loop = asyncio.get_running_loop()
             self.reminder = loop.call_later(min(left, HOUR), recheck, self.access.slug)
 
-    def may_tell_typing(self, now: float) -> bool:
-        """Whether it is time to tell the room again that this client is typing."""
+    def may_send_typing(self, now: float) -> bool:
+        """Return whether the room gets a typing event of this client now."""
         if self.typed_at is not None and now - self.typed_at < TYPING_SECONDS:
             return False
         self.typed_at = now
         return True
 
     def cancel_recheck(self) -> None:
-        """Do not ask again."""
+        """Cancel the next check."""
         if self.reminder is not None:
             self.reminder.cancel()
 
     @property
     def is_stale(self) -> bool:
-        """Whether what was decided on entering may not be so any more."""
+        """Whether the access may have changed since it was read."""
         until = self.access.until
         is_over = until is not None and until <= timezone.now()
         return is_over or self.is_doubtful or self.access.rights_seq < self.topic.room_rights_seq
 
 
 def room_fields(entry: RoomAccess, translate: Translate) -> dict[str, Any]:
-    """Return what a client is told of a room beside its log."""
+    """Return the fields of a room that a client gets beside its log."""
     return {
         "role": entry.role,
         "rights": entry.rights,
