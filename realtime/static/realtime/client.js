@@ -3,10 +3,10 @@
  * each reconnect, and messages that are sent until they are acknowledged. docs/client.md
  */
 
-import { Clock } from "./clock.js?d0fbf995";
-import { Connection } from "./connection.js?290c49c2";
-import { Outbox, makeNonce } from "./outbox.js?b54231be";
-import { Room } from "./room.js?c6fde8ba";
+import { Clock } from "./clock.js?61573d51";
+import { Connection } from "./connection.js?f9cca6b8";
+import { Outbox, makeNonce } from "./outbox.js?501e90ec";
+import { Room } from "./room.js?64586036";
 
 export { Room, makeNonce };
 
@@ -38,10 +38,10 @@ export class RealtimeClient extends EventTarget {
   #isNamed = false; // a guest who was here before keeps the name
 
   /**
-   * `url` and `token` may be values or (async) functions, asked on each attempt. `user` is the user_id
+   * `url` and `token` may be values or (async) functions, called on each attempt. `user` is the user_id
    * that the page was made for (`guest:` for any guest); without it the first `welcome` decides. `name`
-   * is what a new guest is called. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
-   * `catchUp`: tell of `all` that was missed, or of the `newest` only (event `reset`).
+   * is the name of a new guest. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
+   * `catchUp`: deliver `all` missed messages, or the `newest` only (event `reset`).
    */
   constructor({ url = "/ws/", token = null, user = null, name = null, heartbeat, queue = 500, signal = null, catchUp = "all" } = {}) {
     super();
@@ -63,7 +63,7 @@ export class RealtimeClient extends EventTarget {
     return this.#connection.retryAt;
   }
 
-  /** Listen; `options` as for `addEventListener` (`signal`, `once`). Returns what ends it. */
+  /** Listen to an event; `options` as for `addEventListener`. Returns a function that stops it. */
   on(type, listener, options) {
     const handle = (event) => listener(event.detail);
     this.addEventListener(type, handle, options);
@@ -129,10 +129,10 @@ export class RealtimeClient extends EventTarget {
   }
 
   /** Send any command; settles with its reply. Fails at once while there is no connection. */
-  request(command, take = () => {}) {
+  request(command, onReply = () => {}) {
     return new Promise((resolve, reject) => {
       if (this.state !== "open") return reject(new RealtimeError({ code: "offline" }));
-      this.#connection.ask(command, (reply) => (take(reply), resolve(reply)), reject);
+      this.#connection.ask(command, (reply) => (onReply(reply), resolve(reply)), reject);
     });
   }
 

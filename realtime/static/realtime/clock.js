@@ -13,8 +13,8 @@ export class Clock {
     return now();
   }
 
-  /** Learn the server's time, of which each frame may tell. */
-  hear(serverTime) {
+  /** Set the server's time, which a frame may contain. */
+  synchronize(serverTime) {
     this.#server = Date.parse(serverTime) - performance.now();
   }
 
@@ -24,8 +24,8 @@ export class Clock {
   }
 
   /**
-   * Seconds since a stamp. Sleep counts when both the server and the machine's clock say so: one of
-   * them alone may not have been heard since, or was set.
+   * Seconds since a stamp. Sleep counts if both the server's time and the machine's clock show it:
+   * one of them alone may be out of date, or was set.
    */
   age(stamp) {
     const { awake, wall, server } = this.stamp();

@@ -144,7 +144,7 @@ export class Connection {
     return address;
   }
 
-  // The token goes into a header of the handshake: addresses end up in the logs of proxies.
+  // The token goes into a header of the handshake, because proxies log addresses.
   #open(address, token) {
     const offered = token ? [SUBPROTOCOL, TOKEN_PROTOCOL + escaped(token)] : [SUBPROTOCOL];
     const socket = (this.#socket = new WebSocket(address, offered));
@@ -197,7 +197,7 @@ export class Connection {
   // Frames that concern the connection alone
 
   #receive(frame) {
-    if (frame.server_time) this.#clock.hear(frame.server_time);
+    if (frame.server_time) this.#clock.synchronize(frame.server_time);
     const [onReply, onError] = this.#replies.get(frame.ref) ?? [];
     this.#replies.delete(frame.ref);
     if (frame.type === "ping") return this.send({ type: "pong", t: frame.t });

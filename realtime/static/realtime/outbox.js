@@ -3,7 +3,7 @@
 const ACK_SECONDS = 15;
 const DAY = 86_400; // seconds
 
-/** Random; `crypto.randomUUID` is missing where the page is no secure context. */
+/** Return a random nonce; `crypto.randomUUID` is missing if the page is not a secure context. */
 export function makeNonce() {
   return crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
@@ -39,7 +39,7 @@ export class Outbox {
     }
   }
 
-  /** Send again what was not answered. */
+  /** Send messages again that have no reply yet. */
   repeat() {
     const limit = this.clock.now() - ACK_SECONDS;
     for (const item of this.#items.values()) if (item.state === "sent" && item.sentAt < limit) item.state = "queued";

@@ -3,7 +3,7 @@
  * A gap before an event, or before a reply to `join`, is repaired from the history first.
  */
 
-const KEEP = 2000; // messages of a room; what was read back stays besides
+const KEEP = 2000; // messages of a room; earlier ones that the page has loaded stay as well
 const PAGE = 100;
 
 const revision = (message) => message.changed_seq ?? message.seq;
@@ -75,7 +75,7 @@ class MessageLog {
   }
 }
 
-/** What is known of one room. A page reads it, and only the client changes it. */
+/** The state of one room. A page reads it, and only the client changes it. */
 export class Room {
   /**
    * `left`; `entering`: it is joined as soon as there is a connection; `joined`; or `repairing`:
@@ -185,7 +185,7 @@ export class Room {
     this.#ready = deferred();
   }
 
-  /** Drop all that the last user was shown. */
+  /** Drop all data of the last user. */
   forget() {
     Object.assign(this, { about: {}, count: 0, epoch: null, position: undefined });
     this.#log.clear();
