@@ -3,21 +3,18 @@
 import asyncio
 
 import pytest
-from pytest_django.fixtures import Settings
 
 from harness.services import Redis
 from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe
-from realtime.engine.delivery import follower, room_presence
+from realtime.engine.delivery import follower
 from realtime.engine.delivery import hub as module
 from realtime.engine.delivery.topic import State
 from realtime.models import Room
 from realtime.store.messages import history
-from realtime.store.presence import Announcement, Person
 from realtime.wire.codecs import JSON, NDJSON
 from realtime.wire.errors import CloseCode
 from realtime.wire.events import Notice
-from realtime.wire.ratelimit import Bucket
 from tests.client import eventually
 from tests.engine import log
 from tests.engine.conftest import UseLayer
@@ -328,87 +325,6 @@ async def test_a_note_of_an_unknown_kind_is_passed_over(
     process.hub._receive("everyone", [["later", 1]])
     process.hub._receive("nobody-listens", [["later", 1]])
     assert ["later" in record.getMessage() for record in caplog.records] == [True]
-
-
-# Presence.
-
-
-def came(room: Room, *names: str, by: str = "x.1") -> Announcement:
-    return Announcement([Person(room.pk, name.lower(), name, by) for name in names], [])
-
-
-def went(room: Room, *names: str) -> Announcement:
-    return Announcement([], [Person(room.pk, name.lower(), name) for name in names])
-
-
-async def test_joins_and_leaves_are_sent_to_the_others(process: Process, room: Room) -> None:
-    """The connection that joined does not get its own event."""
-    one, other = await process.joined(room), await process.joined(room)
-    process.hub.publish_presence(came(room, "Ada", by=one.outbox.id))
-    process.hub.publish_presence(went(room, "Ada"))
-    await eventually(lambda: other.kinds("left"))
-    assert [item["username"] for item in other.items if "user_id" in item] == ["Ada", "Ada"]
-    assert [item["type"] for item in one.items if "user_id" in item] == ["left"]
-
-
-async def test_a_crowd_is_sent_as_a_number(
-    process: Process, room: Room, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Above the limit at most once in a while, and without names."""
-    monkeypatch.setattr(room_presence, "CROWD_SECONDS", 0.03)
-    settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
-    member = await process.joined(room)
-    process.hub.publish_presence(came(room, "Ada", "Bob"))
-    for name in ("Cy", "Dan", "Eve"):
-        process.hub.publish_presence(came(room, name))
-    await eventually(lambda: member.kinds("presence"))
-    assert [item["count"] for item in member.kinds("presence")] == [5]
-    named = [item for item in member.kinds("joined") if "username" in item]
-    assert [item["username"] for item in named] == ["Ada", "Bob"]
-
-
-async def test_a_crowd_that_shrinks_is_named_again(
-    process: Process, room: Room, settings: Settings
-) -> None:
-    """The names are read from the database; none is sent meanwhile."""
-    settings.REALTIME = {"PRESENCE_EVENTS_UP_TO": 2}
-    await process.joined(room)
-    roster = process.topic(room).roster
-    process.hub.publish_presence(came(room, "Ada", "Bob", "Cy"))
-    assert roster.is_crowd
-    process.hub.publish_presence(went(room, "Cy"))
-    assert roster.members() == []
-    await eventually(lambda: not roster.is_incomplete)
-    assert roster.count == 0  # the database has no presence
-
-
-async def test_a_storm_of_comings_and_goings_is_told_all_at_once(
-    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Beyond the allowance of deliveries, a room gets the list of its users once in a while."""
-    monkeypatch.setattr(room_presence, "CROWD_SECONDS", 0.03)
-    members = [await process.joined(room) for _ in range(2)]
-    process.topic(room).presence_bucket = Bucket(rate=0.001, burst=6, now=0)
-    for number in range(20):
-        process.hub.publish_presence(came(room, f"U{number}"))
-    process.hub.publish_presence(went(room, *(f"U{number}" for number in range(5, 20))))
-    for member in members:
-        await eventually(lambda member=member: member.kinds("presence"))
-        assert [item["user_id"] for item in member.kinds("joined")[1:]] == ["u0", "u1", "u2"]
-        assert member.kinds("left") == []
-        [listed] = member.kinds("presence")
-        assert {one["user_id"] for one in listed["members"]} == {
-            f"u{number}" for number in range(5)
-        }
-        assert listed["count"] == 5
-
-
-async def test_a_drifted_count_is_corrected(process: Process, room: Room) -> None:
-    """The database corrects the notes."""
-    await process.joined(room)
-    process.hub.publish_presence(came(room, "Ghost"))
-    process.hub.correct_counts({})
-    await eventually(lambda: process.topic(room).roster.count == 0)
 
 
 # Several processes on one Redis.
