@@ -1,7 +1,7 @@
 """Keep the topics of rooms in step with their logs: drop repeats and repair gaps.
 
 Missing events are read from the database before any later event is delivered. If the log has a
-new epoch, or its missing part was purged, all members are told to join again.
+new epoch, or its missing part was purged, all members have to join again.
 """
 
 import asyncio
