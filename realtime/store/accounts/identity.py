@@ -98,11 +98,6 @@ class Credential:
     expires_at: float | None = None
     """When it ends by itself, in seconds since the epoch."""
 
-    @classmethod
-    def of_session(cls, key: str) -> Self:
-        """A login of this session."""
-        return cls(session=key, session_digest=digest_of(key))
-
     def is_of_session(self, digest: str) -> bool:
         """Whether this is what is told of the login, or of its key by an older process."""
         return digest == self.session_digest or bool(

@@ -15,7 +15,7 @@ from realtime.engine.connections import revalidation as module
 from realtime.engine.connections.revalidation import Revalidator
 from realtime.engine.database.executor import Database
 from realtime.store.accounts.account_status import AccountStatus
-from realtime.store.accounts.identity import Authentication, Credential, Identity
+from realtime.store.accounts.identity import Authentication, Credential, Identity, digest_of
 from realtime.store.accounts.visitor import Visitor
 from tests.client import eventually
 from tests.engine.ends import End
@@ -199,7 +199,7 @@ async def test_only_those_of_the_session_or_token_are_concerned(
     revalidator: Revalidator, database: FakeDatabase
 ) -> None:
     """A logout takes effect without a query; a revocation is looked up."""
-    session = Fake(1, Credential.of_session("key"))
+    session = Fake(1, Credential(session="key", session_digest=digest_of("key")))
     token, other = Fake(2, Credential(token_id="one")), Fake(3, Credential(token_id="two"))
     for one in (session, token, other):
         revalidator.track(one.connection)

@@ -23,12 +23,14 @@ def make(name: str) -> User:
     return get_user_model().objects.create_user(name, password="old secret")
 
 
+def of_session(key: str) -> Credential:
+    return Credential(session=key, session_digest=digest_of(key))
+
+
 def by_session(name: str) -> Authentication:
     user, client = make(name), Client()
     client.force_login(user)
-    return Authentication(
-        Identity.of(user), Credential.of_session(client.session.session_key or "")
-    )
+    return Authentication(Identity.of(user), of_session(client.session.session_key or ""))
 
 
 def by_token(name: str, **proof: Any) -> Authentication:
@@ -92,7 +94,7 @@ def test_sessions_that_are_no_rows_are_asked_one_by_one(
 def test_who_cannot_be_judged_is_left_out(settings: Settings) -> None:
     """A session store that is away ends nobody."""
     settings.SESSION_ENGINE = "tests.store.accounts.broken_sessions"
-    asked = {"session": Authentication(Identity.of(make("ada")), Credential.of_session("any" * 10))}
+    asked = {"session": Authentication(Identity.of(make("ada")), of_session("any" * 10))}
     assert account_statuses(asked) == {}
 
 
@@ -170,6 +172,6 @@ def test_a_token_is_used_once_and_revoked_for_as_long_as_it_lives() -> None:
 
 def test_a_digest_does_not_tell_the_session() -> None:
     """It goes through the channel layer."""
-    proof = Credential.of_session("0123456789abcdef")
+    proof = of_session("0123456789abcdef")
     assert proof.session_digest == digest_of("0123456789abcdef")
     assert "0123456789abcdef" not in f"{proof}{proof.session_digest}"
