@@ -6,7 +6,7 @@ Fields with their default value are left out. Texts of errors are given to
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
@@ -73,6 +73,9 @@ class MessageFields(Body, kw_only=True):
     changed_seq: int | None = None
     edited_at: str | None = None
     deleted: bool = False
+
+
+M = TypeVar("M", bound=MessageFields)
 
 
 class MessageState(MessageFields):
@@ -174,36 +177,28 @@ class MessageEvent(FollowingFields, Outgoing, tag="message"):
     @classmethod
     def of(cls, room: str, state: MessageState, first: int | None) -> "MessageEvent":
         """Return the event for a state."""
-        event = cls(
-            room=room,
-            seq=state.seq,
-            id=state.id,
-            user_id=state.user_id,
-            username=state.username,
-            created_at=state.created_at,
-            nonce=state.nonce,
-            edited_at=state.edited_at,
-            deleted=state.deleted,
-            first=first,
-        )
-        copy_body(state, event)
+        event = _copied(state, cls, room, state.seq, state.id)
+        event.first = first
         return event
 
     @property
     def state(self) -> MessageState:
         """The state of the message in this event."""
-        state = MessageState(
-            id=self.id,
-            seq=self.seq,
-            user_id=self.user_id,
-            username=self.username,
-            created_at=self.created_at,
-            nonce=self.nonce,
-            edited_at=self.edited_at,
-            deleted=self.deleted,
-        )
-        copy_body(self, state)
-        return state
+        return _copied(self, MessageState, self.id, self.seq)
+
+
+def _copied(source: MessageState | MessageEvent, kind: Callable[..., M], *place: str | int) -> M:
+    """Return a state or an event with the fields of the other one; `place` are its first fields.
+
+    By hand, not in a loop: it runs for each message. `changed_seq` stays None, as an event of this
+    kind stands at the place of its message.
+    """
+    made = kind(*place, source.user_id, source.username, source.created_at)
+    made.nonce = source.nonce
+    made.edited_at = source.edited_at
+    made.deleted = source.deleted
+    copy_body(source, made)
+    return made
 
 
 class Changed(Outgoing, tag="changed"):

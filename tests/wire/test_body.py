@@ -96,6 +96,17 @@ def test_an_event_tells_the_whole_state(state: MessageState) -> None:
     assert MessageEvent.of("r", state, 1).state == state
 
 
+def test_an_event_has_every_field_of_its_state() -> None:
+    """A field that is new in both must not be lost on the way."""
+    state = replace(STATE, deleted=True)
+    event = MessageEvent.of("r", state, 1)
+    names = set(MessageState.__struct_fields__) - {"changed_seq"}
+    assert all(getattr(state, name) for name in names)
+    assert {name: getattr(event, name) for name in names} == {
+        name: getattr(state, name) for name in names
+    }
+
+
 # A field is in each of its places.
 
 
