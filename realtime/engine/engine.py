@@ -194,7 +194,7 @@ class Engine:
         for name in (self.topic, EVERYONE):  # kept open: the pulse probes them
             self.hub.topic(name).detach(connection.id)
         self.hub.detach(self._user_topic(connection), connection.id)
-        self.presence.disconnect(connection.id)
+        self.presence.disconnect(connection)
         del self.connections[connection.id]
         if not self.connections:
             self._empty.set()

@@ -145,7 +145,7 @@ class Joining(Consumer):
         entry, topic, caught = await self._enter(target, known)
         may_read = entry.may_read_history
         self._add_subscription(RoomSubscription(entry, topic, self._since(entry.slug)))
-        engine.presence.join(self.id, entry.room_id)
+        engine.presence.join(self.connection, entry.room_id)
         members = self._members_and_me(topic)
         return Joined(
             room=entry.slug,
@@ -211,7 +211,7 @@ class Joining(Consumer):
         if subscription := self._subscriptions.pop(room, None):
             subscription.cancel_recheck()
             self.engine.hub.detach(subscription.topic, self.id)
-            self.engine.presence.leave(self.id, subscription.access.room_id)
+            self.engine.presence.leave(self.connection, subscription.access.room_id)
 
     def _since(self, room: str) -> datetime:
         """Return when this connection entered a room; joining again keeps the time."""

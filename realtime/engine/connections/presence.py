@@ -68,15 +68,15 @@ class PresenceWriter:
         self._connections[connection.id] = self._batch.connections[connection.id] = row
         self._wake.set()
 
-    def join(self, connection: str, room_id: int) -> None:
+    def join(self, connection: Connection, room_id: int) -> None:
         """Add a connection to a room."""
-        key = connection, room_id
-        if key in self._presences or connection not in self._connections:
+        key = connection.id, room_id
+        owner = self._connections.get(connection.id)
+        if key in self._presences or owner is None:
             return
-        self._rooms.setdefault(connection, set()).add(room_id)
-        owner = self._connections[connection]
+        self._rooms.setdefault(connection.id, set()).add(room_id)
         row = Presence(
-            connection_id=connection,
+            connection_id=connection.id,
             room_id=room_id,
             user_key=owner.user_key,
             username=owner.username,
@@ -84,19 +84,20 @@ class PresenceWriter:
         self._presences[key] = self._batch.presences[key] = row
         self._wake.set()
 
-    def leave(self, connection: str, room_id: int) -> None:
+    def leave(self, connection: Connection, room_id: int) -> None:
         """Remove a connection from a room that it has left itself: announce that at once."""
-        key = connection, room_id
+        key = connection.id, room_id
         if self._presences.pop(key, None) is None:
             return
         if self._batch.presences.pop(key, None) is None:
             self._batch.left.append(key)
         self._wake.set()
 
-    def disconnect(self, connection: str) -> None:
+    def disconnect(self, connection: Connection) -> None:
         """Remove a closed connection after a grace, so that a reload is no leave and join."""
+        # Only the name is kept for so long, not the connection.
         asyncio.get_running_loop().call_later(
-            config().presence_grace_seconds, self._close, connection
+            config().presence_grace_seconds, self._close, connection.id
         )
 
     def rebuild(self) -> None:

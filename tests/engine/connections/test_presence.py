@@ -8,9 +8,11 @@ from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from realtime.engine.connections import presence as module
+from realtime.engine.connections.connection import Connection
 from realtime.engine.connections.presence import PresenceWriter
 from realtime.engine.database.executor import Database
-from realtime.models import Connection, Node, Presence, Room
+from realtime.models import Connection as ConnectionRow
+from realtime.models import Node, Presence, Room
 from realtime.store import presence
 from realtime.store.accounts.identity import Identity
 from realtime.store.presence import Announcement, LiveNode
@@ -80,9 +82,11 @@ async def names() -> list[tuple[str, str]]:
     return await in_thread(lambda: list(rows))
 
 
-def come(desk: Desk, room: Room, connection: str, identity: Identity) -> None:
-    desk.presence.connect(connection_of(identity, "192.0.2.1", connection))
+def come(desk: Desk, room: Room, name: str, identity: Identity) -> Connection:
+    connection = connection_of(identity, "192.0.2.1", name)
+    desk.presence.connect(connection)
     desk.presence.join(connection, room.pk)
+    return connection
 
 
 async def test_a_join_is_written_and_announced(desk: Desk, room: Room) -> None:
@@ -98,9 +102,8 @@ async def test_a_join_is_written_and_announced(desk: Desk, room: Room) -> None:
 
 async def test_coming_and_going_within_a_batch_is_nothing(desk: Desk, room: Room) -> None:
     """The two cancel out, and neither is announced."""
-    desk.presence.connect(connection_of(ADA, "", "node-1.1"))
-    desk.presence.join("node-1.1", room.pk)
-    desk.presence.leave("node-1.1", room.pk)
+    ada = come(desk, room, "node-1.1", ADA)
+    desk.presence.leave(ada, room.pk)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: desk.announced)
     assert desk.announced == [("+", "Bob")]
@@ -109,34 +112,34 @@ async def test_coming_and_going_within_a_batch_is_nothing(desk: Desk, room: Room
 
 async def test_a_leave_is_announced_when_the_user_has_gone(desk: Desk, room: Room) -> None:
     """Also where the leave comes while the row is being written."""
-    come(desk, room, "node-1.1", ADA)
+    ada = come(desk, room, "node-1.1", ADA)
     await eventually(lambda: not desk.presence._batch)
-    desk.presence.leave("node-1.1", room.pk)
+    desk.presence.leave(ada, room.pk)
     await eventually(lambda: ("-", "Ada") in desk.announced)
     assert await names() == []
 
 
 async def test_several_tabs_are_one_user(desk: Desk, room: Room) -> None:
     """Announced with the first tab and with the last."""
-    come(desk, room, "node-1.1", ADA)
+    first = come(desk, room, "node-1.1", ADA)
     await eventually(lambda: desk.announced == [("+", "Ada")])
-    come(desk, room, "node-1.2", ADA)
-    come(desk, room, "node-1.3", BOB)
+    second = come(desk, room, "node-1.2", ADA)
+    bob = come(desk, room, "node-1.3", BOB)
     await eventually(lambda: len(desk.announced) == 2)
-    desk.presence.leave("node-1.1", room.pk)
-    desk.presence.leave("node-1.3", room.pk)
+    desk.presence.leave(first, room.pk)
+    desk.presence.leave(bob, room.pk)
     await eventually(lambda: len(desk.announced) == 3)
-    desk.presence.leave("node-1.2", room.pk)
+    desk.presence.leave(second, room.pk)
     await eventually(lambda: len(desk.announced) == 4)
     assert desk.announced == [("+", "Ada"), ("+", "Bob"), ("-", "Bob"), ("-", "Ada")]
 
 
 async def test_entering_twice_is_one_row(desk: Desk, room: Room) -> None:
     """A refreshed join changes nothing."""
-    come(desk, room, "node-1.1", ADA)
-    desk.presence.join("node-1.1", room.pk)
+    ada = come(desk, room, "node-1.1", ADA)
+    desk.presence.join(ada, room.pk)
     await eventually(lambda: desk.announced)
-    desk.presence.join("node-1.1", room.pk)
+    desk.presence.join(ada, room.pk)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: len(desk.announced) == 2)
     assert desk.announced == [("+", "Ada"), ("+", "Bob")]
@@ -144,8 +147,9 @@ async def test_entering_twice_is_one_row(desk: Desk, room: Room) -> None:
 
 async def test_what_is_not_open_cannot_enter(desk: Desk, room: Room) -> None:
     """A connection that has just closed leaves no ghost."""
-    desk.presence.join("node-1.9", room.pk)
-    desk.presence.leave("node-1.9", room.pk)
+    gone = connection_of(ADA, "", "node-1.9")
+    desk.presence.join(gone, room.pk)
+    desk.presence.leave(gone, room.pk)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: desk.announced)
     assert await names() == [("node-1.2", "Bob")]
@@ -153,23 +157,23 @@ async def test_what_is_not_open_cannot_enter(desk: Desk, room: Room) -> None:
 
 async def test_a_closed_connection_leaves_all_its_rooms(desk: Desk, room: Room) -> None:
     """Its row and its presences go together."""
-    come(desk, room, "node-1.1", ADA)
+    ada = come(desk, room, "node-1.1", ADA)
     await eventually(lambda: desk.announced)
-    desk.presence.disconnect("node-1.1")
+    desk.presence.disconnect(ada)
     await eventually(lambda: desk.announced[-1] == ("-", "Ada"))
-    assert await in_thread(Connection.objects.count) == 0
+    assert await in_thread(ConnectionRow.objects.count) == 0
 
 
 async def test_a_connection_that_closes_at_once_leaves_nothing(desk: Desk, room: Room) -> None:
     """Written or not, in the end there is no row and no member."""
-    come(desk, room, "node-1.1", ADA)
-    desk.presence.disconnect("node-1.1")
+    ada = come(desk, room, "node-1.1", ADA)
+    desk.presence.disconnect(ada)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: ("+", "Bob") in desk.announced)
     await eventually(lambda: not desk.presence._batch)
     come(desk, room, "node-1.3", ADA)
     await eventually(lambda: desk.announced[-1] == ("+", "Ada"))
-    assert await in_thread(Connection.objects.count) == 2
+    assert await in_thread(ConnectionRow.objects.count) == 2
 
 
 async def test_a_user_who_reconnects_at_once_never_left(
@@ -177,9 +181,9 @@ async def test_a_user_who_reconnects_at_once_never_left(
 ) -> None:
     """Within the grace, a reload is not announced."""
     settings.REALTIME = {"PRESENCE_GRACE_SECONDS": 0.05}
-    come(desk, room, "node-1.1", ADA)
+    ada = come(desk, room, "node-1.1", ADA)
     await eventually(lambda: desk.announced)
-    desk.presence.disconnect("node-1.1")
+    desk.presence.disconnect(ada)
     come(desk, room, "node-1.2", ADA)
     await eventually(lambda: "node-1.1" not in desk.presence._connections)
     come(desk, room, "node-1.3", BOB)
@@ -193,11 +197,10 @@ async def test_a_new_name_is_written_over_the_old_one(desk: Desk, room: Room) ->
     desk.presence.connect(connection_of(ADA, "192.0.2.1", "node-1.1"))
     await eventually(lambda: not desk.presence._batch)
     renamed = Identity("guest:a", "Ada L.")
-    desk.presence.connect(connection_of(renamed, "192.0.2.1", "node-1.1"))
-    desk.presence.join("node-1.1", room.pk)
+    come(desk, room, "node-1.1", renamed)
     await eventually(lambda: desk.announced)
     assert await names() == [("node-1.1", "Ada L.")]
-    rows = await in_thread(lambda: list(Connection.objects.values_list("username", "address")))
+    rows = await in_thread(lambda: list(ConnectionRow.objects.values_list("username", "address")))
     assert rows == [("Ada L.", "192.0.2.1")]
 
 
@@ -215,11 +218,11 @@ async def test_a_database_that_was_away_gets_the_whole_truth(desk: Desk, room: R
 
 async def test_a_leave_while_the_database_was_away_is_announced(desk: Desk, room: Room) -> None:
     """Otherwise its peers would show a ghost."""
-    come(desk, room, "node-1.1", ADA)
+    ada = come(desk, room, "node-1.1", ADA)
     come(desk, room, "node-1.2", BOB)
     await eventually(lambda: len(desk.announced) == 2)
     desk.db.away = 2
-    desk.presence.disconnect("node-1.1")
+    desk.presence.disconnect(ada)
     await eventually(lambda: ("-", "Ada") in desk.announced)
     assert await names() == [("node-1.2", "Bob")]
 
