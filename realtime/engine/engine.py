@@ -112,8 +112,8 @@ class Engine:
         self._teardown.start()
         self.hub.start()
         await self.hub.layer.try_identify()
-        self.hub.topic(self.topic)
-        self.hub.topic(EVERYONE)
+        self.hub.keep(self.topic)
+        self.hub.keep(EVERYONE)
         self.writer.start()
         self.presence.start()
         self.presence.rebuild()
@@ -177,23 +177,20 @@ class Engine:
         connection.acquire(self._remove)
         self.connections[connection.id] = connection
         self._empty.clear()
-        self.hub.topic(self.topic).attach(connection)
-        self.hub.topic(EVERYONE).attach(connection)
-        self._user_topic(connection).attach(connection)
+        connection.subscribe(self.hub.topic(self.topic))
+        connection.subscribe(self.hub.topic(EVERYONE))
+        connection.subscribe(self._user_topic(connection))
         self.presence.connect(connection)
 
     def rename(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""
-        self.hub.detach(self._user_topic(connection), connection.id)
+        connection.unsubscribe(self._user_topic(connection))
         connection.identity = identity
-        self._user_topic(connection).attach(connection)
+        connection.subscribe(self._user_topic(connection))
         self.presence.connect(connection)
 
     def _remove(self, connection: Connection) -> None:
         self.watchdog.finish(connection)
-        for name in (self.topic, EVERYONE):  # kept open: the pulse probes them
-            self.hub.topic(name).detach(connection.id)
-        self.hub.detach(self._user_topic(connection), connection.id)
         self.presence.disconnect(connection)
         del self.connections[connection.id]
         if not self.connections:

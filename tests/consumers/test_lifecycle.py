@@ -184,7 +184,7 @@ async def walk_everywhere(engine: Engine, commands: list[Object], query: str, en
         await eventually(lambda: not held(engine), 10, f"{ends}: nothing held")
         if made.connection is not None:
             assert made.connection.phase is Phase.CLOSED
-            assert made.connection._releases == []
+            assert made.connection._acquired == []
         return made
 
     free = await walk({})

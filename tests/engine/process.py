@@ -36,7 +36,7 @@ class Member(End):
             known = self.known()
             since = Since(seq=known.position, epoch=known.epoch)
         topic = await self.hub.open_room(room.pk, room.slug)
-        topic.detach(self.outbox.id)
+        self.connection.unsubscribe(topic)
         caught = await attach(self.hub, self.db, topic, self.connection, since=since, limit=limit)
         self.topic = topic
         reply = {
@@ -52,7 +52,7 @@ class Member(End):
 
     def leave(self) -> None:
         if self.topic is not None:
-            self.hub.detach(self.topic, self.outbox.id)
+            self.connection.unsubscribe(self.topic)
 
     def known(self) -> "Known":
         """What a client knows that has received everything so far."""

@@ -89,12 +89,11 @@ class Joining(Consumer):
         )
 
     async def closed(self) -> None:
-        """Leave every room."""
+        """Stop the checks of access to rooms."""
         for task in self._rechecks.values():
             task.cancel()
         for subscription in self._subscriptions.values():
             subscription.cancel_recheck()
-            self.engine.hub.detach(subscription.topic, self.id)
 
     def may_change_identity(self) -> bool:
         """Return whether the connection is in no room: others know it there by its user."""
@@ -187,7 +186,7 @@ class Joining(Consumer):
             )
             if entry.rights_seq >= topic.rights_seq and changes == self._changes:
                 return entry, topic, caught
-            engine.hub.detach(topic, self.id)  # the rights have changed meanwhile
+            self.connection.unsubscribe(topic)  # the rights have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
 
     async def _read_access(self, decide: Decide, room: str) -> RoomAccess:
@@ -210,7 +209,7 @@ class Joining(Consumer):
         """Drop the subscription to a room, if there is one."""
         if subscription := self._subscriptions.pop(room, None):
             subscription.cancel_recheck()
-            self.engine.hub.detach(subscription.topic, self.id)
+            self.connection.unsubscribe(subscription.topic)
             self.engine.presence.leave(self.connection, subscription.access.room_id)
 
     def _since(self, room: str) -> datetime:

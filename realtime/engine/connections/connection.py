@@ -100,6 +100,16 @@ class Silence(Protocol):
         """Ping the client, and close the connection if it does not answer in time."""
 
 
+class Subscribable(Protocol):
+    """A topic, as a connection sees it."""
+
+    def attach(self, connection: "Connection") -> bool:
+        """Deliver to a connection from now on; return whether it was no member before."""
+
+    def detach(self, connection: "Connection") -> bool:
+        """Deliver nothing more to a connection; return whether it was a member."""
+
+
 Release = Callable[["Connection"], object]
 """Releases something that a connection has acquired."""
 
@@ -112,10 +122,10 @@ class Connection:
     """
 
     __slots__ = (
+        "_acquired",
         "_interruption",
         "_language",
         "_paused",
-        "_releases",
         "_scope",
         "_task",
         "address",
@@ -160,7 +170,7 @@ class Connection:
         self.is_gone = False
         """Whether the client has closed the socket."""
         self.outbox = Outbox(name, send, codec, self.close, server, ledger)
-        self._releases: list[Release] = []
+        self._acquired: list[Release | Subscribable] = []
         self._paused: asyncio.Future[None] | None = None
         self._task = task
         self._interruption = ""
@@ -230,16 +240,17 @@ class Connection:
         phases.debug("connection %s: %s after %s", self.id, to.name, self.phase.name)
         self.phase = to
 
-    def acquire(self, release: Release) -> None:
+    def acquire(self, release: Release | Subscribable) -> None:
         """Register a function that releases something when the connection closes.
 
         If the connection is closed, it is called now. Its argument is the connection, so that a
-        registry needs no closure for each connection.
+        registry needs no closure for each connection. A topic stands for its `detach`, because a
+        bound method for each member would take more memory.
         """
         if self.phase is Phase.CLOSED:
-            release(self)
+            self._undo(release)
         else:
-            self._releases.append(release)
+            self._acquired.append(release)
 
     def release(self) -> None:
         """Enter the phase CLOSED, and release everything that was acquired, the last first.
@@ -251,12 +262,30 @@ class Connection:
             # A server may report its own close as the end, and continue to read for seconds.
             self.intake.close(is_gone=self.is_gone and not self.outbox.is_closing)
         self.outbox.close()
-        while self._releases:
-            release = self._releases.pop()
+        while self._acquired:
+            acquired = self._acquired.pop()
             try:
-                release(self)
+                self._undo(acquired)
             except Exception:
-                logger.exception("connection %s: %r failed", self.id, release)
+                logger.exception("connection %s: %r failed", self.id, acquired)
+
+    def _undo(self, acquired: Release | Subscribable) -> None:
+        if callable(acquired):
+            acquired(self)
+        else:
+            acquired.detach(self)
+
+    # Its topics.
+
+    def subscribe(self, topic: Subscribable) -> None:
+        """Receive what is delivered to a topic from now on, until the connection closes."""
+        if topic.attach(self):
+            self.acquire(topic)
+
+    def unsubscribe(self, topic: Subscribable) -> None:
+        """Receive nothing more of a topic, if the connection is subscribed to it."""
+        if topic.detach(self):
+            self._acquired.remove(topic)
 
     # Closing.
 

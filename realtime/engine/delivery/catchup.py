@@ -109,7 +109,7 @@ async def _resume(
     states = [state for state in states if state.position <= lane.position]
     if len(states) > RESUME_STATES or len(fit_frame(states)) < len(states):
         return None
-    topic.attach(connection)
+    connection.subscribe(topic)
     return CaughtUp(states, False, True, lane.position)
 
 
@@ -130,7 +130,7 @@ async def _start(
     states = [state for state in states if state.position <= lane.position]
     states.sort(key=lambda state: state.seq)
     kept = fit_frame(states[-limit:] if limit else [])
-    topic.attach(connection)
+    connection.subscribe(topic)
     return CaughtUp(kept, has_more or len(kept) < len(states), False, lane.position)
 
 

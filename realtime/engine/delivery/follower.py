@@ -31,18 +31,14 @@ PAGE = 500
 class LogFollower:
     """Moves the positions of all rooms of a process; no other object does.
 
-    `spawn` runs a coroutine in a task. `emptied` is called for a topic that has lost all members.
+    `spawn` runs a coroutine in a task.
     """
 
     def __init__(
-        self,
-        db: Database,
-        spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
-        emptied: Callable[[RoomTopic], None],
+        self, db: Database, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
     ) -> None:
         self._db = db
         self._spawn = spawn
-        self._emptied = emptied
         self._rings = RingMemory(config().ring_bytes)
         self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
@@ -194,7 +190,6 @@ class LogFollower:
         await self.load(topic)
         resync = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
         for connection in list(topic.members.values()):
-            topic.detach(connection.id)
+            connection.unsubscribe(topic)
             connection.reply(resync)
             connection.events.on_rights_changed(topic.slug)
-        self._emptied(topic)

@@ -81,7 +81,8 @@ class Hub:
         self._rooms: dict[int, RoomTopic] = {}
         self._opening: dict[int, asyncio.Task[RoomTopic]] = {}
         self._flushers = (Flusher(rests=False), Flusher(rests=True))
-        self.follower = LogFollower(db, self._spawn, self._linger)
+        self.follower = LogFollower(db, self._spawn)
+        self._emptied = self._linger  # one method object for all topics
         self._presence = RoomPresence(db, self._spawn)
         self._rights = RoomRights(db)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -100,12 +101,18 @@ class Hub:
             await flusher.stop()
         await self.layer.stop()
 
+    def keep(self, name: str) -> None:
+        """Open a topic that stays open without members, because the pulse probes it."""
+        self._add(Topic(name, self._flushers))
+
     def topic(self, name: str) -> Topic:
-        """Return a topic without a log; open it on first use."""
-        if name not in self._topics:
-            self._topics[name] = Topic(name, self._flushers)
-            self._spawn(self.layer.subscribe(name))
-        return self._topics[name]
+        """Return a topic without a log; open it on first use, and close it when it is empty."""
+        return self._topics.get(name) or self._add(Topic(name, self._flushers, self._emptied))
+
+    def _add(self, topic: Topic) -> Topic:
+        self._topics[topic.name] = topic
+        self._spawn(self.layer.subscribe(topic.name))
+        return topic
 
     async def open_room(self, room_id: int, slug: str, *, is_resumed: bool = False) -> RoomTopic:
         """Return a room's live topic; concurrent calls open it once.
@@ -128,12 +135,6 @@ class Hub:
     def rooms(self) -> list[RoomTopic]:
         """The rooms that are live in this process."""
         return [topic for topic in self._rooms.values() if topic.state is not State.OPENING]
-
-    def detach(self, topic: Topic, connection: str) -> None:
-        """Remove a connection from a topic; an empty topic is kept for some seconds."""
-        topic.detach(connection)
-        if not topic.members:
-            self._linger(topic)
 
     # Publishing: first to the members in this process, then to the other processes.
 
@@ -221,7 +222,8 @@ class Hub:
     # Opening and closing.
 
     async def _open(self, room_id: int, slug: str, is_resumed: bool) -> RoomTopic:
-        topic = RoomTopic(room_id, slug, self._flushers, Roster(config().presence_events_up_to))
+        roster = Roster(config().presence_events_up_to)
+        topic = RoomTopic(room_id, slug, self._flushers, roster, self._emptied)
         self._topics[topic.name] = self._rooms[room_id] = topic
         try:
             is_heard = await self._subscribe(topic)
@@ -247,6 +249,7 @@ class Hub:
         )
 
     def _linger(self, topic: Topic) -> None:
+        """Keep an empty topic a little longer, for clients that reconnect at once."""
         seconds = LINGER_SECONDS if isinstance(topic, RoomTopic) else USER_LINGER_SECONDS
         asyncio.get_running_loop().call_later(seconds, self._close_if_idle, topic)
 

@@ -6,7 +6,7 @@ sends them. The position of a lane does not include pending events.
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from ...store.messages.history import LogMark
@@ -26,17 +26,31 @@ PRESENCE_PER_SECOND, PRESENCE_BURST = 5_000, 10_000
 """The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
 
 
+Emptied = Callable[["Topic"], None]
+
+
 def room_topic(room_id: int) -> str:
     """Return the name of a room's topic."""
     return f"room.{room_id}"
 
 
-class Topic:
-    """The members of one topic, by encoding."""
+def _stay_open(topic: "Topic") -> None:
+    """Do nothing: the topic stays open without members."""
 
-    def __init__(self, name: str, flushers: tuple[Flusher, Flusher]) -> None:
+
+class Topic:
+    """The members of one topic, by encoding.
+
+    Connections subscribe to it by `Connection.subscribe`. `emptied` is called when it has lost
+    its last member.
+    """
+
+    def __init__(
+        self, name: str, flushers: tuple[Flusher, Flusher], emptied: Emptied = _stay_open
+    ) -> None:
         self.name = name
         self._flushers = flushers
+        self._emptied = emptied
         self._lanes: dict[Codec, Lane] = {}
         self.members: dict[str, Connection] = {}
 
@@ -48,15 +62,21 @@ class Topic:
             self._lanes[codec] = Lane(codec, flusher, self._seq)
         return self._lanes[codec]
 
-    def attach(self, connection: Connection) -> None:
-        """Add a member; it gets the events that are delivered from now on."""
+    def attach(self, connection: Connection) -> bool:
+        """Add a member, which gets the events from now on; return whether it was none before."""
+        is_new = connection.id not in self.members
         self.members[connection.id] = connection
         self.lane(connection.codec).attach(connection.outbox)
+        return is_new
 
-    def detach(self, connection: str) -> None:
-        """Remove a member."""
-        if member := self.members.pop(connection, None):
-            self._lanes[member.codec].detach(connection)
+    def detach(self, connection: Connection) -> bool:
+        """Remove a member; return whether it was one."""
+        if self.members.pop(connection.id, None) is None:
+            return False
+        self._lanes[connection.codec].detach(connection.id)
+        if not self.members:
+            self._emptied(self)
+        return True
 
     def deliver(self, event: Event) -> None:
         """Send an event to all members, in order."""
@@ -83,10 +103,15 @@ class RoomTopic(Topic):
     """The most events beyond a gap that are kept until it is filled."""
 
     def __init__(
-        self, room_id: int, slug: str, flushers: tuple[Flusher, Flusher], roster: Roster
+        self,
+        room_id: int,
+        slug: str,
+        flushers: tuple[Flusher, Flusher],
+        roster: Roster,
+        emptied: Emptied = _stay_open,
     ) -> None:
         self.position = Position()
-        super().__init__(room_topic(room_id), flushers)
+        super().__init__(room_topic(room_id), flushers, emptied)
         self.room_id = room_id
         self.slug = slug
         self.state = State.OPENING

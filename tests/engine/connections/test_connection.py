@@ -97,6 +97,40 @@ def test_what_a_closed_connection_acquires_is_released_at_once(end: End) -> None
     assert released == [1]
 
 
+class Names(set[str]):
+    """A topic that only knows the names of its members."""
+
+    def attach(self, connection: Connection) -> bool:
+        is_new = connection.id not in self
+        self.add(connection.id)
+        return is_new
+
+    def detach(self, connection: Connection) -> bool:
+        was_member = connection.id in self
+        self.discard(connection.id)
+        return was_member
+
+
+def test_a_closed_connection_is_subscribed_to_nothing(end: End) -> None:
+    """Whatever it has subscribed to, also twice, and also what it subscribes to afterwards."""
+    connection, topics = made(end), [Names() for _ in range(3)]
+    for topic in (*topics[:2], topics[0]):
+        connection.subscribe(topic)
+    assert topics == [{"n.1"}, {"n.1"}, set()]
+    connection.release()
+    assert topics == [set(), set(), set()]
+    connection.subscribe(topics[2])
+    assert topics[2] == set()
+
+
+def test_what_is_unsubscribed_is_not_released_later(end: End) -> None:
+    connection, topic = made(end), Names()
+    connection.subscribe(topic)
+    connection.unsubscribe(topic)
+    connection.unsubscribe(topic)
+    assert (topic, connection._acquired) == (set(), [])
+
+
 async def test_the_reason_of_a_close_is_sent_once(end: End) -> None:
     """The first reason counts."""
     connection = made(end)

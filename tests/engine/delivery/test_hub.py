@@ -271,8 +271,8 @@ async def test_a_topic_without_a_log_is_soon_closed(
     """Each user who leaves has one, and it costs little to open again."""
     monkeypatch.setattr(module, "USER_LINGER_SECONDS", 0.05)
     topic, end = process.hub.topic("user.1"), End()
-    topic.attach(end.connection)
-    process.hub.detach(topic, end.outbox.id)
+    end.connection.subscribe(topic)
+    end.connection.unsubscribe(topic)
     assert process.hub.topic("user.1") is topic
     await eventually(lambda: process.hub.topic("user.1") is not topic, 5)
 

@@ -47,8 +47,8 @@ async def test_a_detached_member_gets_nothing() -> None:
     """Detaching twice, or what was never there, is harmless."""
     topic, end = opened(), End()
     topic.attach(end.connection)
-    topic.detach(end.outbox.id)
-    topic.detach(end.outbox.id)
+    assert topic.detach(end.connection)
+    assert not topic.detach(end.connection)
     topic.advance(event(state(1, 1)))
     await flush(topic)
     assert (end.items, topic.members) == ([], {})
