@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..conf import config
-from ..engine.connections.connection import Connection, Phase
+from ..engine.connections.connection import Connection
+from ..engine.connections.phase import Phase
 from ..engine.connections.turns import Turn
 from ..engine.engine import Engine
 from ..wire.codecs import Part, byte_size

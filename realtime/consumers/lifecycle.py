@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..engine.connections.connection import Connection, Phase
+from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
+from ..engine.connections.phase import Phase
 from ..engine.engine import shutdown
 from ..engine.servers.transport import end_pings
 from ..logs import get_logger

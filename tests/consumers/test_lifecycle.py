@@ -14,9 +14,10 @@ from realtime.consumers import ChatConsumer
 from realtime.consumers.authentication import Login
 from realtime.consumers.heartbeat import Heartbeat
 from realtime.consumers.lifecycle import Lifecycle
-from realtime.engine.connections.connection import Connection, Phase
+from realtime.engine.connections.connection import Connection
 from realtime.engine.connections.intake import Intake
 from realtime.engine.connections.outbox import Outbox
+from realtime.engine.connections.phase import Phase
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.wire.errors import CloseCode, Disconnect

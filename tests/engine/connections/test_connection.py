@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 
 from realtime.engine.connections import connection as module
-from realtime.engine.connections.connection import MOVES, Connection, Phase, PhaseError
+from realtime.engine.connections.connection import Connection
+from realtime.engine.connections.phase import MOVES, Phase, PhaseError
 from realtime.wire.codecs import JSON
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.client import eventually
