@@ -26,7 +26,10 @@ class Heartbeat:
     heartbeat spreads clients that connected together.
     """
 
-    __slots__ = ("_due", "_end", "_heard_at", "_is_busy", "_is_pinged", "_loop", "_ping", "_timer")
+    __slots__ = ("_due", "_end", "_is_busy", "_is_pinged", "_loop", "_ping", "_timer", "heard_at")
+
+    heard_at: float
+    """When the client last sent something, by the clock of the event loop."""
 
     def __init__(
         self,
@@ -45,18 +48,18 @@ class Heartbeat:
 
     def received(self) -> None:
         """Record that the client has sent something."""
-        self._heard_at = self._loop.time()
+        self.heard_at = self._loop.time()
         self._is_pinged = False
 
     def start(self) -> None:
         """Start the timer."""
         self.received()
-        self._wait(self._heard_at)
+        self._wait(self.heard_at)
 
     @property
     def seconds(self) -> float:
         """Seconds since the client last sent something; 0 if the heartbeat does not run."""
-        return 0.0 if self._timer is None else self._loop.time() - self._heard_at
+        return 0.0 if self._timer is None else self._loop.time() - self.heard_at
 
     def probe(self, seconds: float) -> bool:
         """Ping now, and close the connection unless the client answers within so many seconds.
@@ -86,12 +89,12 @@ class Heartbeat:
         if self._is_pinged:
             self._timer = None
             self._end()
-        elif now - self._heard_at >= _least(config().heartbeat_seconds):
+        elif now - self.heard_at >= _least(config().heartbeat_seconds):
             self._is_pinged = True
             self._ping()
             self._wait(now)
         else:
-            self._wait(self._heard_at)
+            self._wait(self.heard_at)
 
     def _wait(self, since: float) -> None:
         heartbeat = config().heartbeat_seconds

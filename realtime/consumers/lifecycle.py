@@ -58,6 +58,7 @@ class Lifecycle:
         self._heartbeat = Heartbeat(
             self._engine.loop, self._ping, self._end_silent, self._is_not_heard
         )
+        self._connection.heartbeat = self._heartbeat
 
     async def run(self, subprotocol: str | None, send: Any, server: Any) -> None:
         """Run the connection to its end, and release what it has acquired."""
@@ -114,7 +115,6 @@ class Lifecycle:
         connection.reply(welcome(connection))
         if has_heartbeat:
             end_pings(server)
-            connection.heartbeat = self._heartbeat
             connection.acquire(self._stop_heartbeat)
             self._heartbeat.start()
 

@@ -5,6 +5,7 @@ The engine knows a consumer by `ConnectionEvents` alone.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from .language import language_of, translated
 from .ledger import Ledger
 from .outbox import CLOSE_SECONDS, Outbox, Send
 from .phase import MOVES, Phase, PhaseError
+from .stats import ConnectionStats
 
 __all__ = ["Connection", "ConnectionEvents"]
 
@@ -49,6 +51,10 @@ class ConnectionEvents(Protocol):
 
 class Silence(Protocol):
     """The time for which a client has sent nothing: see `consumers.heartbeat`."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the client last sent something, by the clock of the event loop."""
 
     @property
     def seconds(self) -> float:
@@ -87,6 +93,7 @@ class Connection:
         "_scope",
         "_task",
         "address",
+        "connected_at",
         "credential",
         "events",
         "heartbeat",
@@ -125,6 +132,7 @@ class Connection:
         self.address = address
         self.peer_address = peer_address
         self.phase = Phase.CONNECTING
+        self.connected_at = time.time()
         self.is_gone = False
         """Whether the client has closed the socket."""
         self.outbox = Outbox(name, send, codec, self.close, server, ledger)
@@ -158,6 +166,24 @@ class Connection:
         if self._language is None:  # most clients never get an error
             self._language = language_of(self._scope)
         return translated(sentence, self._language)
+
+    def snapshot(self) -> ConnectionStats:
+        """Return what is known of the connection now."""
+        active_at = self.connected_at
+        if self.heartbeat is not None:
+            silent_seconds = asyncio.get_running_loop().time() - self.heartbeat.heard_at
+            active_at = time.time() - silent_seconds
+        return ConnectionStats(
+            id=self.id,
+            identity=getattr(self, "identity", None),
+            address=self.peer_address,
+            encoding=self.codec.subprotocol,
+            phase=self.phase,
+            connected_at=self.connected_at,
+            last_active_at=active_at,
+            queued_frames=self.outbox.queued_frames,
+            queued_bytes=self.outbox.queued_bytes,
+        )
 
     # Input.
 
@@ -233,7 +259,7 @@ class Connection:
         else:
             acquired.detach(self)
 
-    # Its topics.
+    # Topics.
 
     def subscribe(self, topic: Subscribable) -> None:
         """Receive what is delivered to a topic from now on, until the connection closes."""

@@ -180,6 +180,16 @@ class Outbox:
         """Whether a frame may be sent now, because no earlier frame waits."""
         return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 
+    @property
+    def queued_frames(self) -> int:
+        """How many frames wait because the socket does not take them."""
+        return len(self._queue)
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes the frames that wait have."""
+        return self._bytes if self._queue else 0
+
     async def close_with(self, end: DisconnectEvent) -> None:
         """Send the reason and close the socket; abort it if the client does not accept that."""
         if self._is_closing:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from itertools import product
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from realtime.engine.connections import connection as module
 from realtime.engine.connections.connection import Connection
 from realtime.engine.connections.phase import MOVES, Phase, PhaseError
+from realtime.store.accounts.identity import Identity
 from realtime.wire.codecs import JSON
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.client import eventually
@@ -130,6 +132,43 @@ def test_what_is_unsubscribed_is_not_released_later(end: End) -> None:
     connection.unsubscribe(topic)
     connection.unsubscribe(topic)
     assert (topic, connection._acquired) == (set(), [])
+
+
+async def test_a_snapshot_tells_what_is_known_of_a_connection(end: End) -> None:
+    """Before the client has authenticated, and while it reads slowly."""
+    connection = made(end)
+    found = connection.snapshot()
+    assert (found.id, found.identity, found.phase) == ("n.1", None, Phase.CONNECTING)
+    assert found.encoding == JSON.subprotocol
+    assert found.last_active_at == found.connected_at == pytest.approx(time.time(), abs=5)
+    assert (found.queued_frames, found.queued_bytes) == (0, 0)
+    connection.identity, connection.peer_address = Identity("guest:a", "Ada"), "192.0.2.1"
+    connection.outbox._pause()
+    connection.outbox.send("é")
+    connection.outbox.send("ab")
+    found = connection.snapshot()
+    assert (found.identity, found.address) == (connection.identity, "192.0.2.1")
+    assert (found.queued_frames, found.queued_bytes) == (2, 4)
+    connection.release()
+    found = connection.snapshot()
+    assert (found.phase, found.queued_frames, found.queued_bytes) == (Phase.CLOSED, 0, 0)
+
+
+class Silent:
+    """A client that was last heard so many seconds ago."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.heard_at = asyncio.get_running_loop().time() - seconds
+
+    def probe(self, seconds: float) -> bool:
+        return False
+
+
+async def test_a_snapshot_tells_when_the_client_was_last_active(end: End) -> None:
+    connection = made(end)
+    connection.heartbeat = Silent(60)
+    assert connection.snapshot().last_active_at == pytest.approx(time.time() - 60, abs=5)
 
 
 async def test_the_reason_of_a_close_is_sent_once(end: End) -> None:
