@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 from .models import Message, Room, Sanction
 from .store.accounts.addresses import network_of
 from .store.accounts.identity import Identity
-from .store.accounts.users import canonical
+from .store.accounts.users import canonical, unknown_user
 from .store.database.servers import on_working_server
 from .store.moderation import actions
 
@@ -194,12 +194,13 @@ def _bannable(address: str) -> str:
 
 
 def _key(user: Any) -> str:
-    """The `user_id` of somebody, in its one spelling; raises `CommandError` for nobody's."""
+    """The `user_id` in its one spelling; raises `CommandError` for what cannot be one."""
     if user is None:
         return ""
-    if hasattr(user, "pk"):
-        return str(user.pk)
-    return actions.target(str(user))
+    key = str(user.pk) if hasattr(user, "pk") else canonical(str(user))
+    if key is None:
+        raise unknown_user()
+    return key
 
 
 def _lifted_key(user: Any) -> str:

@@ -8,7 +8,6 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from ... import rooms
 from ...conf import config
 from ...store.accounts.identity import Identity
 from ...store.accounts.visitor import Visitor
@@ -83,7 +82,7 @@ class Rooms(Joining):
 def _create(command: Create, identity: Identity, *, address: str) -> RoomAccess:
     if (mute := mute_on_site(Visitor(identity, address))) is not None:
         raise _denied(format_lazy("{} {}", describe(mute, *identity.user_ids), MUTED_MAKER))
-    room = rooms.create(identity, command.title, kind=command.kind, slug=command.room)
+    room = management.create(identity, command.title, kind=command.kind, slug=command.room)
     return rights(room.slug, identity)
 
 
@@ -94,11 +93,11 @@ def _direct(command: Direct, identity: Identity) -> RoomAccess:
         other = actions.find_user(command.user_id, command.username)
     except CommandError:
         raise management.unreachable() from None
-    return rights(rooms.direct(identity, other).slug, identity)
+    return rights(management.direct(identity, other).slug, identity)
 
 
 def _accept(command: Accept, identity: Identity) -> RoomAccess:
-    return rights(rooms.accept(command.invitation, identity).slug, identity)
+    return rights(memberships.accept(command.invitation, identity).slug, identity)
 
 
 def _invite(command: Invite, entry: RoomAccess, identity: Identity) -> str | None:
@@ -106,12 +105,12 @@ def _invite(command: Invite, entry: RoomAccess, identity: Identity) -> str | Non
     if command.void:
         memberships.void_invitations(room, identity)
     if command.user_id is None and command.username is None:
-        return None if command.void else rooms.invitation(room, by=identity)
+        return None if command.void else memberships.invitation(room, identity)
     try:
         user = actions.find_user(command.user_id, command.username)
     except CommandError:
         raise memberships.not_to_be_added() from None
-    rooms.add(room, user, by=identity)
+    memberships.add(room, user, identity)
     return None
 
 

@@ -67,7 +67,8 @@ def sanction(
 
     Without a room it counts on the whole site, without `seconds` for good. Without `shortens` one
     that lasts longer stays. What is given again, and what it would hardly prolong, writes nothing.
-    With `rank` one of a higher rank is not replaced: raises `CommandError`, `permission_denied`.
+    Raises `CommandError`: `unknown_user` for a user who does not exist, and with `rank`
+    `permission_denied` where one of a higher rank would be replaced.
     """
     fields: dict[str, Any] = {
         "username": _name_of(user_key),
@@ -221,11 +222,12 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
 
 
 def target(user_id: str, room: Room | None = None, *, is_here: bool = False) -> str:
-    """Return the one spelling of the `user_id` of somebody who can be judged.
+    """Return the one spelling of the `user_id` of a user or guest who can be sanctioned.
 
     A guest must have been seen in the room, where one is given: connected anywhere (`is_here`
-    where the caller knows that already), by a message or by a sanction. Raises `CommandError`
-    with `unknown_user`.
+    where the caller knows that already), by a message or by a sanction. A user who exists no
+    longer must have been seen as well, and has only sanctions to lift. Raises `CommandError` with
+    `unknown_user`.
     """
     key = canonical(user_id)
     if key is None:
@@ -344,13 +346,16 @@ def _user(user_key: str) -> Any:
 
 
 def _name_of(user_key: str) -> str:
+    """The name of a user or guest; raises `CommandError` for a user who does not exist."""
     if not user_key:
         return ""
-    if _pk(user_key) is not None:
-        user = _user(user_key)
-        return "" if user is None else Identity.of(user).username
-    here = Connection.objects.using(database()).filter(user_key=user_key)
-    return here.values_list("username", flat=True).first() or ""
+    if user_key.startswith(GUEST):
+        here = Connection.objects.using(database()).filter(user_key=user_key)
+        return here.values_list("username", flat=True).first() or ""
+    user = _user(user_key)
+    if user is None:
+        raise unknown_user()
+    return Identity.of(user).username
 
 
 def _text(one: Sanction) -> str:

@@ -312,6 +312,20 @@ def test_only_who_exists_is_judged(room: Room, ada: Any, act: Any) -> None:
     assert Sanction.objects.get().user_key == str(ada.pk)
 
 
+def test_the_store_sanctions_only_who_exists(room: Room, ada: Any) -> None:
+    """Whoever calls it; a deleted user loses the place, and gets no ban."""
+    key = str(ada.pk)
+    ada.delete()
+    for act in (
+        lambda: actions.sanction("ban", room, key),
+        lambda: actions.sanction("mute", None, "None"),
+        lambda: actions.kick(room, key),
+    ):
+        with pytest.raises(CommandError, match="unknown_user"):
+            act()
+    assert not Sanction.objects.exists()
+
+
 def test_what_is_against_a_deleted_user_can_be_lifted(room: Room, ada: Any) -> None:
     key = str(ada.pk)
     acts.ban(room, ada)
