@@ -25,15 +25,15 @@ from .engine.bus.notes import Broadcast, Close, Direct, Note
 from .engine.bus.publisher import LayerUnavailable
 from .engine.delivery.topic import room_topic
 from .engine.engine import EVERYONE, user_topic
-from .engine.notify import hand_over, is_in_transaction, on_commit, publish_message
+from .engine.notify import hand_over, is_in_transaction, on_commit
 from .logs import get_logger
 from .models import Message, Room
-from .store.accounts.identity import SITE, Identity, fault_of_key
 from .store.database.alias import database
 from .store.database.servers import on_working_server
-from .store.messages.log import Draft, Stored
+from .store.messages.log import Stored
 from .store.messages.plain import plain
-from .store.messages.posting import post, row_of
+from .store.messages.posting import draft_of, post, row_of
+from .store.rooms.access import room_id_of
 from .wire.codecs import Frame
 from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .wire.events import Notice, Outgoing, SignalEvent
@@ -145,12 +145,10 @@ class RoomTarget(Target):
         """
         content, username = _text(content), _text(username)
         data = None if data is None else plain(data)
-        who = Identity.of(user) if user is not None else Identity(SITE + username, username)
-        if fault := fault_of_key(who, is_bounded=_is_bounded()):
-            raise CommandError(ErrorCode.INVALID_MESSAGE, fault)
-        draft = Draft.by(who, self._find(), content, data=data, nonce=nonce, slug=str(self.slug))
+        room = self._find(), str(self.slug)
+        draft = draft_of(room, content, user=user, username=username, nonce=nonce, data=data)
         stored: list[Stored] = []
-        on_commit(lambda: stored.append(_post(draft)), *_databases(using))
+        on_commit(lambda: stored.append(post(draft)), *_databases(using))
         return row_of(draft, stored[0].state) if stored else None
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
@@ -165,7 +163,7 @@ class RoomTarget(Target):
     def _find(self) -> int:
         # Only now: the caller of an async twin cannot ask the database.
         if self._room_id is None:
-            self._room_id = Room.objects.using(database()).get(slug=self.slug).pk
+            self._room_id = room_id_of(str(self.slug))
         return self._room_id
 
 
@@ -193,17 +191,6 @@ def connection(connection: str) -> Target:
 def everyone() -> Target:
     """All connections of the whole site."""
     return Target(EVERYONE)
-
-
-def _is_bounded() -> bool:
-    return connections[database()].vendor != "sqlite"
-
-
-def _post(draft: Draft) -> Stored:
-    stored = post(draft)
-    if stored.is_new:
-        publish_message(stored)
-    return stored
 
 
 def _text(text: object) -> str:

@@ -5,7 +5,7 @@ Each may be sent inside a transaction that is still open, so a receiver waits fo
 
 from django.dispatch import Signal
 
-__all__ = ["invited", "messages_changed", "rights_changed", "site_sanctions_changed"]
+__all__ = ["invited", "messages_stored", "rights_changed", "site_sanctions_changed"]
 
 rights_changed = Signal()
 """Rights in some rooms have changed.
@@ -16,8 +16,11 @@ rights_changed = Signal()
 site_sanctions_changed = Signal()
 """A ban or mute of the whole site has changed: `user_id`, empty where it is of an address."""
 
-messages_changed = Signal()
-"""Stored messages were changed or deleted: `changed` is a list of `Stored`, in log order."""
+messages_stored = Signal()
+"""Messages were stored or changed: `stored` is a list of `Stored`, in the order of their log.
+
+Not sent for messages of clients: the hub gets what the writer has committed.
+"""
 
 invited = Signal()
 """A user was given a place in a room by another user.

@@ -1,5 +1,7 @@
 """What a site's own tests look like; run by `manage.py test`, in tests/test_testing.py."""
 
+from unittest.mock import patch
+
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.test import TestCase, TransactionTestCase
@@ -7,6 +9,7 @@ from django.test import TestCase, TransactionTestCase
 from realtime import push, testing
 from realtime.asgi import get_asgi_application
 from realtime.consumers import RoomConsumer
+from realtime.engine.bus.publisher import publisher
 from realtime.models import Message, Room
 
 
@@ -63,6 +66,17 @@ class InATransaction(Chat, TestCase):
         with self.captureOnCommitCallbacks(execute=True):
             push.room("general").message("from a view", username="CI")
         assert Message.objects.get().content == "from a view"
+
+    def test_a_pushed_message_is_published_once(self) -> None:
+        """Though the callbacks of the commit run inside the transaction of the test."""
+        with (
+            patch.object(publisher, "publish") as publish,
+            self.captureOnCommitCallbacks(execute=True),
+        ):
+            push.room("general").message("a", username="CI")
+            push.room("general").message("b", username="CI")
+        notes = [call.args[1] for call in publish.call_args_list]
+        assert [(note.tag, note.seq) for note in notes] == [("log", 1), ("log", 2)]
 
 
 class WithCommits(Chat, TransactionTestCase):

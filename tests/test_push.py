@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -406,6 +406,17 @@ async def test_a_plain_thread_can_push(member: Socket) -> None:
     thread.start()
     assert (await member.expect("signal"))["data"] == {"from": "thread"}
     await asyncio.to_thread(thread.join)
+
+
+@pytest.mark.parametrize("is_in_transaction", [False, True])
+def test_each_stored_message_is_published_once(
+    room: Room, told: list[Note], is_in_transaction: bool
+) -> None:
+    """With its position, also where the same nonce is given again."""
+    with transaction.atomic() if is_in_transaction else nullcontext():
+        for content, nonce in (("a", "1"), ("b", "2"), ("a", "1")):
+            push.room(room).message(content, nonce=nonce)
+    assert [(note.tag, getattr(note, "seq", None)) for note in told] == [("log", 1), ("log", 2)]
 
 
 def test_without_an_engine_what_is_stored_is_stored(room: Room) -> None:

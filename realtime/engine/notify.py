@@ -10,7 +10,7 @@ from django.dispatch import receiver
 
 from ..logs import get_logger
 from ..models import Room
-from ..signals import invited, messages_changed, rights_changed, site_sanctions_changed
+from ..signals import invited, messages_stored, rights_changed, site_sanctions_changed
 from ..store.accounts.identity import Identity
 from ..store.database.alias import database
 from ..store.messages.log import Stored
@@ -28,7 +28,6 @@ __all__ = [
     "is_in_transaction",
     "notify",
     "on_commit",
-    "publish_message",
     "revalidate_all",
     "revalidate_user",
     "send_event",
@@ -132,8 +131,7 @@ def revalidate_all(kind: str, which: str = "") -> None:
     on_commit(lambda: notify(EVERYONE, Revalidate(kind, which)))
 
 
-def publish_message(stored: Stored) -> None:
-    """Broadcast a committed message to its room."""
+def _publish_message(stored: Stored) -> None:
     engine = Engine.running()
     if engine is not None:
         engine.loop.call_soon_threadsafe(engine.hub.publish_message, stored)
@@ -161,10 +159,10 @@ def _site_sanctions_changed(user_id: str, **_: object) -> None:
         revalidate_all("sanction")
 
 
-@receiver(messages_changed, dispatch_uid="realtime.notify.messages")
-def _messages_changed(changed: list[Stored], **_: object) -> None:
-    for stored in changed:
-        on_commit(partial(publish_message, stored))
+@receiver(messages_stored, dispatch_uid="realtime.notify.messages")
+def _messages_stored(stored: list[Stored], **_: object) -> None:
+    for one in stored:
+        on_commit(partial(_publish_message, one))
 
 
 @receiver(invited, dispatch_uid="realtime.notify.invited")

@@ -1,33 +1,65 @@
 """Storing a single message, for the site's own code; the writer stores those of clients."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connections
 from django.utils.timezone import make_naive
 
 from ...models import Message
+from ...signals import messages_stored
 from ...wire.body import fields_of
+from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState
+from ..accounts.identity import SITE, Identity, fault_of_key
 from ..database.alias import database
 from ..database.servers import is_fault, on_working_server
 from . import log
 from .log import Draft, Stored
 
-__all__ = ["post", "row_of"]
+__all__ = ["draft_of", "post", "row_of"]
+
+
+def draft_of(
+    room: tuple[int, str],
+    content: str,
+    *,
+    user: Any = None,
+    username: str = "",
+    nonce: str | None = None,
+    **body: Any,
+) -> Draft:
+    """Return the draft of a message of `user`, else of the site itself under a name.
+
+    `room` is a primary key and a slug, `body` are the other fields of a `Body`. Raises
+    `CommandError` with `invalid_message` for a user whose key cannot be stored.
+    """
+    who = Identity(SITE + username, username) if user is None else Identity.of(user)
+    if fault := fault_of_key(who, is_bounded=connections[database()].vendor != "sqlite"):
+        raise CommandError(ErrorCode.INVALID_MESSAGE, fault)
+    room_id, slug = room
+    return Draft.by(who, room_id, content, nonce=nonce, slug=slug, **body)
 
 
 def post(draft: Draft) -> Stored:
-    """Store a message, with a second attempt after a failure that may pass.
+    """Store a message and send the signal, once for each message that is new.
 
-    What a second attempt finds counts as new: nobody may have heard of the first one. Raises
-    what the database raises.
+    Raises what the database raises.
     """
+    stored = _append_with_retry(draft)
+    if stored.is_new:
+        messages_stored.send(None, stored=[stored])
+    return stored
+
+
+def _append_with_retry(draft: Draft) -> Stored:
     try:
         return _append(draft)
     except DatabaseError as error:  # the nonce allows another try
         if connections[database()].in_atomic_block or not _may_pass(error):
             raise
+    # What the second attempt finds counts as new: nobody may have heard of the first one.
     return _append(draft)._replace(is_new=True)
 
 

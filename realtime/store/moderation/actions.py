@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from ...conf import config
 from ...models import Connection, Membership, Message, Room, Sanction
 from ...policy import policy
-from ...signals import messages_changed
+from ...signals import messages_stored
 from ...wire.commands import REASON_CHARACTERS
 from ...wire.errors import CommandError, ErrorCode
 from .. import presence
@@ -183,7 +183,7 @@ def delete(message_id: int, by: Identity | None = None) -> Stored:
     with transaction.atomic(using=database()):
         stored = apply_deletion(message_id, by)
         if stored.is_new:
-            messages_changed.send(None, changed=[stored])
+            messages_stored.send(None, stored=[stored])
     return stored
 
 

@@ -24,7 +24,7 @@ from ...models import (
     Sanction,
 )
 from ...models.rooms import new_epoch
-from ...signals import messages_changed
+from ...signals import messages_stored
 from ..accounts.identity import GUEST
 from ..database.alias import database
 from ..messages import changes, nonces
@@ -135,8 +135,8 @@ def _rewrite_chunk(
         if chunk and is_last and not is_told:
             Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
         if is_told:
-            changed = [Stored(room_id, slug, state_of(one), end.epoch, True) for one in chunk]
-            messages_changed.send(None, changed=changed)
+            stored = [Stored(room_id, slug, state_of(one), end.epoch, True) for one in chunk]
+            messages_stored.send(None, stored=stored)
     return chunk
 
 

@@ -155,6 +155,12 @@ def room_of(access: RoomAccess) -> Room:
     return room
 
 
+def room_id_of(slug: str) -> int:
+    """Return the primary key of the room with this slug; raise `Room.DoesNotExist`."""
+    room_id: int = Room.objects.using(database()).values_list("pk", flat=True).get(slug=slug)
+    return room_id
+
+
 def membership_of(who: Identity, room_id: int) -> Membership | None:
     """Return the user's membership in a room, or None."""
     if (user_pk := _user_pk(who)) is None:

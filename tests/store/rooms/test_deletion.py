@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
-from realtime.signals import messages_changed
+from realtime.signals import messages_stored
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import log
 from realtime.store.messages.batch import write_all
@@ -102,15 +102,15 @@ def test_a_deletion_is_announced_once(room: Room) -> None:
     ada = member(room, "ada")
     message, heard = say(room, ada), []
 
-    def hear(changed: Any, **_: Any) -> None:
-        heard.extend(changed)
+    def hear(stored: Any, **_: Any) -> None:
+        heard.extend(stored)
 
-    messages_changed.connect(hear)
+    messages_stored.connect(hear)
     try:
         for _ in range(2):
             actions.delete(message)
     finally:
-        messages_changed.disconnect(hear)
+        messages_stored.disconnect(hear)
     [stored] = heard
     assert (stored.room_id, stored.slug, stored.state.id) == (room.pk, room.slug, message)
     assert stored.state.deleted
