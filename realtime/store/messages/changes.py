@@ -10,9 +10,9 @@ from ...wire.body import BODY_FIELDS
 from ..database.alias import database
 from . import nonces
 from .history import state_of
-from .log import Stored, lock_heads
+from .log import LockedHead, Stored, lock_heads
 
-__all__ = ["EMPTIED", "delete", "empty"]
+__all__ = ["EMPTIED", "delete", "delete_locked", "empty", "locked"]
 
 EMPTIED = (*BODY_FIELDS, "nonce", "deleted_at")
 """The columns that `empty` changes."""
@@ -23,21 +23,33 @@ def delete(message_id: int) -> Stored:
 
     Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
     """
-    alias = database()
-    messages = Message.objects.using(alias)
-    room_id, slug = messages.values_list("room", "room__slug").get(pk=message_id)
-    with transaction.atomic(using=alias):
-        end = lock_heads(alias, {room_id})[room_id]
-        message = messages.get(pk=message_id)
-        if message.deleted_at is not None:
-            return Stored(room_id, slug, state_of(message), end.epoch, is_new=False)
+    with transaction.atomic(using=database(), savepoint=False):
+        return delete_locked(*locked(message_id))
+
+
+def locked(message_id: int) -> tuple[Message, LockedHead]:
+    """Return a message and where the log of its room ends, which stays locked.
+
+    Until the transaction ends, the writer of each process waits for it. Raises
+    `Message.DoesNotExist`.
+    """
+    messages = Message.objects.using(database())
+    room_id = messages.values_list("room", flat=True).get(pk=message_id)
+    end = lock_heads(database(), {room_id})[room_id]
+    return messages.select_related("room").get(pk=message_id), end
+
+
+def delete_locked(message: Message, end: LockedHead) -> Stored:
+    """Delete a message of a locked room, as `delete` does."""
+    is_new = message.deleted_at is None
+    if is_new:
         empty(message)
         message.changed_seq = end.last_seq + 1
         message.save(update_fields=[*EMPTIED, "changed_seq"])
-        Head.objects.using(alias).filter(pk=room_id).update(
+        Head.objects.using(database()).filter(pk=message.room_id).update(
             last_seq=message.changed_seq, deleted_at=message.deleted_at
         )
-    return Stored(room_id, slug, state_of(message), end.epoch, is_new=True)
+    return Stored(message.room_id, message.room.slug, state_of(message), end.epoch, is_new)
 
 
 def empty(message: Message) -> None:

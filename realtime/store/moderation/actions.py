@@ -179,7 +179,12 @@ def kick(
 
 
 def delete(message_id: int, by: Identity | None = None) -> Stored:
-    """Delete a message's text; raises `CommandError` with `unknown_message`."""
+    """Delete a message's text; raises `CommandError` with `unknown_message`.
+
+    In the caller's thread, not by the writer of this process: a rollback of the caller takes it
+    back, the caller may be blocking the event loop, and most processes that delete serve no
+    sockets. The writer waits for the room meanwhile, for some milliseconds.
+    """
     with transaction.atomic(using=database()):
         stored = apply_deletion(message_id, by)
         if stored.is_new:
@@ -192,13 +197,14 @@ def apply_deletion(message_id: int, by: Identity | None = None) -> Stored:
 
     Deleting again changes nothing. Raises `CommandError` with `unknown_message`.
     """
-    with transaction.atomic(using=database()):
+    # No savepoint: each statement from here on runs while the room is locked.
+    with transaction.atomic(using=database(), savepoint=False):
         try:
-            stored = changes.delete(message_id)
+            message, end = changes.locked(message_id)
         except Message.DoesNotExist:
             raise unknown_message() from None
+        stored = changes.delete_locked(message, end)
         if stored.is_new:
-            message = Message.objects.using(database()).get(pk=message_id)
             audit.record(by, message, audit.DELETION, "deleted the text")
             resolve([message_id], by)
     return stored

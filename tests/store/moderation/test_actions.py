@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -185,6 +187,21 @@ def test_each_change_of_rights_is_counted(room: Room, ada: Any) -> None:
         act()
         counts.append(Head.objects.get(room=room).rights_seq)
     assert counts == sorted(set(counts))
+
+
+def test_a_deletion_locks_the_room_for_few_statements(room: Room, moderator: Identity) -> None:
+    """The writers wait meanwhile: for the message, the head, the entry and the reports."""
+    moderator.user.is_staff = True
+    actions.delete(say(room), moderator)  # which looks up the content type
+    message = say(room)
+    with CaptureQueriesContext(connections["default"]) as queries:
+        actions.delete(message, moderator)
+    statements = [one["sql"] for one in queries]
+    [lock] = [at for at, sql in enumerate(statements) if "changed_seq FROM realtime_message" in sql]
+    tables = ("FROM", '"realtime_message" SET', '"realtime_head" SET', "log", '"realtime_report"')
+    after = [sql for sql in statements[lock + 1 :] if not sql.startswith("COMMIT")]
+    assert len(after) == len(tables)
+    assert all(table in sql for table, sql in zip(tables, after, strict=True))
 
 
 def test_the_admins_log_says_who_did_what(room: Room, moderator: Identity) -> None:
