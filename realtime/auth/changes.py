@@ -12,6 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
+from ..engine.bus.notes import Cause
 from ..engine.notify import on_commit, revalidate_all, revalidate_user
 from ..logs import get_logger
 from ..models import Connection
@@ -40,14 +41,14 @@ def revoke(jti: str, expires_at: float) -> None:
     if not jti or len(jti) > tokens.CHARACTERS or "\0" in jti:
         raise ValueError(f"a jti has 1 to {tokens.CHARACTERS} characters")
     tokens.revoke(jti, expires_at)
-    revalidate_all("token", jti)
+    revalidate_all(Cause.REVOCATION, jti)
 
 
 @on_working_server
 def rights_changed() -> None:
     """Have everybody's rights be asked for again, in every room: after bulk changes of groups."""
     rights.change_everywhere()
-    revalidate_all("rights")
+    revalidate_all(Cause.RIGHTS)
 
 
 def names_changed() -> None:
@@ -82,7 +83,7 @@ def _user_saved(
 ) -> None:
     is_passing = update_fields is not None and not set(update_fields) - PASSING
     if not created and not is_passing:
-        revalidate_user(str(instance.pk), "user", alias=using)
+        revalidate_user(str(instance.pk), Cause.USER, alias=using)
     if not raw and not is_passing and names.are_followed():
         _follow_names(instance)
 
@@ -98,11 +99,11 @@ def _follow_names(user: Any) -> None:
         logger.warning("the looks of the names of user %s were not stored: %r", user.pk, error)
         return
     for user_key in found:
-        revalidate_user(user_key, "user")
+        revalidate_user(user_key, Cause.USER)
 
 
 def _user_deleted(instance: Any, using: str, **_: Any) -> None:
-    revalidate_user(str(instance.pk), "user", alias=using)
+    revalidate_user(str(instance.pk), Cause.USER, alias=using)
 
 
 def _logged_in(request: HttpRequest | None, **_: Any) -> None:
@@ -123,7 +124,7 @@ def _logged_out(request: HttpRequest | None, user: Any, **_: Any) -> None:
     if token_id:
         tokens.revoke(token_id, session.get_expiry_date().timestamp())
     for digest in sessions.digests_of(session):
-        revalidate_user(str(user.pk), "session", digest)
+        revalidate_user(str(user.pk), Cause.LOGOUT, digest)
 
 
 def _user_rights_changed(
@@ -132,12 +133,12 @@ def _user_rights_changed(
     if not action.startswith("post_"):
         return
     if not reverse:
-        revalidate_user(str(instance.pk), "user", alias=using)
+        revalidate_user(str(instance.pk), Cause.USER, alias=using)
     elif pk_set is None or len(pk_set) > MANY:
         on_commit(rights_changed, using)
     else:
         for pk in pk_set:
-            revalidate_user(str(pk), "user", alias=using)
+            revalidate_user(str(pk), Cause.USER, alias=using)
 
 
 def _group_changed(action: str, using: str, **_: Any) -> None:

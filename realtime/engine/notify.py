@@ -17,7 +17,7 @@ from ..store.messages.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
 from .bus.handover import is_in_a_loop
-from .bus.notes import Broadcast, Note, Revalidate, RightsChanged
+from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
 from .bus.publisher import LayerUnavailable, publisher
 from .delivery.event import Event
 from .delivery.topic import room_topic
@@ -117,18 +117,22 @@ def send_event(topic: str, outgoing: Outgoing) -> None:
     on_commit(lambda: notify(topic, note))
 
 
-def revalidate_user(user_id: str, kind: str, which: str = "", *, alias: str | None = None) -> None:
+def revalidate_user(
+    user_id: str, cause: Cause, which: str = "", *, alias: str | None = None
+) -> None:
     """Have all processes revalidate a user's connections after the commit.
 
-    `kind` and `which` are those of `Revalidator.on_change`.
+    `which` names the session or token where that is the cause.
     """
+    note = Revalidate(cause.value, which)
     aliases = () if alias is None else (alias,)
-    on_commit(lambda: notify(user_topic(user_id), Revalidate(kind, which)), *aliases)
+    on_commit(lambda: notify(user_topic(user_id), note), *aliases)
 
 
-def revalidate_all(kind: str, which: str = "") -> None:
+def revalidate_all(cause: Cause, which: str = "") -> None:
     """Have all processes revalidate all connections after the commit."""
-    on_commit(lambda: notify(EVERYONE, Revalidate(kind, which)))
+    note = Revalidate(cause.value, which)
+    on_commit(lambda: notify(EVERYONE, note))
 
 
 def _publish_message(stored: Stored) -> None:
@@ -152,11 +156,11 @@ def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
 
 @receiver(site_sanctions_changed, dispatch_uid="realtime.notify.sanctions")
 def _site_sanctions_changed(user_id: str, **_: object) -> None:
-    revalidate_all("site")  # for connections that are being opened
+    revalidate_all(Cause.SITE)  # for connections that are being opened
     if user_id:
-        revalidate_user(user_id, "sanction")
+        revalidate_user(user_id, Cause.SANCTION)
     else:
-        revalidate_all("sanction")
+        revalidate_all(Cause.SANCTION)
 
 
 @receiver(messages_stored, dispatch_uid="realtime.notify.messages")

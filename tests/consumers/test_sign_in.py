@@ -24,6 +24,7 @@ from realtime.auth.changes import revoke, rights_changed
 from realtime.auth.guests import arevoke as arevoke_guest
 from realtime.auth.guests import revoke as revoke_guest
 from realtime.consumers import Consumer, RoomConsumer
+from realtime.engine.bus.notes import Cause, Revalidate
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.policy import Policy
@@ -475,7 +476,8 @@ async def test_a_database_that_is_away_ends_nobody(
     async with Socket(user=ada) as socket:
         with monkeypatch.context() as patched:
             patched.setattr(strict.db, "read", away)
-            strict.revalidator.on_change(list(strict.connections), "user", "")
+            note = Revalidate(Cause.USER, "")
+            strict.revalidator.on_change(list(strict.connections.values()), note)
             await eventually(lambda: not strict.revalidator._tasks)
         assert (await socket.ask("ping"))["type"] == "pong"
         fresh = await get_user_model().objects.aget(pk=ada.pk)

@@ -6,6 +6,7 @@ the same lists during a rolling deploy, so no tag and no order of fields may cha
 
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, get_args
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec.structs import astuple
 
 __all__ = [
     "Broadcast",
+    "Cause",
     "Close",
     "Direct",
     "LogEvent",
@@ -61,10 +63,30 @@ class Close(_Note, tag="end"):
     connection: str
 
 
-class Revalidate(_Note, tag="look"):
-    """Revalidate the connections of the topic; the fields are as in `Revalidator.on_change`."""
+class Cause(StrEnum):
+    """Why connections are revalidated."""
 
-    kind: str
+    USER = "user"
+    """The user has changed."""
+    SANCTION = "sanction"
+    """A ban or mute of the whole site has changed, of the user or of an address."""
+    SITE = "site"
+    """A ban or mute of the whole site has changed, which also concerns clients to come."""
+    RIGHTS = "rights"
+    """Rights that count in more than one room have changed, perhaps those of all users."""
+    LOGOUT = "session"
+    """The session whose digest is `which` has ended."""
+    REVOCATION = "token"
+    """The token whose id is `which` was revoked."""
+
+
+class Revalidate(_Note, tag="look"):
+    """Revalidate the connections of the topic.
+
+    `cause` is the value of a `Cause`, or one that only a newer version knows.
+    """
+
+    cause: str
     which: str
 
 

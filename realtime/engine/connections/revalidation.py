@@ -28,6 +28,7 @@ from ...store.moderation import actions, names, sanctions
 from ...store.moderation.names import Named
 from ...store.rooms import rights
 from ...wire.errors import CloseCode, Disconnect
+from ..bus.notes import Cause, Revalidate
 from ..database.executor import Database
 from .connection import Connection
 
@@ -119,30 +120,25 @@ class Revalidator:
         if self._tick_task is None or self._tick_task.done():
             self._tick_task = self._spawn(self._revalidate_due())
 
-    def on_change(self, connections: Iterable[str], kind: str, which: str) -> None:
-        """Revalidate connections after a change of one `kind`.
-
-        `user`: the user has changed. `sanction`: a site-wide ban or mute of the user has.
-        `rights`: permissions of any number of users have. `site`: a site-wide sanction of any user.
-        `session`: the session with the digest `which` has ended. `token`: the token with the id
-        `which` was revoked.
-        """
-        changed = [self._tracked[one] for one in connections if one in self._tracked]
-        match kind:
-            case "user" | "sanction":
+    def on_change(self, connections: Iterable[Connection], note: Revalidate) -> None:
+        """Revalidate those of the connections that a note concerns."""
+        changed = [self._tracked[one.id] for one in connections if one.id in self._tracked]
+        which = note.which
+        match note.cause:
+            case Cause.USER | Cause.SANCTION:
                 self._revalidate_soon(changed)
-            case "site":
+            case Cause.SITE:
                 self.are_sanctions = True
                 self.sanctions_version += 1
                 # A note about a user does not reach a connection that has another user now.
                 self._revalidate_soon(one for one in changed if one.connection.identity.formerly)
-            case "rights":
+            case Cause.RIGHTS:
                 self._spawn(self._check_rights())
-            case "token":
+            case Cause.REVOCATION:
                 self._revalidate_soon(
                     one for one in changed if one.connection.credential.token_id == which
                 )
-            case "session":
+            case Cause.LOGOUT:
                 for one in changed:
                     if one.connection.credential.is_of_session(which):
                         _expire(one.connection)

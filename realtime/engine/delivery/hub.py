@@ -72,7 +72,7 @@ class Hub:
         self,
         origin: str,
         db: Database,
-        revalidate: Callable[[list[str], str, str], None] = lambda connections, kind, which: None,
+        revalidate: Callable[[list[Connection], Revalidate], None] = lambda connections, note: None,
     ) -> None:
         self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
         self._db = db
@@ -196,8 +196,8 @@ class Hub:
             case Direct(text, connection):
                 for one in _recipients(topic, connection):
                     one.outbox.send(one.codec.join([Frame(text)]))
-            case Revalidate(kind, which):
-                self._revalidate(list(topic.members), kind, which)
+            case Revalidate():
+                self._revalidate(list(topic.members.values()), note)
             case Probe():
                 pass
 

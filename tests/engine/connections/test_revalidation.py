@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from realtime.engine.bus.notes import Cause, Revalidate
 from realtime.engine.connections import revalidation as module
 from realtime.engine.connections.revalidation import Revalidator
 from realtime.engine.database.executor import Database
@@ -19,6 +20,8 @@ from realtime.store.accounts.identity import Authentication, Credential, Identit
 from realtime.store.accounts.visitor import Visitor
 from tests.client import eventually
 from tests.engine.ends import End
+
+USER = Revalidate(Cause.USER, "")
 
 
 class Fake(End):
@@ -174,9 +177,9 @@ async def test_a_note_before_the_first_revalidation_counts_as_a_change(
 ) -> None:
     """There is nothing to compare it with."""
     [one] = tracked(revalidator, 1)
-    revalidator.on_change([one.id, "node.gone"], "user", "")
+    revalidator.on_change([one.connection, Fake(2).connection], USER)
     await eventually(lambda: one.renewed)
-    revalidator.on_change([one.id], "user", "")
+    revalidator.on_change([one.connection], USER)
     await eventually(lambda: not revalidator._tasks)
     assert len(one.renewed) == 1
 
@@ -187,10 +190,10 @@ async def test_a_note_during_a_revalidation_causes_another_one(
     """And only one, however many notes come."""
     [one] = tracked(revalidator, 1)
     for _ in range(50):
-        revalidator.on_change([one.id], "user", "")
+        revalidator.on_change([one.connection], USER)
     await asyncio.sleep(0)
     for _ in range(50):
-        revalidator.on_change([one.id], "user", "")
+        revalidator.on_change([one.connection], USER)
     await eventually(lambda: not revalidator._tasks)
     assert len(database.queries) == 2
 
@@ -203,11 +206,12 @@ async def test_only_those_of_the_session_or_token_are_concerned(
     token, other = Fake(2, Credential(token_id="one")), Fake(3, Credential(token_id="two"))
     for one in (session, token, other):
         revalidator.track(one.connection)
-    names = [one.id for one in (session, token, other)]
-    revalidator.on_change(names, "session", session.connection.credential.session_digest)
+    connections = [one.connection for one in (session, token, other)]
+    digest = session.connection.credential.session_digest
+    revalidator.on_change(connections, Revalidate(Cause.LOGOUT, digest))
     assert (session.ended, token.ended, database.queries) == ([4005], [], [])
     database.facts[token.id] = database.facts[other.id] = None
-    revalidator.on_change(names, "token", "one")
+    revalidator.on_change(connections, Revalidate(Cause.REVOCATION, "one"))
     await eventually(lambda: token.ended)
     assert other.ended == []
     assert database.queries == [[token.id]]
@@ -218,13 +222,13 @@ async def test_all_connections_are_revalidated_when_the_counter_has_moved(
 ) -> None:
     """By a note or by a tick; a forged note costs one query and changes nothing."""
     connections = await known(revalidator, 3)
-    revalidator.on_change([], "rights", "")
+    revalidator.on_change([], Revalidate(Cause.RIGHTS, ""))
     await eventually(lambda: not revalidator._tasks)
     assert not any(one.renewed for one in connections)
     for seq in (1, 2):
         database.seq = seq
         if seq == 1:
-            revalidator.on_change([], "rights", "")
+            revalidator.on_change([], Revalidate(Cause.RIGHTS, ""))
             await eventually(lambda: not revalidator._tasks)
         else:
             await tick(revalidator)
@@ -247,7 +251,7 @@ async def test_bans_of_the_site_are_known_of_from_a_note_or_the_pulse(
 ) -> None:
     """While there are none, new connections need no query."""
     assert not revalidator.are_sanctions
-    revalidator.on_change([], "site", "")
+    revalidator.on_change([], Revalidate(Cause.SITE, ""))
     assert revalidator.are_sanctions
     await tick(revalidator)
     assert not revalidator.are_sanctions  # it was lifted
@@ -263,7 +267,7 @@ async def test_a_database_that_is_away_closes_nothing_and_is_queried_again(
     [one] = tracked(revalidator, 1)
     await tick(revalidator)
     database.error, database.facts[one.id] = OperationalError("away"), None
-    revalidator.on_change([one.id], "user", "")
+    revalidator.on_change([one.connection], USER)
     await eventually(lambda: not revalidator._tasks)
     await tick(revalidator)
     assert one.ended == []
