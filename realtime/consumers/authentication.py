@@ -15,6 +15,7 @@ from ..auth.guests import renamed, token_of, unnamed
 from ..auth.identify import identify_token
 from ..engine.connections.admission import Slot
 from ..engine.connections.connection import Connection
+from ..engine.connections.site_sanctions import Clearance
 from ..engine.engine import Engine
 from ..logs import get_logger
 from ..store.accounts.identity import Identity, fault_of_key
@@ -34,17 +35,17 @@ IDENTITIES = 10
 """The most identities of one connection; the sanctions of earlier identities stay in force."""
 NAME_COST = 6
 """The cost of a change of name, in acts of the guest's allowance."""
-BAN_SECONDS = 1.0
-"""A handshake waits no longer for the sanctions of its user."""
+NAME_SECONDS = 1.0
+"""A handshake waits no longer for the answer whether a guest may keep its name."""
 
 
 class Login:
     """The identity of one connection, and the slot that it holds."""
 
-    __slots__ = ("_connection", "_engine", "_sanctions_known", "expiry", "slot")
+    __slots__ = ("_clearance", "_connection", "_engine", "expiry", "slot")
 
-    _sanctions_known: int | None
-    """The version of the site's sanctions that was checked; None if that failed."""
+    _clearance: Clearance | None
+    """The last check against the bans of the site; None where it failed."""
 
     def __init__(self, connection: Connection, engine: Engine) -> None:
         self._connection = connection
@@ -63,16 +64,14 @@ class Login:
             # The row of such a user would fail for the whole process, or look like that of a guest.
             logger.error("user %r cannot sign in: %s See W052 and W053.", found.who.user_id, fault)
             raise Disconnect(CloseCode.UNAUTHENTICATED, fault)
-        await self._check_banned(found.who)
+        await self._admit(found.who)
         identity = await self._with_free_name(found.who)
         self.slot.authenticate(identity)
         self._connection.identity, self._connection.credential = identity, found.credential
 
     def track(self) -> None:
         """Register the connection for revalidation, and for the end of its credential."""
-        revalidator = self._engine.revalidator
-        is_checked = self._sanctions_known == revalidator.sanctions_version
-        revalidator.track(self._connection, is_checked=is_checked)
+        self._engine.revalidator.track(self._connection, self._clearance)
         self._set_expiry(self._connection.credential.expires_at)
 
     def renew(self, user: Any) -> None:
@@ -99,7 +98,7 @@ class Login:
             if len(identity.formerly) > IDENTITIES:
                 message = _("Open a new connection to sign in as another user.")
                 raise CommandError(ErrorCode.PERMISSION_DENIED, message)
-            await self._check_banned(identity)
+            await self._admit(identity)
             self.slot.authenticate(identity)
             self._engine.rename(self._connection, identity)
         if command.token is not None:
@@ -120,25 +119,17 @@ class Login:
             message = _("You have changed your name too often. Try again later.")
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
-    async def _check_banned(self, identity: Identity) -> None:
-        revalidator = self._engine.revalidator
-        found, version, self._sanctions_known = None, revalidator.sanctions_version, None
-        # While the database is away, the revalidator checks later; no room is entered before.
-        with suppress(DatabaseError, TimeoutError):
-            async with asyncio.timeout(BAN_SECONDS):
-                if revalidator.are_sanctions:
-                    visitor = Visitor(identity, self._connection.address)
-                    found = await self._engine.db.load(sanctions.on_site, visitor)
-                self._sanctions_known = version
-        if (ban := sanctions.ban_among(found or ())) is not None:
-            raise Disconnect(CloseCode.KICKED, sanctions.describe(ban, *identity.user_ids))
+    async def _admit(self, identity: Identity) -> None:
+        """Check the bans of the site; raise `Disconnect` for a banned user."""
+        visitor = Visitor(identity, self._connection.address)
+        self._clearance = await self._engine.revalidator.site_sanctions.admit(visitor)
 
     async def _with_free_name(self, identity: Identity) -> Identity:
         """Replace the name of a returning guest that may not have it any more."""
         if not identity.is_guest or names.is_given(identity.username):
             return identity
         with suppress(DatabaseError, TimeoutError):  # else the revalidator checks later
-            async with asyncio.timeout(BAN_SECONDS):
+            async with asyncio.timeout(NAME_SECONDS):
                 named = Named(identity, identity.username)
                 if await self._engine.db.load(names.coming, named):
                     return unnamed(identity.user_id)

@@ -742,7 +742,7 @@ async def test_a_ban_while_somebody_comes_is_found_by_the_next_pulse(
         self.hub.publish("everyone", Revalidate("site", ""))
         real(self, connection)
 
-    assert not engine.revalidator.are_sanctions
+    assert not engine.revalidator.site_sanctions.are_any
     monkeypatch.setattr(Engine, "open", open_late)
     async with Socket() as guest:
         ban = Sanction(kind="ban", user_key=guest.user_id)

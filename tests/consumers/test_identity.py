@@ -87,7 +87,7 @@ async def test_a_ban_of_which_nobody_told_is_not_left_behind(engine: Engine, ada
     """It is asked for whom the connection was as well, before it becomes somebody else."""
     async with Socket(user=ada, application=CHAT) as socket:
         await Sanction.objects.abulk_create([Sanction(kind="ban", user_key=str(ada.pk))])
-        engine.revalidator.are_sanctions = True
+        engine.revalidator.site_sanctions.are_any = True
         await socket.send("auth", token=token_of(EVE))
         assert (await socket.ended())[1] == CloseCode.KICKED
 

@@ -31,6 +31,7 @@ from ...wire.errors import CloseCode, Disconnect
 from ..bus.notes import Cause, Revalidate
 from ..database.executor import Database
 from .connection import Connection
+from .site_sanctions import Clearance, SiteSanctions
 
 __all__ = ["Revalidator"]
 
@@ -75,10 +76,7 @@ class Revalidator:
         self._tracked: dict[str, _Tracked] = {}
         self._changed: set[_Tracked] = set()
         self._rights_seq: int | None = None
-        self.are_sanctions = True
-        """Whether a site-wide ban or mute exists, as far as this process knows."""
-        self.sanctions_version = 0
-        """Counts the notes about site-wide sanctions."""
+        self.site_sanctions = SiteSanctions(db)
         self._removed_at = time.monotonic()
         self._filled_at = -FILL_SECONDS
         self._changed_task: asyncio.Task[None] | None = None
@@ -90,23 +88,24 @@ class Revalidator:
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 self._rights_seq = await self._db.read(rights.everywhere)
-                await self._check_any_sanctions()
+                await self.site_sanctions.refresh()
 
     def connections(self) -> list[Connection]:
         """All connections of the process that have authenticated."""
         return [one.connection for one in self._tracked.values()]
 
-    def track(self, connection: Connection, *, is_checked: bool = True) -> None:
+    def track(self, connection: Connection, clearance: Clearance | None) -> None:
         """Register a connection for revalidation; again when its identity or credential changes.
 
-        If it was not checked when it was opened (`is_checked` is false), the next tick does so.
+        If its clearance is missing or not current any more, the next tick checks it.
         """
+        is_checked = self.site_sanctions.is_current(clearance)
         known = self._tracked.get(connection.id)
         if known is None:
             connection.acquire(self.untrack)
         due_at = time.monotonic() + _interval() if is_checked else 0.0
         one = self._tracked[connection.id] = _Tracked(connection, due_at)
-        if is_checked and not self.are_sanctions:
+        if is_checked and not self.site_sanctions.are_any:
             one.sanctions = set()
         if known is not None and known.user_id == one.user_id:
             one.facts, one.sanctions = known.facts, known.sanctions
@@ -128,8 +127,7 @@ class Revalidator:
             case Cause.USER | Cause.SANCTION:
                 self._revalidate_soon(changed)
             case Cause.SITE:
-                self.are_sanctions = True
-                self.sanctions_version += 1
+                self.site_sanctions.change()
                 # A note about a user does not reach a connection that has another user now.
                 self._revalidate_soon(one for one in changed if one.connection.identity.formerly)
             case Cause.RIGHTS:
@@ -148,13 +146,8 @@ class Revalidator:
         for task in self._tasks:
             task.cancel()
 
-    async def _check_any_sanctions(self) -> None:
-        version = self.sanctions_version
-        found = await self._db.read(sanctions.are_any_on_site)
-        self.are_sanctions = found or version != self.sanctions_version
-
     async def _revalidate_due(self) -> None:
-        await self._check_any_sanctions()
+        await self.site_sanctions.refresh()
         await self._check_rights()
         now = time.monotonic()
         await self._revalidate([one for one in self._tracked.values() if one.due_at <= now])

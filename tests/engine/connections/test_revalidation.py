@@ -14,6 +14,7 @@ from pytest_django.fixtures import Settings
 from realtime.engine.bus.notes import Cause, Revalidate
 from realtime.engine.connections import revalidation as module
 from realtime.engine.connections.revalidation import Revalidator
+from realtime.engine.connections.site_sanctions import Clearance
 from realtime.engine.database.executor import Database
 from realtime.store.accounts.account_status import AccountStatus
 from realtime.store.accounts.identity import Authentication, Credential, Identity, digest_of
@@ -22,6 +23,8 @@ from tests.client import eventually
 from tests.engine.ends import End
 
 USER = Revalidate(Cause.USER, "")
+CHECKED = Clearance(0)
+"""Of a client that was checked while nothing had changed."""
 
 
 class Fake(End):
@@ -108,7 +111,7 @@ def tracked(revalidator: Revalidator, number: int) -> list[Fake]:
     """Connections that the next tick revalidates."""
     made = [Fake(one) for one in range(1, number + 1)]
     for one in made:
-        revalidator.track(one.connection, is_checked=False)
+        revalidator.track(one.connection, None)
     return made
 
 
@@ -137,7 +140,7 @@ async def test_a_checked_connection_is_revalidated_in_turn(
 ) -> None:
     """Not by the next tick; and the first time its user counts as changed."""
     one = Fake(1)
-    revalidator.track(one.connection)
+    revalidator.track(one.connection, CHECKED)
     await tick(revalidator)
     assert database.queries == []
     revalidator._tracked[one.id].due_at = 0
@@ -205,7 +208,7 @@ async def test_only_those_of_the_session_or_token_are_concerned(
     session = Fake(1, Credential(session="key", session_digest=digest_of("key")))
     token, other = Fake(2, Credential(token_id="one")), Fake(3, Credential(token_id="two"))
     for one in (session, token, other):
-        revalidator.track(one.connection)
+        revalidator.track(one.connection, CHECKED)
     connections = [one.connection for one in (session, token, other)]
     digest = session.connection.credential.session_digest
     revalidator.on_change(connections, Revalidate(Cause.LOGOUT, digest))
@@ -250,14 +253,14 @@ async def test_bans_of_the_site_are_known_of_from_a_note_or_the_pulse(
     revalidator: Revalidator, database: FakeDatabase
 ) -> None:
     """While there are none, new connections need no query."""
-    assert not revalidator.are_sanctions
+    assert not revalidator.site_sanctions.are_any
     revalidator.on_change([], Revalidate(Cause.SITE, ""))
-    assert revalidator.are_sanctions
+    assert revalidator.site_sanctions.are_any
     await tick(revalidator)
-    assert not revalidator.are_sanctions  # it was lifted
+    assert not revalidator.site_sanctions.are_any  # it was lifted
     database.are_sanctions = True
     await tick(revalidator)
-    assert revalidator.are_sanctions
+    assert revalidator.site_sanctions.are_any
 
 
 async def test_a_database_that_is_away_closes_nothing_and_is_queried_again(
@@ -298,7 +301,7 @@ async def test_an_answer_about_an_earlier_login_does_not_count(
     database.may_answer.clear()
     revalidator.tick()
     await eventually(database.is_slow.is_set)
-    revalidator.track(one.connection)
+    revalidator.track(one.connection, CHECKED)
     database.may_answer.set()
     await eventually(lambda: not revalidator._tasks)
     assert one.ended == []
@@ -311,6 +314,6 @@ async def test_guests_cause_no_queries(revalidator: Revalidator, database: FakeD
     """The database knows nothing of them."""
     guest = Fake(1)
     guest.connection.identity = Identity("guest:1", "Ada")
-    revalidator.track(guest.connection)
+    revalidator.track(guest.connection, CHECKED)
     await tick(revalidator)
     assert database.queries == []
