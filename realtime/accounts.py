@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.utils.translation import gettext
 
 from .store.accounts.display import NAME_CHARACTERS
-from .store.accounts.users import canonical, pk_of, unknown_user
+from .store.accounts.users import key_of, pk_of
 from .store.moderation import erasing
 
 __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
@@ -27,7 +27,7 @@ def erase_user(user: Any, *, name: str = "") -> int:
     block list and the reasons of reports go; sanctions in force stay, without the name. Entries
     of the admin's log stay. Raises `CommandError` with `unknown_user` for what cannot be one.
     """
-    key, name = _key(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
+    key, name = key_of(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
     number = sum(erasing.erase_texts(key, name))
     erasing.forget_traces(key, pk_of(key), name)
     return number
@@ -35,7 +35,7 @@ def erase_user(user: Any, *, name: str = "") -> int:
 
 def rename_user(user: Any, name: str) -> int:
     """Change the name on all messages of a user or guest; return how many messages."""
-    return sum(erasing.rename(_key(user), name[:NAME_CHARACTERS]))
+    return sum(erasing.rename(key_of(user), name[:NAME_CHARACTERS]))
 
 
 async def aerase_user(user: Any, **kwargs: Any) -> int:
@@ -46,10 +46,3 @@ async def aerase_user(user: Any, **kwargs: Any) -> int:
 async def arename_user(user: Any, name: str) -> int:
     """Change the name on all messages of a user or guest."""
     return await sync_to_async(rename_user)(user, name)
-
-
-def _key(user: Any) -> str:
-    key = str(user.pk) if hasattr(user, "pk") else canonical(str(user))
-    if key is None:
-        raise unknown_user()
-    return key

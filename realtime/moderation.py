@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 from .models import Message, Room, Sanction
 from .store.accounts.addresses import network_of
 from .store.accounts.identity import Identity
-from .store.accounts.users import canonical, unknown_user
+from .store.accounts.users import canonical, key_of
 from .store.database.servers import on_working_server
 from .store.moderation import actions
 
@@ -194,13 +194,7 @@ def _bannable(address: str) -> str:
 
 
 def _key(user: Any) -> str:
-    """The `user_id` in its one spelling; raises `CommandError` for what cannot be one."""
-    if user is None:
-        return ""
-    key = str(user.pk) if hasattr(user, "pk") else canonical(str(user))
-    if key is None:
-        raise unknown_user()
-    return key
+    return "" if user is None else key_of(user)
 
 
 def _lifted_key(user: Any) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "canonical",
     "is_good",
     "is_password_of",
+    "key_of",
     "password_of",
     "pk_of",
     "unknown_user",
@@ -61,6 +62,18 @@ def canonical(user_id: str) -> str | None:
         return user_id if GUEST_ID.fullmatch(user_id) else None
     pk = pk_of(user_id)
     return None if pk is None else str(pk)
+
+
+def key_of(user: Any) -> str:
+    """Return the `user_id` of a user, of its primary key, or of a `user_id` in its one spelling.
+
+    Whether there is such a user is not asked. Raises `CommandError` with `unknown_user` for what
+    cannot be one.
+    """
+    key = str(user.pk) if hasattr(user, "pk") else canonical(str(user))
+    if key is None:
+        raise unknown_user()
+    return key
 
 
 def unknown_user() -> CommandError:
