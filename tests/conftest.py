@@ -16,7 +16,7 @@ from harness.services import Process, Redis, Services, find_browser
 from harness.site import Factory, Sites
 from tests.lines import all_again
 
-pytest.register_assert_rewrite("tests.chatter", "tests.client")
+pytest.register_assert_rewrite("harness.client")
 
 TESTS = Path(__file__).parent
 KINDS = {"unit", "servers", "browser", "faults"}

@@ -13,6 +13,7 @@ from django.db.models.signals import post_delete
 from django.utils import timezone
 from pytest_django import Settings
 
+from harness.client.in_process import Socket
 from realtime import accounts, moderation, retention, rooms, testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Block, Head, Membership, Message, Report, Room, Sanction
@@ -22,7 +23,6 @@ from realtime.store.messages.log import Draft
 from realtime.store.moderation import erasing
 from realtime.wire.errors import CommandError
 from tests.consumers.conftest import ada, bob, database, room, sqlite_url
-from tests.consumers.sockets import Socket
 
 __all__ = ["ada", "bob", "database", "room", "sqlite_url"]
 

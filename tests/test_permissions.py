@@ -11,6 +11,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
+from harness.client.encoding import Object
+from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from realtime import testing
 from realtime.consumers import ChatConsumer
@@ -21,9 +23,7 @@ from realtime.store.rooms import memberships
 from realtime.store.rooms.access import direct_key
 from realtime.wire.commands import COMMANDS
 from realtime.wire.errors import ErrorCode
-from tests.client import Object
 from tests.consumers.conftest import database, sqlite_url
-from tests.consumers.sockets import Socket
 
 __all__ = ["database", "sqlite_url"]
 

@@ -22,9 +22,11 @@ from django.utils.translation import gettext_lazy
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from harness.client.in_process import Socket
 from harness.services import Redis, free_port
 from harness.settings import layers
 from harness.site import UNLIMITED, Sites
+from harness.waiting import eventually
 from realtime import moderation, push, rooms, testing
 from realtime.engine.bus.layer import Layer
 from realtime.engine.bus.notes import Note
@@ -34,8 +36,6 @@ from realtime.models import Message, Room
 from realtime.store.database import site
 from realtime.store.messages import log
 from realtime.wire.errors import CloseCode, CommandError
-from tests.client import eventually
-from tests.consumers.sockets import Socket
 from tests.store.conftest import empty, switched
 
 

@@ -8,13 +8,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
+from harness.client.encoding import ENCODINGS
+from harness.client.in_process import Socket
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.wire.commands import Command, Ping
-from tests.client import ENCODINGS
 from tests.consumers.conftest import ada, bob, database, engine, private, room, sqlite_url
-from tests.consumers.sockets import Socket
 from tests.test_architecture import MODULES, imports_of
 
 __all__ = ["ada", "bob", "database", "engine", "private", "room", "sqlite_url"]

@@ -12,11 +12,11 @@ from django.core import signing
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Factory
 from realtime.auth.checks import check_authenticators
 from realtime.checks import check_settings
 from realtime.models import RevokedToken
-from tests.client import Client
 from tests.faults._token import SETTINGS, somebody, token
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "auth.md"

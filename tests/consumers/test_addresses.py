@@ -8,6 +8,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
+from harness.client.encoding import Object
+from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from realtime import moderation, testing
 from realtime.consumers import ChatConsumer
@@ -15,8 +17,6 @@ from realtime.engine.engine import Engine
 from realtime.models import Connection, LastAddress, Membership, Room
 from realtime.store import presence
 from realtime.store.moderation import actions as moderation_rows
-from tests.client import Object
-from tests.consumers.sockets import Socket
 from tests.consumers.test_names import written
 
 HOME, ELSEWHERE = "203.0.113.5", "198.51.100.1"

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from harness.client.conversation import Closed
+from harness.client.encoding import ENCODINGS, encode
+from harness.client.in_process import Socket
+from harness.waiting import eventually
 from realtime.auth.guests import token_of
 from realtime.consumers import Consumer, RoomConsumer, heartbeat
 from realtime.engine.connections import admission
@@ -16,8 +20,6 @@ from realtime.engine.engine import EVERYONE, Engine
 from realtime.store.accounts.identity import Identity
 from realtime.wire.commands import Command, Ping
 from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from tests.client import ENCODINGS, encode, eventually
-from tests.consumers.sockets import Closed, Socket
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -11,7 +11,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
+from harness.client.encoding import Object
+from harness.client.in_process import Socket as PlainSocket
 from harness.site import UNLIMITED
+from harness.waiting import eventually
 from realtime import moderation, push, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.bus.notes import Revalidate
@@ -19,8 +22,6 @@ from realtime.engine.engine import Engine
 from realtime.models import Connection, Head, Membership, Message, Report, Room, Sanction
 from realtime.store.rooms import access
 from realtime.wire.events import timestamp
-from tests.client import Object, eventually
-from tests.consumers.sockets import Socket as PlainSocket
 
 
 class Socket(PlainSocket):

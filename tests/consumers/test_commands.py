@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from msgspec import Meta, Struct
 
+from harness.client.encoding import ENCODINGS
+from harness.client.in_process import Socket
 from realtime.consumers import (
     Account,
     ChatConsumer,
@@ -30,8 +32,6 @@ from realtime.consumers.commands import CommandSet
 from realtime.engine.engine import Engine
 from realtime.wire.commands import COMMANDS, Auth, Message, Ping, Pong
 from realtime.wire.costs import COSTS
-from tests.client import ENCODINGS
-from tests.consumers.sockets import Socket
 from tests.consumers.test_base import limited
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "consumers.md"

@@ -8,6 +8,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from pytest_django.fixtures import Settings
 
+from harness.client.in_process import Socket
+from harness.waiting import eventually
 from realtime import testing
 from realtime.consumers import ChatConsumer, RoomConsumer
 from realtime.consumers.chat import subscription as module
@@ -16,8 +18,6 @@ from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
 from realtime.store.rooms import access
 from realtime.store.rooms.access import AccessResult, Ask
-from tests.client import eventually
-from tests.consumers.sockets import Socket
 from tests.engine import log
 
 ROOMS, MESSAGES = 100, 30

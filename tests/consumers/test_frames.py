@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from harness.client.in_process import Socket
+from harness.waiting import eventually
 from realtime.consumers import Consumer
 from realtime.consumers.frames import BAD_OBJECTS, OBJECT_BYTES
 from realtime.engine.connections import turns
@@ -17,8 +19,6 @@ from realtime.wire.codecs import CODECS, Decoded, Part
 from realtime.wire.commands import Command
 from realtime.wire.decoder import Decoder
 from realtime.wire.errors import CloseCode, Disconnect
-from tests.client import eventually
-from tests.consumers.sockets import Socket
 from tests.consumers.test_sign_in import strict
 
 __all__ = ["strict"]

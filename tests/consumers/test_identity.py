@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from pytest_django.fixtures import Settings
 
+from harness.client.in_process import Socket
 from realtime import moderation
 from realtime.auth import tickets
 from realtime.auth.guests import token_of
@@ -16,7 +17,6 @@ from realtime.engine.engine import Engine
 from realtime.models import Room, Sanction
 from realtime.store.accounts.identity import Identity
 from realtime.wire.errors import CloseCode
-from tests.consumers.sockets import Socket
 
 CHAT = ChatConsumer.as_asgi()
 EVE = Identity("guest:eve", "Eve")

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from django.utils.translation import gettext_lazy
 
+from harness.client.in_process import Socket
 from realtime import moderation, push
 from realtime.consumers import ChatConsumer, Command, CommandError, Done, ErrorCode, command
 from realtime.engine.connections.language import MIDDLEWARE
 from realtime.engine.engine import Engine
-from tests.consumers.sockets import Socket
 
 GERMAN = [(b"accept-language", b"de")]
 

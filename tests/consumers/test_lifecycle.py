@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.client.encoding import Object
 from harness.site import UNLIMITED
+from harness.waiting import eventually
 from realtime import testing
 from realtime.consumers import ChatConsumer
 from realtime.consumers.authentication import Login
@@ -21,7 +23,6 @@ from realtime.engine.connections.phase import Phase
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.wire.errors import CloseCode, Disconnect
-from tests.client import Object, eventually
 from tests.consumers.test_sign_in import JWT, token_for
 
 OWNERS = (ChatConsumer, Connection, Heartbeat, Intake, Lifecycle, Login, Outbox)

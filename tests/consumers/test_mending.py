@@ -3,10 +3,10 @@
 import pytest
 from asgiref.sync import sync_to_async
 
+from harness.client.in_process import Socket
 from realtime import testing
 from realtime.engine.engine import Engine
 from realtime.models import Head, Message, Room
-from tests.consumers.sockets import Socket
 
 
 def write_past(room: Room, first: int, last: int) -> None:

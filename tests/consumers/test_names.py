@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
+from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from realtime import moderation, testing
 from realtime.auth.guests import token_of
@@ -15,7 +16,6 @@ from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Connection, Message, Room
 from realtime.store.accounts.identity import Identity
-from tests.consumers.sockets import Socket
 
 HOME = [(b"x-forwarded-for", b"203.0.113.5")]
 ADA = Identity("guest:ada", "Ada")

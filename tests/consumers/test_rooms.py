@@ -9,6 +9,9 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from harness.client.encoding import ENCODINGS, Object
+from harness.client.in_process import Socket
+from harness.waiting import eventually
 from realtime import push
 from realtime.consumers.chat import joining as module
 from realtime.engine.engine import Engine
@@ -20,8 +23,6 @@ from realtime.store.messages.log import Draft
 from realtime.store.messages.log import append as append_drafts
 from realtime.store.rooms import access
 from realtime.store.rooms.access import AccessResult, Ask
-from tests.client import ENCODINGS, Object, eventually
-from tests.consumers.sockets import Socket
 from tests.engine import log
 
 

@@ -17,7 +17,9 @@ from django.http import HttpRequest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from harness.client.in_process import Socket
 from harness.site import UNLIMITED
+from harness.waiting import eventually
 from realtime import testing
 from realtime.auth import tickets
 from realtime.auth.changes import revoke, rights_changed
@@ -31,8 +33,6 @@ from realtime.policy import Policy
 from realtime.store.accounts import tokens
 from realtime.store.accounts.sessions import login_of
 from realtime.wire.errors import CloseCode
-from tests.client import eventually
-from tests.consumers.sockets import Socket
 
 KEY = "a secret of at least thirty-two bytes"
 AUTHENTICATORS = [

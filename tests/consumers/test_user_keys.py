@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from harness.client.conversation import Closed
+from harness.client.in_process import Socket
 from realtime import push
 from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.store.accounts.identity import Identity, fault_of_key
 from realtime.wire.errors import CommandError
-from tests.consumers.sockets import Closed, Socket
 
 
 class Person:

@@ -10,8 +10,9 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
+from harness.client.websocket import Client
 from harness.site import Factory, Site
-from tests.client import Client, eventually
+from harness.waiting import eventually
 
 SECONDS = 1
 STANDS = "SELECT 1 FROM realtime_connection WHERE id = %s"

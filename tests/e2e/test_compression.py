@@ -9,9 +9,11 @@ import zlib
 
 import pytest
 
+from harness.client.frames import head
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import Factory, Server, Site
-from tests.client import Client
-from tests.faults.crowd import MB, Memory, Raw, head
+from tests.faults.meters import MB, Memory
 
 SERVERS = ["daphne", "uvicorn", "uvloop", "websockets", "wsproto", "hypercorn"]
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}
@@ -48,7 +50,7 @@ async def test_a_client_that_compresses_all_the_same_is_ended(
     await raw.expect("welcome")
     payload = _packed(60 * MB)
     raw.writer.write(bytes([0xC1]) + head(len(payload))[1:] + payload)
-    assert await raw.ended() in (4511, 1002)
+    assert await raw.closed() in (4511, 1002)
     await asyncio.sleep(0)
     assert memory.peak < 20 * MB
     raw.drop()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.client.websocket import Client
 from harness.services import create_database
 from harness.site import UNLIMITED, Site, Sites
-from tests.client import Client
 
 PUSHES = """
 import django

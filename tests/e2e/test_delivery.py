@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import all_caught_up, compare
 from harness.site import ROOMS, Factory
-from tests.chatter import Chatter, all_caught_up, compare
 
 CLIENTS = 20
 TWO = ("daphne", "daphne")

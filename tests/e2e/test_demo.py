@@ -5,7 +5,7 @@ import re
 from playwright.async_api import Browser, Page, expect
 
 from harness.site import Demo, Factory
-from tests.client import eventually
+from harness.waiting import eventually
 from tests.e2e.chat import ready, say, sees
 from tests.proxy import Proxy
 

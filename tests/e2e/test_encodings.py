@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from harness.client.encoding import ENCODINGS, Object
+from harness.client.websocket import Client
 from harness.site import Factory, Site
-from tests.client import ENCODINGS, Client, Object
 
 
 @pytest.fixture(scope="module")
@@ -106,23 +107,15 @@ async def _replies(client: Client) -> list[Object]:
         await client.join("room-0"),
         await client.say("room-0", "x", data={"a": 1}, nonce="same"),
     ]
-    for command in (
-        {"kind": "history", "room": "room-0", "after": 0},
-        {"kind": "presence", "room": "room-0"},
-        {"kind": "ping", "t": 5},
-        {"kind": "message", "room": "nowhere", "content": "x"},
-        {"kind": "no such thing"},
-        {"kind": "leave", "room": "room-0"},
-    ):
-        await client.send(**command, ref="r")
-        replies.append(await _with_ref(client, "r"))
+    replies += [
+        await client.ask("history", room="room-0", after=0),
+        await client.ask("presence", room="room-0"),
+        await client.ask("ping", t=5),
+        await client.ask("message", room="nowhere", content="x"),
+        await client.ask("no such thing"),
+        await client.ask("leave", room="room-0"),
+    ]
     return [{name: type(value).__name__ for name, value in reply.items()} for reply in replies]
-
-
-async def _with_ref(client: Client, ref: str) -> Object:
-    while (item := await client.receive()).get("ref") != ref:
-        pass
-    return item
 
 
 async def _send_messages(client: Client, room: str, number: int) -> None:

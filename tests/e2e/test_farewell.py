@@ -4,8 +4,9 @@ import asyncio
 import time
 from contextlib import suppress
 
+from harness.client.frames import CLOSE
+from harness.client.raw import Raw
 from harness.site import Factory
-from tests.faults.crowd import CLOSE, Raw
 
 BEFORE_SECONDS = 0.3
 LEAST_SECONDS = 0.9
@@ -23,10 +24,10 @@ async def test_a_peer_has_a_second_to_answer_a_close(make_site: Factory) -> None
 
 async def _kept_open(peer: Raw) -> float:
     """How long the server waits for an answer to its close."""
-    while (await peer.receive())[0] != CLOSE:
+    while (await peer.read_frame())[0] != CLOSE:
         pass
     told = time.monotonic()
     with suppress(EOFError, OSError):
         async with asyncio.timeout(10):
-            await peer.receive()
+            await peer.read_frame()
     return time.monotonic() - told

@@ -1,17 +1,16 @@
 """Input that no command limits count is bounded under every server whose input can be seen."""
 
 import asyncio
-import base64
-import os
 from contextlib import suppress
 
 import pytest
 
+from harness.client.frames import CONTINUATION, PING, PONG, TEXT, frame, head, upgrade
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import Factory, Server, Site
-from tests.client import Client
-from tests.faults.crowd import CONTINUATION, MB, TEXT, Memory, Raw, frame, head
+from tests.faults.meters import MB, Memory
 
-PING, PONG = 9, 10
 SERVERS = ["daphne", "uvicorn", "uvloop", "websockets", "wsproto", "hypercorn"]
 BLOCK = 5_000
 FLOODS = {
@@ -51,7 +50,7 @@ async def test_a_frame_that_is_too_large_costs_nothing_but_an_answer(server: Ser
     await raw.expect("welcome")
     raw.write(b"x" * MB)
     assert (await raw.expect("error"))["code"] == "too_large"
-    raw.send("ping", t=1)
+    await raw.send("ping", t=1)
     await raw.expect("pong", t=1)
     await raw.close()
 
@@ -79,20 +78,10 @@ async def test_input_before_the_handshake_is_done_is_not_kept(server: Server) ->
 
 async def _send_early(server: Server, size: int) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    key = base64.b64encode(os.urandom(16)).decode()
-    lines = [
-        "GET /ws HTTP/1.1",
-        f"Host: 127.0.0.1:{server.port}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {key}",
-        "Sec-WebSocket-Version: 13",
-        "\r\n",
-    ]
     try:
         with suppress(OSError):
             async with asyncio.timeout(10):
-                writer.write("\r\n".join(lines).encode())
+                writer.write(upgrade(server.ws))
                 await asyncio.sleep(0)
                 writer.write(head(size) + bytes(size))
                 await writer.drain()

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from harness.client.encoding import Object
+from harness.client.websocket import Client
 from harness.site import Factory, Site
-from tests.client import Client, Object
 
 DEEP = 200_000
 HURTFUL: dict[str, str | bytes] = {

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 
+from harness.client.encoding import ENCODINGS
+from harness.client.websocket import Client
 from harness.services import Process, Services, answers, free_port
 from harness.site import ROOT, Factory, Server, Site, environment
-from tests.client import ENCODINGS, Client
 
 SERVERS = ["daphne", "uvicorn", "uvloop"]
 SIZES = [1, 60, 200, 4000]

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from harness.client.websocket import Client
 from harness.site import Factory, Site
-from tests.client import Client, eventually
+from harness.waiting import eventually
 
 WARNING = "serves this database too"
 ROWS = """

@@ -18,12 +18,15 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import compare
+from harness.client.encoding import ENCODINGS
+from harness.client.websocket import Client
 from harness.services import Process, Services, answers, free_port, missing
 from harness.site import ROOT, UNLIMITED, Factory, Server, Site, Sites, environment
 from harness.streams import open_stream
+from harness.waiting import eventually
 from realtime.conf import Config
-from tests.chatter import Chatter, compare
-from tests.client import ENCODINGS, Client, eventually
 from tests.e2e.test_line import make_certificate
 from tests.faults.traffic import settle, some_acks, started, stopped, talking
 

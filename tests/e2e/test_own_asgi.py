@@ -7,8 +7,8 @@ from urllib.request import urlopen
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from harness.client.websocket import Client
 from harness.site import Factory, Server
-from tests.client import Client
 
 JWT = ["realtime.auth.sessions.SessionCookie", "realtime.auth.web_tokens.WebToken"]
 APPLICATIONS = ["plain", "stacked", "early", "named"]

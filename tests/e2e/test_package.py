@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.client.websocket import Client
 from harness.services import Process, Services, answers, free_port
 from harness.site import ROOT
-from tests.client import Client
 
 SETTINGS = """
 INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "channels", "realtime"]

@@ -2,11 +2,11 @@
 
 import pytest
 
+from harness.client.frames import PING, PONG, TEXT
+from harness.client.raw import PROMISES, Raw
 from harness.services import Services
 from harness.site import Factory, Server
-from tests.faults.crowd import PROMISES, TEXT, Raw
 
-PING, PONG = 9, 10
 OPTIONS = {
     "daphne": ["--ping-interval", "1"],
     "uvicorn": ["--ws-ping-interval", "1"],
@@ -28,8 +28,8 @@ async def test_the_server_pings_only_who_has_promised_nothing(
         for _ in range(2):  # a server may begin anew after each message
             for _ in range(2):
                 await _pinged(plain)
-            promising.send("ping")
-            opcode, payload = await promising.receive()
+            await promising.send("ping")
+            opcode, payload = await promising.read_frame()
             assert opcode == TEXT
             assert b"pong" in payload
         for peer in (promising, plain):
@@ -41,7 +41,7 @@ async def test_the_server_pings_only_who_has_promised_nothing(
 
 async def _pinged(peer: Raw) -> None:
     while True:
-        opcode, payload = await peer.receive()
+        opcode, payload = await peer.read_frame()
         if opcode == PING:
             peer.write(payload, PONG)
             return

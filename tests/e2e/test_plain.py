@@ -3,8 +3,8 @@
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from harness.client.websocket import Client
 from harness.site import Demo
-from tests.client import Client
 
 
 @pytest.mark.parametrize("path", ["", "/"])

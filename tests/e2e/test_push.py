@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from harness.client.websocket import Client
 from harness.site import Factory, Site
-from tests.client import Client
 
 PAGES = "tests.e2e.pages"
 SCRIPT = """

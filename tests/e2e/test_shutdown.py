@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from harness.client.websocket import Client
 from harness.site import Factory, Server
 from harness.streams import open_stream
-from tests.client import Client, eventually
+from harness.waiting import eventually
 
 KINDS = pytest.mark.parametrize("kind", ["daphne", "uvicorn", "uvloop"])
 OTHERS = ["websockets", "wsproto", "hypercorn", "granian"]

@@ -1,18 +1,18 @@
 """A client that never reads: nobody waits for it, and it is cut."""
 
 import asyncio
-import base64
-import os
 import select
 import socket
-import struct
 import time
 from contextlib import AsyncExitStack, closing
 
 import pytest
 
+from harness.client.encoding import ENCODINGS, encode
+from harness.client.frames import frame, upgrade
+from harness.client.websocket import Client
 from harness.site import Factory, Server
-from tests.client import ENCODINGS, Client, eventually
+from harness.waiting import eventually
 
 BULK = "\N{GRINNING FACE}" * 3_990  # 16 KB: a kernel buffers megabytes before anybody notices
 
@@ -25,8 +25,9 @@ class SilentSocket:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.settimeout(15)
         self.socket.connect(("127.0.0.1", server.port))
-        self._handshake(server.port)
-        self._send(f'{{"type":"join","room":"{room}"}}'.encode())
+        self.socket.sendall(upgrade(server.ws))
+        self._read_to(b"\r\n\r\n")
+        self.socket.sendall(frame(encode("json", {"type": "join", "room": room})))
         self._read_to(b'"through"')
         self.poll = select.poll()
         self.poll.register(self.socket, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
@@ -37,24 +38,6 @@ class SilentSocket:
 
     def close(self) -> None:
         self.socket.close()
-
-    def _handshake(self, port: int) -> None:
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = [
-            "GET /ws HTTP/1.1",
-            f"Host: 127.0.0.1:{port}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {key}",
-            "Sec-WebSocket-Version: 13",
-            "\r\n",
-        ]
-        self.socket.sendall("\r\n".join(lines).encode())
-        self._read_to(b"\r\n\r\n")
-
-    def _send(self, text: bytes) -> None:
-        mask = bytes(4)
-        self.socket.sendall(struct.pack("!BB", 0x81, 0x80 | len(text)) + mask + text)
 
     def _read_to(self, end: bytes) -> None:
         got = b""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness.client.websocket import Client
 from harness.site import Factory, Server, Site
-from tests.client import Client
 from tests.e2e.test_slow import BULK, SilentSocket
-from tests.faults.crowd import MB, Memory
+from tests.faults.meters import MB, Memory
 
 PLAIN = "project.asgi:application"
 WRAPPERS = [f"tests.e2e.wrapped:{name}" for name in ("closure", "partial", "instance", "pump")]

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from playwright.async_api import Browser, BrowserContext, Dialog, Page, expect
 
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Factory, Site
 from realtime.auth.guests import clean_name
-from tests.client import Client
 from tests.e2e.payloads import PAYLOADS, packed
 
 SETTINGS = {**UNLIMITED, "ROOMS_PER_CONNECTION": 1000, "ROOMS_PER_USER": 1000}
@@ -129,18 +129,13 @@ async def _talk(stack: AsyncExitStack, url: str) -> tuple[list[str], set[str]]:
 
     async def talk(payload: str) -> str | None:
         guest = await stack.enter_async_context(await Client.connect(url))
-        await guest.send("auth", name=payload, ref="name")
-        while (named := await guest.receive()).get("ref") != "name":
-            pass
+        named = await guest.ask("auth", name=payload)
         if named["type"] != "error":
             names.add(named["username"])
-        await guest.send("join", room="general", ref="join")
-        await guest.expect("joined", ref="join")
+        await guest.join("general")
         await guest.send("typing", room="general")
         data = {"text": payload}
-        await guest.send("message", room="general", content=payload, data=data, ref="said")
-        while (reply := await guest.receive()).get("ref") != "said":
-            pass
+        reply = await guest.ask("message", room="general", content=payload, data=data)
         assert (reply["type"] == "ack") is ("\0" not in payload), reply
         return payload if reply["type"] == "ack" else None
 

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
+from harness.client.encoding import Object, decode
 from realtime.engine.connections.connection import Connection
 from realtime.store.accounts.identity import Identity
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.errors import Disconnect
-from tests.client import Object, decode
 
 T = TypeVar("T")
 

@@ -1,9 +1,13 @@
 """The middle of the engine without sockets: a hub on the database, and members of rooms."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from harness.client.encoding import Object
+from harness.client.room_view import RoomView, changed_seq
+from harness.waiting import eventually
 from realtime.engine.database.executor import Database
 from realtime.engine.delivery.catchup import attach
 from realtime.engine.delivery.event import Event
@@ -14,7 +18,6 @@ from realtime.store.messages.log import Stored
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.events import MessageState
-from tests.client import Object, eventually
 from tests.engine import log
 from tests.engine.ends import End
 
@@ -62,50 +65,36 @@ class Member(End):
         return known
 
 
-class Known:
-    """The view of a client, made from the frames that it got."""
+@dataclass
+class Known(RoomView):
+    """The view of a client, made from the frames that it got; `faults` lists broken promises."""
 
-    def __init__(self) -> None:
-        self.position = 0
-        self.epoch = ""
-        self.states: dict[int, tuple[int, str]] = {}
-        self.faults: list[str] = []
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def states(self) -> dict[int, tuple[int, str]]:
+        """The last change and the content of each message, by its place in the log."""
+        return {one["seq"]: (changed_seq(one), one["content"]) for one in self.messages.values()}
 
     def receive(self, item: Object) -> None:
         match item["type"]:
             case "joined":
                 self._join(item)
-            case "message":
-                self._advance(item, item)
-            case "changed":
-                self._advance(item, item["message"])
+            case "message" | "changed":
+                self._advance(item)
 
     def _join(self, item: Object) -> None:
         if not item["recovered"]:
-            self.states.clear()
-        for message in item["messages"]:
-            self._keep(message)
-            if _position(message) > item["through"]:
-                self.faults.append(f"{message} is beyond through {item['through']}")
-        self.position, self.epoch = item["through"], item["epoch"]
+            self.messages.clear()
+        self.faults += [f"{one} is beyond {item['through']}" for one in self.misplaced(item, 0)]
+        self.faults += [f"{one} again" for one in item["messages"] if not self.keep(one)]
+        self.enter(item)
 
-    def _advance(self, event: Object, message: Object) -> None:
-        if event["seq"] <= self.position:
-            self.faults.append(f"{event['seq']} after {self.position}")
-        if event.get("from", event["seq"]) > self.position + 1:
-            self.faults.append(f"gap from {self.position} to {event}")
-        self.position = event["seq"]
-        self._keep(message)
-
-    def _keep(self, message: Object) -> None:
-        known = self.states.get(message["seq"])
-        if known is not None and known[0] >= _position(message):
-            self.faults.append(f"{message} again, after {known}")
-        self.states[message["seq"]] = _position(message), message["content"]
-
-
-def _position(message: Object) -> int:
-    return int(message.get("changed_seq", message["seq"]))
+    def _advance(self, event: Object) -> None:
+        if fault := self.fault_of(event):
+            self.faults.append(fault)
+        if not self.advance(event):
+            self.faults.append(f"{event} again")
 
 
 class Process:

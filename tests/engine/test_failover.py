@@ -17,13 +17,13 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from harness.services import Postgres, Services, create_database
 from harness.site import migrate
+from harness.waiting import eventually
 from project.settings import database as settings_of
 from realtime import moderation, push, rooms
 from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Message, Room
 from realtime.store.database.servers import is_fault, is_writable, servers
-from tests.client import eventually
 from tests.proxy import Proxy, beside
 
 pytestmark = pytest.mark.servers

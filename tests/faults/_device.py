@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from tests.client import Object
-from tests.consumers.sockets import Closed, Socket
+from harness.client.encoding import Object
+from harness.client.in_process import Socket
+from harness.client.room_view import RoomView, changed_seq
 
 __all__ = ["OUTSIDE", "Device", "Said", "Shown", "shown"]
 
@@ -27,36 +28,22 @@ class Said(NamedTuple):
 
 
 @dataclass
-class Screen:
+class Screen(RoomView):
     """What a device shows of a room: everything above `floor`, and some of what is below."""
 
-    position: int = 0
-    epoch: str = ""
     floor: int = 0
-    messages: dict[int, Shown] = field(default_factory=dict)
-    is_joined: bool = False
+
+    @property
+    def shown(self) -> dict[int, Shown]:
+        """All that is on it, by the message's id."""
+        return {key: shown(message) for key, message in self.messages.items()}
 
     def go_back(self, position: int) -> None:
         """Forget what came after an earlier position."""
         self.position = position
-        self.messages = {key: one for key, one in self.messages.items() if one[1] <= position}
-
-
-class Line(Socket):
-    """A socket that can also be read without waiting."""
-
-    def arrived(self) -> list[Object]:
-        """What has come by now."""
-        queue = self.communicator.output_queue
-        while not queue.empty():
-            message = queue.get_nowait()
-            if message["type"] == "websocket.close":
-                raise Closed(message.get("code", 1000))
-            self._take(message)
-        items = list(self._unread)
-        for kept in (self._unread, self.seen, self.frames):
-            kept.clear()
-        return items
+        self.messages = {
+            key: one for key, one in self.messages.items() if changed_seq(one) <= position
+        }
 
 
 class Device:
@@ -67,7 +54,7 @@ class Device:
         self.user = user
         self.user_id = ""
         self.connection = ""
-        self.line: Line | None = None
+        self.line: Socket | None = None
         self.screens = {room: Screen() for room in rooms}
         self.answers: dict[int, Object] = {}
         self.waiting: dict[int, Said] = {}
@@ -90,7 +77,7 @@ class Device:
         """Connect, as the one it was before."""
         path = f"/ws?token={quote(self._token)}" if self._token else "/ws"
         scope = {"user": self.user} if self.user else {}
-        self.line = await Line(path, encoding=encoding, **scope).__aenter__()
+        self.line = await Socket(path, encoding=encoding, **scope).__aenter__()
         welcome = self.line.welcome
         if self.user_id not in ("", welcome["user_id"]):
             self.faults.append(f"{self.user_id} came back as {welcome['user_id']}")
@@ -166,46 +153,37 @@ class Device:
                 self.screens[reply["room"]].is_joined = False
 
     def _joined(self, reply: Object, screen: Screen) -> None:
-        since, through = self._resumed_from[reply["ref"]], reply["through"]
+        since = self._resumed_from[reply["ref"]]
         if reply["recovered"]:
             screen.go_back(since)  # where it asked from inside, some has come meanwhile
             screen.floor = min(screen.floor, since)
         else:
-            since, screen.floor = 0, through
+            since, screen.floor = 0, reply["through"]
             screen.messages.clear()
+        for message in screen.misplaced(reply, since):
+            self.faults.append(f"{self} resumed from {since}, and got {message}")
         for message in reply["messages"]:
-            if not since < shown(message)[1] <= through:
-                self.faults.append(f"{self} resumed from {since}, and got {message}")
-            self._keep(screen, message)
-        screen.position, screen.epoch, screen.is_joined = through, reply["epoch"], True
+            if not screen.keep(message):
+                self.faults.append(f"{self} resumed, and got {message} again")
+        screen.enter(reply)
 
     def _hear(self, event: Object) -> None:
         screen = self.screens[event["room"]]
         if not screen.is_joined:
             self.faults.append(f"{self} is not there, and hears {event}")
         match event:
-            case {"type": "message"}:
-                self._advance(screen, event, event)
-            case {"type": "changed", "message": message}:
-                self._advance(screen, event, message)
+            case {"type": "message" | "changed"}:
+                self._advance(screen, event)
             case {"type": kind} if kind not in PASSED_OVER:
                 self.faults.append(f"{self} hears {event}")
 
-    def _advance(self, screen: Screen, event: Object, message: Object) -> None:
-        if event["seq"] <= screen.position:
-            self.faults.append(f"{self} was at {screen.position}, and got {event}")
-        if event.get("from", event["seq"]) > screen.position + 1:
-            self.faults.append(f"{self} has a gap from {screen.position} to {event}")
-        screen.position = event["seq"]
-        self._keep(screen, message)
-
-    def _keep(self, screen: Screen, message: Object) -> None:
-        known = screen.messages.get(message["id"])
-        if known is not None and known[1] >= shown(message)[1]:
-            self.faults.append(f"{self} has {known}, and got {message}")
-        screen.messages[message["id"]] = shown(message)
+    def _advance(self, screen: Screen, event: Object) -> None:
+        if fault := screen.fault_of(event):
+            self.faults.append(f"{self}: {fault}, by {event}")
+        if not screen.advance(event):
+            self.faults.append(f"{self} shows it already: {event}")
 
 
 def shown(message: Object) -> Shown:
     """As it stands on a screen: its place, the position of its last change, and its text."""
-    return message["seq"], message.get("changed_seq") or message["seq"], message["content"]
+    return message["seq"], changed_seq(message), message["content"]

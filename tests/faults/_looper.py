@@ -14,7 +14,9 @@ from contextlib import suppress
 from itertools import cycle
 from typing import Any
 
-from tests.faults.crowd import BINARY, CLOSE, TEXT, Raw, Refused, frame
+from harness.client.encoding import encode, subprotocol
+from harness.client.frames import BINARY, CLOSE, TEXT, frame
+from harness.client.raw import Raw, Refused
 
 __all__ = ["COMMANDS", "FLOOD", "FRAMES"]
 
@@ -78,10 +80,10 @@ AGAIN_SECONDS = 0.1
 async def _send_frames(order: dict[str, Any], end: float) -> int:
     """Send frames without a pause until `end`, and come back when closed."""
     encoding, frames = FRAMES[order["load"]]
-    subprotocol = {"Sec-WebSocket-Protocol": f"realtime.v1.{encoding}"}
+    headers = {"Sec-WebSocket-Protocol": subprotocol(encoding)}
     payloads, sent = cycle(frames), 0
     while time.monotonic() < end:
-        raw = await _open(order, subprotocol)
+        raw = await _open(order, headers)
         if raw is None:
             continue
         reading = asyncio.create_task(_read_on(raw))
@@ -99,7 +101,7 @@ async def _send_frames(order: dict[str, Any], end: float) -> int:
 
 async def _read_on(raw: Raw) -> None:
     with suppress(EOFError, OSError):
-        while (await raw.receive())[0] != CLOSE:
+        while (await raw.read_frame())[0] != CLOSE:
             pass
 
 
@@ -129,27 +131,23 @@ async def _send_commands(order: dict[str, Any], end: float) -> int:
             async with asyncio.timeout_at(
                 asyncio.get_running_loop().time() + end - time.monotonic()
             ):
-                raw.send("join", room="general", history=0)
+                await raw.send("join", room="general", history=0)
                 await raw.expect("joined")
                 while True:
                     some = [next(commands) for _ in range(WINDOW)]
                     for number, command in enumerate(some):
-                        raw.send(**_as_arguments(command), ref=number)
+                        await raw.raw(encode("json", {**command, "ref": number}))
                     sent += len(some)
                     await asyncio.sleep(await _answered(raw, len(some) - 1))
         raw.drop()
     return sent
 
 
-def _as_arguments(command: dict[str, Any]) -> dict[str, Any]:
-    return {"kind" if name == "type" else name: value for name, value in command.items()}
-
-
 async def _answered(raw: Raw, last: int) -> float:
     """Wait for the last reply; return the longest wait that any of them asked for."""
     wait = 0.0
     while True:
-        opcode, _ = await raw.receive()
+        opcode, _ = await raw.read_frame()
         if opcode == CLOSE:
             raise EOFError
         if opcode == TEXT:

@@ -5,10 +5,10 @@ import random
 from collections.abc import Iterable
 from contextlib import suppress
 
-from websockets.exceptions import ConnectionClosed
-
-from tests.chatter import Chatter, Known
-from tests.client import Object
+from harness.client.chatter import Chatter
+from harness.client.conversation import Closed
+from harness.client.encoding import Object
+from harness.client.room_view import RoomView
 
 __all__ = ["Visitor"]
 
@@ -17,8 +17,18 @@ SEEN = 1000
 """How much a client keeps of what came over its socket: it has to last for hours."""
 
 
+class Glance(RoomView):
+    """A view that keeps little of each message, as it has to last for hours."""
+
+    def keep(self, message: Object) -> bool:
+        kept = ("id", "seq", "changed_seq", "content")
+        return super().keep({name: message[name] for name in kept if name in message})
+
+
 class Visitor(Chatter):
     """Also leaves and comes back, looks back, and says what is not stored."""
+
+    view = Glance
 
     def __init__(self, name: str, urls: Iterable[str], rooms: list[str], encoding: str) -> None:
         super().__init__(name, urls, rooms, encoding)
@@ -59,7 +69,7 @@ class Visitor(Chatter):
         if self._client and self.known[room].is_joined:
             kind = self.dice.choice(["typing", "signal"])
             fields = {"data": {"number": self._number}} if kind == "signal" else {}
-            with suppress(ConnectionClosed):
+            with suppress(Closed):
                 await self._client.send(kind, room=room, **fields)
 
     async def _take(self, item: Object) -> None:
@@ -106,7 +116,3 @@ class Visitor(Chatter):
             self._note_wait(ref)  # it was outside for a while, and says it again inside
         elif ref is not None or not error["retryable"]:
             super()._failed(error)
-
-    def _keep(self, known: Known, message: Object) -> None:
-        kept = ("id", "seq", "changed_seq", "content")
-        super()._keep(known, {name: message[name] for name in kept if name in message})

@@ -23,13 +23,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from harness.client.encoding import ENCODINGS
 from realtime.engine.connections import presence
 from realtime.engine.database.executor import Database
 from realtime.engine.delivery import catchup, follower
 from realtime.engine.delivery.ring import Ring
 from realtime.models import Connection, Node, Presence
 from realtime.store.messages.log import append
-from tests.client import ENCODINGS
 from tests.engine import log
 from tests.faults._device import OUTSIDE, Device
 from tests.faults._world import (

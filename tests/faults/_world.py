@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 
+from harness.client.encoding import ENCODINGS, Object
 from harness.site import UNLIMITED
 from realtime import testing
 from realtime.engine.delivery.event import Event
@@ -19,7 +20,6 @@ from realtime.models import Head, Membership, Message, Room
 from realtime.store.messages import history
 from realtime.store.messages.log import Draft
 from realtime.wire.events import MessageState
-from tests.client import ENCODINGS, Object
 from tests.faults._device import Device, Said, Shown, shown
 from tests.store.conftest import empty
 
@@ -290,8 +290,10 @@ def since(device: Device, room: str, how: str = "as it was", back: int = 0, end:
         return {}
     if how == "from earlier":
         screen.go_back(max(0, screen.position - back))
-    seq = end + back if how == "from beyond" else screen.position
-    return {"since": {"seq": seq, "epoch": screen.epoch}}
+    target = screen.target
+    if how == "from beyond":
+        target["since"]["seq"] = end + back
+    return target
 
 
 def check_screen(device: Device, room: str, rows: dict[int, Message]) -> None:
@@ -301,7 +303,7 @@ def check_screen(device: Device, room: str, rows: dict[int, Message]) -> None:
         for key, row in rows.items()
         if row.changed_seq > screen.floor or key in screen.messages
     }
-    kept = {key: one for key, one in screen.messages.items() if key in rows}  # others were pruned
+    kept = {key: one for key, one in screen.shown.items() if key in rows}  # others were pruned
     assert kept == due, (device, room, kept, due)
 
 

@@ -4,22 +4,14 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-from tests.client import Client
+from harness.client.frames import BINARY, CONTINUATION, TEXT, frame
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from tests.e2e.test_input import HURTFUL
 from tests.faults._looper import FRAMES as LARGE
 from tests.faults.beside import BEHIND_PROXY, Load, felt_by_others
-from tests.faults.crowd import (
-    BINARY,
-    CONTINUATION,
-    TEXT,
-    Raw,
-    asking,
-    frame,
-    lines_a_second,
-    p99,
-    say,
-)
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import asking, lines_a_second, p99, say
 
 SOCKETS, FRAMES = 100, 100
 TOO_MANY_ERRORS = 4511
@@ -98,7 +90,7 @@ async def _offend(url: str, number: int) -> int:
                 raw.write(text, TEXT if isinstance(text, str) else BINARY)
             else:
                 raw.writer.write(BROKEN[turn // SHARE_BROKEN % len(BROKEN)])
-        return await raw.ended()
+        return await raw.closed()
     except TimeoutError:
         return 0
     finally:

@@ -5,12 +5,12 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 
+from harness.client.frames import CONTINUATION, PING, TEXT, frame, head
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import Server
-from tests.client import Client
-from tests.faults.crowd import CONTINUATION, MB, TEXT, Memory, Raw, frame, head
 from tests.faults.fault import Figures, Ground, fault
-
-PING = 9
+from tests.faults.meters import MB, Memory
 
 FRAME_BYTES = 64 * 1024
 ALLOWANCE = 8 * MB
@@ -67,7 +67,7 @@ async def _attacked(server: Server, number: int) -> Figures:
 async def _joined(server: Server, number: int) -> list[Raw]:
     sockets = [await Raw.open(server.ws) for _ in range(number)]
     for one in sockets:
-        one.send("join", room="general", ref=1)
+        await one.send("join", room="general", ref=1)
         await one.expect("joined", ref=1)
     return sockets
 
@@ -77,7 +77,7 @@ async def _stays(raw: Raw, begun: bytes) -> bool:
     raw.writer.write(begun)
     pinging = asyncio.create_task(_ping(raw))
     try:
-        await raw.ended(UNFINISHED_SECONDS)
+        await raw.closed(UNFINISHED_SECONDS)
     except TimeoutError:
         return True
     finally:

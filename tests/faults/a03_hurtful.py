@@ -1,9 +1,10 @@
 """Input that hurts parsers, numbers and screens, all at a server at once."""
 
 import msgspec
-from websockets.exceptions import ConnectionClosed
 
-from tests.client import ENCODINGS, Client
+from harness.client.conversation import Closed
+from harness.client.encoding import ENCODINGS
+from harness.client.websocket import Client
 from tests.e2e.test_input import HURTFUL, HURTFUL_MSGPACK, ODD
 from tests.faults.fault import Figures, Ground, fault
 
@@ -43,7 +44,7 @@ async def _send(url: str, encoding: str, frame: str | bytes) -> str:
             error = await client.expect("error")
             await client.send("ping", t=1)
             await client.expect("pong", t=1)
-        except ConnectionClosed:
+        except Closed:
             return "lost"
         except TimeoutError:
             return "untyped"

@@ -8,13 +8,16 @@ from contextlib import AsyncExitStack, suppress
 from urllib.parse import quote
 
 from benchmarks.runner import SESSIONS
+from harness.client.encoding import Object
+from harness.client.frames import CLOSE, TEXT
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.database import Row
 from harness.site import Site
-from tests.client import Client, Object
 from tests.faults._looper import COMMANDS, FLOOD
 from tests.faults.beside import BEHIND_PROXY, Load, felt_by_others
-from tests.faults.crowd import CLOSE, TEXT, Raw, asking, p99, say
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import asking, p99, say
 
 A_SECOND = 1000
 STEP_SECONDS = 0.02
@@ -58,10 +61,10 @@ class Flooder:
             raw = await Raw.open(self.url)
             reading = asyncio.create_task(self._read(raw))
             try:
-                raw.send("join", room="general")
+                await raw.send("join", room="general")
                 while time.monotonic() < end and not reading.done():
                     for _ in range(int(self.a_second * STEP_SECONDS)):
-                        raw.send("message", room="general", content="flood")
+                        await raw.send("message", room="general", content="flood")
                         self.sent += 1
                     await asyncio.sleep(STEP_SECONDS)
             finally:
@@ -71,7 +74,7 @@ class Flooder:
     async def _read(self, raw: Raw) -> None:
         with suppress(EOFError, OSError):
             while True:
-                opcode, payload = await raw.receive()
+                opcode, payload = await raw.read_frame()
                 if opcode == TEXT:
                     self.is_warned |= _is_warning(raw.seen.pop())
                 elif opcode == CLOSE:

@@ -5,10 +5,11 @@ import itertools
 from contextlib import AsyncExitStack, suppress
 from urllib.parse import quote
 
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import UNLIMITED
-from tests.client import Client
-from tests.faults.crowd import Raw, allow_many_files, asking, connect, p99, ping
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import allow_many_files, asking, connect, p99, ping
 
 OF_A_USER, OF_AN_ADDRESS, OF_A_PROCESS = 20, 100, 150
 GUESTS_OF_A_PROCESS = 135
@@ -75,10 +76,10 @@ async def _crowd(places: list[tuple[str, str]], limit: int, code: int, figures: 
 async def _end(raw: Raw) -> int:
     """0 for one that is welcome, else the code it was told and closed with."""
     async with asyncio.timeout(30):
-        await raw.receive()
+        await raw.read_frame()
     if raw.seen and raw.seen[0]["type"] == "welcome":
         return 0
-    code = await raw.ended()
+    code = await raw.closed()
     return code if raw.seen and raw.seen[0].get("code") == code else -1
 
 

@@ -3,11 +3,14 @@
 import asyncio
 import time
 
+from harness.client.encoding import encode
+from harness.client.frames import CLOSE, TEXT
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import UNLIMITED
-from tests.client import Client, encode
 from tests.faults._token import SETTINGS, headers_of, somebody
-from tests.faults.crowd import CLOSE, TEXT, Raw, ping
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import ping
 
 AUTH_SECONDS = 3
 UNAUTHENTICATED = 4500
@@ -31,7 +34,7 @@ class Stranger:
         try:
             async with asyncio.timeout(AUTH_SECONDS * 4):
                 while True:
-                    opcode, payload = await raw.receive()
+                    opcode, payload = await raw.read_frame()
                     if opcode == CLOSE:
                         self.code = int.from_bytes(payload[:2], "big")
                         break

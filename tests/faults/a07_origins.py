@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from harness.client.raw import Raw, Refused
 from harness.site import UNLIMITED
-from tests.faults.crowd import Raw, Refused
 from tests.faults.fault import Figures, Ground, fault
 
 EVIL = "evil.example"

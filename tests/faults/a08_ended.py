@@ -5,10 +5,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
-
+from harness.client.conversation import Closed
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.client import Client
 from tests.faults._token import SETTINGS, do, headers_of, somebody, token
 from tests.faults.fault import Figures, Ground, fault
 
@@ -48,11 +47,7 @@ class Case:
 
 async def _ended(client: Client, timeout: float) -> int | None:
     try:
-        async with asyncio.timeout(timeout):
-            while True:
-                await client.receive(timeout)
-    except ConnectionClosed:
-        return client.socket.close_code
+        return await client.closed(timeout)
     except TimeoutError:
         return None
 
@@ -173,7 +168,7 @@ async def _is_gone(client: Client) -> bool:
     try:
         await client.send("ping")
         await client.expect("pong")
-    except (ConnectionClosed, TimeoutError):
+    except (Closed, TimeoutError):
         return True
     await client.close()
     return False

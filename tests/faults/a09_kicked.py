@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from harness.client.encoding import Object
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.client import Client, Object
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, stopped
 

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
+from harness.client.conversation import Closed
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.client import Client
 from tests.faults._forged import RsaKey, forged, good
 from tests.faults._token import SETTINGS, do, somebody
 from tests.faults.fault import Figures, Ground, fault
@@ -60,7 +61,7 @@ class Target:
                 await client.send("auth", token=token)
             while (item := await client.receive())["type"] != "welcome":
                 pass
-        except ConnectionClosed:
+        except Closed:
             told = [{**item, "ref": None} for item in client.seen]
             return json.dumps([client.socket.close_code, client.socket.close_reason, told])
         await client.close()

@@ -4,12 +4,13 @@ import asyncio
 import time
 from contextlib import suppress
 
+from harness.client.frames import CONTINUATION, PING, PONG, TEXT, frame
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import Server
-from tests.client import Client
-from tests.faults.crowd import CONTINUATION, TEXT, Raw, asking, frame, p99, ping
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import asking, p99, ping
 
-PING, PONG = 9, 10
 BLOCK = 500
 EVERY_SECONDS = 0.05
 FLOOR_SECONDS = 0.02

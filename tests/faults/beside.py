@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.client import Client
-from tests.faults.crowd import asking, p99, ping
+from harness.client.websocket import Client
 from tests.faults.fault import Figures
+from tests.faults.meters import asking, p99, ping
 
 __all__ = ["BEHIND_PROXY", "Load", "felt_by_others"]
 

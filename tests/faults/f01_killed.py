@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tests.chatter import NOTHING_BROKEN, reckon
-from tests.faults.crowd import p99
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import p99
 from tests.faults.traffic import TWO, back, ends, messages, some_acks, started, traffic
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import ROOMS, Server, Site
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
-from tests.faults.crowd import allow_many_files
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import allow_many_files
 from tests.faults.traffic import (
     ENCODINGS,
     back,

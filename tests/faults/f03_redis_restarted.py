@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.chatter import NOTHING_BROKEN, reckon
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, settle, some_acks, started, stopped, total, traffic
 

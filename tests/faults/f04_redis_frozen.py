@@ -3,8 +3,8 @@
 import asyncio
 import time
 
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import ROOMS
-from tests.chatter import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, reply_times, settle, some_acks, total, traffic
 

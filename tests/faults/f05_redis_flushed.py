@@ -2,8 +2,9 @@
 
 import time
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import UNLIMITED
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import ROOMS, TWO, all_reach, ends, some_acks, total, traffic
 

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import Site
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
-from tests.client import eventually
+from harness.waiting import eventually
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import ENCODINGS, TWO, inside, settle, started
 from tests.proxy import Proxy

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
-from tests.client import ENCODINGS
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
+from harness.client.encoding import ENCODINGS
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, inside, settle, total
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
+from harness.client.consistency import NOTHING_BROKEN, reckon
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.chatter import NOTHING_BROKEN, reckon
-from tests.client import Client
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import clients, ends, inside, settle, some_acks, talking, total
 

@@ -4,11 +4,12 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, closing
 
+from harness.client.websocket import Client
 from harness.site import Server
-from tests.client import Client, eventually
+from harness.waiting import eventually
 from tests.e2e.test_slow import BULK, Reader, SilentSocket
-from tests.faults.crowd import MB, Memory, p99
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import MB, Memory, p99
 
 CLIENTS = 50
 PER_SECOND = 64

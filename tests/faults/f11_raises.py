@@ -2,10 +2,11 @@
 
 import time
 
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import Site
-from tests.client import Client
-from tests.faults.crowd import Raw, lines_a_second, look, seconds_until, start_inside, told_of
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import lines_a_second, look, seconds_until, start_inside, told_of
 
 TIMES = 300
 INTERNAL = 4011
@@ -48,11 +49,11 @@ async def _fail(url: str) -> tuple[int, float]:
     """The close code of one that makes its handler raise, and the seconds until it came."""
     raw = await Raw.open(url)
     try:
-        raw.send("join", room="general", ref=1)
+        await raw.send("join", room="general", ref=1)
         await raw.expect("joined", ref=1)
         began = time.monotonic()
-        raw.send("ping", t="raise")
-        code = await raw.ended()
+        await raw.send("ping", t="raise")
+        code = await raw.closed()
         took = time.monotonic() - began
         is_told = raw.seen[-1]["type"] == "disconnect" and raw.seen[-1]["code"] == code
         return code if is_told else 0, took

@@ -3,9 +3,9 @@
 import time
 from contextlib import AsyncExitStack
 
-from tests.client import Client
-from tests.faults.crowd import asking, connect, p99, ping, say, start_inside
+from harness.client.websocket import Client
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import asking, connect, p99, ping, say, start_inside
 
 SLOW = {"slow": "through the engine", "slow as in Channels": "by `database_sync_to_async`"}
 SLOW_SECONDS = 3

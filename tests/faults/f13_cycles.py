@@ -2,10 +2,11 @@
 
 import asyncio
 
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.client import Client
-from tests.faults.crowd import MB, Memory, Raw, look, seconds_until, start_inside
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import MB, Memory, look, seconds_until, start_inside
 
 AT_ONCE = 20
 STAY = 10
@@ -61,9 +62,9 @@ async def _run(url: str, number: int) -> None:
 async def _cycle(url: str, *, is_polite: bool) -> None:
     raw = await Raw.open(url)
     try:
-        raw.send("join", room="general", history=0, ref=1)
+        await raw.send("join", room="general", history=0, ref=1)
         await raw.expect("joined", ref=1)
-        raw.send("message", room="general", content="hello, and goodbye", ref=2)
+        await raw.send("message", room="general", content="hello, and goodbye", ref=2)
         await raw.expect("ack", ref=2)
         if is_polite:
             await raw.close()

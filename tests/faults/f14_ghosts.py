@@ -4,10 +4,10 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.client import Client
-from tests.faults.crowd import seconds_until
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import seconds_until
 
 GHOSTS = 5
 GRACE_SECONDS = 3

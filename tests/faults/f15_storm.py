@@ -7,10 +7,11 @@ import time
 from contextlib import AsyncExitStack
 
 from benchmarks.runner import SESSIONS
+from harness.client.raw import Raw, Refused
+from harness.client.websocket import Client
 from harness.site import ROOMS, Site
-from tests.client import Client
-from tests.faults.crowd import Raw, Refused, allow_many_files, look, seconds_until, start_inside
 from tests.faults.fault import Figures, Ground, fault
+from tests.faults.meters import allow_many_files, look, seconds_until, start_inside
 
 MISSED = 20
 """Messages of each room while all are away."""
@@ -33,7 +34,7 @@ class Returner:
         self.drop()
         self.raw = await Raw.open(url, self.headers)
         more = {"since": self.since} if self.since else {}
-        self.raw.send("join", room=self.room, ref=1, **more)
+        await self.raw.send("join", room=self.room, ref=1, **more)
         self.joined = await self.raw.expect("joined", ref=1)
         self.since = {"seq": self.joined["through"], "epoch": self.joined["epoch"]}
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+from harness.client.websocket import Client
 from harness.site import UNLIMITED
-from tests.client import Client
 from tests.faults.fault import Figures, Ground, fault
 
 EXPIRY_SECONDS = 4

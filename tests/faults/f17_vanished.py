@@ -3,9 +3,9 @@
 import time
 from contextlib import AsyncExitStack
 
+from harness.client.raw import PROMISES, Raw
+from harness.client.websocket import Client
 from harness.site import UNLIMITED
-from tests.client import Client
-from tests.faults.crowd import PROMISES, Raw
 from tests.faults.fault import Figures, Ground, fault
 
 HEARTBEAT_SECONDS = 20
@@ -31,7 +31,7 @@ async def vanished(ground: Ground) -> Figures:
             raw = await Raw.open(url, headers)
             stack.callback(raw.drop)
             name = (await raw.expect("welcome"))["user_id"]
-            raw.send("join", room="general", ref=1)
+            await raw.send("join", room="general", ref=1)
             await raw.expect("joined", ref=1)
             silent[name] = time.monotonic()
         took = await _offline(watcher, silent)

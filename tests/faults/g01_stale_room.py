@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import ROOT
-from tests.chatter import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, some_acks, traffic
 

@@ -4,7 +4,8 @@ import asyncio
 import statistics
 import time
 
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, clients, ends, inside, settle
 

@@ -4,9 +4,11 @@ import asyncio
 import time
 from contextlib import suppress
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
+from harness.client.websocket import Client
 from harness.site import UNLIMITED, Site
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
-from tests.client import Client, eventually
+from harness.waiting import eventually
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, inside, settle, some_acks, talking
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import psycopg
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import UNLIMITED, Site
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import ENCODINGS, TWO, inside, settle
 from tests.proxy import Proxy

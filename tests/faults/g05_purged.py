@@ -2,8 +2,9 @@
 
 import asyncio
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import Site
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import inside, settle
 from tests.proxy import Proxy

@@ -7,8 +7,8 @@ servers find it by their pulse.
 import asyncio
 from typing import Any
 
+from harness.client.chatter import Chatter
 from harness.site import UNLIMITED, Site
-from tests.chatter import Chatter
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, inside, settle
 from tests.proxy import Proxy

@@ -3,8 +3,9 @@
 import asyncio
 from urllib.parse import quote
 
-from tests.chatter import Chatter
-from tests.client import Client, Object, encode
+from harness.client.chatter import Chatter
+from harness.client.encoding import Object, encode
+from harness.client.websocket import Client
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, inside, settle
 

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.site import ROOMS, UNLIMITED
-from tests.chatter import NOTHING_BROKEN, reckon
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, exit_time, messages, reply_times, some_acks, traffic
 

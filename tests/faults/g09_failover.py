@@ -6,10 +6,11 @@ from urllib.request import urlopen
 
 import psycopg
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.services import create_database
 from harness.site import Server, Site, migrate
-from tests.chatter import NOTHING_BROKEN, Chatter, reckon
-from tests.client import eventually
+from harness.waiting import eventually
 from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, ends, messages, some_acks, traffic
 from tests.proxy import beside

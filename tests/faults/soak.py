@@ -10,13 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
+from harness.client.consistency import NOTHING_BROKEN, reckon
+from harness.client.frames import BINARY, TEXT
+from harness.client.raw import Raw
+from harness.client.websocket import Client
 from harness.site import ROOMS, UNLIMITED, Site
-from tests.chatter import NOTHING_BROKEN, reckon
-from tests.client import Client
 from tests.faults._storm import Storm
 from tests.faults._visitor import Visitor
-from tests.faults.crowd import BINARY, INSIDE, MB, TEXT, Memory, Raw, look, seconds_until
 from tests.faults.fault import Fault, Figures, Ground, fault
+from tests.faults.meters import INSIDE, MB, Memory, look, seconds_until
 from tests.faults.traffic import ENCODINGS, ends, settle
 from tests.proxy import Proxy
 
@@ -166,16 +168,16 @@ async def _pestered(site: Site, dice: random.Random) -> AsyncIterator[Counter[st
 
 
 async def _babble(raw: Raw) -> None:
-    raw.send("join", room=ROOMS[0])
+    await raw.send("join", room=ROOMS[0])
     for payload, opcode in itertools.product(RUBBISH, (TEXT, BINARY)):
         raw.write(payload, opcode)
-    await raw.ended()
+    await raw.closed()
 
 
 async def _doze(raw: Raw) -> None:
-    raw.send("join", room=ROOMS[0])
+    await raw.send("join", room=ROOMS[0])
     for _ in range(MUCH):
-        raw.send("history", room=ROOMS[0], after=0, limit=100)
+        await raw.send("history", room=ROOMS[0], after=0, limit=100)
     await asyncio.sleep(DOZE_SECONDS)
 
 

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from harness.client.chatter import Chatter
+from harness.client.consistency import all_caught_up
+from harness.client.websocket import Client
 from harness.database import Database
 from harness.services import Postgres, Redis
 from harness.site import Server, Site
-from tests.chatter import Chatter, all_caught_up
-from tests.client import Client, eventually
+from harness.waiting import eventually
 from tests.faults.fault import Figures
 
 __all__ = [

@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.test import TransactionTestCase
 
+from harness.client.in_process import Socket
 from realtime import testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Membership, Room, Sanction
-from tests.consumers.sockets import Socket
 
 
 class OtherUsers(TransactionTestCase):

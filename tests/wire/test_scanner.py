@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.client.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, head
 from realtime.wire.scanner import DISCARD_BYTES, Scanner
-from tests.faults.crowd import BINARY, CLOSE, CONTINUATION, TEXT, frame, head
 
-PING, PONG = 9, 10
 LIMIT = 1000
 MANY = 10_000
 

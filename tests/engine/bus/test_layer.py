@@ -10,12 +10,12 @@ from channels.layers import BaseChannelLayer, channel_layers
 from django.db import OperationalError
 
 from harness.services import Redis
+from harness.waiting import eventually
 from realtime.engine.bus import layer as module
 from realtime.engine.bus import note_queue
 from realtime.engine.bus.layer import Layer, envelope, group
 from realtime.engine.bus.notes import Broadcast, LogEvent, Probe
 from realtime.engine.engine import EVERYONE, user_topic
-from tests.client import eventually
 from tests.engine.conftest import UseLayer
 
 Received = list[tuple[str, list[Any]]]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from harness.waiting import eventually
 from realtime.engine.bus import layer as module
 from realtime.engine.bus.layer import Layer, envelope, group
 from realtime.engine.bus.notes import (
@@ -36,7 +37,6 @@ from realtime.engine.delivery import hub as hub_module
 from realtime.engine.delivery.event import Event
 from realtime.models import Room
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
-from tests.client import eventually
 from tests.engine.bus.test_layer import SITE, Receiver
 from tests.engine.conftest import UseLayer
 from tests.engine.process import Process, arrived

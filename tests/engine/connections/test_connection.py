@@ -7,13 +7,13 @@ from itertools import product
 
 import pytest
 
+from harness.waiting import eventually
 from realtime.engine.connections import connection as module
 from realtime.engine.connections.connection import Connection
 from realtime.engine.connections.phase import MOVES, Phase, PhaseError
 from realtime.store.accounts.identity import Identity
 from realtime.wire.codecs import JSON
 from realtime.wire.errors import CloseCode, Disconnect
-from tests.client import eventually
 from tests.engine.ends import End, ticks
 
 LEGAL = {

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from harness.client.frames import CONTINUATION, TEXT, frame, head
+from harness.waiting import eventually
 from realtime.engine.connections import intake as module
 from realtime.engine.connections.intake import EXTRAS_BURST, Intake
 from realtime.wire.errors import CloseCode, Disconnect
 from realtime.wire.scanner import DISCARD_BYTES
-from tests.client import eventually
-from tests.faults.crowd import CONTINUATION, TEXT, frame, head
 
 PING, PONG = 9, 10
 LIMIT = 64 * 1024

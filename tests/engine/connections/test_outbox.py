@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from harness.client.encoding import Object
+from harness.waiting import eventually
 from realtime.engine.connections import outbox as module
 from realtime.engine.connections.ledger import Ledger
 from realtime.engine.connections.outbox import Outbox
 from realtime.wire.codecs import JSON, MSGPACK
 from realtime.wire.errors import CloseCode, Disconnect
 from realtime.wire.events import DisconnectEvent, Notice
-from tests.client import Object, eventually
 from tests.engine.ends import End, Server, ticks
 from tests.lines import all_again
 

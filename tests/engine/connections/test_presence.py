@@ -7,6 +7,7 @@ import pytest
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from harness.waiting import eventually
 from realtime.engine.connections import presence as module
 from realtime.engine.connections.connection import Connection
 from realtime.engine.connections.presence import PresenceWriter
@@ -16,7 +17,6 @@ from realtime.models import Node, Presence, Room
 from realtime.store import presence
 from realtime.store.accounts.identity import Identity
 from realtime.store.presence import Announcement, LiveNode
-from tests.client import eventually
 from tests.engine.ends import connection_of, in_thread
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from harness.waiting import eventually
 from realtime.engine.bus.notes import Cause, Revalidate
 from realtime.engine.connections import revalidation as module
 from realtime.engine.connections.revalidation import Revalidator
@@ -19,7 +20,6 @@ from realtime.engine.database.executor import Database
 from realtime.store.accounts.account_status import AccountStatus
 from realtime.store.accounts.identity import Authentication, Credential, Identity, digest_of
 from realtime.store.accounts.visitor import Visitor
-from tests.client import eventually
 from tests.engine.ends import End
 
 USER = Revalidate(Cause.USER, "")

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from pytest_django.fixtures import Settings
 
+from harness.waiting import eventually
 from realtime.engine.connections import watchdog as module
 from realtime.engine.connections.watchdog import Watchdog
 from realtime.wire.codecs import JSON
-from tests.client import eventually
 from tests.engine.ends import End, Noted
 
 

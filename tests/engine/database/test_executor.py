@@ -11,9 +11,9 @@ import pytest
 from django.db import DatabaseError, connection, connections
 
 from harness.site import ROOT
+from harness.waiting import eventually
 from realtime.engine.database import executor as module
 from realtime.engine.database.executor import Database
-from tests.client import eventually
 
 
 def sleep_there(seconds: float) -> None:

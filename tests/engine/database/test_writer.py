@@ -12,6 +12,7 @@ from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from harness.database import Database as Rows
+from harness.waiting import eventually
 from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
@@ -20,7 +21,6 @@ from realtime.store.messages import changes, history
 from realtime.store.messages.batch import Change
 from realtime.store.messages.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
-from tests.client import eventually
 from tests.engine.ends import in_thread
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from harness.waiting import eventually
 from realtime.engine.delivery import hub
 from realtime.engine.delivery.catchup import _max_bytes, fit_frame
 from realtime.engine.delivery.flusher import FRAME_BYTES
@@ -21,7 +22,6 @@ from realtime.wire.codecs import JSON, NDJSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.errors import CommandError, ErrorCode
 from realtime.wire.events import MessageState
-from tests.client import eventually
 from tests.engine import log
 from tests.engine.delivery.test_ring import state
 from tests.engine.ends import ticks

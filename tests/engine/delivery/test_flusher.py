@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
+from harness.waiting import eventually
 from realtime.engine.delivery import flusher as module
 from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.flusher import FAIR_MEMBERS, FRAME_BYTES, ROUND_EVENTS, Flusher, Lane
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON, Codec, Frame
 from realtime.wire.events import Notice
-from tests.client import eventually
 from tests.engine.ends import End, ticks
 
 

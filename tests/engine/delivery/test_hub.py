@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from harness.services import Redis
+from harness.waiting import eventually
 from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe
 from realtime.engine.delivery import follower
@@ -15,7 +16,6 @@ from realtime.store.messages import history
 from realtime.wire.codecs import JSON, NDJSON
 from realtime.wire.errors import CloseCode
 from realtime.wire.events import Notice
-from tests.client import eventually
 from tests.engine import log
 from tests.engine.conftest import UseLayer
 from tests.engine.ends import End, in_thread

@@ -3,11 +3,11 @@
 import pytest
 from pytest_django.fixtures import Settings
 
+from harness.waiting import eventually
 from realtime.engine.delivery import room_presence as module
 from realtime.models import Room
 from realtime.store.presence import Announcement, Person
 from realtime.wire.ratelimit import Bucket
-from tests.client import eventually
 from tests.engine.process import Process
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from harness.waiting import eventually
 from realtime.engine.bus.notes import RightsChanged
 from realtime.models import Room
 from realtime.store.messages import history
-from tests.client import eventually
 from tests.engine.ends import in_thread
 from tests.engine.process import Process
 

@@ -5,46 +5,22 @@ import contextlib
 import itertools
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import InvalidHandshake
 
-from harness.database import Database
-from tests.client import Client, Object
+from harness.client.conversation import Closed
+from harness.client.encoding import Object
+from harness.client.room_view import RoomView
+from harness.client.websocket import Client
 
-NOTHING_BROKEN: dict[str, float] = dict.fromkeys(
-    (
-        "acked lost",
-        "stored twice",
-        "not shown",
-        "shown wrong",
-        "out of order",
-        "unanswered",
-        "holes",
-    ),
-    0,
-)
-"""What `reckon` counts, and how much of it there may be."""
-_LOST = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
+__all__ = ["Chatter"]
 
-
-@dataclass
-class Known:
-    """What one client knows of one room."""
-
-    position: int = 0
-    epoch: str = ""
-    messages: dict[str, Object] = field(default_factory=dict)
-    is_joined: bool = False
-
-    def forget(self) -> None:
-        """Know nothing: what was known cannot be continued."""
-        self.position, self.epoch, self.is_joined = 0, "", False
-        self.messages.clear()
+_LOST = (OSError, InvalidHandshake)
+"""How a connection ends; `Closed` and TimeoutError are kinds of OSError."""
 
 
 class Chatter:
@@ -58,6 +34,8 @@ class Chatter:
     `waits`, by kind, those from each command until its answer, be it an error.
     """
 
+    view: type[RoomView] = RoomView
+
     def __init__(
         self,
         name: str,
@@ -70,7 +48,7 @@ class Chatter:
         self.name = name
         self.encoding = encoding
         self.may_restart = may_restart
-        self.known = {room: Known() for room in rooms}
+        self.known = {room: self.view() for room in rooms}
         self.acks: dict[str, Object] = {}
         self.sent: dict[str, Object] = {}
         self.events: list[Object] = []
@@ -130,7 +108,7 @@ class Chatter:
             await self._client.close()
         await self.until(lambda: len(self.resumed) > before)
 
-    async def until(self, condition: Any, timeout: float = 30) -> None:
+    async def until(self, condition: Callable[[], object], timeout: float = 30) -> None:
         """Wait for `condition()`; a crash of the client's own task is raised, not waited out."""
         assert self._task
         deadline = time.monotonic() + timeout
@@ -193,17 +171,15 @@ class Chatter:
         match item["type"]:
             case "joined" if "through" in item:
                 await self._joined(item)
-            case "message":
-                await self._advance(item, item)
-            case "changed":
-                await self._advance(item, item["message"])
+            case "message" | "changed":
+                await self._advance(item)
             case "history":
                 await self._refilled(item)
             case "ack":
                 self._acknowledged(item)
             case "error":
                 self._failed(item)
-            case "ping":
+            case "ping" if self._client:
                 await self._client.send("pong")
             case "resync" if self.may_restart:
                 await self._restart(item["room"])
@@ -220,16 +196,14 @@ class Chatter:
                 self.faults.append(f"{room}: {known.epoch} goes on as {item['epoch']}")
             self.restarts += 1
             known.forget()
+        for message in known.misplaced(item, known.position):
+            self.faults.append(f"{room}: resumed from {known.position}, and got {message}")
         for message in item["messages"]:
-            if _changed(message) <= known.position:
-                self.faults.append(
-                    f"{room}: {message['seq']} came again on resuming from {known.position}"
-                )
-            self._keep(known, message)
+            known.keep(message)
         if known.epoch and not item["recovered"]:
             self.refills += 1
             await self._fill(room, known.position, item["through"])
-        known.position, known.epoch, known.is_joined = item["through"], item["epoch"], True
+        known.enter(item)
         if self._lost_at is not None and self.is_inside:
             self.resumed.append(time.monotonic() - self._lost_at)
             self._lost_at = None
@@ -248,20 +222,15 @@ class Chatter:
                 self._asked_at.pop(ref, None)
         await self._join(room)
 
-    async def _advance(self, event: Object, message: Object) -> None:
-        known = self.known[event["room"]]
-        if event["seq"] <= known.position:
-            self.faults.append(f"{event['room']}: {event['seq']} after {known.position}")
-        elif (event.get("from") or event["seq"]) > known.position + 1:
-            self.faults.append(f"{event['room']}: gap from {known.position} to {event['seq']}")
-            await self._fill(event["room"], known.position, event["seq"])
-        known.position = max(known.position, event["seq"])
-        self._keep(known, message)
-
-    def _keep(self, known: Known, message: Object) -> None:
-        have = known.messages.get(str(message["id"]))
-        if have is None or _changed(message) > _changed(have):
-            known.messages[str(message["id"])] = message
+    async def _advance(self, event: Object) -> None:
+        room, seq = event["room"], event["seq"]
+        known = self.known[room]
+        before = known.position
+        if fault := known.fault_of(event):
+            self.faults.append(f"{room}: {fault}")
+        known.advance(event)
+        if fault and seq > before:
+            await self._fill(room, before, seq)
 
     async def _fill(self, room: str, after: int, through: int) -> None:
         """Read what lies between two positions, page by page."""
@@ -271,7 +240,7 @@ class Chatter:
     async def _refilled(self, item: Object) -> None:
         self._answered(item["ref"])
         for message in item["messages"]:
-            self._keep(self.known[item["room"]], message)
+            self.known[item["room"]].keep(message)
         through = int(item["ref"].split()[-1])
         if item["has_more"] and item["through"] < through:
             await self._fill(item["room"], item["through"], through)
@@ -286,7 +255,7 @@ class Chatter:
             self._answers[nonce].set_result(ack)
 
     def _failed(self, error: Object) -> None:
-        ref = error.get("ref")
+        ref: Any = error.get("ref")
         command = self._open.get(ref)
         self._note_wait(ref)
         if command and error["retryable"]:
@@ -298,7 +267,7 @@ class Chatter:
 
     async def _join(self, room: str) -> None:
         ref, known = f"join {room}", self.known[room]
-        self._open[ref] = "join", {"room": room, "ref": ref, **_since(known)}
+        self._open[ref] = "join", {"room": room, "ref": ref, **(known.target or {"history": 100})}
         await self._transmit(ref)
 
     async def _ask(self, kind: str, ref: str, **fields: Any) -> None:
@@ -310,7 +279,7 @@ class Chatter:
         if self._client and ref in self._open:
             kind, fields = self._open[ref]
             self._asked_at[ref] = time.monotonic()
-            with contextlib.suppress(ConnectionClosed):
+            with contextlib.suppress(Closed):
                 await self._client.send(kind, **fields)
 
     async def _repeat(self, ref: str, seconds: float, client: Client | None) -> None:
@@ -330,90 +299,3 @@ class Chatter:
         task = asyncio.create_task(coroutine)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-
-
-def _since(known: Known) -> Object:
-    if not known.epoch:
-        return {"history": 100}
-    return {"since": {"seq": known.position, "epoch": known.epoch}}
-
-
-def _changed(message: Object) -> int:
-    return int(message.get("changed_seq") or message["seq"])
-
-
-async def all_caught_up(
-    chatters: Iterable[Chatter], database: Database, timeout: float = 60
-) -> None:
-    """Wait until each client has come as far in each of its rooms as the database has."""
-    ends: dict[str, tuple[int, int]] = {}
-    for chatter in chatters:
-        for room, known in chatter.known.items():
-            if room not in ends:
-                ends[room] = database.last_seq(room), len(database.messages(room))
-            end, rows = ends[room]
-            await chatter.until(lambda known=known, end=end: known.position >= end, timeout)
-            await chatter.until(lambda known=known, rows=rows: len(known.messages) >= rows, timeout)
-
-
-def compare(chatters: Iterable[Chatter], database: Database) -> None:
-    """Rows == acks == what every client shows; each once, in order, with no hole in `seq`."""
-    found = differences(list(chatters), database)
-    assert not any(found.values()), {kind: list(ones)[:5] for kind, ones in found.items()}
-
-
-def reckon(chatters: Iterable[Chatter], database: Database, above: int = 0) -> dict[str, float]:
-    """How much there is of each kind of difference: all of it must be 0."""
-    return {kind: len(ones) for kind, ones in differences(list(chatters), database, above).items()}
-
-
-def differences(
-    chatters: list[Chatter], database: Database, above: int = 0
-) -> dict[str, list[Any]]:
-    """What is not as it was acknowledged, by kind; what was purged is not `above` that `seq`.
-
-    `acked lost` has no row; `stored twice` has a row more than acks; `not shown` and `shown wrong`
-    are what a client's screen lacks, or has beyond the rows; `out of order` are gaps, repeats and
-    other broken promises on the way; `unanswered` never got an ack; `holes` lack a `seq`.
-    """
-    stored = {
-        room: [row for row in database.messages(room) if row.seq > above]
-        for room in sorted({room for chatter in chatters for room in chatter.known})
-    }
-    rows = Counter((room, *row) for room, found in stored.items() for row in found)
-    acks = Counter(
-        (sent["room"], ack["seq"], str(ack["id"]), chatter.user_id, sent["content"])
-        for chatter in chatters
-        for nonce, ack in chatter.acks.items()
-        for sent in [chatter.sent[nonce]]
-        if ack["seq"] > above
-    )
-    found: dict[str, list[Any]] = {
-        "acked lost": list((acks - rows).elements()),
-        "stored twice": list((rows - acks).elements()),
-        "not shown": [],
-        "shown wrong": [],
-        "out of order": [fault for chatter in chatters for fault in chatter.faults],
-        "unanswered": [
-            sent
-            for chatter in chatters
-            for nonce, sent in chatter.sent.items()
-            if nonce not in chatter.acks
-        ],
-        "holes": [
-            (room, seq)
-            for room, ones in stored.items()
-            for seq in {*range(above + 1, above + len(ones) + 1)} - {row.seq for row in ones}
-        ],
-    }
-    for chatter in chatters:
-        for room, known in chatter.known.items():
-            shown = Counter(
-                (one["seq"], str(one["id"]), one["content"])
-                for one in known.messages.values()
-                if one["seq"] > above
-            )
-            there = Counter((row.seq, row.id, row.content) for row in stored[room])
-            found["not shown"] += [(chatter.name, room, *one) for one in there - shown]
-            found["shown wrong"] += [(chatter.name, room, *one) for one in shown - there]
-    return found
