@@ -1,8 +1,11 @@
 """How each server is spoken to: where a room is, how to enter it, what a message looks like."""
 
-import json
 import re
 from typing import TYPE_CHECKING
+
+from msgspec.json import encode as _json
+
+from harness.client.encoding import subprotocol
 
 if TYPE_CHECKING:
     from .sockets import Socket
@@ -40,7 +43,7 @@ class Realtime(Dialect):
     """Protocol v1; `subprotocol` tells the encoding."""
 
     path = "/ws"
-    subprotocol = "realtime.v1.json"
+    subprotocol = subprotocol("json")
     ack = re.compile(rb'"type":"ack","room":"[^"]+","seq":\d+,"id":\d+[^}]*"nonce":"(\d+)"')
 
     async def enter(self, socket: "Socket", room: str) -> None:
@@ -62,7 +65,7 @@ class Realtime(Dialect):
 class Ndjson(Realtime):
     """The same, with several events in a frame under load."""
 
-    subprotocol = "realtime.v1.ndjson"
+    subprotocol = subprotocol("ndjson")
 
 
 class Hello(Realtime):
@@ -84,7 +87,7 @@ class Signal(Realtime):
 class NdjsonSignal(Signal):
     """What is not stored, several in a frame under load."""
 
-    subprotocol = "realtime.v1.ndjson"
+    subprotocol = subprotocol("ndjson")
 
 
 class Stock(Dialect):
@@ -153,7 +156,3 @@ DIALECTS: dict[str, Dialect] = {
     "socketio": SocketIO(),
     "plain": Dialect(),
 }
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,20 +1,19 @@
 """Sockets that keep nothing of what they get but how far they are in a checked stream."""
 
 import asyncio
-import base64
-import secrets
 import socket as tcp
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.client.frames import PING, PONG, TEXT, Frame, frame, frames, upgrade
+
 from .dialects import Dialect
-from .stream import Frame, Run, Stream, frames
+from .stream import Run, Stream
 
 __all__ = ["Book", "Socket", "until"]
 
-TEXT, PING, PONG = 1, 9, 10
 ENTER_SECONDS = 60
 SMALL_BUFFER = 4096
 """Of a socket that is to be full soon; else a kernel takes megabytes for one that reads nothing."""
@@ -101,20 +100,8 @@ class Socket(asyncio.Protocol):
     ) -> "Socket":
         """Connect, and no more; raises ConnectionError where the server refuses."""
         parts = urlsplit(url)
-        path = parts.path + ("?" + parts.query if parts.query else "")
-        lines = [
-            f"GET {path or '/'} HTTP/1.1",
-            f"Host: {parts.netloc}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {base64.b64encode(secrets.token_bytes(16)).decode()}",
-        ]
-        if dialect.subprotocol:
-            lines.append(f"Sec-WebSocket-Protocol: {dialect.subprotocol}")
-        if cookie:
-            lines.append(f"Cookie: {cookie}")
-        request = "\r\n".join([*lines, "", ""]).encode()
+        headers = {"Sec-WebSocket-Protocol": dialect.subprotocol, "Cookie": cookie}
+        request = upgrade(url, {name: value for name, value in headers.items() if value})
         loop = asyncio.get_running_loop()
         raw = socket_of(SMALL_BUFFER if is_small else 0)
         await loop.sock_connect(raw, (parts.hostname, parts.port))
@@ -150,13 +137,8 @@ class Socket(asyncio.Protocol):
         self.position, self._index = stream.end, stream.index(stream.end)
 
     def send(self, payload: bytes, opcode: int = TEXT) -> None:
-        """Send a frame; it is masked with nothing, as any key will do."""
-        size = len(payload)
-        if size < 126:
-            head = bytes((0x80 | opcode, 0x80 | size))
-        else:
-            head = bytes((0x80 | opcode, 0xFE)) + size.to_bytes(2)
-        self.transport.write(head + b"\0\0\0\0" + payload)
+        """Send a frame."""
+        self.transport.write(frame(payload, opcode))
 
     def stall(self) -> None:
         """Read nothing any more."""

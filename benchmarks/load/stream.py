@@ -9,7 +9,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Protocol
 
-__all__ = ["SIZE", "Frame", "Run", "Stream", "frames", "text_of"]
+from harness.client.frames import Frame, frames
+
+__all__ = ["SIZE", "Run", "Stream", "text_of"]
 
 SIZE = 100
 """Bytes of a text, unless somebody wants more."""
@@ -18,28 +20,11 @@ KEPT_FRAMES = 20_000
 
 Run = tuple[int, int, int]
 """A sender, and the first and the last of its numbers that follow one another."""
-Frame = tuple[int, bytes, int]
-"""Opcode, payload, and where in the bytes it ends."""
 
 
 def text_of(sender: int, number: int, size: int = SIZE) -> str:
     """The text of a sender's message; number 0 is the probe that shows who is listening."""
     return f"~{sender}.{number}.{size}.".ljust(size - 1, "x") + "~"
-
-
-def frames(data: bytes, start: int = 0) -> Iterator[Frame]:
-    """The whole frames of a server in some bytes (RFC 6455, section 5.2)."""
-    end = len(data)
-    while start + 2 <= end:
-        size, at = data[start + 1], start + 2
-        if size > 125:
-            width = 2 if size == 126 else 8
-            size, at = int.from_bytes(data[at : at + width], "big"), at + width
-        after = at + size
-        if after > end:
-            return
-        yield data[start] & 15, data[at:after], after
-        start = after
 
 
 class Reader(Protocol):

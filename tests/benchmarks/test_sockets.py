@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.load import stream as module
 from benchmarks.load.dialects import DIALECTS
-from benchmarks.load.sockets import PONG, TEXT, Book, Socket
+from benchmarks.load.sockets import Book, Socket
 from benchmarks.load.stream import Run
+from harness.client.frames import PONG, TEXT
 from tests.benchmarks.frames import PING, conversations, cuts, event, frame, pieces, said
 
 OPENED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"

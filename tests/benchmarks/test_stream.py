@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load import stream as module
-from benchmarks.load.stream import SIZE, Run, Stream, frames, text_of
+from benchmarks.load.stream import SIZE, Run, Stream, text_of
+from harness.client.frames import frames
 from tests.benchmarks.frames import PING, conversations, cuts, event, frame, pieces, said
 
 
