@@ -44,14 +44,20 @@ def write_all(
     Raises what the database raises; then nothing is stored.
     """
     if not any(type(one) is Change for one in entries):
-        return slow_mode.append(entries, lock_timeout_ms=lock_timeout_ms)  # type: ignore[arg-type]
+        return _append(entries, lock_timeout_ms)  # type: ignore[arg-type]
     results: list[Stored | CommandError] = []
     with transaction.atomic(using=database()):
         log.lock_heads(database(), {one.room_id for one in entries}, lock_timeout_ms)
         for kind, group in groupby(entries, key=type):
             some: list[Any] = list(group)
-            results += map(_apply, some) if kind is Change else slow_mode.append(some)
+            results += map(_apply, some) if kind is Change else _append(some, None)
     return results
+
+
+def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored | CommandError]:
+    if any(draft.slow_seconds for draft in drafts):
+        return slow_mode.append(drafts, lock_timeout_ms=lock_timeout_ms)
+    return list(log.append(drafts, lock_timeout_ms=lock_timeout_ms))
 
 
 def _apply(change: Change) -> Stored | CommandError:

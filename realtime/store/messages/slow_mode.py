@@ -36,10 +36,7 @@ def append(
 
     What was stored before is not judged again: its repeat gets the first one's result.
     """
-    slow = {draft.key: draft for draft in drafts if draft.slow_seconds}
-    if not slow:
-        return list(log.append(drafts, lock_timeout_ms=lock_timeout_ms))
-    alias = database()
+    alias, slow = database(), {draft.key: draft for draft in drafts if draft.slow_seconds}
     with transaction.atomic(using=alias):
         heads = log.lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
         known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, heads)
