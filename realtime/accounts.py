@@ -29,7 +29,7 @@ def erase_user(user: Any, *, name: str = "") -> int:
     """
     key, name = key_of(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
     number = sum(erasing.erase_texts(key, name))
-    erasing.forget_traces(key, pk_of(key), name)
+    erasing.erase_traces(key, pk_of(key), name)
     return number
 
 

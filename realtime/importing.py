@@ -1,4 +1,4 @@
-"""Bring messages of another chat into a room, with their dates and senders.
+"""Import the messages of another chat into a room, with their dates and senders.
 
     from realtime.importing import OldMessage, import_messages
 
@@ -7,8 +7,8 @@
         for row in OldRow.objects.order_by("sent_at").iterator()
     ))
 
-Messages are numbered in the order given, after what the room has. Members who are connected get
-them within a pulse.
+Messages are numbered in the given order, after those of the room. Connected clients get them
+within a pulse.
 """
 
 from collections.abc import Iterable
@@ -77,7 +77,7 @@ def _find(room: Room | str) -> int:
 
 @on_working_server
 def _store(drafts: list[Draft]) -> int:
-    return log.bring_in(drafts)
+    return log.import_drafts(drafts)
 
 
 def _draft(room_id: int, one: OldMessage) -> Draft:

@@ -16,7 +16,7 @@ from .store.moderation import actions, erasing, reports
 __all__ = ["Pruned", "aprune", "prune"]
 
 LEAST_DAYS = 7
-"""Younger messages may still be repeated by their sender, or resumed by others."""
+"""Younger messages may still be sent again by their sender, or resumed by other clients."""
 
 
 class Pruned(NamedTuple):
@@ -32,7 +32,7 @@ def prune() -> Pruned:
     """Erase old messages of guests, and remove closed reports and ended sanctions.
 
     With `GUEST_MESSAGE_DAYS`, messages of guests become tombstones that long after they were
-    written. It may be repeated, and may run twice at a time.
+    written. It may be repeated, and may run twice at the same time.
     """
     settings, messages = config(), 0
     if settings.guest_message_days:
@@ -42,8 +42,8 @@ def prune() -> Pruned:
     return Pruned(
         messages,
         erasing.scrub_nonces(),
-        reports.forget_closed(days),
-        actions.forget_ended(days),
+        reports.delete_closed(days),
+        actions.delete_ended(days),
     )
 
 

@@ -124,7 +124,7 @@ async def test_open_clients_hear_of_it(
     room: Room, ada: Any, bob: Any, monkeypatch: pytest.MonkeyPatch, is_told: bool
 ) -> None:
     """One by one; of too many by another epoch, with which everybody joins again."""
-    monkeypatch.setattr(erasing, "TOLD", 2 if is_told else 1)
+    monkeypatch.setattr(erasing, "MOST_EVENTS", 2 if is_told else 1)
     monkeypatch.setattr(erasing, "CHUNK", 1)
     async with (
         testing.engine(GUESTS=True, PULSE_SECONDS=0.2),

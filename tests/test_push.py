@@ -501,7 +501,7 @@ def test_what_is_stored_is_done_while_nobody_can_be_reached(
     moderation.delete(message)
     private = Room.objects.create(slug="private", kind="private")
     rooms.add(private, ada, by=ada)
-    rooms.rights_changed(private)
+    rooms.refresh_rights(private)
     rooms.leave(private, ada)
     ada.is_active = False
     ada.save()

@@ -121,9 +121,9 @@ FUNCTIONS: dict[str, Callable[[Stage], Any]] = {
     "rooms.block": lambda s: rooms.block(s.ada, s.bob),
     "rooms.unblock": lambda s: rooms.unblock(s.ada, s.bob),
     "rooms.blocked": lambda s: rooms.blocked(s.ada),
-    "rooms.rights_changed": lambda s: rooms.rights_changed(s.room),
+    "rooms.refresh_rights": lambda s: rooms.refresh_rights(s.room),
     "changes.revoke": lambda s: changes.revoke("jti", 4e9),
-    "changes.rights_changed": lambda s: changes.rights_changed(),
+    "changes.refresh_rights": lambda s: changes.refresh_rights(),
 }
 
 

@@ -23,7 +23,7 @@ from ..store.moderation import names
 from ..store.rooms import rights
 from .tickets import SESSION_FLAG
 
-__all__ = ["connect", "names_changed", "revoke", "rights_changed"]
+__all__ = ["connect", "refresh_names", "refresh_rights", "revoke"]
 
 logger = get_logger("realtime.changes")
 PASSING = {"last_login"}
@@ -45,15 +45,15 @@ def revoke(jti: str, expires_at: float) -> None:
 
 
 @on_working_server
-def rights_changed() -> None:
+def refresh_rights() -> None:
     """Have everybody's rights be asked for again, in every room: after bulk changes of groups."""
-    rights.change_everywhere()
+    rights.change_all_rights()
     revalidate_all(Cause.RIGHTS)
 
 
-def names_changed() -> None:
+def refresh_names() -> None:
     """Fill the looks of all users' names again; call it after bulk changes of names."""
-    names.forget()
+    names.delete_user_looks()
 
 
 def connect() -> None:
@@ -135,7 +135,7 @@ def _user_rights_changed(
     if not reverse:
         revalidate_user(str(instance.pk), Cause.USER, alias=using)
     elif pk_set is None or len(pk_set) > MANY:
-        on_commit(rights_changed, using)
+        on_commit(refresh_rights, using)
     else:
         for pk in pk_set:
             revalidate_user(str(pk), Cause.USER, alias=using)
@@ -143,8 +143,8 @@ def _user_rights_changed(
 
 def _group_changed(action: str, using: str, **_: Any) -> None:
     if action.startswith("post_"):
-        rights_changed()
+        refresh_rights()
 
 
 def _group_deleted(**_: Any) -> None:
-    rights_changed()
+    refresh_rights()

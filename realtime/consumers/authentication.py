@@ -131,7 +131,7 @@ class Login:
         with suppress(DatabaseError, TimeoutError):  # else the revalidator checks later
             async with asyncio.timeout(NAME_SECONDS):
                 named = Named(identity, identity.username)
-                if await self._engine.db.load(names.coming, named):
+                if await self._engine.db.load(names.problems_on_return, named):
                     return unnamed(identity.user_id)
         return identity
 

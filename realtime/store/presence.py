@@ -87,7 +87,7 @@ class Batch:
 
 
 class Announcement(NamedTuple):
-    """Users who joined and left rooms, to be broadcast after the commit."""
+    """Users who joined and left rooms, to be announced after the commit."""
 
     joined: list[Person]
     left: list[Person]

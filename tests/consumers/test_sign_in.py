@@ -22,7 +22,7 @@ from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
 from realtime.auth import tickets
-from realtime.auth.changes import revoke, rights_changed
+from realtime.auth.changes import refresh_rights, revoke
 from realtime.auth.guests import arevoke as arevoke_guest
 from realtime.auth.guests import revoke as revoke_guest
 from realtime.consumers import Consumer, RoomConsumer
@@ -438,7 +438,7 @@ async def test_lost_notes_of_rights_are_found_by_the_pulse(
     async with Socket(user=ada, application=Asked.as_asgi()):
         await eventually(lambda: strict.revalidator._rights_seq is not None)
         heard, strict.hub._revalidate = strict.hub._revalidate, lambda *_: None
-        await sync_to_async(rights_changed)()
+        await sync_to_async(refresh_rights)()
         await eventually(lambda: asked)
         strict.hub._revalidate = heard
 

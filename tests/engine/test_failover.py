@@ -263,7 +263,7 @@ def in_sync_code(act: Callable[[], object], port: int) -> None:
     [
         lambda room: push.room("general").message("hello", username="CI"),
         lambda room: moderation.mute(room, "guest:1"),
-        lambda room: rooms.rights_changed(room),
+        lambda room: rooms.refresh_rights(room),
     ],
     ids=["push", "moderation", "rooms"],
 )
@@ -288,17 +288,17 @@ def test_a_pushed_message_is_stored_by_the_first_call(pair: Pair) -> None:
 @transaction.atomic
 def _read_and_change(room: Room) -> None:
     read_port()
-    rooms.rights_changed(room)
+    rooms.refresh_rights(room)
 
 
 def test_a_transaction_of_the_caller_keeps_its_connection(pair: Pair) -> None:
     """It has to fail as a whole; the next one leads to the new primary."""
     room = Room.objects.get(slug="general")
-    rooms.rights_changed(room)
+    rooms.refresh_rights(room)
     pair.fail_over()
     with pytest.raises(DatabaseError):
         _read_and_change(room)
-    in_sync_code(lambda: rooms.rights_changed(room), pair.here.port)
+    in_sync_code(lambda: rooms.refresh_rights(room), pair.here.port)
 
 
 @pytest.mark.urls("project.urls")

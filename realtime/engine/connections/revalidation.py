@@ -87,7 +87,7 @@ class Revalidator:
         """Read the counter of rights; if that fails, the first tick revalidates all connections."""
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                self._rights_seq = await self._db.read(rights.everywhere)
+                self._rights_seq = await self._db.read(rights.all_rights_seq)
                 await self.site_sanctions.refresh()
 
     def connections(self) -> list[Connection]:
@@ -154,9 +154,9 @@ class Revalidator:
         if now - self._removed_at > REMOVE_SECONDS:
             self._removed_at = now
             await self._db.pulse(tokens.delete_expired)
-            await self._db.pulse(slow_mode.forget_voices)
+            await self._db.pulse(slow_mode.delete_old_voices)
             await self._db.pulse(presence.delete_old_addresses)
-            await self._db.pulse(actions.forget_ended, config().ended_sanction_days)
+            await self._db.pulse(actions.delete_ended, config().ended_sanction_days)
         if now - self._filled_at > FILL_SECONDS:
             self._filled_at = now
             self._spawn(self._fill_names())
@@ -181,7 +181,7 @@ class Revalidator:
             await self._revalidate(list(changed))
 
     async def _check_rights(self) -> None:
-        seq = await self._db.read(rights.everywhere)
+        seq = await self._db.read(rights.all_rights_seq)
         if seq != self._rights_seq:
             await self._revalidate(list(self._tracked.values()), is_wide=True)
         self._rights_seq = seq

@@ -32,7 +32,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visitor:
-    """A user or guest with an address; no two are equal, as with `rooms.Ask`."""
+    """A user or guest with an address; no two are equal, as with `AccessRequest`."""
 
     who: Identity
     address: str = ""

@@ -1,7 +1,7 @@
-"""One batch of rooms' logs: new messages and changes of older ones, in one order.
+"""Write one batch of new messages and changes of older ones, in their order.
 
-A change takes the lock of the room's head as a new message does. In one transaction of one thread,
-the two never wait for each other.
+A change locks the head of the room as a new message does. In one transaction of one thread, they
+never wait for each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ __all__ = ["Change", "Entry", "write_all"]
 class Change:
     """A change of a stored message, such as its deletion.
 
-    `apply` makes it, while the head of the room is locked. It is called again if the outcome of a
-    commit is unknown, so it must be idempotent. A `CommandError` that it raises undoes this change
-    alone.
+    `apply` writes it while the head of the room is locked. It is called again if the outcome of a
+    commit is unknown, so it must be idempotent. If it raises `CommandError`, only this change is
+    rolled back.
     """
 
     room_id: int
@@ -38,9 +38,9 @@ Entry = Draft | Change
 def write_all(
     entries: Sequence[Entry], *, lock_timeout_ms: int | None = None
 ) -> list[Stored | CommandError]:
-    """Append drafts and apply changes in their order; return what became of each.
+    """Append drafts and apply changes in their order; return the result of each.
 
-    All is one transaction, which locks the heads of all rooms first, in the order of their keys.
+    They are one transaction, which first locks the heads of all rooms, in the order of their keys.
     Raises what the database raises; then nothing is stored.
     """
     if not any(type(one) is Change for one in entries):

@@ -1,7 +1,7 @@
-"""Reading rooms' logs, and what else is said of them; `log.py` writes them.
+"""Read the logs of rooms and their counters; `log.py` writes the logs.
 
-The database is the log; all reads go to the database that is written, so that nobody
-resumes from a replica that lags.
+The database is the log. All reads use the primary database, so that no client resumes from a
+replica that lags.
 """
 
 from collections.abc import Iterable
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 MADE_NONCE = "~"
-"""What a nonce that the client did not give starts with; it is never sent out."""
+"""The prefix of nonces that the server has made; they are not sent to clients."""
 
 
 class LogMark(NamedTuple):
-    """How far a room's log goes."""
+    """The end of a room's log, with its counters."""
 
     last_seq: int
     purged_seq: int
@@ -49,21 +49,21 @@ class LogMark(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """States in the order of their last change, and the position they reach."""
+    """States of messages in the order of their last change, and the position that they reach."""
 
     states: list[MessageState]
     through: int
     mark: LogMark
     has_more: bool
     is_behind: bool = False
-    """Whether there are rows beyond the mark: a log that moved meanwhile, or was written past."""
+    """Whether there are rows beyond the mark: new ones, or rows written past the log."""
 
 
 def since(room_id: int, position: int, limit: int) -> Changes:
-    """The latest state of whatever changed after `position`, oldest change first.
+    """Return the latest state of messages changed after `position`, oldest change first.
 
-    The end of the log is read before the rows: what is committed between the two is
-    either among the rows or beyond the returned `through`, never lost.
+    The end of the log is read before the rows: a message committed between the two is either
+    among the rows or beyond the returned `through`, never lost.
     """
     end = mark(room_id)
     rows = list(
@@ -81,7 +81,7 @@ def since(room_id: int, position: int, limit: int) -> Changes:
 
 
 def newest(room_id: int, limit: int) -> Changes:
-    """The last `limit` changes: what a process that opens a room keeps at hand."""
+    """Return the last `limit` changes, which a process caches when it opens a room."""
     end = mark(room_id)
     changes = _messages().filter(room_id=room_id).order_by("-changed_seq")
     rows = list(changes[:limit])
@@ -92,9 +92,9 @@ def newest(room_id: int, limit: int) -> Changes:
 
 
 def older(room_id: int, position: int, limit: int) -> Changes:
-    """The last `limit` changes up to `position`, oldest first.
+    """Return the last `limit` changes up to `position`, oldest first.
 
-    How far the log is purged is read after the rows, so that what is missing among them is told.
+    The mark is read after the rows, so that its `purged_seq` covers rows that are missing.
     """
     rows = list(
         _messages()
@@ -106,20 +106,20 @@ def older(room_id: int, position: int, limit: int) -> Changes:
 
 
 def page(room_id: int, before: int, limit: int) -> tuple[list[MessageState], bool]:
-    """The `limit` messages with a place below `before`, ascending, and whether there are more."""
+    """Return the last `limit` messages with a `seq` below `before`, and whether there are more."""
     rows = list(_messages().filter(room_id=room_id, seq__lt=before).order_by("-seq")[: limit + 1])
     return [state_of(row) for row in reversed(rows[:limit])], len(rows) > limit
 
 
 def recent(room_id: int, limit: int) -> tuple[list[MessageState], bool, LogMark]:
-    """The newest `limit` messages by place, whether there are more, and the log's end before."""
+    """Return the newest `limit` messages, whether there are more, and the mark read before."""
     end = mark(room_id)
     states, has_more = page(room_id, end.last_seq + 1, limit)
     return states, has_more, end
 
 
 def mark(room_id: int) -> LogMark:
-    """How far a room's log goes; a room without a head gets one.
+    """Return the end of a room's log; a room without a head gets one.
 
     Raises `IntegrityError` for a room that does not exist.
     """
@@ -131,7 +131,7 @@ def mark(room_id: int) -> LogMark:
 
 
 def marks(room_ids: Iterable[int]) -> dict[int, LogMark]:
-    """How far many rooms' logs go, in one query."""
+    """Return the ends of the logs of rooms, in one query."""
     rows = (
         Head.objects.using(database())
         .filter(pk__in=list(room_ids))
@@ -141,15 +141,12 @@ def marks(room_ids: Iterable[int]) -> dict[int, LogMark]:
 
 
 def renew_epoch(room_id: int, known: str) -> None:
-    """Begin another life of a log that ends before what was already told; once, whoever asks."""
+    """Begin a new epoch of a log that ends before positions that were published; at most once."""
     Head.objects.using(database()).filter(pk=room_id, epoch=known).update(epoch=new_epoch())
 
 
 def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
-    """Let everything that is remembered of rights in these rooms be asked for again.
-
-    With `user_id` only that user's have changed.
-    """
+    """Invalidate the cached rights in these rooms; with `user_id`, those of one user."""
     heads = Head.objects.using(database()).filter(pk__in=list(room_ids))
     with transaction.atomic(using=database()):
         heads.update(rights_seq=F("rights_seq") + 1)
@@ -158,7 +155,7 @@ def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
 
 
 def state_of(message: Message) -> MessageState:
-    """What clients are told of a message; a deleted one has no text."""
+    """Return the state of a message that clients get; a deleted one has no text."""
     is_deleted = message.deleted_at is not None
     state = MessageState(
         id=message.pk,
@@ -182,7 +179,7 @@ def _messages() -> Any:
 
 
 def make_heads(alias: str, room_ids: Iterable[int]) -> None:
-    """Give rooms a head where they have none."""
+    """Create heads for rooms without one."""
     Head.objects.using(alias).bulk_create(
         [Head(room_id=room_id) for room_id in sorted(room_ids)], ignore_conflicts=True
     )

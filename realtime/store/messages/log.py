@@ -35,19 +35,19 @@ __all__ = [
     "LockedHead",
     "Stored",
     "append",
-    "bring_in",
+    "import_drafts",
     "is_number_taken",
     "known_ids",
     "lock_heads",
-    "mend",
     "newest",
+    "repair",
     "spent_ids",
 ]
 
 logger = get_logger("realtime.log")
 
 Key = tuple[int, str, str]
-"""What is unique about a message: room, sender and nonce."""
+"""The unique key of a message: room, sender and nonce."""
 
 LOCK_HEADS = """
     SELECT room_id, last_seq, epoch, coalesce(
@@ -68,15 +68,15 @@ READ_HEADS = """
     FROM realtime_head AS head WHERE room_id IN ({})
 """
 SPENT = timedelta(days=7)
-"""How long a repeat of a deleted message is looked for, as in LOCK_HEADS: clients drop what they
-could not send after a day."""
+"""How long a repeat of a deleted message is detected, as in LOCK_HEADS: clients drop unsent
+messages after a day."""
 NUMBERS = (
     *("realtime_message_seq", "realtime_message_change"),
     *("realtime_message.seq", "realtime_message.changed_seq"),
 )
-"""How PostgreSQL and SQLite name what keeps the numbers of messages unique."""
+"""The names of the unique constraints of positions, in errors of PostgreSQL and SQLite."""
 MAX_SEQ = 2**53 - 2**32
-"""The last number of a row with which a log goes on: JSON carries whole numbers up to 2^53."""
+"""The last position after which a log can continue: JSON carries integers up to 2^53."""
 MOVE_HEAD = "UPDATE realtime_head SET last_seq = last_seq + %s WHERE room_id = %s"
 
 # One index probe a draft. With three IN lists SQLite tries every combination (2 s for 500
@@ -126,10 +126,10 @@ def _made_nonce() -> str:
 
 
 class Draft(Body, kw_only=True):
-    """A message that has no number yet.
+    """A message without a position.
 
-    `sender` is the protocol's `user_id`; `nonce` makes it one message however often it is
-    appended, also after a commit whose outcome nobody knows.
+    `sender` is the protocol's `user_id`. `nonce` makes the append idempotent, also after a commit
+    whose outcome is unknown.
     """
 
     room_id: int
@@ -141,13 +141,13 @@ class Draft(Body, kw_only=True):
     slug: str = ""
     """The room's slug, for the event; it is not stored."""
     slow_seconds: int = 0
-    """How long its sender has to wait after the last one (`slow.append`)."""
+    """How long the sender has to wait after the last message (`slow_mode.append`)."""
     created_at: datetime | None = None
-    """When it was sent, if it is imported; only `bring_in` reads it."""
+    """When it was sent, if it is imported; only `import_drafts` reads it."""
     address: str = ""
-    """Where a guest comes from, as it is counted: its guests wait for each other in slow mode."""
+    """The network of a guest: in slow mode, all its guests count as one sender."""
     formerly: tuple[str, ...] = ()
-    """Whom else its connection has been; slow mode counts them as its sender."""
+    """Earlier `user_id`s of the connection; slow mode counts them as the sender."""
 
     @classmethod
     def by(
@@ -179,17 +179,17 @@ class Draft(Body, kw_only=True):
 
     @property
     def senders(self) -> tuple[str, ...]:
-        """The sender, and whom else its connection has been."""
+        """Return the sender and the earlier `user_id`s of its connection."""
         return self.sender, *self.formerly
 
     @property
     def key(self) -> Key:
-        """What is unique about it."""
+        """Return the unique key."""
         return self.room_id, self.sender, self.nonce
 
 
 class Stored(NamedTuple):
-    """A message that has its number; `is_new` unless its nonce was already there."""
+    """A message with its position; `is_new` is false if its nonce was already stored."""
 
     room_id: int
     slug: str
@@ -199,20 +199,20 @@ class Stored(NamedTuple):
 
 
 class LockedHead(NamedTuple):
-    """Where a locked head stands."""
+    """The values of a locked head."""
 
     last_seq: int
     epoch: str
     has_spent: bool
-    """Whether a repeat may be one of a message that was deleted lately."""
+    """Whether a draft may repeat a message that was deleted recently."""
 
 
 def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> list[Stored]:
-    """Number and store drafts in one transaction; return what became of each, in order.
+    """Number and store drafts in one transaction; return the result of each, in order.
 
-    Inside a caller's transaction the rooms stay locked until that commits. With
-    `lock_timeout_ms` PostgreSQL gives up waiting for a room after so long, and after three
-    seconds in any one statement. Raises what the database raises; then nothing is stored.
+    Inside a caller's transaction the rooms stay locked until its commit. With `lock_timeout_ms`,
+    PostgreSQL waits no longer than that for the lock of a room, and three seconds for a statement.
+    Raises what the database raises; then nothing is stored.
     """
     if not drafts:
         return []
@@ -221,25 +221,25 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
     except IntegrityError as error:
         if not is_number_taken(error):
             raise
-        # Somebody has written a row past the log since the lock; the next lock mends the head.
+        # A row was written past the log since the lock; the next lock repairs the head.
         return _append(drafts, lock_timeout_ms)
 
 
-def bring_in(drafts: Sequence[Draft]) -> int:
+def import_drafts(drafts: Sequence[Draft]) -> int:
     """Store drafts with their own `created_at`; return how many were not there yet."""
     alias = database()
     wanted = {draft.key: draft for draft in drafts}
     with transaction.atomic(using=alias):
         heads = lock_heads(alias, {draft.room_id for draft in drafts})
-        # What was deleted here is not brought in again, however long ago that was.
-        asked = {room_id: end._replace(has_spent=True) for room_id, end in heads.items()}
-        for key in spent_ids(alias, wanted, asked):
+        # Messages that were deleted here are not imported again, however long ago that was.
+        all_spent = {room_id: end._replace(has_spent=True) for room_id, end in heads.items()}
+        for key in spent_ids(alias, wanted, all_spent):
             del wanted[key]
         return len(_insert_by_orm(alias, wanted, heads))
 
 
-def mend(room_id: int) -> None:
-    """Have the head of a room stand at its last row, if rows were written past the log.
+def repair(room_id: int) -> None:
+    """Move the head of a room to its last row, if rows were written past the log.
 
     Raises `IntegrityError` for a room that does not exist.
     """
@@ -249,16 +249,16 @@ def mend(room_id: int) -> None:
 
 
 def newest(room_id: int, limit: int) -> Changes:
-    """As `history.newest`, of a log whose head is mended first if it stands before its rows."""
+    """As `history.newest`, after a repair of the head if there are rows beyond it."""
     changes = history.newest(room_id, limit)
     if not changes.is_behind:
         return changes
-    mend(room_id)
+    repair(room_id)
     return history.newest(room_id, limit)
 
 
 def is_number_taken(error: IntegrityError) -> bool:
-    """Whether a row that the log did not write has the number that a message should get."""
+    """Return whether a row written past the log has taken the position of a message."""
     text = str(error)
     return any(name in text for name in NUMBERS)
 
@@ -269,7 +269,7 @@ def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored
     insert = _insert_at_once if is_postgres else _insert_by_orm
     wanted: dict[Key, Draft] = {}
     for draft in drafts:
-        wanted.setdefault(draft.key, draft)  # the second of two equal ones gets the first's result
+        wanted.setdefault(draft.key, draft)  # a repeat gets the result of the first one
     with transaction.atomic(using=alias):
         heads = lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
         spent = spent_ids(alias, wanted, heads)
@@ -291,10 +291,10 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
 def lock_heads(
     alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
 ) -> dict[int, LockedHead]:
-    """Keep the logs of rooms as they are until the transaction ends; return where they end.
+    """Lock the logs of rooms until the transaction ends; return their heads.
 
-    A head that stands before the last row of its room is mended: a bulk query, a fixture or a
-    dump has written past the log.
+    A head with rows beyond it is repaired: a bulk query, a fixture or a dump has written past the
+    log.
     """
     if lock_timeout_ms is not None and connections[alias].vendor == "postgresql":
         _limit_waiting(alias, lock_timeout_ms)
@@ -318,18 +318,18 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedHead]:
     return {
         room_id: LockedHead(last_seq, epoch, bool(has_spent))
         if last_row is None or last_row <= last_seq
-        else _mend(alias, room_id, last_row, epoch, bool(has_spent))
+        else _repair(alias, room_id, last_row, epoch, bool(has_spent))
         for room_id, last_seq, epoch, has_spent, last_row in rows
     }
 
 
 def _lock_in_sqlite(alias: str, room_ids: set[int]) -> list[Any]:
-    # A transaction that begins by reading cannot always become a writing one.
-    places = ", ".join(["%s"] * len(room_ids))
+    # A transaction that begins with a read cannot always become a writing one.
+    marks = ", ".join(["%s"] * len(room_ids))
     since = connections[alias].ops.adapt_datetimefield_value(timezone.now() - SPENT)
     with connections[alias].cursor() as cursor:
-        cursor.execute(TOUCH_HEADS.format(places), [*room_ids])
-        cursor.execute(READ_HEADS.format(places), [since, *room_ids])
+        cursor.execute(TOUCH_HEADS.format(marks), [*room_ids])
+        cursor.execute(READ_HEADS.format(marks), [since, *room_ids])
         return list(cursor.fetchall())
 
 
@@ -351,21 +351,21 @@ def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
     ]
 
 
-def _mend(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> LockedHead:
+def _repair(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> LockedHead:
     heads = Head.objects.using(alias).filter(pk=room_id)
     if last_row > MAX_SEQ:
         last_row, epoch = _renumber(alias, room_id), new_epoch()
         heads.update(purged_seq=0)
     heads.update(last_seq=last_row, epoch=epoch)
-    logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
+    logger.warning("room %s: rows were written past its log; its head is %s now", room_id, last_row)
     return LockedHead(last_row, epoch, has_spent)
 
 
 def _renumber(alias: str, room_id: int) -> int:
     """Number a room's rows from 1 on; return the last number.
 
-    A number that JSON cannot carry everywhere would end the room. In ascending order no new
-    number is another row's old one.
+    A position above 2^53 is not portable in JSON, and the log could not continue. In ascending
+    order, no new number is the old one of another row.
     """
     rows = Message.objects.using(alias).filter(room=room_id)
     last = 0
@@ -377,12 +377,12 @@ def _renumber(alias: str, room_id: int) -> int:
 
 @receiver(post_save, sender=Message, dispatch_uid="realtime.message")
 def _written_past_the_log(instance: Message, created: bool, raw: bool, **_: Any) -> None:
-    if created and not raw:  # the rest of a fixture is still to come
-        mend(instance.room_id)
+    if created and not raw:  # more rows of the fixture follow
+        repair(instance.room_id)
 
 
-# Both after the lock and in statements of their own, so that they see what its last holder
-# committed. Both return the states of those drafts whose nonce was not there.
+# Both run after the lock and in separate statements, so that they see what its last holder
+# committed. Both return the states of those drafts whose nonce was not stored.
 
 
 def _insert_at_once(
@@ -475,42 +475,42 @@ def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Messag
 
 
 def _known(alias: str, keys: Iterable[Key], spent: dict[Key, int]) -> dict[Key, MessageState]:
-    """What is stored under these keys, and what was until it was deleted."""
+    """Return the states of messages with these keys, including deleted ones."""
     found = known_ids(alias, keys) | spent
     rows = Message.objects.using(alias).in_bulk(found.values()) if found else {}
     return {key: state_of(rows[pk]) for key, pk in found.items()}
 
 
 def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
-    """The primary keys of what is stored under these keys."""
+    """Return the primary keys of stored messages with these keys."""
     return _ids(alias, [(key, key) for key in keys])
 
 
 def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, LockedHead]) -> dict[Key, int]:
-    """The primary keys of what was stored under these keys, and was deleted since.
+    """Return the primary keys of deleted messages that had these keys.
 
-    Asks nothing where nothing was deleted lately, as in most rooms.
+    Without recent deletions, as in most rooms, there is no query.
     """
-    asked = [
+    pairs = [
         (key, (key[0], key[1], nonce))
         for key in keys
         if heads[key[0]].has_spent
         for nonce in nonces.may_be_spent_as(*key)
     ]
-    return _ids(alias, asked)
+    return _ids(alias, pairs)
 
 
-def _ids(alias: str, asked: list[tuple[Key, Key]]) -> dict[Key, int]:
-    """The primary keys of what is stored under the second of each, by the first."""
-    if not asked:
+def _ids(alias: str, pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
+    """Return the primary keys of messages with the second key of each pair, by the first key."""
+    if not pairs:
         return {}
     with connections[alias].cursor() as cursor:
         cursor.execute(
-            FIND_NONCES.format(", ".join(["(%s, %s, %s)"] * len(asked))),
-            [value for _, stored in asked for value in stored],
+            FIND_NONCES.format(", ".join(["(%s, %s, %s)"] * len(pairs))),
+            [value for _, stored in pairs for value in stored],
         )
         found = cursor.fetchall()
-    return {key: pk for (key, _), (pk,) in zip(asked, found, strict=True) if pk is not None}
+    return {key: pk for (key, _), (pk,) in zip(pairs, found, strict=True) if pk is not None}
 
 
 def _results(
@@ -519,12 +519,12 @@ def _results(
     known: dict[Key, MessageState],
     heads: dict[int, LockedHead],
 ) -> list[Stored]:
-    told: set[Key] = set()
+    returned: set[Key] = set()
     results = []
     for draft in drafts:
         key = draft.key
-        is_new = key in new and key not in told
-        told.add(key)
+        is_new = key in new and key not in returned
+        returned.add(key)
         state = new[key] if key in new else known[key]
         results.append(Stored(draft.room_id, draft.slug, state, heads[draft.room_id].epoch, is_new))
     return results

@@ -1,7 +1,7 @@
 """The keyed digest that replaces the nonce of a deleted message, so that a repeat is found.
 
-A client may have put anything into a nonce, so it goes with the text. The digest is kept so that
-the same message, sent again by its sender, is still not stored a second time.
+A client may have put any text into a nonce, so it is deleted with the message. With the digest, the
+same message sent again is still not stored a second time (deduplication).
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ __all__ = ["may_be_spent_as", "spent"]
 def spent(room_id: int, sender: str, nonce: str) -> str:
     """Return the digest that replaces a nonce when its message is deleted."""
     if nonce.startswith(MADE_NONCE):
-        return nonce  # made by the server, or replaced already
+        return nonce  # made by the server, or already replaced
     return _digest(_keys()[0], room_id, sender, nonce)
 
 
 def may_be_spent_as(room_id: int, sender: str, nonce: str) -> list[str]:
-    """Return what may stand for a nonce whose message was deleted: one text for each key."""
+    """Return the digests that may have replaced a nonce: one for each secret key."""
     if nonce.startswith(MADE_NONCE):
         return []
     return [_digest(key, room_id, sender, nonce) for key in _keys()]

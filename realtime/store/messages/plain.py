@@ -1,4 +1,4 @@
-"""Data of Python code, converted to JSON values."""
+"""Convert data of Python code to JSON values."""
 
 import json
 from typing import Any

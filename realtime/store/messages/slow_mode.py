@@ -1,7 +1,7 @@
-"""Slow mode: who has spoken in a room waits before speaking there again.
+"""Slow mode: a minimum time between two messages of one sender in a room.
 
-Judged under the lock of the room's head, so that many sockets on many servers do not help. A guest
-is known by its address as well, so that another token does not help either.
+It is checked under the lock of the room's head, so that several connections do not evade it. The
+address of a guest counts as a sender too, so that a new token does not evade it either.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from ..database.alias import database
 from . import log
 from .log import Draft, Key, Stored
 
-__all__ = ["append", "forget_voices", "signal"]
+__all__ = ["append", "delete_old_voices", "signal"]
 
 Speaker = tuple[int, str]
-"""A room and who speaks there: a `user_id`, or as a `Voice` has it."""
+"""A room and a sender in it: a `user_id`, or the `voice` of a `Voice`."""
 ADDRESS, SIGNAL = "address ", "signal "
 VOICE_CHARACTERS = 150
 
@@ -34,7 +34,7 @@ def append(
 ) -> list[Stored | CommandError]:
     """As `log.append`, but a draft that comes too soon is refused with `rate_limited`.
 
-    What was stored before is not judged again: its repeat gets the first one's result.
+    A repeated message is not checked again: it gets the result of the first one.
     """
     alias, slow = database(), {draft.key: draft for draft in drafts if draft.slow_seconds}
     with transaction.atomic(using=alias):
@@ -50,8 +50,8 @@ def append(
 def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
     """Count a signal in a room in slow mode; raises `CommandError` with `rate_limited`.
 
-    It waits for the last message and the last signal of its sender, and of all guests who come
-    from a guest's address. Messages do not wait for signals.
+    The time counts from the last message and the last signal of the sender and, for a guest, of all
+    guests of the address. Signals do not delay messages.
     """
     who, address = visitor.who, visitor.address if visitor.who.is_guest else ""
     own = [(room_id, one) for one in who.user_ids]
@@ -67,8 +67,8 @@ def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
         _note(signals)
 
 
-def forget_voices() -> None:
-    """Remove what no slow mode can ask for any more."""
+def delete_old_voices() -> None:
+    """Delete the rows that are older than the longest slow mode."""
     most = timezone.now() - timedelta(seconds=MAX_SLOW_SECONDS)
     Voice.objects.using(database()).filter(spoke_at__lt=most).delete()
 
@@ -83,7 +83,7 @@ def _refused(drafts: Sequence[Draft]) -> dict[Key, CommandError]:
         last = max((spoke[voice] for voice in voices if voice in spoke), default=None)
         ago = draft.slow_seconds if last is None else (now - last).total_seconds()
         if ago < draft.slow_seconds:
-            # Another host's clock may be ahead: nobody waits longer than the room asks for.
+            # Another host's clock may be ahead: never wait longer than the slow mode of the room.
             refused[draft.key] = _too_soon(draft.slow_seconds - max(0.0, ago))
         else:
             spoke |= dict.fromkeys(voices, now)
@@ -133,7 +133,7 @@ def _note(speakers: set[Speaker]) -> None:
 
 
 def _signal_of(voice: str) -> str:
-    """Return the voice of somebody's signals, a digest where the column would not hold it."""
+    """Return the voice of signals of a sender; a digest if the column is too short."""
     if len(SIGNAL + voice) <= VOICE_CHARACTERS:
         return SIGNAL + voice
     return SIGNAL + blake2s(voice.encode()).hexdigest()

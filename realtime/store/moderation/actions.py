@@ -30,9 +30,9 @@ __all__ = [
     "apply_deletion",
     "check_rank",
     "delete",
+    "delete_ended",
     "dismiss",
     "find_user",
-    "forget_ended",
     "kick",
     "lift",
     "rank_of",
@@ -255,7 +255,7 @@ def _has_trace(key: str, room: Room) -> bool:
     return any(found.exists() for found in traces)
 
 
-def forget_ended(days: float, most: int = ENDED_AT_ONCE) -> int:
+def delete_ended(days: float, most: int = ENDED_AT_ONCE) -> int:
     """Remove sanctions that have ended so long ago; return how many, `most` at once."""
     before = timezone.now() - timedelta(days=days)
     ended = _sanctions().filter(ends_at__lt=before).order_by("ends_at")

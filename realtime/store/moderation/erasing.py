@@ -1,7 +1,7 @@
 """Erases texts and names of earlier messages, a room and a chunk at a time.
 
-Up to `TOLD` messages in a room take a position each, so that open clients hear of every one. More
-of them take none: the room's log gets another epoch with the last one, and everybody joins again.
+Up to `MOST_EVENTS` messages in a room take a position each, so that clients get an event for each.
+More of them take none: the room's log gets a new epoch with the last one, and all clients rejoin.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,10 @@ from ..messages.history import state_of
 from ..messages.log import Stored, lock_heads
 from .sanctions import in_force
 
-__all__ = ["erase_guests", "erase_texts", "forget_traces", "rename", "scrub_nonces"]
+__all__ = ["erase_guests", "erase_texts", "erase_traces", "rename", "scrub_nonces"]
 
 CHUNK = 500
-TOLD = 1000
+MOST_EVENTS = 1000
 FIELDS = [*changes.EMPTIED, "username", "changed_seq"]
 
 Erased = Iterator[int]
@@ -61,7 +61,7 @@ def erase_guests(before: datetime, name: str) -> Erased:
     return _rewrite(whose, name, True, whose)
 
 
-def forget_traces(sender: str, user_pk: Any, name: str) -> None:
+def erase_traces(sender: str, user_pk: Any, name: str) -> None:
     """Remove a user's places, marks, blocks and departures, and the name in other rows.
 
     Sanctions that are in force stay, without the name: erasing must not lift a ban.
@@ -106,7 +106,7 @@ def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
     rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
     for room_id, slug in list(rooms.values_list("pk", "slug")):
         rows = Message.objects.using(database()).filter(room=room_id)
-        is_told, last = rows.filter(all_of_them).count() <= TOLD, 0
+        is_told, last = rows.filter(all_of_them).count() <= MOST_EVENTS, 0
         # From the last key on, so that no chunk reads again what is done, with the room locked.
         while found := _rewrite_chunk(
             (room_id, slug), rows.filter(whose, pk__gt=last), name, is_erased, is_told

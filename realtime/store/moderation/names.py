@@ -1,7 +1,7 @@
-"""Names that guests and public rooms may take: none that looks like a user's, or is reserved.
+"""Names that guests and public rooms may take: none that is reserved or looks like a user's.
 
-The looks of users' and rooms' names are rows of `Look`, which follow each save and are filled in
-the background for rows that sent no signal.
+The looks of the names of users and rooms are rows of `Look`. Each save updates them; a background
+task adds them for rows that sent no signal.
 """
 
 from collections.abc import Iterable
@@ -27,17 +27,17 @@ from .sanctions import in_force
 __all__ = [
     "Named",
     "are_followed",
-    "coming",
+    "delete_user_looks",
     "fill",
     "find_user",
     "follow",
     "follow_room",
-    "forget",
     "is_given",
     "look_of_guest",
     "problem",
     "problems",
     "problems_among_guests",
+    "problems_on_return",
     "room_problem",
 ]
 
@@ -48,21 +48,21 @@ REFUSED = _("This name is not allowed here. Choose another one.")
 MUTED = _("While you are muted, you keep your name.")
 ROOM_TAKEN = _("A public room has this name, or one that looks like it. Choose another one.")
 CHUNK = 500
-"""How many rows are filled in one transaction."""
+"""The number of users, and of rooms, whose looks one transaction adds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Named:
-    """A guest with the name that it has or wants; no two are the same, as with `rooms.Ask`."""
+    """A guest with the name that it has or wants; no two are equal, as with `AccessRequest`."""
 
     who: Identity
     name: str
 
 
 def is_given(name: str) -> bool:
-    """Whether a name has the form of those that the server gives to guests."""
+    """Return whether a name has the form of those that the server gives to guests."""
     if name.startswith(GUEST_NAME) and name.removeprefix(GUEST_NAME).strip().isdecimal():
-        return True  # without making a skeleton
+        return True  # without computing a look
     bare = name.rstrip("0123456789")
     return bare != name and look(bare) == _look_of_given()
 
@@ -73,26 +73,26 @@ def _look_of_given() -> str:
 
 
 def look_of_guest(who: Identity) -> str | None:
-    """The look by which a guest's chosen name is found; None for users and given names."""
+    """Return the look of a guest's chosen name; None for users and for given names."""
     return look(who.username) if who.is_guest and not is_given(who.username) else None
 
 
-def problem(asked: Named) -> str | Promise:
-    """Say why a guest may not take a name, as a sentence; empty if it may."""
-    if not is_visible(asked.name):
+def problem(guest: Named) -> str | Promise:
+    """Return why a guest may not take a name; empty if it may."""
+    if not is_visible(guest.name):
         return INVISIBLE
-    if is_given(asked.name):
+    if is_given(guest.name):
         return RESERVED
-    found = problems([asked]).get(asked) or problems_among_guests([asked]).get(asked)
-    return found or ("" if policy().may_use_name(asked.who, asked.name) else REFUSED)
+    found = problems([guest]).get(guest) or problems_among_guests([guest]).get(guest)
+    return found or ("" if policy().may_use_name(guest.who, guest.name) else REFUSED)
 
 
-def problems(asked: Iterable[Named]) -> dict[Named, Promise]:
+def problems(guests: Iterable[Named]) -> dict[Named, Promise]:
     """Find guests whose name is reserved or looks like a user's, in two queries for all of them."""
     reserved = config().reserved_names
-    keys = {one: looks_without_additions(one.name) for one in asked}
+    keys = {one: looks_without_additions(one.name) for one in guests}
     rows = Look.objects.using(database()).filter(key__in=set().union(*keys.values()))
-    # Joined with the users, because a user who was deleted by SQL leaves a row here.
+    # Joined with the users, because deleting a user by SQL leaves its looks.
     by_user = rows.filter(**{f"user__{get_user_model().USERNAME_FIELD}__isnull": False})
     taken = set(by_user.values_list("key", flat=True))
     users = _usernames({one.name for one in keys})
@@ -105,9 +105,9 @@ def problems(asked: Iterable[Named]) -> dict[Named, Promise]:
     return found
 
 
-def problems_among_guests(asked: Iterable[Named]) -> dict[Named, Promise]:
+def problems_among_guests(guests: Iterable[Named]) -> dict[Named, Promise]:
     """Find guests whose name looks like that of another connected guest, in one query."""
-    keys = {one: looks(one.name) for one in asked}
+    keys = {one: looks(one.name) for one in guests}
     rows = live_connections().filter(look__in=set().union(*keys.values()))
     others = set(rows.values_list("look", "user_key"))
     return {
@@ -117,15 +117,15 @@ def problems_among_guests(asked: Iterable[Named]) -> dict[Named, Promise]:
     }
 
 
-def coming(asked: Iterable[Named]) -> dict[Named, Promise]:
-    """Find guests who cannot come back with the name that they had."""
-    all_asked = list(asked)
-    return problems_among_guests(all_asked) | problems(all_asked) | _renamed_since_a_mute(all_asked)
+def problems_on_return(guests: Iterable[Named]) -> dict[Named, Promise]:
+    """Return the guests who cannot return with the name that they had, and why."""
+    known = list(guests)
+    return problems_among_guests(known) | problems(known) | _renamed_since_a_mute(known)
 
 
-def _renamed_since_a_mute(asked: Iterable[Named]) -> dict[Named, Promise]:
-    """Say which guests were muted under another name: a token of before may hold any name."""
-    keys = {one: one.who.user_ids for one in asked}
+def _renamed_since_a_mute(guests: Iterable[Named]) -> dict[Named, Promise]:
+    """Return guests who are muted under another name: an old token may hold any name."""
+    keys = {one: one.who.user_ids for one in guests}
     mutes = Sanction.objects.using(database()).filter(in_force(), kind=Sanction.Kind.MUTE)
     rows = mutes.filter(user_key__in=set().union(*keys.values()))
     known = set(rows.values_list("user_key", "username"))
@@ -137,9 +137,10 @@ def _renamed_since_a_mute(asked: Iterable[Named]) -> dict[Named, Promise]:
 
 
 def room_problem(room: Room | None, *names: str, creator: Any = None) -> str | Promise:
-    """Say why a public room may not have one of these names; empty if it may.
+    """Return why a public room may not have one of these names; empty if it may.
 
-    The rooms that `creator`, a user's key, has made are not compared: two may be called alike.
+    Rooms made by `creator`, the primary key of a user, are not compared: a user may give two
+    rooms similar names.
     """
     keys = set().union(*(looks(name) for name in names if name))
     rows = Look.objects.using(database()).filter(key__in=keys, room__kind=Room.Kind.PUBLIC)
@@ -149,16 +150,16 @@ def room_problem(room: Room | None, *names: str, creator: Any = None) -> str | P
     return ROOM_TAKEN if others.exists() else ""
 
 
-# Keeping the rows.
+# The rows of looks.
 
 
 def are_followed() -> bool:
-    """Whether looks of users' names are needed: for guests, or to find users by a shown name."""
+    """Return whether looks of users are stored: for guests, or to find users by shown name."""
     return config().guests or bool(config().display_name)
 
 
 def find_user(name: str) -> Any:
-    """Find the user of a username, or else the only one who is shown by this name; or None."""
+    """Return the user with a username, else the only one whose shown name it is, or None."""
     found = _users().filter(**{get_user_model().USERNAME_FIELD: name}).first()
     if found is not None or not config().display_name:
         return found
@@ -178,15 +179,15 @@ def follow_room(room: Room) -> None:
     _set({"room_id": room.pk}, _looks_of_room(room))
 
 
-def forget() -> None:
-    """Drop all rows about users, to be filled again: after bulk changes of names."""
+def delete_user_looks() -> None:
+    """Delete the looks of all users, which are then added again: after bulk changes of names."""
     Look.objects.using(database()).exclude(user=None).delete()
 
 
 def fill(users_after: Any = None, rooms_after: int = 0) -> tuple[Any, int] | None:
     """Store looks for some users and rooms that have none yet, in order of their keys.
 
-    Returns where to go on; None where all have been looked at.
+    Return the keys after which to continue, or None at the end.
     """
     users = _users().filter(realtime_looks=None).order_by("pk") if are_followed() else None
     if users is not None and users_after is not None:
@@ -222,7 +223,7 @@ def _set(of: dict[str, Any], wanted: set[str]) -> set[str]:
 
 
 def _usernames(names: set[str]) -> set[str]:
-    """Those of the names that are a user's, letter by letter, also where its row is missing."""
+    """Return those of the names that are usernames, letter by letter, even without a look."""
     field = get_user_model().USERNAME_FIELD
     return set(_users().filter(**{f"{field}__in": names}).values_list(field, flat=True))
 

@@ -1,4 +1,4 @@
-"""Reports of messages: one for each reporter and message, and a bounded number open at once."""
+"""Reports of messages: one for each reporter and message, with a bound on open ones."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -16,14 +16,14 @@ from ..accounts.identity import Identity
 from ..database.alias import database
 from . import audit
 
-__all__ = ["dismiss", "forget_closed", "report", "resolve", "unknown_message"]
+__all__ = ["delete_closed", "dismiss", "report", "resolve", "unknown_message"]
 
 GUESTS = 2
-"""All guests of one address may have so many times the open reports of one reporter."""
+"""The factor by which all guests of one address may have more open reports than one reporter."""
 
 
 def report(message_id: int, room_id: int, who: Identity, reason: str, *, address: str = "") -> None:
-    """Report a message; a second report of the same user changes the first.
+    """Report a message; a second report by the same user changes the first.
 
     A closed report stays closed unless the message was edited since. Raises
     `CommandError` with `unknown_message`, also for a deleted one, or `limit_exceeded`.
@@ -62,7 +62,7 @@ def resolve(message_ids: Iterable[int], by: Identity | None = None) -> int:
 def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
     """Close all open reports of the messages of these reports; return how many.
 
-    Nothing is done about the messages.
+    The messages are not changed.
     """
     first = {one.message_id: one for one in reports}
     number = 0
@@ -75,20 +75,20 @@ def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
     return number
 
 
-def forget_closed(days: float) -> int:
-    """Remove reports that were closed so long ago; return how many."""
+def delete_closed(days: float) -> int:
+    """Delete reports that were closed more than `days` ago; return how many."""
     before = timezone.now() - timedelta(days=days)
     number, _ = _reports().filter(resolved_at__lt=before).delete()
     return int(number)
 
 
 def unknown_message() -> CommandError:
-    """The refusal for a message that is not there."""
+    """Return the error for a message that does not exist."""
     return CommandError(ErrorCode.UNKNOWN_MESSAGE, _("There is no such message."))
 
 
 def _is_open_again(before: Report, message: Message) -> bool:
-    """Whether a report was closed, and its message was edited after that."""
+    """Return whether a report was closed, and its message was edited after that."""
     closed_at, edited_at = before.resolved_at, message.edited_at
     return closed_at is not None and edited_at is not None and edited_at > closed_at
 

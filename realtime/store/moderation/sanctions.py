@@ -1,4 +1,4 @@
-"""Bans and mutes: whom they hit, and until when."""
+"""Bans and mutes: to whom they apply, and until when."""
 
 from collections.abc import Iterable
 from datetime import UTC, timedelta
@@ -36,69 +36,71 @@ TEXTS = {
     Sanction.Kind.BAN.value: (_("You are banned."), _("You are banned until {end}.")),
     Sanction.Kind.MUTE.value: (_("You are muted."), _("You are muted until {end}.")),
 }
-"""What a user is told of a ban or mute without an end, and of one with an end."""
+"""The texts for a user: of a sanction without an end, and of one with an end."""
 KICKED = _("You have been removed for a moment, and may come back.")
 REASON = _('Reason: "{reason}".')
 
 
 def active_for(subjects: Iterable[Subject], room_ids: Iterable[int] = ()) -> list[Sanction]:
-    """All that is in force against any of them: in these rooms, and on the whole site."""
-    asked = set(subjects)
-    whom = Q(user_key__in={key for one in asked for key in one.user_keys})
-    if addresses := {one.address for one in asked if one.address}:
-        whom |= Q(address__in=addresses)
-    rows = Sanction.objects.using(database()).filter(whom, in_force())
+    """Return the sanctions in force against any of the subjects, in the rooms and site-wide."""
+    targets = set(subjects)
+    condition = Q(user_key__in={key for one in targets for key in one.user_keys})
+    if addresses := {one.address for one in targets if one.address}:
+        condition |= Q(address__in=addresses)
+    rows = Sanction.objects.using(database()).filter(condition, in_force())
     return list(rows.filter(Q(room__in=list(room_ids)) | Q(room=None)))
 
 
 def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
-    """What is in force against each on the whole site, in one query; those without are left out."""
-    asked = list(visitors)
-    rows = active_for(one.subject for one in asked)
+    """Return the site-wide sanctions of each visitor in one query; others are left out."""
+    known = list(visitors)
+    rows = active_for(one.subject for one in known)
     found = (
-        {one: [row for row in rows if matches(row, one.subject)] for one in asked} if rows else {}
+        {one: [row for row in rows if matches(row, one.subject)] for one in known} if rows else {}
     )
-    return {one: mine for one, known in found.items() if (mine := _felt_on_site(one.who, known))}
+    return {
+        one: mine for one, rows in found.items() if (mine := _applicable_on_site(one.who, rows))
+    }
 
 
 def are_any_on_site() -> bool:
-    """Whether anybody at all is banned or muted on the whole site now."""
+    """Return whether any site-wide ban or mute is in force."""
     return Sanction.objects.using(database()).filter(in_force(), room=None).exists()
 
 
 def mute_on_site(visitor: Visitor) -> Sanction | None:
-    """Return a mute in force against somebody on the whole site, by name or by address."""
+    """Return a site-wide mute in force against a visitor, by `user_id` or by address."""
     rows = on_site([visitor]).get(visitor, [])
     return next((one for one in rows if one.kind == Sanction.Kind.MUTE), None)
 
 
 def mute_anywhere(subject: Subject) -> Sanction | None:
-    """Return a mute in force against somebody, in whichever room or on the whole site."""
-    whom = Q(user_key__in=subject.user_keys)
+    """Return a mute in force against a subject, in any room or site-wide."""
+    condition = Q(user_key__in=subject.user_keys)
     if subject.address:
-        whom |= Q(address=subject.address)
-    rows = Sanction.objects.using(database()).filter(whom, in_force(), kind=Sanction.Kind.MUTE)
+        condition |= Q(address=subject.address)
+    rows = Sanction.objects.using(database()).filter(condition, in_force(), kind=Sanction.Kind.MUTE)
     return rows.order_by("pk").first()
 
 
 def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
-    """The first ban of them."""
+    """Return the first ban, or None."""
     return next((one for one in sanctions if one.kind == Sanction.Kind.BAN), None)
 
 
 def applicable(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> list[Sanction]:
-    """Those of them that count: of a whole address only for whoever does not moderate there."""
+    """Return the sanctions that apply: those of an address do not apply to moderators."""
     return [one for one in found if one.user_key in who.user_ids or not is_moderator]
 
 
-def _felt_on_site(who: Identity, found: list[Sanction]) -> list[Sanction]:
-    if all(one.user_key in who.user_ids for one in found):  # without asking the policy
+def _applicable_on_site(who: Identity, found: list[Sanction]) -> list[Sanction]:
+    if all(one.user_key in who.user_ids for one in found):  # without a call of the policy
         return found
     return applicable(found, who, is_moderator=policy().may_moderate_site(who))
 
 
 def matches(sanction: Sanction, subject: Subject) -> bool:
-    """Whether it is against them, by name or by address."""
+    """Return whether a sanction is against a subject, by `user_id` or by address."""
     if sanction.user_key in subject.user_keys:
         return True
     is_address = bool(subject.address) and sanction.address == subject.address
@@ -110,19 +112,20 @@ def _is_of_site(sanction: Sanction) -> bool:
 
 
 def _is_newcomer(sanction: Sanction, subject: Subject) -> bool:
-    """Whether they are a guest who came after it: perhaps the same person as another guest.
+    """Return whether the subject is a guest who entered after the sanction was given.
 
-    Those who are there already are spared, and so are users: a room's moderator would see who
-    shares an address.
+    Such a guest may be the same person as the sanctioned one. Guests who were there before are
+    exempt. So are users: otherwise a moderator of a room would see which users share an address.
     """
     is_guest = subject.user_key.startswith(GUEST)
     return is_guest and (subject.since is None or subject.since > sanction.created_at)
 
 
 def describe(sanction: Sanction, *user_keys: str) -> Promise:
-    """Tell a user of a sanction; the reason is left out where it concerns another person.
+    """Return the text for a user to whom a sanction applies.
 
-    `user_keys` are the user's own, and those that the same connection had before.
+    It has the reason only if the sanction is against this user and not against another one of the
+    same address. `user_keys` are the current and the earlier `user_id`s of the connection.
     """
     for_good, until = TEXTS[sanction.kind]
     text = for_good
@@ -131,31 +134,31 @@ def describe(sanction: Sanction, *user_keys: str) -> Promise:
     elif sanction.ends_at is not None:
         end = f"{sanction.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         text = format_lazy(until, end=end)
-    is_theirs = not user_keys or sanction.user_key in ("", *user_keys)
-    if sanction.reason and is_theirs:
+    is_own = not user_keys or sanction.user_key in ("", *user_keys)
+    if sanction.reason and is_own:
         return format_lazy("{} {}", text, format_lazy(REASON, reason=sanction.reason))
     return text
 
 
 def _is_kick(sanction: Sanction) -> bool:
-    # A ban that is no longer than a kick says the same.
+    # A ban as short as a kick has the same text.
     if sanction.kind != Sanction.Kind.BAN or sanction.ends_at is None:
         return False
     return sanction.ends_at - sanction.created_at <= timedelta(seconds=config().kick_seconds + 1)
 
 
 def ends_in(sanction: Sanction) -> float | None:
-    """Seconds until it is over, if it ends."""
+    """Return the seconds until a sanction ends, or None if it does not end."""
     if sanction.ends_at is None:
         return None
     return max(0.0, (sanction.ends_at - timezone.now()).total_seconds())
 
 
 def in_force() -> Q:
-    """Those that are not over."""
+    """Return the condition for sanctions that have not ended."""
     return Q(ends_at=None) | Q(ends_at__gt=timezone.now())
 
 
 def is_in_force(sanction: Sanction) -> bool:
-    """Whether this one is not over."""
+    """Return whether a sanction has not ended."""
     return sanction.ends_at is None or sanction.ends_at > timezone.now()

@@ -1,6 +1,6 @@
 """Personal block lists: a block closes the direct room of two users.
 
-A blocked user is not told: a refusal reads as it does for a user who does not exist.
+A block is not revealed to the blocked user: errors read as for a user who does not exist.
 """
 
 from collections.abc import Iterable
@@ -21,16 +21,17 @@ __all__ = ["add", "closed", "has_blocked", "of", "remove"]
 
 
 def of(who: Identity) -> list[str]:
-    """Return the `user_id` of everybody whom a user has blocked, oldest block first."""
+    """Return the `user_id`s that a user has blocked, oldest block first."""
     mine = _blocks().filter(user=who.user_pk).order_by("pk")
     return list(mine.values_list("blocked", flat=True))
 
 
 def add(who: Identity, user_id: str) -> bool:
-    """Block a user or guest for a user; return whether that is new.
+    """Block a user or guest for a user; return whether the block is new.
 
-    Whether the user exists is not checked: a block must not tell. Raises `CommandError` with
-    `permission_denied` for a guest, `unknown_user`, `invalid_message` or `limit_exceeded`.
+    Whether the user exists is not checked, because the answer would reveal it. Raises
+    `CommandError` with `permission_denied` for a guest, `unknown_user`, `invalid_message` or
+    `limit_exceeded`.
     """
     key = _target(who, user_id)
     with transaction.atomic(using=database()):
@@ -40,7 +41,7 @@ def add(who: Identity, user_id: str) -> bool:
             message = _("Unblock a user before you block another one.")
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
         is_new = _blocks().get_or_create(user=who.user, blocked=key)[1]
-        _answer_request(who, key)
+        _close_request(who, key)
         _change_rights(who, key)
     return bool(is_new)
 
@@ -56,7 +57,7 @@ def remove(who: Identity, user_id: str) -> bool:
 
 
 def has_blocked(user_pk: Any, user_id: str) -> bool:
-    """Return whether a user has blocked somebody."""
+    """Return whether a user has blocked this `user_id`."""
     return bool(_blocks().filter(user=user_pk, blocked=user_id).exists())
 
 
@@ -68,8 +69,8 @@ def closed(room_ids: Iterable[int]) -> set[int]:
     pairs: dict[int, list[Any]] = {room_id: [] for room_id in room_ids}
     if not pairs:
         return set()
-    places = Membership.objects.using(database()).filter(room__in=pairs)
-    for room_id, user_pk in places.values_list("room", "user"):
+    memberships = Membership.objects.using(database()).filter(room__in=pairs)
+    for room_id, user_pk in memberships.values_list("room", "user"):
         pairs[room_id].append(user_pk)
     users = {user_pk for pair in pairs.values() for user_pk in pair}
     rows = _blocks().filter(user__in=users, blocked__in=[str(pk) for pk in users])
@@ -99,9 +100,9 @@ def _direct(who: Identity, key: str) -> Any:
     return Room.objects.using(database()).filter(direct_key=direct_key(who.user_id, key))
 
 
-def _answer_request(who: Identity, key: str) -> None:
-    places = Membership.objects.using(database()).filter(user=who.user_pk, is_request=True)
-    places.filter(room__in=_direct(who, key)).update(is_request=False)
+def _close_request(who: Identity, key: str) -> None:
+    requests = Membership.objects.using(database()).filter(user=who.user_pk, is_request=True)
+    requests.filter(room__in=_direct(who, key)).update(is_request=False)
 
 
 def _change_rights(who: Identity, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Deleting a message as a user of its room."""
+"""Deletion of a message by a user of its room."""
 
 from functools import partial
 
@@ -35,6 +35,6 @@ def _check(message: Message, access: RoomAccess, who: Identity) -> None:
         is_own = message.sender == who.user_id
         others = _("Only moderators can delete messages of other users.")
         raise denied(access.refusal if is_own else others, room)
-    # No policy can forget a mute.
+    # A mute applies with any policy.
     if not (access.may_moderate or access.may_post or access.is_closed):
         raise denied(access.refusal, room)

@@ -1,4 +1,4 @@
-"""Making rooms, and what is set about them."""
+"""Create and configure rooms."""
 
 import secrets
 from typing import Any
@@ -29,16 +29,16 @@ __all__ = ["configure", "create", "direct", "unreachable"]
 
 SLUG_CHARACTERS = 100
 HEXADECIMAL, RANDOM_CHARACTERS = "0123456789abcdef", 16
-"""What the names of private rooms that `create` makes consist of, and how long they are."""
+"""The characters of the random slugs that `create` gives to private rooms, and their number."""
 INVISIBLE_TITLE = _("A title needs a letter, a number or a symbol.")
 
 
 def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
-    """Make a room that belongs to `who`.
+    """Create a room that belongs to the user.
 
-    A public one is called by `slug`, else by its title, with a random ending where the name alone
-    could tell of a private room; a private one by nothing that could be guessed. Raises
-    `CommandError`: `permission_denied`, `limit_exceeded`, `invalid_message`.
+    The slug of a public room is `slug` or follows from the title. It gets a random ending if the
+    name alone could reveal a private room. The slug of a private room is random, so that it cannot
+    be guessed. Raises `CommandError`: `permission_denied`, `limit_exceeded`, `invalid_message`.
     """
     if not policy().may_create(who, kind):
         raise CommandError(ErrorCode.PERMISSION_DENIED, _("You may not make rooms."))
@@ -56,17 +56,17 @@ def create(who: Identity, title: str, *, kind: str, slug: str = "") -> Room:
     _check_taken(who, slug)
     try:
         return _found(who, _with_ending(slug) if _are_names_secret(who) else slug, title, kind)
-    except IntegrityError:  # by a room that was made meanwhile, or that a policy hides
+    except IntegrityError:  # a room was made meanwhile, or a policy hides the room
         _check_taken(who, slug)
         return _found(who, _with_ending(slug), title, kind)
 
 
 def direct(who: Identity, other: Any) -> Room:
-    """Return the room of exactly these two users, made if need be; then the other is invited.
+    """Return the direct room of these two users; create it and invite the other if there is none.
 
-    A user who left it for good, or has blocked `who`, gets no place in it by this. Raises
-    `CommandError`: `permission_denied` or `invalid_message`, or `unknown_user` where the other
-    user cannot be written to, which says no more than that.
+    The other user gets no membership after leaving the room for good, or blocking the first.
+    Raises `CommandError`: `permission_denied`, `invalid_message`, or `unknown_user` for a user who
+    cannot be written to, whatever the reason.
     """
     if who.is_guest or not config().direct_rooms or not policy().may_open_direct(who, other):
         raise _no_direct(who)
@@ -75,24 +75,24 @@ def direct(who: Identity, other: Any) -> Room:
         raise CommandError(ErrorCode.INVALID_MESSAGE, message)
     key = direct_key(who.user_id, str(other.pk))
     with transaction.atomic(using=database()):
-        if not _places().filter(room__direct_key=key, user=who.user_pk).exists():
+        if not _memberships().filter(room__direct_key=key, user=who.user_pk).exists():
             _check_blocks(who, other)
         room: Room
         room, is_new = _rooms().get_or_create(
-            # A name that follows from the two could be taken, or looked for, by others.
+            # A slug derived from the two users could be occupied, or probed for, by others.
             {"slug": f"direct-{secrets.token_hex(12)}", "kind": Room.Kind.DIRECT},
             direct_key=key,
         )
         is_request = is_new and _are_strangers(who, other)
-        if _give_places(room, who, other, is_request=is_request):
-            change_rights([room.pk])  # the other's change too, where the room was closed
+        if _add_both(room, who, other, is_request=is_request):
+            change_rights([room.pk])  # for both users, because the room was closed
         if is_new:
             invited.send(None, room=room, user_id=str(other.pk), by=who, is_request=is_request)
     return room
 
 
 def unreachable() -> CommandError:
-    """The refusal for a user who does not exist, or does not want to be written to."""
+    """Return the error for a user who does not exist, or refuses to be written to."""
     message = _("There is no such user, or you cannot write to them.")
     return CommandError(ErrorCode.UNKNOWN_USER, message)
 
@@ -105,7 +105,7 @@ def configure(
     slow_seconds: int | None = None,
     is_read_only: bool | None = None,
 ) -> None:
-    """Change what is given of a room; the others hear of it by their rights.
+    """Change those settings of a room that are given; members are notified as of rights.
 
     Raises `CommandError` with `invalid_message`.
     """
@@ -144,16 +144,16 @@ def _found(who: Identity, slug: str, title: str, kind: str) -> Room:
         _lock(who)
         room: Room = _rooms().create(slug=slug, title=title, kind=kind, creator=who.user)
         _join(room, who.user, role=Membership.Role.OWNER)
-        _check_number(who, config().rooms_per_user)  # now that nobody else can add one
+        _check_number(who, config().rooms_per_user)  # again, now that the user is locked
         audit.record(who, room, audit.ADDITION, "made the room")
     return room
 
 
 def _check_taken(who: Identity, slug: str) -> None:
-    """Refuse the name of a room that `who` may see; the work is the same where there is none."""
+    """Refuse the slug of a room that the user may see; other slugs take the same time."""
     room = _rooms().filter(slug=slug).first()
     room_id = NO_ROOM if room is None else room.pk
-    membership = _places().filter(room=room_id, user=who.user_pk).first()
+    membership = _memberships().filter(room=room_id, user=who.user_pk).first()
     if room is None:
         would_see(who, slug, policy())
     elif policy().may_see(who, room, membership):
@@ -162,15 +162,15 @@ def _check_taken(who: Identity, slug: str) -> None:
 
 
 def _are_names_secret(who: Identity) -> bool:
-    """Whether a name that is taken could tell `who` of a private room.
+    """Return whether a slug that is taken could reveal a private room to the user.
 
-    Names of private rooms that `create` has made cannot be guessed; those of others can. While
-    there are any, all rooms that users make get a random ending, so that no answer differs.
+    The random slugs that `create` gives to private rooms cannot be guessed; others can. While there
+    are others, all rooms of users get a random ending, so that no answer differs.
     """
     if would_see(who, "", policy()):
         return False
-    # All private rooms may have to be read, so by functions of the database: SQLite has Python
-    # match a regular expression.
+    # By functions of the database, as all private rooms may have to be read: for a regular
+    # expression, SQLite calls Python for each row.
     rest = Func("slug", Value(HEXADECIMAL), function="LTRIM", output_field=CharField())
     private = _rooms().filter(kind=Room.Kind.PRIVATE).annotate(rest=rest, size=Length("slug"))
     return bool(private.exclude(rest="", size=RANDOM_CHARACTERS).exists())
@@ -182,7 +182,7 @@ def _with_ending(slug: str) -> str:
 
 
 def _no_direct(who: Identity) -> CommandError:
-    # What a policy says of one user must not tell that there is such a user.
+    # The answer of a policy about a user must not reveal that the user exists.
     if who.is_guest or not config().direct_rooms:
         return CommandError(ErrorCode.PERMISSION_DENIED, _("You may not open direct rooms."))
     return unreachable()
@@ -196,20 +196,20 @@ def _check_blocks(who: Identity, other: Any) -> None:
 
 
 def _are_strangers(who: Identity, other: Any) -> bool:
-    """Whether two users share no place in a room that is not public.
+    """Return whether two users share no private or direct room.
 
-    Of rooms that users made only those count which the other one has made, or has written in: a
-    place there is given without asking.
+    A room made by a user counts only if the other user made it, or has written in it: a user
+    may have been added to such a room without being asked.
     """
-    mine = _places().filter(user=who.user_pk).exclude(room__kind=Room.Kind.PUBLIC)
+    mine = _memberships().filter(user=who.user_pk).exclude(room__kind=Room.Kind.PUBLIC)
     shared = _rooms().filter(pk__in=mine.values("room"), memberships__user=other.pk)
     spoken = Message.objects.using(database()).filter(room=OuterRef("pk"), sender=str(other.pk))
     is_own_act = Q(creator=None) | Q(creator=other.pk) | Q(Exists(spoken))
     return not shared.filter(is_own_act).exists()
 
 
-def _give_places(room: Room, who: Identity, other: Any, *, is_request: bool) -> bool:
-    """Give both users a place; return whether somebody has come back into an old room."""
+def _add_both(room: Room, who: Identity, other: Any, *, is_request: bool) -> bool:
+    """Add both users to the room; return whether the first one had left it before."""
     gone, _ = Departure.objects.using(database()).filter(room=room, user=who.user_pk).delete()
     for user in sorted((who.user, other), key=lambda user: str(user.pk)):
         if user == who.user:
@@ -220,10 +220,10 @@ def _give_places(room: Room, who: Identity, other: Any, *, is_request: bool) -> 
 
 
 def _join(room: Room, user: Any, **fields: Any) -> None:
-    _places().get_or_create(fields, room=room, user=user)
+    _memberships().get_or_create(fields, room=room, user=user)
 
 
-def _places() -> Any:
+def _memberships() -> Any:
     return Membership.objects.using(database())
 
 
@@ -237,20 +237,20 @@ def _check_names(room: Room | None, *names: str) -> None:
 
 
 def _lock(who: Identity) -> None:
-    """Let two rooms of one user be made one after the other; SQLite has one writer anyway."""
+    """Serialize the creation of rooms by one user; SQLite has one writer anyway."""
     users = get_user_model()._default_manager.using(database())
     list(users.select_for_update(no_key=True).filter(pk=who.user_pk).values_list("pk"))
 
 
 def _check_number(who: Identity, most: int) -> None:
-    """Refuse a user of more rooms than that.
+    """Refuse a user who has made more than `most` rooms.
 
-    A room counts for who made it, also after it was passed on or left: else leaving would make
-    place for the next. A room that was made before this was noted counts for its owner.
+    A room counts for its creator, also after it was passed on or left; otherwise leaving a room
+    would allow another one. A room without a stored creator counts for its owner.
     """
-    # Two queries, each by an index: one with "or" reads all rooms that nobody has made.
+    # Two queries, each by an index: one with "or" would read all rooms without a creator.
     made = _rooms().filter(creator=who.user_pk).count()
-    owned = _places().filter(user=who.user_pk, role=Membership.Role.OWNER, room__creator=None)
+    owned = _memberships().filter(user=who.user_pk, role=Membership.Role.OWNER, room__creator=None)
     if made + owned.count() > most:
         message = _("You have made too many rooms. Ask a moderator of the site to remove one.")
         raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)

@@ -1,4 +1,4 @@
-"""Lasting places in rooms: by name, by invitation, passed on, given back."""
+"""Memberships: add and invite users, accept, appoint, leave."""
 
 from typing import Any
 
@@ -40,11 +40,11 @@ SALT = "realtime.invitation"
 
 
 def add(room: Room, user: Any, by: Identity | None = None) -> bool:
-    """Give a user a place in a private room; return whether they had none. `by` invites them.
+    """Make a user a member of a room on behalf of `by`; return whether the membership is new.
 
-    A user who left the room for good, or has blocked `by`, gets one by an own act only: by an
-    invitation. Raises `CommandError`: `permission_denied` for a direct room, and for who is
-    banned; `unknown_user` for who does not want the place.
+    A user who left the room for good, or has blocked `by`, can only accept an invitation. Raises
+    `CommandError`: `permission_denied` for a direct room or a banned user, `unknown_user` for a
+    user who refuses the membership.
     """
     is_new = _add(room, user, by)
     if is_new and by is not None:
@@ -57,24 +57,25 @@ def _add(room: Room, user: Any, by: Identity | None) -> bool:
         raise denied(_("A direct room is for two."), room)
     is_own = by is not None and by.user_pk == user.pk
     if (ban := _ban(room, str(user.pk))) is not None:
-        # The reason is theirs to know: it may be the site's, and anybody may have a room.
+        # Only the banned user sees the reason: it may be the site's, and any user may own a room.
         others = _("That user may not enter this room.")
         raise denied(describe(ban) if is_own else others, room)
     if by is not None and not is_own and _is_unwanted(room, user, by):
         raise not_to_be_added()
     with transaction.atomic(using=database()):
-        place, is_new = _places(room).get_or_create(room=room, user=user)
+        membership, is_new = _memberships(room).get_or_create(room=room, user=user)
         if is_own:
             _departures(room).filter(user=user).delete()
         if is_new:
-            audit.record(by, place, audit.ADDITION, f"added {user} to {room}")
+            audit.record(by, membership, audit.ADDITION, f"added {user} to {room}")
     return bool(is_new)
 
 
 def invitation(room: Room, by: Identity) -> str:
-    """What lets whoever has it into a private room, for `INVITATION_SECONDS`.
+    """Return an invitation token for a private room, which any user may accept.
 
-    It is good for as long as whoever gave it out may moderate the room, and enter it.
+    It is valid for `INVITATION_SECONDS`, and while the inviting user may moderate and enter the
+    room.
     """
     if room.kind != Room.Kind.PRIVATE:
         raise denied(_("Only private rooms have invitations."), room)
@@ -82,9 +83,9 @@ def invitation(room: Room, by: Identity) -> str:
 
 
 def accept(token: str, who: Identity) -> Room:
-    """Take the place that an invitation offers; raises `CommandError` where it is not good.
+    """Accept an invitation, which makes the user a member; return the room.
 
-    All that may be wrong with it is told alike, so that nobody can ask about rooms.
+    Raises `CommandError`. All invalid invitations get the same error, which reveals no rooms.
     """
     if who.is_guest:
         raise CommandError(ErrorCode.PERMISSION_DENIED, _("Sign in to accept an invitation."))
@@ -96,15 +97,15 @@ def accept(token: str, who: Identity) -> Room:
         user = find_user(inviter)
     except (signing.BadSignature, TypeError, ValueError, Room.DoesNotExist, CommandError):
         raise _void() from None
-    place = _places(room).filter(user=user).first()
-    if not policy().may_moderate(Identity.of(user), room, place) or _ban(room, str(user.pk)):
+    membership = _memberships(room).filter(user=user).first()
+    if not policy().may_moderate(Identity.of(user), room, membership) or _ban(room, str(user.pk)):
         raise _void()
     _add(room, who.user, who)
     return room
 
 
 def void_invitations(room: Room, by: Identity | None = None) -> None:
-    """Make all invitations that are out worthless."""
+    """Invalidate all invitations to a room that were given out."""
     rooms = Room.objects.using(database()).filter(pk=room.pk)
     with transaction.atomic(using=database()):
         rooms.update(invitation_key=new_epoch())
@@ -112,57 +113,58 @@ def void_invitations(room: Room, by: Identity | None = None) -> None:
 
 
 def appoint(room: Room, user: Any, role: str, by: Identity | None = None) -> None:
-    """Give a member another role; an owner who makes somebody else one becomes a moderator.
+    """Change the role of a member; an owner who appoints another owner becomes a moderator.
 
-    Raises `CommandError`: `unknown_user` for who is no member, `permission_denied` for owners,
-    and for who may not, or no more: many sockets may pass a room on at once.
+    Raises `CommandError`: `unknown_user` for a user who is no member; `permission_denied` for an
+    owner, or if `by` may not appoint, which is checked under a lock: several connections may pass
+    a room on at the same time.
     """
     with transaction.atomic(using=database()):
-        places = _locked(room, user.pk, None if by is None else by.user_pk)
-        place, own = places.get(user.pk), places.get(None if by is None else by.user_pk)
+        found = _locked(room, user.pk, None if by is None else by.user_pk)
+        membership, own = found.get(user.pk), found.get(None if by is None else by.user_pk)
         if by is not None and not policy().may_manage(by, room, own):
             raise denied(_("Only the owner of a room can change roles."), room)
-        if place is None:
+        if membership is None:
             raise no_member()
-        if place.role == Role.OWNER and place.role != role:
+        if membership.role == Role.OWNER and membership.role != role:
             raise denied(_("An owner has to pass the room on to get another role."), room)
-        if place.role == role:
+        if membership.role == role:
             return
-        if role == Role.OWNER and own is not None and own.role == Role.OWNER and own != place:
+        if role == Role.OWNER and own is not None and own.role == Role.OWNER and own != membership:
             _set(own, Role.MODERATOR)
-        _set(place, role)
-        audit.record(by, place, audit.CHANGE, f"{user} is now {role} of {room}")
+        _set(membership, role)
+        audit.record(by, membership, audit.CHANGE, f"{user} is now {role} of {room}")
 
 
 def not_to_be_added() -> CommandError:
-    """The refusal for a user who does not exist, or who wants no place from whoever gives it."""
+    """Return the error for a user who does not exist, or does not want to be added by this user."""
     message = _("There is no such user, or you cannot give them a place.")
     return CommandError(ErrorCode.UNKNOWN_USER, message)
 
 
 def no_member() -> CommandError:
-    """Make the refusal for a user without a place in a room, the same for an unknown user."""
+    """Return the error for a user who is no member, the same for an unknown user."""
     return CommandError(ErrorCode.UNKNOWN_USER, _("That user is not a member of this room."))
 
 
 def leave(room_id: int, who: Identity) -> None:
-    """Give one's own place back for good: only one's own act gives another one there.
+    """End the own membership of a user for good: only the user's own act gives another one.
 
-    Raises `CommandError` where that would leave a room without an owner.
+    Raises `CommandError` if that would leave a room with members but without an owner.
     """
     room = Room.objects.using(database()).filter(pk=room_id).first()
     if room is None:
         return
     with transaction.atomic(using=database()):
-        places = _locked(room, who.user_pk)
-        place = places.pop(who.user_pk, None)
-        if place is None:
+        others = _locked(room, who.user_pk)
+        own = others.pop(who.user_pk, None)
+        if own is None:
             return
-        is_last = all(one.role != Role.OWNER for one in places.values())
-        if place.role == Role.OWNER and is_last and _places(room).exclude(pk=place.pk).exists():
+        is_last = all(one.role != Role.OWNER for one in others.values())
+        if own.role == Role.OWNER and is_last and _memberships(room).exclude(pk=own.pk).exists():
             raise denied(_("Pass the room on before you leave it."), room)
-        place.delete()
-        is_alone = place.role == Role.OWNER and is_last and room.creator_id is not None
+        own.delete()
+        is_alone = own.role == Role.OWNER and is_last and room.creator_id is not None
         if is_alone and _close(room):
             return
         _departures(room).get_or_create(room=room, user=who.user)
@@ -171,10 +173,9 @@ def leave(room_id: int, who: Identity) -> None:
 
 
 def _close(room: Room) -> bool:
-    """Remove a room without an owner, or make it read-only if it has messages.
+    """Delete a room without an owner, or make it read-only if it ever had messages.
 
-    Returns whether it is removed: only where nothing was ever said. A room that a user made
-    must not go on without anybody who moderates it.
+    Return whether it was deleted. A room that a user made must not stay open without a moderator.
     """
     end = log.lock_heads(database(), {room.pk})[room.pk]  # no message is appended meanwhile
     if end.last_seq == 0:
@@ -188,45 +189,45 @@ def _close(room: Room) -> bool:
 def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:
     """Accept a direct room that a stranger has opened, or leave it for good.
 
-    Raises `CommandError` with `not_joined` for a room where one has no place.
+    Raises `CommandError` with `not_joined` if the user is no member of the room.
     """
-    places = Membership.objects.using(database()).select_related("room")
-    place = places.filter(room__slug=slug, user=who.user_pk).first()
-    if place is None:
+    rows = Membership.objects.using(database()).select_related("room")
+    membership = rows.filter(room__slug=slug, user=who.user_pk).first()
+    if membership is None:
         message = _("You have no place in a direct room of this name.")
         raise CommandError(ErrorCode.NOT_JOINED, message, room=slug)
-    if not place.is_request:
+    if not membership.is_request:
         return
     if is_accepted:
-        place.is_request = False
-        place.save(update_fields=["is_request"])
+        membership.is_request = False
+        membership.save(update_fields=["is_request"])
     else:
-        leave(place.room_id, who)
+        leave(membership.room_id, who)
 
 
 def _is_unwanted(room: Room, user: Any, by: Identity) -> bool:
-    """Whether a user has left a room for good, or wants nothing from who gives the place."""
+    """Return whether the user has left the room for good, or has blocked the adding user."""
     is_gone = _departures(room).filter(user=user).exists()
     return is_gone or blocks.has_blocked(user.pk, by.user_id)
 
 
 def _ban(room: Room, user_key: str) -> Sanction | None:
-    """What keeps a user out, by name."""
+    """Return a ban that applies to the user by `user_id`."""
     return ban_among(active_for([Subject(user_key)], [room.pk]))
 
 
-def _set(place: Membership, role: str) -> None:
-    place.role = role
-    place.save(update_fields=["role"])
+def _set(membership: Membership, role: str) -> None:
+    membership.role = role
+    membership.save(update_fields=["role"])
 
 
 def _locked(room: Room, *users: Any) -> dict[Any, Membership]:
-    """The places of these users and of all owners, which stay so until the transaction ends."""
-    rows = _places(room).filter(Q(user__in=users) | Q(role=Role.OWNER))
+    """Lock the memberships of these users and of all owners until the transaction ends."""
+    rows = _memberships(room).filter(Q(user__in=users) | Q(role=Role.OWNER))
     return {one.user_id: one for one in rows.select_for_update().order_by("pk")}
 
 
-def _places(room: Room) -> Any:
+def _memberships(room: Room) -> Any:
     return Membership.objects.using(database()).filter(room=room)
 
 

@@ -1,4 +1,4 @@
-"""Whatever changes who may do what in a room says so in the same transaction.
+"""Count changes of rights: each write that changes rights raises a counter in its transaction.
 
 Bulk queries send no signals: code that uses them calls `history.change_rights` itself.
 """
@@ -15,20 +15,20 @@ from ..database.alias import database
 from ..messages.history import change_rights
 from ..moderation import names
 
-__all__ = ["change_everywhere", "everywhere"]
-
+__all__ = ["all_rights_seq", "change_all_rights"]
 
 NAMED_BY = {"kind", "slug", "title"}
+"""Fields of a room on which the looks of its names depend."""
 
 
-def everywhere() -> int:
-    """How often rights have changed that count in more than one room."""
+def all_rights_seq() -> int:
+    """Return the number of changes of rights that apply to more than one room."""
     found = _only().values_list("seq", flat=True)
     return found[0] if found else 0
 
 
-def change_everywhere() -> None:
-    """Let everybody's rights be asked for again, in every room; the caller tells the processes."""
+def change_all_rights() -> None:
+    """Invalidate all rights in all rooms; the caller notifies the processes."""
     if not _only().update(seq=F("seq") + 1):
         _only().update_or_create(id=Rights.ONLY, defaults={"seq": 1})
 

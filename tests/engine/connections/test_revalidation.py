@@ -86,7 +86,7 @@ class FakeDatabase:
 def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
     made = FakeDatabase()
     monkeypatch.setattr(module, "account_statuses", made.account_statuses)
-    monkeypatch.setattr(module.rights, "everywhere", made.everywhere)
+    monkeypatch.setattr(module.rights, "all_rights_seq", made.everywhere)
     monkeypatch.setattr(module.sanctions, "on_site", made.on_site)
     monkeypatch.setattr(module.sanctions, "are_any_on_site", lambda: made.are_sanctions)
     return made

@@ -58,11 +58,11 @@ def test_a_row_without_a_key_gets_one() -> None:
 
 def test_a_change_of_rights_keeps_the_identity() -> None:
     """Both live in one row."""
-    rights.change_everywhere()
+    rights.change_all_rights()
     before = site.identity()
-    rights.change_everywhere()
+    rights.change_all_rights()
     assert site.identity() == before
-    assert rights.everywhere() == 2
+    assert rights.all_rights_seq() == 2
 
 
 def test_the_setting_tells_copies_apart(settings: Settings) -> None:

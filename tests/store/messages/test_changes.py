@@ -86,7 +86,7 @@ def test_a_deleted_message_is_not_imported_again(room: Room) -> None:
         Draft(room_id=room.pk, content=one, sender="1", username="ada", nonce=one)
         for one in ("a", "b")
     ]
-    assert log.bring_in(drafts) == 1
+    assert log.import_drafts(drafts) == 1
     assert sorted(Message.objects.values_list("content", flat=True)) == ["", "b"]
 
 

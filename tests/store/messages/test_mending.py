@@ -179,7 +179,7 @@ def test_another_unique_value_is_no_number(room: Room) -> None:
 def test_a_log_that_is_whole_keeps_its_epoch_and_end(room: Room) -> None:
     say(room, "a")
     before = history.mark(room.pk)
-    log.mend(room.pk)
+    log.repair(room.pk)
     assert history.mark(room.pk) == before
 
 
@@ -189,7 +189,7 @@ def test_numbers_that_are_too_large_begin_another_life_of_the_log(room: Room) ->
     before = history.mark(room.pk)
     beyond = row(room, 2**63 - 1)
     Message.objects.bulk_create([beyond])
-    log.mend(room.pk)
+    log.repair(room.pk)
     after = history.mark(room.pk)
     assert (after.last_seq, after.epoch != before.epoch) == (2, True)
     assert list(Message.objects.order_by("seq").values_list("seq", "changed_seq")) == [

@@ -159,8 +159,8 @@ def test_a_signal_waits_like_a_message(room: Room) -> None:
 def test_voices_are_forgotten(room: Room) -> None:
     """After the longest slow mode that there is."""
     slow_mode.append([by_guest(room, 1)])
-    slow_mode.forget_voices()
+    slow_mode.delete_old_voices()
     assert Voice.objects.count() == 1
     Voice.objects.update(spoke_at=timezone.now() - timedelta(days=2))
-    slow_mode.forget_voices()
+    slow_mode.delete_old_voices()
     assert not Voice.objects.exists()

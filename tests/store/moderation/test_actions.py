@@ -374,9 +374,9 @@ def test_sanctions_that_ended_long_ago_are_removed(room: Room) -> None:
         ends_at = None if ago is None else timezone.now() - timedelta(days=ago)
         Sanction.objects.filter(pk=one.pk).update(ends_at=ends_at)
     before = Head.objects.get(room=room).rights_seq
-    assert actions.forget_ended(30, most=1) == 1
-    assert actions.forget_ended(30) == 1
-    assert actions.forget_ended(30) == 0
+    assert actions.delete_ended(30, most=1) == 1
+    assert actions.delete_ended(30) == 1
+    assert actions.delete_ended(30) == 0
     kept = Sanction.objects.order_by("pk").values_list("user_key", flat=True)
     assert list(kept) == ["guest:0", "guest:1", "guest:2"]
     assert Head.objects.get(room=room).rights_seq == before

@@ -19,7 +19,7 @@ def test_only_the_senders_messages_are_emptied(
 ) -> None:
     """In every room, in chunks; with many in one room no positions are taken, but another epoch."""
     monkeypatch.setattr(erasing, "CHUNK", 2)
-    monkeypatch.setattr(erasing, "TOLD", told)
+    monkeypatch.setattr(erasing, "MOST_EVENTS", told)
     say(room, *"abcde")
     say(other_room, "f")
     log.append([draft(room, "kept", sender="8")])
@@ -41,7 +41,7 @@ def test_a_repeat_after_an_interruption_tells_of_all(
 ) -> None:
     """Of many by another epoch, also where the few that are left could be told one by one."""
     monkeypatch.setattr(erasing, "CHUNK", 2)
-    monkeypatch.setattr(erasing, "TOLD", 3)
+    monkeypatch.setattr(erasing, "MOST_EVENTS", 3)
     say(room, *"abcdef")
     before = Head.objects.get(room=room).epoch
     first = erasing.erase_texts("7", "Gone")

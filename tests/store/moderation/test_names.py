@@ -83,7 +83,7 @@ def test_a_user_without_a_signal_is_found_by_the_letters_and_then_filled_in() ->
 
 def test_forgotten_names_are_filled_again(alice: Any) -> None:
     get_user_model().objects.filter(pk=alice.pk).update(username="erin")
-    names.forget()
+    names.delete_user_looks()
     names.fill()
     assert problem(Named(ME, "Erin"))
     assert problem(Named(ME, "Alice")) == ""
