@@ -1,4 +1,4 @@
-"""The one ASGI helper: HTTP by Django, WebSockets by the consumers, behind the origin check."""
+"""The ASGI application of a site: HTTP by Django, WebSockets by consumers; an origin check."""
 
 import gc
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ __all__ = ["get_asgi_application"]
 logger = get_logger("realtime.asgi")
 
 YOUNG_OBJECTS = 20_000
-"""How many come to be, more than go, before the youngest are looked at."""
+"""`gc.set_threshold`, generation 0: net allocations before a young collection."""
 YOUNG_ROUNDS, MIDDLE_ROUNDS = 2, 2
-"""How many rounds of one kind make one of the next; the last looks at all that there is."""
+"""Collections of one generation before one of the next; the last examines all objects."""
 
 
 def get_asgi_application(
     routes: Iterable[Any] | str | None = None, *, websocket_urlpatterns: Iterable[Any] | None = None
 ) -> ProtocolTypeRouter:
-    """Make a site's ASGI application; a drop-in for Django's function of the same name.
+    """Return the ASGI application of a site; a drop-in for Django's function of this name.
 
-    `routes` are Channels routes, or the dotted path of a list of them, which is imported once
+    `routes` are Channels routes, or the dotted path of a list of them, which is imported after
     Django is set up; by default those of `realtime.routing`. `websocket_urlpatterns` is another
-    name for them. Pages of foreign origins do not reach them.
+    name for them. Handshakes of foreign origins do not reach them.
     """
     http = asgi.get_asgi_application()
     from .auth.origin import OriginCheck
@@ -44,7 +44,7 @@ def get_asgi_application(
     _tune_collector(config().connections_per_process)
 
     async def lifespan(scope: Any, receive: Any, send: Any) -> None:
-        """What servers other than Daphne tell of their beginning and end."""
+        """Handle the lifespan events of servers other than Daphne."""
         while (event := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{event['type']}.complete"})
         if (engine := Engine.here()) is not None:
@@ -56,13 +56,13 @@ def get_asgi_application(
 
 
 class BelowScriptName:
-    """Cut the script name off a path as Django does for pages, also where a proxy has cut it."""
+    """Removes the script name from a path as Django does, also if a proxy has removed it before."""
 
     def __init__(self, application: Any) -> None:
         self.application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass the rest of the path on."""
+        """Call the application with the rest of the path."""
         name, path = get_script_prefix(scope).rstrip("/"), scope["path"]
         rest = path.removeprefix(name) if path.startswith(f"{name}/") else path
         await self.application({**scope, "path_remaining": rest}, receive, send)
@@ -75,7 +75,7 @@ def _found(routes: Iterable[Any] | str | None) -> Iterable[Any]:
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:
-    """Refuse a handshake for a path without a route; the router would end it with an error."""
+    """Refuse a handshake for a path without a route; the router would raise an exception."""
     from .auth.origin import refuse
 
     logger.warning("no WebSocket route for %r", scope["path"])
@@ -83,12 +83,12 @@ async def _refuse(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _tune_collector(connections: int) -> None:
-    """Have the garbage collector look at less, and less often; docs/performance.md has figures.
+    """Tune the garbage collector: fewer objects, fewer collections (see docs/performance.md).
 
-    What is loaded by now stays for good: to look at a whole Django stops everybody for 50 ms. And a
-    server with thousands of connections makes as many objects at once (Daphne does each second,
-    to look at them), which are no reason to look at all connections. A site that looks as
-    rarely or never by settings of its own keeps those.
+    The modules loaded by now are frozen, because to examine all of Django stops every connection
+    for 50 ms. A server with thousands of connections creates as many objects at once, as Daphne
+    does each second; that should not cause a collection of all connections. A site whose own
+    threshold is higher, or 0, keeps it.
     """
     gc.collect()
     gc.freeze()

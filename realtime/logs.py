@@ -1,4 +1,4 @@
-"""Log lines: at most one a second of a kind, without tokens, each on one line."""
+"""Logging: at most one line of a kind a second, without tokens, each on one line."""
 
 import logging
 import re
@@ -34,15 +34,15 @@ WIRE_LOGGERS = (
     "django.channels.server",
     "daphne.server",
 )
-"""Those of servers that write down what comes over the wire, at least at DEBUG."""
+"""Loggers of servers that write what clients send, at least at DEBUG."""
 ONE_LINE = frozenset((*WIRE_LOGGERS, "daphne.ws_protocol", "daphne.http_protocol"))
-"""Other loggers than the package's own whose lines hold what clients send."""
+"""Loggers of other packages whose lines contain what clients send."""
 PERCENT = "%(?:25)*"
-"""How a percent-encoded character begins, also in an address that is encoded in another one."""
+"""The start of a percent-encoded character, also in a URL that is encoded in another one."""
 
 
 def _encoded(text: str) -> str:
-    """A pattern for a text whose characters may be percent-encoded."""
+    """Return a pattern for a text whose characters may be percent-encoded."""
     return "".join(f"(?:{one}|{PERCENT}{ord(one):x})" for one in text)
 
 
@@ -51,28 +51,28 @@ ADDRESS = re.compile(
     rf"""((?:^|[?&]|{PERCENT}(?:3f|26)){PARAMETER}|\brealtime\.token\.)[^&\s"']+""",
     re.IGNORECASE,
 )
-"""A token among the parameters of an address or the subprotocols; the rest is not ours to hide."""
+"""A token among the parameters of a URL, or among the subprotocols."""
 LINE = re.compile(
     rf"""((?<![\w.-]){PARAMETER}|\bbearer\s+|token"\s*:\s*")[^&\s"']+"""
     r"""|(\b(?:authorization|cookie):|[<>]\s+(?:BINARY|CONT)"""
     r"""|[<>]\s+TEXT(?=.*(?:auth|oken|\\|\.\.\.)))[^\r\n]*""",
     re.IGNORECASE,
 )
-"""Further places of a token in what a server writes. A shortened frame may show a token's end."""
+"""Other tokens in the lines of a server. A shortened frame may contain the end of a token."""
 SECRET_FIELDS = re.compile(r"\{(?:proxy-)?(?:authorization|(?:set-)?cookie)\}[io]", re.IGNORECASE)
 """Headers among the arguments of the access logs of Gunicorn and Hypercorn."""
 HIDDEN = "<hidden>"
 
 
 UNPRINTED = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Characters that begin a line, steer a terminal or turn the direction of text; a tab is none."""
+"""Characters that begin a line, control a terminal or change the direction of text; not the tab."""
 OWN = "realtime"
 
 
 class OncePerSecond(logging.Filter):
-    """Lets one line of a kind through each second, and has the next one tell how many were not.
+    """Passes one line of a kind each second; the next one says how many were left out.
 
-    A kind is the text before its values are filled in, and what `extra={"kind": ...}` adds to it.
+    A kind is the text before formatting, with the value of `extra={"kind": ...}`.
     """
 
     def __init__(self) -> None:
@@ -80,13 +80,13 @@ class OncePerSecond(logging.Filter):
         self._last: dict[tuple[object, object], float] = {}
         self._left_out: dict[tuple[object, object], int] = {}
 
-    def forget(self) -> None:
-        """Begin anew, as if nothing had been told."""
+    def reset(self) -> None:
+        """Start again, as if no line had been written."""
         self._last.clear()
         self._left_out.clear()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line is told."""
+        """Return whether this line is written."""
         text, kind = record.msg, getattr(record, "kind", None)
         if not self.is_due(text, kind):
             return False
@@ -104,7 +104,7 @@ class OncePerSecond(logging.Filter):
 
 
 def get_logger(name: str) -> logging.Logger:
-    """The logger of that name, which tells each kind of line at most once a second."""
+    """Return a logger that writes each kind of line at most once a second."""
     logger = logging.getLogger(name)
     if not any(isinstance(one, OncePerSecond) for one in logger.filters):
         logger.addFilter(OncePerSecond())
@@ -114,8 +114,8 @@ def get_logger(name: str) -> logging.Logger:
 def is_due(logger: logging.Logger, level: int, text: str, kind: object) -> bool:
     """Return whether a line would be written now; if not, it needs no record.
 
-    Ask this before a line that clients can cause in any number: to make a record costs more than
-    to answer them. A line that is left out counts as one that `OncePerSecond` has stopped.
+    Call it before a line that clients can cause in any number: making a record costs more than
+    answering them. A line that is left out counts as one that `OncePerSecond` has stopped.
     """
     if not logger.isEnabledFor(level):
         return False
@@ -124,16 +124,16 @@ def is_due(logger: logging.Logger, level: int, text: str, kind: object) -> bool:
 
 
 class NoTokens(logging.Filter):
-    """Mask tokens, cookies and unreadable frames in the lines of a server's logger.
+    """Masks tokens, cookies and unreadable frames in the lines of a server's logger.
 
-    `args` keep their number and kind, because formatters of servers take them apart. Only where an
-    object among them shows a token is the line replaced by its masked text.
+    `args` keep their number and types, because the formatters of servers use them. Only if an
+    object among them contains a token is the line replaced by its masked text.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every line through."""
+        """Mask the line, and pass it."""
         _mask_parts(record, _in_line)
-        # What Twisted logs through Daphne's logger becomes text only when it is written.
+        # Lines that Twisted logs through Daphne's logger become text only when written.
         if not isinstance(record.msg, str) or not _is_text(record.args):
             text = record.getMessage()
             hidden = _in_line(text)
@@ -143,27 +143,27 @@ class NoTokens(logging.Filter):
 
 
 class MaskingFactory:
-    """Make log records as `make` does, and mask tokens that stand in an address.
+    """Makes log records as `make` does, and masks tokens in URLs.
 
-    Middleware, error reporters and other servers log addresses through loggers of their own.
-    Only strings are looked at: to format an object here could run a query.
+    Middleware, error reporters and other servers log URLs through loggers of their own. Only
+    strings are examined, because formatting an object could run a query.
     """
 
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        """Make one record."""
+        """Make a record."""
         record = self._make(*args, **kwargs)
         _mask_parts(record, _in_address)
-        name = record.name or ""  # `logging.makeLogRecord` gives it later
+        name = record.name or ""  # `logging.makeLogRecord` sets it later
         if name in ONE_LINE or name.startswith(f"{OWN}."):
             _put_on_one_line(record)
         return record
 
 
 def hide_tokens() -> None:
-    """Keep tokens out of all logs of this process, whatever server runs it and at every level."""
+    """Keep tokens out of all logs of this process, with every server and at every level."""
     for name in WIRE_LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(one, NoTokens) for one in logger.filters):
@@ -175,7 +175,7 @@ def hide_tokens() -> None:
 
 
 def _mask_daphne() -> None:
-    """Daphne writes its access log to a stream, past all loggers."""
+    """Mask the access log of Daphne, which bypasses all loggers."""
     access = sys.modules.get("daphne.access")
     if access is None or hasattr(access, "realtime_masks"):
         return
@@ -189,7 +189,7 @@ def _mask_daphne() -> None:
 
 
 class _OneLine:
-    """An argument of a record whose text would be more than a part of one line."""
+    """An argument of a record whose text contains line breaks or control characters."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -202,12 +202,12 @@ class _OneLine:
 
 
 def one_line(text: str) -> str:
-    """Escape what begins a line or steers a terminal, as Python writes it in a string."""
+    """Escape line breaks and control characters as in a Python string."""
     return UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _put_on_one_line(record: logging.LogRecord) -> None:
-    """Keep what people have written from looking like a line of the log, also in a traceback."""
+    """Prevent text of users from looking like a line of the log, also in a traceback."""
     if isinstance(record.args, tuple):
         record.args = tuple(_on_one_line(one) for one in record.args)
     error = record.exc_info[1] if record.exc_info else None
@@ -234,7 +234,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _mask_parts(record: logging.LogRecord, mask: Callable[[str], str]) -> None:
     if isinstance(record.msg, str) and (hidden := mask(record.msg)) != record.msg:
-        # What is hidden may have been a placeholder, so nothing may be filled in afterwards.
+        # The mask may have hidden a placeholder, so the arguments are formatted before.
         record.msg, record.args = (mask(record.getMessage()) if record.args else hidden), ()
     elif isinstance(record.args, tuple):
         record.args = tuple(_masked(one, mask) for one in record.args)
@@ -243,7 +243,7 @@ def _mask_parts(record: logging.LogRecord, mask: Callable[[str], str]) -> None:
 
 
 def _masked_fields(fields: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    """The arguments of an access log, in the server's own kind of dict."""
+    """Mask the arguments of an access log, and keep the server's own type of dict."""
     hidden = {key: _masked_field(str(key), value, mask) for key, value in fields.items()}
     if hidden == dict(fields):
         return fields
@@ -257,7 +257,7 @@ def _masked_field(name: str, value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def _masked(value: Any, mask: Callable[[str], str]) -> Any:
-    """A string or bytes without tokens, and anything else as it is."""
+    """Mask a string or bytes; return any other value as it is."""
     if isinstance(value, bytes):
         return mask(value.decode("latin1")).encode("latin1")
     return mask(value) if isinstance(value, str) else value
@@ -272,6 +272,6 @@ def _in_line(text: str) -> str:
 
 
 def _is_text(args: Any) -> bool:
-    """Whether the arguments of a record are nothing that a mask has not seen."""
+    """Return whether all arguments of a record are of types that the mask handles."""
     known = args.values() if isinstance(args, dict) else args or ()
     return all(isinstance(one, (str, bytes, int, float, type(None))) for one in known)

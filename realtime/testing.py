@@ -1,4 +1,4 @@
-"""For a site's own tests."""
+"""Support for the tests of a site."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,10 +15,10 @@ __all__ = ["engine"]
 
 @asynccontextmanager
 async def engine(**overrides: Any) -> AsyncIterator[Engine]:
-    """Run the engine of this event loop for the length of a block, then stop it.
+    """Run the engine of this event loop inside a block, then stop it.
 
-    Database work goes through Django's own thread, so that consumers see what a `TestCase`
-    has written in its transaction. `overrides` are keys of `REALTIME`.
+    Database work runs in Django's own thread, so that consumers see what a `TestCase` has
+    written in its transaction. `overrides` are keys of `REALTIME`.
 
         async with engine():
             communicator = WebsocketCommunicator(RoomConsumer.as_asgi(), "/ws")
@@ -35,11 +35,11 @@ async def engine(**overrides: Any) -> AsyncIterator[Engine]:
 
 @contextmanager
 def _overridden(given: dict[str, Any]) -> Iterator[None]:
-    """Override `REALTIME` in a way that may end in any order with other overrides.
+    """Override `REALTIME` so that this and other overrides may end in any order.
 
-    `override_settings` puts back what was there when it began. A test's own override that began
-    inside and ends later (pytest-django's `settings` beside an engine that is a fixture) would
-    bring this one back for good, so it leaves nothing behind that could come back.
+    `override_settings` restores the settings that it found. An override of a test that begins
+    inside this one and ends later (pytest-django's `settings` with an engine in a fixture) would
+    restore this one for good. So `REALTIME` is removed from the object that could be restored.
     """
     override = override_settings(REALTIME=given)
     override.enable()

@@ -10,4 +10,4 @@ def all_again() -> None:
     for logger in logging.Logger.manager.loggerDict.values():
         for one in getattr(logger, "filters", []):
             if isinstance(one, OncePerSecond):
-                one.forget()
+                one.reset()

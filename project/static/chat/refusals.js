@@ -1,4 +1,4 @@
-/** Why something was refused, in words for the page. */
+/** Texts for the page about refused commands. */
 
 const REASONS = {
   closed: "Not sent.",
@@ -9,12 +9,12 @@ const REASONS = {
   permission_denied: "You may not write here.",
 };
 
-/** Say why a message was not sent. */
+/** Return why a message was not sent. */
 export function whyNotSent({ code, message }) {
   return REASONS[code] ?? message;
 }
 
-/** Say why a command was refused. An error of the client itself has a code, and no sentence. */
+/** Return why a command was refused. An error of the client itself has a code, and no sentence. */
 export function whyRefused({ code, message }) {
   return `That was not possible. ${message === code ? "The connection was lost." : message}`;
 }
