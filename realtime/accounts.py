@@ -3,8 +3,8 @@
     accounts.erase_user(user)                  # before or after the account is deleted
     accounts.rename_user(user, "Ada L.")       # on all earlier messages
 
-Open clients are told. A large number of messages takes a while: call it in a job then. Both may
-be repeated, and go on where they were interrupted.
+Open clients get events. A large number of messages takes a while, so call it in a job then. Both
+may be repeated, and continue where they were interrupted.
 """
 
 from typing import Any
@@ -22,10 +22,10 @@ __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
 def erase_user(user: Any, *, name: str = "") -> int:
     """Erase all messages and the name of a user or guest; return how many messages.
 
-    `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Texts
-    become tombstones under `name`, by default "Deleted user". Places with their read marks, the
-    block list and the reasons of reports go; sanctions in force stay, without the name. Entries
-    of the admin's log stay. Raises `CommandError` with `unknown_user` for what cannot be one.
+    `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Messages
+    become tombstones under `name`, by default "Deleted user". Memberships with read marks, the
+    block list and the reasons of reports are deleted. Sanctions in force stay, without the name;
+    the admin's log stays. Raises `CommandError` with `unknown_user` for an invalid `user_id`.
     """
     key, name = key_of(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
     number = sum(erasing.erase_texts(key, name))

@@ -1,13 +1,13 @@
-"""Steer rooms and people from anywhere: views, the admin, jobs, a shell.
+"""Kick, ban and mute users, and delete messages, from any code: views, the admin, jobs, a shell.
 
     moderation.ban(room, user, seconds=3600, reason="spam", by=request.user)
     moderation.mute(None, "guest:0f3a…")          # on the whole site
     await moderation.adelete(message)
 
-Each works on every server process within a second of its commit, and leaves an entry in the
-log of Django's admin where `by` says who did it. `user` is a user, its primary key, or the
-`user_id` of a guest; a `room` of None is the whole site. Who may do it is the caller's to say.
-With a `rank` (`Sanction.Rank`) a ban or mute of a higher rank is refused with `permission_denied`.
+Each takes effect on every server process within a second of its commit. With `by`, it is recorded
+in the audit log. `user` is a user, its primary key, or the `user_id` of a guest; a `room` of None
+is the whole site. The caller checks permissions. With a `rank` (`Sanction.Rank`), changing a ban
+or mute of a higher rank is refused with `permission_denied`.
 """
 
 from typing import Any
@@ -48,10 +48,10 @@ def kick(
     by: Any = None,
     rank: int | None = None,
 ) -> None:
-    """Put somebody out of a room, and of their place in it, for `KICK_SECONDS`.
+    """Remove a user or guest from a room, end the membership, and ban for `KICK_SECONDS`.
 
-    A ban that lasts longer stays as it is. Raises `CommandError` with `unknown_user`, as `ban`
-    and `mute` do: for a user who does not exist, and for what cannot be a `user_id`.
+    A longer ban stays as it is. Raises `CommandError` with `unknown_user`, as `ban` and `mute` do,
+    for a user who does not exist and for an invalid `user_id`.
     """
     actions.kick(room, _key(user), reason=reason, by=_identity(by), rank=rank)
 
@@ -67,10 +67,10 @@ def ban(
     by: Any = None,
     rank: int | None = None,
 ) -> list[Sanction]:
-    """Keep somebody out: a user, whoever comes from some addresses, or both.
+    """Ban a user or guest, some addresses, or both.
 
-    `seconds` of None is for good. Off the whole site, their connections are closed with 4503.
-    Raises `ValueError` for an address that is none, or that may be a proxy's.
+    `seconds` of None is for good. A ban of the whole site closes the connections with 4503.
+    Raises `ValueError` for an invalid address, or one that may be a proxy's.
     """
     return _sanction(BAN, room, user, addresses, seconds, reason, by, rank)
 
@@ -84,7 +84,7 @@ def unban(
     by: Any = None,
     rank: int | None = None,
 ) -> int:
-    """Let somebody in again, or an address; return how many bans there were."""
+    """Lift the bans of a user, or of an address; return how many there were."""
     return _lift(BAN, room, user, address, by, rank)
 
 
@@ -99,7 +99,7 @@ def mute(
     by: Any = None,
     rank: int | None = None,
 ) -> list[Sanction]:
-    """Let somebody listen only; as `ban` otherwise."""
+    """Mute a user or guest, some addresses, or both; the arguments are those of `ban`."""
     return _sanction(MUTE, room, user, addresses, seconds, reason, by, rank)
 
 
@@ -112,13 +112,13 @@ def unmute(
     by: Any = None,
     rank: int | None = None,
 ) -> int:
-    """Let somebody speak again, or an address; return how many mutes there were."""
+    """Lift the mutes of a user, or of an address; return how many there were."""
     return _lift(MUTE, room, user, address, by, rank)
 
 
 @on_working_server
 def delete(message: Message | int, *, by: Any = None) -> None:
-    """Take a message's text and data away, everywhere; a tombstone keeps its place.
+    """Delete the text and data of a message, everywhere; a tombstone keeps its position.
 
     Raises `CommandError` with `unknown_message`.
     """
@@ -127,32 +127,32 @@ def delete(message: Message | int, *, by: Any = None) -> None:
 
 
 async def akick(room: Room | None, user: Any, **kwargs: Any) -> None:
-    """Put somebody out of a room."""
+    """Remove a user or guest from a room."""
     await sync_to_async(kick)(room, user, **kwargs)
 
 
 async def aban(room: Room | None, user: Any = None, **kwargs: Any) -> list[Sanction]:
-    """Keep somebody out."""
+    """Ban a user or guest."""
     return await sync_to_async(ban)(room, user, **kwargs)
 
 
 async def aunban(room: Room | None, user: Any = None, **kwargs: Any) -> int:
-    """Let somebody in again."""
+    """Lift the bans of a user."""
     return await sync_to_async(unban)(room, user, **kwargs)
 
 
 async def amute(room: Room | None, user: Any = None, **kwargs: Any) -> list[Sanction]:
-    """Let somebody listen only."""
+    """Mute a user or guest."""
     return await sync_to_async(mute)(room, user, **kwargs)
 
 
 async def aunmute(room: Room | None, user: Any = None, **kwargs: Any) -> int:
-    """Let somebody speak again."""
+    """Lift the mutes of a user."""
     return await sync_to_async(unmute)(room, user, **kwargs)
 
 
 async def adelete(message: Message | int, **kwargs: Any) -> None:
-    """Take a message's text and data away."""
+    """Delete the text and data of a message."""
     await sync_to_async(delete)(message, **kwargs)
 
 
@@ -198,7 +198,7 @@ def _key(user: Any) -> str:
 
 
 def _lifted_key(user: Any) -> str:
-    # What is against a user who was deleted can be lifted as well.
+    # The sanctions of a deleted user can be lifted too.
     if user is None or hasattr(user, "pk"):
         return _key(user)
     return canonical(str(user)) or str(user)

@@ -1,15 +1,15 @@
-"""Send to rooms, users and connections from anywhere: views, signals, jobs, a shell.
+"""Send to rooms, users and connections from any code: views, signals, jobs, a shell.
 
     push.room("general").message("The build is green.", username="CI")
     push.user(request.user).send({"unread": 3})
     push.connection("9d6c58e6bec3.1").disconnect()
     await push.everyone().anotice("Back in five minutes.", level="warning")
 
-Inside a transaction of the package's database everything goes out when that commits, and not at
-all if it does not. `using` names another database whose transaction decides as well.
+Inside a transaction of the package's database everything is sent after its commit, and nothing
+after a rollback. `using` names another database whose transaction must commit as well.
 
-A message is stored and always arrives. The rest is sent once: nothing raises where the channel
-layer is away, and the `Handover` that each call returns says whether it was handed over.
+A message is stored and always delivered. Everything else is sent once: an unavailable channel layer
+raises nothing; the `Handover` that each call returns says whether the layer has accepted it.
 """
 
 from functools import cache
@@ -46,7 +46,7 @@ logger = get_logger("realtime.push")
 
 
 class Target:
-    """Somebody to send to. Each method has an async twin whose name starts with `a`."""
+    """A room, user or connection, or all. Each method has an async twin with the prefix `a`."""
 
     slug: str | None = None
 
@@ -58,9 +58,9 @@ class Target:
         """Send a `signal` with `data`, which is not stored.
 
         `data` is a dict of what Django's `JsonResponse` takes. Raises `CommandError` for what
-        JSON cannot say everywhere.
+        is not portable JSON.
         """
-        return self._say(SignalEvent(data=plain(data), room=self.slug), using)
+        return self._send_event(SignalEvent(data=plain(data), room=self.slug), using)
 
     async def asend(self, data: dict[str, Any], *, using: str | None = None) -> Handover:
         """Send a `signal`."""
@@ -71,7 +71,7 @@ class Target:
         """Show a text from an administrator; `level` is info, warning or error."""
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
-        return self._say(Notice(level=level, text=_text(text)), using)
+        return self._send_event(Notice(level=level, text=_text(text)), using)
 
     async def anotice(
         self, text: str, level: str = "info", *, using: str | None = None
@@ -87,11 +87,11 @@ class Target:
         *,
         using: str | None = None,
     ) -> Handover:
-        """End the connections; below 4500 clients come back, from there on they do not."""
+        """Close the connections; clients reconnect after codes below 4500 only."""
         if not 4000 <= code <= 4999:
             raise ValueError(f"code must be within 4000 and 4999, not {code}")
         end = Disconnect(code, None if reason is None else _text(reason))
-        return self._tell(Close(end.code, end.reason, self._connection), using)
+        return self._publish(Close(end.code, end.reason, self._connection), using)
 
     async def adisconnect(
         self,
@@ -100,16 +100,16 @@ class Target:
         *,
         using: str | None = None,
     ) -> Handover:
-        """End the connections."""
+        """Close the connections."""
         handover = await sync_to_async(self.disconnect)(reason, code, using=using)
         return await handover.settled()
 
-    def _say(self, outgoing: Outgoing, using: str | None) -> Handover:
+    def _send_event(self, outgoing: Outgoing, using: str | None) -> Handover:
         text = Frame.of(outgoing).text
         one = self._connection
-        return self._tell(Direct(text, one) if one else Broadcast(text, ""), using)
+        return self._publish(Direct(text, one) if one else Broadcast(text, ""), using)
 
-    def _tell(self, note: Note, using: str | None) -> Handover:
+    def _publish(self, note: Note, using: str | None) -> Handover:
         handover = Handover()
         topic = self._topic
         on_commit(lambda: handover.follow(hand_over(topic, note)), *_databases(using))
@@ -117,7 +117,7 @@ class Target:
 
 
 class RoomTarget(Target):
-    """Everybody in a room."""
+    """All clients in a room."""
 
     def __init__(self, room: Room | str) -> None:
         super().__init__("")
@@ -134,13 +134,13 @@ class RoomTarget(Target):
         nonce: str | None = None,
         using: str | None = None,
     ) -> Message | None:
-        """Store a message and tell the room.
+        """Store a message and send it to the room.
 
-        It comes from `user`, else from the site itself under the name `username`. The same
-        `nonce` twice is one message. Returns it, or None inside a transaction: then it is
-        stored after that commits, in a transaction of its own, so that the room is not
-        locked meanwhile. `data` is a dict of what Django's `JsonResponse` takes. Raises what
-        the database raises, and `CommandError` for `data` that JSON cannot say everywhere or a
+        It comes from `user`, else from the site itself under the name `username`. Two calls with
+        the same `nonce` store one message. Returns it, or None inside a transaction: then it is
+        stored after the commit, in a transaction of its own, so that the room is not locked
+        meanwhile. `data` is a dict of what Django's `JsonResponse` takes. Raises what
+        the database raises, and `CommandError` for `data` that is not portable JSON, or a
         text of more than 64 KiB.
         """
         content, username = _text(content), _text(username)
@@ -152,36 +152,36 @@ class RoomTarget(Target):
         return row_of(draft, stored[0].state) if stored else None
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
-        """Store a message and tell the room."""
+        """Store a message and send it to the room."""
         return await sync_to_async(self.message)(content, **kwargs)
 
-    def _tell(self, note: Note, using: str | None) -> Handover:
+    def _publish(self, note: Note, using: str | None) -> Handover:
         self._topic = room_topic(self._find())
-        return super()._tell(note, using)
+        return super()._publish(note, using)
 
     @on_working_server
     def _find(self) -> int:
-        # Only now: the caller of an async twin cannot ask the database.
+        # Not before: the caller of an async twin cannot query the database.
         if self._room_id is None:
             self._room_id = room_id_of(str(self.slug))
         return self._room_id
 
 
 def room(room: Room | str) -> RoomTarget:
-    """Everybody in a room, given as such or by its slug.
+    """Return the target for all clients in a room, which is given as a row or by its slug.
 
-    What is sent to a room that does not exist raises `Room.DoesNotExist`.
+    Sending to a room that does not exist raises `Room.DoesNotExist`.
     """
     return RoomTarget(room)
 
 
 def user(user: Any) -> Target:
-    """All connections of a user, given as such or by its primary key; a guest by its `user_id`."""
+    """Return the target for a user, given as such or by primary key, or a guest by `user_id`."""
     return Target(user_topic(str(getattr(user, "pk", user))))
 
 
 def connection(connection: str) -> Target:
-    """One connection by its id."""
+    """Return the target for one connection, by its id."""
     node, _, number = connection.partition(".")
     if not node or not number:
         raise ValueError(f"{connection!r} is not the id of a connection")
@@ -189,12 +189,12 @@ def connection(connection: str) -> Target:
 
 
 def everyone() -> Target:
-    """All connections of the whole site."""
+    """Return the target for all connections of the site."""
     return Target(EVERYONE)
 
 
 def _text(text: object) -> str:
-    """Return a text as a string, as a lazy translation is none."""
+    """Return a text as a string: a lazy translation is not one."""
     plain_text = str(text)
     if len(plain_text.encode(errors="surrogatepass")) > MAX_BYTES:
         message = format_lazy(_("A text may have at most {number} bytes."), number=MAX_BYTES)
@@ -203,7 +203,7 @@ def _text(text: object) -> str:
 
 
 def _databases(using: str | None) -> set[str]:
-    """Return the aliases of the databases whose transactions decide."""
+    """Return the aliases of the databases whose transactions must commit."""
     ours = database()
     if using is None and not is_in_transaction(ours):
         _warn_of_other_transactions(ours)

@@ -1,6 +1,6 @@
-"""Signals of the store: it writes and sends them; the engine listens and publishes.
+"""Signals of the store: the store writes and sends them, the engine receives and publishes.
 
-Each may be sent inside a transaction that is still open, so a receiver waits for its commit.
+Each may be sent inside an open transaction, so a receiver waits for its commit.
 """
 
 from django.dispatch import Signal
@@ -10,11 +10,11 @@ __all__ = ["invited", "messages_stored", "rights_changed", "site_sanctions_chang
 rights_changed = Signal()
 """Rights in some rooms have changed.
 
-`rooms`: their `rights_seq` by primary key; `user_id`: whose, empty where it is not only one user's.
+`rooms`: their `rights_seq` by primary key; `user_id`: the user concerned, or empty for all users.
 """
 
 site_sanctions_changed = Signal()
-"""A ban or mute of the whole site has changed: `user_id`, empty where it is of an address."""
+"""A site-wide ban or mute has changed: `user_id`, or empty if it is against an address."""
 
 messages_stored = Signal()
 """Messages were stored or changed: `stored` is a list of `Stored`, in the order of their log.
@@ -23,8 +23,8 @@ Not sent for messages of clients: the hub gets what the writer has committed.
 """
 
 invited = Signal()
-"""A user was given a place in a room by another user.
+"""A user was made a member of a room by another user.
 
-`room`; `user_id`; `by`: the other user's `Identity`; `is_request`: whether the user has yet to
-accept this direct room.
+`room`; `user_id`; `by`: the `Identity` of the other user; `is_request`: whether it is a direct room
+that the user has not accepted yet.
 """

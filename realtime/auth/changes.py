@@ -1,6 +1,6 @@
-"""What Django tells of users, sessions and groups, told to every process that has them connected.
+"""Revalidate connections when Django signals a change of users, sessions or groups.
 
-Bulk queries send no signals: what they change is found by the pulse, within a minute.
+Bulk queries send no signals; the pulse finds what they change within a minute.
 """
 
 from typing import Any
@@ -28,15 +28,15 @@ __all__ = ["connect", "refresh_names", "refresh_rights", "revoke"]
 logger = get_logger("realtime.changes")
 PASSING = {"last_login"}
 MANY = 100
-"""Of so many users each is told by itself; of more, everybody looks."""
+"""Up to this many users are revalidated one by one; above it, all connections are."""
 
 
 @on_working_server
 def revoke(jti: str, expires_at: float) -> None:
-    """Take a token no more, and end its connections; once the transaction commits.
+    """Revoke a token, and close its connections once the transaction commits.
 
-    `jti` is its claim of that name, `expires_at` when it ends by itself, in seconds since the
-    epoch: until then it is remembered. Raises `ValueError` for an id that no token can have.
+    `jti` is its claim of that name. `expires_at` is its own end, in seconds since the epoch: until
+    then the revocation is stored. Raises `ValueError` for an id that no token can have.
     """
     if not jti or len(jti) > tokens.CHARACTERS or "\0" in jti:
         raise ValueError(f"a jti has 1 to {tokens.CHARACTERS} characters")
@@ -46,18 +46,18 @@ def revoke(jti: str, expires_at: float) -> None:
 
 @on_working_server
 def refresh_rights() -> None:
-    """Have everybody's rights be asked for again, in every room: after bulk changes of groups."""
+    """Re-check the rights of all users in all rooms; call it after bulk changes of groups."""
     rights.change_all_rights()
     revalidate_all(Cause.RIGHTS)
 
 
 def refresh_names() -> None:
-    """Fill the looks of all users' names again; call it after bulk changes of names."""
+    """Rebuild the looks of all users' names; call it after bulk changes of names."""
     names.delete_user_looks()
 
 
 def connect() -> None:
-    """Listen to Django; once the models are loaded."""
+    """Connect the receivers of Django's signals; the models must be loaded."""
     model = get_user_model()
     post_save.connect(_user_saved, model, dispatch_uid="realtime.user.saved")
     post_delete.connect(_user_deleted, model, dispatch_uid="realtime.user.deleted")
@@ -95,7 +95,7 @@ def _follow_names(user: Any) -> None:
             new = names.follow(user)
             guests = Connection.objects.using(database()).filter(look__in=new)
             found = set(guests.values_list("user_key", flat=True)) if new else set()
-    except DatabaseError as error:  # as before the migration: it is filled in the background
+    except DatabaseError as error:  # as before the migration; the background task adds them
         logger.warning("the looks of the names of user %s were not stored: %r", user.pk, error)
         return
     for user_key in found:
@@ -107,14 +107,14 @@ def _user_deleted(instance: Any, using: str, **_: Any) -> None:
 
 
 def _logged_in(request: HttpRequest | None, **_: Any) -> None:
-    """The session's key changes, with signed cookies on each page: the login gets an id."""
+    """Give the login an id: the session key may change; a signed cookie does on each page."""
     session = getattr(request, "session", None)
     if session is not None:
         sessions.mark(session)
 
 
 def _logged_out(request: HttpRequest | None, user: Any, **_: Any) -> None:
-    """The session is about to end: it is told now, and for what knows only its digest kept."""
+    """Revoke the tickets and cookies of a session that ends, and revalidate its connections."""
     session = getattr(request, "session", None)
     if user is None or session is None or not session.session_key:
         return

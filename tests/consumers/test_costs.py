@@ -17,7 +17,7 @@ from realtime.engine.delivery import room_rights
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
 from realtime.store.rooms import access
-from realtime.store.rooms.access import AccessResult, Ask
+from realtime.store.rooms.access import AccessRequest, AccessResult
 from tests.engine import log
 
 ROOMS, MESSAGES = 100, 30
@@ -89,7 +89,7 @@ async def test_many_rooms_are_asked_for_at_once(
     asked: list[int] = []
     real = access.enter_all
 
-    def enter_all(asks: Iterable[Ask]) -> dict[Ask, AccessResult]:
+    def enter_all(asks: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
         asked.append(len(list(asks)))
         return real(asks)
 
@@ -109,7 +109,7 @@ async def test_rights_that_change_while_many_rooms_are_entered_are_asked_for_aga
     asked: list[list[str]] = []
     real, consumers = access.enter_all, list[RoomConsumer]()
 
-    def enter_all(asks: Iterable[Ask]) -> dict[Ask, AccessResult]:
+    def enter_all(asks: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
         asked.append([ask.slug for ask in asks])
         if len(asked) == 1:
             engine.loop.call_soon_threadsafe(consumers[0].on_rights_changed)

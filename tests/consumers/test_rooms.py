@@ -22,7 +22,7 @@ from realtime.store.messages import history
 from realtime.store.messages.log import Draft
 from realtime.store.messages.log import append as append_drafts
 from realtime.store.rooms import access
-from realtime.store.rooms.access import AccessResult, Ask
+from realtime.store.rooms.access import AccessRequest, AccessResult
 from tests.engine import log
 
 
@@ -615,7 +615,7 @@ async def test_each_room_of_many_is_answered_also_where_the_database_fails(
     """With the room, so that a client knows which to ask for again."""
     real = access.enter_all
 
-    def enter_all(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
+    def enter_all(asked: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
         if any(ask.slug == "two" for ask in asked):
             raise OperationalError("no answer within 5 s")
         return real(asked)

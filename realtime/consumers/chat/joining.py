@@ -43,7 +43,7 @@ ATTEMPTS = 3
 """How often a join is tried again because the rights have changed meanwhile."""
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
 CHANGING = _("The rights in this room are changing. Try again in a moment.")
-Decide = Callable[[list[access.Ask]], dict[access.Ask, access.AccessResult]]
+Decide = Callable[[list[access.AccessRequest]], dict[access.AccessRequest, access.AccessResult]]
 
 logger = get_logger("realtime.consumer")
 
@@ -124,7 +124,8 @@ class Joining(Consumer):
         new = [one.room for one in targets if one.room not in self._subscriptions][: max(0, free)]
         known = [one.room for one in targets if one.room in self._subscriptions]
         asks = [
-            access.Ask(room, self.identity, self.address) for room in dict.fromkeys(known + new)
+            access.AccessRequest(room, self.identity, self.address)
+            for room in dict.fromkeys(known + new)
         ]
         try:
             found = await self.in_time(self.engine.db.read(access.enter_all, asks))
@@ -192,7 +193,7 @@ class Joining(Consumer):
     async def _read_access(self, decide: Decide, room: str) -> RoomAccess:
         """Read the access of this connection to a room; a refusal ends its subscription."""
         since = self._subscriptions[room].since if room in self._subscriptions else None
-        ask = access.Ask(room, self.identity, self.address, since)
+        ask = access.AccessRequest(room, self.identity, self.address, since)
         verdict = await self.engine.db.load(decide, ask)
         return self._accepted(room, verdict)
 

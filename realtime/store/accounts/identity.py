@@ -1,4 +1,4 @@
-"""Who somebody is to the protocol, and what that rests on."""
+"""A user or guest in the protocol, and the credential that proves it."""
 
 from dataclasses import dataclass, field, replace
 from hashlib import blake2s
@@ -24,13 +24,11 @@ __all__ = [
 ]
 
 GUEST = "guest:"
-"""What a guest's `user_id` starts with."""
+"""The prefix of the `user_id` of guests."""
 GUEST_NAME = "Guest"
-"""What the name starts with that the server gives to a guest; a number follows."""
-
-
+"""The start of the name that the server gives to a guest; a number follows."""
 SITE = "site:"
-"""What the `user_id` of a message from the site itself starts with."""
+"""The prefix of the `user_id` of messages from the site itself."""
 KEY_CHARACTERS = 150
 """The longest `user_id` that the tables hold."""
 NO_KEY = _("The user has no primary key: it is anonymous, deleted or not saved.")
@@ -53,69 +51,72 @@ class Identity:
 
     @classmethod
     def of(cls, user: Any) -> Self:
-        """The identity of a Django user; one that is known already is its own."""
+        """Return the identity of a Django user; an identity is returned as it is."""
         if isinstance(user, cls):
             return user
         return cls(str(user.pk), display_name(user), user)
 
     @property
     def user_ids(self) -> tuple[str, ...]:
-        """The `user_id`, and the earlier ones of the connection."""
+        """Return the `user_id`, and the earlier ones of the connection."""
         return self.user_id, *self.formerly
 
     def after(self, before: Self) -> Self:
-        """The same one on a connection that was somebody else before, or is renewed."""
+        """Return this identity, with the earlier `user_id`s of its connection."""
         past = dict.fromkeys((*before.formerly, before.user_id))
         past.pop(self.user_id, None)
         return replace(self, formerly=tuple(past)) if past else self
 
     @property
     def is_guest(self) -> bool:
-        """Whether there is no user behind it."""
+        """Return whether this is a guest, which has no user."""
         return self.user is None
 
     @property
     def user_pk(self) -> Any:
-        """The user's primary key, None for a guest."""
+        """Return the primary key of the user, or None for a guest."""
         return None if self.user is None else self.user.pk
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What an identity rests on, so that it can be asked whether that still holds.
+    """The proof of an identity, which is revalidated while the connection is open.
 
-    With nothing in it, it rests on the user alone.
+    An empty one is valid as long as the user is.
     """
 
     session: str = field(default="", repr=False)
     """The key of a session."""
     session_digest: str = ""
-    """What may be told of that login to other processes; a ticket knows no more of its session."""
+    """The name of that login in notes between processes; a ticket holds this, not the key."""
     password: str = field(default="", repr=False)
-    """A digest of the user's session hash, which changes with the password; empty: any will do."""
+    """A digest of the user's session hash, which changes with the password; empty for no check."""
     token_id: str = ""
     """The id by which a token can be revoked."""
     expires_at: float | None = None
-    """When it ends by itself, in seconds since the epoch."""
+    """When it expires, in seconds since the epoch."""
 
     def is_of_session(self, digest: str) -> bool:
-        """Whether this is what is told of the login, or of its key by an older process."""
+        """Return whether a note with this digest means the session of this credential.
+
+        Processes of an older release send the digest of the session key.
+        """
         return digest == self.session_digest or bool(
             self.session and digest == digest_of(self.session)
         )
 
 
 class Authentication(NamedTuple):
-    """Somebody who has said who they are, and what proves it."""
+    """A verified identity with its credential."""
 
     who: Identity
     credential: Credential = Credential()
 
 
 def fault_of_key(who: Identity, *, is_bounded: bool) -> str | Promise:
-    """What is wrong with the primary key of a user; empty where nothing is, and for guests.
+    """Return why the primary key of a user is refused; empty if it is accepted, and for guests.
 
-    `is_bounded` says whether the database keeps to the length of its columns, as SQLite does not.
+    `is_bounded`: whether the database enforces the length of columns, which SQLite does not.
     """
     if who.is_guest:
         return ""
@@ -129,11 +130,11 @@ def fault_of_key(who: Identity, *, is_bounded: bool) -> str | Promise:
 
 
 def digest_of(secret: str) -> str:
-    """A name for something secret and random, by which it cannot be found."""
+    """Return a digest that identifies a random secret without revealing it."""
     return blake2s(secret.encode(), digest_size=16, person=b"realtime").hexdigest()
 
 
 def direct_key(one: str, other: str) -> str:
-    """The key of the one direct room that two users have, whoever asks."""
+    """Return the key of the direct room of two users, in either order."""
     pair = "\0".join(sorted([one, other]))
     return blake2s(pair.encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Finding users, many with one query, in the database that is written."""
+"""Load users, many with one query, from the primary database."""
 
 import re
 from collections.abc import Iterable
@@ -30,15 +30,15 @@ GUEST_ID = re.compile(GUEST + r"[0-9A-Za-z_-]{1,100}")
 
 
 def users_by_pk(keys: Iterable[Any]) -> dict[Any, Any]:
-    """Users by primary key; those that do not exist are left out."""
+    """Return users by primary key; keys without a user are left out."""
     wanted = list(keys)
     return _users().in_bulk(wanted) if wanted else {}
 
 
-def users_by(asked: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
-    """Users by a field's name and its value; without those that none has, or more than one."""
+def users_by(pairs: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
+    """Return users by field name and value; values of no user, or of several, are left out."""
     fields: dict[str, dict[Any, tuple[str, Any]]] = {}
-    for name, value in asked:
+    for name, value in pairs:
         cleaned = _cleaned(name, value)
         if cleaned is not None:
             fields.setdefault(name, {})[cleaned] = name, value
@@ -49,14 +49,14 @@ def users_by(asked: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
 
 
 def pk_of(text: str) -> Any:
-    """The primary key that a text stands for; None for what cannot be one."""
+    """Return the primary key that a text stands for, or None if it cannot be one."""
     return _cleaned("pk", text)
 
 
 def canonical(user_id: str) -> str | None:
-    """Return the one spelling of a `user_id`, or None for what cannot be one.
+    """Return the canonical spelling of a `user_id`, or None for what cannot be one.
 
-    Whether there is such a user is not asked.
+    Whether the user exists is not checked.
     """
     if user_id.startswith(GUEST):
         return user_id if GUEST_ID.fullmatch(user_id) else None
@@ -65,10 +65,10 @@ def canonical(user_id: str) -> str | None:
 
 
 def key_of(user: Any) -> str:
-    """Return the `user_id` of a user, of its primary key, or of a `user_id` in its one spelling.
+    """Return the canonical `user_id` of a user, a primary key or a `user_id`.
 
-    Whether there is such a user is not asked. Raises `CommandError` with `unknown_user` for what
-    cannot be one.
+    Whether the user exists is not checked. Raises `CommandError` with `unknown_user` for an
+    invalid one.
     """
     key = str(user.pk) if hasattr(user, "pk") else canonical(str(user))
     if key is None:
@@ -77,44 +77,44 @@ def key_of(user: Any) -> str:
 
 
 def unknown_user() -> CommandError:
-    """The refusal for a user who does not exist, or not for whoever asks."""
+    """Return the error for a user that does not exist, or that the client may not know of."""
     return CommandError(ErrorCode.UNKNOWN_USER, _("There is no such user."))
 
 
 def is_good(user: Any) -> bool:
-    """Whether a user may be here at all."""
+    """Return whether the account of a user is active."""
     return bool(getattr(user, "is_active", True))
 
 
 def password_of(user: Any) -> str:
-    """What changes with the user's password, and tells nothing of it; empty if there is none."""
+    """Return a digest that changes with the user's password; empty if the user has none."""
     return _digest(user.get_session_auth_hash()) if hasattr(user, "get_session_auth_hash") else ""
 
 
-def is_password_of(user: Any, told: str) -> bool:
-    """Whether a password is still the one of which `password_of` told."""
-    if not told or not hasattr(user, "get_session_auth_hash"):
-        return not told
+def is_password_of(user: Any, digest: str) -> bool:
+    """Return whether the password is still that of an earlier digest of `password_of`."""
+    if not digest or not hasattr(user, "get_session_auth_hash"):
+        return not digest
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return told in [_digest(one) for one in hashes]
+    return digest in [_digest(one) for one in hashes]
 
 
 def _digest(text: str) -> str:
-    # Not by SECRET_KEY alone: a key that is replaced must not end everybody.
+    # Without SECRET_KEY: replacing it must not close all connections.
     return salted_hmac("realtime.password", text, secret="", algorithm="sha256").hexdigest()[:32]
 
 
 def _only_ones(name: str, keys: dict[Any, tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     users: dict[tuple[str, Any], list[Any]] = {}
     for user in _users().filter(**{f"{name}__in": list(keys)}):
-        # A database that takes A for a may find somebody else.
-        if asked := keys.get(user.pk if name == "pk" else getattr(user, name)):
-            users.setdefault(asked, []).append(user)
-    return {asked: found[0] for asked, found in users.items() if len(found) == 1}
+        # A database that ignores case may return another user.
+        if pair := keys.get(user.pk if name == "pk" else getattr(user, name)):
+            users.setdefault(pair, []).append(user)
+    return {pair: found[0] for pair, found in users.items() if len(found) == 1}
 
 
 def _cleaned(name: str, value: Any) -> Any:
-    """The value as the field has it; None for what it cannot be."""
+    """Return the value as the field stores it, or None if the field cannot have it."""
     meta = get_user_model()._meta
     field: Any = meta.pk if name == "pk" else meta.get_field(name)
     if isinstance(value, str) and (len(value) > TEXT_CHARACTERS or "\0" in value):

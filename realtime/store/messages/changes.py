@@ -1,4 +1,4 @@
-"""Changing what was said: a change takes the room's next position, the message keeps its place."""
+"""Changes of stored messages: a change takes the next position, the message keeps its `seq`."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ EMPTIED = (*BODY_FIELDS, "nonce", "deleted_at")
 
 
 def delete(message_id: int) -> Stored:
-    """Delete a message's text, data and nonce for good; a tombstone keeps its place in the log.
+    """Delete a message's text, data and nonce for good; a tombstone keeps its position.
 
     Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
     """
@@ -28,9 +28,9 @@ def delete(message_id: int) -> Stored:
 
 
 def locked(message_id: int) -> tuple[Message, LockedHead]:
-    """Return a message and where the log of its room ends, which stays locked.
+    """Return a message and the head of its room, which is locked until the transaction ends.
 
-    Until the transaction ends, the writer of each process waits for it. Raises
+    The writers of all processes wait for that lock. Raises
     `Message.DoesNotExist`.
     """
     messages = Message.objects.using(database())
@@ -53,7 +53,7 @@ def delete_locked(message: Message, end: LockedHead) -> Stored:
 
 
 def empty(message: Message) -> None:
-    """Make a message a tombstone: remove its body and its nonce, without saving it."""
+    """Turn a message into a tombstone: remove its body and its nonce, without saving it."""
     for name in BODY_FIELDS:
         field: Any = Message._meta.get_field(name)
         setattr(message, name, field.get_default())

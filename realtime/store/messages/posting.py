@@ -1,4 +1,4 @@
-"""Storing a single message, for the site's own code; the writer stores those of clients."""
+"""Store a single message of the site's code; the writer stores those of clients."""
 
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ def draft_of(
     nonce: str | None = None,
     **body: Any,
 ) -> Draft:
-    """Return the draft of a message of `user`, else of the site itself under a name.
+    """Return the draft of a message of `user`, or of the site itself under a name.
 
     `room` is a primary key and a slug, `body` are the other fields of a `Body`. Raises
     `CommandError` with `invalid_message` for a user whose key cannot be stored.
@@ -56,10 +56,10 @@ def post(draft: Draft) -> Stored:
 def _append_with_retry(draft: Draft) -> Stored:
     try:
         return _append(draft)
-    except DatabaseError as error:  # the nonce allows another try
-        if connections[database()].in_atomic_block or not _may_pass(error):
+    except DatabaseError as error:  # the nonce makes a second attempt safe
+        if connections[database()].in_atomic_block or not _is_temporary(error):
             raise
-    # What the second attempt finds counts as new: nobody may have heard of the first one.
+    # A message that the second attempt finds counts as new, because it was not published.
     return _append(draft)._replace(is_new=True)
 
 
@@ -69,7 +69,7 @@ def _append(draft: Draft) -> Stored:
     return stored
 
 
-def _may_pass(error: DatabaseError) -> bool:
+def _is_temporary(error: DatabaseError) -> bool:
     """Return whether it is a deadlock, a lost connection, or a server that is not the primary."""
     return isinstance(error, OperationalError) or is_fault(error)
 

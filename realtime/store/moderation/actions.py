@@ -1,4 +1,6 @@
-"""The rows behind what moderators do; rights change with them (`rights.py`)."""
+"""Moderation: give, change and lift sanctions, kick members, delete messages.
+
+The rights of the users change with the rows (`rooms/rights.py`)."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -48,7 +50,7 @@ __all__ = [
 
 ENDED_AT_ONCE = 1000
 REPEAT_SECONDS, REPEAT_SHARE = 60, 0.1
-"""A sanction that is given again within this time, or this share of its length, stays as it is."""
+"""A repeat whose end moves by less than both, seconds and share of length, is not written."""
 
 
 def sanction(
@@ -63,12 +65,12 @@ def sanction(
     shortens: bool = True,
     rank: int | None = None,
 ) -> list[Sanction]:
-    """Ban or mute a user, also by the addresses they come from; one that is there is replaced.
+    """Ban or mute a user, also by addresses; an existing sanction is replaced.
 
-    Without a room it counts on the whole site, without `seconds` for good. Without `shortens` one
-    that lasts longer stays. What is given again, and what it would hardly prolong, writes nothing.
-    Raises `CommandError`: `unknown_user` for a user who does not exist, and with `rank`
-    `permission_denied` where one of a higher rank would be replaced.
+    Without a room it applies site-wide, without `seconds` for good. Without `shortens`, a longer
+    sanction stays. A repeat that changes hardly anything is not written. Raises `CommandError`:
+    `unknown_user` for a user who does not exist, and with `rank` `permission_denied` if a sanction
+    of a higher rank would be replaced.
     """
     fields: dict[str, Any] = {
         "username": _name_of(user_key),
@@ -80,8 +82,8 @@ def sanction(
     }
     made = []
     with transaction.atomic(using=database()):
-        for address in sorted(set(addresses) - {""}) or [""]:  # in one order for all
-            # With its lock, so that what lasts longer is not overlooked.
+        for address in sorted(set(addresses) - {""}) or [""]:  # in the same order in all processes
+            # Locked, so that a concurrent longer sanction is not overlooked.
             one, is_new = (
                 _sanctions()
                 .select_for_update()
@@ -110,9 +112,9 @@ def lift(
     *,
     rank: int | None = None,
 ) -> int:
-    """End the bans or mutes of a user, or of an address; return how many there were.
+    """Lift the bans or mutes of a user, or of an address; return how many there were.
 
-    With `rank` none of a higher rank is lifted: raises `CommandError` with `permission_denied`.
+    With `rank`, one of a higher rank is not lifted: raises `CommandError`, `permission_denied`.
     """
     whom = {"user_key": user_key} if user_key else {"address": address}
     with transaction.atomic(using=database()):
@@ -122,19 +124,19 @@ def lift(
 
 
 def rank_of(by: Identity | None, room: Room | None) -> int:
-    """As what somebody moderates a room; the site's own code, and staff, rank highest."""
+    """Return the rank of a moderator in a room; the site's own code and staff rank highest."""
     if by is None or by.is_guest or room is None or _is_staff(by):
         return Sanction.Rank.SITE
     rules = policy()
-    place = Membership.objects.using(database()).filter(room=room, user=by.user_pk).first()
-    if rules.may_manage(by, room, place):
+    membership = Membership.objects.using(database()).filter(room=room, user=by.user_pk).first()
+    if rules.may_manage(by, room, membership):
         return Sanction.Rank.OWNER
-    is_moderator = rules.may_moderate(by, room, place)
+    is_moderator = rules.may_moderate(by, room, membership)
     return Sanction.Rank.MODERATOR if is_moderator else Sanction.Rank.SITE
 
 
 def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
-    """End exactly these; return how many there were."""
+    """Lift exactly these sanctions; return how many there were."""
     with transaction.atomic(using=database()):
         rows = list(sanctions)
         for one in rows:
@@ -144,7 +146,7 @@ def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
 
 
 def remove_member(room: Room, user_key: str) -> None:
-    """Take away a user's place in a room."""
+    """Delete the membership of a user in a room."""
     if (user_pk := _pk(user_key)) is not None:
         for one in Membership.objects.using(database()).filter(room=room, user=user_pk):
             one.delete()
@@ -158,9 +160,9 @@ def kick(
     by: Identity | None = None,
     rank: int | None = None,
 ) -> None:
-    """Take away a user's place in a room, and ban the user for `KICK_SECONDS`.
+    """Delete the membership of a user in a room, and ban the user for `KICK_SECONDS`.
 
-    A ban that lasts longer stays as it is. Raises as `sanction` does.
+    A longer ban stays as it is. Raises as `sanction` does.
     """
     seconds = config().kick_seconds
     with transaction.atomic(using=database()):
@@ -181,9 +183,9 @@ def kick(
 def delete(message_id: int, by: Identity | None = None) -> Stored:
     """Delete a message's text; raises `CommandError` with `unknown_message`.
 
-    In the caller's thread, not by the writer of this process: a rollback of the caller takes it
-    back, the caller may be blocking the event loop, and most processes that delete serve no
-    sockets. The writer waits for the room meanwhile, for some milliseconds.
+    It runs in the caller's thread and not in the writer: a rollback of the caller must undo it, the
+    caller may block the event loop, and most processes that call this serve no sockets. Meanwhile
+    the writer waits for the lock of the room, for some milliseconds.
     """
     with transaction.atomic(using=database()):
         stored = apply_deletion(message_id, by)
@@ -211,29 +213,28 @@ def apply_deletion(message_id: int, by: Identity | None = None) -> Stored:
 
 
 def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
-    """Refuse what is meant for somebody as high as oneself: moderators do not put each other out.
+    """Refuse an action against a user of the same or a higher rank.
 
-    That is judged by the policy, so the site's staff have their rank without a place in the room.
+    The policy decides the rank, so staff of the site have one without a membership of the room.
     Raises `CommandError` with `permission_denied`.
     """
     user = _user(user_key)
     if user is None:
         return
     who, rules = Identity.of(user), policy()
-    place = Membership.objects.using(database()).filter(room=room, user=user).first()
-    is_equal = not may_manage and rules.may_moderate(who, room, place)
-    if is_equal or rules.may_manage(who, room, place):
+    membership = Membership.objects.using(database()).filter(room=room, user=user).first()
+    is_equal = not may_manage and rules.may_moderate(who, room, membership)
+    if is_equal or rules.may_manage(who, room, membership):
         message = _("This is not possible for a user with this role.")
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
 
 
 def target(user_id: str, room: Room | None = None, *, is_here: bool = False) -> str:
-    """Return the one spelling of the `user_id` of a user or guest who can be sanctioned.
+    """Return the canonical `user_id` of a user or guest who can be sanctioned.
 
-    A guest must have been seen in the room, where one is given: connected anywhere (`is_here`
-    where the caller knows that already), by a message or by a sanction. A user who exists no
-    longer must have been seen as well, and has only sanctions to lift. Raises `CommandError` with
-    `unknown_user`.
+    With a room, a guest must be known there: by a connection anywhere (`is_here` if the caller
+    knows of one), by a message or by a sanction. So must a deleted user, whose sanctions can only
+    be lifted. Raises `CommandError` with `unknown_user`.
     """
     key = canonical(user_id)
     if key is None:
@@ -246,7 +247,7 @@ def target(user_id: str, room: Room | None = None, *, is_here: bool = False) -> 
 
 
 def _has_trace(key: str, room: Room) -> bool:
-    """Whether a room knows a guest, or a user who exists no longer."""
+    """Return whether a room has rows of a guest, or of a deleted user."""
     traces = (
         _sanctions().filter(room=room, user_key=key),
         Connection.objects.using(database()).filter(user_key=key),
@@ -256,30 +257,30 @@ def _has_trace(key: str, room: Room) -> bool:
 
 
 def delete_ended(days: float, most: int = ENDED_AT_ONCE) -> int:
-    """Remove sanctions that have ended so long ago; return how many, `most` at once."""
+    """Delete sanctions that ended more than `days` ago, at most `most`; return how many."""
     before = timezone.now() - timedelta(days=days)
     ended = _sanctions().filter(ends_at__lt=before).order_by("ends_at")
-    # Bulk: an ended sanction changes nobody's rights, and sends no signal.
+    # In bulk, without signals: an ended sanction changes no rights.
     rows = _sanctions().filter(pk__in=list(ended.values_list("pk", flat=True)[:most]))
     return int(rows._raw_delete(database()) or 0)
 
 
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:
-    """The user of this `user_id` or name; raises `CommandError` with `unknown_user`."""
+    """Return the user with a `user_id` or name; raises `CommandError` with `unknown_user`."""
     found = None
     if user_id is not None and (pk := _pk(user_id)) is not None:
         found = users_by_pk([pk]).get(pk)
     elif username is not None:
         found = names.find_user(username)
-    if found is None or not is_good(found):  # which need not be a column
+    if found is None or not is_good(found):  # in Python: `is_active` need not be a column
         raise unknown_user()
     return found
 
 
 def addresses_of(user_key: str) -> set[str]:
-    """Where somebody is connected from, as far as that can be banned.
+    """Return the networks of the connections of a user or guest, by which they can be banned.
 
-    Of a guest who has left the last address is known for `LAST_ADDRESS_SECONDS`.
+    The last address of a guest who has left is stored for `LAST_ADDRESS_SECONDS`.
     """
     rows = Connection.objects.using(database()).filter(user_key=user_key)
     found = {*rows.values_list("address", flat=True), *presence.last_addresses(user_key)}
@@ -287,7 +288,7 @@ def addresses_of(user_key: str) -> set[str]:
 
 
 def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:
-    """Whether a sanction is as it would be made, with an end that is about the same."""
+    """Return whether a sanction already has these values, with about the same end."""
     if one.reason != fields["reason"] or one.by != fields["by"]:
         return False
     if one.ends_at is None or fields["ends_at"] is None or seconds is None:
@@ -303,7 +304,7 @@ def _is_staff(who: Identity) -> bool:
 
 
 def _check_rank_of(rows: Iterable[Sanction], rank: int | None) -> None:
-    """Refuse to change what somebody of a higher rank has given, while it is in force."""
+    """Refuse to change a sanction in force that was given by a higher rank."""
     for one in rows if rank is not None else ():
         if is_in_force(one) and _rank_of_giver(one) > rank:  # type: ignore[operator]
             message = _("A moderator of a higher rank decided this. Ask one of that rank.")
@@ -318,10 +319,10 @@ def _rank_of_giver(one: Sanction) -> int:
 
 
 def _replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
-    """What a new sanction changes of one that is there."""
+    """Return the fields of an existing sanction that a new one changes."""
     if not is_in_force(one):
         return fields
-    # Whom it hits by address is decided by when it began (`sanctions.hits`).
+    # `created_at` decides to which guests of an address it applies (`sanctions.matches`).
     kept = {"rank": max(_rank_of_giver(one), fields["rank"]), "created_at": one.created_at}
     return fields | (kept if one.address else {"rank": kept["rank"]})
 
@@ -341,18 +342,18 @@ def _sanctions() -> Any:
 
 
 def _pk(user_key: str) -> Any:
-    """The primary key behind a `user_id`; None for a guest's, and for what cannot be one."""
+    """Return the primary key of a `user_id`; None for a guest, and for an invalid one."""
     return None if user_key.startswith(GUEST) else pk_of(user_key)
 
 
 def _user(user_key: str) -> Any:
-    """The user behind a `user_id`; None where there is none."""
+    """Return the user of a `user_id`, or None."""
     pk = _pk(user_key)
     return None if pk is None else users_by_pk([pk]).get(pk)
 
 
 def _name_of(user_key: str) -> str:
-    """The name of a user or guest; raises `CommandError` for a user who does not exist."""
+    """Return the name of a user or guest; raises `CommandError` for an unknown user."""
     if not user_key:
         return ""
     if user_key.startswith(GUEST):

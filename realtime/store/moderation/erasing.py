@@ -1,4 +1,4 @@
-"""Erases texts and names of earlier messages, a room and a chunk at a time.
+"""Erase the texts and names of earlier messages, one room and one chunk at a time.
 
 Up to `MOST_EVENTS` messages in a room take a position each, so that clients get an event for each.
 More of them take none: the room's log gets a new epoch with the last one, and all clients rejoin.
@@ -39,32 +39,32 @@ MOST_EVENTS = 1000
 FIELDS = [*changes.EMPTIED, "username", "changed_seq"]
 
 Erased = Iterator[int]
-"""How many messages each chunk has changed; nothing is changed before it is asked for."""
+"""The number of changed messages in each chunk; a chunk is written when the iterator advances."""
 
 
 def erase_texts(sender: str, name: str) -> Erased:
-    """Make tombstones of all messages of a sender, under another name."""
+    """Turn all messages of a sender into tombstones, with another name."""
     mine = Q(sender=sender)
     return _rewrite(mine & (Q(deleted_at=None) | ~Q(username=name)), name, True, mine)
 
 
 def rename(sender: str, name: str) -> Erased:
-    """Give all messages of a sender another name."""
+    """Change the name on all messages of a sender."""
     mine = Q(sender=sender)
     return _rewrite(mine & ~Q(username=name), name, False, mine)
 
 
 def erase_guests(before: datetime, name: str) -> Erased:
-    """Make tombstones of messages that guests wrote before a time."""
+    """Turn the messages that guests wrote before a time into tombstones."""
     whose = Q(sender__startswith=GUEST, created_at__lt=before)
     whose &= Q(deleted_at=None) | ~Q(username=name)
     return _rewrite(whose, name, True, whose)
 
 
 def erase_traces(sender: str, user_pk: Any, name: str) -> None:
-    """Remove a user's places, marks, blocks and departures, and the name in other rows.
+    """Delete a user's memberships, read marks, blocks and departures, and erase the name elsewhere.
 
-    Sanctions that are in force stay, without the name: erasing must not lift a ban.
+    Sanctions in force stay, without the name: erasing must not lift a ban.
     """
     with transaction.atomic(using=database()):
         Report.objects.using(database()).filter(reporter=sender).update(
@@ -78,12 +78,12 @@ def erase_traces(sender: str, user_pk: Any, name: str) -> None:
             return
         Block.objects.using(database()).filter(user=user_pk).delete()
         Departure.objects.using(database()).filter(user=user_pk).delete()
-        for place in Membership.objects.using(database()).filter(user=user_pk):
-            place.delete()
+        for membership in Membership.objects.using(database()).filter(user=user_pk):
+            membership.delete()
 
 
 def scrub_nonces() -> int:
-    """Replace the nonces of messages that were deleted by an earlier release."""
+    """Replace the nonces of messages that an earlier release has deleted."""
     rows = Message.objects.using(database()).exclude(deleted_at=None)
     number = last = 0
     while chunk := list(
@@ -98,25 +98,25 @@ def scrub_nonces() -> int:
 
 
 def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
-    """Rewrite messages; whether they are told one by one is judged by the number of `all_of_them`.
+    """Rewrite messages; the number of `all_of_them` decides whether each one gets an event.
 
-    So a repeat after an interruption, which finds fewer, judges as the first attempt did.
+    So a second run after an interruption, which finds fewer, decides as the first run did.
     """
     mine = Message.objects.using(database()).filter(whose, room=OuterRef("pk"))
     rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
     for room_id, slug in list(rooms.values_list("pk", "slug")):
         rows = Message.objects.using(database()).filter(room=room_id)
-        is_told, last = rows.filter(all_of_them).count() <= MOST_EVENTS, 0
-        # From the last key on, so that no chunk reads again what is done, with the room locked.
+        has_events, last = rows.filter(all_of_them).count() <= MOST_EVENTS, 0
+        # From the last key on, so that no chunk reads finished rows again while the room is locked.
         while found := _rewrite_chunk(
-            (room_id, slug), rows.filter(whose, pk__gt=last), name, is_erased, is_told
+            (room_id, slug), rows.filter(whose, pk__gt=last), name, is_erased, has_events
         ):
             last = found[-1].pk
             yield len(found)
 
 
 def _rewrite_chunk(
-    room: tuple[int, str], rows: QuerySet[Message], name: str, is_erased: bool, is_told: bool
+    room: tuple[int, str], rows: QuerySet[Message], name: str, is_erased: bool, has_events: bool
 ) -> list[Message]:
     room_id, slug = room
     with transaction.atomic(using=database()):
@@ -128,13 +128,13 @@ def _rewrite_chunk(
             message.username = name
             if is_erased:
                 changes.empty(message)
-            if is_told:
+            if has_events:
                 message.changed_seq = end.last_seq + number
         Message.objects.using(database()).bulk_update(chunk, FIELDS, batch_size=100)
-        _move(room_id, end.last_seq + len(chunk) if is_told else end.last_seq, is_erased)
-        if chunk and is_last and not is_told:
+        _move(room_id, end.last_seq + len(chunk) if has_events else end.last_seq, is_erased)
+        if chunk and is_last and not has_events:
             Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
-        if is_told:
+        if has_events:
             stored = [Stored(room_id, slug, state_of(one), end.epoch, True) for one in chunk]
             messages_stored.send(None, stored=stored)
     return chunk

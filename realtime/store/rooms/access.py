@@ -1,4 +1,4 @@
-"""Finding a room, and what an identity may do there."""
+"""Access to rooms: find a room, and decide what an identity may do there."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from . import blocks
 
 __all__ = [
     "NO_ROOM",
-    "Ask",
+    "AccessRequest",
     "RoomAccess",
     "all_rights",
     "denied",
@@ -38,14 +38,14 @@ __all__ = [
 ]
 
 NO_ROOM = 0
-"""The key of no room."""
+"""The primary key of no room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomAccess:
-    """What an identity may do in a room, as decided when the room's rights were `rights_seq`.
+    """What an identity may do in a room, as decided at `rights_seq` of the room's rights.
 
-    It is asked for again at `until`. With a `mute` one may neither post nor signal.
+    It expires at `until`. With a `mute` the identity may neither post nor signal.
     """
 
     room_id: int
@@ -65,13 +65,13 @@ class RoomAccess:
     user_keys: tuple[str, ...] = ()
     until: datetime | None = None
     is_request: bool = False
-    """Whether the user has yet to accept this direct room, which a stranger opened."""
+    """Whether a stranger opened this direct room and the user has not accepted it."""
     is_closed: bool = False
     """Whether one of the two users of this direct room has left it, or has blocked the other."""
 
     @property
     def refusal(self) -> Promise:
-        """What is told where something is not allowed here."""
+        """Return the text of an error for a command that is not allowed here."""
         if self.is_closed:
             return _("This conversation is closed.")
         muted = self.muted
@@ -79,12 +79,12 @@ class RoomAccess:
 
     @property
     def muted(self) -> Promise | None:
-        """What somebody who is muted is told."""
+        """Return the text for a muted user, or None."""
         return None if self.mute is None else describe(self.mute, *self.user_keys)
 
     @property
     def rights(self) -> list[str]:
-        """What clients call them."""
+        """Return the names of the rights in the protocol."""
         may = {
             "post": self.may_post,
             "signal": self.may_signal,
@@ -95,22 +95,22 @@ class RoomAccess:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ask:
-    """Somebody who asks for a room.
+class AccessRequest:
+    """A user or guest that asks for access to a room.
 
-    No two are the same: other middleware may have put two users with one key, but other rights,
-    into their scopes.
+    No two are equal: middleware may have put users with the same key and different rights into
+    the scopes of two connections.
     """
 
     slug: str
     who: Identity
     address: str = ""
     since: datetime | None = None
-    """Since when they are there; None for who enters."""
+    """When the user entered the room; None for a user who enters now."""
 
     @property
     def subject(self) -> Subject:
-        """Whom a ban or mute may hit."""
+        """Return the target of bans and mutes."""
         return Subject.of(self.who, self.address, self.since)
 
 
@@ -122,29 +122,29 @@ def enter(slug: str, who: Identity) -> RoomAccess:
 
     Raises `CommandError` with `unknown_room` or `permission_denied`.
     """
-    return _only(enter_all([Ask(slug, who)]))
+    return _only(enter_all([AccessRequest(slug, who)]))
 
 
 def rights(slug: str, who: Identity) -> RoomAccess:
-    """What an identity may do in a room now; raises as `enter` does, and changes nothing."""
-    return _only(all_rights([Ask(slug, who)]))
+    """Return what an identity may do in a room now; raises as `enter`, and writes nothing."""
+    return _only(all_rights([AccessRequest(slug, who)]))
 
 
-def enter_all(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
-    """As `enter` for many at once, in a few queries; a refusal is returned."""
-    found = _find(asked)
-    verdicts = _decide_all(found)
+def enter_all(requests: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
+    """As `enter` for many requests, in a few queries; errors are returned, not raised."""
+    found = _find(requests)
+    results = _decide_all(found)
     members = {
-        ask: Membership(room=one.room, user_id=one.user_pk)
-        for ask, one in found.items()
-        if isinstance(verdicts[ask], RoomAccess) and one.may_become_member
+        request: Membership(room=one.room, user_id=one.user_pk)
+        for request, one in found.items()
+        if isinstance(results[request], RoomAccess) and one.may_become_member
     }
-    return verdicts | _insert(members) if members else verdicts
+    return results | _insert(members) if members else results
 
 
-def all_rights(asked: Iterable[Ask]) -> dict[Ask, AccessResult]:
-    """As `rights` for many at once, in a few queries; a refusal is returned."""
-    return _decide_all(_find(asked))
+def all_rights(requests: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
+    """As `rights` for many requests, in a few queries; errors are returned, not raised."""
+    return _decide_all(_find(requests))
 
 
 def room_of(access: RoomAccess) -> Room:
@@ -169,14 +169,14 @@ def membership_of(who: Identity, room_id: int) -> Membership | None:
 
 
 def mark_read(room_id: int, user_pk: Any, seq: int) -> None:
-    """Remember how far a user has read; never back, never beyond the end of the log."""
+    """Store how far a user has read; never backwards, never beyond the end of the log."""
     Membership.objects.using(database()).filter(
         room=room_id, user=user_pk, read_seq__lt=seq, room__head__last_seq__gte=seq
     ).update(read_seq=seq)
 
 
 class _Found(NamedTuple):
-    """The room that was asked for, the place in it that somebody has, and what is against them."""
+    """The rows for one request: the room, the user's membership and the active sanctions."""
 
     room: Room | None
     user_pk: Any
@@ -191,40 +191,40 @@ class _Found(NamedTuple):
         return self.room.kind == Room.Kind.PUBLIC
 
 
-def _find(asked: Iterable[Ask]) -> dict[Ask, _Found]:
-    users = {ask: _user_pk(ask.who) for ask in asked}
-    rooms = _rooms({ask.slug for ask in users})
-    # The same queries where there is no room: the time of an answer must not tell of hidden ones.
+def _find(requests: Iterable[AccessRequest]) -> dict[AccessRequest, _Found]:
+    users = {request: _user_pk(request.who) for request in requests}
+    rooms = _rooms({request.slug for request in users})
+    # The same queries if there is no room: response times must not reveal hidden rooms.
     room_ids = [room.pk for room in rooms.values()] or [NO_ROOM]
     wanted = {pk for pk in users.values() if pk is not None}
     memberships: dict[tuple[int, Any], Membership] = {}
     if wanted:
-        places = Membership.objects.using(database()).filter(room__in=room_ids)
-        memberships = {(one.room_id, one.user_id): one for one in places.filter(user__in=wanted)}
+        rows = Membership.objects.using(database()).filter(room__in=room_ids)
+        memberships = {(one.room_id, one.user_id): one for one in rows.filter(user__in=wanted)}
     closed = _closed(memberships.values(), rooms.values())
-    sanctions = active_for({ask.subject for ask in users}, room_ids)
+    sanctions = active_for({request.subject for request in users}, room_ids)
     found = {}
-    for ask, pk in users.items():
-        room = rooms.get(ask.slug)
+    for request, pk in users.items():
+        room = rooms.get(request.slug)
         membership = memberships.get((room.pk, pk)) if room is not None else None
-        mine = [one for one in sanctions if _is_about(one, room) and matches(one, ask.subject)]
+        mine = [one for one in sanctions if _covers(one, room) and matches(one, request.subject)]
         is_closed = room is not None and room.pk in closed
-        found[ask] = _Found(room, pk, membership, mine, is_closed)
+        found[request] = _Found(room, pk, membership, mine, is_closed)
     return found
 
 
 def _closed(memberships: Iterable[Membership], rooms: Iterable[Room]) -> set[int]:
-    """Which of these places are in a closed direct room."""
+    """Return the direct rooms among these memberships that are closed."""
     direct = {room.pk for room in rooms if room.kind == Room.Kind.DIRECT}
     return blocks.closed(direct & {one.room_id for one in memberships})
 
 
-def _is_about(sanction: Sanction, room: Room | None) -> bool:
+def _covers(sanction: Sanction, room: Room | None) -> bool:
     return sanction.room_id is None or (room is not None and sanction.room_id == room.pk)
 
 
 def _user_pk(who: Identity) -> Any:
-    """The user's key as the database has it; None for a guest, and for what cannot be a key."""
+    """Return the primary key as the database has it; None for a guest, or an invalid key."""
     if who.user is None:
         return None
     try:
@@ -233,30 +233,30 @@ def _user_pk(who: Identity) -> Any:
         return None
 
 
-def _insert(members: dict[Ask, Membership]) -> dict[Ask, AccessResult]:
-    """Make memberships; returns what failed, each by itself."""
-    # In one order for all processes, so that no two wait for each other.
+def _insert(members: dict[AccessRequest, Membership]) -> dict[AccessRequest, AccessResult]:
+    """Insert memberships; return the errors of those that failed."""
+    # In the same order in all processes, so that no two deadlock.
     rows = sorted(members.values(), key=lambda row: (row.room_id, str(row.user_id)))
-    failed: dict[Ask, AccessResult] = {}
+    failed: dict[AccessRequest, AccessResult] = {}
     try:
         _insert_all(rows)
-    except IntegrityError:  # somebody's user, or the room, was deleted meanwhile
-        for ask, row in members.items():
+    except IntegrityError:  # a user, or the room, was deleted meanwhile
+        for request, row in members.items():
             try:
                 _insert_all([row])
             except IntegrityError as error:
-                failed[ask] = error
+                failed[request] = error
     return failed
 
 
 def _insert_all(rows: list[Membership]) -> None:
     with transaction.atomic(using=database()):
         Membership.objects.using(database()).bulk_create(rows, ignore_conflicts=True)
-        _forget_departures(rows)
+        _delete_departures(rows)
 
 
-def _forget_departures(rows: list[Membership]) -> None:
-    """Users who left a room for good have come back by their own act."""
+def _delete_departures(rows: list[Membership]) -> None:
+    """Delete the departures of users who left for good and have now returned by themselves."""
     users: dict[int, list[Any]] = {}
     for row in rows:
         users.setdefault(row.room_id, []).append(row.user_id)
@@ -265,13 +265,13 @@ def _forget_departures(rows: list[Membership]) -> None:
 
 
 def _rooms(slugs: set[str]) -> dict[str, Room]:
-    """Rooms with their heads, by slug."""
+    """Return rooms with their heads, by slug."""
     rows = Room.objects.using(database()).select_related("head").filter(slug__in=slugs)
     return {room.slug: room for room in rows}
 
 
 def _rights_seq(room: Room) -> int:
-    """How often a room's rights have changed; one without a head gets it by its first visitor."""
+    """Return the number of changes of a room's rights; a room without a head gets one."""
     if hasattr(room, "head"):
         return room.head.rights_seq
     try:
@@ -280,31 +280,31 @@ def _rights_seq(room: Room) -> int:
         raise unknown(room.slug) from None
 
 
-def _decide_all(found: dict[Ask, _Found]) -> dict[Ask, AccessResult]:
-    verdicts: dict[Ask, AccessResult] = {}
+def _decide_all(found: dict[AccessRequest, _Found]) -> dict[AccessRequest, AccessResult]:
+    results: dict[AccessRequest, AccessResult] = {}
     rules = policy()
-    for ask, one in found.items():
+    for request, one in found.items():
         try:
-            verdicts[ask] = _decide(rules, ask, one)
-        except Exception as error:  # of a site's own policy: it concerns nobody else
-            verdicts[ask] = error
-    return verdicts
+            results[request] = _decide(rules, request, one)
+        except Exception as error:  # in a site's policy: it must not affect the other requests
+            results[request] = error
+    return results
 
 
-def _only(verdicts: dict[Ask, AccessResult]) -> RoomAccess:
-    [verdict] = verdicts.values()
-    if isinstance(verdict, Exception):
-        raise verdict
-    return verdict
+def _only(results: dict[AccessRequest, AccessResult]) -> RoomAccess:
+    [result] = results.values()
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _decide(rules: Policy, ask: Ask, found: _Found) -> RoomAccess:
-    who, room, membership = ask.who, found.room, found.membership
+def _decide(rules: Policy, request: AccessRequest, found: _Found) -> RoomAccess:
+    who, room, membership = request.who, found.room, found.membership
     if room is None:
-        would_see(who, ask.slug, rules)  # the same work as for a hidden one
-        raise unknown(ask.slug)
+        would_see(who, request.slug, rules)  # the same work as for a hidden room
+        raise unknown(request.slug)
     if not rules.may_see(who, room, membership):
-        raise unknown(ask.slug)  # not "denied": that would tell that the room exists
+        raise unknown(request.slug)  # not "denied": that would reveal that the room exists
     may_moderate = rules.may_moderate(who, room, membership)
     sanctions = applicable(found.sanctions, who, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
@@ -336,9 +336,9 @@ def _decide(rules: Policy, ask: Ask, found: _Found) -> RoomAccess:
 
 
 def would_see(who: Identity, slug: str, rules: Policy) -> bool:
-    """Return whether somebody without a place would see a private room of that name.
+    """Return whether an identity without a membership would see a private room with this slug.
 
-    A site's policy may fail about a room that does not exist; then nobody sees it.
+    False if a site's policy raises, as it may for a room that does not exist.
     """
     hidden = Room(pk=NO_ROOM, slug=slug, kind=Room.Kind.PRIVATE)
     try:
@@ -348,7 +348,7 @@ def would_see(who: Identity, slug: str, rules: Policy) -> bool:
 
 
 def _longest(mutes: list[Sanction]) -> Sanction | None:
-    """The one that holds when the others are over."""
+    """Return the mute that ends last."""
     return max(
         mutes, key=lambda one: (one.ends_at is None, one.ends_at or one.created_at), default=None
     )
@@ -361,10 +361,10 @@ def _role(room: Room, who: Identity, membership: Membership | None) -> str:
 
 
 def unknown(slug: str) -> CommandError:
-    """The refusal for a room that does not exist, or not for whoever asks."""
+    """Return the error for a room that does not exist, or that the client may not see."""
     return CommandError(ErrorCode.UNKNOWN_ROOM, _("There is no such room."), room=slug)
 
 
 def denied(text: Promise, room: Room, *, retry_after: float | None = None) -> CommandError:
-    """The refusal of something in a room whose existence is no secret."""
+    """Return the error for an action in a room that the client may see."""
     return CommandError(ErrorCode.PERMISSION_DENIED, text, room=room.slug, retry_after=retry_after)

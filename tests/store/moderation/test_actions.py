@@ -22,7 +22,7 @@ from realtime.store.messages import log
 from realtime.store.messages.log import Draft
 from realtime.store.moderation import actions, sanctions
 from realtime.store.rooms import access, management, memberships
-from realtime.store.rooms.access import Ask, RoomAccess
+from realtime.store.rooms.access import AccessRequest, RoomAccess
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 
@@ -41,7 +41,7 @@ def moderator() -> Identity:
 
 
 def verdict(room: Room, who: Identity, address: str = "") -> RoomAccess | ErrorCode:
-    ask = Ask(room.slug, who, address)
+    ask = AccessRequest(room.slug, who, address)
     found = access.all_rights([ask])[ask]
     if isinstance(found, CommandError):
         return found.code

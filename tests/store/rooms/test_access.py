@@ -13,7 +13,7 @@ from realtime.policy import Policy
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import history
 from realtime.store.rooms import access
-from realtime.store.rooms.access import Ask
+from realtime.store.rooms.access import AccessRequest
 from realtime.wire.errors import CommandError, ErrorCode
 
 GUEST = Identity("guest:1", "Guest")
@@ -216,14 +216,16 @@ def test_a_deleted_user_leaves_his_rooms(private: Room, ada: Identity) -> None:
     assert history.mark(private.pk).rights_seq > before
 
 
-def asks(*asked: tuple[str, Identity]) -> list[Ask]:
-    return [Ask(slug, who) for slug, who in asked]
+def asks(*asked: tuple[str, Identity]) -> list[AccessRequest]:
+    return [AccessRequest(slug, who) for slug, who in asked]
 
 
 def test_many_enter_in_a_few_queries(room: Room, private: Room) -> None:
     """However many ask, for however many rooms."""
     users = [get_user_model().objects.create(username=str(number)) for number in range(10)]
-    asked = [Ask(slug, Identity.of(user)) for slug in ("general", "private") for user in users]
+    asked = [
+        AccessRequest(slug, Identity.of(user)) for slug in ("general", "private") for user in users
+    ]
     asked += asks(("general", GUEST), ("nowhere", GUEST))
     Membership.objects.create(room=private, user=users[0], role="owner")
     access.rights("general", GUEST)
@@ -274,7 +276,7 @@ def test_one_user_may_have_other_rights_on_another_connection(
     for scope in ("write", "read"):
         one = get_user_model().objects.get(pk=user.pk)
         one.scope = scope
-        asked.append(Ask("general", Identity.of(one)))
+        asked.append(AccessRequest("general", Identity.of(one)))
     verdicts = access.enter_all(asked)
     found = [
         verdict.may_post for verdict in verdicts.values() if isinstance(verdict, access.RoomAccess)
