@@ -48,7 +48,11 @@ def _person(name: str) -> Any:
 
 
 def _draft(room: Room, person: Any, text: str) -> Draft:
-    who = Identity.of(person)
+    identity = Identity.of(person)
     return Draft(
-        room_id=room.pk, content=text, sender=who.user_id, username=who.username, user_id=person.pk
+        room_id=room.pk,
+        content=text,
+        sender=identity.user_id,
+        username=identity.username,
+        user_id=person.pk,
     )

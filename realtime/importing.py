@@ -81,11 +81,11 @@ def _store(drafts: list[Draft]) -> int:
 
 
 def _draft(room_id: int, one: OldMessage) -> Draft:
-    who = _sender(one)
-    _check(one, who)
+    identity = _sender(one)
+    _check(one, identity)
     fields = fields_of(one)
     fields["data"] = None if one.data is None else plain(one.data)
-    draft = Draft.by(who, room_id, nonce=one.nonce, **fields)
+    draft = Draft.by(identity, room_id, nonce=one.nonce, **fields)
     draft.created_at = one.created_at
     return draft
 
@@ -95,15 +95,15 @@ def _sender(one: OldMessage) -> Identity:
         return Identity(one.sender or SITE + one.username, one.username)
     if not hasattr(one.user, "pk"):
         raise ValueError(f"user must be a user, not {type(one.user).__name__}")
-    who = Identity.of(one.user)
-    return Identity(who.user_id, one.username or who.username, who.user)
+    identity = Identity.of(one.user)
+    return Identity(identity.user_id, one.username or identity.username, identity.user)
 
 
-def _check(one: OldMessage, who: Identity) -> None:
-    if fault := fault_of_key(who, is_bounded=True):
+def _check(one: OldMessage, identity: Identity) -> None:
+    if fault := fault_of_key(identity, is_bounded=True):
         raise ValueError(fault)
     _check_moment(one.created_at)
-    fields = {"sender": who.user_id, "username": who.username}
+    fields = {"sender": identity.user_id, "username": identity.username}
     if one.nonce is not None:
         fields["nonce"] = one.nonce
     for name, text in {"content": one.content, **fields}.items():

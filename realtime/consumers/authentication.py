@@ -60,12 +60,14 @@ class Login:
 
     async def sign_in(self, found: Authentication) -> None:
         """Give the connection its first identity; raise `Disconnect` to refuse it."""
-        if fault := fault_of_key(found.who, is_bounded=not self._engine.db.is_sqlite):
+        if fault := fault_of_key(found.identity, is_bounded=not self._engine.db.is_sqlite):
             # The row of such a user would fail for the whole process, or look like that of a guest.
-            logger.error("user %r cannot sign in: %s See W052 and W053.", found.who.user_id, fault)
+            logger.error(
+                "user %r cannot sign in: %s See W052 and W053.", found.identity.user_id, fault
+            )
             raise Disconnect(CloseCode.UNAUTHENTICATED, fault)
-        await self._admit(found.who)
-        identity = await self._with_free_name(found.who)
+        await self._admit(found.identity)
+        identity = await self._with_free_name(found.identity)
         self.slot.authenticate(identity)
         self._connection.identity, self._connection.credential = identity, found.credential
 
@@ -143,10 +145,10 @@ class Login:
             found = Authentication(await self._with_free_name(identity.after(before)), credential)
         if command.name is None:
             return found
-        if not found.who.is_guest:
+        if not found.identity.is_guest:
             raise CommandError(ErrorCode.PERMISSION_DENIED, _("Only a guest can choose a name."))
         try:
-            return Authentication(renamed(found.who, command.name), found.credential)
+            return Authentication(renamed(found.identity, command.name), found.credential)
         except ValueError as error:
             raise CommandError(ErrorCode.INVALID_MESSAGE, error.args[0]) from None
 
@@ -183,7 +185,7 @@ def authenticated(connection: Connection) -> Authenticated:
 
 def _check_name(visitor: Visitor) -> None:
     """Raise `CommandError` if a guest may not have the name that it has chosen."""
-    identity = visitor.who
+    identity = visitor.identity
     if (mute := sanctions.mute_anywhere(visitor.subject)) is not None:
         message = format_lazy("{} {}", sanctions.describe(mute, *identity.user_ids), names.MUTED)
         raise CommandError(ErrorCode.PERMISSION_DENIED, message)

@@ -61,7 +61,7 @@ async def identify(scope: dict[str, Any], db: Database) -> Identity:
     """Who it is, without what proves it."""
     found = await chain.identify(scope, db)
     assert found is not None
-    return found.who
+    return found.identity
 
 
 def scope(browser: Client | None = None, query: str = "", **headers: str) -> dict[str, Any]:
@@ -309,7 +309,7 @@ async def test_a_session_is_found_behind_middleware_in_a_chain_without_scope_use
     settings.REALTIME = {"AUTHENTICATORS": ["realtime.auth.sessions.SessionCookie"]}
     found = await chain.identify(scope(browser) | {"user": ada}, db)
     assert found is not None
-    assert found.who.user == ada
+    assert found.identity.user == ada
     assert found.credential.session == browser.cookies["sessionid"].value
     bob = await get_user_model().objects.acreate_user("bob")
     with pytest.raises(Disconnect):

@@ -65,7 +65,7 @@ def test_the_authenticator_knows_its_devices() -> None:
     ada = get_user_model().objects.create_user("ada")
     device = run("class Device")["Device"]()
     found = device.from_token(signing.dumps(["phone", ada.pk], salt="device"))
-    assert (found.who.user, found.credential.token_id) == (ada, "device:phone")
+    assert (found.identity.user, found.credential.token_id) == (ada, "device:phone")
     assert device.from_token(signing.dumps(["phone", ada.pk])) is None
     assert device.from_token(signing.dumps(["phone", ada.pk + 1], salt="device")) is None
 

@@ -48,7 +48,7 @@ async def test_a_ticket_is_taken_once(db: Database, ada: User) -> None:
     ticket = await ticket_of(ada)
     found = await use(ticket, db)
     assert found is not None
-    assert (found.who.user_id, found.who.username) == (str(ada.pk), "ada")
+    assert (found.identity.user_id, found.identity.username) == (str(ada.pk), "ada")
     assert await use(ticket, db) is None
     assert await use(await ticket_of(ada), db) is not None
 

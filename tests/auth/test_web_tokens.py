@@ -72,7 +72,7 @@ async def test_a_good_token_is_its_users_until_it_ends(db: Database, ada: User) 
     """The proof has what is needed to end it: its time and its id."""
     found = await use(good(ada.pk, None, jti="one"), db)
     assert found is not None
-    assert (found.who.user, found.credential.token_id) == (ada, "one")
+    assert (found.identity.user, found.credential.token_id) == (ada, "one")
     assert found.credential.expires_at == pytest.approx(time.time() + 3600, abs=5)
 
 
@@ -206,7 +206,7 @@ async def test_many_at_once_cost_a_query_for_users_and_one_for_ids(
     await sync_to_async(queries.__enter__)()
     found = await asyncio.gather(*(use(token, db) for token in made))
     await sync_to_async(queries.__exit__)(None, None, None)
-    assert [one.who.user for one in found if one] == users
+    assert [one.identity.user for one in found if one] == users
     assert await sync_to_async(len)(queries) <= 6  # the first one, and all others, in turns
 
 

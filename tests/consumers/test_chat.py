@@ -157,7 +157,7 @@ async def test_what_concerns_one_is_no_question_for_all(
 
     def all_rights(asks: Any) -> Any:
         found = list(asks)
-        asked.extend(ask.who.user_id for ask in found)
+        asked.extend(ask.identity.user_id for ask in found)
         return real(found)
 
     monkeypatch.setattr(access, "all_rights", all_rights)

@@ -381,8 +381,8 @@ async def test_rights_that_changed_before_the_first_look_are_found_by_it(
 class StaffOnly(Policy):
     """Who may post depends on the user, its groups and permissions."""
 
-    def may_post(self, who: Any, room: Any, membership: Any) -> bool:
-        return bool(who.user.is_staff or who.user.has_perm("auth.change_user"))
+    def may_post(self, identity: Any, room: Any, membership: Any) -> bool:
+        return bool(identity.user.is_staff or identity.user.has_perm("auth.change_user"))
 
 
 @pytest.mark.parametrize("how", ["field", "group", "group by group", "permission", "of group"])

@@ -230,7 +230,7 @@ class Revalidator:
         for start in range(0, len(guests), CONNECTIONS_AT_ONCE):
             chunk = {_named(one): one for one in guests[start : start + CONNECTIONS_AT_ONCE]}
             for named in await self._db.read(names.problems, chunk):
-                if (one := chunk[named]).connection.identity is named.who:
+                if (one := chunk[named]).connection.identity is named.identity:
                     _expire(one.connection)
 
     def _apply_sanctions(self, one: _Tracked, found: list[Sanction]) -> None:
@@ -255,7 +255,7 @@ class Revalidator:
         one.due_at = time.monotonic() + _interval()
         before, one.facts = one.facts, status.facts
         if is_wide or status.facts != before:
-            one.connection.events.on_user_changed(status.who)
+            one.connection.events.on_user_changed(status.identity)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         # In an empty context, because it belongs to no request.

@@ -46,7 +46,7 @@ class SiteSanctions:
         except (DatabaseError, TimeoutError):
             return None
         if (ban := sanctions.ban_among(found or ())) is not None:
-            raise Disconnect(CloseCode.KICKED, sanctions.describe(ban, *visitor.who.user_ids))
+            raise Disconnect(CloseCode.KICKED, sanctions.describe(ban, *visitor.identity.user_ids))
         return version
 
     def is_current(self, clearance: Clearance | None) -> bool:

@@ -23,15 +23,15 @@ OF_MANY = ("groups", "user_permissions")
 class AccountStatus(NamedTuple):
     """The current user, and the facts on which its rights may depend, for a comparison."""
 
-    who: Identity
+    identity: Identity
     facts: Any
 
 
-def is_known(who: Identity) -> bool:
+def is_known(identity: Identity) -> bool:
     """Return whether the user is a row of the database.
 
     A guest is none, and middleware of the site may have built a user of its own."""
-    user = who.user
+    user = identity.user
     return isinstance(user, get_user_model()) and not user._state.adding
 
 
@@ -43,8 +43,8 @@ def account_statuses(sign_ins: Mapping[str, Authentication]) -> dict[str, Accoun
     logins, users = _users_of(sign_ins)
     gone = tokens.revoked({one.credential.token_id for one in sign_ins.values()} - {""})
     found: dict[str, Any] = {}
-    for name, (who, credential) in sign_ins.items():
-        user = logins.get(credential.session) if credential.session else users.get(who.user_pk)
+    for name, (identity, credential) in sign_ins.items():
+        user = logins.get(credential.session) if credential.session else users.get(identity.user_pk)
         if not isinstance(user, Exception):
             is_over = user is None or credential.token_id in gone or not _holds(user, credential)
             found[name] = None if is_over else user
@@ -57,14 +57,14 @@ def account_statuses(sign_ins: Mapping[str, Authentication]) -> dict[str, Accoun
 
 def _standing(user: Any, facts: list[Any]) -> AccountStatus:
     # In this thread, not on the event loop: the display name may need a query.
-    who = Identity.of(user)
-    return AccountStatus(who, [*facts, who.username])
+    identity = Identity.of(user)
+    return AccountStatus(identity, [*facts, identity.username])
 
 
 def _users_of(sign_ins: Mapping[str, Authentication]) -> tuple[dict[str, Any], dict[Any, Any]]:
     """Return users by session key, and the users without a session by primary key."""
     keys = {one.credential.session for one in sign_ins.values()} - {""}
-    others = {one.who.user_pk for one in sign_ins.values() if not one.credential.session}
+    others = {one.identity.user_pk for one in sign_ins.values() if not one.credential.session}
     if sessions.are_rows():
         return sessions.users_of_and(keys, others)
     return {key: _user_alone(key) for key in keys}, users_by_pk(others)

@@ -109,22 +109,22 @@ class Credential:
 class Authentication(NamedTuple):
     """A verified identity with its credential."""
 
-    who: Identity
+    identity: Identity
     credential: Credential = Credential()
 
 
-def fault_of_key(who: Identity, *, is_bounded: bool) -> str | Promise:
+def fault_of_key(identity: Identity, *, is_bounded: bool) -> str | Promise:
     """Return why the primary key of a user is refused; empty if it is accepted, and for guests.
 
     `is_bounded`: whether the database enforces the length of columns, which SQLite does not.
     """
-    if who.is_guest:
+    if identity.is_guest:
         return ""
-    if who.user_pk is None:
+    if identity.user_pk is None:
         return NO_KEY
-    if who.user_id.startswith((GUEST, SITE)):
+    if identity.user_id.startswith((GUEST, SITE)):
         return format_lazy(FOREIGN_KEY, guest=repr(GUEST), site=repr(SITE))
-    if is_bounded and len(who.user_id) > KEY_CHARACTERS:
+    if is_bounded and len(identity.user_id) > KEY_CHARACTERS:
         return format_lazy(LONG_KEY, number=KEY_CHARACTERS)
     return ""
 

@@ -20,9 +20,9 @@ class Subject(NamedTuple):
     """Earlier `user_id`s of the connection: a new `auth` does not end a ban."""
 
     @classmethod
-    def of(cls, who: Identity, address: str, since: datetime | None = None) -> Self:
+    def of(cls, identity: Identity, address: str, since: datetime | None = None) -> Self:
         """Return the subject for a user or guest with an address."""
-        return cls(who.user_id, address, since, who.formerly)
+        return cls(identity.user_id, address, since, identity.formerly)
 
     @property
     def user_keys(self) -> tuple[str, ...]:
@@ -34,10 +34,10 @@ class Subject(NamedTuple):
 class Visitor:
     """A user or guest with an address; no two are equal, as with `AccessRequest`."""
 
-    who: Identity
+    identity: Identity
     address: str = ""
 
     @property
     def subject(self) -> Subject:
         """Return the target of sanctions."""
-        return Subject.of(self.who, self.address)
+        return Subject.of(self.identity, self.address)

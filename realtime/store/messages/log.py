@@ -152,7 +152,7 @@ class Draft(Body, kw_only=True):
     @classmethod
     def by(
         cls,
-        who: Identity,
+        identity: Identity,
         room_id: int,
         content: str,
         *,
@@ -166,14 +166,14 @@ class Draft(Body, kw_only=True):
         return cls(
             room_id=room_id,
             content=content,
-            sender=who.user_id,
-            username=who.username,
-            user_id=who.user_pk,
+            sender=identity.user_id,
+            username=identity.username,
+            user_id=identity.user_pk,
             nonce=_made_nonce() if nonce is None else nonce,
             slug=slug,
             slow_seconds=slow_seconds,
-            address=address if who.is_guest else "",
-            formerly=who.formerly,
+            address=address if identity.is_guest else "",
+            formerly=identity.formerly,
             **body,
         )
 

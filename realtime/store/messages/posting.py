@@ -35,11 +35,11 @@ def draft_of(
     `room` is a primary key and a slug, `body` are the other fields of a `Body`. Raises
     `CommandError` with `invalid_message` for a user whose key cannot be stored.
     """
-    who = Identity(SITE + username, username) if user is None else Identity.of(user)
-    if fault := fault_of_key(who, is_bounded=connections[database()].vendor != "sqlite"):
+    identity = Identity(SITE + username, username) if user is None else Identity.of(user)
+    if fault := fault_of_key(identity, is_bounded=connections[database()].vendor != "sqlite"):
         raise CommandError(ErrorCode.INVALID_MESSAGE, fault)
     room_id, slug = room
-    return Draft.by(who, room_id, content, nonce=nonce, slug=slug, **body)
+    return Draft.by(identity, room_id, content, nonce=nonce, slug=slug, **body)
 
 
 def post(draft: Draft) -> Stored:

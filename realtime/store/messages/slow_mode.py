@@ -53,15 +53,17 @@ def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
     The time counts from the last message and the last signal of the sender and, for a guest, of all
     guests of the address. Signals do not delay messages.
     """
-    who, address = visitor.who, visitor.address if visitor.who.is_guest else ""
-    own = [(room_id, one) for one in who.user_ids]
+    identity, address = visitor.identity, visitor.address if visitor.identity.is_guest else ""
+    own = [(room_id, one) for one in identity.user_ids]
     own += [(room_id, ADDRESS + address)] if address else []
     signals = {(room_id, _signal_of(voice)) for _, voice in own}
     now = timezone.now()
     with transaction.atomic(using=database()):
         log.lock_heads(database(), {room_id})
         since = now - timedelta(seconds=seconds)
-        spoke = _messages_of({room_id}, {*who.user_ids}, since) | _noted({*own, *signals}, since)
+        spoke = _messages_of({room_id}, {*identity.user_ids}, since) | _noted(
+            {*own, *signals}, since
+        )
         if spoke:
             raise _too_soon(seconds - max(0.0, (now - max(spoke.values())).total_seconds()))
         _note(signals)

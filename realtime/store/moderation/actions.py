@@ -221,10 +221,10 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
     user = _user(user_key)
     if user is None:
         return
-    who, rules = Identity.of(user), policy()
+    identity, rules = Identity.of(user), policy()
     membership = Membership.objects.using(database()).filter(room=room, user=user).first()
-    is_equal = not may_manage and rules.may_moderate(who, room, membership)
-    if is_equal or rules.may_manage(who, room, membership):
+    is_equal = not may_manage and rules.may_moderate(identity, room, membership)
+    if is_equal or rules.may_manage(identity, room, membership):
         message = _("This is not possible for a user with this role.")
         raise CommandError(ErrorCode.PERMISSION_DENIED, message, room=room.slug)
 
@@ -297,10 +297,10 @@ def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> 
     return bool(moved < min(REPEAT_SECONDS, seconds * REPEAT_SHARE))
 
 
-def _is_staff(who: Identity) -> bool:
-    is_staff = getattr(who.user, "is_staff", False)
-    may_sanction = is_staff and who.user.has_perm("realtime.add_sanction")
-    return may_sanction or policy().may_moderate_site(who)
+def _is_staff(identity: Identity) -> bool:
+    is_staff = getattr(identity.user, "is_staff", False)
+    may_sanction = is_staff and identity.user.has_perm("realtime.add_sanction")
+    return may_sanction or policy().may_moderate_site(identity)
 
 
 def _check_rank_of(rows: Iterable[Sanction], rank: int | None) -> None:

@@ -55,7 +55,7 @@ CHUNK = 500
 class Named:
     """A guest with the name that it has or wants; no two are equal, as with `AccessRequest`."""
 
-    who: Identity
+    identity: Identity
     name: str
 
 
@@ -72,9 +72,11 @@ def _look_of_given() -> str:
     return look(GUEST_NAME)
 
 
-def look_of_guest(who: Identity) -> str | None:
+def look_of_guest(identity: Identity) -> str | None:
     """Return the look of a guest's chosen name; None for users and for given names."""
-    return look(who.username) if who.is_guest and not is_given(who.username) else None
+    return (
+        look(identity.username) if identity.is_guest and not is_given(identity.username) else None
+    )
 
 
 def problem(guest: Named) -> str | Promise:
@@ -84,7 +86,7 @@ def problem(guest: Named) -> str | Promise:
     if is_given(guest.name):
         return RESERVED
     found = problems([guest]).get(guest) or problems_among_guests([guest]).get(guest)
-    return found or ("" if policy().may_use_name(guest.who, guest.name) else REFUSED)
+    return found or ("" if policy().may_use_name(guest.identity, guest.name) else REFUSED)
 
 
 def problems(guests: Iterable[Named]) -> dict[Named, Promise]:
@@ -113,7 +115,7 @@ def problems_among_guests(guests: Iterable[Named]) -> dict[Named, Promise]:
     return {
         one: TAKEN
         for one, own in keys.items()
-        if any(key in own and user_key != one.who.user_id for key, user_key in others)
+        if any(key in own and user_key != one.identity.user_id for key, user_key in others)
     }
 
 
@@ -125,7 +127,7 @@ def problems_on_return(guests: Iterable[Named]) -> dict[Named, Promise]:
 
 def _renamed_since_a_mute(guests: Iterable[Named]) -> dict[Named, Promise]:
     """Return guests who are muted under another name: an old token may hold any name."""
-    keys = {one: one.who.user_ids for one in guests}
+    keys = {one: one.identity.user_ids for one in guests}
     mutes = Sanction.objects.using(database()).filter(in_force(), kind=Sanction.Kind.MUTE)
     rows = mutes.filter(user_key__in=set().union(*keys.values()))
     known = set(rows.values_list("user_key", "username"))

@@ -22,7 +22,9 @@ GUESTS = 2
 """The factor by which all guests of one address may have more open reports than one reporter."""
 
 
-def report(message_id: int, room_id: int, who: Identity, reason: str, *, address: str = "") -> None:
+def report(
+    message_id: int, room_id: int, identity: Identity, reason: str, *, address: str = ""
+) -> None:
     """Report a message; a second report by the same user changes the first.
 
     A closed report stays closed unless the message was edited since. Raises
@@ -33,22 +35,22 @@ def report(message_id: int, room_id: int, who: Identity, reason: str, *, address
         message = messages.filter(deleted_at=None).only("edited_at").first()
         if message is None:
             raise unknown_message()
-        before = _reports().filter(message=message_id, reporter=who.user_id).first()
+        before = _reports().filter(message=message_id, reporter=identity.user_id).first()
         if before is None or _is_open_again(before, message):
-            _check_number(who, address if who.is_guest else "")
+            _check_number(identity, address if identity.is_guest else "")
         elif before.resolved_at is not None or before.reason == reason[:REASON_CHARACTERS]:
             return
         _reports().update_or_create(
             {
-                "username": who.username,
-                "address": address if who.is_guest else "",
+                "username": identity.username,
+                "address": address if identity.is_guest else "",
                 "reason": reason[:REASON_CHARACTERS],
                 "created_at": timezone.now(),
                 "resolved_at": None,
                 "resolved_by": None,
             },
             message_id=message_id,
-            reporter=who.user_id,
+            reporter=identity.user_id,
         )
 
 
@@ -93,11 +95,11 @@ def _is_open_again(before: Report, message: Message) -> bool:
     return closed_at is not None and edited_at is not None and edited_at > closed_at
 
 
-def _check_number(who: Identity, address: str) -> None:
+def _check_number(identity: Identity, address: str) -> None:
     """Refuse a report if the reporter, or the address of a guest, has too many open ones."""
     still_open = _reports().filter(resolved_at=None)
     most = config().open_reports
-    is_full = still_open.filter(reporter=who.user_id).count() >= most
+    is_full = still_open.filter(reporter=identity.user_id).count() >= most
     if is_full or (address and still_open.filter(address=address).count() >= most * GUESTS):
         message = _("Too many of your reports are open. Wait until a moderator has closed some.")
         raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)

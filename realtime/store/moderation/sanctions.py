@@ -59,7 +59,9 @@ def on_site(visitors: Iterable[Visitor]) -> dict[Visitor, list[Sanction]]:
         {one: [row for row in rows if matches(row, one.subject)] for one in known} if rows else {}
     )
     return {
-        one: mine for one, rows in found.items() if (mine := _applicable_on_site(one.who, rows))
+        one: mine
+        for one, rows in found.items()
+        if (mine := _applicable_on_site(one.identity, rows))
     }
 
 
@@ -88,15 +90,17 @@ def ban_among(sanctions: Iterable[Sanction]) -> Sanction | None:
     return next((one for one in sanctions if one.kind == Sanction.Kind.BAN), None)
 
 
-def applicable(found: Iterable[Sanction], who: Identity, *, is_moderator: bool) -> list[Sanction]:
+def applicable(
+    found: Iterable[Sanction], identity: Identity, *, is_moderator: bool
+) -> list[Sanction]:
     """Return the sanctions that apply: those of an address do not apply to moderators."""
-    return [one for one in found if one.user_key in who.user_ids or not is_moderator]
+    return [one for one in found if one.user_key in identity.user_ids or not is_moderator]
 
 
-def _applicable_on_site(who: Identity, found: list[Sanction]) -> list[Sanction]:
-    if all(one.user_key in who.user_ids for one in found):  # without a call of the policy
+def _applicable_on_site(identity: Identity, found: list[Sanction]) -> list[Sanction]:
+    if all(one.user_key in identity.user_ids for one in found):  # without a call of the policy
         return found
-    return applicable(found, who, is_moderator=policy().may_moderate_site(who))
+    return applicable(found, identity, is_moderator=policy().may_moderate_site(identity))
 
 
 def matches(sanction: Sanction, subject: Subject) -> bool:

@@ -103,7 +103,7 @@ class AccessRequest:
     """
 
     slug: str
-    who: Identity
+    identity: Identity
     address: str = ""
     since: datetime | None = None
     """When the user entered the room; None for a user who enters now."""
@@ -111,23 +111,23 @@ class AccessRequest:
     @property
     def subject(self) -> Subject:
         """Return the target of bans and mutes."""
-        return Subject.of(self.who, self.address, self.since)
+        return Subject.of(self.identity, self.address, self.since)
 
 
 AccessResult = RoomAccess | Exception
 
 
-def enter(slug: str, who: Identity) -> RoomAccess:
+def enter(slug: str, identity: Identity) -> RoomAccess:
     """Let an identity into a room; a user who enters a public one becomes a member.
 
     Raises `CommandError` with `unknown_room` or `permission_denied`.
     """
-    return _only(enter_all([AccessRequest(slug, who)]))
+    return _only(enter_all([AccessRequest(slug, identity)]))
 
 
-def rights(slug: str, who: Identity) -> RoomAccess:
+def rights(slug: str, identity: Identity) -> RoomAccess:
     """Return what an identity may do in a room now; raises as `enter`, and writes nothing."""
-    return _only(all_rights([AccessRequest(slug, who)]))
+    return _only(all_rights([AccessRequest(slug, identity)]))
 
 
 def enter_all(requests: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
@@ -161,9 +161,9 @@ def room_id_of(slug: str) -> int:
     return room_id
 
 
-def membership_of(who: Identity, room_id: int) -> Membership | None:
+def membership_of(identity: Identity, room_id: int) -> Membership | None:
     """Return the user's membership in a room, or None."""
-    if (user_pk := _user_pk(who)) is None:
+    if (user_pk := _user_pk(identity)) is None:
         return None
     return Membership.objects.using(database()).filter(room=room_id, user=user_pk).first()
 
@@ -192,7 +192,7 @@ class _Found(NamedTuple):
 
 
 def _find(requests: Iterable[AccessRequest]) -> dict[AccessRequest, _Found]:
-    users = {request: _user_pk(request.who) for request in requests}
+    users = {request: _user_pk(request.identity) for request in requests}
     rooms = _rooms({request.slug for request in users})
     # The same queries if there is no room: response times must not reveal hidden rooms.
     room_ids = [room.pk for room in rooms.values()] or [NO_ROOM]
@@ -223,12 +223,12 @@ def _covers(sanction: Sanction, room: Room | None) -> bool:
     return sanction.room_id is None or (room is not None and sanction.room_id == room.pk)
 
 
-def _user_pk(who: Identity) -> Any:
+def _user_pk(identity: Identity) -> Any:
     """Return the primary key as the database has it; None for a guest, or an invalid key."""
-    if who.user is None:
+    if identity.user is None:
         return None
     try:
-        return Membership._meta.get_field("user").target_field.to_python(who.user_pk)
+        return Membership._meta.get_field("user").target_field.to_python(identity.user_pk)
     except ValidationError:
         return None
 
@@ -299,17 +299,17 @@ def _only(results: dict[AccessRequest, AccessResult]) -> RoomAccess:
 
 
 def _decide(rules: Policy, request: AccessRequest, found: _Found) -> RoomAccess:
-    who, room, membership = request.who, found.room, found.membership
+    identity, room, membership = request.identity, found.room, found.membership
     if room is None:
-        would_see(who, request.slug, rules)  # the same work as for a hidden room
+        would_see(identity, request.slug, rules)  # the same work as for a hidden room
         raise unknown(request.slug)
-    if not rules.may_see(who, room, membership):
+    if not rules.may_see(identity, room, membership):
         raise unknown(request.slug)  # not "denied": that would reveal that the room exists
-    may_moderate = rules.may_moderate(who, room, membership)
-    sanctions = applicable(found.sanctions, who, is_moderator=may_moderate)
+    may_moderate = rules.may_moderate(identity, room, membership)
+    sanctions = applicable(found.sanctions, identity, is_moderator=may_moderate)
     if (ban := ban_among(sanctions)) is not None:
-        raise denied(describe(ban, *who.user_ids), room, retry_after=ends_in(ban))
-    if not rules.may_join(who, room, membership):
+        raise denied(describe(ban, *identity.user_ids), room, retry_after=ends_in(ban))
+    if not rules.may_join(identity, room, membership):
         raise denied(_("You may not enter this room."), room)
     mutes = [one for one in sanctions if one.kind == Sanction.Kind.MUTE]
     may_speak = not mutes and not found.is_closed
@@ -318,31 +318,31 @@ def _decide(rules: Policy, request: AccessRequest, found: _Found) -> RoomAccess:
         slug=room.slug,
         title=room.title,
         kind=room.kind,
-        role=_role(room, who, membership),
+        role=_role(room, identity, membership),
         rights_seq=_rights_seq(room),
-        may_read_history=rules.may_read_history(who, room, membership),
-        may_post=may_speak and rules.may_post(who, room, membership),
-        may_signal=may_speak and rules.may_signal(who, room, membership),
+        may_read_history=rules.may_read_history(identity, room, membership),
+        may_post=may_speak and rules.may_post(identity, room, membership),
+        may_signal=may_speak and rules.may_signal(identity, room, membership),
         may_moderate=may_moderate,
-        may_manage=rules.may_manage(who, room, membership),
+        may_manage=rules.may_manage(identity, room, membership),
         is_read_only=room.is_read_only,
         slow_seconds=0 if may_moderate else room.slow_seconds,
         mute=_longest(mutes),
-        user_keys=who.user_ids,
+        user_keys=identity.user_ids,
         until=min((one.ends_at for one in mutes if one.ends_at), default=None),
         is_request=membership is not None and membership.is_request,
         is_closed=found.is_closed,
     )
 
 
-def would_see(who: Identity, slug: str, rules: Policy) -> bool:
+def would_see(identity: Identity, slug: str, rules: Policy) -> bool:
     """Return whether an identity without a membership would see a private room with this slug.
 
     False if a site's policy raises, as it may for a room that does not exist.
     """
     hidden = Room(pk=NO_ROOM, slug=slug, kind=Room.Kind.PRIVATE)
     try:
-        return rules.may_see(who, hidden, None)
+        return rules.may_see(identity, hidden, None)
     except Exception:
         return False
 
@@ -354,10 +354,10 @@ def _longest(mutes: list[Sanction]) -> Sanction | None:
     )
 
 
-def _role(room: Room, who: Identity, membership: Membership | None) -> str:
+def _role(room: Room, identity: Identity, membership: Membership | None) -> str:
     if membership is not None:
         return membership.role
-    return "guest" if who.is_guest else Membership.Role.MEMBER.value
+    return "guest" if identity.is_guest else Membership.Role.MEMBER.value
 
 
 def unknown(slug: str) -> CommandError:

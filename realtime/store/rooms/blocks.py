@@ -20,39 +20,39 @@ from ..messages.history import change_rights
 __all__ = ["add", "closed", "has_blocked", "of", "remove"]
 
 
-def of(who: Identity) -> list[str]:
+def of(identity: Identity) -> list[str]:
     """Return the `user_id`s that a user has blocked, oldest block first."""
-    mine = _blocks().filter(user=who.user_pk).order_by("pk")
+    mine = _blocks().filter(user=identity.user_pk).order_by("pk")
     return list(mine.values_list("blocked", flat=True))
 
 
-def add(who: Identity, user_id: str) -> bool:
+def add(identity: Identity, user_id: str) -> bool:
     """Block a user or guest for a user; return whether the block is new.
 
     Whether the user exists is not checked, because the answer would reveal it. Raises
     `CommandError` with `permission_denied` for a guest, `unknown_user`, `invalid_message` or
     `limit_exceeded`.
     """
-    key = _target(who, user_id)
+    key = _target(identity, user_id)
     with transaction.atomic(using=database()):
-        if _blocks().filter(user=who.user_pk, blocked=key).exists():
+        if _blocks().filter(user=identity.user_pk, blocked=key).exists():
             return False
-        if _blocks().filter(user=who.user_pk).count() >= config().blocks_per_user:
+        if _blocks().filter(user=identity.user_pk).count() >= config().blocks_per_user:
             message = _("Unblock a user before you block another one.")
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, message)
-        is_new = _blocks().get_or_create(user=who.user, blocked=key)[1]
-        _close_request(who, key)
-        _change_rights(who, key)
+        is_new = _blocks().get_or_create(user=identity.user, blocked=key)[1]
+        _close_request(identity, key)
+        _change_rights(identity, key)
     return bool(is_new)
 
 
-def remove(who: Identity, user_id: str) -> bool:
+def remove(identity: Identity, user_id: str) -> bool:
     """Unblock a user or guest; return whether there was a block."""
-    key = _target(who, user_id)
+    key = _target(identity, user_id)
     with transaction.atomic(using=database()):
-        number, _ = _blocks().filter(user=who.user_pk, blocked=key).delete()
+        number, _ = _blocks().filter(user=identity.user_pk, blocked=key).delete()
         if number:
-            _change_rights(who, key)
+            _change_rights(identity, key)
     return bool(number)
 
 
@@ -85,28 +85,28 @@ def _is_closed(pair: list[Any], blocks: set[tuple[Any, str]]) -> bool:
     return (one, str(other)) in blocks or (other, str(one)) in blocks
 
 
-def _target(who: Identity, user_id: str) -> str:
-    if who.is_guest:
+def _target(identity: Identity, user_id: str) -> str:
+    if identity.is_guest:
         raise CommandError(ErrorCode.PERMISSION_DENIED, _("Sign in to block a user."))
     key = canonical(user_id)
     if key is None:
         raise unknown_user()
-    if key == who.user_id:
+    if key == identity.user_id:
         raise CommandError(ErrorCode.INVALID_MESSAGE, _("You cannot block yourself."))
     return key
 
 
-def _direct(who: Identity, key: str) -> Any:
-    return Room.objects.using(database()).filter(direct_key=direct_key(who.user_id, key))
+def _direct(identity: Identity, key: str) -> Any:
+    return Room.objects.using(database()).filter(direct_key=direct_key(identity.user_id, key))
 
 
-def _close_request(who: Identity, key: str) -> None:
-    requests = Membership.objects.using(database()).filter(user=who.user_pk, is_request=True)
-    requests.filter(room__in=_direct(who, key)).update(is_request=False)
+def _close_request(identity: Identity, key: str) -> None:
+    requests = Membership.objects.using(database()).filter(user=identity.user_pk, is_request=True)
+    requests.filter(room__in=_direct(identity, key)).update(is_request=False)
 
 
-def _change_rights(who: Identity, key: str) -> None:
-    if rooms := list(_direct(who, key).values_list("pk", flat=True)):
+def _change_rights(identity: Identity, key: str) -> None:
+    if rooms := list(_direct(identity, key).values_list("pk", flat=True)):
         change_rights(rooms)
 
 

@@ -15,7 +15,7 @@ from .access import RoomAccess, denied, membership_of
 __all__ = ["change_of"]
 
 
-def change_of(message_id: int, access: RoomAccess, who: Identity) -> Change:
+def change_of(message_id: int, access: RoomAccess, identity: Identity) -> Change:
     """Return the change that deletes a message's text, for the writer.
 
     The policy and the user's access to the room must allow it. Raises `CommandError` with
@@ -25,14 +25,14 @@ def change_of(message_id: int, access: RoomAccess, who: Identity) -> Change:
     message = messages.filter(pk=message_id, room=access.room_id).first()
     if message is None:
         raise actions.unknown_message()
-    _check(message, access, who)
-    return Change(access.room_id, partial(actions.apply_deletion, message_id, who))
+    _check(message, access, identity)
+    return Change(access.room_id, partial(actions.apply_deletion, message_id, identity))
 
 
-def _check(message: Message, access: RoomAccess, who: Identity) -> None:
+def _check(message: Message, access: RoomAccess, identity: Identity) -> None:
     room = message.room
-    if not policy().may_delete(who, room, membership_of(who, room.pk), message):
-        is_own = message.sender == who.user_id
+    if not policy().may_delete(identity, room, membership_of(identity, room.pk), message):
+        is_own = message.sender == identity.user_id
         others = _("Only moderators can delete messages of other users.")
         raise denied(access.refusal if is_own else others, room)
     # A mute applies with any policy.

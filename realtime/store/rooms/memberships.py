@@ -82,12 +82,12 @@ def invitation(room: Room, by: Identity) -> str:
     return signing.dumps([room.pk, room.invitation_key, by.user_id], salt=SALT)
 
 
-def accept(token: str, who: Identity) -> Room:
+def accept(token: str, identity: Identity) -> Room:
     """Accept an invitation, which makes the user a member; return the room.
 
     Raises `CommandError`. All invalid invitations get the same error, which reveals no rooms.
     """
-    if who.is_guest:
+    if identity.is_guest:
         raise CommandError(ErrorCode.PERMISSION_DENIED, _("Sign in to accept an invitation."))
     try:
         room_id, key, inviter = signing.loads(token, salt=SALT, max_age=config().invitation_seconds)
@@ -100,7 +100,7 @@ def accept(token: str, who: Identity) -> Room:
     membership = _memberships(room).filter(user=user).first()
     if not policy().may_moderate(Identity.of(user), room, membership) or _ban(room, str(user.pk)):
         raise _void()
-    _add(room, who.user, who)
+    _add(room, identity.user, identity)
     return room
 
 
@@ -147,7 +147,7 @@ def no_member() -> CommandError:
     return CommandError(ErrorCode.UNKNOWN_USER, _("That user is not a member of this room."))
 
 
-def leave(room_id: int, who: Identity) -> None:
+def leave(room_id: int, identity: Identity) -> None:
     """End the own membership of a user for good: only the user's own act gives another one.
 
     Raises `CommandError` if that would leave a room with members but without an owner.
@@ -156,8 +156,8 @@ def leave(room_id: int, who: Identity) -> None:
     if room is None:
         return
     with transaction.atomic(using=database()):
-        others = _locked(room, who.user_pk)
-        own = others.pop(who.user_pk, None)
+        others = _locked(room, identity.user_pk)
+        own = others.pop(identity.user_pk, None)
         if own is None:
             return
         is_last = all(one.role != Role.OWNER for one in others.values())
@@ -167,7 +167,7 @@ def leave(room_id: int, who: Identity) -> None:
         is_alone = own.role == Role.OWNER and is_last and room.creator_id is not None
         if is_alone and _close(room):
             return
-        _departures(room).get_or_create(room=room, user=who.user)
+        _departures(room).get_or_create(room=room, user=identity.user)
         if room.kind == Room.Kind.DIRECT:
             change_rights([room.pk])  # it is closed for the other user as well
 
@@ -186,13 +186,13 @@ def _close(room: Room) -> bool:
     return False
 
 
-def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:
+def answer_request(slug: str, identity: Identity, is_accepted: bool) -> None:
     """Accept a direct room that a stranger has opened, or leave it for good.
 
     Raises `CommandError` with `not_joined` if the user is no member of the room.
     """
     rows = Membership.objects.using(database()).select_related("room")
-    membership = rows.filter(room__slug=slug, user=who.user_pk).first()
+    membership = rows.filter(room__slug=slug, user=identity.user_pk).first()
     if membership is None:
         message = _("You have no place in a direct room of this name.")
         raise CommandError(ErrorCode.NOT_JOINED, message, room=slug)
@@ -202,7 +202,7 @@ def answer_request(slug: str, who: Identity, is_accepted: bool) -> None:
         membership.is_request = False
         membership.save(update_fields=["is_request"])
     else:
-        leave(membership.room_id, who)
+        leave(membership.room_id, identity)
 
 
 def _is_unwanted(room: Room, user: Any, by: Identity) -> bool:

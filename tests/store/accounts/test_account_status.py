@@ -48,7 +48,7 @@ def test_many_cost_one_query_of_a_kind() -> None:
     asked |= {f"t{number}": by_token(f"t{number}", token_id=f"t{number}") for number in range(10)}
     with CaptureQueriesContext(connection) as queries:
         found = account_statuses(asked)
-    assert {name: one and one.who.username for name, one in found.items()} == {
+    assert {name: one and one.identity.username for name, one in found.items()} == {
         name: name for name in asked
     }
     assert len(queries) == 5
@@ -101,7 +101,7 @@ def test_who_cannot_be_judged_is_left_out(settings: Settings) -> None:
 def test_what_rights_may_rest_on_is_compared() -> None:
     """A user's own fields, groups and permissions; not when it was last seen."""
     one = by_token("ada")
-    ada = one.who.user
+    ada = one.identity.user
 
     def facts() -> Any:
         standing = account_statuses({"ada": one})["ada"]

@@ -34,7 +34,7 @@ def alice() -> Any:
 class Strict(Policy):
     """Guests have names of one letter."""
 
-    def may_use_name(self, who: Identity, name: str) -> bool:
+    def may_use_name(self, identity: Identity, name: str) -> bool:
         return len(name) == 1
 
 

@@ -119,7 +119,7 @@ class Closed(Policy):
 
 
 class ReadOnly(Policy):
-    def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+    def may_post(self, identity: Identity, room: Room, membership: Membership | None) -> bool:
         return membership is not None and membership.role != "member"
 
     def may_read_history(self, *args: object) -> bool:
@@ -246,13 +246,13 @@ def test_many_enter_in_a_few_queries(room: Room, private: Room) -> None:
 class Picky(Policy):
     """Fails for one of those who ask, and asks the user of each what it may do."""
 
-    def may_join(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        if who.username == "bad":
+    def may_join(self, identity: Identity, room: Room, membership: Membership | None) -> bool:
+        if identity.username == "bad":
             raise ZeroDivisionError
         return True
 
-    def may_post(self, who: Identity, room: Room, membership: Membership | None) -> bool:
-        return getattr(who.user, "scope", "") == "write"
+    def may_post(self, identity: Identity, room: Room, membership: Membership | None) -> bool:
+        return getattr(identity.user, "scope", "") == "write"
 
 
 def test_a_policy_that_fails_for_one_fails_for_nobody_else(room: Room, settings: Settings) -> None:
@@ -335,5 +335,5 @@ def test_a_policy_that_fails_about_missing_rooms_hides_them(
 
 
 class Failing(Policy):
-    def may_see(self, who: Identity, room: Room, membership: Membership | None) -> bool:
+    def may_see(self, identity: Identity, room: Room, membership: Membership | None) -> bool:
         return Room.objects.get(pk=room.pk) is not None
