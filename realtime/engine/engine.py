@@ -71,6 +71,7 @@ class Engine:
         self.watchdog = Watchdog()
         self.is_stopping = self.is_stopped = False
         self.connections: dict[str, Connection] = {}
+        self._on_close = self._remove  # one method object for all connections
         self._empty = asyncio.Event()
         self._empty.set()
         self._numbers = itertools.count(1)
@@ -174,7 +175,7 @@ class Engine:
 
     def open(self, connection: Connection) -> None:
         """Register a connection for its topics and for presence, until it closes."""
-        connection.acquire(self._remove)
+        connection.acquire(self._on_close)
         self.connections[connection.id] = connection
         self._empty.clear()
         connection.subscribe(self.hub.topic(self.topic))
