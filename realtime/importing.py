@@ -56,10 +56,10 @@ class OldMessage:
 def import_messages(room: Room | str, messages: Iterable[OldMessage]) -> int:
     """Store messages in the order given; return how many were not there yet.
 
-    Each batch of 500 is a transaction of its own, so that the room is never locked for long. An
-    error ends the import after the batches before it; those have a nonce or are imported again by
-    another try. `data` is a dict of what Django's `JsonResponse` takes. Raises `ValueError` for a
-    message that cannot be stored, and `CommandError` for `data` that JSON cannot say everywhere.
+    Each batch of 500 is a separate transaction, so that the room is never locked for long. After an
+    error, the earlier batches stay stored; a second import repeats them, unless they have a nonce.
+    `data` is a dict of values that Django's `JsonResponse` accepts. Raises `ValueError` for a
+    message that cannot be stored, and `CommandError` for `data` that is not portable JSON.
     """
     room_id, left = _find(room), iter(messages)
     number = 0

@@ -57,8 +57,8 @@ class Target:
     def send(self, data: dict[str, Any], *, using: str | None = None) -> Handover:
         """Send a `signal` with `data`, which is not stored.
 
-        `data` is a dict of what Django's `JsonResponse` takes. Raises `CommandError` for what
-        is not portable JSON.
+        `data` is a dict of values that `JsonResponse` accepts. Raises `CommandError` for data
+        that is not portable JSON.
         """
         return self._send_event(SignalEvent(data=plain(data), room=self.slug), using)
 
@@ -139,7 +139,7 @@ class RoomTarget(Target):
         It comes from `user`, else from the site itself under the name `username`. Two calls with
         the same `nonce` store one message. Returns it, or None inside a transaction: then it is
         stored after the commit, in a transaction of its own, so that the room is not locked
-        meanwhile. `data` is a dict of what Django's `JsonResponse` takes. Raises what
+        meanwhile. `data` is a dict of values that `JsonResponse` accepts. Raises what
         the database raises, and `CommandError` for `data` that is not portable JSON, or a
         text of more than 64 KiB.
         """

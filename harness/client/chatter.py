@@ -1,4 +1,4 @@
-"""A client that never gives up: it reconnects, resumes and repeats, and notes broken promises."""
+"""A client that always reconnects, resumes and repeats, and records broken promises."""
 
 import asyncio
 import contextlib
@@ -20,14 +20,14 @@ from harness.client.websocket import Client
 __all__ = ["Chatter"]
 
 _LOST = (OSError, InvalidHandshake)
-"""How a connection ends; `Closed` and TimeoutError are kinds of OSError."""
+"""The exceptions that end a connection; `Closed` and TimeoutError are subclasses of OSError."""
 
 
 class Chatter:
-    """Keeps a place in `rooms` over any number of connections to `urls`, taken in turn.
+    """Stays in `rooms` over any number of connections to `urls`, which it uses in turn.
 
-    `faults` lists broken promises in words; it must stay empty. `losses` tells of each lost
-    socket and failed connect, `ends` only of sockets that were open: the code told in-band, and
+    `faults` describes broken promises; it must stay empty. `losses` has an entry for each lost
+    socket and failed connect, `ends` only for sockets that were open: the in-band code, and
     that of the close. `refills` counts the resumes that the server could not fill and `history`
     did, `restarts` the rooms that had to be joined anew, which only `may_restart` allows.
     `resumed` has the seconds from each lost socket until this client was in all its rooms again,
@@ -90,11 +90,11 @@ class Chatter:
 
     @property
     def is_inside(self) -> bool:
-        """Whether it is in all its rooms."""
+        """Return whether it is in all its rooms."""
         return all(known.is_joined for known in self.known.values())
 
     async def say(self, room: str, content: str) -> Object:
-        """Send a message, repeating it until it is acknowledged; returns the first `ack`."""
+        """Send a message, and repeat it until it is acknowledged; return the first `ack`."""
         nonce = uuid.uuid4().hex
         self.sent[nonce] = {"room": room, "content": content, "nonce": nonce}
         self._answers[nonce] = asyncio.get_running_loop().create_future()
@@ -102,14 +102,14 @@ class Chatter:
         return await self._answers[nonce]
 
     async def move(self) -> None:
-        """Hang up, and come back at the next server."""
+        """Close the connection, and reconnect to the next server."""
         before = len(self.resumed)
         if self._client:
             await self._client.close()
         await self.until(lambda: len(self.resumed) > before)
 
     async def until(self, condition: Callable[[], object], timeout: float = 30) -> None:
-        """Wait for `condition()`; a crash of the client's own task is raised, not waited out."""
+        """Wait for `condition()`; raise an exception of the client's own task at once."""
         assert self._task
         deadline = time.monotonic() + timeout
         while not condition():
@@ -121,7 +121,7 @@ class Chatter:
             await asyncio.sleep(0.02)
 
     def contents(self, room: str) -> list[str]:
-        """What this client shows of a room."""
+        """Return the texts that this client shows in a room."""
         shown = sorted(self.known[room].messages.values(), key=lambda message: message["seq"])
         return [message["content"] for message in shown]
 
@@ -162,8 +162,8 @@ class Chatter:
         self._token = welcome.get("guest_token", self._token)
 
     def _lost(self, client: Client) -> None:
-        told = [item["code"] for item in client.seen[-5:] if item["type"] == "disconnect"]
-        self.ends.append((told[-1] if told else None, client.socket.close_code))
+        codes = [item["code"] for item in client.seen[-5:] if item["type"] == "disconnect"]
+        self.ends.append((codes[-1] if codes else None, client.socket.close_code))
         if self._lost_at is None:
             self._lost_at = time.monotonic()
 
@@ -233,7 +233,7 @@ class Chatter:
             await self._fill(room, before, seq)
 
     async def _fill(self, room: str, after: int, through: int) -> None:
-        """Read what lies between two positions, page by page."""
+        """Read the messages between two positions, page by page."""
         ref = f"fill {room} {through}"
         await self._ask("history", ref, room=room, after=after, limit=100)
 

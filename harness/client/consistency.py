@@ -1,4 +1,4 @@
-"""Compare what clients sent, were acknowledged and show with what is stored."""
+"""Compare what clients have sent, got acknowledged and show with the stored messages."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,13 +23,13 @@ NOTHING_BROKEN: dict[str, float] = dict.fromkeys(
     ),
     0,
 )
-"""What `reckon` counts, and how much of it there may be."""
+"""The differences that `reckon` counts, with the allowed numbers."""
 
 
 async def all_caught_up(
     chatters: Iterable[Chatter], database: Database, timeout: float = 60
 ) -> None:
-    """Wait until each client has come as far in each of its rooms as the database has."""
+    """Wait until each client has reached the end of the log of each of its rooms."""
     ends: dict[str, tuple[int, int]] = {}
     for chatter in chatters:
         for room, known in chatter.known.items():
@@ -43,20 +43,20 @@ def _has_come(known: RoomView, end: int, rows: int) -> bool:
 
 
 def compare(chatters: Iterable[Chatter], database: Database) -> None:
-    """Rows == acks == what every client shows; each once, in order, with no hole in `seq`."""
+    """Check that rows, acks and clients agree: each message once, in order, no hole in `seq`."""
     found = differences(list(chatters), database)
     assert not any(found.values()), {kind: list(ones)[:5] for kind, ones in found.items()}
 
 
 def reckon(chatters: Iterable[Chatter], database: Database, above: int = 0) -> dict[str, float]:
-    """How much there is of each kind of difference: all of it must be 0."""
+    """Return the number of differences of each kind: all must be 0."""
     return {kind: len(ones) for kind, ones in differences(list(chatters), database, above).items()}
 
 
 def differences(
     chatters: list[Chatter], database: Database, above: int = 0
 ) -> dict[str, list[Any]]:
-    """What is not as it was acknowledged, by kind; what was purged is not `above` that `seq`.
+    """Return the differences between rows, acks and clients, by kind; only `above` that `seq`.
 
     `acked lost` has no row; `stored twice` has a row more than acks; `not shown` and `shown wrong`
     are what a client's screen lacks, or has beyond the rows; `out of order` are gaps, repeats and

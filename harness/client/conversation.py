@@ -104,11 +104,11 @@ class Conversation(ABC):
 
     async def ended(self) -> tuple[Object, int]:
         """Return the in-band `disconnect` and the code of the close that follows it."""
-        told = await self.expect("disconnect")
+        notice = await self.expect("disconnect")
         try:
             more = await self.receive()
         except Closed as closed:
-            return told, closed.code
+            return notice, closed.code
         raise AssertionError(f"not closed, but {more}")
 
     async def closed(self, timeout: float | None = None) -> int:

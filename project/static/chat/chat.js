@@ -182,7 +182,7 @@ class Chat {
   #showInvited({ room, title, username }) {
     const address = this.#config.roomUrl.replace("SLUG", encodeURIComponent(room));
     this.rooms.refresh();
-    this.#tell(`${username} has given you a place in ${title || "a room of you two"}.`, button("Open", () => location.assign(address)));
+    this.#tell(`${username} has added you to ${title || "a room of you two"}.`, button("Open", () => location.assign(address)));
   }
 
   #receive({ room, message, live }, isNew) {

@@ -18,7 +18,7 @@ def plain(data: Any) -> dict[str, Any]:
     """Return a copy of data with the values that Django's `JsonResponse` would write.
 
     Dates, times, decimals, UUIDs and lazy strings become strings, tuples become lists, and keys
-    that are numbers become strings. Raises `CommandError` for what JSON cannot say everywhere.
+    that are numbers become strings. Raises `CommandError` for values that are not portable JSON.
     """
     if not isinstance(data, dict):
         kind = type(data).__name__

@@ -116,9 +116,9 @@ def lift(
 
     With `rank`, one of a higher rank is not lifted: raises `CommandError`, `permission_denied`.
     """
-    whom = {"user_key": user_key} if user_key else {"address": address}
+    target_fields = {"user_key": user_key} if user_key else {"address": address}
     with transaction.atomic(using=database()):
-        rows = list(_sanctions().select_for_update().filter(kind=kind, room=room, **whom))
+        rows = list(_sanctions().select_for_update().filter(kind=kind, room=room, **target_fields))
         _check_rank_of(rows, rank)
         return revoke(rows, by)
 

@@ -56,9 +56,9 @@ def rename(sender: str, name: str) -> Erased:
 
 def erase_guests(before: datetime, name: str) -> Erased:
     """Turn the messages that guests wrote before a time into tombstones."""
-    whose = Q(sender__startswith=GUEST, created_at__lt=before)
-    whose &= Q(deleted_at=None) | ~Q(username=name)
-    return _rewrite(whose, name, True, whose)
+    condition = Q(sender__startswith=GUEST, created_at__lt=before)
+    condition &= Q(deleted_at=None) | ~Q(username=name)
+    return _rewrite(condition, name, True, condition)
 
 
 def erase_traces(sender: str, user_pk: Any, name: str) -> None:
@@ -97,19 +97,19 @@ def scrub_nonces() -> int:
     return number
 
 
-def _rewrite(whose: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
+def _rewrite(condition: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
     """Rewrite messages; the number of `all_of_them` decides whether each one gets an event.
 
     So a second run after an interruption, which finds fewer, decides as the first run did.
     """
-    mine = Message.objects.using(database()).filter(whose, room=OuterRef("pk"))
+    mine = Message.objects.using(database()).filter(condition, room=OuterRef("pk"))
     rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
     for room_id, slug in list(rooms.values_list("pk", "slug")):
         rows = Message.objects.using(database()).filter(room=room_id)
         has_events, last = rows.filter(all_of_them).count() <= MOST_EVENTS, 0
         # From the last key on, so that no chunk reads finished rows again while the room is locked.
         while found := _rewrite_chunk(
-            (room_id, slug), rows.filter(whose, pk__gt=last), name, is_erased, has_events
+            (room_id, slug), rows.filter(condition, pk__gt=last), name, is_erased, has_events
         ):
             last = found[-1].pk
             yield len(found)
