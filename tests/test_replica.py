@@ -14,7 +14,6 @@ from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from harness.site import Sites
-from project.settings import database as settings_of
 from realtime import moderation, push, rooms, testing
 from realtime.auth import changes
 from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
@@ -24,7 +23,7 @@ from realtime.store.messages import log
 from realtime.store.messages.log import Draft
 from realtime.store.presence import LiveNode
 from tests import test_permissions
-from tests.store.conftest import empty, switched
+from tests.store.conftest import empty, settings_of, switched
 
 
 class Lagging:
@@ -61,9 +60,8 @@ class Bare:
 def primary(sites: Sites, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The default database, and an empty replica."""
     url = sites.database_url("sqlite")
-    options = connections.configure_settings({"default": settings_of(sites.database_url("sqlite"))})
     with django_db_blocker.unblock(), switched(url):
-        connections.settings["replica"] = options["default"]
+        connections.settings["replica"] = settings_of(sites.database_url("sqlite"))
         empty()
         yield url
         connections["replica"].close()

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
+from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
 from harness.site import Sites
-from project.settings import database as settings_of
+from project.settings import database as site_settings_of
 from realtime.models import (
     Block,
     Connection,
@@ -77,10 +78,8 @@ def database(url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 @contextmanager
 def switched(url: str) -> Iterator[None]:
     """Let the alias `default` mean the database at `url`."""
-    options = settings_of(url)
-    options["OPTIONS"].pop("pool", None)
     before, was = connections.settings["default"], connections["default"]
-    connections.settings.update(connections.configure_settings({"default": options}))
+    connections.settings["default"] = settings_of(url)
     del connections["default"]
     SyncToAsync.single_thread_executor.submit(_forget).result()  # of a test before this one
     try:
@@ -92,6 +91,16 @@ def switched(url: str) -> Iterator[None]:
         connections["default"] = was
 
 
+def settings_of(url: str) -> dict[str, Any]:
+    """The site's settings of a database, without a pool, and without waiting for the disk."""
+    found = site_settings_of(url)
+    options = found["OPTIONS"]
+    options.pop("pool", None)
+    if "init_command" in options:
+        options["init_command"] += "; PRAGMA synchronous=OFF"
+    return connections.configure_settings({"default": found})["default"]
+
+
 def _forget() -> None:
     """Drop what the thread of `sync_to_async` knows: it keeps connections of its own."""
     # Django's own `close` leaves a connection to a database in memory open.
@@ -100,8 +109,9 @@ def _forget() -> None:
 
 
 def empty() -> None:
-    for model in MODELS:
-        model.objects.all()._raw_delete("default")
+    with transaction.atomic(), connection.cursor() as cursor:
+        for model in MODELS:
+            cursor.execute(f'DELETE FROM "{model._meta.db_table}"')
 
 
 @pytest.fixture
