@@ -11,9 +11,11 @@ __all__ = ["eventually"]
 async def eventually(
     condition: Callable[[], Any], timeout: float = 30, what: str = "the condition"
 ) -> None:
-    """Wait until `condition()` is true, looking twenty times a second."""
+    """Wait until `condition()` is true, looking often at first and then twenty times a second."""
     deadline = time.monotonic() + timeout
+    pause = 0.002
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come true within {timeout} s")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.05)

@@ -20,8 +20,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no runner to answer marks, and nothing that takes long to come."""
     monkeypatch.setattr(scenarios, "mark", lambda name: None)
     monkeypatch.setattr(scenarios, "SETTLE_SECONDS", 0)
+    wait_at_most(0.5, monkeypatch)
+
+
+def wait_at_most(most: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a scenario wait for so many seconds at most."""
     monkeypatch.setattr(
-        scenarios, "until", lambda condition, seconds: until(condition, min(seconds, 0.5))
+        scenarios, "until", lambda condition, seconds: until(condition, min(seconds, most))
     )
 
 
@@ -119,7 +124,10 @@ async def test_a_right_server_is_not_blamed(scenario: str) -> None:
         all_lose_the_rest,
     ],
 )
-async def test_a_server_that_spoils_something_is_found_out(scenario: str, spoil: Spoil) -> None:
+async def test_a_server_that_spoils_something_is_found_out(
+    scenario: str, spoil: Spoil, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is lost, doubled, changed or out of order makes a run fail."""
+    wait_at_most(0.1, monkeypatch)
     told = await figures(scenario, spoil)
     assert told["lost"] or told["faults"]

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from harness.client.frames import CONTINUATION, TEXT, frame, head
+from harness.client.frames import CONTINUATION, PING, PONG, TEXT, frame, head
 from harness.waiting import eventually
 from realtime.engine.connections import intake as module
 from realtime.engine.connections.intake import EXTRAS_BURST, Intake
 from realtime.wire.errors import CloseCode, Disconnect
 from realtime.wire.scanner import DISCARD_BYTES
 
-PING, PONG = 9, 10
 LIMIT = 64 * 1024
 
 
@@ -56,10 +55,14 @@ class Uvicorn:
     def __init__(self) -> None:
         self.transport = Transport(self)
         self.conn = SimpleNamespace(max_message_size=16 * DISCARD_BYTES)
-        self.parsed = b""
+        self._parsed = bytearray()
+
+    @property
+    def parsed(self) -> bytes:
+        return bytes(self._parsed)
 
     def data_received(self, data: bytes) -> None:
-        self.parsed += data
+        self._parsed += data
 
     async def send(self, message: dict[str, Any]) -> None:
         raise AssertionError
