@@ -35,7 +35,8 @@ async def oversized(ground: Ground) -> Figures:
     """Twenty sockets (full: a hundred) do the same at once, then the next; the worst counts."""
     site = ground.make_site(servers=SERVERS)
     number = ground.size(20, 100)
-    of_each = [await _attacked(server, number) for server in site.servers]
+    turn = asyncio.Lock()
+    of_each = await asyncio.gather(*(_attacked(one, number, turn) for one in site.servers))
     return {
         "taken": sum(one["taken"] for one in of_each),
         "memory of each, KiB": max(one["memory"] for one in of_each),
@@ -44,15 +45,17 @@ async def oversized(ground: Ground) -> Figures:
     }
 
 
-async def _attacked(server: Server, number: int) -> Figures:
+async def _attacked(server: Server, number: int, turn: asyncio.Lock) -> Figures:
+    """Attack one server at a time; the end of unfinished messages is waited for at both."""
     taken, memory = 0, None
-    for attack in ATTACKS:
-        sockets = await _joined(server, number)
-        memory = memory or Memory(server)
-        refused = await asyncio.gather(*(_is_refused(one, attack) for one in sockets))
-        taken += refused.count(False)
-        for one in sockets:
-            one.drop()
+    async with turn:
+        for attack in ATTACKS:
+            sockets = await _joined(server, number)
+            memory = memory or Memory(server)
+            refused = await asyncio.gather(*(_is_refused(one, attack) for one in sockets))
+            taken += refused.count(False)
+            for one in sockets:
+                one.drop()
     sockets = await _joined(server, number)
     unfinished = await asyncio.gather(*map(_stays, sockets, itertools.cycle(UNFINISHED)))
     for one in sockets:
