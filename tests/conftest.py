@@ -11,12 +11,14 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from harness.services import Process, Redis, Services, find_browser
 from harness.site import Factory, Sites
 from tests.lines import all_again
 
 pytest.register_assert_rewrite("harness.client")
+settings.register_profile("short", max_examples=20)  # of hypothesis, for `make test-fast`
 
 TESTS = Path(__file__).parent
 KINDS = {"unit", "servers", "browser", "faults"}

@@ -22,6 +22,7 @@ from realtime.wire.clean import (
 from realtime.wire.codecs import CODECS, JSON, MSGPACK, NDJSON, Codec, Decoded
 from realtime.wire.commands import COMMANDS, Command, Joins, Message, Ping, Signal
 from realtime.wire.errors import CommandError, ErrorCode
+from tests.examples import examples
 
 DEEP = 200_000
 PING = b"\x82\xa4type\xa4ping"
@@ -327,7 +328,7 @@ def test_no_text_raises(text: str) -> None:
 
 
 @given(frame=st.binary(max_size=200), prefix=st.sampled_from([b"", PING, PING + b"\xa1t"]))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_no_bytes_raise(frame: bytes, prefix: bytes) -> None:
     for codec in CODECS.values():
         check_clean(codec.decode(prefix + frame))

@@ -40,6 +40,7 @@ from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from tests.engine.bus.test_layer import SITE, Receiver
 from tests.engine.conftest import UseLayer
 from tests.engine.process import Process, arrived
+from tests.examples import examples
 
 KINDS = ["say", "whisper", "end", "look", "fence", "log", "people", "rights", "", "unknown"]
 values = st.recursive(
@@ -71,7 +72,7 @@ messages = values | st.fixed_dictionaries(
 )
 COMMON = settings(
     deadline=None,
-    max_examples=300,
+    max_examples=examples(300),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
@@ -203,7 +204,7 @@ async def test_a_hub_accepts_any_note(room: Room) -> None:
     found: list[object] = []
 
     @given(shaped | notes)
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=examples(500))
     def gather(note: object) -> None:
         found.append(note)
 

@@ -26,6 +26,7 @@ from tests.engine import log
 from tests.engine.delivery.test_ring import state
 from tests.engine.ends import ticks
 from tests.engine.process import Member, Process, arrived
+from tests.examples import examples
 
 
 class Walk:
@@ -106,7 +107,7 @@ class Walk:
 
 @pytest.mark.parametrize(("ring_bytes", "capacity"), [(2**26, 500), (4000, 500), (2**26, 8)])
 @pytest.mark.parametrize("codec", [JSON, NDJSON])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(examples(8)))
 async def test_every_member_has_everything_once_and_in_order(
     room: Room,
     settings: Settings,
