@@ -111,7 +111,7 @@ class Login:
         self.slot.release()
 
     def _limit_names(self, identity: Identity) -> None:
-        """Limit how often a guest changes its name, because its rooms are told."""
+        """Limit how often a guest changes its name, which all its rooms get."""
         before = self._connection.identity
         is_new = identity.is_guest and before.is_guest and identity.username != before.username
         if not is_new or names.is_given(before.username):
