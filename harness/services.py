@@ -295,6 +295,8 @@ class Copy(Postgres):
 
     def promote(self) -> None:
         """Make it the primary, with all commits of the old one, which must be read-only."""
+        with psycopg.connect(self.primary.url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")  # else the last records may wait for seconds
         wait_until(self._is_level, 30, "the standby is behind")
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
