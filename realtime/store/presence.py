@@ -150,31 +150,31 @@ def other_nodes(me: str) -> list[OtherNode]:
     return [OtherNode(*row) for row in rows.values_list(*OtherNode._fields)]
 
 
-def reap(expired: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcement | None:
-    """Claim an expired node; return None if another process was faster.
+def reap(node_id: str, me: LiveNode, *, even_if_alive: bool = False) -> Announcement | None:
+    """Claim a node whose process has ended; return None if another process was faster.
 
     With `even_if_alive` the lease may still be valid: the process must have ended for certain.
     Exactly one caller succeeds. It announces the users who left, then calls `delete_node`. If it
     dies in between, the claim expires and another process takes over.
     """
-    claim = _nodes().filter(pk=expired)
+    claim = _nodes().filter(pk=node_id)
     is_over = Q(expires_at__lt=Now())
     claim = claim.filter(is_over | Q(reaper="") if even_if_alive else is_over)
     if not claim.update(expires_at=_lease(me), reaper=me.id):
         return None
-    rows = _presences().filter(connection__node=expired)
-    return Announcement([], _without_any(_people(rows), exclude=Q(connection__node=expired)))
+    rows = _presences().filter(connection__node=node_id)
+    return Announcement([], _without_any(_people(rows), exclude=Q(connection__node=node_id)))
 
 
-def delete_node(expired: str, me: LiveNode) -> None:
+def delete_node(node_id: str, me: LiveNode) -> None:
     """Delete a node that `reap` has claimed, with all its rows."""
     with transaction.atomic(using=database()):
         # An update, to lock the row: the node may return at any moment.
-        if _nodes().filter(pk=expired, reaper=me.id).update(reaper=me.id):
-            _store_addresses(_connections().filter(node=expired))
-            _presences().filter(connection__node=expired).delete()
-            _connections().filter(node=expired).delete()
-            _nodes().filter(pk=expired).delete()
+        if _nodes().filter(pk=node_id, reaper=me.id).update(reaper=me.id):
+            _store_addresses(_connections().filter(node=node_id))
+            _presences().filter(connection__node=node_id).delete()
+            _connections().filter(node=node_id).delete()
+            _nodes().filter(pk=node_id).delete()
 
 
 def release(node: LiveNode) -> Announcement:

@@ -199,8 +199,8 @@ class Revalidator:
         size = CONNECTIONS_AT_ONCE if are_rows() else SESSIONS_AT_ONCE
         for start in range(0, len(known), size):
             chunk = {one.connection.id: one for one in known[start : start + size]}
-            logins = {name: _authentication(one) for name, one in chunk.items()}
-            found = await self._db.read(account_statuses, logins)
+            authentications = {name: _authentication(one) for name, one in chunk.items()}
+            found = await self._db.read(account_statuses, authentications)
             for name, status in found.items():
                 if self._tracked.get(name) is chunk[name]:
                     self._apply_account(chunk[name], status, is_wide)

@@ -35,38 +35,44 @@ def is_known(identity: Identity) -> bool:
     return isinstance(user, get_user_model()) and not user._state.adding
 
 
-def account_statuses(sign_ins: Mapping[str, Authentication]) -> dict[str, AccountStatus | None]:
-    """Return the current status of each sign-in; None where its connection must end.
+def account_statuses(
+    authentications: Mapping[str, Authentication],
+) -> dict[str, AccountStatus | None]:
+    """Return the current status of each authentication; None where its connection must end.
 
-    A sign-in whose look-up failed is left out, so that an error closes no connection.
+    One whose look-up failed is left out, so that an error closes no connection.
     """
-    logins, users = _users_of(sign_ins)
-    gone = tokens.revoked({one.credential.token_id for one in sign_ins.values()} - {""})
+    logins, users = _users_of(authentications)
+    gone = tokens.revoked({one.credential.token_id for one in authentications.values()} - {""})
     found: dict[str, Any] = {}
-    for name, (identity, credential) in sign_ins.items():
+    for name, (identity, credential) in authentications.items():
         user = logins.get(credential.session) if credential.session else users.get(identity.user_pk)
         if not isinstance(user, Exception):
             is_over = user is None or credential.token_id in gone or not _holds(user, credential)
             found[name] = None if is_over else user
     facts = _facts(user for user in found.values() if user is not None)
     return {
-        name: None if user is None else _standing(user, facts[user.pk])
+        name: None if user is None else _status(user, facts[user.pk])
         for name, user in found.items()
     }
 
 
-def _standing(user: Any, facts: list[Any]) -> AccountStatus:
+def _status(user: Any, facts: list[Any]) -> AccountStatus:
     # In this thread, not on the event loop: the display name may need a query.
     identity = Identity.of(user)
     return AccountStatus(identity, [*facts, identity.username])
 
 
-def _users_of(sign_ins: Mapping[str, Authentication]) -> tuple[dict[str, Any], dict[Any, Any]]:
+def _users_of(
+    authentications: Mapping[str, Authentication],
+) -> tuple[dict[str, Any], dict[Any, Any]]:
     """Return users by session key, and the users without a session by primary key."""
-    keys = {one.credential.session for one in sign_ins.values()} - {""}
-    others = {one.identity.user_pk for one in sign_ins.values() if not one.credential.session}
+    keys = {one.credential.session for one in authentications.values()} - {""}
+    others = {
+        one.identity.user_pk for one in authentications.values() if not one.credential.session
+    }
     if sessions.are_rows():
-        return sessions.users_of_and(keys, others)
+        return sessions.users_of(keys, others)
     return {key: _user_alone(key) for key in keys}, users_by_pk(others)
 
 

@@ -27,7 +27,7 @@ from .identity import Credential, digest_of
 from .users import users_by_pk
 
 __all__ = [
-    "Login",
+    "SessionLogin",
     "are_rows",
     "credential_of",
     "digests_of",
@@ -51,7 +51,7 @@ def are_rows() -> bool:
     return bool(store is DatabaseStore)
 
 
-class Login(NamedTuple):
+class SessionLogin(NamedTuple):
     """The user that a session has logged in, with the credential."""
 
     user: Any
@@ -97,7 +97,7 @@ def user_of(key: str) -> Any:
     return None if found is None else found.user
 
 
-def login_of(key: str) -> Login | None:
+def login_of(key: str) -> SessionLogin | None:
     """Return the login of a session key, or None; for any session store."""
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user = _verified(session, None)
@@ -105,7 +105,7 @@ def login_of(key: str) -> Login | None:
         raise user
     if user is None:
         return None
-    found = Login(user, credential_of(session))
+    found = SessionLogin(user, credential_of(session))
     is_over = bool(found.credential.token_id) and tokens.revoked([found.credential.token_id])
     return None if is_over else found
 
@@ -118,29 +118,27 @@ def logins_of(keys: Iterable[str]) -> dict[str, Any]:
     sessions = _loaded(key for key in keys if _is_sane(key))
     found = _users_of(sessions, [])[0]
     return {
-        key: user if isinstance(user, Exception) else Login(user, credential_of(sessions[key]))
+        key: user
+        if isinstance(user, Exception)
+        else SessionLogin(user, credential_of(sessions[key]))
         for key, user in found.items()
     }
 
 
-def users_of(keys: Iterable[str]) -> dict[str, Any]:
-    """Return the users of session keys, if `are_rows()`; keys without a login are left out.
+def users_of(keys: Iterable[str], pks: Iterable[Any]) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """Return the users of session keys, if `are_rows()`, and users by primary key, in two queries.
 
-    An error in one of them is returned in its place, so that it does not affect the others.
+    Keys without a login are left out. An error in one of them is returned in its place, so that
+    it does not affect the others.
     """
-    return users_of_and(keys, [])[0]
-
-
-def users_of_and(keys: Iterable[str], more: Iterable[Any]) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """As `users_of`, with more users by their primary keys, in the same two queries."""
-    return _users_of(_loaded(key for key in keys if _is_sane(key)), more)
+    return _users_of(_loaded(key for key in keys if _is_sane(key)), pks)
 
 
 def _users_of(
-    sessions: dict[str, Any], more: Iterable[Any]
+    sessions: dict[str, Any], pks: Iterable[Any]
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
     wanted = _wanted(sessions)
-    users = users_by_pk({*wanted.values(), *more})
+    users = users_by_pk({*wanted.values(), *pks})
     found = {key: _verified(one, users.get(wanted.get(key))) for key, one in sessions.items()}
     return {key: user for key, user in found.items() if user is not None}, users
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from ...models import Head, Message
@@ -12,26 +11,16 @@ from . import nonces
 from .history import state_of
 from .log import LockedHead, Stored, lock_heads
 
-__all__ = ["EMPTIED", "delete", "delete_locked", "empty", "locked"]
+__all__ = ["EMPTIED", "delete_locked", "empty", "lock_message"]
 
 EMPTIED = (*BODY_FIELDS, "nonce", "deleted_at")
 """The columns that `empty` changes."""
 
 
-def delete(message_id: int) -> Stored:
-    """Delete a message's text, data and nonce for good; a tombstone keeps its position.
-
-    Deleting again changes nothing (`is_new` is false). Raises `Message.DoesNotExist`.
-    """
-    with transaction.atomic(using=database(), savepoint=False):
-        return delete_locked(*locked(message_id))
-
-
-def locked(message_id: int) -> tuple[Message, LockedHead]:
+def lock_message(message_id: int) -> tuple[Message, LockedHead]:
     """Return a message and the head of its room, which is locked until the transaction ends.
 
-    The writers of all processes wait for that lock. Raises
-    `Message.DoesNotExist`.
+    The writers of all processes wait for that lock. Raises `Message.DoesNotExist`.
     """
     messages = Message.objects.using(database())
     room_id = messages.values_list("room", flat=True).get(pk=message_id)
@@ -40,7 +29,10 @@ def locked(message_id: int) -> tuple[Message, LockedHead]:
 
 
 def delete_locked(message: Message, end: LockedHead) -> Stored:
-    """Delete a message of a locked room, as `delete` does."""
+    """Delete the text, data and nonce of a message for good; a tombstone keeps its position.
+
+    The room has to be locked. Deleting again changes nothing (`is_new` is false).
+    """
     is_new = message.deleted_at is None
     if is_new:
         empty(message)

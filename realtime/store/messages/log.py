@@ -189,7 +189,7 @@ class Draft(Body, kw_only=True):
 
 
 class Stored(NamedTuple):
-    """A message with its position; `is_new` is false if its nonce was already stored."""
+    """A message with its position; `is_new` is false if this write changed nothing."""
 
     room_id: int
     slug: str

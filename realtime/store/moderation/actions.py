@@ -199,10 +199,11 @@ def apply_deletion(message_id: int, by: Identity | None = None) -> Stored:
 
     Deleting again changes nothing. Raises `CommandError` with `unknown_message`.
     """
-    # No savepoint: each statement from here on runs while the room is locked.
+    # No savepoint: both callers are in a transaction that they can undo, and its two statements
+    # would prolong the lock of the room.
     with transaction.atomic(using=database(), savepoint=False):
         try:
-            message, end = changes.locked(message_id)
+            message, end = changes.lock_message(message_id)
         except Message.DoesNotExist:
             raise unknown_message() from None
         stored = changes.delete_locked(message, end)

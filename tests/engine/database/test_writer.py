@@ -17,11 +17,12 @@ from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
 from realtime.models import Message, Room
-from realtime.store.messages import changes, history
+from realtime.store.messages import history
 from realtime.store.messages.batch import Change
 from realtime.store.messages.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.engine.ends import in_thread
+from tests.store.says import delete
 
 T = TypeVar("T")
 
@@ -333,7 +334,7 @@ async def said(desk: Desk, room: Room, *contents: str) -> list[int]:
 
 
 def deletion(room: Room, message: int) -> Change:
-    return Change(room.pk, partial(changes.delete, message))
+    return Change(room.pk, partial(delete, message))
 
 
 async def test_a_change_goes_with_the_messages_around_it(

@@ -62,7 +62,7 @@ def as_django_says(keys: list[str]) -> dict[str, str]:
 
 def names(keys: list[str]) -> dict[str, str]:
     """Who we find, all at once where that can be."""
-    found = users_of(keys) if are_rows() else {key: user_of(key) for key in keys}
+    found = users_of(keys, [])[0] if are_rows() else {key: user_of(key) for key in keys}
     return {key: user.get_username() for key, user in found.items() if user is not None}
 
 
@@ -166,7 +166,7 @@ def test_one_that_fails_takes_nobody_along(settings: Settings) -> None:
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, failing]
     good, odd, away = log_in("good"), log_in("odd"), log_in("away", failing)
     change(odd, **{auth.SESSION_KEY: "not a number"})
-    found = users_of([good, odd, away])
+    found = users_of([good, odd, away], [])[0]
     assert found[good].get_username() == "good"
     assert isinstance(found[odd], ValidationError)
     assert isinstance(found[away], ConnectionError)

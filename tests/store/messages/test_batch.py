@@ -7,16 +7,16 @@ from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
 from realtime.models import Head, Message, Room
-from realtime.store.messages import changes, log
+from realtime.store.messages import log
 from realtime.store.messages.batch import Change, Entry, write_all
 from realtime.store.messages.log import Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
-from tests.store.says import draft, say
+from tests.store.says import delete, draft, say
 
 
 def deletion(room: Room, message: Message) -> Change:
-    return Change(room.pk, partial(changes.delete, message.pk))
+    return Change(room.pk, partial(delete, message.pk))
 
 
 def refused(room: Room) -> Change:
@@ -68,7 +68,7 @@ def test_a_change_that_fails_stores_nothing(room: Room) -> None:
 
 def test_a_message_of_the_same_batch_can_be_changed(room: Room) -> None:
     def delete_last() -> Stored:
-        return changes.delete(Message.objects.latest("pk").pk)
+        return delete(Message.objects.latest("pk").pk)
 
     results = write_all([draft(room, "secret"), Change(room.pk, delete_last)])
     assert positions(results) == [1, 2]

@@ -10,9 +10,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from realtime.models import Head, Message, Room
-from realtime.store.messages import changes, history, log, slow_mode
+from realtime.store.messages import history, log, slow_mode
 from realtime.store.messages.log import Draft
 from tests.store.conftest import together
+from tests.store.says import delete
 
 
 def say(room: Room, *contents: str) -> list[int]:
@@ -26,7 +27,7 @@ def say(room: Room, *contents: str) -> list[int]:
 def test_a_deleted_message_keeps_its_place_and_nothing_else(room: Room) -> None:
     """The change has the next position; the row holds neither text nor data."""
     first, _ = say(room, "secret", "b")
-    stored = changes.delete(first)
+    stored = delete(first)
     assert (stored.state.seq, stored.state.position, stored.is_new) == (1, 3, True)
     assert (stored.state.deleted, stored.state.content, stored.state.data) == (True, None, None)
     row = Message.objects.get(pk=first)
@@ -36,7 +37,7 @@ def test_a_deleted_message_keeps_its_place_and_nothing_else(room: Room) -> None:
 
 def test_who_was_away_hears_of_it_once(room: Room) -> None:
     first, _ = say(room, "secret", "b")
-    changes.delete(first)
+    delete(first)
     found = history.since(room.pk, 2, 10)
     assert [(state.id, state.deleted) for state in found.states] == [(first, True)]
     assert found.through == 3
@@ -44,21 +45,21 @@ def test_who_was_away_hears_of_it_once(room: Room) -> None:
 
 def test_deleting_again_changes_nothing(room: Room) -> None:
     [message] = say(room, "a")
-    first = changes.delete(message)
-    again = changes.delete(message)
+    first = delete(message)
+    again = delete(message)
     assert (again.state, again.is_new) == (first.state, False)
     assert Head.objects.get(room=room).last_seq == 2
 
 
 def test_what_is_not_there_cannot_be_deleted(room: Room) -> None:
     with pytest.raises(Message.DoesNotExist):
-        changes.delete(1)
+        delete(1)
 
 
 def test_its_nonce_is_still_that_of_one_message(room: Room) -> None:
     """A sender who repeats it gets the first one's place, and the text does not come back."""
     [message] = say(room, "a")
-    changes.delete(message)
+    delete(message)
     assert say(room, "b", "a", "c")[1] == message
     assert say(room, "a") == [message]
     assert Message.objects.get(pk=message).content == ""
@@ -69,7 +70,7 @@ def test_its_nonce_is_still_that_of_one_message(room: Room) -> None:
 
 def test_a_repeat_of_a_deleted_message_is_not_judged_by_slow_mode(room: Room) -> None:
     [message] = say(room, "a")
-    changes.delete(message)
+    delete(message)
     draft = Draft(
         room_id=room.pk, content="a", sender="1", username="ada", nonce="a", slow_seconds=60
     )
@@ -80,7 +81,7 @@ def test_a_repeat_of_a_deleted_message_is_not_judged_by_slow_mode(room: Room) ->
 
 def test_a_deleted_message_is_not_imported_again(room: Room) -> None:
     [message] = say(room, "a")
-    changes.delete(message)
+    delete(message)
     Head.objects.update(deleted_at=None)
     drafts = [
         Draft(room_id=room.pk, content=one, sender="1", username="ada", nonce=one)
@@ -93,7 +94,7 @@ def test_a_deleted_message_is_not_imported_again(room: Room) -> None:
 def test_its_nonce_is_told_to_nobody_and_stands_in_no_row(room: Room) -> None:
     """A client may have put the text itself into it; rows of before are not told either."""
     [message] = say(room, "secret")
-    stored = changes.delete(message)
+    stored = delete(message)
     found = [stored.state, *history.since(room.pk, 0, 9).states, *history.page(room.pk, 9, 9)[0]]
     assert [state.nonce for state in found] == [None] * 3
     row = Message.objects.get(pk=message)
@@ -106,7 +107,7 @@ def test_its_nonce_is_found_after_the_secret_key_was_replaced(
     room: Room, settings: Settings
 ) -> None:
     [message] = say(room, "a")
-    changes.delete(message)
+    delete(message)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", [settings.SECRET_KEY]
     assert say(room, "a") == [message]
 
@@ -118,7 +119,7 @@ def test_a_room_without_deletions_is_not_asked_about_them(
     with CaptureQueriesContext(connection) as before:
         say(room, "b")
     [message] = say(room, "c")
-    changes.delete(message)
+    delete(message)
     Head.objects.update(deleted_at=timezone.now() - timedelta(days=8))
     with django_assert_num_queries(len(before)):
         say(room, "d")
@@ -130,7 +131,7 @@ def test_a_room_without_deletions_is_not_asked_about_them(
 def test_deletes_and_messages_at_once_leave_no_hole(room: Room) -> None:
     """Each takes a position of its own."""
     ids = say(room, *"abcdefgh")
-    jobs = [lambda pk=pk: changes.delete(pk) for pk in ids]
+    jobs = [lambda pk=pk: delete(pk) for pk in ids]
     together([*jobs, *[lambda name=name: say(room, name) for name in "ijkl"]])
     positions = sorted(Message.objects.values_list("changed_seq", flat=True))
     assert positions == list(range(9, 21))

@@ -10,9 +10,9 @@ from django.db import IntegrityError, connection, transaction
 
 from realtime.models import Head, Message, Room
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages import changes, history, log
+from realtime.store.messages import history, log
 from realtime.store.rooms import access
-from tests.store.says import draft, say
+from tests.store.says import delete, draft, say
 
 
 def row(room: Room, seq: int, changed_seq: int | None = None, **more: Any) -> Message:
@@ -116,7 +116,7 @@ def test_the_old_rows_can_be_deleted_and_read(room: Room, write: Callable[[Room]
     entry = access.rights(room.slug, Identity("guest:1", "x"))
     one = Message.objects.filter(room=entry.room_id).order_by("seq").first()
     assert one is not None
-    deleted = changes.delete(one.pk)
+    deleted = delete(one.pk)
     assert deleted.state.position == history.mark(room.pk).last_seq
 
 
@@ -202,7 +202,7 @@ def test_a_database_without_own_statements_is_asked_by_the_orm(room: Room) -> No
     """With the same result, for whatever the head and the rows say."""
     other = Room.objects.create(slug="other")
     say(room, *"abc")
-    changes.delete(Message.objects.latest("pk").pk)
+    delete(Message.objects.latest("pk").pk)
     by_bulk_create(other)
     log.lock_heads("default", {other.pk})
     by_bulk = row(other, 500)
