@@ -187,13 +187,15 @@ class MessageEvent(FollowingFields, Outgoing, tag="message"):
         return _copied(self, MessageState, self.id, self.seq)
 
 
-def _copied(source: MessageState | MessageEvent, kind: Callable[..., M], *place: str | int) -> M:
-    """Return a state or an event with the fields of the other one; `place` are its first fields.
+def _copied(
+    source: MessageState | MessageEvent, kind: Callable[..., M], *first_fields: str | int
+) -> M:
+    """Return a state or an event with the fields of the other one; `first_fields` precede them.
 
     By hand, not in a loop: it runs for each message. `changed_seq` stays None, as an event of this
     kind stands at the place of its message.
     """
-    made = kind(*place, source.user_id, source.username, source.created_at)
+    made = kind(*first_fields, source.user_id, source.username, source.created_at)
     made.nonce = source.nonce
     made.edited_at = source.edited_at
     made.deleted = source.deleted

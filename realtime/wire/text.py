@@ -8,7 +8,8 @@ __all__ = ["Text"]
 class Text:
     """A sentence in English, by which translators find it, and the values of its `{names}`.
 
-    Import it as `_`, so that `makemessages` finds the sentence.
+    Import it as `_`, so that `makemessages` finds the sentence. Use it in `wire`, and for errors
+    that clients can cause in any number; use Django's `gettext_lazy` elsewhere.
     """
 
     __slots__ = ("english", "values")
