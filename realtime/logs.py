@@ -13,9 +13,9 @@ __all__ = [
     "MaskingFactory",
     "NoTokens",
     "OncePerSecond",
+    "count_or_pass",
     "get_logger",
     "hide_tokens",
-    "is_due",
     "one_line",
 ]
 
@@ -88,14 +88,14 @@ class OncePerSecond(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether this line is written."""
         text, kind = record.msg, getattr(record, "kind", None)
-        if not self.is_due(text, kind):
+        if not self.count_or_pass(text, kind):
             return False
         self._last[text, kind] = time.monotonic()
         if more := self._left_out.pop((text, kind), 0):
             record.msg = f"{record.msg} (and {more} more)"
         return True
 
-    def is_due(self, text: object, kind: object) -> bool:
+    def count_or_pass(self, text: object, kind: object) -> bool:
         """Return whether a line of this kind would be written now; count it if it would not."""
         if time.monotonic() - self._last.get((text, kind), -1.0) >= 1:
             return True
@@ -111,7 +111,7 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
-def is_due(logger: logging.Logger, level: int, text: str, kind: object) -> bool:
+def count_or_pass(logger: logging.Logger, level: int, text: str, kind: object) -> bool:
     """Return whether a line would be written now; if not, it needs no record.
 
     Call it before a line that clients can cause in any number: making a record costs more than
@@ -120,7 +120,7 @@ def is_due(logger: logging.Logger, level: int, text: str, kind: object) -> bool:
     if not logger.isEnabledFor(level):
         return False
     limits = [one for one in logger.filters if isinstance(one, OncePerSecond)]
-    return all(one.is_due(text, kind) for one in limits)
+    return all(one.count_or_pass(text, kind) for one in limits)
 
 
 class NoTokens(logging.Filter):

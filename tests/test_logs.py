@@ -16,9 +16,9 @@ from realtime.logs import (
     MaskingFactory,
     NoTokens,
     OncePerSecond,
+    count_or_pass,
     get_logger,
     hide_tokens,
-    is_due,
 )
 from realtime.wire.errors import CloseCode, Disconnect
 
@@ -66,10 +66,10 @@ def test_a_line_that_is_not_due_is_counted_without_a_record(
     logger: logging.Logger, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for code in [4029] * 100 + [4511]:
-        if is_due(logger, logging.INFO, "ends: %s", code):
+        if count_or_pass(logger, logging.INFO, "ends: %s", code):
             logger.info("ends: %s", code, extra={"kind": code})
     clock.now += 1
-    assert is_due(logger, logging.INFO, "ends: %s", 4029)
+    assert count_or_pass(logger, logging.INFO, "ends: %s", 4029)
     logger.info("ends: %s", 4029, extra={"kind": 4029})
     assert caplog.messages == ["ends: 4029", "ends: 4511", "ends: 4029 (and 99 more)"]
 
@@ -79,7 +79,7 @@ def test_a_line_of_a_level_that_is_off_is_not_due(
 ) -> None:
     """It counts for nothing, as the filter has never seen it."""
     logger.setLevel(logging.WARNING)
-    assert not is_due(logger, logging.INFO, "ends: %s", 4029)
+    assert not count_or_pass(logger, logging.INFO, "ends: %s", 4029)
     logger.warning("ends: %s", 4029, extra={"kind": 4029})
     assert caplog.messages == ["ends: 4029"]
 

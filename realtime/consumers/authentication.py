@@ -66,7 +66,7 @@ class Login:
                 "user %r cannot sign in: %s See W052 and W053.", found.identity.user_id, fault
             )
             raise Disconnect(CloseCode.UNAUTHENTICATED, fault)
-        await self._admit(found.identity)
+        await self._check_bans(found.identity)
         identity = await self._with_free_name(found.identity)
         self.slot.authenticate(identity)
         self._connection.identity, self._connection.credential = identity, found.credential
@@ -76,12 +76,12 @@ class Login:
         self._engine.revalidator.track(self._connection, self._clearance)
         self._set_expiry(self._connection.credential.expires_at)
 
-    def renew(self, user: Any) -> None:
+    def replace_user(self, user: Any) -> None:
         """Replace the user by the changed user."""
         before = self._connection.identity
         identity = Identity.of(user).after(before)
         if identity.username != before.username:
-            self._engine.rename(self._connection, identity)
+            self._engine.change_identity(self._connection, identity)
         self._connection.identity = identity
 
     async def change(self, command: Auth, may_change_identity: Callable[[], bool]) -> None:
@@ -100,9 +100,9 @@ class Login:
             if len(identity.formerly) > IDENTITIES:
                 message = _("Open a new connection to sign in as another user.")
                 raise CommandError(ErrorCode.PERMISSION_DENIED, message)
-            await self._admit(identity)
+            await self._check_bans(identity)
             self.slot.authenticate(identity)
-            self._engine.rename(self._connection, identity)
+            self._engine.change_identity(self._connection, identity)
         if command.token is not None:
             self._connection.identity, self._connection.credential = identity, credential
             self.track()
@@ -121,10 +121,10 @@ class Login:
             message = _("You have changed your name too often. Try again later.")
             raise CommandError(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
-    async def _admit(self, identity: Identity) -> None:
+    async def _check_bans(self, identity: Identity) -> None:
         """Check the bans of the site; raise `Disconnect` for a banned user."""
         visitor = Visitor(identity, self._connection.address)
-        self._clearance = await self._engine.revalidator.site_sanctions.admit(visitor)
+        self._clearance = await self._engine.revalidator.site_sanctions.check(visitor)
 
     async def _with_free_name(self, identity: Identity) -> Identity:
         """Replace the name of a returning guest that may not have it any more."""

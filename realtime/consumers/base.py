@@ -17,7 +17,7 @@ from ..engine.connections.intake import Intake
 from ..engine.connections.outbox import Outbox
 from ..engine.engine import Engine
 from ..engine.servers.transport import server_send
-from ..logs import get_logger, is_due
+from ..logs import count_or_pass, get_logger
 from ..store.accounts.identity import Identity
 from ..wire import events
 from ..wire.codecs import choose
@@ -152,7 +152,7 @@ class Consumer(AsyncConsumer):
 
     def refuse(self, command: Command, error: CommandError) -> None:
         """Reply that a command failed."""
-        if is_due(logger, logging.INFO, REFUSED, error.code):
+        if count_or_pass(logger, logging.INFO, REFUSED, error.code):
             logger.info(REFUSED, self.id, error.code, extra={"kind": error.code})
         self.connection.refuse(error, ref=command.ref, room=getattr(command, "room", None))
 
@@ -186,9 +186,9 @@ class Consumer(AsyncConsumer):
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Override this to act on changed rights: in one room or in all, of one user or of all."""
 
-    def on_user_changed(self, user: Any) -> None:
+    def on_user_changed(self, identity: Identity) -> None:
         """Replace the user by the changed user."""
-        self._login.renew(user)
+        self._login.replace_user(identity)
         self.on_rights_changed()
 
     def _refuse_large(self) -> None:

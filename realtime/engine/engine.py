@@ -183,7 +183,7 @@ class Engine:
         connection.subscribe(self._user_topic(connection))
         self.presence.connect(connection)
 
-    def rename(self, connection: Connection, identity: Identity) -> None:
+    def change_identity(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""
         connection.unsubscribe(self._user_topic(connection))
         connection.identity = identity

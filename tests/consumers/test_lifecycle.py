@@ -148,7 +148,7 @@ def held(engine: Engine) -> dict[str, Any]:
         "lanes": [
             one.name
             for one in engine.hub._topics.values()
-            if any(lane.members for lane in one._lanes.values())
+            if any(lane.outboxes for lane in one._lanes.values())
         ],
         "slots": (admission.open, admission.unauthenticated, admission.guests) != (0, 0, 0),
         "counts": [

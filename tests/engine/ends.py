@@ -67,7 +67,7 @@ class End:
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         self.rechecked.append(user_id)
 
-    def on_user_changed(self, user: Any) -> None:
+    def on_user_changed(self, identity: Any) -> None:
         pass
 
     @property

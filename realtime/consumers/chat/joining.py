@@ -65,9 +65,9 @@ class Joining(Consumer):
     @command
     async def joins(self, command: Joins) -> None:
         """Enter many rooms; each has a reply of its own."""
-        changes, verdicts = self._changes, await self._read_ahead(command.rooms)
+        changes, results = self._changes, await self._read_ahead(command.rooms)
         for target in command.rooms:
-            known = verdicts.get(target.room) if changes == self._changes else None
+            known = results.get(target.room) if changes == self._changes else None
             try:
                 joined = await self.in_time(self._join(target, known))
                 self.reply_paid(with_ref(joined, command), "join")
@@ -114,7 +114,7 @@ class Joining(Consumer):
         if subscription is None or self.id not in subscription.topic.members:
             self._drop_subscription(room)  # the hub has detached the connection
         elif user_id in ("", *self.identity.user_ids):
-            subscription.is_doubtful = True
+            subscription.is_recheck_due = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
 
@@ -123,15 +123,15 @@ class Joining(Consumer):
         free = config().rooms_per_connection - len(self._subscriptions)
         new = [one.room for one in targets if one.room not in self._subscriptions][: max(0, free)]
         known = [one.room for one in targets if one.room in self._subscriptions]
-        asks = [
+        requests = [
             access.AccessRequest(room, self.identity, self.address)
             for room in dict.fromkeys(known + new)
         ]
         try:
-            found = await self.in_time(self.engine.db.read(access.enter_all, asks))
+            found = await self.in_time(self.engine.db.read(access.enter_all, requests))
         except CommandError:
             return {}
-        return {ask.slug: verdict for ask, verdict in found.items()}
+        return {request.slug: result for request, result in found.items()}
 
     async def _join(
         self, target: Join | JoinTarget, known: access.AccessResult | None = None
@@ -193,14 +193,14 @@ class Joining(Consumer):
     async def _read_access(self, decide: Decide, room: str) -> RoomAccess:
         """Read the access of this connection to a room; a refusal ends its subscription."""
         since = self._subscriptions[room].since if room in self._subscriptions else None
-        ask = access.AccessRequest(room, self.identity, self.address, since)
-        verdict = await self.engine.db.load(decide, ask)
-        return self._accepted(room, verdict)
+        request = access.AccessRequest(room, self.identity, self.address, since)
+        result = await self.engine.db.load(decide, request)
+        return self._accepted(room, result)
 
-    def _accepted(self, room: str, verdict: access.AccessResult | None) -> RoomAccess:
-        if isinstance(verdict, RoomAccess):
-            return verdict
-        refusal = verdict or access.unknown(room)
+    def _accepted(self, room: str, result: access.AccessResult | None) -> RoomAccess:
+        if isinstance(result, RoomAccess):
+            return result
+        refusal = result or access.unknown(room)
         if isinstance(refusal, CommandError) and room in self._subscriptions:
             self._drop_subscription(room)
             self.reply(Removed.of(refusal, room, self.connection.translate))
@@ -252,11 +252,11 @@ class Joining(Consumer):
 
     async def _refresh_access(self, subscription: RoomSubscription) -> None:
         known, before = subscription.topic.rights_seq, self._fields(subscription.access)
-        subscription.is_doubtful = False  # unless the rights change meanwhile
+        subscription.is_recheck_due = False  # unless the rights change meanwhile
         try:
             entry = await self._read_access(access.all_rights, subscription.access.slug)
         except BaseException:
-            subscription.is_doubtful = True
+            subscription.is_recheck_due = True
             raise
         subscription.access = replace(entry, rights_seq=max(known, entry.rights_seq))
         subscription.schedule_recheck(self.recheck)
@@ -267,7 +267,7 @@ class Joining(Consumer):
         try:
             while (
                 subscription := self._subscriptions.get(room)
-            ) is not None and subscription.is_doubtful:
+            ) is not None and subscription.is_recheck_due:
                 await self._refresh_access(subscription)
         except CommandError as error:  # the client has got a `removed` event
             logger.info("connection %s was removed from %r: %s", self.id, room, error.code)

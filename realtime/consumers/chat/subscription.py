@@ -28,7 +28,7 @@ class RoomSubscription:
     topic: RoomTopic
     since: datetime
     """When the connection entered the room."""
-    is_doubtful: bool = False
+    is_recheck_due: bool = False
     """Whether the rights have changed since the access was read."""
     reminder: asyncio.TimerHandle | None = None
     typed_at: float | None = None
@@ -59,7 +59,9 @@ class RoomSubscription:
         """Whether the access may have changed since it was read."""
         until = self.access.until
         is_over = until is not None and until <= timezone.now()
-        return is_over or self.is_doubtful or self.access.rights_seq < self.topic.room_rights_seq
+        return (
+            is_over or self.is_recheck_due or self.access.rights_seq < self.topic.members_rights_seq
+        )
 
 
 def room_fields(entry: RoomAccess, translate: Translate) -> dict[str, Any]:

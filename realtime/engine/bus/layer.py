@@ -57,11 +57,11 @@ class Layer:
     def __init__(
         self,
         origin: str,
-        receive: Callable[[str, list[Any]], None],
+        handle: Callable[[str, list[Any]], None],
         find_site: Callable[[], Awaitable[str]],
     ) -> None:
         self._origin = origin
-        self._receive = receive
+        self._handle = handle
         self._find_site = find_site
         self._site = ""
         self._backend: Any = self._new_backend()
@@ -250,12 +250,12 @@ class Layer:
                 async with self._groups_lock, asyncio.timeout(SEND_SECONDS):
                     channel = await self._own_channel()
                 while True:
-                    self._dispatch(await backend.receive(channel))
+                    self._unpack(await backend.receive(channel))
             except Exception as error:
                 self._fail("receive", error)
                 await asyncio.sleep(BREAKER_SECONDS / 2)
 
-    def _dispatch(self, message: dict[str, Any]) -> None:
+    def _unpack(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if kind != EVENTS and kind != BROKEN:  # the site may use the same layer
             return
@@ -271,7 +271,7 @@ class Layer:
             self._dispatch_own(items)
             return
         try:
-            self._receive(topic, items)
+            self._handle(topic, items)
         except Exception:
             logger.exception("topic %s: notes from the channel layer cannot be handled", topic)
 

@@ -45,7 +45,7 @@ class ConnectionEvents(Protocol):
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Recheck the rights in a room, or in every room; with `user_id`, only that user's."""
 
-    def on_user_changed(self, user: Any) -> None:
+    def on_user_changed(self, identity: Identity) -> None:
         """Use the changed user, who may stay connected."""
 
 
@@ -112,7 +112,7 @@ class Connection:
 
     def __init__(
         self,
-        name: str,
+        connection_id: str,
         events: ConnectionEvents,
         send: Send,
         codec: Codec,
@@ -125,7 +125,7 @@ class Connection:
         task: "asyncio.Task[Any] | None" = None,
         scope: dict[str, Any] | None = None,
     ) -> None:
-        self.id = name
+        self.id = connection_id
         self.events = events
         self.intake = intake
         self.heartbeat: Silence | None = None
@@ -135,7 +135,7 @@ class Connection:
         self.connected_at = time.time()
         self.is_gone = False
         """Whether the client has closed the socket."""
-        self.outbox = Outbox(name, send, codec, self.close, server, ledger)
+        self.outbox = Outbox(connection_id, send, codec, self.close, server, ledger)
         self._acquired: list[Release | Subscribable] = []
         self._paused: asyncio.Future[None] | None = None
         self._task = task
@@ -168,7 +168,7 @@ class Connection:
         return translated(sentence, self._language)
 
     def snapshot(self) -> ConnectionStats:
-        """Return what is known of the connection now."""
+        """Return what is known of the connection now; no caller yet, it is for the admin."""
         active_at = self.connected_at
         if self.heartbeat is not None:
             silent_seconds = asyncio.get_running_loop().time() - self.heartbeat.heard_at

@@ -117,7 +117,7 @@ class Intake:
         self._timer: asyncio.TimerHandle | None = None
         transport.limit_messages(send, self._limit)
         self._is_early = transport.has_early_input(send)
-        self._receive = transport.intercept(send, self._admit)
+        self._receive = transport.intercept(send, self._pass)
 
     def open(self) -> None:
         """Let the server parse the input, once the handshake is accepted."""
@@ -164,7 +164,7 @@ class Intake:
 
     # Input.
 
-    def _admit(self, data: bytes) -> bytes:
+    def _pass(self, data: bytes) -> bytes:
         """Count a chunk of input; return the bytes that the server may parse now."""
         passed = self._count(data) if data else b""
         if self._later or self._scanner.frames > TURN_FRAMES:
@@ -182,12 +182,12 @@ class Intake:
         self._later = waiting[self._turn_bytes :]
         if self._later:
             self._pause(TURN)
-            self._loop.call_soon(self._admit_later)
+            self._loop.call_soon(self._pass_later)
         else:
             self._resume(TURN)
         return waiting[: self._turn_bytes]
 
-    def _admit_later(self) -> None:
+    def _pass_later(self) -> None:
         if self._later and self._receive is not None:
             self._receive(b"")
 

@@ -75,14 +75,14 @@ class Outbox:
 
     def __init__(
         self,
-        connection: str,
+        connection_id: str,
         send: Send,
         codec: Codec,
         end: Callable[[Disconnect], None],
         server: Any = None,
         ledger: Ledger | None = None,
     ) -> None:
-        self.id = connection
+        self.id = connection_id
         self.codec = codec
         self._end = end
         self._send = send

@@ -105,15 +105,15 @@ class PresenceWriter:
         self._lost = True
         self._wake.set()
 
-    def _close(self, connection: str) -> None:
-        if self._connections.pop(connection, None) is None:
+    def _close(self, connection_id: str) -> None:
+        if self._connections.pop(connection_id, None) is None:
             return
-        for room_id in self._rooms.pop(connection, ()):
-            self._presences.pop((connection, room_id), None)
-            self._batch.presences.pop((connection, room_id), None)
-        self._batch.connections.pop(connection, None)
+        for room_id in self._rooms.pop(connection_id, ()):
+            self._presences.pop((connection_id, room_id), None)
+            self._batch.presences.pop((connection_id, room_id), None)
+        self._batch.connections.pop(connection_id, None)
         # Also if the row was not written yet: a batch with it may be in progress.
-        self._batch.closed.append(connection)
+        self._batch.closed.append(connection_id)
         self._wake.set()
 
     async def _run(self) -> None:

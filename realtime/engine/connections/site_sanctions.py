@@ -31,7 +31,7 @@ class SiteSanctions:
         self._version = 0
         """How often this process has heard of a change."""
 
-    async def admit(self, visitor: Visitor) -> Clearance | None:
+    async def check(self, visitor: Visitor) -> Clearance | None:
         """Check a client against the bans; raise `Disconnect` for one that is banned.
 
         Returns None where the database does not answer. The client is checked later then, and

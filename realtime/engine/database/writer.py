@@ -56,7 +56,7 @@ class Writer:
         self._db = db
         self._committed = committed
         self._jobs: list[Job] = []
-        self._slow: dict[int, list[Job]] = {}
+        self._locked: dict[int, list[Job]] = {}
         self._open: deque[Job] = deque()
         self._is_sweep_due = False
         self._count = 0
@@ -64,7 +64,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
-        self._slow_tasks: set[asyncio.Task[None]] = set()
+        self._locked_tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Start to write."""
@@ -78,7 +78,7 @@ class Writer:
 
     def stop(self) -> None:
         """Stop; clients send again what was not acknowledged."""
-        for task in [*self._slow_tasks, *([self._task] if self._task else [])]:
+        for task in [*self._locked_tasks, *([self._task] if self._task else [])]:
             task.cancel()
 
     def submit(self, entry: Entry, done: Callable[[Result], None]) -> None:
@@ -93,8 +93,8 @@ class Writer:
         job = Job(entry, done, time.monotonic() + config().write_timeout_seconds)
         self._open.append(job)
         self._sweep_soon()
-        if entry.room_id in self._slow:
-            self._slow[entry.room_id].append(job)
+        if entry.room_id in self._locked:
+            self._locked[entry.room_id].append(job)
         else:
             self._jobs.append(job)
             self._wake.set()
@@ -202,27 +202,27 @@ class Writer:
         room_id = jobs[0].entry.room_id
         mine = [job for job in self._jobs if job.entry.room_id == room_id]
         self._jobs = [job for job in self._jobs if job.entry.room_id != room_id]
-        is_new = room_id not in self._slow
-        self._slow.setdefault(room_id, []).extend(jobs + mine)
+        is_new = room_id not in self._locked
+        self._locked.setdefault(room_id, []).extend(jobs + mine)
         if is_new:
             logger.warning("room %s is locked by another transaction: its messages wait", room_id)
-            task = asyncio.get_running_loop().create_task(self._write_slowly(room_id))
-            self._slow_tasks.add(task)
-            task.add_done_callback(self._slow_tasks.discard)
+            task = asyncio.get_running_loop().create_task(self._write_locked_room(room_id))
+            self._locked_tasks.add(task)
+            task.add_done_callback(self._locked_tasks.discard)
 
-    async def _write_slowly(self, room_id: int) -> None:
+    async def _write_locked_room(self, room_id: int) -> None:
         attempt = 0
-        while self._slow[room_id]:
-            batch = self._drop_late(self._slow[room_id][:BATCH_ENTRIES])
-            self._slow[room_id] = batch + self._slow[room_id][BATCH_ENTRIES:]
-            left = await self._try_slowly(batch)
-            self._slow[room_id] = left + self._slow[room_id][len(batch) :]
+        while self._locked[room_id]:
+            batch = self._drop_late(self._locked[room_id][:BATCH_ENTRIES])
+            self._locked[room_id] = batch + self._locked[room_id][BATCH_ENTRIES:]
+            left = await self._try_locked_room(batch)
+            self._locked[room_id] = left + self._locked[room_id][len(batch) :]
             if left:
                 await asyncio.sleep(_backoff(attempt))
                 attempt += 1
-        del self._slow[room_id]
+        del self._locked[room_id]
 
-    async def _try_slowly(self, batch: list[Job]) -> list[Job]:
+    async def _try_locked_room(self, batch: list[Job]) -> list[Job]:
         try:
             await self._commit(batch, LOCK_MS, self._db.write_blocking)
         except Exception as error:

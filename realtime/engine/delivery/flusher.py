@@ -39,13 +39,13 @@ class Lane:
         "_pending",
         "_waiters",
         "codec",
-        "members",
+        "outboxes",
         "position",
     )
 
     def __init__(self, codec: Codec, flusher: "Flusher", position: int) -> None:
         self.codec = codec
-        self.members: dict[str, Outbox] = {}
+        self.outboxes: dict[str, Outbox] = {}
         self.position = position
         self._flusher = flusher
         self._pending: list[Event] = []
@@ -54,17 +54,17 @@ class Lane:
 
     def attach(self, outbox: Outbox) -> None:
         """Add a connection; it gets the events of later rounds."""
-        self.members[outbox.id] = outbox
+        self.outboxes[outbox.id] = outbox
         self._newcomers.add(outbox.id)
 
-    def detach(self, connection: str) -> None:
+    def detach(self, connection_id: str) -> None:
         """Remove a connection."""
-        del self.members[connection]
-        self._newcomers.discard(connection)
+        del self.outboxes[connection_id]
+        self._newcomers.discard(connection_id)
 
     def put(self, event: Event) -> None:
         """Add an event; with no members and no earlier events, it counts as sent."""
-        if self.members or self._pending:
+        if self.outboxes or self._pending:
             if not self._pending:
                 self._flusher.wake(self)
             self._pending.append(event)
@@ -83,17 +83,17 @@ class Lane:
         if self._pending:
             self._flusher.wake(self)
         else:
-            self._all_sent()
+            self._wake_waiters()
         return events
 
-    def is_due(self, connection: str) -> bool:
+    def is_due(self, connection_id: str) -> bool:
         """Return whether a connection has been a member since the round began."""
-        return connection in self.members and connection not in self._newcomers
+        return connection_id in self.outboxes and connection_id not in self._newcomers
 
     def reset(self, position: int) -> None:
         """Drop the pending events, and start at another position."""
         self._pending.clear()
-        self._all_sent()
+        self._wake_waiters()
         self.position = position
 
     def move(self, position: int) -> None:
@@ -108,9 +108,11 @@ class Lane:
             self._waiters.append(waiter)
             await waiter
 
-    def packet(self, events: list[Event], connection: str = "") -> Packet:
+    def packet(self, events: list[Event], connection_id: str = "") -> Packet:
         """Return the frames of events, without those that exclude the connection."""
-        frames = [event.frame for event in events if not connection or event.exclude != connection]
+        frames = [
+            event.frame for event in events if not connection_id or event.exclude != connection_id
+        ]
         if self.codec.is_coalescing:
             return Packet([self.codec.join(frames)] if frames else [])
         return Packet([self.codec.join([frame]) for frame in frames])
@@ -126,7 +128,7 @@ class Lane:
                 return number
         return len(self._pending)
 
-    def _all_sent(self) -> None:
+    def _wake_waiters(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -186,9 +188,9 @@ async def _flush(lane: Lane) -> None:
         events = [event for event in events if _is_sendable(lane, event)]
         packet = lane.packet(events)
     excluded = {event.exclude for event in events if event.exclude}
-    for number, (connection, outbox) in enumerate(list(lane.members.items()), 1):
-        if lane.is_due(connection):  # it may have left during a turn of other tasks
-            own = lane.packet(events, connection) if connection in excluded else packet
+    for number, (connection_id, outbox) in enumerate(list(lane.outboxes.items()), 1):
+        if lane.is_due(connection_id):  # it may have left during a turn of other tasks
+            own = lane.packet(events, connection_id) if connection_id in excluded else packet
             if own.frames:
                 outbox.post(own)
         if number % FAIR_MEMBERS == 0:

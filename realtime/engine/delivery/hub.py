@@ -65,7 +65,7 @@ PRESENCE_AT_ONCE = 500
 class Hub:
     """All topics of a process.
 
-    `revalidate(connections, kind, which)` is called for each `Revalidate` note.
+    `revalidate(connections, note)` is called for each `Revalidate` note.
     """
 
     def __init__(
@@ -75,7 +75,6 @@ class Hub:
         revalidate: Callable[[list[Connection], Revalidate], None] = lambda connections, note: None,
     ) -> None:
         self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
-        self._db = db
         self._revalidate = revalidate
         self._topics: dict[str, Topic] = {}
         self._rooms: dict[int, RoomTopic] = {}
@@ -102,7 +101,10 @@ class Hub:
         await self.layer.stop()
 
     def keep(self, name: str) -> None:
-        """Open a topic that stays open without members, because the pulse probes it."""
+        """Open a topic that stays open without members.
+
+        The pulse probes that of the node, and `SITE` notes must arrive without connections too.
+        """
         self._add(Topic(name, self._flushers))
 
     def topic(self, name: str) -> Topic:
@@ -142,7 +144,7 @@ class Hub:
         """Broadcast a committed message to its room."""
         event = Event.of_state(stored.slug, stored.state)
         room_id = stored.room_id
-        self._receive_log(room_id, event, stored.epoch)
+        self._follow_log(room_id, event, stored.epoch)
         self.layer.publish(room_topic(room_id), event.note(stored.epoch))
 
     def send_event(self, topic: str, outgoing: Outgoing, *, exclude: str = "") -> None:
@@ -190,11 +192,11 @@ class Hub:
                 self._dispatch_to_room(topic, note)
             case Broadcast(text, exclude):
                 topic.deliver(Event(Frame(text), exclude=exclude))
-            case Close(code, reason, connection):
-                for one in _recipients(topic, connection):
+            case Close(code, reason, connection_id):
+                for one in _recipients(topic, connection_id):
                     one.close(Disconnect(code, reason))
-            case Direct(text, connection):
-                for one in _recipients(topic, connection):
+            case Direct(text, connection_id):
+                for one in _recipients(topic, connection_id):
                     one.outbox.send(one.codec.join([Frame(text)]))
             case Revalidate():
                 self._revalidate(list(topic.members.values()), note)
@@ -209,13 +211,13 @@ class Hub:
             return
         match note:
             case LogEvent(epoch=epoch, text=text):
-                self._receive_log(topic.room_id, Event.of_text(text), epoch)
+                self._follow_log(topic.room_id, Event.of_text(text), epoch)
             case PresenceDiff():
                 self._presence.update(topic, *note.read())
             case RightsChanged(user_id, seq):
                 self._spawn(self._rights.changed(topic, user_id, seq))
 
-    def _receive_log(self, room_id: int, event: Event, epoch: str) -> None:
+    def _follow_log(self, room_id: int, event: Event, epoch: str) -> None:
         if topic := self._rooms.get(room_id):
             self.follower.receive(topic, event, epoch)
 
@@ -338,7 +340,7 @@ class Hub:
             logger.warning("a background task of the hub failed: %r", error)
 
 
-def _recipients(topic: Topic, connection: str) -> Iterable[Connection]:
-    if not connection:
+def _recipients(topic: Topic, connection_id: str) -> Iterable[Connection]:
+    if not connection_id:
         return list(topic.members.values())
-    return [topic.members[connection]] if connection in topic.members else []
+    return [topic.members[connection_id]] if connection_id in topic.members else []

@@ -38,7 +38,7 @@ class RoomRights:
     def compare(self, topic: RoomTopic, mark: LogMark) -> None:
         """Recheck all members if the database has a newer `rights_seq`."""
         if mark.rights_seq > topic.rights_seq:
-            topic.rights_seq = topic.room_rights_seq = mark.rights_seq
+            topic.rights_seq = topic.members_rights_seq = mark.rights_seq
             self._recheck_all(topic)
 
     def _recheck_all(self, topic: RoomTopic) -> None:

@@ -117,7 +117,10 @@ class RoomTopic(Topic):
         self.state = State.OPENING
         self.roster = roster
         self.ring = Ring([], 0, 0)
-        self.rights_seq = self.room_rights_seq = 0
+        self.rights_seq = 0
+        """The last change of rights that this process knows."""
+        self.members_rights_seq = 0
+        """The last change that concerned all members; one of a user only raises `rights_seq`."""
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
         self.extension: asyncio.Task[None] | None = None
@@ -136,7 +139,7 @@ class RoomTopic(Topic):
         # A note of newer rights may have come while the topic was being opened.
         is_new = self.state is State.OPENING
         self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
-        self.room_rights_seq = self.rights_seq
+        self.members_rights_seq = self.rights_seq
         self.ring = ring
         self._hole = None
         self.state = State.LIVE

@@ -170,8 +170,8 @@ def resume(send: Any) -> None:
         transport.resume_reading()
 
 
-def intercept(send: Any, admit: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
-    """Pass the bytes of the client to `admit`; the server parses only what it returns.
+def intercept(send: Any, intake: Callable[[bytes], bytes]) -> Callable[[bytes], None] | None:
+    """Pass the bytes of the client to `intake`; the server parses only what it returns.
 
     Returns a function that receives bytes as the server does. It returns None if that is not
     possible: the server is not known, or the transport carries more than one WebSocket. `release`
@@ -183,7 +183,7 @@ def intercept(send: Any, admit: Callable[[bytes], bytes]) -> Callable[[bytes], N
         return None
 
     def received(data: bytes) -> None:
-        if passed := admit(data):
+        if passed := intake(data):
             receive(passed)
 
     setattr(protocol, name, received)

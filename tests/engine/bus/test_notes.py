@@ -181,7 +181,7 @@ def test_a_layer_accepts_any_bytes(content: bytes) -> None:
     receiver.layer._channel, receiver.layer._site = "ours", SITE
     message = receiver.layer._deserialize(msgpack.unpackb, content)
     assert message["__asgi_channel__"] == ["ours"]
-    receiver.layer._dispatch(message)
+    receiver.layer._unpack(message)
     for topic, received in receiver.received:
         assert isinstance(topic, str)
         assert isinstance(received, list)

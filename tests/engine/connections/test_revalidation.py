@@ -43,8 +43,8 @@ class Fake(End):
     def ended(self) -> list[int]:
         return [why.code for why in self.ends]
 
-    def on_user_changed(self, user: Any) -> None:
-        self.renewed.append(user)
+    def on_user_changed(self, identity: Any) -> None:
+        self.renewed.append(identity)
 
 
 class FakeDatabase:

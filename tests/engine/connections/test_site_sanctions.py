@@ -53,22 +53,22 @@ async def test_a_banned_client_is_refused_with_the_reason(
 ) -> None:
     asked.banned.add(ADA)
     with pytest.raises(Disconnect) as caught:
-        await known.admit(ADA)
+        await known.check(ADA)
     assert caught.value.code == CloseCode.KICKED
     assert "spam" in caught.value.reason
 
 
 async def test_nothing_is_asked_while_there_are_none(known: SiteSanctions, asked: Asked) -> None:
     await known.refresh()
-    assert known.is_current(await known.admit(ADA))
+    assert known.is_current(await known.check(ADA))
     assert asked.number == 0
     known.change()
-    await known.admit(ADA)
+    await known.check(ADA)
     assert asked.number == 1
 
 
 async def test_a_check_is_not_current_after_a_change(known: SiteSanctions, asked: Asked) -> None:
-    clearance = await known.admit(ADA)
+    clearance = await known.check(ADA)
     assert known.is_current(clearance)
     known.change()
     assert not known.is_current(clearance)
@@ -78,7 +78,7 @@ async def test_a_client_is_admitted_unchecked_while_the_database_is_away(
     known: SiteSanctions, asked: Asked
 ) -> None:
     asked.error = OperationalError("away")
-    assert not known.is_current(await known.admit(ADA))
+    assert not known.is_current(await known.check(ADA))
 
 
 async def test_a_change_that_is_heard_while_the_database_is_asked_counts(

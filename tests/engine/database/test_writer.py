@@ -420,7 +420,7 @@ async def test_changes_and_messages_of_a_process_do_not_wait_for_each_other(
     results = await asyncio.gather(*deleting)
     await desk.settled(20)
     assert len({result.state.position for result in results}) == 20
-    assert not desk.writer._slow
+    assert not desk.writer._locked
     assert caplog.records == []
 
 
@@ -455,7 +455,7 @@ async def test_a_locked_room_delays_no_other(
     assert set(desk.codes().values()) == {"ok"}
     assert await stored(free) == [f"free {number}" for number in range(10)]
     assert await stored(locked) == [f"locked {number}" for number in range(10)]
-    await eventually(lambda: not desk.writer._slow)
+    await eventually(lambda: not desk.writer._locked)
     desk.submit(locked, "later")
     await desk.settled(21)
     assert (await stored(locked))[-1] == "later"
@@ -474,7 +474,7 @@ async def test_a_bad_draft_in_a_locked_room_fails_alone(
     )
     for name, fields in {"a": {}, "bad": {"username": "x" * 200}, "b": {}, "c": {}}.items():
         desk.submit(locked, name, **fields)
-    await eventually(lambda: desk.writer._slow)
+    await eventually(lambda: desk.writer._locked)
     desk.submit(locked, "d")
     await asyncio.to_thread(holder.close)
     await desk.settled(5)
