@@ -54,5 +54,5 @@ def _draft(room: Room, person: Any, text: str) -> Draft:
         content=text,
         sender=identity.user_id,
         username=identity.username,
-        user_id=person.pk,
+        user_pk=person.pk,
     )

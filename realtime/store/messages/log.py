@@ -136,7 +136,8 @@ class Draft(Body, kw_only=True):
     content: str
     sender: str
     username: str
-    user_id: Any = None
+    user_pk: Any = None
+    """The primary key of the user; None for a guest."""
     nonce: str = msgspec.field(default_factory=_made_nonce)
     slug: str = ""
     """The room's slug, for the event; it is not stored."""
@@ -168,7 +169,7 @@ class Draft(Body, kw_only=True):
             content=content,
             sender=identity.user_id,
             username=identity.username,
-            user_id=identity.user_pk,
+            user_pk=identity.user_pk,
             nonce=_made_nonce() if nonce is None else nonce,
             slug=slug,
             slow_seconds=slow_seconds,
@@ -419,7 +420,7 @@ def _as_json(alias: str, drafts: Iterable[Draft]) -> str:
             "number": number,
             "room_id": draft.room_id,
             "sender": draft.sender,
-            "user_id": draft.user_id and prepare(draft.user_id, connections[alias]),
+            "user_id": draft.user_pk and prepare(draft.user_pk, connections[alias]),
             "username": draft.username,
             "nonce": draft.nonce,
             **fields_of(draft),
@@ -465,7 +466,7 @@ def _numbered(drafts: Iterable[Draft], ends: dict[int, int]) -> dict[Key, Messag
             seq=ends[draft.room_id],
             changed_seq=ends[draft.room_id],
             sender=draft.sender,
-            user_id=draft.user_id,
+            user_id=draft.user_pk,
             username=draft.username,
             nonce=draft.nonce,
             created_at=draft.created_at or now,

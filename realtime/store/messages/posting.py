@@ -85,7 +85,7 @@ def row_of(draft: Draft, state: MessageState) -> Message:
         "seq": state.seq,
         "changed_seq": state.position,
         "sender": draft.sender,
-        "user_id": draft.user_id,
+        "user_id": draft.user_pk,
         "username": state.username,
         "nonce": draft.nonce,
         "created_at": _moment(state.created_at),

@@ -203,7 +203,7 @@ def test_a_head_cannot_be_purged_beyond_its_end(room: Room) -> None:
 
 def test_a_message_outlives_its_user(room: Room) -> None:
     user = get_user_model().objects.create(username="ada")
-    log.append([draft(room, user_id=user.pk, sender=str(user.pk))])
+    log.append([draft(room, user_pk=user.pk, sender=str(user.pk))])
     pk = user.pk
     user.delete()
     [state] = history.since(room.pk, 0, 10).states

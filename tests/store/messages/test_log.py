@@ -47,7 +47,7 @@ def test_everything_a_draft_says_is_kept(room: Room) -> None:
     user = get_user_model().objects.create(username="ada")
     data = {"deep": [1, 2.5, None, True, {"é": "👩‍👩‍👧‍👦"}]}
     text = "שָׁלוֹם \u202e‮ \\ ' \" %s {} \u2028"
-    log.append([draft(room, text, user_id=user.pk, data=data, sender=str(user.pk), nonce="n")])
+    log.append([draft(room, text, user_pk=user.pk, data=data, sender=str(user.pk), nonce="n")])
     row = Message.objects.get()
     assert (row.content, row.data, row.user, row.nonce) == (text, data, user, "n")
     assert (row.sender, row.username) == (str(user.pk), "ada")
@@ -71,7 +71,7 @@ def test_both_ways_to_insert_keep_the_same(
     monkeypatch.setattr(log, "_insert_at_once", getattr(log, insert))
     user = get_user_model().objects.create(username="ada")
     drafts = [
-        draft(room, words, data=data, user_id=pk)
+        draft(room, words, data=data, user_pk=pk)
         for words in WORDS
         for data in DATA
         for pk in (None, user.pk)
@@ -83,7 +83,7 @@ def test_both_ways_to_insert_keep_the_same(
         (one.content, one.data) for one in drafts
     ]
     users = Message.objects.order_by("seq").values_list("user_id", flat=True)
-    assert list(users) == [one.user_id for one in drafts]
+    assert list(users) == [one.user_pk for one in drafts]
 
 
 def test_text_that_the_database_cannot_hold_stores_nothing(room: Room, is_postgres: bool) -> None:
@@ -160,7 +160,7 @@ def test_a_rollback_leaves_no_hole(room: Room) -> None:
 
 def test_one_bad_draft_stores_nothing_of_its_batch(room: Room) -> None:
     with pytest.raises(DatabaseError), transaction.atomic():
-        log.append([draft(room), draft(room, user_id=999_999)])
+        log.append([draft(room), draft(room, user_pk=999_999)])
     assert Message.objects.count() == 0
     assert say(room, "next")[0].seq == 1
 
