@@ -173,6 +173,22 @@ def test_the_wire_knows_no_framework_and_no_clock(path: Path) -> None:
     assert roots & (outside | {"time", "asyncio", "socket", "threading"}) == set()
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_class_stays_small(path: Path) -> None:
+    """At most 300 lines, and 20 public methods beside its properties."""
+    for one in ast.walk(ast.parse(path.read_text())):
+        if isinstance(one, ast.ClassDef):
+            assert (one.end_lineno or 0) - one.lineno < 300, one.name
+            assert len(list(public_methods(one))) <= 20, one.name
+
+
+def public_methods(of: ast.ClassDef) -> Iterator[str]:
+    for one in of.body:
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and not one.name.startswith("_"):
+            if not any("property" in ast.unparse(way) for way in one.decorator_list):
+                yield one.name
+
+
 @pytest.mark.parametrize("folder", ["harness", "benchmarks", "project", "realtime"])
 def test_nothing_but_tests_imports_tests(folder: str) -> None:
     """What tests and benchmarks share is in `harness/`."""
