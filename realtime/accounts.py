@@ -10,13 +10,15 @@ may be repeated, and continue where they were interrupted.
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.utils.translation import gettext
 
 from .store.accounts.display import NAME_CHARACTERS
 from .store.accounts.users import key_of, pk_of
 from .store.moderation import erasing
 
 __all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
+
+DELETED_USER = "Deleted user"
+"""Not translated: a repeat in another language would write all the messages again."""
 
 
 def erase_user(user: Any, *, name: str = "") -> int:
@@ -27,7 +29,7 @@ def erase_user(user: Any, *, name: str = "") -> int:
     block list and the reasons of reports are deleted. Sanctions in force stay, without the name;
     the admin's log stays. Raises `CommandError` with `unknown_user` for an invalid `user_id`.
     """
-    key, name = key_of(user), (name or gettext("Deleted user"))[:NAME_CHARACTERS]
+    key, name = key_of(user), (name or DELETED_USER)[:NAME_CHARACTERS]
     number = sum(erasing.erase_texts(key, name))
     erasing.erase_traces(key, pk_of(key), name)
     return number

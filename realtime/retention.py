@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.utils import timezone
-from django.utils.translation import gettext
 
 from .conf import config
 from .store.moderation import actions, erasing, reports
@@ -17,6 +16,8 @@ __all__ = ["Pruned", "aprune", "prune"]
 
 LEAST_DAYS = 7
 """Younger messages may still be sent again by their sender, or resumed by other clients."""
+GUEST_NAME = "Guest"
+"""Not translated: in another language, all the erased messages would be written again."""
 
 
 class Pruned(NamedTuple):
@@ -37,7 +38,7 @@ def prune() -> Pruned:
     settings, messages = config(), 0
     if settings.guest_message_days:
         before = timezone.now() - timedelta(days=max(LEAST_DAYS, settings.guest_message_days))
-        messages = sum(erasing.erase_guests(before, gettext("Guest")))
+        messages = sum(erasing.erase_guests(before, GUEST_NAME))
     days = settings.ended_sanction_days
     return Pruned(
         messages,

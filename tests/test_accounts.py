@@ -10,7 +10,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
 from django.db.models.signals import post_delete
-from django.utils import timezone
+from django.utils import timezone, translation
 from pytest_django import Settings
 
 from harness.client.in_process import Socket
@@ -170,6 +170,22 @@ def test_what_guests_wrote_is_erased_after_a_while(
     assert Message.objects.exclude(content="").count() == left
     names = set(Message.objects.filter(content="").values_list("username", flat=True))
     assert names == ({"Guest"} if left == 2 else set())
+
+
+def test_what_is_erased_stays_so_in_every_language(
+    room: Room, ada: Any, settings: Settings
+) -> None:
+    """The stored names are the same for all readers: another language rewrites no message."""
+    settings.REALTIME = {"GUEST_MESSAGE_DAYS": 30}
+    say(room, Identity("guest:1", "Eve"), "by a guest")
+    say(room, ada, "by ada")
+    Message.objects.update(created_at=timezone.now() - timedelta(days=40))
+    with translation.override("en"):
+        assert (retention.prune().guest_messages, accounts.erase_user(ada)) == (1, 1)
+    with translation.override("de"):
+        assert (retention.prune().guest_messages, accounts.erase_user(ada)) == (0, 0)
+    names = Message.objects.order_by("seq").values_list("username", flat=True)
+    assert list(names) == ["Guest", "Deleted user"]
 
 
 def test_what_is_over_is_removed(room: Room, ada: Any) -> None:
