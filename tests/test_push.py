@@ -33,6 +33,7 @@ from realtime.engine.bus.notes import Note
 from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine, user_topic
 from realtime.models import Message, Room
+from realtime.signals import messages_stored
 from realtime.store.database import site
 from realtime.store.messages import log
 from realtime.wire.errors import CloseCode, CommandError
@@ -417,6 +418,23 @@ def test_each_stored_message_is_published_once(
         for content, nonce in (("a", "1"), ("b", "2"), ("a", "1")):
             push.room(room).message(content, nonce=nonce)
     assert [(note.tag, getattr(note, "seq", None)) for note in told] == [("log", 1), ("log", 2)]
+
+
+def test_a_receiver_that_raises_does_not_make_a_stored_message_fail(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller would repeat it, and store it twice."""
+
+    def fail(**_: Any) -> None:
+        raise ValueError("of a receiver")
+
+    messages_stored.connect(fail)
+    try:
+        assert push.room(room).message("hi").content == "hi"
+    finally:
+        messages_stored.disconnect(fail)
+    assert "of a receiver" in caplog.text
+    assert Message.objects.count() == 1
 
 
 def test_without_an_engine_what_is_stored_is_stored(room: Room) -> None:

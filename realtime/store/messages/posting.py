@@ -49,7 +49,8 @@ def post(draft: Draft) -> Stored:
     """
     stored = _append_with_retry(draft)
     if stored.is_new:
-        messages_stored.send(None, stored=[stored])
+        # Robust: a caller that gets an exception repeats the message, and would store it twice.
+        messages_stored.send_robust(None, stored=[stored])
     return stored
 
 
