@@ -19,7 +19,7 @@ from ...wire.errors import CommandError, ErrorCode
 from .. import presence
 from ..accounts.addresses import network_of
 from ..accounts.identity import GUEST, Identity
-from ..accounts.users import canonical, is_good, pk_of, unknown_user, users_by_pk
+from ..accounts.users import any_user, canonical, is_good, pk_of, unknown_user, users_by_pk
 from ..database.alias import database
 from ..messages import changes
 from ..messages.log import Stored
@@ -360,7 +360,8 @@ def _name_of(user_key: str) -> str:
     if user_key.startswith(GUEST):
         here = Connection.objects.using(database()).filter(user_key=user_key)
         return here.values_list("username", flat=True).first() or ""
-    user = _user(user_key)
+    pk = _pk(user_key)
+    user = None if pk is None else any_user(pk)
     if user is None:
         raise unknown_user()
     return Identity.of(user).username

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import UserManager
 from django.db import connections
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
@@ -341,6 +343,18 @@ def test_the_store_sanctions_only_who_exists(room: Room, ada: Any) -> None:
         with pytest.raises(CommandError, match="unknown_user"):
             act()
     assert not Sanction.objects.exists()
+
+
+def test_a_user_whom_the_default_manager_hides_can_be_banned(
+    room: Room, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an inactive one: whoever has the object knows that the user exists."""
+    hidden = UserManager.from_queryset(QuerySet)()
+    hidden.model = type(ada)
+    monkeypatch.setattr(hidden, "get_queryset", lambda: type(ada)._base_manager.none())
+    monkeypatch.setitem(vars(type(ada)._meta), "default_manager", hidden)
+    [ban] = acts.ban(room, ada)
+    assert (ban.user_key, ban.username) == (str(ada.pk), "ada")
 
 
 def test_what_is_against_a_deleted_user_can_be_lifted(room: Room, ada: Any) -> None:
