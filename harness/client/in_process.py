@@ -5,7 +5,7 @@ from typing import Any, Self
 from channels.testing import WebsocketCommunicator
 
 from harness.client.conversation import Closed, Conversation
-from harness.client.encoding import Object, subprotocol
+from harness.client.encoding import Object, matches, subprotocol
 from realtime.consumers import RoomConsumer
 
 __all__ = ["Socket"]
@@ -54,11 +54,11 @@ class Socket(Conversation):
         key = "text" if isinstance(frame, str) else "bytes"
         await self.communicator.send_input({"type": "websocket.receive", key: frame})
 
-    async def all(self, kind: str, /, number: int) -> list[Object]:
-        """Return all objects of this type since the beginning, as soon as there are so many."""
-        while sum(item["type"] == kind for item in self.seen) < number:
+    async def all(self, kind: str, /, number: int, **fields: Any) -> list[Object]:
+        """Return all objects of this type with these fields, as soon as there are so many."""
+        while len(found := [one for one in self.seen if matches(one, kind, fields)]) < number:
             self._take(await self._next_frame(self.patience))
-        return [item for item in self.seen if item["type"] == kind]
+        return found
 
     def arrived(self) -> list[Object]:
         """Return what has come by now, without waiting, and keep none of it."""

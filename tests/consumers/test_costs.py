@@ -147,8 +147,8 @@ async def test_coming_back_to_a_hundred_rooms_is_not_limited(limited: Engine, ro
     await sync_to_async(_fill)(slugs)
     async with Socket() as socket:
         targets: list[dict[str, Any]] = [{"room": slug, "history": 50} for slug in slugs]
-        await socket.send("joins", rooms=targets)
-        joined = await socket.all("joined", number=ROOMS)
+        await socket.send("joins", rooms=targets, ref="first")
+        joined = await socket.all("joined", number=ROOMS, ref="first")
     token = socket.welcome["guest_token"]
     await asyncio.sleep(0)
     async with Socket(f"/ws?token={token}") as socket:
@@ -156,8 +156,8 @@ async def test_coming_back_to_a_hundred_rooms_is_not_limited(limited: Engine, ro
         targets = [
             {"room": one["room"], "since": {"seq": 5, "epoch": one["epoch"]}} for one in joined
         ]
-        await socket.send("joins", rooms=targets)
-        resumed = await socket.all("joined", number=ROOMS)
+        await socket.send("joins", rooms=targets, ref="back")
+        resumed = await socket.all("joined", number=ROOMS, ref="back")  # not those of others
         assert all(one["recovered"] and len(one["messages"]) == MESSAGES - 5 for one in resumed)
         for number in range(19):
             page = await socket.ask("history", room=slugs[number], before=25, limit=50)
