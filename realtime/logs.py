@@ -189,16 +189,23 @@ def _mask_daphne() -> None:
 
 
 class _OneLine:
-    """An argument of a record whose text contains line breaks or control characters."""
+    """An argument of a record whose text fails, or contains line breaks or control characters."""
 
     def __init__(self, value: object) -> None:
         self._value = value
 
     def __str__(self) -> str:
-        return one_line(str(self._value))
+        return self._shown(str)
 
     def __repr__(self) -> str:
-        return one_line(repr(self._value))
+        return self._shown(repr)
+
+    def _shown(self, show: Callable[[object], str]) -> str:
+        try:
+            return one_line(show(self._value))
+        except Exception:
+            code = getattr(self._value, "code", "")
+            return one_line(f"<{type(self._value).__name__} {code} without a text>")
 
 
 def one_line(text: str) -> str:
@@ -211,7 +218,7 @@ def _put_on_one_line(record: logging.LogRecord) -> None:
     if isinstance(record.args, tuple):
         record.args = tuple(_on_one_line(one) for one in record.args)
     error = record.exc_info[1] if record.exc_info else None
-    if error is not None and any(UNPRINTED.search(str(one)) for one in _causes(error)):
+    if error is not None and not all(_is_printable(one) for one in _causes(error)):
         lines = "".join(traceback.format_exception(error)).splitlines()
         record.exc_text = "\n  ".join(one_line(line) for line in lines)
 
@@ -219,8 +226,16 @@ def _put_on_one_line(record: logging.LogRecord) -> None:
 def _on_one_line(value: Any) -> Any:
     if isinstance(value, str):
         return one_line(value)
-    is_error = isinstance(value, BaseException)
-    return _OneLine(value) if is_error and UNPRINTED.search(f"{value} {value!r}") else value
+    is_unsafe = isinstance(value, BaseException) and not _is_printable(value)
+    return _OneLine(value) if is_unsafe else value
+
+
+def _is_printable(error: BaseException) -> bool:
+    """Return whether the text of an error fits on a line; a translation in it may fail."""
+    try:
+        return UNPRINTED.search(f"{error} {error!r}") is None
+    except Exception:
+        return False
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

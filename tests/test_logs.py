@@ -332,3 +332,21 @@ def test_records_of_other_processes_can_be_made(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(logging, "_logRecordFactory", MaskingFactory(logging.LogRecord))
     record = logging.makeLogRecord({"name": "shop.orders", "msg": "one %s", "args": ("two",)})
     assert (record.name, record.getMessage()) == ("shop.orders", "one two")
+
+
+@pytest.mark.parametrize("name", ["realtime.of-a-test", "uvicorn.error"])
+def test_an_error_whose_text_fails_is_logged(name: str) -> None:
+    """As the reason of an error whose translation fails: the line must not stop a close."""
+
+    class Failing:
+        def __str__(self) -> str:
+            raise ValueError("a translation")
+
+        __repr__ = __str__
+
+    error = Disconnect(CloseCode.KICKED, Failing())
+    make = MaskingFactory(logging.LogRecord)
+    found = (Disconnect, error, None)
+    record = make(name, logging.ERROR, "", 1, "ends: %s, %r", (error, Failing), found)
+    text = logging.Formatter().format(record)
+    assert text.startswith("ends: <Disconnect 4503 without a text>")
