@@ -3,6 +3,7 @@
 import sys
 
 from django.apps import AppConfig
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 __all__ = ["RealtimeConfig"]
@@ -16,13 +17,15 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks and signal receivers, and keep tokens out of the logs."""
+        """Register checks and receivers, translate with Django, and keep tokens out of the logs."""
         from . import checks  # noqa: F401
         from .auth import changes
         from .engine import notify  # noqa: F401
         from .logs import hide_tokens
         from .store.rooms import rights  # noqa: F401
+        from .wire.text import Text
 
+        Text.to_active = gettext
         changes.connect()
         hide_tokens()
         if routes := sys.modules.get(f"{self.name}.routing"):  # the ASGI file was imported first

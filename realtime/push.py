@@ -35,7 +35,7 @@ from .store.messages.plain import plain
 from .store.messages.posting import draft_of, post, row_of
 from .store.rooms.access import room_id_of
 from .wire.codecs import Frame
-from .wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from .wire.errors import REASONS, CloseCode, CommandError, ErrorCode
 from .wire.events import Notice, Outgoing, SignalEvent
 
 __all__ = ["Handover", "LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
@@ -90,8 +90,8 @@ class Target:
         """Close the connections; clients reconnect after codes below 4500 only."""
         if not 4000 <= code <= 4999:
             raise ValueError(f"code must be within 4000 and 4999, not {code}")
-        end = Disconnect(code, None if reason is None else _text(reason))
-        return self._publish(Close(end.code, end.reason, self._connection), using)
+        text = _english(code) if reason is None else _text(reason)
+        return self._publish(Close(int(code), text, self._connection), using)
 
     async def adisconnect(
         self,
@@ -200,6 +200,12 @@ def _text(text: object) -> str:
         message = format_lazy(_("A text may have at most {number} bytes."), number=MAX_BYTES)
         raise CommandError(ErrorCode.TOO_LARGE, message)
     return plain_text
+
+
+def _english(code: int) -> str:
+    """Return the reason of a close code, which each process translates for its own clients."""
+    default = REASONS.get(code)
+    return "" if default is None else default.english
 
 
 def _databases(using: str | None) -> set[str]:

@@ -10,7 +10,8 @@ import pytest
 from django.utils.translation import override
 from django.utils.translation.template import templatize
 
-from realtime.errors import CommandError, ErrorCode
+from realtime import push
+from realtime.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from realtime.store.rooms.access import unknown
 
 PACKAGE = Path(__file__).parent.parent / "realtime"
@@ -107,3 +108,19 @@ def test_an_error_tells_itself_in_the_language_of_the_reader() -> None:
             str(CommandError(ErrorCode.INTERNAL, error.text))
             == "internal: Diesen Raum gibt es nicht."
         )
+
+
+@pytest.mark.parametrize(("language", "is_german"), [("en", False), ("de", True)])
+def test_python_code_gets_all_errors_in_the_active_language(language: str, is_german: bool) -> None:
+    """Those of the wire as those of the store."""
+    found = [Disconnect(CloseCode.KICKED).reason]
+    data: object
+    for data in ({"a": float("nan")}, {"a": "\x00"}, [1], {"a": object()}):
+        with override(language), pytest.raises(CommandError) as caught:
+            push.everyone().send(data)  # type: ignore[arg-type]
+        with override(language):
+            found.append(caught.value.message)
+    with override(language):
+        found[0] = Disconnect(CloseCode.KICKED).reason
+    german = re.compile("müssen|darf|dürfen|Daten|Administrator hat|keine")
+    assert [german.search(text) is not None for text in found] == [is_german] * 5

@@ -53,7 +53,7 @@ class CloseCode(IntEnum):
     TOO_MANY_ERRORS = 4511
 
 
-REASONS = {
+REASONS: dict[int, _] = {
     CloseCode.SHUTDOWN: _("The server is restarting."),
     CloseCode.EXPIRED: _("The session ended."),
     CloseCode.SLOW: _("The connection reads too slowly."),
@@ -99,8 +99,12 @@ class CommandError(RealtimeError):
 
     @property
     def message(self) -> str:
-        """The message as a string."""
+        """The message as a string, in the active language if it is translated."""
         return str(self.text)
+
+    @message.setter
+    def message(self, message: object) -> None:
+        self.text = message
 
     @property
     def retryable(self) -> bool:
@@ -124,16 +128,18 @@ class Disconnect(RealtimeError):  # noqa: N818
     ) -> None:
         super().__init__(code)
         self.code = int(code)
-        default = REASONS.get(code, "")  # type: ignore[call-overload]
-        # Between processes, the reason of a code is the English string.
-        self.text = default if reason is None or reason == str(default) else reason
+        self.text = _reason(code, reason)
         """The reason as it was given, to be translated."""
         self.retry_after = retry_after
 
     @property
     def reason(self) -> str:
-        """The reason as a string."""
+        """The reason as a string, in the active language if it is translated."""
         return str(self.text)
+
+    @reason.setter
+    def reason(self, reason: object) -> None:
+        self.text = reason
 
     @property
     def reconnect(self) -> bool:
@@ -142,3 +148,13 @@ class Disconnect(RealtimeError):  # noqa: N818
 
     def __str__(self) -> str:
         return f"{self.code}: {self.text}"
+
+
+def _reason(code: int, reason: object) -> object:
+    """Return the reason for a code; a lazy translation is not evaluated here, as it may fail."""
+    default = REASONS.get(code)
+    if default is None:
+        return "" if reason is None else reason
+    # Between processes, the reason of a code is the English string.
+    is_default = reason is None or (isinstance(reason, str) and reason == default.english)
+    return default if is_default else reason

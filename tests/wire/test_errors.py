@@ -75,6 +75,28 @@ def test_the_reason_of_a_code_is_translated_after_the_bus_as_well(code: CloseCod
     assert Disconnect(code, "Out.").text == "Out."
 
 
+class Failing:
+    """A reason whose translation fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("a translation")
+
+    __eq__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("code", [4503, 4900])
+def test_a_reason_is_not_evaluated_before_it_is_sent(code: int) -> None:
+    reason = Failing()
+    assert Disconnect(code, reason).text is reason
+
+
+def test_the_sentence_of_an_error_can_be_replaced() -> None:
+    error, end = CommandError(ErrorCode.INTERNAL, "a"), Disconnect(4400)
+    error.message, end.reason = "b", "c"
+    assert (error.message, error.text, end.reason, end.text) == ("b", "b", "c", "c")
+
+
 @pytest.mark.parametrize(("code", "reconnect"), [(4400, True), (4499, True), (4900, False)])
 def test_an_application_may_use_codes_of_its_own(code: int, reconnect: bool) -> None:
     end = Disconnect(code, "full moon")

@@ -14,5 +14,10 @@ def test_its_values_stand_in_the_translation() -> None:
     assert text.translated(lambda _: "{number} Schlüssel: {name}") == "2 Schlüssel: {number}"
 
 
+def test_its_repr_is_the_english_sentence() -> None:
+    """So that an error is understood in a log or a shell."""
+    assert repr(Text("It has {number} keys.", number=2)) == "'It has 2 keys.'"
+
+
 def test_braces_of_a_sentence_without_values_are_its_own() -> None:
     assert str(Text("Send {}.")) == "Send {}."
