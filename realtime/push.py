@@ -195,7 +195,7 @@ def everyone() -> Target:
 
 def _text(text: object) -> str:
     """Return a text as a string: a lazy translation is not one."""
-    plain_text = str(text)
+    plain_text = str.__str__(str(text))  # msgspec encodes no subclass, such as `SafeString`
     if len(plain_text.encode(errors="surrogatepass")) > MAX_BYTES:
         message = format_lazy(_("A text may have at most {number} bytes."), number=MAX_BYTES)
         raise CommandError(ErrorCode.TOO_LARGE, message)

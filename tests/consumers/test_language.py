@@ -3,25 +3,51 @@
 from typing import Any
 
 import pytest
-from django.utils.translation import gettext_lazy
+from django.utils.functional import lazy
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy, override, trans_real
 
 from harness.client.in_process import Socket
 from realtime import moderation, push
-from realtime.consumers import ChatConsumer, Command, CommandError, Done, ErrorCode, command
+from realtime.consumers import (
+    ChatConsumer,
+    Command,
+    CommandError,
+    Disconnect,
+    Done,
+    ErrorCode,
+    command,
+)
 from realtime.engine.connections.language import MIDDLEWARE
 from realtime.engine.engine import Engine
 
 GERMAN = [(b"accept-language", b"de")]
 
 
+def fail() -> str:
+    raise RuntimeError("a translation")
+
+
+TEXTS = {
+    "lazy": gettext_lazy("This account is inactive."),
+    "html": format_html("no {}", "<x>"),
+    "failing": lazy(fail, str)(),
+}
+UNKNOWN = "There was an unexpected error on the server."
+
+
 class Refuse(Command):
-    pass
+    how: str = "lazy"
+    is_end: bool = False
 
 
 class OwnChat(ChatConsumer):
     @command
     async def refuse_all(self, command: Refuse) -> Done:
-        raise CommandError(ErrorCode.PERMISSION_DENIED, gettext_lazy("This account is inactive."))
+        if command.is_end:
+            raise Disconnect(4900, TEXTS[command.how])
+        raise CommandError(ErrorCode.PERMISSION_DENIED, TEXTS[command.how])
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +119,46 @@ async def test_a_mute_and_the_end_are_told_in_it(engine: Engine) -> None:
         push.everyone().disconnect()
         told, code = await socket.ended()
         assert (told["reason"], code) == ("Ein Administrator hat die Verbindung beendet.", 4503)
+
+
+@pytest.mark.parametrize(("how", "text"), [("html", "no &lt;x&gt;"), ("failing", UNKNOWN)])
+async def test_any_sentence_of_a_site_is_answered(engine: Engine, how: str, text: str) -> None:
+    """A safe string is text, and a translation that fails has a default."""
+    async with german() as socket:
+        assert (await socket.ask("refuse", how=how))["message"] == text
+        await socket.send("refuse", how=how, is_end=True)
+        told, code = await socket.ended()
+        assert (told["reason"], code) == (text, 4900)
+
+
+async def test_a_safe_string_can_be_pushed(engine: Engine) -> None:
+    async with german() as socket:
+        await push.everyone().anotice(mark_safe("<b>"))
+        assert (await socket.expect("notice"))["text"] == "<b>"
+        await push.everyone().adisconnect(mark_safe("<i>"))
+        told, _ = await socket.ended()
+        assert told["reason"] == "<i>"
+
+
+async def test_a_push_of_the_default_reason_is_translated_by_each_process(engine: Engine) -> None:
+    """Whatever language is active where it is called."""
+    async with Socket(application=OwnChat.as_asgi()) as english:
+        with override("de"):
+            push.everyone().disconnect()
+        told, _ = await english.ended()
+        assert told["reason"] == "An administrator ended the connection."
+
+
+async def test_a_wrong_catalog_does_not_stop_a_ban(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A catalog of the site has another name in the sentence of a ban."""
+    text = "You are banned until {end}."
+    catalog = trans_real.translation("fr")._catalog
+    monkeypatch.setattr(catalog, "_catalogs", [{text: "Exclu: {fin}."}, *catalog._catalogs])
+    french = Socket(application=OwnChat.as_asgi(), headers=[(b"accept-language", b"fr")])
+    async with french:
+        await moderation.aban(None, french.welcome["user_id"], seconds=9999)
+        told, code = await french.ended()
+        assert str(told["reason"]).startswith("You are banned until ")
+        assert code == 4503

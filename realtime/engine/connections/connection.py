@@ -13,7 +13,7 @@ from ...logs import get_logger
 from ...store.accounts.identity import Credential, Identity
 from ...wire.codecs import Codec
 from ...wire.errors import CloseCode, CommandError, Disconnect
-from ...wire.events import DisconnectEvent, Failure, Outgoing, Ref
+from ...wire.events import Failure, Outgoing, Ref
 from ..servers.transport import shut_down
 from .intake import Intake
 from .language import language_of, translated
@@ -295,7 +295,7 @@ class Connection:
         """Close the socket as `finish` does, without a log line."""
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
-        await self.outbox.close_with(DisconnectEvent.of(why, self.translate))
+        await self.outbox.close_with(why, self.translate)
 
     def lose(self) -> None:
         """Note that the client has closed the socket."""

@@ -1,5 +1,6 @@
 """The language of a client, as Django chooses that of a page, and sentences in it."""
 
+import logging
 from functools import lru_cache
 from typing import Any
 
@@ -7,12 +8,17 @@ from django.conf import settings
 from django.http import HttpRequest, parse_cookie
 from django.utils.translation import get_language_from_request, gettext, override
 
+from ...logs import count_or_pass, get_logger
+from ...wire.errors import REASONS, CloseCode
 from ...wire.text import Text
 
 __all__ = ["language_of", "translated"]
 
+logger = get_logger("realtime.language")
+
 MIDDLEWARE = "django.middleware.locale.LocaleMiddleware"
 """The middleware by which a site lets clients choose the language."""
+FAILED = "a sentence cannot be translated to %r, so its English text is used"
 
 
 def language_of(scope: dict[str, Any]) -> str:
@@ -32,12 +38,38 @@ def language_of(scope: dict[str, Any]) -> str:
 def translated(sentence: object, language: str) -> str:
     """Return a sentence in a language: a `Text`, a lazy translation of Django, or a string.
 
-    Clients can cause any number of errors. A `Text` costs a microsecond, a lazy translation ten.
+    A translation that fails must not keep a client
+    connected or without a reply: then the text is English. Clients can cause any number of errors.
+    A `Text` costs a microsecond, a lazy translation ten.
     """
+    try:
+        return _in_language(sentence, language)
+    except Exception as error:
+        _log_failure(language, error)
+        return _in_english(sentence)
+
+
+def _in_language(sentence: object, language: str) -> str:
     if isinstance(sentence, Text):
         return sentence.translated(lambda english: _translation(english, language))
     with override(language):
-        return str(sentence)
+        return str.__str__(str(sentence))  # msgspec encodes no subclass, such as `SafeString`
+
+
+def _in_english(sentence: object) -> str:
+    try:
+        if isinstance(sentence, Text):
+            return sentence.translated(str)
+        with override(None):  # no catalog at all
+            return str.__str__(str(sentence))
+    except Exception as error:
+        _log_failure("en", error)
+        return REASONS[CloseCode.INTERNAL].translated(str)
+
+
+def _log_failure(language: str, error: Exception) -> None:
+    if count_or_pass(logger, logging.ERROR, FAILED, language):
+        logger.error(FAILED, language, exc_info=error, extra={"kind": language})
 
 
 @lru_cache(1000)

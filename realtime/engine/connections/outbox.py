@@ -18,7 +18,7 @@ from ...conf import config
 from ...logs import get_logger
 from ...wire.codecs import Codec
 from ...wire.errors import CloseCode, Disconnect
-from ...wire.events import DisconnectEvent, Outgoing, Ping
+from ...wire.events import DisconnectEvent, Outgoing, Ping, Translate
 from ...wire.packet import Packet
 from ..servers import transport
 from .ledger import Ledger
@@ -190,7 +190,7 @@ class Outbox:
         """How many bytes the frames that wait have."""
         return self._bytes if self._queue else 0
 
-    async def close_with(self, end: DisconnectEvent) -> None:
+    async def close_with(self, why: Disconnect, translate: Translate) -> None:
         """Send the reason and close the socket; abort it if the client does not accept that."""
         if self._is_closing:
             return
@@ -200,6 +200,7 @@ class Outbox:
         self.close()
         transport.extend_close_timeout(self._server)
         try:
+            end = DisconnectEvent.of(why, translate)
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._send(_message(self.codec.encode(end)))
                 await self._send(

@@ -1,9 +1,13 @@
 """The language of a client is the one that Django would use for a page."""
 
+import logging
 from typing import Any
 
 import pytest
-from django.utils.translation import get_language, gettext_lazy, override
+from django.utils.functional import lazy
+from django.utils.safestring import mark_safe
+from django.utils.text import format_lazy
+from django.utils.translation import get_language, gettext_lazy, override, trans_real
 
 from realtime.engine.connections.language import MIDDLEWARE, language_of, translated
 from realtime.wire.text import Text
@@ -59,3 +63,49 @@ def test_a_sentence_is_translated_and_the_language_stays(sentence: object, germa
     with override("fr"):
         assert german in translated(sentence, "de")
         assert get_language() == "fr"
+
+
+def fail() -> str:
+    raise RuntimeError("a translation")
+
+
+BANNED = "You are banned until {end}."
+FAILING = {
+    "a lazy translation": (format_lazy(gettext_lazy(BANNED), end=9), "You are banned until 9."),
+    "a text": (Text(BANNED, end=9), "You are banned until 9."),
+    "of no language": (lazy(fail, str)(), "There was an unexpected error on the server."),
+    "another place": (Text("{a} and {b}", a=1), "There was an unexpected error on the server."),
+}
+
+
+@pytest.mark.parametrize(("sentence", "text"), FAILING.values(), ids=FAILING)
+def test_a_translation_that_fails_is_english(
+    sentence: object, text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong place in a catalog of the site is logged, and raises nothing."""
+    catalog = trans_real.translation("da")._catalog
+    monkeypatch.setattr(catalog, "_catalogs", [{BANNED: "Til {slut}."}, *catalog._catalogs])
+    with caplog.at_level(logging.ERROR, "realtime.language"):
+        assert translated(sentence, "da") == text
+        assert translated(sentence, "da") == text
+    languages = [record.args for record in caplog.records]
+    assert languages.count(("da",)) == 1
+    assert all(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("language", ["xx", "zh_CN"])
+def test_a_site_whose_language_has_no_catalog_sends_english(settings: Any, language: str) -> None:
+    """Django translates nothing there, so a lazy translation has no text at all."""
+    settings.LANGUAGE_CODE = language
+    text = "There was an unexpected error on the server."
+    assert translated(Text("Sign in first."), language) == "Sign in first."
+    assert translated(gettext_lazy("Sign in first."), language) == text
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [mark_safe("<b>"), gettext_lazy(mark_safe("<b>")), format_lazy("{}", mark_safe("<b>"))],
+)
+def test_a_translation_is_a_plain_string(sentence: object) -> None:
+    """No encoder takes a `SafeString`."""
+    assert type(translated(sentence, "de")) is str

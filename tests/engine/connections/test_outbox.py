@@ -18,7 +18,7 @@ from realtime.engine.connections.ledger import Ledger
 from realtime.engine.connections.outbox import Outbox
 from realtime.wire.codecs import JSON, MSGPACK
 from realtime.wire.errors import CloseCode, Disconnect
-from realtime.wire.events import DisconnectEvent, Notice
+from realtime.wire.events import Notice
 from tests.engine.ends import End, Server, ticks
 from tests.lines import all_again
 
@@ -80,7 +80,7 @@ async def test_replies_that_wait_are_sent_before_the_close() -> None:
     """What was committed is acknowledged, also when the server ends in the same turn."""
     end = End()
     end.outbox.reply_soon(notice("a"))
-    await end.outbox.close_with(DisconnectEvent.of(Disconnect(CloseCode.SHUTDOWN), str))
+    await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN), str)
     assert [item["type"] for item in end.items] == ["notice", "disconnect"]
 
 
@@ -193,7 +193,7 @@ async def test_a_connection_whose_server_failed_is_still_closed() -> None:
     end.server.error = ValueError("odd")
     end.outbox.send("a")
     end.server.error = None
-    await end.outbox.close_with(DisconnectEvent.of(end.ends[0], str))
+    await end.outbox.close_with(end.ends[0], str)
     assert [message["type"] for message in end.server.messages] == [
         "websocket.send",
         "websocket.close",
@@ -474,7 +474,7 @@ async def test_frames_that_wait_for_their_task_are_sent_before_the_close() -> No
     end = under_middleware()
     for text in "ab":
         end.outbox.send(text)
-    await end.outbox.close_with(DisconnectEvent.of(Disconnect(CloseCode.SHUTDOWN), str))
+    await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN), str)
     assert end.server.frames[:2] == ["a", "b"]
     assert [message["type"] for message in end.server.messages][-1] == "websocket.close"
 
@@ -542,7 +542,7 @@ async def test_a_full_transport_is_seen_under_middleware_that_never_waits() -> N
 async def test_the_close_carries_the_reason() -> None:
     """An in-band `disconnect`, then the close with the same code; nothing after that."""
     end = End()
-    await end.outbox.close_with(DisconnectEvent.of(Disconnect(CloseCode.KICKED, "Out."), str))
+    await end.outbox.close_with(Disconnect(CloseCode.KICKED, "Out."), str)
     end.outbox.send("late")
     assert end.items == [{"type": "disconnect", "code": 4503, "reason": "Out.", "reconnect": False}]
     assert end.server.messages[-1] == {"type": "websocket.close", "code": 4503, "reason": "Out."}
@@ -552,7 +552,7 @@ async def test_only_the_first_close_is_sent() -> None:
     """Two reasons at once, and the client gets one."""
     end = End()
     for code in (CloseCode.SHUTDOWN, CloseCode.SLOW, CloseCode.KICKED):
-        await end.outbox.close_with(DisconnectEvent.of(Disconnect(code), str))
+        await end.outbox.close_with(Disconnect(code), str)
     assert [item["code"] for item in end.items] == [CloseCode.SHUTDOWN]
     assert len(end.server.messages) == 2
 
@@ -564,7 +564,7 @@ async def test_a_slow_client_gets_a_close_too(settings: Settings) -> None:
     end.outbox.send("waits")
     end.outbox.send("too many")
     end.server.gate.set()
-    await end.outbox.close_with(DisconnectEvent.of(end.ends[0], str))
+    await end.outbox.close_with(end.ends[0], str)
     assert [item["code"] for item in end.kinds("disconnect")] == [CloseCode.SLOW]
     assert "waits" not in end.server.frames
 
@@ -576,5 +576,20 @@ async def test_a_close_that_cannot_be_sent_is_abandoned(
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0.02)
     end = blocked()
     async with asyncio.timeout(5):
-        await end.outbox.close_with(DisconnectEvent.of(Disconnect(CloseCode.SHUTDOWN), str))
+        await end.outbox.close_with(Disconnect(CloseCode.SHUTDOWN), str)
+    assert end.server.messages == []
+
+
+async def test_a_reason_that_cannot_be_made_aborts_the_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A banned client must not stay connected because of a translation."""
+
+    def fail(_: object) -> str:
+        raise KeyError("fin")
+
+    end, aborted = End(), list[bool]()
+    monkeypatch.setattr(module.transport, "abort", lambda server: aborted.append(True))
+    await end.outbox.close_with(Disconnect(CloseCode.KICKED), fail)
+    assert aborted == [True]
     assert end.server.messages == []
