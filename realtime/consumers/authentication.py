@@ -57,6 +57,7 @@ class Login:
         """Count the connection; raise `Disconnect` if it is one too many."""
         self.slot.acquire()
         self._connection.acquire(self._release_slot)
+        self._connection.use_own_language()
 
     async def sign_in(self, found: Authentication) -> None:
         """Give the connection its first identity; raise `Disconnect` to refuse it."""

@@ -9,7 +9,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy, override, trans_real
 
 from harness.client.in_process import Socket
-from realtime import moderation, push
+from realtime import moderation, push, testing
 from realtime.consumers import (
     ChatConsumer,
     Command,
@@ -19,6 +19,7 @@ from realtime.consumers import (
     ErrorCode,
     command,
 )
+from realtime.engine.connections import language as language_module
 from realtime.engine.connections.language import MIDDLEWARE
 from realtime.engine.engine import Engine
 
@@ -162,3 +163,25 @@ async def test_a_wrong_catalog_does_not_stop_a_ban(
         told, code = await french.ended()
         assert str(told["reason"]).startswith("You are banned until ")
         assert code == 4503
+
+
+async def test_a_handshake_that_is_refused_first_is_not_examined_for_its_language(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of handshakes bounds all costs of a handshake."""
+    examined: list[object] = []
+    monkeypatch.setattr(
+        language_module, "_header", lambda scope, name: examined.append(name) or "de"
+    )
+    async with testing.engine(HANDSHAKES_PER_SECOND=1, HANDSHAKES_BURST=1):
+        first, second = (
+            Socket(application=OwnChat.as_asgi(), headers=GERMAN, client=["8.8.8.8", 1])
+            for _ in range(2)
+        )
+        async with first:
+            await second.open()
+            told, code = await second.ended()
+            assert (told["reason"], code) == ("The connection sent too many commands.", 4029)
+            assert examined == []
+            await first.ask("nonsense")
+            assert examined != []

@@ -35,6 +35,8 @@ ABUSE = {
     CloseCode.TOO_MANY_ERRORS,
 }
 """The codes that are logged as warnings, so that a site sees them by default."""
+UNKNOWN = ""
+"""The language of a client before it is needed."""
 OVERDUE, DROPPED = "overdue", "dropped"
 """Why a connection cancelled its own task."""
 
@@ -163,9 +165,16 @@ class Connection:
         """Return a sentence in the language of the client."""
         if type(sentence) is str:
             return sentence
-        if self._language is None:  # most clients never get an error
+        if self._language == UNKNOWN:  # most clients never get an error
             self._language = language_of(self._scope)
         return translated(sentence, self._language)
+
+    def use_own_language(self) -> None:
+        """Use the language of the client from now on, once its handshake is admitted.
+
+        Until then it is that of the site: a refused handshake must cost as little as possible.
+        """
+        self._language = UNKNOWN
 
     def snapshot(self) -> ConnectionStats:
         """Return what is known of the connection now; no caller yet, it is for the admin."""

@@ -1,6 +1,7 @@
 """The language of a client is the one that Django would use for a page."""
 
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ COOKIE = (b"cookie", b"a=b; django_language=de")
         ([(b"cookie", b"a=b"), COOKIE], "de"),
         ([*GERMAN, (b"cookie", b"django_language=nonsense")], "de-ch"),
         ([(b"accept-language", b"\xff\xfe, ;q=;")], "en"),
+        ([(b"accept-language", b"fr," + b"de;q=0.5," * 9999)], "fr"),
+        ([(b"accept-language", b"f" * 9999)], "en"),
+        ([(b"cookie", b'x=" ; django_language="de" ; y=1')], "de"),
+        ([(b"cookie", b"x=1,django_language=fr")], "fr"),
+        ([(b"cookie", b"django_language=fr; my_django_language=de")], "fr"),
+        ([(b"cookie", b"django_language=" + b"de-" * 9999)], "en"),
     ],
 )
 def test_the_cookie_comes_before_the_browser(
@@ -65,6 +72,22 @@ def test_a_sentence_is_translated_and_the_language_stays(sentence: object, germa
         assert get_language() == "fr"
 
 
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "cookie",
+    [b'a="' + b"\\" * 16000 + b'"', b'a="\\";' * 2600, b";" * 16000, b"; " * 8000],
+    ids=["backslashes", "quotes", "separators", "spaces"],
+)
+def test_hostile_cookies_are_not_decoded(settings: Any, cookie: bytes) -> None:
+    """`http.cookies` needs more than half a second for the first one on some versions."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
+    scope = {"headers": [*GERMAN, (b"cookie", cookie)]}
+    language_of(scope)
+    began = time.perf_counter()
+    assert language_of(scope) == "de"
+    assert time.perf_counter() - began < 0.01
+
+
 def fail() -> str:
     raise RuntimeError("a translation")
 
@@ -100,6 +123,11 @@ def test_a_site_whose_language_has_no_catalog_sends_english(settings: Any, langu
     text = "There was an unexpected error on the server."
     assert translated(Text("Sign in first."), language) == "Sign in first."
     assert translated(gettext_lazy("Sign in first."), language) == text
+
+
+def test_without_a_language_it_is_that_of_the_site(settings: Any) -> None:
+    settings.LANGUAGE_CODE = "de"
+    assert translated(gettext_lazy("There is no such room."), None) == "Diesen Raum gibt es nicht."
 
 
 @pytest.mark.parametrize(
