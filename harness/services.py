@@ -96,6 +96,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=self._die_with_parent if _LIBC else None,
+                process_group=0,
                 **self.options,
             )
 
@@ -128,7 +129,10 @@ class Process:
             return self.kill()
 
     def kill(self) -> int | None:
-        self.signal(signal.SIGKILL)
+        """Kill the process and its children, such as the workers of a server."""
+        if self.is_running():
+            assert self.popen
+            os.killpg(self.popen.pid, signal.SIGKILL)
         return self.wait(15)
 
     def wait(self, seconds: float) -> int | None:

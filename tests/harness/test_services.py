@@ -1,0 +1,33 @@
+"""The processes that tests start."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.services import Process
+from harness.waiting import eventually
+
+PARENT = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.servers
+async def test_the_workers_of_a_killed_server_end_as_well(tmp_path: Path) -> None:
+    """Nothing is left running after the tests."""
+    parent = Process([sys.executable, "-c", PARENT], tmp_path / "log")
+    parent.spawn()
+    await eventually(lambda: parent.log().endswith("\n"))
+    parent.kill()
+    await eventually(lambda: not is_running(int(parent.log())))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # nobody may reap it in a container
