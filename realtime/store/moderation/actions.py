@@ -219,7 +219,7 @@ def check_rank(room: Room, may_manage: bool, user_key: str) -> None:
     The policy decides the rank, so staff of the site have one without a membership of the room.
     Raises `CommandError` with `permission_denied`.
     """
-    user = _user(user_key)
+    user = _any_user(user_key)
     if user is None:
         return
     identity, rules = Identity.of(user), policy()
@@ -353,6 +353,12 @@ def _user(user_key: str) -> Any:
     return None if pk is None else users_by_pk([pk]).get(pk)
 
 
+def _any_user(user_key: str) -> Any:
+    """Return the user of a `user_id`, also one that the default manager hides, or None."""
+    pk = _pk(user_key)
+    return None if pk is None else any_user(pk)
+
+
 def _name_of(user_key: str) -> str:
     """Return the name of a user or guest; raises `CommandError` for an unknown user."""
     if not user_key:
@@ -360,8 +366,7 @@ def _name_of(user_key: str) -> str:
     if user_key.startswith(GUEST):
         here = Connection.objects.using(database()).filter(user_key=user_key)
         return here.values_list("username", flat=True).first() or ""
-    pk = _pk(user_key)
-    user = None if pk is None else any_user(pk)
+    user = _any_user(user_key)
     if user is None:
         raise unknown_user()
     return Identity.of(user).username

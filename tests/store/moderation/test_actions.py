@@ -23,8 +23,9 @@ from realtime.store.accounts.visitor import Visitor
 from realtime.store.messages import log
 from realtime.store.messages.log import Draft
 from realtime.store.moderation import actions, sanctions
-from realtime.store.rooms import access, management, memberships
+from realtime.store.rooms import access, management, memberships, sanctioning
 from realtime.store.rooms.access import AccessRequest, RoomAccess
+from realtime.wire.commands import Ban, Kick
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 
@@ -345,16 +346,36 @@ def test_the_store_sanctions_only_who_exists(room: Room, ada: Any) -> None:
     assert not Sanction.objects.exists()
 
 
-def test_a_user_whom_the_default_manager_hides_can_be_banned(
-    room: Room, ada: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def hidden(ada: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A user whom the default manager hides, as it does with an inactive one."""
+    manager = UserManager.from_queryset(QuerySet)()
+    manager.model = type(ada)
+    monkeypatch.setattr(manager, "get_queryset", lambda: type(ada)._base_manager.none())
+    monkeypatch.setitem(vars(type(ada)._meta), "default_manager", manager)
+    return ada
+
+
+def test_a_hidden_user_can_be_banned(room: Room, hidden: Any) -> None:
+    """Whoever has the object knows that the user exists."""
+    [ban] = acts.ban(room, hidden)
+    assert (ban.user_key, ban.username) == (str(hidden.pk), "ada")
+
+
+@pytest.mark.parametrize("command", [Ban, Kick])
+def test_a_hidden_user_keeps_the_rank(
+    room: Room, hidden: Any, moderator: Identity, command: type[Ban | Kick]
 ) -> None:
-    """Such as an inactive one: whoever has the object knows that the user exists."""
-    hidden = UserManager.from_queryset(QuerySet)()
-    hidden.model = type(ada)
-    monkeypatch.setattr(hidden, "get_queryset", lambda: type(ada)._base_manager.none())
-    monkeypatch.setitem(vars(type(ada)._meta), "default_manager", hidden)
-    [ban] = acts.ban(room, ada)
-    assert (ban.user_key, ban.username) == (str(ada.pk), "ada")
+    """An owner who has been deactivated is not for a moderator to ban."""
+    log.append([Draft.by(Identity.of(hidden), room.pk, "hi")])
+    Membership.objects.create(room=room, user=hidden, role="owner")
+    Membership.objects.create(room=room, user_id=moderator.user.pk, role="moderator")
+    found = verdict(room, moderator)
+    assert isinstance(found, RoomAccess)
+    wanted = command(room=room.slug, user_id=str(hidden.pk))
+    with pytest.raises(CommandError, match="permission_denied"):
+        sanctioning.apply(wanted, found, moderator, is_here=False)
+    assert Membership.objects.filter(user=hidden).exists()
 
 
 def test_what_is_against_a_deleted_user_can_be_lifted(room: Room, ada: Any) -> None:
