@@ -98,7 +98,7 @@ def _cookie(scope: dict[str, Any]) -> str | None:
     found = re.findall(
         rf"(?:^|[;,])\s*{name}\s*=\s*{value}\s*(?=[;,]|$)", _header(scope, b"cookie")
     )
-    return found[-1] if found else None
+    return found[-1].lower() if found else None  # Django keeps a catalog for each spelling
 
 
 def _accepted(scope: dict[str, Any]) -> str:

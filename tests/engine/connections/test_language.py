@@ -32,6 +32,7 @@ COOKIE = (b"cookie", b"a=b; django_language=de")
         ([(b"accept-language", b"f" * 9999)], "en"),
         ([(b"cookie", b'x=" ; django_language="de" ; y=1')], "de"),
         ([(b"cookie", b"x=1,django_language=fr")], "fr"),
+        ([(b"cookie", b"django_language=dE")], "de"),  # one catalog for all spellings
         ([(b"cookie", b"django_language=fr; my_django_language=de")], "fr"),
         ([(b"cookie", b"django_language=" + b"de-" * 9999)], "en"),
     ],
