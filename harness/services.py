@@ -130,8 +130,7 @@ class Process:
 
     def kill(self) -> int | None:
         """Kill the process and its children, such as the workers of a server."""
-        if self.is_running():
-            assert self.popen
+        if self.popen and self.popen.returncode is None:  # until it is reaped, its id is its own
             os.killpg(self.popen.pid, signal.SIGKILL)
         return self.wait(15)
 

@@ -11,14 +11,15 @@ from harness.waiting import eventually
 PARENT = """
 import subprocess, time
 print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
-time.sleep(60)
+time.sleep({seconds})
 """
 
 
 @pytest.mark.servers
-async def test_the_workers_of_a_killed_server_end_as_well(tmp_path: Path) -> None:
-    """Nothing is left running after the tests."""
-    parent = Process([sys.executable, "-c", PARENT], tmp_path / "log")
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_the_workers_of_a_killed_server_end_as_well(tmp_path: Path, seconds: int) -> None:
+    """Nothing is left running after the tests, even where the server has ended before."""
+    parent = Process([sys.executable, "-c", PARENT.format(seconds=seconds)], tmp_path / "log")
     parent.spawn()
     await eventually(lambda: parent.log().endswith("\n"))
     parent.kill()
