@@ -34,6 +34,7 @@ TEXTS = {
     "lazy": gettext_lazy("This account is inactive."),
     "html": format_html("no {}", "<x>"),
     "failing": lazy(fail, str)(),
+    "surrogate": "no \ud800",
 }
 UNKNOWN = "There was an unexpected error on the server."
 
@@ -122,7 +123,10 @@ async def test_a_mute_and_the_end_are_told_in_it(engine: Engine) -> None:
         assert (told["reason"], code) == ("Ein Administrator hat die Verbindung beendet.", 4503)
 
 
-@pytest.mark.parametrize(("how", "text"), [("html", "no &lt;x&gt;"), ("failing", UNKNOWN)])
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [("html", "no &lt;x&gt;"), ("failing", UNKNOWN), ("surrogate", "no ?")],
+)
 async def test_any_sentence_of_a_site_is_answered(engine: Engine, how: str, text: str) -> None:
     """A safe string is text, and a translation that fails has a default."""
     async with german() as socket:

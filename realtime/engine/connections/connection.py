@@ -163,7 +163,7 @@ class Connection:
 
     def translate(self, sentence: object) -> str:
         """Return a sentence in the language of the client."""
-        if type(sentence) is str:
+        if type(sentence) is str and sentence.isascii():
             return sentence
         if self._language == UNKNOWN:  # most clients never get an error
             self._language = language_of(self._scope)

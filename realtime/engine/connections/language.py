@@ -51,13 +51,17 @@ def translated(sentence: object, language: str | None) -> str:
     """
     language = language or settings.LANGUAGE_CODE
     try:
-        return _in_language(sentence, language)
+        text = _in_language(sentence, language)
     except Exception as error:
         _log_failure(language, error)
-        return _in_english(sentence)
+        text = _in_english(sentence)
+    # A lone surrogate, which only a site's own text can have, cannot be encoded.
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _in_language(sentence: object, language: str) -> str:
+    if type(sentence) is str:
+        return sentence
     if isinstance(sentence, Text):
         return sentence.translated(lambda english: _translation(english, language))
     with override(language):
