@@ -64,8 +64,12 @@ SECRET_FIELDS = re.compile(r"\{(?:proxy-)?(?:authorization|(?:set-)?cookie)\}[io
 HIDDEN = "<hidden>"
 
 
-UNPRINTED = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Characters that begin a line, control a terminal or change the direction of text; not the tab."""
+UNPRINTED = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that begin a line, control a terminal, change the direction of text, or cannot be
+encoded; not the tab.
+"""
 OWN = "realtime"
 
 

@@ -276,6 +276,7 @@ LINES = {
     "an escape": ("\x1b[31mRED\x07", "\\x1b[31mRED\\x07"),
     "another newline": ("bad\u2028\x85INJECTED", "bad\\u2028\\x85INJECTED"),
     "a direction": ("\u202edab\u2066", "\\u202edab\\u2066"),
+    "half a character": ("\ud800", "\\ud800"),
     "plain text": ("fine \u00e9\t\u4e2d", "fine \u00e9\t\u4e2d"),
 }
 
