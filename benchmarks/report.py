@@ -54,8 +54,8 @@ ABOUT = {
         " the Channels chat is that of the tutorial."
     ),
     "members": (
-        "One Daphne process, stored messages, rooms of different sizes. What a delivery costs"
-        " should not depend on how many members there are."
+        "One Daphne process, stored messages, rooms of different sizes. The cost of a delivery"
+        " should not depend on the number of members."
     ),
     "persist": (
         "Senders wait for acknowledgements: first as fast as the server can, then at a fixed rate."
@@ -81,8 +81,8 @@ ABOUT = {
         " connections at once that get their welcome and no more."
     ),
     "rooms": (
-        "One process; the rooms are sent to in turn. What a message costs should not depend on how"
-        " many rooms there are."
+        "One process; the rooms are sent to in turn. The cost of a message should not depend on"
+        " the number of rooms."
     ),
     "slow": (
         "Two rounds; in the second one, ten more clients stop reading when the measuring begins,"

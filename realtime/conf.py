@@ -48,9 +48,9 @@ class Config:
     blocks_per_user: int = 500
     """The most users and guests that one user may block."""
     invitation_seconds: int = 7 * 24 * 60 * 60
-    """How long an invitation is valid."""
+    """Seconds for which an invitation is valid."""
     kick_seconds: int = 60
-    """How long a kick keeps a user out."""
+    """Seconds for which a kick keeps a user out."""
 
     authenticators: list[str] = field(
         default_factory=lambda: [
@@ -64,11 +64,11 @@ class Config:
     first_message_auth: bool = True
     """Whether a client without any credentials may send them as its first command."""
     auth_seconds: float = 5
-    """How long such a client may take."""
+    """Seconds for which the server waits for these credentials."""
     recheck_seconds: float = 60
     """The interval in which session, user and token of each connection are revalidated."""
     ticket_seconds: int = 30
-    """How long a ticket is valid, at most 60."""
+    """Seconds for which a ticket is valid, at most 60."""
     jwt_algorithms: list[str] = field(default_factory=list)
     """The algorithms that a JWT may be signed with; never `none`, and not `HS` with others."""
     jwt_key: str = field(default="", repr=False)
@@ -105,7 +105,7 @@ class Config:
     last_address_seconds: int = 60 * 60
     """The seconds for which a guest's last address is kept for bans and mutes; 0 keeps none."""
     guest_seconds: int = 90 * 24 * 60 * 60
-    """How long the token of a guest is valid."""
+    """Seconds for which the token of a guest is valid."""
     rooms_per_connection: int = 100
     """The most rooms that one connection may be in."""
     messages_per_second: float = 10
@@ -133,11 +133,11 @@ class Config:
     audit_entries: int = 1000
     """Entries in the audit log of one room owner or moderator who is not staff."""
     ended_sanction_days: float = 30
-    """How long an ended ban or mute stays in the admin."""
+    """Days for which the admin keeps an ended ban or mute."""
     messages_in_flight: int = 64
     """Messages of one connection that may wait for their commit at the same time."""
     handler_seconds: float = 5
-    """How long a command may run before it is answered with `unavailable`."""
+    """Seconds for which a command may run before the server answers `unavailable`."""
 
     connections_per_user: int = 20
     """Connections of one user in a process; more are refused with 4014, and may retry."""
@@ -159,7 +159,7 @@ class Config:
     outbox_warn_at: float = 0.8
     """The share of either bound at which a warning is logged."""
     write_timeout_seconds: float = 10
-    """How long storing a message is retried while the database is unavailable."""
+    """Seconds for which the server retries to store a message while the database is unavailable."""
     db_threads: int = 4
     """Threads for reading; 0 shares Django's own thread, as tests need."""
     ring_bytes: int = 64 * 1024 * 1024
@@ -168,9 +168,9 @@ class Config:
     pulse_seconds: float = 5
     """How often positions are compared with the database and the lease is renewed."""
     lease_seconds: float = 30
-    """How long a node counts as alive after its last renewal."""
+    """Seconds for which a node counts as alive after its last renewal."""
     presence_grace_seconds: float = 3
-    """How long a user stays present after the last connection has closed."""
+    """Seconds for which a user stays present after the last connection has closed."""
     presence_events_up_to: int = 200
     """The most present users up to which each join and leave is broadcast."""
 

@@ -1,4 +1,4 @@
-"""What a client knows of one room, and the order that the protocol promises there."""
+"""One room as a client sees it, and checks of the order that the protocol promises."""
 
 from dataclasses import dataclass, field
 

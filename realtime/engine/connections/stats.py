@@ -1,4 +1,4 @@
-"""What is known of an open connection at one moment, for those who look after the site."""
+"""The state of an open connection at one moment, for administrators."""
 
 from typing import NamedTuple
 
