@@ -71,6 +71,13 @@ REASONS: dict[int, _] = {
 class RealtimeError(Exception):
     """An error that the protocol reports to a client."""
 
+    code: object
+    text: object
+    """The sentence for people as it was given, to be translated."""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}"
+
 
 class CommandError(RealtimeError):
     """One command failed; the connection stays.
@@ -90,9 +97,8 @@ class CommandError(RealtimeError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(code, message)
-        self.code = code
+        self.code: ErrorCode = code
         self.text = message
-        """The message as it was given, to be translated."""
         self.room = room
         self.ref = ref
         self.retry_after = retry_after
@@ -111,9 +117,6 @@ class CommandError(RealtimeError):
         """Whether the same command may succeed later."""
         return self.code in RETRYABLE
 
-    def __str__(self) -> str:
-        return f"{self.code}: {self.text}"
-
 
 class Disconnect(RealtimeError):  # noqa: N818
     """The connection ends with `code`, after a `disconnect` event.
@@ -127,9 +130,8 @@ class Disconnect(RealtimeError):  # noqa: N818
         self, code: int, reason: object = None, *, retry_after: float | None = None
     ) -> None:
         super().__init__(code)
-        self.code = int(code)
+        self.code: int = int(code)
         self.text = _reason(code, reason)
-        """The reason as it was given, to be translated."""
         self.retry_after = retry_after
 
     @property
@@ -145,9 +147,6 @@ class Disconnect(RealtimeError):  # noqa: N818
     def reconnect(self) -> bool:
         """Whether the client should come back."""
         return self.code < 4500
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.text}"
 
 
 def _reason(code: int, reason: object) -> object:
