@@ -24,6 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "audit_entries": COUNT,
     "auth_seconds": WAIT,
     "blocks_per_user": COUNT,
+    "call_threads": (1, 1000),
     "commands_burst": COUNT,
     "commands_per_frame": COUNT,
     "commands_per_second": RATE,

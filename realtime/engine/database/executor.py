@@ -1,27 +1,32 @@
 """The bounded executor through which async code reaches the database.
 
-It has four pools of threads, so that one slow query never blocks writing, leases or all sockets:
+It has six pools of threads, so that one slow query never blocks writing, leases or all sockets:
 `write` (one thread: new messages and changes), `blocking` (one: writes that may wait for a lock),
-`pulse` (one: leases and presence) and `read`.
+`pulse` (one: leases and presence) and `read`. The code of the site may be slow or hang, so it has
+threads of its own: `call` for the handlers of commands, and `ask` for permissions. Slow handlers
+must not delay the answer that a user may no longer subscribe.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from functools import cached_property, partial
 from threading import Thread, get_ident, local
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import Error, OperationalError, connections
+from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...logs import get_logger
 from ...store.database.alias import database
 from ...store.database.primary import on_primary
 from ...store.database.servers import servers
+from ...wire.errors import CommandError, ErrorCode
 from .batch_loader import BatchLoader
-from .thread_pool import ThreadPool
+from .thread_pool import ThreadPool, settle
 
 __all__ = ["Database"]
 
@@ -30,6 +35,10 @@ logger = get_logger("realtime.database")
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 READ_SECONDS = 5.0
+ASK_THREADS = 2
+"""The threads that ask the site for permissions: as many as the queries of one batch loader."""
+CALLS_WAITING = 100
+"""The most calls that may wait for a thread."""
 STOP_SECONDS = 2.0
 ROWS_AT_ONCE = 2
 """The queries with many rows that may run at once: their threads compete with the event loop."""
@@ -39,6 +48,7 @@ HUNG_SECONDS = 20.0
 """The longest time of a job, before the connection that it waits for is closed."""
 CHECK_SECONDS = 1.0
 """The pause between two checks of running jobs."""
+CROWDED = _("The server has too many calls to execute. Try again in a moment.")
 
 
 class Database:
@@ -46,6 +56,8 @@ class Database:
 
     def __init__(self) -> None:
         self._threads = config().db_threads
+        self._sizes = {"read": self._threads, "call": config().call_threads, "ask": ASK_THREADS}
+        """The number of threads of each pool that has more than one."""
         self._idle = local()
         self._busy: dict[int, tuple[float, list[Any]]] = {}
         """For each thread, when its job began, and its connections."""
@@ -54,17 +66,14 @@ class Database:
         self._rows = asyncio.Semaphore(ROWS_AT_ONCE)
         self._pools: dict[str, ThreadPool] = {}
         self._loaders: dict[Callable[..., Any], BatchLoader[Any, Any]] = {}
+        self._shared_calls: set[asyncio.Task[None]] = set()
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Run a query in one of the reading threads.
 
         Raises `OperationalError` if it takes longer than five seconds.
         """
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await self._run("read", function, *args)
-        except TimeoutError:
-            raise _too_slow() from None
+        return await self._run_in_time("read", function, *args)
 
     async def read_rows(self, function: Callable[..., T], *args: Any) -> T:
         """Run a query with many rows, as `read` does; only a few run at once, the others wait.
@@ -83,13 +92,30 @@ class Database:
         While one `find(keys)` runs, the next keys gather, without an artificial delay. Returns what
         was found under `key`, or None. Raises what `read` raises, and after the same time.
         """
-        if find not in self._loaders:
-            self._loaders[find] = BatchLoader(partial(self.read, find))
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await self._loaders[find].get(key)
-        except TimeoutError:
-            raise _too_slow() from None
+        return await self._load("read", find, key)
+
+    async def ask(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
+        """Look up a key as `load` does, by a function of the site, in the threads for permissions.
+
+        Raises what `load` raises, and any exception of that function.
+        """
+        return await self._load("ask", find, key)
+
+    def call(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run a function of the site in one of the threads for calls; return its future.
+
+        The future can be cancelled until the function begins. A thread that has begun cannot be
+        interrupted, so it counts as taken until it ends. Raises `CommandError` with `unavailable`
+        if too many calls wait.
+        """
+        self._refuse_if_abandoned()
+        if self._threads == 0:
+            return self._call_in_shared_thread(function, *args)
+        pool = self._pool("call")
+        if pool.waiting >= CALLS_WAITING:
+            raise CommandError(ErrorCode.UNAVAILABLE, CROWDED, retry_after=1)
+        self._check_soon()
+        return pool.submit(self._job, function, *args)
 
     async def write_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run a write that may wait for a lock, in a separate thread that delays no message."""
@@ -128,14 +154,46 @@ class Database:
             pool.finish(STOP_SECONDS)
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
-        if self._is_abandoned:
-            raise asyncio.CancelledError  # like everything else in this loop
+        self._refuse_if_abandoned()
         if self._threads == 0:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
+        self._check_soon()
         loop = asyncio.get_running_loop()
-        if self._timer is None:
-            self._timer = loop.call_later(CHECK_SECONDS, self._check_jobs, loop)
         return await loop.run_in_executor(self._pool(name), self._job, function, *args)
+
+    async def _run_in_time(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await self._run(name, function, *args)
+        except TimeoutError:
+            raise _too_slow() from None
+
+    async def _load(self, name: str, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
+        if find not in self._loaders:
+            self._loaders[find] = BatchLoader(partial(self._run_in_time, name, find))
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await self._loaders[find].get(key)
+        except TimeoutError:
+            raise _too_slow() from None
+
+    def _call_in_shared_thread(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run a call as tests need it: in Django's own thread, after what is queued there."""
+        future: Future[T] = Future()
+        run = sync_to_async(on_primary, thread_sensitive=True)
+        task = asyncio.get_running_loop().create_task(run(settle, future, function, *args))
+        self._shared_calls.add(task)
+        task.add_done_callback(self._shared_calls.discard)
+        return future
+
+    def _refuse_if_abandoned(self) -> None:
+        if self._is_abandoned:
+            raise asyncio.CancelledError  # like everything else in this loop
+
+    def _check_soon(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(CHECK_SECONDS, self._check_jobs, loop)
 
     def _check_jobs(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close connections to a server that froze: a pool has few threads."""
@@ -153,7 +211,7 @@ class Database:
 
     def _pool(self, name: str) -> ThreadPool:
         if name not in self._pools:
-            size = self._threads if name == "read" else 1
+            size = self._sizes.get(name, 1)
             self._pools[name] = ThreadPool(size, f"realtime-{name}", connections.close_all)
         return self._pools[name]
 

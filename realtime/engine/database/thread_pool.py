@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import ParamSpec, TypeVar
 
-__all__ = ["ThreadPool"]
+__all__ = ["ThreadPool", "settle"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,12 +34,7 @@ class ThreadPool(Executor):
         future: Future[T] = Future()
 
         def job() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function(*args, **kwargs))
-            except BaseException as error:
-                future.set_exception(error)
+            settle(future, function, *args, **kwargs)
 
         with self._lock:
             if len(self._threads) < self._size:
@@ -48,6 +43,11 @@ class ThreadPool(Executor):
                 self._threads[-1].start()
         self._jobs.put(job)
         return future
+
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that wait for a thread; one that was cancelled waits too."""
+        return self._jobs.qsize()
 
     def finish(self, seconds: float) -> None:
         """Finish the queued jobs and end the threads; a slower thread ends after its job."""
@@ -75,3 +75,15 @@ class ThreadPool(Executor):
                 del job  # releases what it holds before the next job comes
         finally:
             self._at_end()
+
+
+def settle(
+    future: Future[T], function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """Run `function`, and give its result or exception to a future that is not cancelled."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function(*args, **kwargs))
+    except BaseException as error:
+        future.set_exception(error)

@@ -14,6 +14,7 @@ from harness.site import ROOT
 from harness.waiting import eventually
 from realtime.engine.database import executor as module
 from realtime.engine.database.executor import Database
+from realtime.wire.errors import CommandError
 
 
 def sleep_there(seconds: float) -> None:
@@ -141,3 +142,112 @@ async def test_a_few_queries_with_many_rows_run_at_once(
     await asyncio.gather(*works)
     await database.stop()
     assert most == 1
+
+
+class Site:
+    """Code of a site that runs until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.lock = threading.Lock()
+        self.begun = 0
+
+    def slow(self) -> int:
+        with self.lock:
+            self.begun += 1
+            number = self.begun
+        self.go.wait(5)
+        return number
+
+    def ask(self, keys: list[int]) -> dict[int, str]:
+        return {key: threading.current_thread().name for key in keys}
+
+
+async def test_slow_calls_of_a_site_delay_neither_reads_nor_permissions(
+    db: Database, settings: Any
+) -> None:
+    site = Site()
+    calls = [asyncio.wrap_future(db.call(site.slow)) for _ in range(9)]
+    await eventually(lambda: site.begun == 4)
+    assert await db.read(str, 1) == "1"
+    assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")
+    assert site.begun == 4  # the others wait for one of the four threads
+    site.go.set()
+    assert sorted(await asyncio.gather(*calls)) == list(range(1, 10))
+
+
+async def test_the_number_of_threads_for_calls_can_be_set(settings: Any) -> None:
+    settings.REALTIME = {"CALL_THREADS": 1}
+    db, site = Database(), Site()
+    calls = [asyncio.wrap_future(db.call(site.slow)) for _ in range(2)]
+    await eventually(lambda: site.begun == 1)
+    await db.read(str, 1)
+    assert site.begun == 1
+    site.go.set()
+    await asyncio.gather(*calls)
+    await db.stop()
+
+
+async def test_a_call_beyond_those_that_may_wait_is_refused(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CALLS_WAITING", 3)
+    site = Site()
+    calls = [asyncio.wrap_future(db.call(site.slow))]
+    for number in range(2, 5):
+        await eventually(lambda number=number: site.begun == number - 1)
+        calls.append(asyncio.wrap_future(db.call(site.slow)))
+    await eventually(lambda: site.begun == 4)
+    calls += [asyncio.wrap_future(db.call(site.slow)) for _ in range(3)]
+    with pytest.raises(CommandError) as refusal:
+        db.call(site.slow)
+    assert (refusal.value.code, refusal.value.retry_after) == ("unavailable", 1)
+    site.go.set()
+    await asyncio.gather(*calls)
+    assert await asyncio.wrap_future(db.call(str, 1)) == "1"
+
+
+async def test_a_call_that_waits_can_be_cancelled_and_never_begins(db: Database) -> None:
+    """One that has begun cannot: its thread is taken until it ends."""
+    site = Site()
+    begun = [db.call(site.slow) for _ in range(4)]
+    await eventually(lambda: site.begun == 4)
+    waiting = db.call(site.slow)
+    assert waiting.cancel()
+    assert not begun[0].cancel()
+    site.go.set()
+    assert sorted(one.result(5) for one in begun) == [1, 2, 3, 4]
+    await asyncio.wrap_future(db.call(int))
+    assert site.begun == 4
+
+
+async def test_a_call_and_a_permission_raise_what_the_site_raises(db: Database) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wrap_future(db.call(broken))
+    with pytest.raises(ZeroDivisionError):
+        await db.ask(broken, 1)
+
+
+async def test_a_permission_that_hangs_fails(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.1)
+    site = Site()
+    with pytest.raises(DatabaseError):
+        await db.ask(lambda keys: {key: site.slow() for key in keys}, 1)
+    assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")  # by the other thread
+    site.go.set()
+
+
+async def test_without_threads_calls_run_in_the_thread_of_django(settings: Any) -> None:
+    """As the tests of a site need it: a call sees what the test has written."""
+    settings.REALTIME = {"DB_THREADS": 0}
+    db = Database()
+    there = await asyncio.wrap_future(db.call(threading.get_ident))
+    assert there == await db.read(threading.get_ident)
+    ended = db.call(int)
+    assert ended.cancel()
+    db.abandon()
+    with pytest.raises(asyncio.CancelledError):
+        db.call(int)
