@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta, Struct
 
 from .clean import MAX_INTEGER
+from .tags import snake
 
 __all__ = [
     "COMMANDS",
@@ -61,7 +62,7 @@ Seconds = Annotated[int, Meta(ge=1, le=100 * 365 * 24 * 60 * 60)]
 Title = Annotated[str, Meta(max_length=TITLE_CHARACTERS)]
 
 
-class Command(Struct, kw_only=True, tag_field="type", tag=str.lower):
+class Command(Struct, kw_only=True, tag_field="type", tag=snake):
     """The base of all commands; the reply to a command has the same `ref`."""
 
     ref: Ref | None = None

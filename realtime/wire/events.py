@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from .body import Body, copy_body
 from .errors import CommandError, Disconnect, ErrorCode
+from .tags import snake
 
 __all__ = [
     "PROTOCOL",
@@ -58,7 +59,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
+class Outgoing(Struct, kw_only=True, omit_defaults=True, tag_field="type", tag=snake):
     """The base of all replies and events."""
 
 
