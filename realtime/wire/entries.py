@@ -17,7 +17,6 @@ __all__ = ["NO_DATA", "EntryState", "data_of"]
 
 NO_DATA: Final = Raw(b"")
 """The data of a deleted key, which is left out."""
-OVERHEAD_BYTES = 100
 LONG_NUMBER = re.compile(r"[0-9]{16}|[0-9][eE]\+?[0-9]{2}")
 """Digits that may belong to an integer beyond 2^53, which is not the same for all clients."""
 
@@ -47,9 +46,9 @@ class EntryState(Struct, kw_only=True, omit_defaults=True):
         return self.seq if self.key is None else self.key
 
     @property
-    def size(self) -> int:
-        """About how many bytes the text of this state takes in memory."""
-        return OVERHEAD_BYTES + len(memoryview(self.data)) + 2 * len(self.name + (self.key or ""))
+    def memory_size(self) -> int:
+        """About how many bytes the variable parts take in memory."""
+        return len(memoryview(self.data)) + 2 * len(self.name + (self.key or ""))
 
 
 def data_of(text: str) -> Raw:

@@ -46,7 +46,7 @@ def test_a_state_replaces_the_one_with_its_key() -> None:
 
 
 def test_a_large_state_counts_as_large() -> None:
-    assert state(data=Raw(b"x" * 5000)).size > 5000 > state().size
+    assert state(data=Raw(b"x" * 5000)).memory_size > 5000 > state().memory_size
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "null", "1.5", '"é\\u2028"', '"0123456789012345678"'])
