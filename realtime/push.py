@@ -23,13 +23,13 @@ from django.utils.translation import gettext_lazy as _
 from .engine.bus.handover import Handover
 from .engine.bus.notes import Broadcast, Close, Direct, Note
 from .engine.bus.publisher import LayerUnavailable
-from .engine.delivery.topic import room_topic
 from .engine.engine import EVERYONE, user_topic
 from .engine.notify import hand_over, is_in_transaction, on_commit
 from .logs import get_logger
 from .models import Message, Room
 from .store.database.alias import database
 from .store.database.servers import on_working_server
+from .store.messages.history import room_key
 from .store.messages.log import Stored
 from .store.messages.plain import plain
 from .store.messages.posting import draft_of, post, row_of
@@ -156,7 +156,7 @@ class RoomTarget(Target):
         return await sync_to_async(self.message)(content, **kwargs)
 
     def _publish(self, note: Note, using: str | None) -> Handover:
-        self._topic = room_topic(self._find())
+        self._topic = room_key(self._find())
         return super()._publish(note, using)
 
     @on_working_server

@@ -13,14 +13,14 @@ from ..models import Room
 from ..signals import invited, messages_stored, rights_changed, site_sanctions_changed
 from ..store.accounts.identity import Identity
 from ..store.database.alias import database
+from ..store.messages.history import room_key
 from ..store.messages.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
 from .bus.handover import is_in_a_loop
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
 from .bus.publisher import LayerUnavailable, publisher
-from .delivery.event import Event
-from .delivery.topic import room_topic
+from .delivery.room_topic import room_event
 from .engine import EVERYONE, Engine, user_topic
 
 __all__ = [
@@ -140,16 +140,16 @@ def _publish_message(stored: Stored) -> None:
     if engine is not None:
         engine.loop.call_soon_threadsafe(engine.hub.publish_message, stored)
         return
-    event = Event.of_state(stored.slug, stored.state)
+    event = room_event(stored.slug, stored.state)
     # A process that misses the note finds the message in the database within one pulse.
-    _publish(room_topic(stored.room_id), event.note(stored.epoch))
+    _publish(room_key(stored.room_id), event.note(stored.epoch))
 
 
 @receiver(rights_changed, dispatch_uid="realtime.notify.rights")
 def _rights_changed(rooms: dict[int, int], user_id: str, **_: object) -> None:
     def notify_rooms() -> None:
         for room_id, seq in rooms.items():
-            notify(room_topic(room_id), RightsChanged(user_id, seq))
+            notify(room_key(room_id), RightsChanged(user_id, seq))
 
     on_commit(notify_rooms)
 

@@ -12,8 +12,8 @@ from ..conf import config
 from ..logs import get_logger
 from ..store import presence
 from ..store.database import machine
-from ..store.messages import history
 from ..store.presence import LiveNode
+from .delivery.log import read_marks
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -27,7 +27,7 @@ COUNT_SECONDS = 30.0
 PROBE_SECONDS = 2.0
 """The longest time that a probe may take through the layer."""
 SETTLE_SECONDS = 1.0
-"""The time an event may take to arrive, before a room that lacks it counts as behind."""
+"""The time an event may take to arrive, before a log that lacks it counts as behind."""
 AWAY_SECONDS = 1.0
 """The longest pause between two rounds while the layer is away or a renewal has failed."""
 
@@ -126,7 +126,7 @@ class Pulse:
     async def _compare(self) -> None:
         engine, layer = self._engine, self._engine.hub.layer
         positions = engine.hub.positions()
-        marks = await engine.db.pulse(history.marks, positions)
+        marks = await engine.db.pulse(read_marks, engine.hub.logs)
         is_received, _ = await asyncio.gather(
             layer.probe(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
         )
@@ -181,7 +181,7 @@ class Pulse:
             return
         self._counted_at = time.monotonic()
         engine = self._engine
-        rooms = list(engine.hub.positions())
+        rooms = [topic.room_id for topic in engine.hub.rooms]
         engine.hub.correct_counts(await engine.db.pulse(presence.counts, rooms))
 
 

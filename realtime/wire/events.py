@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
-from .body import Body, copy_body
+from .body import Body, copy_body, memory_size
 from .errors import CommandError, Disconnect, ErrorCode
 from .tags import snake
 
@@ -92,6 +92,11 @@ class MessageState(MessageFields):
     def position(self) -> int:
         """The position of this state in the log."""
         return self.seq if self.changed_seq is None else self.changed_seq
+
+    @property
+    def memory_size(self) -> int:
+        """About how many bytes the body takes in memory."""
+        return memory_size(self)
 
 
 class Member(Struct, kw_only=True, omit_defaults=True):

@@ -1,8 +1,26 @@
-"""The position of a process or client in a room's log, by which events are judged."""
+"""The position of a process or client in a log, by which events are judged."""
 
+from collections.abc import Hashable
 from enum import Enum
+from typing import Protocol
 
-__all__ = ["Position", "Verdict"]
+__all__ = ["LogState", "Position", "Verdict"]
+
+
+class LogState(Protocol):
+    """The current state of something in a log: of a message, an event or a value."""
+
+    @property
+    def id(self) -> Hashable:
+        """What the state is of; a later state of the same id replaces this one."""
+
+    @property
+    def position(self) -> int:
+        """The position of this state in the log."""
+
+    @property
+    def memory_size(self) -> int:
+        """About how many bytes the variable parts take in memory."""
 
 
 class Verdict(Enum):

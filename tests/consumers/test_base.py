@@ -15,7 +15,7 @@ from harness.waiting import eventually
 from realtime.auth.guests import token_of
 from realtime.consumers import Consumer, RoomConsumer, heartbeat
 from realtime.engine.connections import admission
-from realtime.engine.delivery import hub
+from realtime.engine.delivery import registry
 from realtime.engine.engine import EVERYONE, Engine
 from realtime.store.accounts.identity import Identity
 from realtime.wire.commands import Command, Ping
@@ -622,8 +622,8 @@ async def test_a_process_without_connections_still_hears_what_is_for_all(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pulse asks through its own topic whether it hears anything."""
-    monkeypatch.setattr(hub, "USER_LINGER_SECONDS", 0)
+    monkeypatch.setattr(registry, "USER_LINGER_SECONDS", 0)
     async with Socket():
-        users = [name for name in engine.hub._topics if name.startswith("user.")]
-    await eventually(lambda: not engine.hub._topics.keys() & users)
-    assert engine.hub._topics.keys() >= {EVERYONE, engine.topic}
+        users = [name for name in engine.hub.topics if name.startswith("user.")]
+    await eventually(lambda: not engine.hub.topics.keys() & users)
+    assert engine.hub.topics.keys() >= {EVERYONE, engine.topic}

@@ -13,7 +13,7 @@ from harness.waiting import eventually
 from realtime import testing
 from realtime.consumers import ChatConsumer, RoomConsumer
 from realtime.consumers.chat import subscription as module
-from realtime.engine.delivery import room_rights
+from realtime.engine.delivery import log_rights
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
 from realtime.store.rooms import access
@@ -184,7 +184,7 @@ async def test_changes_of_a_room_are_told_together(
     engine: Engine, owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once; of many that follow the members hear the last."""
-    monkeypatch.setattr(room_rights, "RECHECK_SECONDS", 2)
+    monkeypatch.setattr(log_rights, "RECHECK_SECONDS", 2)
     async with ChatSocket(user=owner) as boss, ChatSocket() as guest, ChatSocket() as other:
         for socket in (boss, guest, other):
             await socket.join("general")
@@ -204,7 +204,7 @@ async def test_what_a_room_is_yet_to_be_told_holds_already(
     engine: Engine, owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody acts by rights that are gone, and who is put out is out at once."""
-    monkeypatch.setattr(room_rights, "RECHECK_SECONDS", 60)
+    monkeypatch.setattr(log_rights, "RECHECK_SECONDS", 60)
     async with ChatSocket(user=owner) as boss, ChatSocket() as guest, ChatSocket() as other:
         for socket in (boss, guest, other):
             await socket.join("general")

@@ -144,10 +144,10 @@ def held(engine: Engine) -> dict[str, Any]:
     ]
     found = {
         "connections": engine.connections,
-        "members": [one.name for one in engine.hub._topics.values() if one.members],
+        "members": [one.name for one in engine.hub.topics.values() if one.members],
         "lanes": [
             one.name
-            for one in engine.hub._topics.values()
+            for one in engine.hub.topics.values()
             if any(lane.outboxes for lane in one._lanes.values())
         ],
         "slots": (admission.open, admission.unauthenticated, admission.guests) != (0, 0, 0),

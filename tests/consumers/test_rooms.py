@@ -589,10 +589,10 @@ async def test_rights_that_are_taken_while_somebody_enters_keep_them_out(
         await going_on.wait()
         return await real(*args, **kwargs)
 
-    def revoke() -> dict[int, history.LogMark]:
+    def revoke() -> dict[str, history.LogMark]:
         Room.objects.filter(pk=room.pk).update(kind=Room.Kind.PRIVATE)
         history.change_rights([room.pk])
-        return history.marks([room.pk])
+        return {history.room_key(room.pk): history.mark(room.pk)}
 
     async with Socket() as watcher, Socket() as late:
         await watcher.join("general")

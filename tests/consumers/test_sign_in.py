@@ -139,7 +139,7 @@ async def test_before_it_nothing_is_accepted_and_nothing_heard(strict: Engine, a
         await socket.send("join", room="general", ref=number)
         error = await socket.receive()
         assert (error["code"], error["ref"]) == ("not_authenticated", number)
-    assert all(not topic.members for topic in strict.hub._topics.values())
+    assert all(not topic.members for topic in strict.hub.topics.values())
     await socket.send("ping")
     assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
     await socket.communicator.wait()

@@ -10,9 +10,8 @@ from harness.client.room_view import RoomView, changed_seq
 from harness.waiting import eventually
 from realtime.engine.database.executor import Database
 from realtime.engine.delivery.catchup import attach
-from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.hub import Hub
-from realtime.engine.delivery.topic import RoomTopic
+from realtime.engine.delivery.room_topic import RoomTopic, room_event
 from realtime.models import Room
 from realtime.store.messages.log import Stored
 from realtime.wire.codecs import JSON, Codec
@@ -139,7 +138,7 @@ class Process:
         self.receive_state(room, stored.state, stored.epoch)
 
     def receive_state(self, room: Room, state: MessageState, epoch: str) -> None:
-        event = Event.of_state(room.slug, state)
+        event = room_event(room.slug, state)
         self.hub.publish(f"room.{room.pk}", event.note(epoch))
 
     def topic(self, room: Room) -> RoomTopic:

@@ -49,7 +49,7 @@ async def counts(request: HttpRequest) -> JsonResponse:
     engine = Engine.here()
     assert engine is not None, "nobody has connected yet"
     gc.collect()
-    topics = engine.hub._topics.values()
+    topics = engine.hub.topics.values()
     return JsonResponse(
         {
             "queries": len(queries),

@@ -14,8 +14,8 @@ from django.contrib.auth import get_user_model
 from harness.client.encoding import ENCODINGS, Object
 from harness.site import UNLIMITED
 from realtime import testing
-from realtime.engine.delivery.event import Event
-from realtime.engine.delivery.topic import room_topic
+from realtime.engine.delivery.log import read_marks
+from realtime.engine.delivery.room_topic import room_event
 from realtime.models import Head, Membership, Message, Room
 from realtime.store.messages import history
 from realtime.store.messages.log import Draft
@@ -208,7 +208,7 @@ class World:
         epoch = (await self.engine.db.read(history.mark, pk)).epoch
         heard = TOLD[told](states)
         for state in heard:
-            self.engine.hub.publish(room_topic(pk), Event.of_state(room, state).note(epoch))
+            self.engine.hub.publish(history.room_key(pk), room_event(room, state).note(epoch))
         if heard:
             self.behind.discard(room)
         elif states:
@@ -218,7 +218,7 @@ class World:
         """What the pulse does with rooms."""
         engine = self.engine
         positions = engine.hub.positions()
-        marks = await engine.db.pulse(history.marks, positions)
+        marks = await engine.db.pulse(read_marks, engine.hub.logs)
         engine.hub.compare(positions, marks)
         engine.hub.recheck(marks)
         self.behind.clear()

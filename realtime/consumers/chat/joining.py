@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...engine.delivery.catchup import CaughtUp, attach
-from ...engine.delivery.topic import RoomTopic
+from ...engine.delivery.room_topic import RoomTopic
 from ...logs import get_logger
 from ...store.rooms import access, memberships
 from ...store.rooms.access import RoomAccess

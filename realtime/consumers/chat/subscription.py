@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ...engine.delivery.topic import RoomTopic
+from ...engine.delivery.room_topic import RoomTopic
 from ...models import Sanction
 from ...store.rooms.access import RoomAccess
 from ...wire.events import Translate, timestamp

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import msgspec
 from django.utils.translation import gettext_lazy as _
 
-from ...store.messages import history
 from ...store.messages.history import LogMark
 from ...wire.body import characters
 from ...wire.commands import Since
@@ -18,7 +17,7 @@ from ..connections.connection import Connection
 from ..database.executor import Database
 from .flusher import FRAME_BYTES
 from .hub import Hub
-from .topic import RoomTopic
+from .room_topic import RoomTopic
 
 __all__ = ["CaughtUp", "attach", "fit_frame"]
 
@@ -100,7 +99,7 @@ async def _resume(
     if states is None and topic.ring.free <= 0:
         return None  # the ring is full, and still does not go back far enough
     if states is None:
-        changes = await db.read(history.since, topic.room_id, position, RESUME_STATES)
+        changes = await db.read(topic.log.since, position, RESUME_STATES)
         if changes.has_more or position < changes.mark.purged_seq:
             return None
         states = _latest(topic, changes.states, changes.through, changes.mark)
@@ -121,7 +120,7 @@ async def _start(
     if found is not None:
         states, has_more = found
     else:
-        older, has_more, mark = await db.read(history.recent, topic.room_id, limit)
+        older, has_more, mark = await db.read(topic.log.recent, limit)
         latest = _latest(topic, older, mark.last_seq, mark)
         if latest is None:
             await hub.follower.catch_up(topic)

@@ -1,7 +1,7 @@
-"""Keep the topics of rooms in step with their logs: drop repeats and repair gaps.
+"""Keep topics in step with their logs: drop repeats and repair gaps.
 
 Missing events are read from the database before any later event is delivered. If the log has a
-new epoch, or its missing part was purged, all members have to join again.
+new epoch, or its missing part was purged, all members have to subscribe again.
 """
 
 import asyncio
@@ -9,14 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...conf import config
-from ...store import presence
-from ...store.messages import history, log
-from ...wire.events import Resync
 from ...wire.position import Verdict
 from ..database.executor import Database
 from .event import Event
 from .ring import Ring, RingMemory
-from .topic import RoomTopic, State
+from .topic import AnyLogTopic, State
 
 __all__ = ["OPEN_STATES", "LogFollower"]
 
@@ -24,12 +21,12 @@ GAP_SECONDS = 0.03
 """The time in which missing events may still arrive, before they are read from the database."""
 REPAIRS_AT_ONCE = 4
 OPEN_STATES = 100
-"""The most recent changes with which a room's topic starts."""
+"""The most recent changes with which a topic starts."""
 PAGE = 500
 
 
 class LogFollower:
-    """Moves the positions of all rooms of a process; no other object does.
+    """Moves the positions of all logs of a process; no other object does.
 
     `spawn` runs a coroutine in a task.
     """
@@ -42,7 +39,7 @@ class LogFollower:
         self._rings = RingMemory(config().ring_bytes)
         self._repairs = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
-    def receive(self, topic: RoomTopic, event: Event, epoch: str) -> None:
+    def receive(self, topic: AnyLogTopic, event: Event, epoch: str) -> None:
         """Deliver an event of the log if it is the next one; keep it if it came early."""
         if event.seq is None:
             return
@@ -59,78 +56,75 @@ class LogFollower:
                 topic.keep(event, epoch)
                 self._repair_soon(topic)
 
-    async def load(self, topic: RoomTopic, states: int = OPEN_STATES) -> None:
+    async def load(self, topic: AnyLogTopic, states: int = OPEN_STATES) -> None:
         """Start or restart a topic with the last changes in the database."""
-        changes = await self._db.read(log.newest, topic.room_id, states)
-        members, count = await self._db.read(
-            presence.members, topic.room_id, config().presence_events_up_to
-        )
-        topic.roster.load(members, count)
+        changes = await self._db.read(topic.log.newest, states)
+        await topic.load_members(self._db)
         floor = changes.mark.purged_seq
         if changes.has_more:
             floor = changes.states[0].position - 1
         ring = Ring(changes.states, floor, changes.mark.purged_seq)
         topic.open(changes.mark, ring)
-        self._rings.open(topic.room_id, ring)
+        self._rings.open(topic.name, ring)
         self._process_early(topic)
 
-    async def catch_up(self, topic: RoomTopic) -> None:
+    async def catch_up(self, topic: AnyLogTopic) -> None:
         """Bring a topic to the current position of the database."""
         if topic.repair is not None:  # a running repair may have read too early
             await asyncio.shield(topic.repair)
         await asyncio.shield(self.repair(topic))
 
-    def repair(self, topic: RoomTopic) -> asyncio.Task[None]:
+    def repair(self, topic: AnyLogTopic) -> asyncio.Task[None]:
         """Read the missing events of a topic, and return the task; one repair runs at a time."""
         if topic.repair is None:
             topic.state = State.REPAIRING
             topic.repair = self._spawn(self._repair(topic))
         return topic.repair
 
-    async def extend_ring(self, topic: RoomTopic) -> None:
+    async def extend_ring(self, topic: AnyLogTopic) -> None:
         """Fill a topic's ring with older changes: one query for all clients that resume."""
         if topic.extension is None:
             topic.extension = self._spawn(self._extend_ring(topic))
         await asyncio.shield(topic.extension)
 
-    def purge(self, topic: RoomTopic, position: int) -> None:
-        """Drop from a room's ring what was removed from its log."""
-        self._rings.purge(topic.room_id, position)
+    def purge(self, topic: AnyLogTopic, position: int) -> None:
+        """Drop from a topic's ring what was removed from its log."""
+        self._rings.purge(topic.name, position)
 
-    def drop(self, topic: RoomTopic) -> None:
+    def drop(self, topic: AnyLogTopic) -> None:
         """Drop the ring of a closed topic."""
-        self._rings.close(topic.room_id)
+        self._rings.close(topic.name)
 
-    def _advance(self, topic: RoomTopic, event: Event | None) -> None:
+    def _advance(self, topic: AnyLogTopic, event: Event | None) -> None:
         while event is not None:
             topic.advance(event)
             if event.state is not None:
-                self._rings.add(topic.room_id, event.state)
+                self._rings.add(topic.name, event.state)
             event = topic.next_early() if topic.early else None
 
-    def _process_early(self, topic: RoomTopic) -> None:
+    def _process_early(self, topic: AnyLogTopic) -> None:
         """Deliver early events whose turn has come; if a gap remains, repair it."""
         self._advance_early(topic)
         if topic.early:
             self._repair_soon(topic)
 
-    def _advance_early(self, topic: RoomTopic) -> None:
+    def _advance_early(self, topic: AnyLogTopic) -> None:
         if event := topic.next_early():
             self._advance(topic, event)
 
-    def _repair_soon(self, topic: RoomTopic) -> None:
+    def _repair_soon(self, topic: AnyLogTopic) -> None:
         if not topic.is_repair_due:
             topic.is_repair_due = True
             asyncio.get_running_loop().call_later(GAP_SECONDS, self._repair_if_behind, topic)
 
-    def _repair_if_behind(self, topic: RoomTopic) -> None:
+    def _repair_if_behind(self, topic: AnyLogTopic) -> None:
         topic.is_repair_due = False
-        if topic.early and self._rings.holds(topic.room_id, topic.ring):
+        if topic.early and self._rings.holds(topic.name, topic.ring):
             self._advance_early(topic)
             if topic.early:
                 self.repair(topic)
 
-    async def _repair(self, topic: RoomTopic) -> None:
+    async def _repair(self, topic: AnyLogTopic) -> None:
         try:
             async with self._repairs:
                 early = list(topic.early)
@@ -141,11 +135,11 @@ class LogFollower:
             topic.state, topic.repair = State.LIVE, None
         self._process_early(topic)
 
-    async def _fill(self, topic: RoomTopic) -> None:
+    async def _fill(self, topic: AnyLogTopic) -> None:
         has_more = True
         while has_more:
             position = topic.position.seq
-            changes = await self._db.read(history.since, topic.room_id, position, PAGE)
+            changes = await self._db.read(topic.log.since, position, PAGE)
             mark = changes.mark
             if mark.epoch != topic.position.epoch or mark.last_seq < position:
                 await self._check_epoch(topic)
@@ -154,42 +148,42 @@ class LogFollower:
                 await self._restart(topic)
                 return
             for state in topic.advance_over(changes.states, changes.through):
-                self._rings.add(topic.room_id, state)
+                self._rings.add(topic.name, state)
             has_more = changes.has_more
 
-    async def _extend_ring(self, topic: RoomTopic) -> None:
+    async def _extend_ring(self, topic: AnyLogTopic) -> None:
         try:
             ring, floor = topic.ring, topic.ring.floor
             if ring.free <= 0 or floor <= ring.purged_seq:
                 return
-            changes = await self._db.read(history.older, topic.room_id, floor, ring.free)
+            changes = await self._db.read(topic.log.older, floor, ring.free)
             mark = changes.mark
             # If the ring was replaced or has dropped changes meanwhile, this would leave a gap.
-            if not self._rings.holds(topic.room_id, ring) or ring.floor != floor:
+            if not self._rings.holds(topic.name, ring) or ring.floor != floor:
                 return
             if mark.epoch != topic.position.epoch or mark.purged_seq > floor:
                 return
             end = changes.states[0].position - 1 if changes.has_more else 0
             ring.purged_seq = max(ring.purged_seq, mark.purged_seq)
-            self._rings.extend(topic.room_id, changes.states, max(end, ring.purged_seq))
+            self._rings.extend(topic.name, changes.states, max(end, ring.purged_seq))
         finally:
             topic.extension = None
 
-    async def _check_epoch(self, topic: RoomTopic) -> None:
+    async def _check_epoch(self, topic: AnyLogTopic) -> None:
         """Restart if the log has a new epoch, or needs one because it ends before our position."""
         position = topic.position.seq
-        mark = await self._db.read(history.mark, topic.room_id)
+        mark = await self._db.read(topic.log.mark)
         if mark.epoch == topic.position.epoch:
             if mark.last_seq >= position:
                 return
-            await self._db.pulse(history.renew_epoch, topic.room_id, mark.epoch)
+            await self._db.pulse(topic.log.renew_epoch, mark.epoch)
         await self._restart(topic)
 
-    async def _restart(self, topic: RoomTopic) -> None:
-        """Reload a topic, and have all members join again: their positions are invalid."""
+    async def _restart(self, topic: AnyLogTopic) -> None:
+        """Reload a topic, and have all members subscribe again: their positions are invalid."""
         await self.load(topic)
-        resync = Resync(room=topic.slug, seq=topic.position.seq, epoch=topic.position.epoch)
+        resync = topic.resync()
         for connection in list(topic.members.values()):
             connection.unsubscribe(topic)
             connection.reply(resync)
-            connection.events.on_rights_changed(topic.slug)
+            topic.recheck(connection)

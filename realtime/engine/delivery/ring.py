@@ -1,37 +1,41 @@
-"""Keep recent messages of open rooms in memory, so that a reconnect storm needs no queries.
+"""Keep recent changes of open logs in memory, so that a reconnect storm needs no queries.
 
-A ring holds states, not frames: one entry for each message, in the order of the last change. It
-answers exactly as the database would, or says that it cannot.
+A ring holds states, not frames: one for each message, event or key, in the order of the last
+change. It answers exactly as the database would, or says that it cannot.
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any, Generic, TypeVar
 
-from ...wire.body import memory_size
 from ...wire.events import MessageState
+from ...wire.position import LogState
 
 __all__ = ["Ring", "RingMemory"]
+
+S = TypeVar("S", bound=LogState)
 
 OVERHEAD_BYTES = 600
 """The memory of a state without its text."""
 
 
-class Ring:
-    """The last changes of one room; complete for positions above `floor`."""
+class Ring(Generic[S]):
+    """The last changes of one log; complete for positions above `floor`."""
 
     CAPACITY = 500
 
     __slots__ = ("_states", "floor", "purged_seq", "size")
 
-    def __init__(self, states: list[MessageState], floor: int, purged_seq: int) -> None:
-        self._states: OrderedDict[int, MessageState] = OrderedDict()
+    def __init__(self, states: list[S], floor: int, purged_seq: int) -> None:
+        self._states: OrderedDict[Hashable, S] = OrderedDict()
         self.floor = floor
         self.purged_seq = purged_seq
         self.size = 0
         for state in states:
             self.add(state)
 
-    def add(self, state: MessageState) -> None:
-        """Add the newest state of a message, and drop its earlier one."""
+    def add(self, state: S) -> None:
+        """Add the newest state under an id, and drop the earlier one."""
         if old := self._states.pop(state.id, None):
             self.size -= _size(old)
         self._states[state.id] = state
@@ -39,7 +43,7 @@ class Ring:
         if len(self._states) > self.CAPACITY:
             self.shrink()
 
-    def extend(self, older: list[MessageState], floor: int) -> None:
+    def extend(self, older: list[S], floor: int) -> None:
         """Add older changes before the rest; the ring is complete above the new floor."""
         before = {state.id: state for state in older if state.id not in self._states}
         self._states = OrderedDict({**before, **self._states})
@@ -69,7 +73,7 @@ class Ring:
         self.floor = max(self.floor, position)
         self.purged_seq = position
 
-    def since(self, position: int) -> list[MessageState] | None:
+    def since(self, position: int) -> list[S] | None:
         """Return the changes after `position`, oldest first; None if the ring lacks some."""
         if position < self.floor:
             return None
@@ -81,7 +85,7 @@ class Ring:
         newer.reverse()
         return newer
 
-    def recent(self, limit: int) -> tuple[list[MessageState], bool] | None:
+    def recent(self: "Ring[MessageState]", limit: int) -> tuple[list[MessageState], bool] | None:
         """Return the newest `limit` messages, and whether there are more; None if unknown."""
         if limit == 0:
             return [], bool(self._states) or self.floor > self.purged_seq
@@ -98,51 +102,51 @@ class Ring:
 
 
 class RingMemory:
-    """Bounds the bytes of all rings of a process; the least recently used room shrinks first."""
+    """Bounds the bytes of all rings of a process; the least recently used log shrinks first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._rings: OrderedDict[int, Ring] = OrderedDict()
+        self._rings: OrderedDict[str, Ring[Any]] = OrderedDict()
 
-    def open(self, room_id: int, ring: Ring) -> None:
-        """Add the ring of a room, in place of its earlier one."""
-        self.close(room_id)
-        self._rings[room_id] = ring
+    def open(self, key: str, ring: Ring[Any]) -> None:
+        """Add the ring of a log, in place of its earlier one."""
+        self.close(key)
+        self._rings[key] = ring
         self._size += ring.size
         self._shrink()
 
-    def holds(self, room_id: int, ring: Ring) -> bool:
-        """Return whether this is the current ring of an open room."""
-        return self._rings.get(room_id) is ring
+    def holds(self, key: str, ring: Ring[Any]) -> bool:
+        """Return whether this is the current ring of an open log."""
+        return self._rings.get(key) is ring
 
-    def add(self, room_id: int, state: MessageState) -> None:
-        """Add a state to a room's ring."""
-        ring = self._rings[room_id]
+    def add(self, key: str, state: LogState) -> None:
+        """Add a state to the ring of a log."""
+        ring = self._rings[key]
         before = ring.size
         ring.add(state)
         self._size += ring.size - before
-        self._rings.move_to_end(room_id)
+        self._rings.move_to_end(key)
         self._shrink()
 
-    def extend(self, room_id: int, older: list[MessageState], floor: int) -> None:
-        """Add older changes to a room's ring."""
-        ring = self._rings[room_id]
+    def extend(self, key: str, older: list[Any], floor: int) -> None:
+        """Add older changes to the ring of a log."""
+        ring = self._rings[key]
         before = ring.size
         ring.extend(older, floor)
         self._size += ring.size - before
         self._shrink()
 
-    def purge(self, room_id: int, position: int) -> None:
-        """Drop from a room's ring what was removed from its log."""
-        ring = self._rings[room_id]
+    def purge(self, key: str, position: int) -> None:
+        """Drop from a ring what was removed from its log."""
+        ring = self._rings[key]
         before = ring.size
         ring.purge(position)
         self._size += ring.size - before
 
-    def close(self, room_id: int) -> None:
-        """Drop the ring of a room."""
-        ring = self._rings.pop(room_id, None)
+    def close(self, key: str) -> None:
+        """Drop the ring of a log."""
+        ring = self._rings.pop(key, None)
         if ring is not None:
             self._size -= ring.size
 
@@ -156,5 +160,5 @@ class RingMemory:
             self._size += ring.size - before
 
 
-def _size(state: MessageState) -> int:
-    return OVERHEAD_BYTES + memory_size(state)
+def _size(state: LogState) -> int:
+    return OVERHEAD_BYTES + state.memory_size

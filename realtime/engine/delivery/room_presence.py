@@ -14,7 +14,7 @@ from ...wire.events import Joined, Left, PresenceList
 from ..bus.notes import People
 from ..database.executor import Database
 from .event import Event
-from .topic import RoomTopic
+from .room_topic import RoomTopic
 
 __all__ = ["RoomPresence"]
 

@@ -8,33 +8,28 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Any, Generic, TypeVar
 
 from ...store.messages.history import LogMark
 from ...wire.codecs import Codec
-from ...wire.events import MessageState
-from ...wire.position import Position
-from ...wire.ratelimit import Bucket
+from ...wire.events import Outgoing
+from ...wire.position import LogState, Position
 from ..connections.connection import Connection
+from ..database.executor import Database
 from .event import Event
 from .flusher import Flusher, Lane
+from .log import Log
 from .ring import Ring
-from .roster import Roster
 
-__all__ = ["RoomTopic", "State", "Topic", "room_topic"]
+__all__ = ["AnyLogTopic", "Emptied", "LogTopic", "State", "Topic", "stay_open"]
 
-PRESENCE_PER_SECOND, PRESENCE_BURST = 5_000, 10_000
-"""The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
-
+L = TypeVar("L", bound=Log)
+S = TypeVar("S", bound=LogState)
 
 Emptied = Callable[["Topic"], None]
 
 
-def room_topic(room_id: int) -> str:
-    """Return the name of a room's topic."""
-    return f"room.{room_id}"
-
-
-def _stay_open(topic: "Topic") -> None:
+def stay_open(topic: "Topic") -> None:
     """Do nothing: the topic stays open without members."""
 
 
@@ -46,7 +41,7 @@ class Topic:
     """
 
     def __init__(
-        self, name: str, flushers: tuple[Flusher, Flusher], emptied: Emptied = _stay_open
+        self, name: str, flushers: tuple[Flusher, Flusher], emptied: Emptied = stay_open
     ) -> None:
         self.name = name
         self._flushers = flushers
@@ -89,34 +84,30 @@ class Topic:
 
 
 class State(Enum):
-    """The states of a room's topic."""
+    """The states of a topic with a log."""
 
     OPENING = "opening"
     LIVE = "live"
     REPAIRING = "repairing"
 
 
-class RoomTopic(Topic):
-    """A room's topic: the position in its log, its recent messages, and its users."""
+class LogTopic(Topic, Generic[L, S]):
+    """A topic with a log: the position in it, and its last changes in memory.
+
+    Derived classes know what the log is of. They make its events.
+    """
 
     EARLY = 1000
     """The most events beyond a gap that are kept until it is filled."""
 
     def __init__(
-        self,
-        room_id: int,
-        slug: str,
-        flushers: tuple[Flusher, Flusher],
-        roster: Roster,
-        emptied: Emptied = _stay_open,
+        self, log: L, flushers: tuple[Flusher, Flusher], emptied: Emptied = stay_open
     ) -> None:
         self.position = Position()
-        super().__init__(room_topic(room_id), flushers, emptied)
-        self.room_id = room_id
-        self.slug = slug
+        super().__init__(log.key, flushers, emptied)
+        self.log = log
         self.state = State.OPENING
-        self.roster = roster
-        self.ring = Ring([], 0, 0)
+        self.ring: Ring[S] = Ring([], 0, 0)
         self.rights_seq = 0
         """The last change of rights that this process knows."""
         self.members_rights_seq = 0
@@ -128,12 +119,37 @@ class RoomTopic(Topic):
         self.is_repair_due = False
         self.is_recheck_due = False
         self.rechecked_at = -math.inf
-        self.presence_bucket = Bucket(PRESENCE_PER_SECOND, PRESENCE_BURST, 0)
         self.times_behind = 0
         self.requested_at = 0.0
         self._hole: int | None = None
 
-    def open(self, mark: LogMark, ring: Ring) -> None:
+    # What the log is of.
+
+    def event_of(self, state: S, first: int | None = None) -> Event:
+        """Return the event that carries a state; with `first`, it covers earlier positions too."""
+        raise NotImplementedError
+
+    def read_event(self, text: str) -> Event:
+        """Return an event of this log that another process has encoded.
+
+        Raises `msgspec.DecodeError` if the text is broken.
+        """
+        raise NotImplementedError
+
+    def resync(self) -> Outgoing:
+        """Return the event that has the members subscribe again."""
+        raise NotImplementedError
+
+    def recheck(self, connection: Connection, user_id: str = "") -> None:
+        """Have a member recheck its rights; with `user_id`, only if it is that user."""
+        raise NotImplementedError
+
+    async def load_members(self, db: Database) -> None:
+        """Read who is in the topic, if the topic shows that."""
+
+    # The position.
+
+    def open(self, mark: LogMark, ring: Ring[S]) -> None:
         """Start at a position, with the recent changes up to there."""
         self.position.reset(mark.last_seq, mark.epoch)
         # A note of newer rights may have come while the topic was being opened.
@@ -175,18 +191,18 @@ class RoomTopic(Topic):
         if event.seq is None or event.state is None:
             raise ValueError("only an event of the log has a position")
         if self._hole is not None:
-            event = Event.of_state(self.slug, event.state, self._hole)
+            event = self.event_of(event.state, self._hole)  # type: ignore[arg-type]
             self._hole = None
         self.position.advance(event.seq or 0)
         self.deliver(event)
 
-    def advance_over(self, states: Iterable[MessageState], through: int) -> list[MessageState]:
+    def advance_over(self, states: Iterable[S], through: int) -> list[S]:
         """Deliver the changes beyond the position, and move to `through`; return the new ones."""
         new = [state for state in states if state.position > self.position.seq]
         for state in new:
             first = self.position.seq + 1
             covers = first if first < state.position else None
-            self.advance(Event.of_state(self.slug, state, covers))
+            self.advance(self.event_of(state, covers))
         if through > self.position.seq:
             # Positions without a row: the next event has to cover them.
             self._hole = self.position.seq + 1 if self._hole is None else self._hole
@@ -198,3 +214,6 @@ class RoomTopic(Topic):
     @property
     def _seq(self) -> int:
         return self.position.seq
+
+
+AnyLogTopic = LogTopic[Any, Any]

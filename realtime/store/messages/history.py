@@ -5,7 +5,7 @@ replica that lags.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import transaction
 from django.db.models import F
@@ -16,6 +16,7 @@ from ...signals import rights_changed
 from ...wire.body import copy_body
 from ...wire.clean import as_sent
 from ...wire.events import MessageState, timestamp
+from ...wire.position import LogState
 from ..accounts.display import name_of_message
 from ..database.alias import database
 
@@ -31,16 +32,24 @@ __all__ = [
     "page",
     "recent",
     "renew_epoch",
+    "room_key",
     "since",
     "state_of",
 ]
+
+S = TypeVar("S", bound=LogState)
 
 MADE_NONCE = "~"
 """The prefix of nonces that the server has made; they are not sent to clients."""
 
 
+def room_key(room_id: int) -> str:
+    """Return the log key of a room, which is also the name of its topic in the channel layer."""
+    return f"room.{room_id}"
+
+
 class LogMark(NamedTuple):
-    """The end of a room's log, with its counters."""
+    """The end of a log, with its counters."""
 
     last_seq: int
     purged_seq: int
@@ -48,10 +57,10 @@ class LogMark(NamedTuple):
     epoch: str
 
 
-class Changes(NamedTuple):
-    """States of messages in the order of their last change, and the position that they reach."""
+class Changes(NamedTuple, Generic[S]):
+    """States in the order of their last change, and the position that they reach."""
 
-    states: list[MessageState]
+    states: list[S]
     through: int
     mark: LogMark
     has_more: bool
@@ -59,7 +68,7 @@ class Changes(NamedTuple):
     """Whether there are rows beyond the mark: new ones, or rows written past the log."""
 
 
-def since(room_id: int, position: int, limit: int) -> Changes:
+def since(room_id: int, position: int, limit: int) -> Changes[MessageState]:
     """Return the latest state of messages changed after `position`, oldest change first.
 
     The end of the log is read before the rows: a message committed between the two is either
@@ -80,7 +89,7 @@ def since(room_id: int, position: int, limit: int) -> Changes:
     return Changes(states, through, end, has_more)
 
 
-def newest(room_id: int, limit: int) -> Changes:
+def newest(room_id: int, limit: int) -> Changes[MessageState]:
     """Return the last `limit` changes, which a process caches when it opens a room."""
     end = mark(room_id)
     changes = _messages().filter(room_id=room_id).order_by("-changed_seq")
@@ -91,7 +100,7 @@ def newest(room_id: int, limit: int) -> Changes:
     return Changes(states, end.last_seq, end, len(states) == limit, is_behind)
 
 
-def older(room_id: int, position: int, limit: int) -> Changes:
+def older(room_id: int, position: int, limit: int) -> Changes[MessageState]:
     """Return the last `limit` changes up to `position`, oldest first.
 
     The mark is read after the rows, so that its `purged_seq` covers rows that are missing.

@@ -249,7 +249,7 @@ def repair(room_id: int) -> None:
         lock_heads(alias, {room_id})
 
 
-def newest(room_id: int, limit: int) -> Changes:
+def newest(room_id: int, limit: int) -> Changes[MessageState]:
     """As `history.newest`, after a repair of the head if there are rows beyond it."""
     changes = history.newest(room_id, limit)
     if not changes.is_behind:

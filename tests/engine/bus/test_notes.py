@@ -34,7 +34,7 @@ from realtime.engine.bus.notes import (
 )
 from realtime.engine.delivery import follower as follower_module
 from realtime.engine.delivery import hub as hub_module
-from realtime.engine.delivery.event import Event
+from realtime.engine.delivery.room_topic import room_event
 from realtime.models import Room
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from tests.engine.bus.test_layer import SITE, Receiver
@@ -261,7 +261,7 @@ async def test_an_event_beyond_the_log_does_not_keep_the_database_busy(
 
 
 def stored_text(stored: Any) -> str:
-    return Event.of_state("general", stored.state).frame.text
+    return room_event("general", stored.state).frame.text
 
 
 def test_leaves_of_many_users_are_sent_in_bounded_notes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from harness.waiting import eventually
 from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe
 from realtime.engine.delivery import follower
-from realtime.engine.delivery import hub as module
+from realtime.engine.delivery import registry as module
+from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.topic import State
 from realtime.models import Room
 from realtime.store.messages import history
@@ -125,14 +126,14 @@ async def test_a_last_event_that_was_lost_is_found_by_comparing(
     member = await process.joined(room)
     positions = process.hub.positions()
     await process.append(room, "a")
-    marks = await process.db.read(history.marks, positions)
+    marks = await process.db.read(read_marks, process.hub.logs)
     assert process.hub.compare(positions, marks) is False
     await arrived(member, 1)
     assert process.hub.compare(process.hub.positions(), marks) is False
     for expected in (False, True):
         positions = process.hub.positions()
         await process.append(room, "b")
-        marks = await process.db.read(history.marks, positions)
+        marks = await process.db.read(read_marks, process.hub.logs)
         assert process.hub.compare(positions, marks) is expected
         await process.hub.follower.catch_up(process.topic(room))
 
@@ -142,7 +143,7 @@ async def test_comparing_equal_positions_causes_no_query(process: Process, room:
     await process.joined(room)
     await process.say(room, "a")
     positions = process.hub.positions()
-    marks = await process.db.read(history.marks, positions)
+    marks = await process.db.read(read_marks, process.hub.logs)
     assert process.hub.compare(positions, marks) is False
     assert process.topic(room).repair is None
 
@@ -176,7 +177,7 @@ async def test_a_log_that_ends_before_our_position_begins_a_new_epoch(
     epoch = process.topic(room).position.epoch
     await process.db.write(log.restore, room.pk, 1)
     positions = process.hub.positions()
-    process.hub.compare(positions, await process.db.read(history.marks, positions))
+    process.hub.compare(positions, await process.db.read(read_marks, process.hub.logs))
     await eventually(lambda: member.kinds("resync"))
     mark = await process.db.read(history.mark, room.pk)
     assert mark.epoch != epoch

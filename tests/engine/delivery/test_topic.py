@@ -5,9 +5,11 @@ import pytest
 from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.flusher import Flusher
 from realtime.engine.delivery.ring import Ring
+from realtime.engine.delivery.room_topic import RoomTopic, room_event
 from realtime.engine.delivery.roster import Roster
-from realtime.engine.delivery.topic import RoomTopic, State, Topic
+from realtime.engine.delivery.topic import State, Topic
 from realtime.store.messages.history import LogMark
+from realtime.store.messages.room_log import RoomLog
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from realtime.wire.events import MessageState
 from tests.engine.delivery.test_ring import state
@@ -18,13 +20,13 @@ EPOCH = "epoch-01"
 
 def opened(last_seq: int = 0) -> RoomTopic:
     flushers = (Flusher(rests=False), Flusher(rests=True))
-    topic = RoomTopic(1, "general", flushers, Roster(200))
+    topic = RoomTopic(RoomLog(1), "general", flushers, Roster(200))
     topic.open(LogMark(last_seq, 0, 0, EPOCH), Ring([], last_seq, 0))
     return topic
 
 
 def event(made: MessageState, first: int | None = None) -> Event:
-    return Event.of_state("general", made, first)
+    return room_event("general", made, first)
 
 
 async def flush(topic: Topic) -> None:

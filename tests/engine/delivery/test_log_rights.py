@@ -4,6 +4,7 @@ import pytest
 
 from harness.waiting import eventually
 from realtime.engine.bus.notes import RightsChanged
+from realtime.engine.delivery.log import read_marks
 from realtime.models import Room
 from realtime.store.messages import history
 from tests.engine.ends import in_thread
@@ -16,7 +17,7 @@ async def test_a_user_is_rechecked_even_if_the_change_was_counted_before(
     """The pulse may have come before the note."""
     rechecked = await _rechecked(process, room)
     await in_thread(lambda: history.change_rights([room.pk], "7"))
-    process.hub.recheck(await process.db.read(history.marks, [room.pk]))
+    process.hub.recheck(await process.db.read(read_marks, process.hub.logs))
     await in_thread(lambda: history.change_rights([room.pk], "8"))
     for seq, user_id in enumerate(["7", "8"], start=1):
         process.hub.publish(f"room.{room.pk}", RightsChanged(user_id, seq))

@@ -1,4 +1,4 @@
-"""Have the members of a room recheck their rights there after a change.
+"""Have the members of a topic recheck their rights there after a change.
 
 A note about a change carries no rights, only the user concerned and the new `rights_seq`. The
 members read their rights from the database, at the latest before their next command.
@@ -6,26 +6,26 @@ members read their rights from the database, at the latest before their next com
 
 import asyncio
 
-from ...store.messages import history
 from ...store.messages.history import LogMark
 from ..database.executor import Database
-from .topic import RoomTopic
+from .log import Log, read_marks
+from .topic import AnyLogTopic
 
-__all__ = ["RoomRights", "recheck_members"]
+__all__ = ["LogRights", "recheck_members"]
 
 RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
-"""The pause between two rechecks of all members of a room; it grows with their number."""
+"""The pause between two rechecks of all members of a topic; it grows with their number."""
 
 
-class RoomRights:
-    """Compares the `rights_seq` of rooms with the database, and rechecks the members concerned."""
+class LogRights:
+    """Compares the `rights_seq` of logs with the database, and rechecks the members concerned."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def changed(self, topic: RoomTopic, user_id: str, seq: int) -> None:
+    async def changed(self, topic: AnyLogTopic, user_id: str, seq: int) -> None:
         """Recheck one user, or all members if the note concerns them or a note was lost."""
-        mark = await self._db.load(history.marks, topic.room_id)
+        mark = await self._db.load(_find_marks, topic.log)
         if mark is None:
             return
         if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
@@ -35,13 +35,13 @@ class RoomRights:
         else:
             self.compare(topic, mark)
 
-    def compare(self, topic: RoomTopic, mark: LogMark) -> None:
+    def compare(self, topic: AnyLogTopic, mark: LogMark) -> None:
         """Recheck all members if the database has a newer `rights_seq`."""
         if mark.rights_seq > topic.rights_seq:
             topic.rights_seq = topic.members_rights_seq = mark.rights_seq
             self._recheck_all(topic)
 
-    def _recheck_all(self, topic: RoomTopic) -> None:
+    def _recheck_all(self, topic: AnyLogTopic) -> None:
         """Recheck the rights of all members: at once, and once more for changes soon after.
 
         No member can use old rights meanwhile: its next command rechecks them.
@@ -57,13 +57,18 @@ class RoomRights:
         else:
             self._recheck_now(topic)
 
-    def _recheck_now(self, topic: RoomTopic) -> None:
+    def _recheck_now(self, topic: AnyLogTopic) -> None:
         topic.is_recheck_due = False
         topic.rechecked_at = asyncio.get_running_loop().time()
         recheck_members(topic)
 
 
-def recheck_members(topic: RoomTopic, user_id: str = "") -> None:
-    """Have the members of a room recheck their rights; with `user_id`, only that user's."""
+def recheck_members(topic: AnyLogTopic, user_id: str = "") -> None:
+    """Have the members of a topic recheck their rights; with `user_id`, only that user's."""
     for connection in list(topic.members.values()):
-        connection.events.on_rights_changed(topic.slug, user_id)
+        topic.recheck(connection, user_id)
+
+
+def _find_marks(logs: list[Log]) -> dict[Log, LogMark]:
+    found = read_marks(logs)
+    return {log: found[log.key] for log in logs if log.key in found}

@@ -1,0 +1,140 @@
+"""The open topics of a process: opened on first use, and closed when nothing needs them.
+
+A topic with a log is opened once for concurrent callers. It is subscribed first and then read, so
+that no event is missed. If the layer is away meanwhile, its log is polled until the layer is back.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from django.db import Error as DatabaseError
+
+from ..bus.layer import Layer
+from .follower import LogFollower
+from .topic import AnyLogTopic, LogTopic, State, Topic
+
+__all__ = ["Registry"]
+
+T = TypeVar("T", bound=AnyLogTopic)
+
+PROBE_SECONDS = 1.0
+"""The time in which a new subscription has to take effect; otherwise the log is polled."""
+LINGER_SECONDS = 60.0
+"""A topic with a log is kept this long without members, for clients that come back."""
+USER_LINGER_SECONDS = 5.0
+"""The same for topics without a log: enough for a page that is reloaded."""
+POLL_SECONDS = 1.0
+"""The pause between two queries for a log whose topic has no subscription."""
+
+
+class Registry:
+    """Opens, finds and closes the topics of a process. `spawn` runs a coroutine in a task."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        follower: LogFollower,
+        spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+    ) -> None:
+        self._layer = layer
+        self._follower = follower
+        self._spawn = spawn
+        self.topics: dict[str, Topic] = {}
+        self._logs: dict[str, AnyLogTopic] = {}
+        self._opening: dict[str, asyncio.Task[Any]] = {}
+
+    def get(self, name: str) -> Topic | None:
+        """Return an open topic, or None."""
+        return self.topics.get(name)
+
+    def log(self, key: str) -> AnyLogTopic | None:
+        """Return the topic of a log if it is open or being opened, or None."""
+        return self._logs.get(key)
+
+    @property
+    def live(self) -> list[AnyLogTopic]:
+        """The topics with a log that are not being opened any more."""
+        return [topic for topic in self._logs.values() if topic.state is not State.OPENING]
+
+    def add(self, topic: Topic) -> Topic:
+        """Add a topic without a log."""
+        self.topics[topic.name] = topic
+        self._spawn(self._layer.subscribe(topic.name))
+        return topic
+
+    async def open(self, key: str, make: Callable[[], T], states: int) -> T:
+        """Return the live topic of a log; concurrent calls make and open it once.
+
+        Its ring starts with that many changes.
+        """
+        topic: Any = self._logs.get(key)
+        if topic is not None and topic.state is not State.OPENING:
+            topic.requested_at = asyncio.get_running_loop().time()
+            return topic  # type: ignore[no-any-return]
+        if key not in self._opening:
+            self._opening[key] = self._spawn(self._open(make(), states))
+        opened: T = await asyncio.shield(self._opening[key])
+        return opened
+
+    def linger(self, topic: Topic) -> None:
+        """Keep an empty topic a little longer, for clients that reconnect at once."""
+        seconds = LINGER_SECONDS if isinstance(topic, LogTopic) else USER_LINGER_SECONDS
+        asyncio.get_running_loop().call_later(seconds, self._close_if_idle, topic)
+
+    async def _open(self, topic: AnyLogTopic, states: int) -> AnyLogTopic:
+        self.topics[topic.name] = self._logs[topic.name] = topic
+        try:
+            is_heard = await self._subscribe(topic)
+            await self._follower.load(topic, states)
+        except BaseException:
+            self._remove(topic)
+            self._spawn(self._layer.unsubscribe(topic.name))
+            raise
+        finally:
+            del self._opening[topic.name]
+        if not is_heard:
+            topic.is_polled = True
+            self._spawn(self._poll(topic))
+        topic.requested_at = asyncio.get_running_loop().time()
+        self.linger(topic)
+        return topic
+
+    async def _subscribe(self, topic: Topic) -> bool:
+        # A layer's `group_add` may return before the subscription takes effect. A probe that comes
+        # back through the group proves that it has.
+        return await self._layer.subscribe(topic.name) and await self._layer.probe(
+            topic.name, PROBE_SECONDS
+        )
+
+    def _close_if_idle(self, topic: Topic) -> None:
+        if topic.members or self.topics.get(topic.name) is not topic:
+            return
+        if isinstance(topic, LogTopic) and self._is_in_use(topic):
+            self.linger(topic)
+            return
+        self._remove(topic)
+        self._spawn(self._layer.unsubscribe(topic.name))
+
+    def _is_in_use(self, topic: AnyLogTopic) -> bool:
+        # A client may be about to attach, and first waits for the database.
+        idle = asyncio.get_running_loop().time() - topic.requested_at
+        return topic.state is not State.LIVE or idle < LINGER_SECONDS
+
+    def _remove(self, topic: Topic) -> None:
+        self.topics.pop(topic.name, None)
+        if isinstance(topic, LogTopic):
+            self._logs.pop(topic.name, None)
+            self._follower.drop(topic)
+
+    async def _poll(self, topic: AnyLogTopic) -> None:
+        while topic.is_polled:
+            await asyncio.sleep(POLL_SECONDS)
+            if self._logs.get(topic.name) is not topic:
+                return
+            with suppress(DatabaseError):  # the failed task is logged, and the pulse tries again
+                await self._follower.catch_up(topic)
+            if await self._subscribe(topic):
+                topic.is_polled = False
+                await self._follower.catch_up(topic)

@@ -1,0 +1,79 @@
+"""The topics of rooms: a log of messages, and the users who are in the room."""
+
+import msgspec
+
+from ...conf import config
+from ...store import presence
+from ...store.messages.room_log import RoomLog
+from ...wire.codecs import Frame
+from ...wire.events import Changed, MessageEvent, MessageState, Resync
+from ...wire.ratelimit import Bucket
+from ..connections.connection import Connection
+from ..database.executor import Database
+from .event import Event
+from .flusher import Flusher
+from .roster import Roster
+from .topic import Emptied, LogTopic, stay_open
+
+__all__ = ["RoomTopic", "room_event"]
+
+PRESENCE_PER_SECOND, PRESENCE_BURST = 5_000, 10_000
+"""The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
+
+_decode = msgspec.json.Decoder(MessageEvent | Changed).decode
+
+
+class RoomTopic(LogTopic[RoomLog, MessageState]):
+    """A room's topic: its log, and its users."""
+
+    def __init__(
+        self,
+        log: RoomLog,
+        slug: str,
+        flushers: tuple[Flusher, Flusher],
+        roster: Roster,
+        emptied: Emptied = stay_open,
+    ) -> None:
+        super().__init__(log, flushers, emptied)
+        self.slug = slug
+        self.roster = roster
+        self.presence_bucket = Bucket(PRESENCE_PER_SECOND, PRESENCE_BURST, 0)
+
+    @property
+    def room_id(self) -> int:
+        """The primary key of the room."""
+        return self.log.room_id
+
+    def event_of(self, state: MessageState, first: int | None = None) -> Event:
+        """Return the event that carries the state of a stored message."""
+        return room_event(self.slug, state, first)
+
+    def read_event(self, text: str) -> Event:
+        """Return an event of the room that another process has encoded."""
+        outgoing = _decode(text)
+        state = outgoing.message if isinstance(outgoing, Changed) else outgoing.state
+        return Event(Frame(text), state.position, outgoing.first, state)
+
+    def resync(self) -> Resync:
+        """Return the event that has the members join again."""
+        return Resync(room=self.slug, seq=self.position.seq, epoch=self.position.epoch)
+
+    def recheck(self, connection: Connection, user_id: str = "") -> None:
+        """Have a member recheck its rights in the room."""
+        connection.events.on_rights_changed(self.slug, user_id)
+
+    async def load_members(self, db: Database) -> None:
+        """Read the users who are in the room."""
+        limit = config().presence_events_up_to
+        self.roster.load(*await db.read(presence.members, self.room_id, limit))
+
+
+def room_event(slug: str, state: MessageState, first: int | None = None) -> Event:
+    """Return the event that carries the state of a stored message of a room."""
+    position = state.position
+    outgoing: MessageEvent | Changed
+    if position == state.seq:
+        outgoing = MessageEvent.of(slug, state, first)
+    else:
+        outgoing = Changed(room=slug, seq=position, message=state, first=first)
+    return Event(Frame.of(outgoing), position, first, state)
