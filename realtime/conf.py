@@ -118,6 +118,10 @@ class Config:
     """How many of them at once."""
     joins_per_second: float = 10
     """Rooms that one user joins; as many at once as one connection may be in."""
+    topics_per_connection: int = 100
+    """The most topics that one connection may be subscribed to."""
+    subscribes_per_second: float = 20
+    """Topics that one user subscribes to; at once twice as many as one connection may have."""
     rooms_per_minute: float = 10
     """Rooms that one user creates, members that one adds, and direct rooms that one opens."""
     message_bytes_per_hour: int = 8 * 1024 * 1024

@@ -66,7 +66,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "rooms_per_connection": COUNT,
     "rooms_per_minute": RATE,
     "rooms_per_user": COUNT,
+    "subscribes_per_second": RATE,
     "ticket_seconds": (1, 60),
+    "topics_per_connection": COUNT,
     "trusted_proxies": (0, 20),
     "write_timeout_seconds": WAIT,
 }

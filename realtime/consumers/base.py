@@ -154,7 +154,8 @@ class Consumer(AsyncConsumer):
         """Reply that a command failed."""
         if count_or_pass(logger, logging.INFO, REFUSED, error.code):
             logger.info(REFUSED, self.id, error.code, extra={"kind": error.code})
-        self.connection.refuse(error, ref=command.ref, room=getattr(command, "room", None))
+        room, topic = getattr(command, "room", None), getattr(command, "topic", None)
+        self.connection.refuse(error, ref=command.ref, room=room, topic=topic)
 
     def end(self, why: Disconnect) -> None:
         """Close the connection from outside of its task, with a `disconnect` event."""

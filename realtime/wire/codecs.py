@@ -12,7 +12,7 @@ import msgspec
 
 from .decoder import V1, Decoded, Decoder
 from .errors import CommandError, ErrorCode
-from .events import Outgoing
+from .events import EntryEvent, HistoryPage, Outgoing, Subscribed
 from .text import Text as _
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Part",
     "byte_size",
     "choose",
+    "has_text",
 ]
 
 Part = str | bytes | CommandError
@@ -135,6 +136,8 @@ class _Msgpack(Codec):
     is_coalescing = True
 
     def encode(self, outgoing: Outgoing) -> bytes:
+        if has_text(outgoing):
+            return Frame.of(outgoing).binary
         return _encode_msgpack(outgoing)
 
     def join(self, frames: Sequence[Frame]) -> bytes:
@@ -160,6 +163,13 @@ def choose(offered: Sequence[str]) -> tuple[Codec, str | None]:
         if subprotocol in CODECS:
             return CODECS[subprotocol], subprotocol
     return JSON, None
+
+
+def has_text(outgoing: Outgoing) -> bool:
+    """Return whether a struct has stored entries, whose data is JSON text."""
+    if isinstance(outgoing, HistoryPage):
+        return outgoing.entries is not None
+    return isinstance(outgoing, Subscribed | EntryEvent)
 
 
 def byte_size(text: str | bytes, most: int) -> int:

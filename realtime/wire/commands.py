@@ -10,14 +10,17 @@ from .tags import snake
 __all__ = [
     "COMMANDS",
     "MAX_SLOW_SECONDS",
+    "NAME_CHARACTERS",
     "REASON_CHARACTERS",
     "TITLE_CHARACTERS",
+    "TOPIC_CHARACTERS",
     "Accept",
     "AnyCommand",
     "Appoint",
     "Auth",
     "Ban",
     "Block",
+    "Call",
     "Command",
     "Configure",
     "Create",
@@ -40,15 +43,23 @@ __all__ = [
     "Report",
     "Signal",
     "Since",
+    "Subscribe",
+    "SubscribeTarget",
+    "Subscribes",
+    "TopicSince",
     "Typing",
     "Unban",
     "Unmute",
+    "Unsubscribe",
 ]
 
 # The tables have the same limits.
 MAX_SLOW_SECONDS = 24 * 60 * 60
 REASON_CHARACTERS = 500
 TITLE_CHARACTERS = 200
+TOPIC_CHARACTERS = 200
+NAME_CHARACTERS = 100
+"""The longest name of an event or command of a topic."""
 
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Ref = Annotated[str, Meta(max_length=64)] | Integer
@@ -60,6 +71,8 @@ MessageId = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 Reason = Annotated[str, Meta(max_length=REASON_CHARACTERS)]
 Seconds = Annotated[int, Meta(ge=1, le=100 * 365 * 24 * 60 * 60)]
 Title = Annotated[str, Meta(max_length=TITLE_CHARACTERS)]
+TopicName = Annotated[str, Meta(min_length=1, max_length=TOPIC_CHARACTERS)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS)]
 
 
 class Command(Struct, kw_only=True, tag_field="type", tag=snake):
@@ -121,12 +134,18 @@ class Message(Command):
 
 
 class History(Command):
-    """Request a page of messages: before a place, or changed after a position."""
+    """Request a page of messages or entries: before a place, or changed after a position."""
 
-    room: Slug
+    room: Slug | None = None
     before: Seq | None = None
     after: Seq | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    topic: TopicName | None = None
+
+    def __post_init__(self) -> None:
+        """Require a room or a topic, and not both."""
+        if (self.room is None) == (self.topic is None):
+            raise ValueError("Object needs one of the fields `room` and `topic`")
 
 
 class Read(Command):
@@ -168,6 +187,51 @@ class Pong(Command):
     """
 
     t: Annotated[str, Meta(max_length=64)] | None = None
+
+
+# Topics.
+
+
+class TopicSince(Since):
+    """The position of a client; `until` while it reads the pages of a snapshot."""
+
+    until: Seq | None = None
+
+
+class SubscribeTarget(Struct, kw_only=True):
+    """A topic to subscribe to, and how many of its newest events to send with the reply."""
+
+    topic: TopicName
+    since: TopicSince | None = None
+    history: Count = 0
+
+
+class Subscribe(Command):
+    """Subscribe to a topic, or continue from a position."""
+
+    topic: TopicName
+    since: TopicSince | None = None
+    history: Count = 0
+
+
+class Subscribes(Command):
+    """Subscribe to many topics at once."""
+
+    topics: Annotated[list[SubscribeTarget], Meta(min_length=1, max_length=100)]
+
+
+class Unsubscribe(Command):
+    """End the subscription to a topic."""
+
+    topic: TopicName
+
+
+class Call(Command):
+    """Execute a command of a topic."""
+
+    topic: TopicName
+    name: Name
+    data: dict[str, Any] | None = None
 
 
 # Rooms.
@@ -322,6 +386,10 @@ AnyCommand = (
     | Unmute
     | Delete
     | Report
+    | Subscribe
+    | Subscribes
+    | Unsubscribe
+    | Call
 )
 COMMANDS: dict[str, type[Command]] = {
     struct.__struct_config__.tag: struct for struct in get_args(AnyCommand)

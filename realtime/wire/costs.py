@@ -8,6 +8,7 @@ from .commands import (
     Auth,
     Ban,
     Block,
+    Call,
     Command,
     Configure,
     Create,
@@ -28,17 +29,20 @@ from .commands import (
     Read,
     Report,
     Signal,
+    Subscribe,
+    Subscribes,
     Typing,
     Unban,
     Unmute,
+    Unsubscribe,
 )
 
 __all__ = ["ALLOWANCES", "COSTS", "REPLY_BYTES", "Cost"]
 
-ALLOWANCES = ("command", "join", "message", "room", "report", "act")
+ALLOWANCES = ("command", "join", "subscribe", "message", "room", "report", "act")
 
 REPLY_BYTES = 32 * 1024
-"""One more is charged for each so many bytes of a reply with messages or members."""
+"""One more is charged for each so many bytes of a reply with messages, entries or members."""
 
 
 class Cost(NamedTuple):
@@ -66,6 +70,8 @@ COSTS: dict[type[Command], Cost] = {
     Pong: Cost("command", is_never_refused=True),
     Typing: Cost("command"),
     Leave: Cost("command"),
+    Unsubscribe: Cost("command"),
+    Call: Cost("command"),
     Read: Cost("command", 2),
     Auth: Cost("command", 3),
     Accept: Cost("command", 3),
@@ -74,6 +80,8 @@ COSTS: dict[type[Command], Cost] = {
     History: Cost("command", 1, "limit", 25, is_reply_charged=True),
     Join: Cost("join", is_reply_charged=True),
     Joins: Cost("join", 0, "rooms"),
+    Subscribe: Cost("subscribe", is_reply_charged=True),
+    Subscribes: Cost("subscribe", 0, "topics"),
     Message: Cost("message"),
     Signal: Cost("message"),
     Create: Cost("room"),

@@ -1,5 +1,6 @@
 """Decode the commands of one consumer, from JSON and from MessagePack."""
 
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, TypeGuard, Union, get_args
@@ -7,17 +8,19 @@ from typing import Any, TypeGuard, Union, get_args
 import msgspec
 
 from .clean import MAX_INTEGER, clean, refuse_duplicates, refuse_many
-from .commands import AnyCommand, Command
+from .commands import TOPIC_CHARACTERS, AnyCommand, Command
 from .errors import CommandError, ErrorCode
 from .text import Text as _
 
-__all__ = ["V1", "Decoded", "Decoder", "tag_of"]
+__all__ = ["V1", "Decoded", "Decoder", "invalid", "path_of", "tag_of"]
 
 Decoded = Command | CommandError
 RAW_BYTES = 8192
 """More than the size of any escaped type, ref or room."""
 NAME_CHARACTERS = 32
 """For longer unknown names, no similar command is searched."""
+PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
+MISSING = re.compile(r"^Object missing required field `([^`]+)`")
 
 
 class _Probe(msgspec.Struct):
@@ -26,6 +29,7 @@ class _Probe(msgspec.Struct):
     type: msgspec.Raw = msgspec.Raw()
     ref: msgspec.Raw = msgspec.Raw()
     room: msgspec.Raw = msgspec.Raw()
+    topic: msgspec.Raw = msgspec.Raw()
 
 
 _probe_json = msgspec.json.Decoder(_Probe).decode
@@ -55,8 +59,7 @@ class Decoder:
         except CommandError as error:
             return self._about(error, raw)
         except msgspec.ValidationError as error:
-            message = _("The command is not valid: {problem}.", problem=str(error))
-            return self._about(CommandError(ErrorCode.INVALID_MESSAGE, message), raw)
+            return self._about(invalid(error), raw)
         except (msgspec.DecodeError, UnicodeError):
             message = _("The command cannot be decoded. Send valid JSON or MessagePack.")
             return CommandError(ErrorCode.INVALID_JSON, message)
@@ -78,18 +81,40 @@ class Decoder:
         return CommandError(ErrorCode.UNKNOWN_TYPE, message)
 
     def _about(self, error: CommandError, raw: str | bytes) -> CommandError:
-        """Add the ref and the room of the command to an error."""
+        """Add the ref, the room and the topic of the command to an error."""
         try:
             seen = _probe_json(raw) if isinstance(raw, str) else _probe_msgpack(raw)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return error
         load = msgspec.json.decode if isinstance(raw, str) else msgspec.msgpack.decode
-        kind, ref, room = (_load(load, part) for part in (seen.type, seen.ref, seen.room))
+        kind, ref, room, topic = (
+            _load(load, part) for part in (seen.type, seen.ref, seen.room, seen.topic)
+        )
         if isinstance(kind, str) and kind not in self.names:
             error = self.unknown(kind)
         error.ref = ref if _is_ref(ref) else None
         error.room = room if isinstance(room, str) and _is_text(room, 100) else None
+        is_short = isinstance(topic, str) and _is_text(topic, TOPIC_CHARACTERS)
+        error.topic = str(topic) if is_short else None
         return error
+
+
+def invalid(error: msgspec.ValidationError, inside: str = "") -> CommandError:
+    """Return the refusal of a command whose fields are not valid, with the path of the wrong one.
+
+    `inside` is the path of the object that was decoded, such as `data`.
+    """
+    message = _("The command is not valid: {problem}.", problem=str(error))
+    path = ".".join(filter(None, (inside, path_of(error))))
+    return CommandError(ErrorCode.INVALID_MESSAGE, message, path=path.replace(".[", "[") or None)
+
+
+def path_of(error: msgspec.ValidationError) -> str:
+    """Return the path of the wrong field, such as `rooms[0].room`; empty for the whole object."""
+    text = str(error)
+    place, missing = PLACE.search(text), MISSING.match(text)
+    parts = [place[1] if place else "", missing[1] if missing else ""]
+    return ".".join(filter(None, parts))
 
 
 def tag_of(struct: type[msgspec.Struct]) -> str:

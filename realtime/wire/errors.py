@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"
     PERMISSION_DENIED = "permission_denied"
     UNKNOWN_ROOM = "unknown_room"
+    UNKNOWN_TOPIC = "unknown_topic"
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_MESSAGE = "unknown_message"
     NOT_JOINED = "not_joined"
@@ -84,7 +85,9 @@ class CommandError(RealtimeError):
 
     `code` is an `ErrorCode`. `message` is a sentence for people: a string, or one that is
     translated when it is read, such as Django's lazy translations. `room` is the slug of the room
-    concerned, `retry_after` is in seconds, and `ref` is the `ref` of the failed command.
+    concerned, `topic` the name of the topic, and `path` that of a wrong field, such as `data.seat`.
+    `retry_after` is in seconds, and `ref` is the `ref` of the failed command. `outcome` is
+    "unknown" if the command may have been executed.
     """
 
     def __init__(
@@ -93,6 +96,9 @@ class CommandError(RealtimeError):
         message: object,
         *,
         room: str | None = None,
+        topic: str | None = None,
+        path: str | None = None,
+        outcome: str | None = None,
         ref: str | int | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -100,6 +106,9 @@ class CommandError(RealtimeError):
         self.code: ErrorCode = code
         self.text = message
         self.room = room
+        self.topic = topic
+        self.path = path
+        self.outcome = outcome
         self.ref = ref
         self.retry_after = retry_after
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from .body import Body, copy_body, memory_size
+from .entries import NO_DATA, EntryState
 from .errors import CommandError, Disconnect, ErrorCode
 from .tags import snake
 
@@ -23,6 +24,7 @@ __all__ = [
     "Changed",
     "DisconnectEvent",
     "Done",
+    "EntryEvent",
     "Failure",
     "HistoryPage",
     "Invitation",
@@ -39,11 +41,14 @@ __all__ = [
     "PresenceList",
     "Ref",
     "Removed",
+    "Result",
     "Resync",
     "RoomState",
     "SignalEvent",
+    "Subscribed",
     "Translate",
     "TypingEvent",
+    "Unsubscribed",
     "Welcome",
     "timestamp",
 ]
@@ -229,11 +234,16 @@ class Ack(Outgoing, tag="ack"):
     ref: Ref = None
 
 
-class HistoryPage(Outgoing, tag="history"):
-    """Messages in ascending order; with `after`, `through` is the position that they reach."""
+class HistoryPage(Outgoing, kw_only=True, tag="history"):
+    """The messages of a room or the entries of a topic, in ascending order.
 
-    room: str
-    messages: list[MessageState]
+    With `after`, `through` is the position that they reach.
+    """
+
+    room: str | None = None
+    messages: list[MessageState] | None = None
+    topic: str | None = None
+    entries: list[EntryState] | None = None
     epoch: str
     has_more: bool
     through: int | None = None
@@ -282,23 +292,117 @@ class RoomState(Outgoing, tag="room"):
     ref: Ref = None
 
 
-class Removed(Outgoing, tag="removed"):
-    """The server has removed the connection from a room, because its rights have changed.
+class Subscribed(Outgoing, tag="subscribed"):
+    """The reply to `subscribe`: the entries that bring the client to `through`.
+
+    While `has_more` is true, the client requests the next page with `through` and `until`, and
+    gets no events yet.
+    """
+
+    topic: str
+    through: int
+    epoch: str
+    recovered: bool
+    entries: list[EntryState]
+    has_more: bool
+    until: int | None = None
+    rights: list[str] = []
+    ref: Ref = None
+
+
+class Unsubscribed(Outgoing, tag="unsubscribed"):
+    """The reply to `unsubscribe`."""
+
+    topic: str
+    ref: Ref = None
+
+
+class EntryEvent(Outgoing, tag="event"):
+    """An event of a topic, or the new value of a key.
+
+    Without `seq`, it is not stored. With `epoch`, it is the first event of its log. As in
+    `EntryState`, `data` is JSON text.
+    """
+
+    topic: str
+    name: str
+    data: Raw = NO_DATA
+    seq: int | None = None
+    key: str | None = None
+    nonce: str | None = field(default=None, name="id")
+    deleted: bool = False
+    first: int | None = field(default=None, name="from")
+    at: str | None = None
+    epoch: str | None = None
+
+    @classmethod
+    def of(
+        cls, topic: str, state: EntryState, first: int | None = None, epoch: str | None = None
+    ) -> "EntryEvent":
+        """Return the event for a stored entry."""
+        return cls(
+            topic=topic,
+            name=state.name,
+            data=state.data,
+            seq=state.seq,
+            key=state.key,
+            nonce=state.nonce,
+            deleted=state.deleted,
+            first=first,
+            at=state.at,
+            epoch=epoch,
+        )
+
+    @property
+    def state(self) -> EntryState:
+        """The state of the stored entry in this event."""
+        if self.seq is None or self.at is None:
+            raise ValueError("the event is not stored, so it has no state")
+        return EntryState(
+            name=self.name,
+            data=self.data,
+            seq=self.seq,
+            key=self.key,
+            nonce=self.nonce,
+            deleted=self.deleted,
+            at=self.at,
+        )
+
+
+class Result(Outgoing, tag="result"):
+    """The reply to `call`; `name` is that of the reply's struct."""
+
+    topic: str
+    name: str
+    data: dict[str, Any]
+    ref: Ref = None
+
+
+class Removed(Outgoing, kw_only=True, tag="removed"):
+    """The server has removed the connection from a room or a topic: its rights have changed.
 
     `retry_after` is in seconds, if the client may come back then.
     """
 
-    room: str
+    room: str | None = None
+    topic: str | None = None
     code: ErrorCode
     message: str
     retry_after: float | None = None
 
     @classmethod
-    def of(cls, refusal: CommandError, room: str, translate: Translate) -> "Removed":
+    def of(
+        cls,
+        refusal: CommandError,
+        room: str | None,
+        translate: Translate,
+        *,
+        topic: str | None = None,
+    ) -> "Removed":
         """Return the event for a refusal."""
         wait = None if refusal.retry_after is None else round(refusal.retry_after, 3)
         message = translate(refusal.text)
-        return cls(room=room, code=refusal.code, message=message, retry_after=wait)
+        return cls(room=room, topic=topic, code=refusal.code, message=message, retry_after=wait)
 
 
 class Invited(Outgoing, tag="invited"):
@@ -360,10 +464,14 @@ class Notice(Outgoing, tag="notice"):
     text: str
 
 
-class Resync(Outgoing, tag="resync"):
-    """The position of the client cannot be continued; it must join again without `since`."""
+class Resync(Outgoing, kw_only=True, tag="resync"):
+    """The position of the client cannot be continued.
 
-    room: str
+    It must join the room or subscribe to the topic again, without `since`.
+    """
+
+    room: str | None = None
+    topic: str | None = None
     seq: int
     epoch: str
 
@@ -375,6 +483,9 @@ class Failure(Outgoing, tag="error"):
     message: str
     retryable: bool
     room: str | None = None
+    topic: str | None = None
+    path: str | None = None
+    outcome: str | None = None
     retry_after: float | None = None
     ref: Ref = None
 
@@ -386,6 +497,9 @@ class Failure(Outgoing, tag="error"):
             message=translate(error.text),
             retryable=error.retryable,
             room=error.room,
+            topic=error.topic,
+            path=error.path,
+            outcome=error.outcome,
             retry_after=None if error.retry_after is None else round(error.retry_after, 3),
             ref=error.ref,
         )
@@ -434,5 +548,9 @@ AnyOutgoing = (
     | Resync
     | Failure
     | DisconnectEvent
+    | Subscribed
+    | Unsubscribed
+    | EntryEvent
+    | Result
 )
 """Each frame of the server decodes as this union."""

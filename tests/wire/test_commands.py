@@ -52,6 +52,21 @@ WHOLE: list[dict[str, Any]] = [
     {"type": "unmute", "ref": 1, "room": "r", "user_id": "1"},
     {"type": "delete", "ref": 1, "room": "r", "id": 5},
     {"type": "report", "ref": 1, "room": "r", "id": 5, "reason": "rude"},
+    {"type": "history", "ref": 1, "topic": "t/1", "after": 9, "limit": 100},
+    {
+        "type": "subscribe",
+        "ref": 1,
+        "topic": "t/1",
+        "since": {"seq": 3, "epoch": "e", "until": 9},
+        "history": 20,
+    },
+    {
+        "type": "subscribes",
+        "ref": 1,
+        "topics": [{"topic": "t", "since": {"seq": 0, "epoch": "", "until": None}, "history": 1}],
+    },
+    {"type": "unsubscribe", "ref": 1, "topic": "t/1"},
+    {"type": "call", "ref": 1, "topic": "t/1", "name": "cancel", "data": {"reason": "late"}},
 ]
 """Every field of every command."""
 
@@ -98,6 +113,21 @@ PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
     ({"type": "unmute", "room": "r", "user_id": "1"}, commands.Unmute(room="r", user_id="1")),
     ({"type": "delete", "room": "r", "id": 1}, commands.Delete(room="r", id=1)),
     ({"type": "report", "room": "r", "id": 1}, commands.Report(room="r", id=1, reason="")),
+    ({"type": "history", "topic": "t"}, commands.History(topic="t", limit=50)),
+    (
+        {"type": "subscribe", "topic": "t"},
+        commands.Subscribe(topic="t", since=None, history=0),
+    ),
+    (
+        {"type": "subscribe", "topic": "t", "since": {"seq": 0, "epoch": ""}},
+        commands.Subscribe(topic="t", since=commands.TopicSince(seq=0, epoch="")),
+    ),
+    (
+        {"type": "subscribes", "topics": [{"topic": "t"}]},
+        commands.Subscribes(topics=[commands.SubscribeTarget(topic="t", history=0)]),
+    ),
+    ({"type": "unsubscribe", "topic": "t"}, commands.Unsubscribe(topic="t")),
+    ({"type": "call", "topic": "t", "name": "n"}, commands.Call(topic="t", name="n", data=None)),
 ]
 """The fewest fields of every command."""
 
@@ -126,6 +156,23 @@ WRONG: list[dict[str, Any]] = [
     {"type": "history", "room": "r", "limit": 0},
     {"type": "history", "room": "r", "limit": 101},
     {"type": "history", "room": "r", "before": -1},
+    {"type": "history"},
+    {"type": "history", "room": None, "topic": None},
+    {"type": "history", "room": "r", "topic": "t"},
+    {"type": "history", "topic": "t" * 201},
+    {"type": "subscribe"},
+    {"type": "subscribe", "topic": ""},
+    {"type": "subscribe", "topic": "t" * 201},
+    {"type": "subscribe", "topic": "t", "history": 101},
+    {"type": "subscribe", "topic": "t", "since": {"seq": 1}},
+    {"type": "subscribe", "topic": "t", "since": {"seq": 1, "epoch": "", "until": -1}},
+    {"type": "subscribes", "topics": []},
+    {"type": "subscribes", "topics": [{"topic": "t"}] * 101},
+    {"type": "unsubscribe"},
+    {"type": "call", "topic": "t"},
+    {"type": "call", "topic": "t", "name": ""},
+    {"type": "call", "topic": "t", "name": "n" * 101},
+    {"type": "call", "topic": "t", "name": "n", "data": []},
     {"type": "read", "room": "r"},
     {"type": "read", "room": "r", "seq": 1.5},
     {"type": "signal", "room": "r"},
@@ -234,6 +281,33 @@ def test_an_error_repeats_nothing_that_was_not_allowed(
     [error] = codec.decode(frame_of(codec, {"type": "ping", "t": [], "ref": ref, "room": room}))
     assert isinstance(error, CommandError)
     assert (error.ref, error.room) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"type": "message", "room": "r", "content": 1}, "content"),
+        ({"type": "message", "room": "r"}, "content"),
+        ({"type": "joins", "rooms": [{"room": "r"}, {}]}, "rooms[1].room"),
+        ({"type": "subscribe", "topic": "t", "since": {"seq": 1}}, "since.epoch"),
+        ({"type": "create", "title": "t", "kind": "x` - at `$.title"}, "kind"),
+        ({"type": "history"}, None),
+        ({"type": "history", "room": "r", "data": {"\0": 1}}, None),
+    ],
+)
+def test_an_error_has_the_path_of_the_wrong_field(
+    codec: Codec, fields: dict[str, Any], path: str | None
+) -> None:
+    [error] = codec.decode(frame_of(codec, fields))
+    assert getattr(error, "path", None) == path
+
+
+def test_history_asks_for_a_room_or_a_topic(codec: Codec) -> None:
+    fields = {"type": "history", "room": "r", "topic": "t", "ref": 1}
+    [error] = codec.decode(frame_of(codec, fields))
+    assert isinstance(error, CommandError)
+    assert (error.ref, error.room, error.topic) == (1, "r", "t")
+    assert "one of the fields `room` and `topic`" in error.message
 
 
 def test_a_token_is_never_part_of_an_error(codec: Codec) -> None:

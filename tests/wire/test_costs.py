@@ -2,7 +2,17 @@
 
 import pytest
 
-from realtime.wire.commands import COMMANDS, Command, History, Joins, JoinTarget, Ping
+from realtime.wire.commands import (
+    COMMANDS,
+    Command,
+    History,
+    Joins,
+    JoinTarget,
+    Ping,
+    Subscribe,
+    Subscribes,
+    SubscribeTarget,
+)
 from realtime.wire.costs import ALLOWANCES, COSTS
 
 
@@ -17,6 +27,8 @@ def test_every_command_has_a_cost() -> None:
         (History(room="r", limit=100), "command", 5),
         (History(room="r", limit=50), "command", 3),
         (History(room="r", limit=1), "command", 1.04),
+        (Subscribe(topic="t", history=100), "subscribe", 1),
+        (Subscribes(topics=[SubscribeTarget(topic="t")] * 100), "subscribe", 100),
         (Joins(rooms=[JoinTarget(room="a"), JoinTarget(room="b")]), "join", 2),
     ],
 )

@@ -22,6 +22,7 @@ ERROR_CODES = {
     "not_authenticated": False,
     "permission_denied": False,
     "unknown_room": False,
+    "unknown_topic": False,
     "unknown_user": False,
     "unknown_message": False,
     "not_joined": False,

@@ -154,11 +154,19 @@ class Connection:
         """Send a reply or event to this client alone."""
         self.outbox.reply(outgoing)
 
-    def refuse(self, error: CommandError, *, ref: Ref = None, room: str | None = None) -> None:
-        """Reply with an error, in the client's language; `ref` and `room` are the command's."""
+    def refuse(
+        self,
+        error: CommandError,
+        *,
+        ref: Ref = None,
+        room: str | None = None,
+        topic: str | None = None,
+    ) -> None:
+        """Reply with an error, in the client's language; the rest is that of the command."""
         failure = Failure.of(error, self.translate)
         failure.ref = error.ref if ref is None else ref
         failure.room = error.room or room
+        failure.topic = error.topic or topic
         self.outbox.reply(failure)
 
     def translate(self, sentence: object) -> str:

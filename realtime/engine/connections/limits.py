@@ -74,6 +74,8 @@ def _allowance(kind: str) -> tuple[float, float]:
             return settings.messages_per_second, settings.messages_burst
         case "join":
             return settings.joins_per_second, settings.rooms_per_connection
+        case "subscribe":
+            return settings.subscribes_per_second, 2 * settings.topics_per_connection
         case "report":
             return settings.reports_per_minute / 60, settings.reports_per_minute
         case "act":

@@ -62,6 +62,13 @@ def test_an_amount_beyond_the_burst_is_charged_as_the_burst(
     assert limits.charge(connection_of(ADA, HOME), "join", 100) == 2
 
 
+def test_a_user_subscribes_to_all_topics_twice_in_a_row(settings: Settings, clock: Clock) -> None:
+    """A client resumes all its topics after a reconnect, also right after it has begun."""
+    limits = give(settings, SUBSCRIBES_PER_SECOND=10, TOPICS_PER_CONNECTION=100)
+    taken = [limits.charge(connection_of(ADA, HOME), "subscribe", 100) for _ in range(3)]
+    assert taken == [0, 0, 10]
+
+
 def test_guests_of_one_address_share_what_ten_users_have(settings: Settings, clock: Clock) -> None:
     """A new name costs a guest nothing, so it must not give a new allowance without end."""
     limits = give(settings, MESSAGES_PER_SECOND=1, MESSAGES_BURST=2)
