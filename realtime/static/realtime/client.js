@@ -5,8 +5,8 @@
 
 import { Clock } from "./clock.js?61573d51";
 import { Connection } from "./connection.js?f9cca6b8";
-import { Outbox, makeNonce } from "./outbox.js?501e90ec";
-import { Room } from "./room.js?64586036";
+import { Outbox, makeNonce } from "./outbox.js?7ad7d4fe";
+import { Room } from "./room.js?bfb1d618";
 
 export { Room, makeNonce };
 
@@ -156,7 +156,7 @@ export class RealtimeClient extends EventTarget {
       after: (...timer) => this.#connection.after(...timer),
       emit: (type, detail) => this.#emit(type, detail),
       error: (fields) => new RealtimeError(fields),
-      entered: (room) => this.#outbox.resume(room.slug),
+      entered: (room, isAnew) => this.#outbox.resume(room.slug, isAnew),
       refused: (room, error) => this.#refused(room, error),
     };
   }

@@ -2,6 +2,7 @@
 
 const ACK_SECONDS = 15;
 const DAY = 86_400; // seconds
+const RESEND_SECONDS = 60;
 
 /** Return a random nonce; `crypto.randomUUID` is missing if the page is not a secure context. */
 export function makeNonce() {
@@ -12,6 +13,7 @@ export class Outbox {
   // nonce → { message, state, at, sentAt, resolve, reject }, in order. `state` is one of
   // `queued`, `sent` (no reply yet) and `held` (refused for now: it is queued again later).
   #items = new Map();
+  #acknowledged = new Map(); // the same of the last minute: a failover of the database may lose them
 
   /** `session`: rooms, ask(command, onReply, onError), after(seconds, act), emit(type, detail), error(fields). */
   constructor(limit, clock, session) {
@@ -46,14 +48,36 @@ export class Outbox {
     this.flush();
   }
 
-  /** Send the held messages of a room that was joined again, without waiting any longer. */
-  resume(slug) {
+  /**
+   * Send the held messages of a room that was joined again, without waiting any longer. If its log began
+   * anew, first send again what was acknowledged lately: what the server still has, it stores only once.
+   */
+  resume(slug, isAnew) {
+    if (isAnew) this.#sendAgain(slug);
     for (const item of this.#items.values()) if (item.message.room === slug) release(item);
     this.flush();
   }
 
   failAll(error, slug) {
     for (const item of this.#items.values()) if (!slug || item.message.room === slug) this.#fail(item, error);
+    for (const [nonce] of this.#acknowledgedIn(slug)) this.#acknowledged.delete(nonce);
+  }
+
+  #acknowledgedIn(slug) {
+    return [...this.#acknowledged].filter(([, { message }]) => !slug || message.room === slug);
+  }
+
+  #sendAgain(slug) {
+    this.#dropOld();
+    const again = this.#acknowledgedIn(slug);
+    for (const [, item] of again) Object.assign(item, { state: "queued", at: this.clock.stamp() });
+    this.#items = new Map([...again, ...this.#items]);
+  }
+
+  #dropOld() {
+    const oldest = this.clock.now() - RESEND_SECONDS;
+    for (const [nonce, { acknowledgedAt }] of this.#acknowledged)
+      if (acknowledgedAt < oldest || this.#acknowledged.size > this.limit) this.#acknowledged.delete(nonce);
   }
 
   #refusal(isClosed, slug) {
@@ -68,6 +92,9 @@ export class Outbox {
     Object.assign(item, { state: "sent", sentAt: this.clock.now() });
     const acknowledged = (ack) => {
       this.#items.delete(message.nonce);
+      this.#acknowledged.delete(message.nonce);
+      this.#acknowledged.set(message.nonce, Object.assign(item, { acknowledgedAt: this.clock.now() }));
+      this.#dropOld();
       item.resolve(ack);
       this.flush();
     };

@@ -94,7 +94,7 @@ export class Room {
   #joinedAt; // the seq at the time of the join: later events are live
   #ready = deferred();
 
-  /** `session`: catchUp, ask(command, onReply, onError), after(seconds, act), emit(type, detail), entered(room), refused(room, error). */
+  /** `session`: catchUp, ask(command, onReply, onError), after(seconds, act), emit(type, detail), entered(room, isAnew), refused(room, error). */
   constructor(slug, history, session) {
     this.slug = slug;
     this.#history = history;
@@ -207,6 +207,7 @@ export class Room {
     const isGap = missed !== null && missed >= 0 && !reply.recovered && this.#session.catchUp === "all";
     const resumed = isGap || Boolean(since && reply.recovered);
     const isReset = !resumed && this.position !== undefined;
+    const isAnew = isReset && reply.epoch !== this.epoch;
     if (!resumed) this.#log.restart(reply);
     Object.assign(this, { state: "joined", epoch: reply.epoch, about: reply });
     this.#joinedAt = reply.through;
@@ -219,7 +220,7 @@ export class Room {
     this.#ready.resolve(this);
     this.#target = Math.max(this.#target, reply.through);
     if (isGap) this.#repair();
-    this.#session.entered(this);
+    this.#session.entered(this, isAnew);
   }
 
   #refused(error) {
