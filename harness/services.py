@@ -296,13 +296,29 @@ class Copy(Postgres):
         self.primary = primary
         self.follows = follows
 
+    def cut_off(self) -> None:
+        """Receive nothing more from the primary, as on a broken line: it lags from now on."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            connection.execute("SELECT pg_reload_conf()")
+        wait_until(self._is_cut_off, 30, "the standby still follows")
+
     def promote(self) -> None:
         """Make it the primary, with all commits of the old one, which must be read-only."""
         with psycopg.connect(self.primary.url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")  # else the last records may wait for seconds
         wait_until(self._is_level, 30, "the standby is behind")
+        self.promote_as_it_is()
+
+    def promote_as_it_is(self) -> None:
+        """Make it the primary with the commits that it has: the others are lost."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
+
+    def _is_cut_off(self) -> bool:
+        with psycopg.connect(self.url) as connection:
+            query = "SELECT count(*) FROM pg_stat_wal_receiver"
+            return connection.execute(query).fetchone() == (0,)
 
     def _is_level(self) -> bool:
         with psycopg.connect(self.primary.url) as connection:

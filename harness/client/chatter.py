@@ -21,6 +21,8 @@ __all__ = ["Chatter"]
 
 _LOST = (OSError, InvalidHandshake)
 """The exceptions that end a connection; `Closed` and TimeoutError are subclasses of OSError."""
+_RESEND_SECONDS = 60
+"""How long a message is sent again after its `ack` if the log of its room begins anew."""
 
 
 class Chatter:
@@ -29,7 +31,8 @@ class Chatter:
     `faults` describes broken promises; it must stay empty. `losses` has an entry for each lost
     socket and failed connect, `ends` only for sockets that were open: the in-band code, and
     that of the close. `refills` counts the resumes that the server could not fill and `history`
-    did, `restarts` the rooms that had to be joined anew, which only `may_restart` allows.
+    did, `restarts` the rooms that had to be joined anew, which only `may_restart` allows. There
+    it sends again what was acknowledged lately, and `resent` counts these messages.
     `resumed` has the seconds from each lost socket until this client was in all its rooms again,
     `waits`, by kind, those from each command until its answer, be it an error.
     """
@@ -59,6 +62,7 @@ class Chatter:
         self.waits: dict[str, list[float]] = defaultdict(list)
         self.refills = 0
         self.restarts = 0
+        self.resent = 0
         self.user_id = ""
         self._urls = itertools.cycle(list(urls))
         self._token = ""
@@ -67,6 +71,9 @@ class Chatter:
         self._asked_at: dict[str, float] = {}
         self._lost_at: float | None = None
         self._answers: dict[str, asyncio.Future[Object]] = {}
+        self._acked_at: dict[str, float] = {}
+        self._again: set[str] = set()
+        self._anew: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -92,6 +99,11 @@ class Chatter:
     def is_inside(self) -> bool:
         """Return whether it is in all its rooms."""
         return all(known.is_joined for known in self.known.values())
+
+    @property
+    def is_answered(self) -> bool:
+        """Return whether each message that was sent has its answer."""
+        return all(kind != "message" for kind, _ in self._open.values())
 
     async def say(self, room: str, content: str) -> Object:
         """Send a message, and repeat it until it is acknowledged; return the first `ack`."""
@@ -195,6 +207,7 @@ class Chatter:
             if not self.may_restart:
                 self.faults.append(f"{room}: {known.epoch} goes on as {item['epoch']}")
             self.restarts += 1
+            self._anew.add(room)
             known.forget()
         for message in known.misplaced(item, known.position):
             self.faults.append(f"{room}: resumed from {known.position}, and got {message}")
@@ -210,11 +223,24 @@ class Chatter:
         for ref, (_, fields) in list(self._open.items()):
             if fields["room"] == room:
                 await self._transmit(ref)
+        if room in self._anew:
+            self._anew.discard(room)
+            await self._send_again(room)
+
+    async def _send_again(self, room: str) -> None:
+        """Repeat what was acknowledged lately: the database may have failed over without it."""
+        oldest = time.monotonic() - _RESEND_SECONDS
+        for nonce, sent in list(self.sent.items()):
+            if sent["room"] == room and self._acked_at.get(nonce, 0) > oldest:
+                self.resent += 1
+                self._again.add(nonce)
+                await self._ask("message", nonce, **sent)
 
     async def _restart(self, room: str) -> None:
         if f"join {room}" in self._open:  # it is on its way already
             return
         self.restarts += 1
+        self._anew.add(room)
         self.known[room].forget()
         for ref, (kind, fields) in list(self._open.items()):
             if kind == "history" and fields["room"] == room:
@@ -248,6 +274,10 @@ class Chatter:
     def _acknowledged(self, ack: Object) -> None:
         nonce = ack["nonce"]
         self._answered(nonce)
+        self._acked_at[nonce] = time.monotonic()
+        if nonce in self._again:
+            self._again.discard(nonce)
+            self.acks[nonce] = ack
         first = self.acks.setdefault(nonce, ack)
         if (first["seq"], first["id"]) != (ack["seq"], ack["id"]):
             self.faults.append(f"two acks for one nonce: {first} and {ack}")

@@ -29,13 +29,20 @@ NOTHING_BROKEN: dict[str, float] = dict.fromkeys(
 async def all_caught_up(
     chatters: Iterable[Chatter], database: Database, timeout: float = 60
 ) -> None:
-    """Wait until each client has reached the end of the log of each of its rooms."""
+    """Wait until each client has its answers, and has reached the end of its rooms' logs."""
+    chatters = list(chatters)
+    for chatter in chatters:
+        await chatter.until(partial(_is_answered, chatter), timeout)
     ends: dict[str, tuple[int, int]] = {}
     for chatter in chatters:
         for room, known in chatter.known.items():
             if room not in ends:
                 ends[room] = database.last_seq(room), len(database.messages(room))
             await chatter.until(partial(_has_come, known, *ends[room]), timeout)
+
+
+def _is_answered(chatter: Chatter) -> bool:
+    return chatter.is_answered
 
 
 def _has_come(known: RoomView, end: int, rows: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
 from urllib.request import urlopen
 
 import psycopg
@@ -40,7 +41,7 @@ async def failed_over(ground: Ground) -> Figures:
     with beside(old.port) as proxy:
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/site"
         site = ground.make_site(servers=TWO, database_url=url)
-        async with traffic(site, WRITERS, ground.size(20, 50)) as chatters:
+        async with _talk(site, ground.size(20, 50)) as chatters:
             await some_acks(chatters)
             old.set_read_only(True)
             await asyncio.sleep(READ_ONLY_SECONDS)
@@ -61,6 +62,11 @@ async def failed_over(ground: Ground) -> Figures:
         "ready again, s": again,
         "answered by the old one": left,
     }
+
+
+def _talk(site: Site, per_second: float) -> AbstractAsyncContextManager[list[Chatter]]:
+    """A log begins anew on another primary: nobody knows whether it has all commits."""
+    return traffic(site, WRITERS, per_second, may_restart=True)
 
 
 def _counted(site: Site, chatters: list[Chatter]) -> Figures:

@@ -47,14 +47,20 @@ REPLY_SECONDS = 30
 VISIT_SECONDS = 0.5
 
 
-def clients(site: Site, number: int) -> list[Chatter]:
+def clients(site: Site, number: int, *, may_restart: bool = False) -> list[Chatter]:
     """Clients at the site's servers in turn; each knows where to go when its own is away.
 
     All are in `ROOMS`. In the first everybody speaks; in each other one only those of one
     server do, so that a server that does not hear the others stays ignorant of it.
     """
     return [
-        Chatter(f"client {one}", _route(site.urls, one), ROOMS, ENCODINGS[one % len(ENCODINGS)])
+        Chatter(
+            f"client {one}",
+            _route(site.urls, one),
+            ROOMS,
+            ENCODINGS[one % len(ENCODINGS)],
+            may_restart=may_restart,
+        )
         for one in range(number)
     ]
 
@@ -114,9 +120,11 @@ async def _talk(
 
 
 @asynccontextmanager
-async def traffic(site: Site, number: int, per_second: float) -> AsyncIterator[list[Chatter]]:
+async def traffic(
+    site: Site, number: int, per_second: float, *, may_restart: bool = False
+) -> AsyncIterator[list[Chatter]]:
     """Clients of all servers that talk until the block ends, and then until all is shown."""
-    async with inside(clients(site, number)) as chatters:
+    async with inside(clients(site, number, may_restart=may_restart)) as chatters:
         async with talking(chatters, per_second):
             yield chatters
         await settle(chatters, site.database)
