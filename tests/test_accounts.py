@@ -16,7 +16,7 @@ from pytest_django import Settings
 from harness.client.in_process import Socket
 from realtime import accounts, moderation, retention, rooms, testing
 from realtime.consumers import ChatConsumer
-from realtime.models import Block, Head, Membership, Message, Report, Room, Sanction
+from realtime.models import Block, Log, Membership, Message, Report, Room, Sanction
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import history, log
 from realtime.store.messages.log import Draft
@@ -151,7 +151,7 @@ def test_positions_stay_gapless(room: Room, ada: Any, monkeypatch: pytest.Monkey
     accounts.erase_user(ada)
     positions = sorted(Message.objects.values_list("changed_seq", flat=True))
     assert positions == [6, 7, 8, 9, 10]
-    assert Head.objects.get(room=room).last_seq == 10
+    assert Log.objects.get(room=room).last_seq == 10
     assert say(room, ada, "a") == [Message.objects.order_by("seq")[0].pk]
 
 

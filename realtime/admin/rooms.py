@@ -85,9 +85,9 @@ class RoomAdmin(ActionPageAdmin):
         )
         rooms: QuerySet[Room] = super().get_queryset(request)
         return rooms.annotate(
-            position=Coalesce(F("head__last_seq"), 0),
+            position=Coalesce(F("log__last_seq"), 0),
             here=Coalesce(Subquery(here, output_field=IntegerField()), 0),
-        ).select_related("head")
+        ).select_related("log")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Room | None = None) -> list[str]:
         """Return the fields on which clients or the log depend."""
@@ -161,7 +161,7 @@ class RoomAdmin(ActionPageAdmin):
     @admin.display(description=_("epoch"))
     def epoch(self, room: Room) -> str:
         """Return the epoch of the log."""
-        return room.head.epoch if hasattr(room, "head") else "-"
+        return room.log.epoch if hasattr(room, "log") else "-"
 
     @admin.display(description=_("here now"))
     def here(self, room: Any) -> int:

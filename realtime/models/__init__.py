@@ -2,20 +2,23 @@
 
 from .access import RevokedToken, Rights
 from .live import Connection, Node, Presence
+from .logs import Entry, Log, Pending
 from .moderation import Block, Report, Sanction
 from .people import LastAddress, Look, Voice
-from .rooms import Departure, Head, Membership, Message, Room
+from .rooms import Departure, Membership, Message, Room
 
 __all__ = [
     "Block",
     "Connection",
     "Departure",
-    "Head",
+    "Entry",
     "LastAddress",
+    "Log",
     "Look",
     "Membership",
     "Message",
     "Node",
+    "Pending",
     "Presence",
     "Report",
     "RevokedToken",

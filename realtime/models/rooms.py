@@ -1,4 +1,4 @@
-"""Rooms, their logs and their members."""
+"""Rooms, their messages and their members."""
 
 import secrets
 import string
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 
-__all__ = ["Departure", "Head", "Membership", "Message", "Room", "new_epoch"]
+__all__ = ["Departure", "Membership", "Message", "Room", "new_epoch"]
 
 EPOCH_ALPHABET = string.ascii_letters + string.digits
 
@@ -25,7 +25,7 @@ def new_epoch() -> str:
 class Room(models.Model):
     """A room with an ordered log of messages.
 
-    Clients address it by its slug, which never changes. The position counter is in `Head`, so that
+    Clients address it by its slug, which never changes. The position counter is in `Log`, so that
     saving an outdated `Room` cannot rewind it.
     """
 
@@ -90,38 +90,6 @@ class Room(models.Model):
 
     def __str__(self) -> str:
         return self.title or self.slug
-
-
-class Head(models.Model):
-    """The end of a room's log, written by the store alone.
-
-    `store/messages/log.py` moves it for new messages, `messages/changes.py` and
-    `moderation/erasing.py` for changed ones. `messages/history.py` creates it, and changes its
-    epoch and `rights_seq`. Positions are assigned under its row lock.
-    """
-
-    room = models.OneToOneField(
-        Room, models.CASCADE, primary_key=True, related_name="head", verbose_name=_("room")
-    )
-    last_seq = models.BigIntegerField(_("last position"), default=0)
-    purged_seq = models.BigIntegerField(_("purged up to"), default=0)
-    rights_seq = models.BigIntegerField(_("changes of rights"), default=0)
-    epoch = models.CharField(_("epoch"), max_length=8, default=new_epoch)
-    deleted_at = models.DateTimeField(_("last deletion"), null=True, editable=False)
-    """When a message was last deleted: for a while, its sender may still send it again."""
-
-    class Meta:
-        verbose_name = _("head")
-        verbose_name_plural = _("heads")
-        constraints = [
-            models.CheckConstraint(
-                name="realtime_head_order",
-                condition=Q(purged_seq__gte=0, last_seq__gte=models.F("purged_seq")),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.pk}: {self.last_seq}"
 
 
 class Membership(models.Model):

@@ -19,7 +19,7 @@ from realtime import moderation, push, testing
 from realtime.consumers import ChatConsumer
 from realtime.engine.bus.notes import Revalidate
 from realtime.engine.engine import Engine
-from realtime.models import Connection, Head, Membership, Message, Report, Room, Sanction
+from realtime.models import Connection, Log, Membership, Message, Report, Room, Sanction
 from realtime.store.rooms import access
 from realtime.wire.events import timestamp
 
@@ -59,7 +59,7 @@ async def connected(number: int) -> None:
 
 def remove_untold(room: Room) -> None:
     """As somebody does in SQL."""
-    for rows in (Membership.objects.filter(room=room), Head.objects.filter(room=room)):
+    for rows in (Membership.objects.filter(room=room), Log.objects.filter(room=room)):
         rows._raw_delete(rows.db)
     rooms = Room.objects.filter(pk=room.pk)
     rooms._raw_delete(rooms.db)

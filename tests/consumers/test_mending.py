@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from harness.client.in_process import Socket
 from realtime import testing
 from realtime.engine.engine import Engine
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 
 
 def write_past(room: Room, first: int, last: int) -> None:
@@ -45,7 +45,7 @@ async def test_a_room_that_is_opened_later_shows_them_to_who_comes(
     engine: Engine, room: Room
 ) -> None:
     await sync_to_async(write_past)(room, 1, 100)
-    await sync_to_async(Head.objects.all().delete)()
+    await sync_to_async(Log.objects.all().delete)()
     async with Socket() as one:
         joined = await one.join("general")
         assert [item["content"] for item in joined["messages"]] == [

@@ -4,7 +4,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from realtime.models import Head, Message
+from realtime.models import Log, Message
 from realtime.store.messages import history, log
 from realtime.store.messages.log import Draft, Stored
 from realtime.wire.events import MessageState
@@ -20,8 +20,8 @@ def append(room_id: int, *contents: str) -> list[Stored]:
 def edit(room_id: int, seq: int, content: str) -> MessageState:
     """Change a message without a broadcast; it gets the next position of the room."""
     with transaction.atomic():
-        Head.objects.filter(pk=room_id).update(last_seq=F("last_seq") + 1)
-        end = Head.objects.get(pk=room_id).last_seq
+        Log.objects.filter(room=room_id).update(last_seq=F("last_seq") + 1)
+        end = Log.objects.get(room=room_id).last_seq
         Message.objects.filter(room=room_id, seq=seq).update(
             content=content, changed_seq=end, edited_at=timezone.now()
         )
@@ -32,14 +32,14 @@ def purge(room_id: int, through: int) -> None:
     """Remove the oldest rows, as pruning does."""
     with transaction.atomic():
         Message.objects.filter(room=room_id, changed_seq__lte=through).delete()
-        Head.objects.filter(pk=room_id).update(purged_seq=through)
+        Log.objects.filter(room=room_id).update(purged_seq=through)
 
 
 def restore(room_id: int, last_seq: int) -> None:
     """Go back to an earlier state, as from a backup: the epoch is the same."""
     with transaction.atomic():
         Message.objects.filter(room=room_id, changed_seq__gt=last_seq).delete()
-        Head.objects.filter(pk=room_id).update(last_seq=last_seq)
+        Log.objects.filter(room=room_id).update(last_seq=last_seq)
 
 
 def states(room_id: int) -> dict[int, tuple[int, str]]:

@@ -16,7 +16,7 @@ from harness.site import UNLIMITED
 from realtime import testing
 from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.room_topic import room_event
-from realtime.models import Head, Membership, Message, Room
+from realtime.models import Log, Membership, Message, Room
 from realtime.store.messages import history
 from realtime.store.messages.log import Draft
 from realtime.wire.events import MessageState
@@ -121,7 +121,7 @@ class World:
             assert rooms[said.room][key].seq == seq, (said, seq)
 
     def _check_joined(
-        self, target: Object, reply: Object, rows: dict[int, Message], head: Head
+        self, target: Object, reply: Object, rows: dict[int, Message], head: Log
     ) -> None:
         assert (reply["through"], reply["epoch"]) == (head.last_seq, head.epoch), reply
         seq, is_resumed = target.get("since", {"seq": -1})["seq"], reply["recovered"]
@@ -157,10 +157,10 @@ class World:
         """What is stored of a room, in the order of places."""
         return {row.pk: row for row in Message.objects.filter(room__slug=room).order_by("seq")}
 
-    def head(self, room: str) -> Head:
+    def head(self, room: str) -> Log:
         """Where its log ends."""
         history.mark(self.rooms[room].pk)
-        return Head.objects.get(room__slug=room)
+        return Log.objects.get(room__slug=room)
 
     async def _until(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + SECONDS

@@ -74,7 +74,7 @@ def test_seeded_history_is_a_log(run: Run) -> None:
         messages = room.messages.order_by("seq")
         assert [message.seq for message in messages] == list(range(1, len(messages) + 1))
         assert all(message.sender == str(message.user_id) for message in messages)
-        assert room.head.last_seq == len(messages)
+        assert room.log.last_seq == len(messages)
 
 
 def test_second_run_changes_nothing_and_keeps_the_password(run: Run) -> None:

@@ -2,6 +2,9 @@
 
 from django.core.management import call_command
 from django.db import connection
+from django.utils.timezone import now
+
+from realtime.models import Entry, Log, Room
 
 
 def test_nothing_is_missing_from_the_migrations() -> None:
@@ -21,3 +24,49 @@ def test_the_migrations_can_be_reversed_and_applied_again() -> None:
     finally:
         call_command("migrate", "realtime", verbosity=0)
     assert tables() == before != set()
+
+
+OLD_LOG = "INSERT INTO realtime_head (room_id, last_seq, purged_seq, rights_seq, epoch) VALUES "
+COLUMNS = "room_id, last_seq, purged_seq, rights_seq, epoch"
+
+
+def logs() -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {COLUMNS} FROM realtime_head ORDER BY room_id")
+        return list(cursor.fetchall())
+
+
+def test_the_logs_of_rooms_survive_the_migration_for_topics_and_the_way_back() -> None:
+    """Logs of topics do not, as the release before knows none."""
+    rooms = [Room.objects.create(slug=slug) for slug in ("one", "two")]
+    call_command("migrate", "realtime", "0005", verbosity=0)
+    with connection.cursor() as cursor:
+        for number, room in enumerate(rooms, 1):
+            cursor.execute(f"{OLD_LOG}(%s, %s, %s, 3, 'abcdefgh')", [room.pk, number * 7, number])
+    before = logs()
+    call_command("migrate", "realtime", verbosity=0)
+    assert logs() == before
+    Entry.objects.create(
+        log=Log.objects.create(name="order/7", last_seq=1),
+        seq=1,
+        changed_seq=1,
+        type="paid",
+        data="{}",
+        at=now(),
+        created_at=now(),
+    )
+    call_command("migrate", "realtime", "0005", verbosity=0)
+    assert logs() == before
+    call_command("migrate", "realtime", verbosity=0)
+    assert logs() == before
+
+
+def test_a_process_of_the_last_release_can_write_beside_new_ones() -> None:
+    """Its statements name the columns that it knows, and its locks the rooms."""
+    room = Room.objects.create(slug="one")
+    with connection.cursor() as cursor:
+        for _ in range(2):
+            cursor.execute(f"{OLD_LOG}(%s, 0, 0, 0, 'abcdefgh') ON CONFLICT DO NOTHING", [room.pk])
+        cursor.execute("UPDATE realtime_head SET last_seq = 4 WHERE room_id = %s", [room.pk])
+    log = Log.objects.get(room=room)
+    assert (log.last_seq, log.life, log.name) == (4, "", None)

@@ -1,6 +1,6 @@
 """Write one batch of new messages and changes of older ones, in their order.
 
-A change locks the head of the room as a new message does. In one transaction of one thread, they
+A change locks the log of the room as a new message does. In one transaction of one thread, they
 never wait for each other.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["Change", "Entry", "write_all"]
 class Change:
     """A change of a stored message, such as its deletion.
 
-    `apply` writes it while the head of the room is locked. It is called again if the outcome of a
+    `apply` writes it while the log of the room is locked. It is called again if the outcome of a
     commit is unknown, so it must be idempotent. If it raises `CommandError`, only this change is
     rolled back.
     """
@@ -40,14 +40,14 @@ def write_all(
 ) -> list[Stored | CommandError]:
     """Append drafts and apply changes in their order; return the result of each.
 
-    They are one transaction, which first locks the heads of all rooms, in the order of their keys.
+    They are one transaction, which first locks the logs of all rooms, in the order of their keys.
     Raises what the database raises; then nothing is stored.
     """
     if not any(type(one) is Change for one in entries):
         return _append(entries, lock_timeout_ms)  # type: ignore[arg-type]
     results: list[Stored | CommandError] = []
     with transaction.atomic(using=database()):
-        log.lock_heads(database(), {one.room_id for one in entries}, lock_timeout_ms)
+        log.lock_logs(database(), {one.room_id for one in entries}, lock_timeout_ms)
         for kind, group in groupby(entries, key=type):
             some: list[Any] = list(group)
             results += map(_apply, some) if kind is Change else _append(some, None)

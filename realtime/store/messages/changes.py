@@ -4,12 +4,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from ...models import Head, Message
+from ...models import Log, Message
 from ...wire.body import BODY_FIELDS
 from ..database.alias import database
 from . import nonces
 from .history import state_of
-from .log import LockedHead, Stored, lock_heads
+from .log import LockedLog, Stored, lock_logs
 
 __all__ = ["EMPTIED", "delete_locked", "empty", "lock_message"]
 
@@ -17,18 +17,18 @@ EMPTIED = (*BODY_FIELDS, "nonce", "deleted_at")
 """The columns that `empty` changes."""
 
 
-def lock_message(message_id: int) -> tuple[Message, LockedHead]:
-    """Return a message and the head of its room, which is locked until the transaction ends.
+def lock_message(message_id: int) -> tuple[Message, LockedLog]:
+    """Return a message and the log of its room, which is locked until the transaction ends.
 
     The writers of all processes wait for that lock. Raises `Message.DoesNotExist`.
     """
     messages = Message.objects.using(database())
     room_id = messages.values_list("room", flat=True).get(pk=message_id)
-    end = lock_heads(database(), {room_id})[room_id]
+    end = lock_logs(database(), {room_id})[room_id]
     return messages.select_related("room").get(pk=message_id), end
 
 
-def delete_locked(message: Message, end: LockedHead) -> Stored:
+def delete_locked(message: Message, end: LockedLog) -> Stored:
     """Delete the text, data and nonce of a message for good; a tombstone keeps its position.
 
     The room has to be locked. Deleting again changes nothing (`is_new` is false).
@@ -38,7 +38,7 @@ def delete_locked(message: Message, end: LockedHead) -> Stored:
         empty(message)
         message.changed_seq = end.last_seq + 1
         message.save(update_fields=[*EMPTIED, "changed_seq"])
-        Head.objects.using(database()).filter(pk=message.room_id).update(
+        Log.objects.using(database()).filter(room=message.room_id).update(
             last_seq=message.changed_seq, deleted_at=message.deleted_at
         )
     return Stored(message.room_id, message.room.slug, state_of(message), end.epoch, is_new)

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.db import transaction
 from django.db.models import F
 
-from ...models import Head, Message
+from ...models import Log, Message
 from ...models.rooms import new_epoch
 from ...signals import rights_changed
 from ...wire.body import copy_body
@@ -25,7 +25,7 @@ __all__ = [
     "Changes",
     "LogMark",
     "change_rights",
-    "make_heads",
+    "make_logs",
     "mark",
     "marks",
     "newest",
@@ -128,13 +128,13 @@ def recent(room_id: int, limit: int) -> tuple[list[MessageState], bool, LogMark]
 
 
 def mark(room_id: int) -> LogMark:
-    """Return the end of a room's log; a room without a head gets one.
+    """Return the end of a room's log; a room without a log gets one.
 
     Raises `IntegrityError` for a room that does not exist.
     """
     found = marks([room_id])
     if not found:
-        make_heads(database(), [room_id])
+        make_logs(database(), [room_id])
         found = marks([room_id])
     return found[room_id]
 
@@ -142,24 +142,24 @@ def mark(room_id: int) -> LogMark:
 def marks(room_ids: Iterable[int]) -> dict[int, LogMark]:
     """Return the ends of the logs of rooms, in one query."""
     rows = (
-        Head.objects.using(database())
-        .filter(pk__in=list(room_ids))
-        .values_list("pk", "last_seq", "purged_seq", "rights_seq", "epoch")
+        Log.objects.using(database())
+        .filter(room__in=list(room_ids))
+        .values_list("room_id", "last_seq", "purged_seq", "rights_seq", "epoch")
     )
     return {row[0]: LogMark(*row[1:]) for row in rows}
 
 
 def renew_epoch(room_id: int, known: str) -> None:
     """Begin a new epoch of a log that ends before positions that were published; at most once."""
-    Head.objects.using(database()).filter(pk=room_id, epoch=known).update(epoch=new_epoch())
+    Log.objects.using(database()).filter(room=room_id, epoch=known).update(epoch=new_epoch())
 
 
 def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
     """Invalidate the cached rights in these rooms; with `user_id`, those of one user."""
-    heads = Head.objects.using(database()).filter(pk__in=list(room_ids))
+    logs = Log.objects.using(database()).filter(room__in=list(room_ids))
     with transaction.atomic(using=database()):
-        heads.update(rights_seq=F("rights_seq") + 1)
-        changed = dict(heads.values_list("pk", "rights_seq"))
+        logs.update(rights_seq=F("rights_seq") + 1)
+        changed = dict(logs.values_list("room_id", "rights_seq"))
         rights_changed.send(None, rooms=changed, user_id=user_id)
 
 
@@ -187,8 +187,8 @@ def _messages() -> Any:
     return Message.objects.using(database())
 
 
-def make_heads(alias: str, room_ids: Iterable[int]) -> None:
-    """Create heads for rooms without one."""
-    Head.objects.using(alias).bulk_create(
-        [Head(room_id=room_id) for room_id in sorted(room_ids)], ignore_conflicts=True
+def make_logs(alias: str, room_ids: Iterable[int]) -> None:
+    """Create the logs of rooms without one."""
+    Log.objects.using(alias).bulk_create(
+        [Log(room_id=room_id) for room_id in sorted(room_ids)], ignore_conflicts=True
     )

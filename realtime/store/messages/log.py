@@ -20,25 +20,25 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from ...logs import get_logger
-from ...models import Head, Message
+from ...models import Log, Message
 from ...models.rooms import new_epoch
 from ...wire.body import BODY_FIELDS, Body, copy_body, fields_of
 from ...wire.events import MessageState, timestamp
 from ..accounts.identity import Identity
 from ..database.alias import database
 from . import history, nonces
-from .history import MADE_NONCE, Changes, make_heads, state_of
+from .history import MADE_NONCE, Changes, make_logs, state_of
 
 __all__ = [
     "Draft",
     "Key",
-    "LockedHead",
+    "LockedLog",
     "Stored",
     "append",
     "import_drafts",
     "is_number_taken",
     "known_ids",
-    "lock_heads",
+    "lock_logs",
     "newest",
     "repair",
     "spent_ids",
@@ -49,26 +49,26 @@ logger = get_logger("realtime.log")
 Key = tuple[int, str, str]
 """The unique key of a message: room, sender and nonce."""
 
-LOCK_HEADS = """
+LOCK_LOGS = """
     SELECT room_id, last_seq, epoch, coalesce(
         deleted_at > statement_timestamp() - interval '7 days', false
     ), (
         SELECT changed_seq FROM realtime_message AS message
-        WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
+        WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
     )
-    FROM realtime_head AS head
-    WHERE room_id = ANY(%s) ORDER BY room_id FOR NO KEY UPDATE
+    FROM realtime_head AS log
+    WHERE room_id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
-TOUCH_HEADS = "UPDATE realtime_head SET last_seq = last_seq WHERE room_id IN ({})"
-READ_HEADS = """
+TOUCH_LOGS = "UPDATE realtime_head SET last_seq = last_seq WHERE room_id IN ({})"
+READ_LOGS = """
     SELECT room_id, last_seq, epoch, coalesce(deleted_at > %s, false), (
         SELECT changed_seq FROM realtime_message AS message
-        WHERE message.room_id = head.room_id ORDER BY changed_seq DESC LIMIT 1
+        WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
     )
-    FROM realtime_head AS head WHERE room_id IN ({})
+    FROM realtime_head AS log WHERE room_id IN ({})
 """
 SPENT = timedelta(days=7)
-"""How long a repeat of a deleted message is detected, as in LOCK_HEADS: clients drop unsent
+"""How long a repeat of a deleted message is detected, as in LOCK_LOGS: clients drop unsent
 messages after a day."""
 NUMBERS = (
     *("realtime_message_seq", "realtime_message_change"),
@@ -77,7 +77,7 @@ NUMBERS = (
 """The names of the unique constraints of positions, in errors of PostgreSQL and SQLite."""
 MAX_SEQ = 2**53 - 2**32
 """The last position after which a log can continue: JSON carries integers up to 2^53."""
-MOVE_HEAD = "UPDATE realtime_head SET last_seq = last_seq + %s WHERE room_id = %s"
+MOVE_LOG = "UPDATE realtime_head SET last_seq = last_seq + %s WHERE room_id = %s"
 
 # One index probe a draft. With three IN lists SQLite tries every combination (2 s for 500
 # drafts in 50 rooms), and PostgreSQL reads whole rooms.
@@ -199,8 +199,8 @@ class Stored(NamedTuple):
     is_new: bool
 
 
-class LockedHead(NamedTuple):
-    """The values of a locked head."""
+class LockedLog(NamedTuple):
+    """The values of a locked log."""
 
     last_seq: int
     epoch: str
@@ -222,7 +222,7 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
     except IntegrityError as error:
         if not is_number_taken(error):
             raise
-        # A row was written past the log since the lock; the next lock repairs the head.
+        # A row was written past the log since the lock; the next lock repairs the log.
         return _append(drafts, lock_timeout_ms)
 
 
@@ -231,26 +231,26 @@ def import_drafts(drafts: Sequence[Draft]) -> int:
     alias = database()
     wanted = {draft.key: draft for draft in drafts}
     with transaction.atomic(using=alias):
-        heads = lock_heads(alias, {draft.room_id for draft in drafts})
+        logs = lock_logs(alias, {draft.room_id for draft in drafts})
         # Messages that were deleted here are not imported again, however long ago that was.
-        all_spent = {room_id: end._replace(has_spent=True) for room_id, end in heads.items()}
+        all_spent = {room_id: end._replace(has_spent=True) for room_id, end in logs.items()}
         for key in spent_ids(alias, wanted, all_spent):
             del wanted[key]
-        return len(_insert_by_orm(alias, wanted, heads))
+        return len(_insert_by_orm(alias, wanted, logs))
 
 
 def repair(room_id: int) -> None:
-    """Move the head of a room to its last row, if rows were written past the log.
+    """Move the end of a log to its last row, if rows were written past the log.
 
     Raises `IntegrityError` for a room that does not exist.
     """
     alias = database()
     with transaction.atomic(using=alias):
-        lock_heads(alias, {room_id})
+        lock_logs(alias, {room_id})
 
 
 def newest(room_id: int, limit: int) -> Changes[MessageState]:
-    """As `history.newest`, after a repair of the head if there are rows beyond it."""
+    """As `history.newest`, after a repair of the log if there are rows beyond it."""
     changes = history.newest(room_id, limit)
     if not changes.is_behind:
         return changes
@@ -272,12 +272,12 @@ def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored
     for draft in drafts:
         wanted.setdefault(draft.key, draft)  # a repeat gets the result of the first one
     with transaction.atomic(using=alias):
-        heads = lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        spent = spent_ids(alias, wanted, heads)
+        logs = lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        spent = spent_ids(alias, wanted, logs)
         unspent = {key: one for key, one in wanted.items() if key not in spent}
-        new = insert(alias, unspent, heads)
+        new = insert(alias, unspent, logs)
         known = _known(alias, unspent.keys() - new.keys(), spent)
-    return _results(drafts, new, known, heads)
+    return _results(drafts, new, known, logs)
 
 
 def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
@@ -289,35 +289,35 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
         )
 
 
-def lock_heads(
+def lock_logs(
     alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
-) -> dict[int, LockedHead]:
-    """Lock the logs of rooms until the transaction ends; return their heads.
+) -> dict[int, LockedLog]:
+    """Lock the logs of rooms until the transaction ends; return their ends.
 
-    A head with rows beyond it is repaired: a bulk query, a fixture or a dump has written past the
-    log.
+    A log with rows beyond its end is repaired: a bulk query, a fixture or a dump has written past
+    it.
     """
     if lock_timeout_ms is not None and connections[alias].vendor == "postgresql":
         _limit_waiting(alias, lock_timeout_ms)
-    heads = _lock(alias, room_ids)
-    if missing := room_ids - heads.keys():
-        make_heads(alias, missing)
-        heads = _lock(alias, room_ids)
-    return heads
+    logs = _lock(alias, room_ids)
+    if missing := room_ids - logs.keys():
+        make_logs(alias, missing)
+        logs = _lock(alias, room_ids)
+    return logs
 
 
-def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedHead]:
+def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedLog]:
     match connections[alias].vendor:
         case "postgresql":
             with connections[alias].cursor() as cursor:
-                cursor.execute(LOCK_HEADS, [list(room_ids)])
+                cursor.execute(LOCK_LOGS, [list(room_ids)])
                 rows = cursor.fetchall()
         case "sqlite":
             rows = _lock_in_sqlite(alias, room_ids)
         case _:
             rows = _lock_by_orm(alias, room_ids)
     return {
-        room_id: LockedHead(last_seq, epoch, bool(has_spent))
+        room_id: LockedLog(last_seq, epoch, bool(has_spent))
         if last_row is None or last_row <= last_seq
         else _repair(alias, room_id, last_row, epoch, bool(has_spent))
         for room_id, last_seq, epoch, has_spent, last_row in rows
@@ -329,20 +329,24 @@ def _lock_in_sqlite(alias: str, room_ids: set[int]) -> list[Any]:
     marks = ", ".join(["%s"] * len(room_ids))
     since = connections[alias].ops.adapt_datetimefield_value(timezone.now() - SPENT)
     with connections[alias].cursor() as cursor:
-        cursor.execute(TOUCH_HEADS.format(marks), [*room_ids])
-        cursor.execute(READ_HEADS.format(marks), [since, *room_ids])
+        cursor.execute(TOUCH_LOGS.format(marks), [*room_ids])
+        cursor.execute(READ_LOGS.format(marks), [since, *room_ids])
         return list(cursor.fetchall())
 
 
 def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
-    last_row = Message.objects.filter(room=OuterRef("pk")).order_by("-changed_seq")
+    last_row = Message.objects.filter(room=OuterRef("room")).order_by("-changed_seq")
     ends = (
-        Head.objects.using(alias)
-        .filter(pk__in=room_ids)
+        Log.objects.using(alias)
+        .filter(room__in=room_ids)
         .select_for_update()
         .order_by("pk")
         .values_list(
-            "pk", "last_seq", "epoch", "deleted_at", Subquery(last_row.values("changed_seq")[:1])
+            "room_id",
+            "last_seq",
+            "epoch",
+            "deleted_at",
+            Subquery(last_row.values("changed_seq")[:1]),
         )
     )
     since = timezone.now() - SPENT
@@ -352,14 +356,14 @@ def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
     ]
 
 
-def _repair(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> LockedHead:
-    heads = Head.objects.using(alias).filter(pk=room_id)
+def _repair(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> LockedLog:
+    logs = Log.objects.using(alias).filter(room=room_id)
     if last_row > MAX_SEQ:
         last_row, epoch = _renumber(alias, room_id), new_epoch()
-        heads.update(purged_seq=0)
-    heads.update(last_seq=last_row, epoch=epoch)
-    logger.warning("room %s: rows were written past its log; its head is %s now", room_id, last_row)
-    return LockedHead(last_row, epoch, has_spent)
+        logs.update(purged_seq=0)
+    logs.update(last_seq=last_row, epoch=epoch)
+    logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
+    return LockedLog(last_row, epoch, has_spent)
 
 
 def _renumber(alias: str, room_id: int) -> int:
@@ -387,7 +391,7 @@ def _written_past_the_log(instance: Message, created: bool, raw: bool, **_: Any)
 
 
 def _insert_at_once(
-    alias: str, wanted: dict[Key, Draft], heads: dict[int, LockedHead]
+    alias: str, wanted: dict[Key, Draft], logs: dict[int, LockedLog]
 ) -> dict[Key, MessageState]:
     now = timezone.now()
     with connections[alias].cursor() as cursor:
@@ -444,15 +448,15 @@ def _state(draft: Draft, pk: int, seq: int, sent_at: str) -> MessageState:
 
 
 def _insert_by_orm(
-    alias: str, wanted: dict[Key, Draft], heads: dict[int, LockedHead]
+    alias: str, wanted: dict[Key, Draft], logs: dict[int, LockedLog]
 ) -> dict[Key, MessageState]:
     known = known_ids(alias, wanted)
     drafts = [draft for draft in wanted.values() if draft.key not in known]
-    new = _numbered(drafts, {room_id: mark.last_seq for room_id, mark in heads.items()})
+    new = _numbered(drafts, {room_id: mark.last_seq for room_id, mark in logs.items()})
     Message.objects.using(alias).bulk_create(new.values())
     numbers = Counter(message.room_id for message in new.values())
     with connections[alias].cursor() as cursor:
-        cursor.executemany(MOVE_HEAD, [(count, room_id) for room_id, count in numbers.items()])
+        cursor.executemany(MOVE_LOG, [(count, room_id) for room_id, count in numbers.items()])
     return {key: state_of(message) for key, message in new.items()}
 
 
@@ -487,7 +491,7 @@ def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
     return _ids(alias, [(key, key) for key in keys])
 
 
-def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, LockedHead]) -> dict[Key, int]:
+def spent_ids(alias: str, keys: Iterable[Key], logs: dict[int, LockedLog]) -> dict[Key, int]:
     """Return the primary keys of deleted messages that had these keys.
 
     Without recent deletions, as in most rooms, there is no query.
@@ -495,7 +499,7 @@ def spent_ids(alias: str, keys: Iterable[Key], heads: dict[int, LockedHead]) -> 
     pairs = [
         (key, (key[0], key[1], nonce))
         for key in keys
-        if heads[key[0]].has_spent
+        if logs[key[0]].has_spent
         for nonce in nonces.may_be_spent_as(*key)
     ]
     return _ids(alias, pairs)
@@ -518,7 +522,7 @@ def _results(
     drafts: Sequence[Draft],
     new: dict[Key, MessageState],
     known: dict[Key, MessageState],
-    heads: dict[int, LockedHead],
+    logs: dict[int, LockedLog],
 ) -> list[Stored]:
     returned: set[Key] = set()
     results = []
@@ -527,5 +531,5 @@ def _results(
         is_new = key in new and key not in returned
         returned.add(key)
         state = new[key] if key in new else known[key]
-        results.append(Stored(draft.room_id, draft.slug, state, heads[draft.room_id].epoch, is_new))
+        results.append(Stored(draft.room_id, draft.slug, state, logs[draft.room_id].epoch, is_new))
     return results

@@ -1,6 +1,6 @@
 """Slow mode: a minimum time between two messages of one sender in a room.
 
-It is checked under the lock of the room's head, so that several connections do not evade it. The
+It is checked under the lock of the room's log, so that several connections do not evade it. The
 address of a guest counts as a sender too, so that a new token does not evade it either.
 """
 
@@ -38,8 +38,8 @@ def append(
     """
     alias, slow = database(), {draft.key: draft for draft in drafts if draft.slow_seconds}
     with transaction.atomic(using=alias):
-        heads = log.lock_heads(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, heads)
+        logs = log.lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, logs)
         new = [draft for key, draft in slow.items() if key not in known]
         refused = _refused(new)
         stored = iter(log.append([draft for draft in drafts if draft.key not in refused]))
@@ -59,7 +59,7 @@ def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
     signals = {(room_id, _signal_of(voice)) for _, voice in own}
     now = timezone.now()
     with transaction.atomic(using=database()):
-        log.lock_heads(database(), {room_id})
+        log.lock_logs(database(), {room_id})
         since = now - timedelta(seconds=seconds)
         spoke = _messages_of({room_id}, {*identity.user_ids}, since) | _noted(
             {*own, *signals}, since

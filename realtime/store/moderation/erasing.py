@@ -15,8 +15,8 @@ from django.utils import timezone
 from ...models import (
     Block,
     Departure,
-    Head,
     LastAddress,
+    Log,
     Membership,
     Message,
     Report,
@@ -29,7 +29,7 @@ from ..accounts.identity import GUEST
 from ..database.alias import database
 from ..messages import changes, nonces
 from ..messages.history import state_of
-from ..messages.log import Stored, lock_heads
+from ..messages.log import Stored, lock_logs
 from .sanctions import in_force
 
 __all__ = ["erase_guests", "erase_texts", "erase_traces", "rename", "scrub_nonces"]
@@ -120,7 +120,7 @@ def _rewrite_chunk(
 ) -> list[Message]:
     room_id, slug = room
     with transaction.atomic(using=database()):
-        end = lock_heads(database(), {room_id})[room_id]
+        end = lock_logs(database(), {room_id})[room_id]
         chunk = list(rows.order_by("pk")[: CHUNK + 1])
         is_last = len(chunk) <= CHUNK
         chunk = chunk[:CHUNK]
@@ -133,7 +133,7 @@ def _rewrite_chunk(
         Message.objects.using(database()).bulk_update(chunk, FIELDS, batch_size=100)
         _move(room_id, end.last_seq + len(chunk) if has_events else end.last_seq, is_erased)
         if chunk and is_last and not has_events:
-            Head.objects.using(database()).filter(pk=room_id).update(epoch=new_epoch())
+            Log.objects.using(database()).filter(room=room_id).update(epoch=new_epoch())
         if has_events:
             stored = [Stored(room_id, slug, state_of(one), end.epoch, True) for one in chunk]
             messages_stored.send(None, stored=stored)
@@ -142,4 +142,4 @@ def _rewrite_chunk(
 
 def _move(room_id: int, last_seq: int, is_erased: bool) -> None:
     more = {"deleted_at": timezone.now()} if is_erased else {}
-    Head.objects.using(database()).filter(pk=room_id).update(last_seq=last_seq, **more)
+    Log.objects.using(database()).filter(room=room_id).update(last_seq=last_seq, **more)

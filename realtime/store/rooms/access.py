@@ -171,7 +171,7 @@ def membership_of(identity: Identity, room_id: int) -> Membership | None:
 def mark_read(room_id: int, user_pk: Any, seq: int) -> None:
     """Store how far a user has read; never backwards, never beyond the end of the log."""
     Membership.objects.using(database()).filter(
-        room=room_id, user=user_pk, read_seq__lt=seq, room__head__last_seq__gte=seq
+        room=room_id, user=user_pk, read_seq__lt=seq, room__log__last_seq__gte=seq
     ).update(read_seq=seq)
 
 
@@ -265,15 +265,15 @@ def _delete_departures(rows: list[Membership]) -> None:
 
 
 def _rooms(slugs: set[str]) -> dict[str, Room]:
-    """Return rooms with their heads, by slug."""
-    rows = Room.objects.using(database()).select_related("head").filter(slug__in=slugs)
+    """Return rooms with their logs, by slug."""
+    rows = Room.objects.using(database()).select_related("log").filter(slug__in=slugs)
     return {room.slug: room for room in rows}
 
 
 def _rights_seq(room: Room) -> int:
-    """Return the number of changes of a room's rights; a room without a head gets one."""
-    if hasattr(room, "head"):
-        return room.head.rights_seq
+    """Return the number of changes of a room's rights; a room without a log gets one."""
+    if hasattr(room, "log"):
+        return room.log.rights_seq
     try:
         return mark(room.pk).rights_seq
     except IntegrityError:  # it was deleted meanwhile

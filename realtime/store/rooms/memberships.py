@@ -177,7 +177,7 @@ def _close(room: Room) -> bool:
 
     Return whether it was deleted. A room that a user made must not stay open without a moderator.
     """
-    end = log.lock_heads(database(), {room.pk})[room.pk]  # no message is appended meanwhile
+    end = log.lock_logs(database(), {room.pk})[room.pk]  # no message is appended meanwhile
     if end.last_seq == 0:
         room.delete()
         return True

@@ -359,7 +359,7 @@ async def test_a_resume_over_a_new_epoch_is_not_continued(process: Process, room
 
 
 def _set_epoch(room_id: int, epoch: str) -> None:
-    history.Head.objects.filter(pk=room_id).update(epoch=epoch)
+    history.Log.objects.filter(room=room_id).update(epoch=epoch)
 
 
 @pytest.mark.parametrize("last_seq", [1, 3])

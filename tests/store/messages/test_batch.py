@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 from realtime.store.messages import log
 from realtime.store.messages.batch import Change, Entry, write_all
 from realtime.store.messages.log import Stored
@@ -39,7 +39,7 @@ def test_messages_and_changes_take_positions_in_their_order(room: Room) -> None:
     results = write_all([*batch, deletion(room, old[1])])
     assert positions(results) == [3, 4, 5, 6]
     assert [one.state.deleted for one in results if isinstance(one, Stored)] == [False, True] * 2
-    assert Head.objects.get(room=room).last_seq == 6
+    assert Log.objects.get(room=room).last_seq == 6
 
 
 def test_each_room_is_counted_by_itself(room: Room, other_room: Room) -> None:

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 from realtime.store.messages import history, log, slow_mode
 from realtime.store.messages.log import Draft
 from tests.store.conftest import together
@@ -32,7 +32,7 @@ def test_a_deleted_message_keeps_its_place_and_nothing_else(room: Room) -> None:
     assert (stored.state.deleted, stored.state.content, stored.state.data) == (True, None, None)
     row = Message.objects.get(pk=first)
     assert (row.content, row.data, row.seq, row.changed_seq) == ("", None, 1, 3)
-    assert Head.objects.get(room=room).last_seq == 3
+    assert Log.objects.get(room=room).last_seq == 3
 
 
 def test_who_was_away_hears_of_it_once(room: Room) -> None:
@@ -48,7 +48,7 @@ def test_deleting_again_changes_nothing(room: Room) -> None:
     first = delete(message)
     again = delete(message)
     assert (again.state, again.is_new) == (first.state, False)
-    assert Head.objects.get(room=room).last_seq == 2
+    assert Log.objects.get(room=room).last_seq == 2
 
 
 def test_what_is_not_there_cannot_be_deleted(room: Room) -> None:
@@ -82,7 +82,7 @@ def test_a_repeat_of_a_deleted_message_is_not_judged_by_slow_mode(room: Room) ->
 def test_a_deleted_message_is_not_imported_again(room: Room) -> None:
     [message] = say(room, "a")
     delete(message)
-    Head.objects.update(deleted_at=None)
+    Log.objects.update(deleted_at=None)
     drafts = [
         Draft(room_id=room.pk, content=one, sender="1", username="ada", nonce=one)
         for one in ("a", "b")
@@ -120,10 +120,10 @@ def test_a_room_without_deletions_is_not_asked_about_them(
         say(room, "b")
     [message] = say(room, "c")
     delete(message)
-    Head.objects.update(deleted_at=timezone.now() - timedelta(days=8))
+    Log.objects.update(deleted_at=timezone.now() - timedelta(days=8))
     with django_assert_num_queries(len(before)):
         say(room, "d")
-    Head.objects.update(deleted_at=timezone.now())
+    Log.objects.update(deleted_at=timezone.now())
     with django_assert_num_queries(len(before) + 1):
         say(room, "e")
 
@@ -135,4 +135,4 @@ def test_deletes_and_messages_at_once_leave_no_hole(room: Room) -> None:
     together([*jobs, *[lambda name=name: say(room, name) for name in "ijkl"]])
     positions = sorted(Message.objects.values_list("changed_seq", flat=True))
     assert positions == list(range(9, 21))
-    assert Head.objects.get(room=room).last_seq == 20
+    assert Log.objects.get(room=room).last_seq == 20

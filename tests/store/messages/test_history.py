@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 from realtime.store.messages import history, log
 from realtime.wire.events import MessageState
 from tests.store.says import draft, say
@@ -18,7 +18,7 @@ from tests.store.says import draft, say
 
 def change(message: Message, **fields: Any) -> None:
     """What an edit does: it takes the room's next position."""
-    Head.objects.filter(pk=message.room_id).update(last_seq=F("last_seq") + 1)
+    Log.objects.filter(room=message.room_id).update(last_seq=F("last_seq") + 1)
     end = history.mark(message.room_id).last_seq
     Message.objects.filter(pk=message.pk).update(changed_seq=end, **fields)
 
@@ -31,7 +31,7 @@ def purge(room: Room, through: int) -> None:
     """What pruning does: it removes the oldest rows and says how far."""
     gone = Message.objects.filter(room=room, changed_seq__lte=through)
     gone.delete()
-    Head.objects.filter(pk=room.pk).update(purged_seq=through)
+    Log.objects.filter(room=room.pk).update(purged_seq=through)
 
 
 def seqs(states: list[MessageState]) -> list[int]:
@@ -198,7 +198,7 @@ def test_a_fully_purged_room_goes_on_counting(room: Room) -> None:
 def test_a_head_cannot_be_purged_beyond_its_end(room: Room) -> None:
     say(room, "a")
     with pytest.raises(IntegrityError):
-        Head.objects.filter(pk=room.pk).update(purged_seq=2)
+        Log.objects.filter(room=room.pk).update(purged_seq=2)
 
 
 def test_a_message_outlives_its_user(room: Room) -> None:
@@ -304,7 +304,7 @@ def test_no_query_of_the_history_reads_a_whole_table(crowded: Room, name: str) -
         assert "Seq Scan on realtime_message" not in plan, sql
         assert "TEMP B-TREE" not in plan, sql
         sorts = [line for line in plan.splitlines() if "Sort Key" in line]
-        is_few = all("head.room_id" in line for line in sorts)  # the rooms of a batch
+        is_few = all("log.id" in line for line in sorts)  # the rooms of a batch
         assert is_few or "INSERT" in sql, sql  # where a batch is put in order
 
 

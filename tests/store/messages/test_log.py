@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import history, log
 from realtime.store.rooms import access
@@ -168,11 +168,11 @@ def test_one_bad_draft_stores_nothing_of_its_batch(room: Room) -> None:
 def test_a_room_that_does_not_exist_is_refused(room: Room) -> None:
     with pytest.raises(IntegrityError):
         log.append([draft(room, room_id=999_999)])
-    assert not Head.objects.filter(pk=999_999).exists()
+    assert not Log.objects.filter(room=999_999).exists()
 
 
 def test_a_stale_room_saved_between_two_messages_rewinds_nothing(room: Room) -> None:
-    stale = Room.objects.select_related("head").get(pk=room.pk)
+    stale = Room.objects.select_related("log").get(pk=room.pk)
     history.mark(room.pk)
     say(room, "a", "b")
     stale.title = "changed in the admin"
@@ -182,7 +182,7 @@ def test_a_stale_room_saved_between_two_messages_rewinds_nothing(room: Room) -> 
 
 
 def test_a_missing_head_is_made_by_the_first_message(room: Room) -> None:
-    assert not Head.objects.exists()
+    assert not Log.objects.exists()
     [stored] = log.append([draft(room)])
     assert (stored.state.seq, len(stored.epoch)) == (1, 8)
     assert history.mark(room.pk).epoch == stored.epoch
@@ -243,7 +243,7 @@ def test_a_locked_room_is_given_up_after_the_timeout(room: Room, is_postgres: bo
         pytest.skip("SQLite locks the whole file")
     say(room, "a")
     with transaction.atomic():
-        Head.objects.select_for_update().get(pk=room.pk)
+        Log.objects.select_for_update().get(room=room.pk)
 
         def write() -> str:
             try:
@@ -264,7 +264,7 @@ def test_a_lock_on_one_room_delays_no_other(
     say(room, "a")
     say(other_room, "a")
     with transaction.atomic():
-        Head.objects.select_for_update().get(pk=room.pk)
+        Log.objects.select_for_update().get(room=room.pk)
         [[stored]] = together([lambda: log.append([draft(other_room)], lock_timeout_ms=100)])
     assert stored.state.seq == 2
 

@@ -8,7 +8,7 @@ import pytest
 from django.core import serializers
 from django.db import IntegrityError, connection, transaction
 
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import history, log
 from realtime.store.rooms import access
@@ -41,7 +41,7 @@ def by_create(room: Room) -> None:
 
 def with_a_head_that_is_missing(room: Room) -> None:
     by_bulk_create(room)
-    Head.objects.filter(pk=room.pk).delete()
+    Log.objects.filter(room=room.pk).delete()
 
 
 def with_a_head_behind(room: Room) -> None:
@@ -61,7 +61,7 @@ def with_later_changes(room: Room) -> None:
 
 def by_a_fixture(room: Room) -> None:
     rows = [row(room, number) for number in range(1, 101)]
-    text = serializers.serialize("json", [Head(room=room), *rows])
+    text = serializers.serialize("json", [Log(room=room), *rows])
     for one in serializers.deserialize("json", io.StringIO(text)):
         one.save()
 
@@ -204,13 +204,13 @@ def test_a_database_without_own_statements_is_asked_by_the_orm(room: Room) -> No
     say(room, *"abc")
     delete(Message.objects.latest("pk").pk)
     by_bulk_create(other)
-    log.lock_heads("default", {other.pk})
+    log.lock_logs("default", {other.pk})
     by_bulk = row(other, 500)
     Message.objects.bulk_create([by_bulk])
     both = {room.pk, other.pk}
     with transaction.atomic():
         by_orm = {end[0]: tuple(end[1:]) for end in log._lock_by_orm("default", both)}
-        own = log.lock_heads("default", both)
+        own = log.lock_logs("default", both)
     assert by_orm[room.pk] == (*own[room.pk], 4)
     assert by_orm[other.pk] == (100, own[other.pk].epoch, False, 500)
     assert own[other.pk].last_seq == 500

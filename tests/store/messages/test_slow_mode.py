@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
-from realtime.models import Head, Message, Room, Voice
+from realtime.models import Log, Message, Room, Voice
 from realtime.store.accounts.identity import Identity
 from realtime.store.accounts.visitor import Visitor
 from realtime.store.messages import slow_mode
@@ -75,7 +75,7 @@ def test_only_the_first_of_one_batch_is_stored(room: Room) -> None:
     results = slow_mode.append(drafts)
     assert stored(results) == [True, False, True, True, True]
     assert [one.state.content for one in results if isinstance(one, Stored)] == [*"acde"]
-    assert Head.objects.get(room=room).last_seq == 2
+    assert Log.objects.get(room=room).last_seq == 2
 
 
 def test_a_repeat_gets_the_first_ones_result(room: Room) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from realtime import moderation as acts
-from realtime.models import Connection, Head, Membership, Message, Node, Report, Room, Sanction
+from realtime.models import Connection, Log, Membership, Message, Node, Report, Room, Sanction
 from realtime.store.accounts.identity import Identity
 from realtime.store.accounts.visitor import Visitor
 from realtime.store.messages import log
@@ -181,14 +181,14 @@ def test_each_change_of_rights_is_counted(room: Room, ada: Any) -> None:
     """So that whoever is in the room is asked again."""
     Membership.objects.create(room=room, user=ada)
     log.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
-    counts = [Head.objects.get(room=room).rights_seq]
+    counts = [Log.objects.get(room=room).rights_seq]
     for act in (
         lambda: actions.sanction("mute", room, "guest:1"),
         lambda: actions.lift("mute", room, "guest:1"),
         lambda: actions.remove_member(room, str(ada.pk)),
     ):
         act()
-        counts.append(Head.objects.get(room=room).rights_seq)
+        counts.append(Log.objects.get(room=room).rights_seq)
     assert counts == sorted(set(counts))
 
 
@@ -294,10 +294,10 @@ def test_the_same_again_writes_nothing(
         management.configure(room, moderator, title="T", slow_seconds=3, is_read_only=True)
 
     act()
-    written = [LogEntry.objects.count(), Head.objects.get(room=room).rights_seq]
+    written = [LogEntry.objects.count(), Log.objects.get(room=room).rights_seq]
     for _ in range(3):
         act()
-    assert [LogEntry.objects.count(), Head.objects.get(room=room).rights_seq] == written
+    assert [LogEntry.objects.count(), Log.objects.get(room=room).rights_seq] == written
     ends = list(Sanction.objects.filter(user_key="guest:1").values_list("reason", flat=True))
     assert ends == ["spam", "spam"]
 
@@ -408,13 +408,13 @@ def test_sanctions_that_ended_long_ago_are_removed(room: Room) -> None:
         [one] = actions.sanction("ban", room, f"guest:{number}", seconds=60)
         ends_at = None if ago is None else timezone.now() - timedelta(days=ago)
         Sanction.objects.filter(pk=one.pk).update(ends_at=ends_at)
-    before = Head.objects.get(room=room).rights_seq
+    before = Log.objects.get(room=room).rights_seq
     assert actions.delete_ended(30, most=1) == 1
     assert actions.delete_ended(30) == 1
     assert actions.delete_ended(30) == 0
     kept = Sanction.objects.order_by("pk").values_list("user_key", flat=True)
     assert list(kept) == ["guest:0", "guest:1", "guest:2"]
-    assert Head.objects.get(room=room).rights_seq == before
+    assert Log.objects.get(room=room).rights_seq == before
 
 
 # Rank.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime.models import Head, Message, Room
+from realtime.models import Log, Message, Room
 from realtime.store.messages import log
 from realtime.store.moderation import erasing
 from tests.store.conftest import together
@@ -23,10 +23,10 @@ def test_only_the_senders_messages_are_emptied(
     say(room, *"abcde")
     say(other_room, "f")
     log.append([draft(room, "kept", sender="8")])
-    before = Head.objects.get(room=room)
+    before = Log.objects.get(room=room)
     assert erase() == [2, 2, 1, 1]
     assert erase() == []
-    after = Head.objects.get(room=room)
+    after = Log.objects.get(room=room)
     is_told = told > 5
     assert after.last_seq - before.last_seq == (5 if is_told else 0)
     assert (after.epoch == before.epoch) == is_told
@@ -43,13 +43,13 @@ def test_a_repeat_after_an_interruption_tells_of_all(
     monkeypatch.setattr(erasing, "CHUNK", 2)
     monkeypatch.setattr(erasing, "MOST_EVENTS", 3)
     say(room, *"abcdef")
-    before = Head.objects.get(room=room).epoch
+    before = Log.objects.get(room=room).epoch
     first = erasing.erase_texts("7", "Gone")
     for _ in range(done):
         next(first)
     first.close()
     assert sum(erase()) == 6 - 2 * done
-    assert Head.objects.get(room=room).epoch != before
+    assert Log.objects.get(room=room).epoch != before
 
 
 def test_erasing_while_others_write_leaves_no_hole(room: Room) -> None:
@@ -57,7 +57,7 @@ def test_erasing_while_others_write_leaves_no_hole(room: Room) -> None:
     jobs = [lambda n=n: log.append([draft(room, f"new {n}", sender="8")]) for n in range(8)]
     together([erase, *jobs, erase])
     positions = sorted(Message.objects.values_list("changed_seq", flat=True))
-    last = Head.objects.get(room=room).last_seq
+    last = Log.objects.get(room=room).last_seq
     assert (len(set(positions)), positions[-1]) == (16, last)
     assert last == 24
     assert Message.objects.filter(content="").count() == 8

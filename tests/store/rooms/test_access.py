@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from realtime.models import Head, Membership, Room
+from realtime.models import Log, Membership, Room
 from realtime.policy import Policy
 from realtime.store.accounts.identity import Identity
 from realtime.store.messages import history
@@ -101,7 +101,7 @@ def test_a_removed_member_cannot_enter_again(private: Room, ada: Identity) -> No
 
 def test_rights_come_with_the_number_they_were_decided_under(room: Room, ada: Identity) -> None:
     assert access.enter("general", ada).rights_seq == 0
-    Head.objects.filter(pk=room.pk).update(rights_seq=5)
+    Log.objects.filter(room=room.pk).update(rights_seq=5)
     assert access.rights("general", ada).rights_seq == 5
 
 
@@ -170,7 +170,7 @@ def test_a_room_that_makes_no_sense_cannot_be_stored(kind: str, key: str | None)
 
 def test_reading_moves_the_mark_forward_only(room: Room, ada: Identity) -> None:
     access.enter("general", ada)
-    Head.objects.update(last_seq=9)
+    Log.objects.update(last_seq=9)
     for seq, expected in ((5, 5), (3, 5), (9, 9), (10, 9)):
         access.mark_read(room.pk, ada.user_pk, seq)
         assert Membership.objects.get().read_seq == expected
@@ -178,7 +178,7 @@ def test_reading_moves_the_mark_forward_only(room: Room, ada: Identity) -> None:
 
 def test_a_room_without_a_head_gets_one_on_entering(room: Room, ada: Identity) -> None:
     assert access.enter("general", ada).rights_seq == 0
-    assert Head.objects.filter(pk=room.pk).exists()
+    assert Log.objects.filter(room=room.pk).exists()
 
 
 def test_every_change_of_rights_is_counted(room: Room, ada: Identity) -> None:

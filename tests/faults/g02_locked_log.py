@@ -1,4 +1,4 @@
-"""G2: somebody else holds the lock of one room's head."""
+"""G2: somebody else holds the lock of one room's log."""
 
 import asyncio
 import statistics
@@ -18,7 +18,7 @@ LOCK = """
 
 @fault(
     "G2",
-    "one head row locked by somebody else for 5 s",
+    "the log of one room locked by somebody else for 5 s",
     must={
         **NOTHING_BROKEN,
         "sockets closed": 0,
@@ -33,7 +33,7 @@ async def locked(ground: Ground) -> Figures:
     seconds = ground.size(2.5, 5)
     site = ground.make_site(servers=TWO)
     async with inside(clients(site, 4)) as chatters:
-        await chatters[0].say(LOCKED, "so that there is a head")
+        await chatters[0].say(LOCKED, "so that there is a log")
         with site.database.connect() as holder:
             holder.execute(LOCK, [LOCKED])
             waiting = [
