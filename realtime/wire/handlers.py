@@ -1,0 +1,131 @@
+"""Find the methods of a class that handle commands, and the command that each one takes.
+
+Methods are marked with `@command`. The annotation of its argument binds a method to a command. A
+mistake raises `TypeError` with a message that says what to write instead.
+"""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from inspect import Parameter, iscoroutinefunction, isfunction, signature
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+from msgspec import Struct
+
+from .costs import ALLOWANCES, Cost
+
+__all__ = ["USUAL_COST", "Binding", "Binds", "bindings", "cost_of", "mark", "mistake"]
+
+M = TypeVar("M", bound=Callable[..., Any])
+MARK = "_realtime_cost"
+"""The attribute of a function that handles a command: its cost, or None for the usual one."""
+USUAL_COST = Cost("command")
+
+
+class Binds(NamedTuple):
+    """What a class may bind: commands that derive from `base`, to methods that may be sync."""
+
+    base: type[Struct]
+    needs: str
+    """What the class is, for messages: `a consumer`."""
+    is_sync_allowed: bool
+
+
+class Binding(NamedTuple):
+    """A method that handles a command."""
+
+    name: str
+    method: Callable[..., Any]
+    struct: type[Any]
+    returns: Any
+    """The annotation of what the method returns, or None."""
+
+
+def mark(method: M | None, cost: Cost | None) -> Any:
+    """Return the method with its mark, or a decorator that marks one."""
+
+    def marked(method: M) -> M:
+        setattr(method, MARK, cost)
+        return method
+
+    return marked if method is None else marked(method)
+
+
+def bindings(owner: type, binds: Binds) -> Iterator[Binding]:
+    """Find the command methods of a class and its bases; one that is None is left out."""
+    names: dict[type, str] = {}
+    for name, method in _marked(owner, binds):
+        binding = _bound(owner, name, method, binds)
+        if binding.struct in names:
+            fault = f"takes {binding.struct.__name__}, as `{names[binding.struct]}` does"
+            raise mistake(owner, name, f"{fault}: keep one of them")
+        names[binding.struct] = name
+        yield binding
+
+
+def cost_of(owner: type, name: str, struct: type[Struct], usual: Cost = USUAL_COST) -> Cost:
+    """Return the cost that the method, or one that it overrides, is marked with."""
+    marks = [getattr(vars(base).get(name), MARK, None) for base in owner.__mro__]
+    cost = next(filter(None, marks), usual)
+    if cost.allowance not in ALLOWANCES:
+        [near] = get_close_matches(cost.allowance, ALLOWANCES, 1, cutoff=0)
+        fault = f"is paid from {cost.allowance!r}, which is no allowance: write {near!r}"
+        raise mistake(owner, name, fault)
+    if cost.field and cost.field not in struct.__struct_fields__:
+        fault = (
+            f"costs by {cost.field!r}, which {struct.__name__} does not have: name a field of it"
+        )
+        raise mistake(owner, name, fault)
+    return cost
+
+
+def mistake(owner: type, name: str, fault: str) -> TypeError:
+    """Return the error for a method."""
+    return TypeError(f"{owner.__qualname__}.{name} {fault}.")
+
+
+def _marked(owner: type, binds: Binds) -> Iterator[tuple[str, Callable[..., Any]]]:
+    names = {
+        name: None
+        for base in reversed(owner.__mro__)
+        for name, value in vars(base).items()
+        if isfunction(value) and hasattr(value, MARK)
+    }
+    for name in names:
+        method = getattr(owner, name)
+        if method is None:
+            continue
+        if not hasattr(method, MARK):
+            raise mistake(owner, name, "replaces a command: mark it with `@command`, or rename it")
+        if any(callable(one) or isinstance(one, property) for one in _hidden(owner, name)):
+            raise mistake(owner, name, f"hides what {binds.needs} needs: give it another name")
+        yield name, method
+
+
+def _hidden(owner: type, name: str) -> list[Any]:
+    """Return the attributes of bases that have the name of a command and are not commands."""
+    found = [vars(base).get(name) for base in owner.__mro__]
+    return [value for value in found if not hasattr(value, MARK)]
+
+
+def _bound(owner: type, name: str, method: Callable[..., Any], binds: Binds) -> Binding:
+    """Bind a method to the command that annotates its argument."""
+    start = "def" if binds.is_sync_allowed else "async def"
+    write = f"write `{start} {name}(self, command: …)` with a subclass of `Command`"
+    if not (binds.is_sync_allowed or iscoroutinefunction(method)):
+        raise mistake(owner, name, f"is not async: {write}")
+    parameters = list(signature(method).parameters.values())[1:]
+    if len(parameters) != 1 or parameters[0].kind is Parameter.KEYWORD_ONLY:
+        raise mistake(owner, name, f"must take one argument: {write}")
+    try:
+        hints = get_type_hints(method)
+    except NameError as error:
+        fault = f"has an annotation that is unknown at run time ({error}): import it, also for that"
+        raise mistake(owner, name, fault) from error
+    struct = hints.get(parameters[0].name)
+    if struct is None:
+        raise mistake(owner, name, f"has no annotation: {write}")
+    is_command = isinstance(struct, type) and issubclass(struct, binds.base)
+    if not is_command or struct is binds.base:
+        fault = getattr(struct, "__name__", struct)
+        raise mistake(owner, name, f"is annotated with {fault}, not with a command: {write}")
+    return Binding(name, method, struct, hints.get("return"))
