@@ -12,11 +12,9 @@ A message is stored and always delivered. Everything else is sent once: an unava
 raises nothing; the `Handover` that each call returns says whether the layer has accepted it.
 """
 
-from functools import cache
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -24,11 +22,11 @@ from .engine.bus.handover import Handover
 from .engine.bus.notes import Broadcast, Close, Direct, Note
 from .engine.bus.publisher import LayerUnavailable
 from .engine.engine import EVERYONE, user_topic
-from .engine.notify import hand_over, is_in_transaction, on_commit
-from .logs import get_logger
+from .engine.notify import hand_over
 from .models import Message, Room
 from .store.database.alias import database
 from .store.database.servers import on_working_server
+from .store.database.transactions import on_commit, warn_of_others
 from .store.messages.history import room_key
 from .store.messages.log import Stored
 from .store.messages.plain import plain
@@ -42,7 +40,6 @@ __all__ = ["Handover", "LayerUnavailable", "Target", "connection", "everyone", "
 
 MAX_BYTES = 64 * 1024
 LEVELS = ("info", "warning", "error")
-logger = get_logger("realtime.push")
 
 
 class Target:
@@ -211,23 +208,6 @@ def _english(code: int) -> str:
 def _databases(using: str | None) -> set[str]:
     """Return the aliases of the databases whose transactions must commit."""
     ours = database()
-    if using is None and not is_in_transaction(ours):
-        _warn_of_other_transactions(ours)
+    if using is None:
+        warn_of_others(ours)
     return {ours, using or ours}
-
-
-def _warn_of_other_transactions(ours: str) -> None:
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            _warn_once(connection.alias, ours)
-
-
-@cache
-def _warn_once(alias: str, ours: str) -> None:
-    logger.warning(
-        "a push inside a transaction of database %s went out at once, because it waits for "
-        "transactions of %s only: pass using=%r to have it wait for both",
-        alias,
-        ours,
-        alias,
-    )

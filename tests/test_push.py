@@ -34,7 +34,7 @@ from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine, user_topic
 from realtime.models import Message, Room
 from realtime.signals import messages_stored
-from realtime.store.database import site
+from realtime.store.database import site, transactions
 from realtime.store.messages import log
 from realtime.wire.errors import CloseCode, CommandError
 from tests.store.conftest import empty, switched
@@ -572,7 +572,7 @@ def other(room: Room, tmp_path: Path) -> Iterator[str]:
         **connections.settings["default"],
         "NAME": str(tmp_path / "other.sqlite3"),
     }
-    push._warn_once.cache_clear()
+    transactions._warn_once.cache_clear()
     yield "other"
     connections["other"].close()
     del connections["other"]

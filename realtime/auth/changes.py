@@ -13,12 +13,13 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
 from ..engine.bus.notes import Cause
-from ..engine.notify import on_commit, revalidate_all, revalidate_user
+from ..engine.notify import revalidate_all, revalidate_user
 from ..logs import get_logger
 from ..models import Connection
 from ..store.accounts import sessions, tokens
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
+from ..store.database.transactions import on_commit
 from ..store.moderation import names
 from ..store.rooms import rights
 from .tickets import SESSION_FLAG

@@ -1,18 +1,16 @@
 """Notify all server processes of a change, from any thread of any process of the site."""
 
 import logging
-from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from django.db import connections, transaction
 from django.dispatch import receiver
 
 from ..logs import get_logger
 from ..models import Room
 from ..signals import invited, messages_stored, rights_changed, site_sanctions_changed
 from ..store.accounts.identity import Identity
-from ..store.database.alias import database
+from ..store.database.transactions import on_commit
 from ..store.messages.history import room_key
 from ..store.messages.log import Stored
 from ..wire.codecs import Frame
@@ -25,9 +23,7 @@ from .engine import EVERYONE, Engine, user_topic
 
 __all__ = [
     "hand_over",
-    "is_in_transaction",
     "notify",
-    "on_commit",
     "revalidate_all",
     "revalidate_user",
     "send_event",
@@ -36,32 +32,6 @@ __all__ = [
 logger = get_logger("realtime.notify")
 
 ONLY_HERE = "The channel layer does not answer: only clients of this process were notified."
-
-
-def on_commit(action: Callable[[], object], *aliases: str) -> None:
-    """Call `action` once all open transactions are committed, and not at all after a rollback.
-
-    `aliases` are the databases whose transactions count; the default is the one of this package.
-    """
-    waiting = {name for name in aliases or (database(),) if is_in_transaction(name)}
-    if not waiting:
-        action()
-    for alias in list(waiting):
-        transaction.on_commit(_committed(alias, waiting, action), using=alias, robust=True)
-
-
-def _committed(alias: str, waiting: set[str], action: Callable[[], object]) -> Callable[[], None]:
-    def committed() -> None:
-        waiting.discard(alias)
-        if not waiting:
-            action()
-
-    return committed
-
-
-def is_in_transaction(alias: str) -> bool:
-    """Return whether this thread has a transaction open on a database."""
-    return connections[alias].in_atomic_block
 
 
 def notify(topic: str, note: Note) -> None:
