@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     NOT_JOINED = "not_joined"
     RATE_LIMITED = "rate_limited"
     LIMIT_EXCEEDED = "limit_exceeded"
+    CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     INTERNAL = "internal"

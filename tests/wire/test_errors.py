@@ -28,6 +28,7 @@ ERROR_CODES = {
     "not_joined": False,
     "rate_limited": True,
     "limit_exceeded": False,
+    "conflict": False,
     "unavailable": True,
     "token_expired": True,
     "internal": False,
