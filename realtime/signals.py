@@ -5,7 +5,15 @@ Each may be sent inside an open transaction, so a receiver waits for its commit.
 
 from django.dispatch import Signal
 
-__all__ = ["invited", "messages_stored", "rights_changed", "site_sanctions_changed"]
+__all__ = [
+    "entries_pending",
+    "entries_stored",
+    "invited",
+    "messages_stored",
+    "rights_changed",
+    "site_sanctions_changed",
+    "topic_rights_changed",
+]
 
 rights_changed = Signal()
 """Rights in some rooms have changed.
@@ -27,4 +35,24 @@ invited = Signal()
 
 `room`; `user_id`; `by`: the `Identity` of the other user; `is_request`: whether it is a direct room
 that the user has not accepted yet.
+"""
+
+entries_stored = Signal()
+"""Entries of topics were numbered, and their transaction is committed.
+
+`stored`: a list of `StoredEntry`, in the order of their logs. Not sent for entries that the writer
+of an engine has appended: the hub gets those.
+"""
+
+topic_rights_changed = Signal()
+"""Rights in some topics have changed, and the transaction is committed.
+
+`topics`: their `rights_seq` by name.
+"""
+
+entries_pending = Signal()
+"""Pending entries were committed and have no position yet.
+
+`topics`: a frozenset of names; `rooms`: one of primary keys. A receiver returns True if it numbers
+them. Both are empty if the sender only has to know whether there is such a receiver.
 """

@@ -46,6 +46,7 @@ STEPS = (
     "policy",
     "store.presence",
     "store.messages",
+    "store.topics",
     "store.moderation",
     "store.rooms",
     "engine.servers",

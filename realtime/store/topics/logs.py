@@ -1,0 +1,143 @@
+"""Lock the logs of topics, and make them; `numbering.py` moves their ends."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connections, transaction
+from django.db.models import OuterRef, Subquery
+
+from ...logs import get_logger
+from ...models import Entry, Log
+
+__all__ = ["LOCK_MS", "LockedLog", "lock_logs", "locked", "own_transaction"]
+
+logger = get_logger("realtime.topics")
+
+LOCK_MS = 500
+"""How long a transaction waits for the lock of a log."""
+OWN = (
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_ms};"
+    " SET LOCAL statement_timeout = 3000; SELECT set_config('synchronous_commit', 'on', true)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
+LOCK = """
+    SELECT id, name, last_seq, rights_seq, epoch, last_at, (
+        SELECT changed_seq FROM realtime_entry AS entry
+        WHERE entry.log_id = log.id ORDER BY changed_seq DESC LIMIT 1
+    )
+    FROM realtime_head AS log
+    WHERE name = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""  # a plain FOR UPDATE blocks the foreign keys of entries
+TOUCH = "UPDATE realtime_head SET last_seq = last_seq WHERE name IN ({})"
+
+
+@dataclass(slots=True)
+class LockedLog:
+    """The log of a topic while it is locked, with the values that its transaction writes."""
+
+    id: int
+    name: str
+    last_seq: int
+    rights_seq: int
+    epoch: str
+    last_at: datetime | None
+
+
+@contextmanager
+def own_transaction(alias: str, lock_ms: int = LOCK_MS) -> Iterator[None]:
+    """Open a transaction in which others see what was committed before their locks were taken.
+
+    Inside a transaction of the caller, such as that of a test case, it changes no setting: it
+    would stay changed there.
+    """
+    connection = connections[alias]
+    is_own = not connection.in_atomic_block and connection.get_autocommit()
+    with transaction.atomic(using=alias):
+        if is_own and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(OWN.format(lock_ms=int(lock_ms)))
+        yield
+
+
+@contextmanager
+def locked(
+    alias: str,
+    names: Collection[str],
+    lock_ms: int,
+    missing: Callable[[set[str]], Collection[str]],
+    *,
+    skip_locked: bool = False,
+) -> Iterator[dict[str, LockedLog]]:
+    """Open a transaction with the locked logs of topics.
+
+    `missing` gets the names without a log, or with a skipped one, and returns those whose log has
+    to be made. They are made in the order of their names while nothing is locked, so that no two
+    processes deadlock.
+    """
+    while True:
+        with own_transaction(alias, lock_ms):
+            logs = lock_logs(alias, names, skip_locked=skip_locked)
+            lacking = set(names) - logs.keys()
+            made = missing(lacking) if lacking else ()
+            if not made:
+                yield logs
+                return
+        _make_logs(alias, made)
+
+
+def lock_logs(
+    alias: str, names: Iterable[str], *, skip_locked: bool = False
+) -> dict[str, LockedLog]:
+    """Lock those logs of topics that exist until the transaction ends, in the order of their keys.
+
+    With `skip_locked`, logs that another transaction has locked are left out.
+    """
+    wanted = sorted(set(names))
+    match connections[alias].vendor:
+        case "postgresql":
+            rows = _lock_in_postgres(alias, wanted, skip_locked)
+        case vendor:
+            if vendor == "sqlite":
+                _touch(alias, wanted)
+            rows = _lock_by_orm(alias, wanted)
+    return {row[1]: _repaired(LockedLog(*row[:6]), row[6]) for row in rows}
+
+
+def _make_logs(alias: str, names: Iterable[str]) -> None:
+    """Make the logs of topics without one."""
+    Log.objects.using(alias).bulk_create(
+        [Log(name=name) for name in sorted(names)], ignore_conflicts=True
+    )
+
+
+Row = tuple[int, str, int, int, str, datetime | None, int | None]
+
+
+def _lock_in_postgres(alias: str, names: list[str], skip_locked: bool) -> list[Row]:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(LOCK + (" SKIP LOCKED" if skip_locked else ""), [names])
+        return list(cursor.fetchall())
+
+
+def _touch(alias: str, names: list[str]) -> None:
+    # A transaction of SQLite that begins with a read cannot always become a writing one.
+    with connections[alias].cursor() as cursor:
+        cursor.execute(TOUCH.format(", ".join(["%s"] * len(names))), names)
+
+
+def _lock_by_orm(alias: str, names: list[str]) -> list[Row]:
+    last = Entry.objects.filter(log=OuterRef("pk")).order_by("-changed_seq").values("changed_seq")
+    logs = Log.objects.using(alias).filter(name__in=names).select_for_update().order_by("pk")
+    columns = ("pk", "name", "last_seq", "rights_seq", "epoch", "last_at", Subquery(last[:1]))
+    return list(logs.values_list(*columns))
+
+
+def _repaired(log: LockedLog, last_row: int | None) -> LockedLog:
+    if last_row is not None and last_row > log.last_seq:
+        logger.warning(
+            "topic %s: rows were written past its log: it ends at %s", log.name, last_row
+        )
+        log.last_seq = last_row
+    return log

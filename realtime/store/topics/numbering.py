@@ -1,0 +1,95 @@
+"""Give entries of topics their positions; the only place that does.
+
+Numbering moves pending entries into the logs after their commit, in a transaction of its own, under
+the locks of the logs. It knows no topic classes: in a rolling deploy, an old process numbers what a
+new one has published. Whatever numbers a log first numbers all that is pending there.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+
+from ...signals import entries_stored, topic_rights_changed
+from ..database.alias import database
+from . import rows
+from .drafts import EntryDraft, StoredEntry
+from .logs import LOCK_MS, LockedLog, locked
+from .plan import Outcome, Plan, batches
+
+__all__ = ["append", "number"]
+
+TOPICS_AT_ONCE = 500
+"""The most logs that a transaction of numbering locks."""
+
+
+def number(names: Iterable[str], *, lock_ms: int = LOCK_MS, skip_locked: bool = False) -> int:
+    """Number everything that is pending in topics; return how many rows there were.
+
+    A transaction numbers at most `rows.BATCH` of them. With `skip_locked`, topics that another
+    transaction has locked are left to a later call. Raises what the database raises.
+    """
+    wanted, count = sorted(set(names)), 0
+    for start in range(0, len(wanted), TOPICS_AT_ONCE):
+        has_more = True
+        while has_more:
+            moved = _number(wanted[start : start + TOPICS_AT_ONCE], lock_ms, skip_locked)
+            count += moved
+            has_more = moved == rows.BATCH
+    return count
+
+
+def append(
+    drafts: Sequence[EntryDraft], *, lock_ms: int = LOCK_MS, announces: bool = False
+) -> list[Outcome]:
+    """Append drafts, after all that is pending in their topics; return the result of each.
+
+    They are one transaction, or a part of the caller's. Signals are sent after its commit: for the
+    drafts only with `announces`, else the caller announces them. Raises what the database raises;
+    then nothing is stored.
+    """
+    alias = database()
+    with locked(alias, {draft.topic for draft in drafts}, lock_ms, set) as logs:
+        has_more = True
+        while has_more:
+            now, pending = rows.take(alias, logs)
+            _store(alias, logs, pending, now, announces=True)
+            has_more = len(pending) == rows.BATCH
+        return _store(alias, logs, drafts, now, announces=announces)
+
+
+def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> int:
+    alias = database()
+    without_log = partial(rows.topics_without_log, alias)
+    with locked(alias, names, lock_ms, without_log, skip_locked=skip_locked) as logs:
+        now, pending = rows.take(alias, logs)
+        _store(alias, logs, pending, now, announces=True)
+    return len(pending)
+
+
+def _store(
+    alias: str,
+    logs: dict[str, LockedLog],
+    drafts: Sequence[EntryDraft],
+    now: datetime,
+    *,
+    announces: bool,
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for batch in batches(drafts):
+        plan = Plan(logs, *rows.find(alias, logs, batch), now)
+        outcomes += plan.make(batch)
+        rows.write(alias, plan)
+        if plan.rights:
+            _after_commit(
+                alias, partial(topic_rights_changed.send_robust, None, topics=plan.rights)
+            )
+    new = [one for one in outcomes if isinstance(one, StoredEntry) and one.is_new]
+    if announces and new:
+        _after_commit(alias, partial(entries_stored.send_robust, None, stored=new))
+    return outcomes
+
+
+def _after_commit(alias: str, action: Callable[[], object]) -> None:
+    transaction.on_commit(action, using=alias, robust=True)

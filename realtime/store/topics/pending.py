@@ -1,0 +1,194 @@
+"""Publish in the caller's transaction (transactional outbox).
+
+On PostgreSQL a row in `Pending` is written, and no log is locked: the event exists if and only if
+the transaction commits. After the commit it is numbered, by the engine of this process or else by
+the caller; what nobody numbers, the next pulse of any process does. SQLite has one writer, so the
+entry gets its position in the caller's transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+from django.db import DatabaseError, connections, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from ...logs import get_logger
+from ...models import Pending
+from ...signals import entries_pending
+from ..database.alias import database
+from ..database.servers import on_working_server
+from ..database.transactions import is_in_transaction, on_commit, warn_of_others
+from . import numbering
+from .drafts import EntryDraft, check
+
+__all__ = ["publish", "sweep"]
+
+logger = get_logger("realtime.topics")
+
+COLUMNS = ("topic", "kind", "type", "key", "data", "sender", "nonce", "expires_seconds")
+INSERT = f"""
+    INSERT INTO realtime_pending ({", ".join(COLUMNS)}, created_at)
+    VALUES ({", ".join(["%s"] * len(COLUMNS))}, clock_timestamp())
+"""  # noqa: S608 - names of columns
+INSERT_MANY = f"""
+    INSERT INTO realtime_pending ({", ".join(COLUMNS)}, created_at)
+    SELECT {", ".join(COLUMNS)}, clock_timestamp()
+    FROM json_to_recordset(%s) AS draft(
+        number int, topic text, kind text, type text, key text, data text, sender text,
+        nonce text, expires_seconds double precision
+    )
+    ORDER BY number
+"""  # noqa: S608
+SWEEP_SECONDS = 1
+SWEPT_AT_ONCE = 10_000
+ROLLED_BACK = ("55P03", "57014", "40P01", "40001")
+"""SQLSTATEs after which nothing is stored for certain: a lock or a statement took too long, a
+deadlock, a serialization failure."""
+
+
+@dataclass
+class Waiting:
+    """What the open transaction of a connection has published."""
+
+    topics: set[str] = field(default_factory=set)
+    rooms: set[int] = field(default_factory=set)
+
+
+_waiting: WeakKeyDictionary[Any, Waiting] = WeakKeyDictionary()
+
+
+def publish(drafts: Sequence[EntryDraft], *, using: str | None = None) -> None:
+    """Publish drafts with the open transaction; without one, they are stored on return.
+
+    `using` names another database whose transaction must commit as well; then they are written
+    after both commits. Raises `CommandError` for a draft that cannot be stored, and what the
+    database raises.
+    """
+    for draft in drafts:
+        check(draft)
+    if not drafts:
+        return
+    ours = database()
+    if using is None:
+        warn_of_others(ours)
+    if using is None or using == ours or not is_in_transaction(using):
+        _publish(ours, drafts)
+    else:
+        on_commit(partial(_publish, ours, drafts), ours, using)
+
+
+@on_working_server
+def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
+    connection = connections[alias]
+    if connection.vendor == "sqlite":
+        numbering.append(drafts, announces=True)
+    elif connection.in_atomic_block or not connection.get_autocommit():
+        _insert(alias, drafts)
+        _number_after_commit(alias, {draft.topic for draft in drafts}, ())
+    elif _hand_over(frozenset(), frozenset()):
+        _insert(alias, drafts)
+        _hand_over(frozenset(draft.topic for draft in drafts), frozenset())
+    else:
+        _append(alias, drafts)
+
+
+def _append(alias: str, drafts: Sequence[EntryDraft]) -> None:
+    """Append drafts in one transaction; if their logs are locked, leave them pending."""
+    try:
+        numbering.append(drafts, announces=True)
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) not in ROLLED_BACK:
+            raise
+        _insert(alias, drafts)
+
+
+def _insert(alias: str, drafts: Sequence[EntryDraft]) -> None:
+    if connections[alias].vendor != "postgresql":
+        _insert_by_orm(alias, drafts)
+        return
+    with connections[alias].cursor() as cursor:
+        if len(drafts) == 1:
+            cursor.execute(INSERT, _values(drafts[0]))
+        else:
+            rows = [
+                dict(zip(COLUMNS, _values(draft), strict=True), number=number)
+                for number, draft in enumerate(drafts)
+            ]
+            cursor.execute(INSERT_MANY, [msgspec.json.encode(rows).decode()])
+
+
+def _insert_by_orm(alias: str, drafts: Sequence[EntryDraft]) -> None:
+    now = timezone.now()
+    Pending.objects.using(alias).bulk_create(
+        Pending(created_at=now, **dict(zip(COLUMNS, _values(draft), strict=True)))
+        for draft in drafts
+    )
+
+
+def _values(draft: EntryDraft) -> list[Any]:
+    return [
+        draft.topic,
+        draft.kind,
+        draft.type,
+        draft.key,
+        draft.data,
+        draft.sender,
+        draft.nonce,
+        draft.expires_seconds,
+    ]
+
+
+# After the commit.
+
+
+@on_working_server
+def sweep() -> int:
+    """Number what has waited for a second; return how many rows there were.
+
+    Each pulse calls it: the publisher may have ended, or has no hook for the end of its
+    transaction. Topics that are locked are left to the next one.
+    """
+    pending = Pending.objects.using(database())
+    old = pending.filter(created_at__lt=Now() - timedelta(seconds=SWEEP_SECONDS))
+    found = set(old.order_by("pk").values_list("topic", flat=True)[:SWEPT_AT_ONCE])
+    return numbering.number((name for name in found if name is not None), skip_locked=True)
+
+
+def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> None:
+    connection = connections[alias]
+    waiting = _waiting.setdefault(connection, Waiting())
+    if not connection.run_on_commit:  # what a transaction that was rolled back has left
+        waiting.topics.clear()
+        waiting.rooms.clear()
+    waiting.topics.update(topics)
+    waiting.rooms.update(rooms)
+    if connection.in_atomic_block:
+        # For each publish: a hook of a savepoint that is rolled back never runs.
+        transaction.on_commit(partial(_committed, alias), using=alias, robust=True)
+
+
+def _committed(alias: str) -> None:
+    """Number all that the transaction has published; the first hook that runs does so."""
+    waiting = _waiting.pop(connections[alias], None)
+    if waiting is None:
+        return
+    topics, rooms = frozenset(waiting.topics), frozenset(waiting.rooms)
+    if _hand_over(topics, rooms):
+        return
+    try:
+        numbering.number(topics)
+    except DatabaseError as error:
+        # It is committed: a pulse numbers it.
+        logger.warning("what %d topics published waits for its position: %r", len(topics), error)
+
+
+def _hand_over(topics: frozenset[str], rooms: frozenset[int]) -> bool:
+    """Return whether the engine of this process numbers what was published."""
+    answers = entries_pending.send_robust(None, topics=topics, rooms=rooms)
+    return any(answer is True for _, answer in answers)
