@@ -1,16 +1,21 @@
-"""What a site's own tests look like; run by `manage.py test`, in tests/test_testing.py."""
+"""What a site's own tests look like; run by `manage.py test`, in tests/testing/test_running.py."""
 
 from unittest.mock import patch
 
-from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.test import TestCase, TransactionTestCase
 
-from realtime import push, testing
-from realtime.asgi import get_asgi_application
-from realtime.consumers import RoomConsumer
+from realtime import moderation, push
 from realtime.engine.bus.publisher import publisher
 from realtime.models import Message, Room
+from realtime.testing import (
+    assert_published,
+    clock,
+    committing,
+    connect,
+    engine,
+    lose_layer_messages,
+)
 
 
 class Chat:
@@ -22,20 +27,16 @@ class Chat:
         cls.ada = get_user_model().objects.create_user("ada")  # type: ignore[attr-defined]
 
     async def chat(self) -> None:
-        async with testing.engine(GUESTS=True):
-            communicator = WebsocketCommunicator(RoomConsumer.as_asgi(), "/ws")
-            communicator.scope["user"] = self.ada  # type: ignore[attr-defined]
-            assert (await communicator.connect())[0]
-            assert (await communicator.receive_json_from())["username"] == "ada"
-            await communicator.send_json_to({"type": "join", "room": "general"})
-            assert (await communicator.receive_json_from())["through"] == 0
-            await communicator.send_json_to(
-                {"type": "message", "room": "general", "content": "hi", "ref": 1}
-            )
-            kinds = [(await communicator.receive_json_from(5))["type"] for _ in range(2)]
-            assert sorted(kinds) == ["ack", "message"]
+        async with engine(GUESTS=True), connect(self.ada) as ada, connect() as guest:  # type: ignore[attr-defined]
+            await ada.join("general")
+            await guest.join("general")
+            await ada.message("general", "hi")
+            assert (await guest.next("message"))["username"] == "ada"
             assert await Message.objects.acount() == 1
-            await communicator.disconnect()
+            await guest.drop_connection()
+            await ada.message("general", "while away")
+            await guest.resume()
+            assert (await guest.next("message"))["content"] == "while away"
 
 
 class InATransaction(Chat, TestCase):
@@ -54,25 +55,42 @@ class InATransaction(Chat, TestCase):
         assert await Message.objects.acount() == 0
         await self.chat()
 
-    async def test_the_whole_application(self) -> None:
-        """Also through the origin check."""
-        async with testing.engine(GUESTS=True):
-            communicator = WebsocketCommunicator(get_asgi_application(), "/ws/")
-            assert (await communicator.connect())[0]
-            await communicator.disconnect()
+    async def test_the_engine_commits_what_it_does(self) -> None:
+        """A ban by a command reaches the banned client, though nothing is committed."""
+        admin = await get_user_model().objects.acreate_superuser("admin")
+        async with connect(admin) as moderator, connect(self.ada) as client:
+            await moderator.join("general")
+            await client.join("general")
+            await moderator.command("ban", room="general", user_id=client.user_id)
+            assert (await client.next("removed"))["code"] == "permission_denied"
+
+    async def test_code_of_the_site_commits_with_the_block(self) -> None:
+        """As a view's would by itself."""
+        async with connect(self.ada) as client:
+            await client.join("general")
+            async with committing():
+                await moderation.aban(self.room, self.ada, by=None)
+            await client.next("removed")
+
+    async def test_lost_messages_come_from_the_database(self) -> None:
+        """At the latest with the pulse."""
+        async with clock() as moved, connect(self.ada) as client:
+            await client.join("general")
+            lose_layer_messages(1)
+            async with committing():
+                await push.room("general").amessage("lost", username="CI")
+            await moved.advance(7)
+            assert (await client.next("message"))["content"] == "lost"
 
     def test_push_without_an_engine(self) -> None:
         """A view that pushes can be tested without any socket."""
         with self.captureOnCommitCallbacks(execute=True):
             push.room("general").message("from a view", username="CI")
-        assert Message.objects.get().content == "from a view"
+        assert_published("general", content="from a view")
 
     def test_a_pushed_message_is_published_once(self) -> None:
         """Though the callbacks of the commit run inside the transaction of the test."""
-        with (
-            patch.object(publisher, "publish") as publish,
-            self.captureOnCommitCallbacks(execute=True),
-        ):
+        with patch.object(publisher, "publish") as publish, committing():
             push.room("general").message("a", username="CI")
             push.room("general").message("b", username="CI")
         notes = [call.args[1] for call in publish.call_args_list]

@@ -33,12 +33,13 @@ LAYERS = {
     "middleware": 4,
     "importing": 4,
     "templatetags": 4,
-    "testing": 4,
     "apps": 5,
     "checks": 5,
     "routing": 5,
     "urls": 5,
     "asgi": 5,
+    "testing": 5,
+    "pytest_plugin": 5,
 }
 STEPS = (
     "store.database",

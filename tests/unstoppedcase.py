@@ -1,4 +1,4 @@
-"""A site's tests that do not know of `realtime.testing.engine`; run in tests/test_testing.py."""
+"""Tests of a site that do not know of `realtime.testing`; run in tests/testing/test_running.py."""
 
 from collections.abc import Callable
 from typing import Any

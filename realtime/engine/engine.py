@@ -6,8 +6,11 @@
 import asyncio
 import itertools
 import random
+from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from hashlib import blake2s
+from typing import Any
 
 from django.db import Error as DatabaseError
 
@@ -134,6 +137,13 @@ class Engine:
         A server does not call it: the stopped engine refuses connections that come late.
         """
         _engines.pop(self.loop, None)
+
+    def call_soon(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function in the loop of the engine; this may be called in any thread.
+
+        The tasks that it starts do not inherit the context of the caller, such as a request.
+        """
+        self.loop.call_soon_threadsafe(function, *args, context=Context())
 
     def _abandoned(self) -> None:
         """Clean up in a loop that ends without `stop`: no thread may write during the next test."""

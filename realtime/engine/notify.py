@@ -40,7 +40,7 @@ def notify(topic: str, note: Note) -> None:
     if engine is None:
         _publish(topic, note)
     else:
-        engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note)
+        engine.call_soon(engine.hub.publish, topic, note)
 
 
 def hand_over(topic: str, note: Note) -> Future[str]:
@@ -60,7 +60,7 @@ def hand_over(topic: str, note: Note) -> Future[str]:
     layer = engine.hub.layer
     if not layer.is_shared or is_in_a_loop():  # a loop cannot wait for itself
         result.set_result(ONLY_HERE if layer.is_away else "")
-    engine.loop.call_soon_threadsafe(engine.hub.publish, topic, note, sent)
+    engine.call_soon(engine.hub.publish, topic, note, sent)
     return result
 
 
@@ -108,7 +108,7 @@ def revalidate_all(cause: Cause, which: str = "") -> None:
 def _publish_message(stored: Stored) -> None:
     engine = Engine.running()
     if engine is not None:
-        engine.loop.call_soon_threadsafe(engine.hub.publish_message, stored)
+        engine.call_soon(engine.hub.publish_message, stored)
         return
     event = room_event(stored.slug, stored.state)
     # A process that misses the note finds the message in the database within one pulse.

@@ -1,4 +1,4 @@
-"""What rests on users works with these as well; run by tests/test_testing.py."""
+"""What rests on users works with these as well; run by tests/testing/test_running.py."""
 
 from typing import Any
 

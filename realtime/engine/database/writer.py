@@ -70,6 +70,11 @@ class Writer:
         """Start to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was queued is written."""
+        return self._idle.is_set()
+
     async def drain(self, seconds: float) -> None:
         """Wait until everything queued is committed, at most for so many seconds."""
         with suppress(TimeoutError):

@@ -149,6 +149,11 @@ class Flusher:
         self._dirty.append(lane)
         self._wake.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no lane has pending events."""
+        return not self._dirty
+
     def start(self) -> None:
         """Start the rounds."""
         self._task = asyncio.get_running_loop().create_task(self._run())

@@ -133,6 +133,11 @@ class Hub:
         """The rooms that are live in this process."""
         return [topic for topic in self._topics.live if isinstance(topic, RoomTopic)]
 
+    @property
+    def has_pending_events(self) -> bool:
+        """Whether some events wait for the next round."""
+        return not all(flusher.is_idle for flusher in self._flushers)
+
     # Publishing: first to the members in this process, then to the other processes.
 
     def publish_message(self, stored: Stored) -> None:
