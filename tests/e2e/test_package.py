@@ -30,7 +30,8 @@ from realtime.asgi import get_asgi_application
 
 application = get_asgi_application()
 """
-CLIENT_FILE = re.compile(r"realtime/static/realtime/(client|clock|connection|outbox|room)\.js")
+MODULES = "client|clock|connection|outbox|room|subscription|topic"
+CLIENT_FILE = re.compile(rf"realtime/static/realtime/({MODULES})\.js")
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
 

@@ -1,30 +1,37 @@
 /**
- * The browser client (protocol v1), which is all that a page imports: one user, rooms that are joined again after
- * each reconnect, and messages that are sent until they are acknowledged. docs/client.md
+ * The browser client (protocol v1), which is all that a page imports: one user, rooms and topics that are entered
+ * again after each reconnect, and messages that are sent until they are acknowledged. docs/client.md
  */
 
 import { Clock } from "./clock.js?61573d51";
-import { Connection } from "./connection.js?f9cca6b8";
-import { Outbox, makeNonce } from "./outbox.js?7ad7d4fe";
-import { Room } from "./room.js?bfb1d618";
+import { Connection } from "./connection.js?ab2f2f10";
+import { Outbox, makeNonce } from "./outbox.js?7bfaeeef";
+import { Room } from "./room.js?2780ecfd";
+import { Subscription } from "./subscription.js?c9132bef";
+import { Topic } from "./topic.js?d60e9b26";
 
-export { Room, makeNonce };
+export { Room, Topic, makeNonce };
 
 const isGuest = (userId) => userId.startsWith("guest:");
 
-/** `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. */
+/**
+ * `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. `path` names
+ * a wrong field, and `outcome` is `unknown` if the command may have been executed.
+ */
 export class RealtimeError extends Error {
-  constructor({ code, message = code, retryable = false, retry_after }) {
+  constructor({ code, message = code, retryable = false, retry_after, path, outcome }) {
     super(message);
     this.name = "RealtimeError";
     this.code = code;
     this.retryable = retryable;
     this.retryAfter = retry_after;
+    Object.assign(this, { path, outcome });
   }
 }
 
 export class RealtimeClient extends EventTarget {
   rooms = new Map();
+  topics = new Map();
   userId = null;
   username = null;
   limits = {};
@@ -87,18 +94,21 @@ export class RealtimeClient extends EventTarget {
   join(slug, { history = 50 } = {}) {
     let room = this.rooms.get(slug);
     if (!room) this.rooms.set(slug, (room = new Room(slug, history, this.#session)));
-    const joined = room.want();
-    if (this.state === "open") room.enter();
-    if (this.#connection.isAborted) room.fail(new RealtimeError({ code: "closed" }));
-    return joined;
+    return this.#enter(room.subscription);
   }
 
   leave(slug) {
     const room = this.rooms.get(slug);
     if (!room?.wanted) return;
     const error = new RealtimeError({ code: "left" });
-    room.leave(error);
+    room.subscription.leave(error);
     this.#outbox.failAll(error, slug);
+  }
+
+  /** The topic of a name, which begins with `subscribe()`. */
+  topic(name) {
+    if (!this.topics.has(name)) this.topics.set(name, new Topic(name, this.#session));
+    return this.topics.get(name);
   }
 
   /** Settles with the ack, over any number of reconnects; repeat a failed send with its own `nonce`. */
@@ -142,7 +152,7 @@ export class RealtimeClient extends EventTarget {
     return new Connection({ ...options, token: (how) => this.#token(how) }, clock, {
       receive: (frame, onReply) => this.#receive(frame, onReply),
       changed: (detail) => this.#changed(detail),
-      dropped: () => this.rooms.forEach((room) => room.detach()),
+      dropped: () => this.#subscriptions().forEach((one) => one.detach()),
       tick: () => this.#outbox.repeat(),
       error: (fields) => new RealtimeError(fields),
     });
@@ -156,6 +166,10 @@ export class RealtimeClient extends EventTarget {
       after: (...timer) => this.#connection.after(...timer),
       emit: (type, detail) => this.#emit(type, detail),
       error: (fields) => new RealtimeError(fields),
+      follow: (owner) => new Subscription(owner, this.#session),
+      subscribe: (subscription) => this.#enter(subscription),
+      request: (command) => this.request(command),
+      renamed: (topic) => this.topics.set(topic.name, topic),
       entered: (room, isAnew) => this.#outbox.resume(room.slug, isAnew),
       refused: (room, error) => this.#refused(room, error),
     };
@@ -168,12 +182,23 @@ export class RealtimeClient extends EventTarget {
   #changed(detail) {
     if (detail.state === "closed") this.#failAll(new RealtimeError({ code: "closed", message: detail.reason }));
     this.#emit("state", detail);
-    if (this.state === "open") for (const room of this.rooms.values()) room.enter();
+    if (this.state === "open") for (const one of this.#subscriptions()) one.enter();
+  }
+
+  #subscriptions() {
+    return [...this.rooms.values(), ...new Set(this.topics.values())].map(({ subscription }) => subscription);
+  }
+
+  #enter(subscription) {
+    const entered = subscription.want();
+    if (this.state === "open") subscription.enter();
+    if (this.#connection.isAborted) subscription.fail(new RealtimeError({ code: "closed" }));
+    return entered;
   }
 
   #failAll(error) {
     this.#outbox.failAll(error);
-    for (const room of this.rooms.values()) room.fail(error);
+    for (const one of this.#subscriptions()) one.fail(error);
   }
 
   #refused({ slug }, { code, message, retryAfter }) {
@@ -186,15 +211,18 @@ export class RealtimeClient extends EventTarget {
 
   #receive(frame, onReply) {
     const room = this.rooms.get(frame.room);
+    const topic = this.topics.get(frame.topic);
     switch (frame.type) {
       case "message":
-        return room?.receive(frame, frame);
+        return room?.subscription.receive(frame, frame);
       case "changed":
-        return room?.receive(frame, frame.message);
+        return room?.subscription.receive(frame, frame.message);
+      case "event":
+        return topic?.receive(frame);
       case "resync":
-        return room?.resync();
+        return (room ?? topic)?.subscription.resync();
       case "removed":
-        return room?.remove(new RealtimeError(frame));
+        return (room ?? topic)?.subscription.remove(new RealtimeError(frame));
       case "room":
         if (room) this.#emit("rights", { room: Object.assign(room, { about: frame }) });
         return onReply?.(frame);
@@ -284,6 +312,7 @@ export class RealtimeClient extends EventTarget {
 
   #forget() {
     this.#outbox.failAll(new RealtimeError({ code: "identity_changed" }));
+    for (const topic of this.topics.values()) topic.forget();
     for (const room of this.rooms.values()) {
       room.forget();
       if (!room.wanted) this.rooms.delete(room.slug);

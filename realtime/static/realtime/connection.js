@@ -180,7 +180,7 @@ export class Connection {
     const replies = [...this.#replies.values()];
     this.#replies.clear();
     this.#client.dropped();
-    for (const [, onError] of replies) onError(this.#client.error({ code: "offline" }));
+    for (const [, onError] of replies) onError(this.#client.error({ code: "offline", outcome: "unknown" }));
     socket?.close();
   }
 

@@ -104,7 +104,7 @@ export class Outbox {
   #refused(item, room, error) {
     item.state = "queued";
     if (error.code === "offline") return;
-    if (error.code === "not_joined" && room.wanted) return room.rejoin();
+    if (error.code === "not_joined" && room.wanted) return room.subscription.reenter();
     if (!error.retryable) return this.#fail(item, error);
     item.state = "held";
     const { code, message, retryAfter = 1 } = error;

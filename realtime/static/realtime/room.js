@@ -1,10 +1,6 @@
-/**
- * One room: its messages and members, and the position up to which all its events have been received.
- * A gap before an event, or before a reply to `join`, is repaired from the history first.
- */
+/** One room: its messages and members. `subscription.js` follows its log. */
 
 const KEEP = 2000; // messages of a room; earlier ones that the page has loaded stay as well
-const PAGE = 100;
 
 const revision = (message) => message.changed_seq ?? message.seq;
 
@@ -77,28 +73,34 @@ class MessageLog {
 
 /** The state of one room. A page reads it, and only the client changes it. */
 export class Room {
-  /**
-   * `left`; `entering`: it is joined as soon as there is a connection; `joined`; or `repairing`:
-   * joined, but missed messages are read before newer ones are delivered.
-   */
-  state = "left";
   about = {};
   members = new Map();
   count = 0;
-  epoch = null;
-  position; // the seq up to which all events were received
+  subscription;
   #history;
   #session;
   #log = new MessageLog();
-  #target = 0; // the seq that a repair has to reach
   #joinedAt; // the seq at the time of the join: later events are live
-  #ready = deferred();
 
-  /** `session`: catchUp, ask(command, onReply, onError), after(seconds, act), emit(type, detail), entered(room, isAnew), refused(room, error). */
+  /** `session`: catchUp, follow(owner), emit(type, detail), entered(room, isAnew), refused(room, error). */
   constructor(slug, history, session) {
     this.slug = slug;
     this.#history = history;
     this.#session = session;
+    this.subscription = session.follow(this.#owner());
+  }
+
+  /** That of the subscription to its log. */
+  get state() {
+    return this.subscription.state;
+  }
+
+  get epoch() {
+    return this.subscription.epoch;
+  }
+
+  get position() {
+    return this.subscription.position;
   }
 
   get messages() {
@@ -114,11 +116,11 @@ export class Room {
   }
 
   get wanted() {
-    return this.state !== "left";
+    return this.subscription.wanted;
   }
 
   get joined() {
-    return this.state === "joined" || this.state === "repairing";
+    return this.subscription.joined;
   }
 
   /** The messages in the order of the room's log. */
@@ -136,145 +138,52 @@ export class Room {
     return this.#log.trim(keep);
   }
 
-  // Join and leave
-
-  /** Mark the room as one to be in. Settles with the `Room` once it is joined. */
-  want() {
-    if (this.state === "left") this.state = "entering";
-    return this.#ready.promise;
-  }
-
-  /** Send `join`, if that is still to be done; there must be a connection. */
-  enter() {
-    if (this.state === "entering") this.#join();
-  }
-
-  rejoin() {
-    this.detach();
-    this.enter();
-  }
-
-  /** Join without a position, because the log was purged or restored. */
-  resync() {
-    this.epoch = null;
-    this.rejoin();
-  }
-
-  leave(error) {
-    if (this.joined) this.#session.ask({ type: "leave", room: this.slug });
-    this.detach();
-    this.state = "left";
-    this.fail(error);
-  }
-
-  /** Leave, because the server has removed the user. */
-  remove(error) {
-    this.detach();
-    this.#refused(error);
-  }
-
-  /** Record that the connection is not in this room any more. */
-  detach() {
-    if (this.wanted) this.state = "entering";
-    this.#target = 0;
-  }
-
-  /** Reject the promise of `join`; the next `join` makes another one. */
-  fail(error) {
-    this.#ready.reject(error);
-    this.#ready = deferred();
-  }
-
   /** Drop all data of the last user. */
   forget() {
-    Object.assign(this, { about: {}, count: 0, epoch: null, position: undefined });
+    this.subscription.forget();
+    Object.assign(this, { about: {}, count: 0 });
     this.#log.clear();
     this.members.clear();
   }
 
-  #join() {
-    const since = this.epoch ? { seq: this.position, epoch: this.epoch } : undefined;
-    this.#session.ask(
-      { type: "join", room: this.slug, history: this.#history, since },
-      (reply) => this.wanted && this.#joined(reply, since),
-      (error) => this.#refused(error),
-    );
+  // The log
+
+  #owner() {
+    const address = { room: this.slug };
+    return {
+      handle: this,
+      address,
+      opening: (since) => ({ type: "join", ...address, history: this.#history, since }),
+      closing: () => ({ type: "leave", ...address }),
+      opened: (reply, since) => this.#joined(reply, since),
+      show: (message) => this.#show(message),
+      refused: (error) => this.#session.refused(this, error),
+    };
   }
 
   // More was missed than a resume brings: a repair reads it page by page, before anything newer.
   #joined(reply, since) {
+    const subscription = this.subscription;
     const missed = since?.epoch === reply.epoch ? reply.through - this.position : null;
     const isGap = missed !== null && missed >= 0 && !reply.recovered && this.#session.catchUp === "all";
     const resumed = isGap || Boolean(since && reply.recovered);
     const isReset = !resumed && this.position !== undefined;
     const isAnew = isReset && reply.epoch !== this.epoch;
     if (!resumed) this.#log.restart(reply);
-    Object.assign(this, { state: "joined", epoch: reply.epoch, about: reply });
+    Object.assign(subscription, { state: "joined", epoch: reply.epoch || null });
+    this.about = reply;
     this.#joinedAt = reply.through;
-    if (!isGap) this.position = reply.through;
+    if (!isGap) subscription.position = reply.through;
     this.setMembers(reply);
     if (resumed && !isGap) for (const message of reply.messages) this.#show(message);
     this.#session.emit("room", { room: this, resumed });
     if (isReset) this.#session.emit("reset", { room: this.slug, missed });
-    if (!this.joined) return; // a listener has left it
-    this.#ready.resolve(this);
-    this.#target = Math.max(this.#target, reply.through);
-    if (isGap) this.#repair();
-    this.#session.entered(this, isAnew);
-  }
-
-  #refused(error) {
-    if (error.code === "offline" || !this.wanted) return;
-    if (error.retryable) return this.#after(error.retryAfter, () => this.#join());
-    this.fail(error);
-    this.#session.refused(this, error);
-  }
-
-  // Events and gaps
-
-  /** Take an event of the log, which makes this state of a message. `from` is the first seq that it stands for. */
-  receive({ seq, from = seq }, message) {
-    if (!this.joined || seq <= this.position) return;
-    this.#target = Math.max(this.#target, seq);
-    if (this.state === "repairing") return; // the repair goes on until it has reached the target
-    if (from > this.position + 1) return this.#repair();
-    this.position = seq;
-    this.#show(message);
-  }
-
-  #repair() {
-    this.state = "repairing";
-    this.#session.ask(
-      { type: "history", room: this.slug, after: this.position, limit: PAGE },
-      (reply) => this.#repaired(reply),
-      ({ code, retryable, retryAfter }) => {
-        if (code !== "offline") this.#after(retryAfter, () => (retryable ? this.#repair() : this.#join()));
-      },
-    );
-  }
-
-  // A reply that comes after the room was left or joined anew is ignored: the next join asks from the position.
-  #repaired(reply) {
-    if (this.state !== "repairing") return;
-    if (reply.epoch !== this.epoch) return this.resync();
-    const start = this.position;
-    for (const message of reply.messages) this.#show(message);
-    if (this.state !== "repairing") return;
-    this.position = Math.max(start, reply.through);
-    if (this.position >= this.#target) this.state = "joined";
-    else if (this.position > start) this.#repair();
-    else this.#after(1, () => this.#repair());
+    if (subscription.confirm(reply.through)) this.#session.entered(this, isAnew);
   }
 
   #show(message) {
     const type = this.#log.put(message);
     if (type) this.#session.emit(type, { room: this.slug, message, live: revision(message) > this.#joinedAt });
-  }
-
-  // Only while nothing else has changed the state.
-  #after(seconds, act) {
-    const { state } = this;
-    this.#session.after(seconds, () => this.state === state && act());
   }
 
   /** Add a page of earlier messages, unless it is of another log than the loaded ones. */
@@ -297,11 +206,4 @@ export class Room {
   removeMember({ user_id }) {
     if (this.members.delete(user_id)) this.count--;
   }
-}
-
-function deferred() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  parts.promise.catch(() => {}); // a page that did not wait gets an event
-  return parts;
 }

@@ -1,0 +1,137 @@
+/** One topic: the listeners to its events, and the values of its keys. `subscription.js` follows its log. */
+
+/** A topic. A page listens to it and reads it, and only the client changes it. */
+export class Topic extends EventTarget {
+  /** The latest value of each key. */
+  state = new Map();
+  rights = [];
+  subscription;
+  #session;
+  #history = 0;
+  #until; // the end of the log at the first page of a snapshot, while more pages follow
+  #isNew = false; // whether the values began anew with this subscription
+
+  /** `session`: follow(owner), subscribe(subscription), request(command), renamed(topic), error(fields). */
+  constructor(name, session) {
+    super();
+    this.name = name;
+    this.#session = session;
+    this.subscription = session.follow(this.#owner());
+  }
+
+  get subscribed() {
+    return this.subscription.joined;
+  }
+
+  /**
+   * Listen to the events of a name: `listener(data, entry)`. `event` stands for all events: `listener(entry)`.
+   * `subscribed` ({ resumed }), `reset` and `refused` ({ code, message }) tell of the subscription.
+   * Returns a function that stops it.
+   */
+  on(name, listener, options) {
+    const handle = ({ detail }) => listener(...detail);
+    this.addEventListener(name, handle, options);
+    return () => this.removeEventListener(name, handle);
+  }
+
+  /** Subscribe, now and after every reconnect; settles with this topic. `history` of the newest events come first. */
+  subscribe({ history = this.#history } = {}) {
+    this.#history = history;
+    return this.#session.subscribe(this.subscription);
+  }
+
+  /** End the subscription; a later one goes on from the same position. */
+  unsubscribe() {
+    if (this.subscription.wanted) this.subscription.leave(this.#session.error({ code: "left" }));
+  }
+
+  /** Execute a command of the topic. Settles with its reply, and is never repeated. */
+  async call(name, data = {}) {
+    const reply = await this.#session.request({ type: "call", topic: this.name, name, data });
+    return reply.data;
+  }
+
+  /** Request a page of entries: those `before` a position, or `after` one. */
+  history({ before, after, limit = 50 } = {}) {
+    return this.#session.request({ type: "history", topic: this.name, before, after, limit });
+  }
+
+  /** Take an event; one without `seq` is not stored, so it has no place in the log. */
+  receive(frame) {
+    if (frame.seq !== undefined) this.subscription.receive(frame, frame);
+    else if (this.subscribed) this.#show(frame);
+  }
+
+  /** Drop all data of the last user. */
+  forget() {
+    this.subscription.forget();
+    this.state.clear();
+  }
+
+  #owner() {
+    const topic = this;
+    return {
+      handle: this,
+      get address() {
+        return { topic: topic.name };
+      },
+      opening: (since) => this.#opening(since),
+      closing: () => ({ type: "unsubscribe", topic: this.name }),
+      opened: (reply, since) => this.#opened(reply, since),
+      show: (entry) => this.#show(entry),
+      refused: (error) => this.#refused(error),
+    };
+  }
+
+  #opening(since) {
+    if (since) since.until = this.#until;
+    return { type: "subscribe", topic: this.name, history: this.#history || undefined, since };
+  }
+
+  // A snapshot comes in pages. The server sends events from the last page on.
+  #opened(reply, since) {
+    const { subscription } = this;
+    if (reply.topic !== this.name) this.#rename(reply.topic);
+    if (!since || !reply.recovered) this.#restart();
+    Object.assign(subscription, { epoch: reply.epoch, position: reply.through });
+    Object.assign(this, { rights: reply.rights ?? [] });
+    this.#until = reply.has_more ? reply.until : undefined;
+    for (const entry of reply.entries) this.#show(entry);
+    if (!subscription.wanted) return; // a listener has left it
+    if (reply.has_more) return subscription.enter();
+    subscription.state = "joined";
+    this.#emit("subscribed", { resumed: !this.#isNew });
+    this.#isNew = false;
+    subscription.confirm(reply.through);
+  }
+
+  #restart() {
+    const isReset = this.subscription.position !== undefined;
+    this.#isNew = true;
+    this.state.clear();
+    if (isReset) this.#emit("reset");
+  }
+
+  // `order/007` is the topic `order/7`.
+  #rename(name) {
+    this.name = name;
+    this.#session.renamed(this);
+  }
+
+  #show({ name, data, seq, key, id, at, deleted = false }) {
+    if (key !== undefined) deleted ? this.state.delete(key) : this.state.set(key, data);
+    const entry = { name, data, seq, key, id, at, deleted, live: this.subscription.state === "joined" };
+    this.#emit(name, data, entry);
+    this.#emit("event", entry);
+  }
+
+  #refused(error) {
+    this.subscription.leave(error);
+    this.forget();
+    this.#emit("refused", error);
+  }
+
+  #emit(name, ...detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
