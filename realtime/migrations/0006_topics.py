@@ -3,7 +3,7 @@ from typing import Any
 
 import django.db.models.deletion
 import django.utils.timezone
-from django.db import OperationalError, migrations, models, transaction
+from django.db import NotSupportedError, OperationalError, ProgrammingError, migrations, models, transaction
 
 TRIES = 20
 PAUSE_SECONDS = 0.5
@@ -17,9 +17,16 @@ FORWARDS = [
     'ALTER TABLE realtime_head ADD CONSTRAINT realtime_head_room_id_key UNIQUE (room_id)',
     'ALTER TABLE realtime_head ALTER COLUMN room_id DROP NOT NULL',
     'ALTER TABLE realtime_head ADD COLUMN name varchar(200)',
-    "ALTER TABLE realtime_head ADD COLUMN life varchar(64) NOT NULL DEFAULT ''",
+    # What was written so far has the life of now: without one, the first failover would go unseen.
+    "ALTER TABLE realtime_head ADD COLUMN life varchar(64) NOT NULL DEFAULT '{life}'",
+    "ALTER TABLE realtime_head ALTER COLUMN life SET DEFAULT ''",
     'ALTER TABLE realtime_head ADD COLUMN last_at timestamp with time zone',
 ]
+LIFE = """
+    SELECT system_identifier || ':' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || ':' || (
+        SELECT oid FROM pg_database WHERE datname = current_database()
+    ) FROM pg_control_system()
+"""
 BACKWARDS = [
     'ALTER TABLE realtime_head DROP COLUMN last_at',
     'ALTER TABLE realtime_head DROP COLUMN life',
@@ -63,6 +70,17 @@ def lock(schema_editor: Any) -> None:
             time.sleep(PAUSE_SECONDS)
 
 
+def life(schema_editor: Any) -> str:
+    """Return the life of the database (store/database/life.py); empty if it cannot be read."""
+    connection = schema_editor.connection
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(LIFE)
+            return str(cursor.fetchone()[0])
+    except (ProgrammingError, NotSupportedError):
+        return ''
+
+
 class AlterLog(migrations.SeparateDatabaseAndState):
     """Give the table of logs another primary key.
 
@@ -72,7 +90,8 @@ class AlterLog(migrations.SeparateDatabaseAndState):
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         if schema_editor.connection.vendor == 'postgresql':
-            self._run(schema_editor, FORWARDS)
+            found = '' if schema_editor.collect_sql else life(schema_editor)
+            self._run(schema_editor, [statement.format(life=found) for statement in FORWARDS])
         else:
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 

@@ -5,6 +5,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from realtime.models import Entry, Log, Room
+from realtime.store.database import life
 
 
 def test_nothing_is_missing_from_the_migrations() -> None:
@@ -36,6 +37,12 @@ def logs() -> list[tuple[object, ...]]:
         return list(cursor.fetchall())
 
 
+def current_life() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {life.expression('default')}")
+        return str(cursor.fetchone()[0])
+
+
 def test_the_logs_of_rooms_survive_the_migration_for_topics_and_the_way_back() -> None:
     """Logs of topics do not, as the release before knows none."""
     rooms = [Room.objects.create(slug=slug) for slug in ("one", "two")]
@@ -46,6 +53,7 @@ def test_the_logs_of_rooms_survive_the_migration_for_topics_and_the_way_back() -
     before = logs()
     call_command("migrate", "realtime", verbosity=0)
     assert logs() == before
+    assert {log.life for log in Log.objects.all()} == {current_life()}
     Entry.objects.create(
         log=Log.objects.create(name="order/7", last_seq=1),
         seq=1,

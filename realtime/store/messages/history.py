@@ -18,6 +18,7 @@ from ...wire.clean import as_sent
 from ...wire.events import MessageState, timestamp
 from ...wire.position import LogState
 from ..accounts.display import name_of_message
+from ..database import life
 from ..database.alias import database
 
 __all__ = [
@@ -151,16 +152,22 @@ def marks(room_ids: Iterable[int]) -> dict[int, LogMark]:
 
 def renew_epoch(room_id: int, known: str) -> None:
     """Begin a new epoch of a log that ends before positions that were published; at most once."""
-    Log.objects.using(database()).filter(room=room_id, epoch=known).update(epoch=new_epoch())
+    alias = database()
+    Log.objects.using(alias).filter(room=room_id, epoch=known).update(
+        epoch=new_epoch(), life=life.current(alias)
+    )
 
 
 def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
     """Invalidate the cached rights in these rooms; with `user_id`, those of one user."""
-    logs = Log.objects.using(database()).filter(room__in=list(room_ids))
-    with transaction.atomic(using=database()):
+    alias = database()
+    logs = Log.objects.using(alias).filter(room__in=list(room_ids))
+    with transaction.atomic(using=alias):
         logs.update(rights_seq=F("rights_seq") + 1)
-        changed = dict(logs.values_list("room_id", "rights_seq"))
-        rights_changed.send(None, rooms=changed, user_id=user_id)
+        rows = logs.values_list("room_id", "rights_seq", "pk", "life", life.current(alias))
+        found = list(rows)
+        life.renew(alias, [life.Life(*row[2:]) for row in found])
+        rights_changed.send(None, rooms={row[0]: row[1] for row in found}, user_id=user_id)
 
 
 def state_of(message: Message) -> MessageState:
@@ -189,6 +196,7 @@ def _messages() -> Any:
 
 def make_logs(alias: str, room_ids: Iterable[int]) -> None:
     """Create the logs of rooms without one."""
+    now = life.current(alias)
     Log.objects.using(alias).bulk_create(
-        [Log(room_id=room_id) for room_id in sorted(room_ids)], ignore_conflicts=True
+        [Log(room_id=room_id, life=now) for room_id in sorted(room_ids)], ignore_conflicts=True
     )

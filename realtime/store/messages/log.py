@@ -25,6 +25,7 @@ from ...models.rooms import new_epoch
 from ...wire.body import BODY_FIELDS, Body, copy_body, fields_of
 from ...wire.events import MessageState, timestamp
 from ..accounts.identity import Identity
+from ..database import life
 from ..database.alias import database
 from . import history, nonces
 from .history import MADE_NONCE, Changes, make_logs, state_of
@@ -55,7 +56,7 @@ LOCK_LOGS = """
     ), (
         SELECT changed_seq FROM realtime_message AS message
         WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
-    )
+    ), id, life, {life}
     FROM realtime_head AS log
     WHERE room_id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
@@ -64,7 +65,7 @@ READ_LOGS = """
     SELECT room_id, last_seq, epoch, coalesce(deleted_at > %s, false), (
         SELECT changed_seq FROM realtime_message AS message
         WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
-    )
+    ), id, life, ''
     FROM realtime_head AS log WHERE room_id IN ({})
 """
 SPENT = timedelta(days=7)
@@ -310,17 +311,19 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedLog]:
     match connections[alias].vendor:
         case "postgresql":
             with connections[alias].cursor() as cursor:
-                cursor.execute(LOCK_LOGS, [list(room_ids)])
+                query = LOCK_LOGS.format(life=life.expression(alias))
+                cursor.execute(query, [list(room_ids)])
                 rows = cursor.fetchall()
         case "sqlite":
             rows = _lock_in_sqlite(alias, room_ids)
         case _:
             rows = _lock_by_orm(alias, room_ids)
+    epochs = life.renew(alias, [life.Life(*row[5:]) for row in rows])
     return {
-        room_id: LockedLog(last_seq, epoch, bool(has_spent))
+        room_id: LockedLog(last_seq, epochs.get(log_id, epoch), bool(has_spent))
         if last_row is None or last_row <= last_seq
-        else _repair(alias, room_id, last_row, epoch, bool(has_spent))
-        for room_id, last_seq, epoch, has_spent, last_row in rows
+        else _repair(alias, room_id, last_row, epochs.get(log_id, epoch), bool(has_spent))
+        for room_id, last_seq, epoch, has_spent, last_row, log_id, *_ in rows
     }
 
 
@@ -347,12 +350,13 @@ def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
             "epoch",
             "deleted_at",
             Subquery(last_row.values("changed_seq")[:1]),
+            "pk",
         )
     )
     since = timezone.now() - SPENT
     return [
-        (*end, deleted_at is not None and deleted_at > since, last)
-        for *end, deleted_at, last in ends
+        (*end, deleted_at is not None and deleted_at > since, last, pk, "", "")
+        for *end, deleted_at, last, pk in ends
     ]
 
 
