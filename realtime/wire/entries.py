@@ -46,6 +46,11 @@ class EntryState(Struct, kw_only=True, omit_defaults=True):
         return self.seq if self.key is None else self.key
 
     @property
+    def origin(self) -> tuple[str, str, str | None, bool]:
+        """What and when it was: another history has another state at its position."""
+        return self.name, self.at, self.nonce, self.deleted
+
+    @property
     def memory_size(self) -> int:
         """About how many bytes the variable parts take in memory."""
         return len(memoryview(self.data)) + 2 * len(self.name + (self.key or ""))

@@ -99,6 +99,11 @@ class MessageState(MessageFields):
         return self.seq if self.changed_seq is None else self.changed_seq
 
     @property
+    def origin(self) -> tuple[str, str, str | None, bool]:
+        """By whom and when it was made: another history has another state at its position."""
+        return self.user_id, self.created_at, self.edited_at, self.deleted
+
+    @property
     def memory_size(self) -> int:
         """About how many bytes the body takes in memory."""
         return memory_size(self)

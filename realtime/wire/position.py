@@ -19,6 +19,10 @@ class LogState(Protocol):
         """The position of this state in the log."""
 
     @property
+    def origin(self) -> Hashable:
+        """By whom and when it was made: another history has another state at its position."""
+
+    @property
     def memory_size(self) -> int:
         """About how many bytes the variable parts take in memory."""
 

@@ -1,7 +1,8 @@
 """Keep topics in step with their logs: drop repeats and repair gaps.
 
 Missing events are read from the database before any later event is delivered. If the log has a
-new epoch, or its missing part was purged, all members have to subscribe again.
+new epoch, or its missing part was purged, all members have to subscribe again. A log that was
+restored to an earlier state gets a new epoch.
 """
 
 import asyncio
@@ -52,6 +53,9 @@ class LogFollower:
         match topic.position.judge(event.seq, event.first):
             case Verdict.NEXT:
                 self._advance(topic, event)
+            case Verdict.REPEAT if event.state and topic.ring.contradicts(event.state):
+                topic.doubted = event.seq
+                self.repair(topic)
             case Verdict.GAP:
                 topic.keep(event, epoch)
                 self._repair_soon(topic)
@@ -129,6 +133,7 @@ class LogFollower:
             async with self._repairs:
                 early = list(topic.early)
                 await self._fill(topic)
+                await self._resolve_doubt(topic)
                 # An event that came before the log was read, and is not in the log, is forged.
                 topic.drop_early(early)
         finally:
@@ -178,6 +183,20 @@ class LogFollower:
                 return
             await self._db.pulse(topic.log.renew_epoch, mark.epoch)
         await self._restart(topic)
+
+    async def _resolve_doubt(self, topic: AnyLogTopic) -> None:
+        """Renew the epoch if the log has something else at a position than this process.
+
+        It was restored to an earlier state, and has grown again before the end was compared.
+        """
+        if topic.doubted is None:
+            return
+        before, topic.doubted = topic.doubted - 1, None
+        changes = await self._db.read(topic.log.since, before, 1)
+        known = [state for state in changes.states if state.position <= topic.position.seq]
+        if changes.mark.epoch == topic.position.epoch and any(map(topic.ring.contradicts, known)):
+            await self._db.pulse(topic.log.renew_epoch, topic.position.epoch)
+            await self._restart(topic)
 
     async def _restart(self, topic: AnyLogTopic) -> None:
         """Reload a topic, and have all members subscribe again: their positions are invalid."""

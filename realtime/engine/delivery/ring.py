@@ -85,6 +85,15 @@ class Ring(Generic[S]):
         newer.reverse()
         return newer
 
+    def contradicts(self, state: S) -> bool:
+        """Return whether a state up to the end of the ring is of another history of the log."""
+        if state.position <= self.floor:
+            return False
+        known = self._states.get(state.id)
+        if known is None or known.position < state.position:
+            return True
+        return known.position == state.position and known.origin != state.origin
+
     def recent(self: "Ring[MessageState]", limit: int) -> tuple[list[MessageState], bool] | None:
         """Return the newest `limit` messages, and whether there are more; None if unknown."""
         if limit == 0:

@@ -115,6 +115,8 @@ class LogTopic(Topic, Generic[L, S]):
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
         self.extension: asyncio.Task[None] | None = None
+        self.doubted: int | None = None
+        """A position that an event has given to something else than this process knows."""
         self.is_polled = False
         self.is_repair_due = False
         self.is_recheck_due = False

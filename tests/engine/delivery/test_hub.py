@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec import structs
 
 from harness.services import Redis
 from harness.waiting import eventually
@@ -14,6 +15,7 @@ from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.topic import State
 from realtime.models import Room
 from realtime.store.messages import history
+from realtime.store.messages.log import Stored
 from realtime.wire.codecs import JSON, NDJSON
 from realtime.wire.errors import CloseCode
 from realtime.wire.events import Notice
@@ -182,6 +184,78 @@ async def test_a_log_that_ends_before_our_position_begins_a_new_epoch(
     mark = await process.db.read(history.mark, room.pk)
     assert mark.epoch != epoch
     assert member.kinds("resync")[0]["epoch"] == mark.epoch
+
+
+async def restored(process: Process, room: Room, *contents: str) -> list[Stored]:
+    """Go back to the first message, and store others at known positions in the same epoch.
+
+    Returns these; all that can show it is what they say.
+    """
+    await process.db.write(log.restore, room.pk, 1)
+    found = await process.append(room, *contents)
+    assert {one.epoch for one in found} == {process.topic(room).position.epoch}
+    return found
+
+
+async def test_another_message_at_a_known_position_begins_a_new_epoch(
+    process: Process, room: Room
+) -> None:
+    """A restored database has grown again before its end was compared."""
+    member = await process.joined(room)
+    await process.say(room, *"abc")
+    await arrived(member, 3)
+    [stored] = await restored(process, room, "B")
+    process.receive(room, stored)
+    await eventually(lambda: member.kinds("resync"))
+    assert member.kinds("resync")[0]["epoch"] != stored.epoch
+    reply = await member.join(room, comes_back=True)
+    assert not reply["recovered"]
+    assert [one["content"] for one in reply["messages"]] == ["a", "B"]
+
+
+async def test_a_process_that_appends_below_its_position_begins_a_new_epoch(
+    process: Process, room: Room
+) -> None:
+    """Its own message is an event like one of another process."""
+    member = await process.joined(room)
+    await process.say(room, *"abc")
+    await arrived(member, 3)
+    await process.db.write(log.restore, room.pk, 1)
+    await process.say(room, "B")
+    await eventually(lambda: member.kinds("resync"))
+    changes = await process.db.read(history.newest, room.pk, 9)
+    assert [state.content for state in changes.states] == ["a", "B"]
+    assert process.topic(room).ring.since(0) == changes.states
+
+
+async def test_a_forged_event_at_a_known_position_changes_nothing(
+    process: Process, room: Room
+) -> None:
+    """The database decides, not the event."""
+    member = await process.joined(room)
+    *_, stored = await process.say(room, *"abc")
+    forged = structs.replace(stored.state, user_id="other")
+    process.receive_state(room, forged, stored.epoch)
+    await eventually(lambda: process.topic(room).state is State.LIVE)
+    assert process.topic(room).position.epoch == stored.epoch
+    await process.say(room, "d")
+    await arrived(member, 4)
+    assert member.kinds("resync") == []
+    assert member.known().faults == []
+
+
+async def test_repeats_of_what_the_database_has_cause_no_query(
+    process: Process, room: Room
+) -> None:
+    """Also of a message that has changed since, or that this process has read itself."""
+    await process.joined(room)
+    stored = await process.append(room, *"ab")
+    await process.hub.follower.catch_up(process.topic(room))
+    await process.db.write(log.edit, room.pk, 1, "A")
+    await process.hub.follower.catch_up(process.topic(room))
+    for one in stored:
+        process.receive(room, one)
+    assert process.topic(room).state is State.LIVE
 
 
 async def test_many_events_of_a_new_epoch_restart_a_topic_once(
