@@ -224,8 +224,13 @@ class Chatter:
             if fields["room"] == room:
                 await self._transmit(ref)
         if room in self._anew:
-            self._anew.discard(room)
-            await self._send_again(room)
+            await self._begin_anew(room, item)
+
+    async def _begin_anew(self, room: str, item: Object) -> None:
+        self._anew.discard(room)
+        if item["has_more"]:
+            await self._fill(room, 0, item["through"])
+        await self._send_again(room)
 
     async def _send_again(self, room: str) -> None:
         """Repeat what was acknowledged lately: the database may have failed over without it."""

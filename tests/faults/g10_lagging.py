@@ -1,0 +1,79 @@
+"""G10: a standby that lags becomes the primary: what it lacks was acknowledged and shown."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from harness.client.chatter import Chatter
+from harness.client.consistency import NOTHING_BROKEN, reckon
+from harness.services import Copy, Postgres, create_database
+from harness.site import Site, migrate
+from tests.faults.fault import Figures, Ground, fault
+from tests.faults.traffic import ROOMS, TWO, clients, inside, messages, settle, some_acks, talking
+from tests.proxy import Proxy, beside
+
+WRITERS = 8
+LOST = 10
+"""How many messages of each client the standby lacks, at least."""
+
+
+@fault(
+    "G10",
+    "a standby promoted without the last commits, while one client is away and one is gone",
+    must={**NOTHING_BROKEN, "not told to begin anew": 0, "told after, s": 5},
+)
+async def lagging(ground: Ground) -> Figures:
+    """Nobody shows what is lost; who is there sends again what was acknowledged to it."""
+    old = ground.services.new_postgres()
+    migrate(create_database(old.url, "site"))
+    new = ground.services.copy_of(old, follows=True)
+    with beside(old.port) as proxy:
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/site"
+        site = ground.make_site(servers=TWO, database_url=url)
+        async with Proxy(site.servers[0].port) as line:
+            everybody = [*clients(site, WRITERS, may_restart=True), _by(line)]
+            async with inside(everybody) as chatters:
+                *present, away = chatters
+                async with talking(present, ground.size(20, 50)):
+                    await some_acks(chatters[:1], LOST)
+                    await _lag(new, present, site)
+                    line.cut()
+                    took = await _failed_over(old, new, proxy, present)
+                    line.restore()
+                    await away.until(lambda: away.is_inside)
+                await settle(chatters, site.database)
+                lacking = reckon(chatters, site.database)
+            count = messages(site)
+    return {
+        **lacking,
+        "not told to begin anew": [bool(one.restarts) for one in chatters].count(False),
+        "told after, s": took,
+        "sent again": sum(one.resent for one in chatters),
+        "messages": count,
+    }
+
+
+def _by(line: Proxy) -> Chatter:
+    url = f"ws://127.0.0.1:{line.port}/ws"
+    return Chatter("away", [url], ROOMS, "ndjson", may_restart=True)
+
+
+async def _lag(standby: Copy, present: list[Chatter], site: Site) -> None:
+    """Let clients send what the standby lacks; one of them leaves for good after it."""
+    await asyncio.to_thread(standby.cut_off)
+    async with Chatter("gone", site.urls, ROOMS, may_restart=True) as gone:
+        await asyncio.gather(*(gone.say(room, f"lost {n}") for room in ROOMS for n in range(LOST)))
+        await some_acks(present, LOST)
+
+
+async def _failed_over(old: Postgres, new: Copy, proxy: Proxy, present: list[Chatter]) -> float:
+    """Fail over; return how long after the first new message the last client knew of it."""
+    await asyncio.to_thread(old.crash)
+    await asyncio.to_thread(new.promote_as_it_is)
+    proxy.target = new.port
+    await some_acks(present[:1], 1)
+    began = time.monotonic()
+    with suppress(TimeoutError):  # `restarts` tells
+        for one in present:
+            await one.until(lambda one=one: one.restarts and one.is_inside)
+    return time.monotonic() - began
