@@ -37,6 +37,8 @@ At this size asyncio and Twisted tell a server to pause, but middleware may not 
 """
 POLL_SECONDS = 0.05
 """The pause between two checks of such a transport."""
+REASON_BYTES = 123
+"""The longest reason of a close frame (RFC 6455, section 5.5)."""
 CLOSE_SECONDS = 1.5
 """The longest time to send the close, and then for the peer to answer it; else abort."""
 
@@ -202,10 +204,10 @@ class Outbox:
         try:
             end = DisconnectEvent.of(why, translate)
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._send(_message(self.codec.encode(end)))
-                await self._send(
-                    {"type": "websocket.close", "code": end.code, "reason": end.reason}
-                )
+                if self.codec.is_protocol:
+                    await self._send(_message(self.codec.encode(end)))
+                reason = _shortened(end.reason)
+                await self._send({"type": "websocket.close", "code": end.code, "reason": reason})
         except Exception as error:
             logger.debug("connection %s: the close cannot be sent: %r", self.id, error)
             self.abort()
@@ -361,6 +363,13 @@ class _Rest:
 
 def _size(frame: str | bytes) -> int:
     return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
+
+
+def _shortened(reason: str) -> str:
+    """Return the part of a reason that a close frame can hold."""
+    if len(reason) <= REASON_BYTES // 4:
+        return reason
+    return reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore")
 
 
 def _message(frame: str | bytes) -> dict[str, Any]:
