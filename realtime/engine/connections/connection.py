@@ -20,6 +20,7 @@ from .language import language_of, translated
 from .ledger import Ledger
 from .outbox import CLOSE_SECONDS, Outbox, Send
 from .phase import MOVES, Phase, PhaseError
+from .request import Request
 from .stats import ConnectionStats
 
 __all__ = ["Connection", "ConnectionEvents"]
@@ -80,7 +81,7 @@ Release = Callable[["Connection"], object]
 """Releases something that a connection has acquired."""
 
 
-class Connection:
+class Connection(Request):
     """One socket: the object that hub, revalidator, watchdog and limits hold.
 
     `outbox` is its sending half, `intake` its receiving half. Limits count by `address`;
@@ -106,6 +107,7 @@ class Connection:
         "outbox",
         "peer_address",
         "phase",
+        "subprotocol",
     )
 
     identity: Identity
@@ -126,6 +128,7 @@ class Connection:
         peer_address: str = "",
         task: "asyncio.Task[Any] | None" = None,
         scope: dict[str, Any] | None = None,
+        subprotocol: str | None = None,
     ) -> None:
         self.id = connection_id
         self.events = events
@@ -143,6 +146,8 @@ class Connection:
         self._task = task
         self._interruption = ""
         self._scope = scope or {}
+        self.subprotocol = subprotocol
+        """The subprotocol that the handshake has agreed to, if any."""
         self._language: str | None = None
 
     @property
