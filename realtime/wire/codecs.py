@@ -6,13 +6,14 @@ the first receiver needs that.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 import msgpack
 import msgspec
 
 from .decoder import V1, Decoded, Decoder
 from .errors import CommandError, ErrorCode
-from .events import EntryEvent, HistoryPage, Outgoing, Subscribed
+from .events import AnyOutgoing, EntryEvent, HistoryPage, Outgoing, Subscribed
 from .text import Text as _
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "JSON",
     "MSGPACK",
     "NDJSON",
+    "RAW",
     "Codec",
     "Decoded",
     "Frame",
@@ -33,6 +35,11 @@ Part = str | bytes | CommandError
 """One object of a frame before it is decoded, or the error to reply."""
 LINE = re.compile(r"[^ \t\r\n][^\n]*")
 """A line of NDJSON, without the white space before it."""
+
+OWN_KINDS = frozenset(get_args(AnyOutgoing))
+"""The replies and events of the protocol: all their values are the same in all encodings."""
+PACKED_BYTES = 256 * 1024
+"""The largest frame of several replies; Daphne closes a connection at 1 MiB."""
 
 _encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -72,10 +79,23 @@ class Codec:
     subprotocol: str
     is_binary = False
     is_coalescing = False
+    is_protocol = True
+    """Whether the client speaks the protocol; else it gets only what its consumer sends."""
 
     def encode(self, outgoing: Outgoing) -> str | bytes:
         """Encode one reply."""
         raise NotImplementedError
+
+    def encode_data(self, data: Any) -> str | bytes:
+        """Encode an object of a site: a dict or a struct; raise `TypeError` for anything else."""
+        if not isinstance(data, dict | msgspec.Struct):
+            kind = type(data).__name__
+            raise TypeError(f"a client of the protocol gets objects: send a dict, not {kind}")
+        return self.join([Frame(_encode_json(data).decode())])
+
+    def pack(self, frames: list[str | bytes]) -> list[str | bytes]:
+        """Join encoded replies to as few frames as the encoding allows."""
+        return frames
 
     def join(self, frames: Sequence[Frame]) -> str | bytes:
         """Join events to one frame."""
@@ -124,6 +144,9 @@ class _Ndjson(_Json):
     def join(self, frames: Sequence[Frame]) -> str:
         return "\n".join([frame.text for frame in frames])
 
+    def pack(self, frames: list[str | bytes]) -> list[str | bytes]:
+        return ["\n".join(map(str, frames))] if _are_small(frames) else frames
+
     def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, bytes) or "\n" not in frame:
             return super().parts(frame)
@@ -136,12 +159,18 @@ class _Msgpack(Codec):
     is_coalescing = True
 
     def encode(self, outgoing: Outgoing) -> bytes:
+        if type(outgoing) not in OWN_KINDS:
+            # Times become text, as in JSON: most clients do not know MessagePack's type for them.
+            return _encode_msgpack(msgspec.to_builtins(outgoing, builtin_types=(bytes,)))
         if has_text(outgoing):
             return Frame.of(outgoing).binary
         return _encode_msgpack(outgoing)
 
     def join(self, frames: Sequence[Frame]) -> bytes:
         return b"".join([frame.binary for frame in frames])
+
+    def pack(self, frames: list[str | bytes]) -> list[str | bytes]:
+        return [b"".join(map(bytes, frames))] if _are_small(frames) else frames  # type: ignore[arg-type]
 
     def parts(self, frame: str | bytes) -> Iterable[Part]:
         if isinstance(frame, str):
@@ -150,7 +179,21 @@ class _Msgpack(Codec):
         return _maps(frame)
 
 
-JSON, NDJSON, MSGPACK = _Json(), _Ndjson(), _Msgpack()
+class _Raw(_Json):
+    """No protocol: frames of a client are its own, and other data is sent as JSON text."""
+
+    subprotocol = "raw"
+    is_protocol = False
+
+    def encode_data(self, data: Any) -> str | bytes:
+        if isinstance(data, str):
+            return str(data)
+        if isinstance(data, bytes | bytearray | memoryview):
+            return bytes(data)
+        return _encode_json(data).decode()
+
+
+JSON, NDJSON, MSGPACK, RAW = _Json(), _Ndjson(), _Msgpack(), _Raw()
 CODECS: dict[str, Codec] = {codec.subprotocol: codec for codec in (JSON, NDJSON, MSGPACK)}
 
 
@@ -177,6 +220,10 @@ def byte_size(text: str | bytes, most: int) -> int:
     if isinstance(text, bytes) or len(text) > most or text.isascii():
         return len(text)
     return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _are_small(frames: list[str | bytes]) -> bool:
+    return bool(frames) and sum(map(len, frames)) <= PACKED_BYTES
 
 
 def _lines(frame: str) -> Iterator[Part]:

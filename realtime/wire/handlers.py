@@ -6,19 +6,53 @@ mistake raises `TypeError` with a message that says what to write instead.
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from inspect import Parameter, iscoroutinefunction, isfunction, signature
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from inspect import (
+    Parameter,
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isfunction,
+    isgeneratorfunction,
+    signature,
+)
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
 from .costs import ALLOWANCES, Cost
 
-__all__ = ["USUAL_COST", "Binding", "Binds", "bindings", "cost_of", "mark", "mistake"]
+__all__ = [
+    "USUAL_COST",
+    "Batching",
+    "Binding",
+    "Binds",
+    "Mark",
+    "bindings",
+    "check_allowance",
+    "cost_of",
+    "fault_of",
+    "is_marked",
+    "mark",
+    "mistake",
+]
 
 M = TypeVar("M", bound=Callable[..., Any])
-MARK = "_realtime_cost"
-"""The attribute of a function that handles a command: its cost, or None for the usual one."""
+MARK = "_realtime_mark"
+"""The attribute of a function that handles a command: its `Mark`."""
 USUAL_COST = Cost("command")
+
+
+class Batching(NamedTuple):
+    """How many commands a handler takes at once, and the seconds that the first of them waits."""
+
+    most: int
+    within: float
+
+
+class Mark(NamedTuple):
+    """What a decorator says about a method; None is the usual cost, or no batches."""
+
+    cost: Cost | None
+    batching: Batching | None
 
 
 class Binds(NamedTuple):
@@ -28,6 +62,7 @@ class Binds(NamedTuple):
     needs: str
     """What the class is, for messages: `a consumer`."""
     is_sync_allowed: bool
+    is_batch_allowed: bool = False
 
 
 class Binding(NamedTuple):
@@ -38,13 +73,14 @@ class Binding(NamedTuple):
     struct: type[Any]
     returns: Any
     """The annotation of what the method returns, or None."""
+    batching: Batching | None = None
 
 
-def mark(method: M | None, cost: Cost | None) -> Any:
+def mark(method: M | None, cost: Cost | None, batching: Batching | None = None) -> Any:
     """Return the method with its mark, or a decorator that marks one."""
 
     def marked(method: M) -> M:
-        setattr(method, MARK, cost)
+        setattr(method, MARK, Mark(cost, batching))
         return method
 
     return marked if method is None else marked(method)
@@ -65,17 +101,34 @@ def bindings(owner: type, binds: Binds) -> Iterator[Binding]:
 def cost_of(owner: type, name: str, struct: type[Struct], usual: Cost = USUAL_COST) -> Cost:
     """Return the cost that the method, or one that it overrides, is marked with."""
     marks = [getattr(vars(base).get(name), MARK, None) for base in owner.__mro__]
-    cost = next(filter(None, marks), usual)
-    if cost.allowance not in ALLOWANCES:
-        [near] = get_close_matches(cost.allowance, ALLOWANCES, 1, cutoff=0)
-        fault = f"is paid from {cost.allowance!r}, which is no allowance: write {near!r}"
-        raise mistake(owner, name, fault)
+    cost = next(filter(None, (one.cost for one in marks if one)), usual)
+    check_allowance(owner, name, cost)
     if cost.field and cost.field not in struct.__struct_fields__:
         fault = (
             f"costs by {cost.field!r}, which {struct.__name__} does not have: name a field of it"
         )
         raise mistake(owner, name, fault)
     return cost
+
+
+def check_allowance(owner: type, name: str, cost: Cost) -> None:
+    """Raise `TypeError` if the cost of a method names an allowance that does not exist."""
+    if cost.allowance not in ALLOWANCES:
+        [near] = get_close_matches(cost.allowance, ALLOWANCES, 1, cutoff=0)
+        fault = f"is paid from {cost.allowance!r}, which is no allowance: write {near!r}"
+        raise mistake(owner, name, fault)
+
+
+def fault_of(method: Callable[..., Any]) -> str:
+    """Say why a function cannot be a handler; empty if it can."""
+    if isasyncgenfunction(method) or isgeneratorfunction(method):
+        return "contains `yield`: return the reply"
+    return ""
+
+
+def is_marked(method: object) -> bool:
+    """Return whether a method is marked as the handler of a command."""
+    return hasattr(method, MARK)
 
 
 def mistake(owner: type, name: str, fault: str) -> TypeError:
@@ -109,23 +162,43 @@ def _hidden(owner: type, name: str) -> list[Any]:
 
 def _bound(owner: type, name: str, method: Callable[..., Any], binds: Binds) -> Binding:
     """Bind a method to the command that annotates its argument."""
+    batching = getattr(method, MARK).batching
+    argument = "command: …" if batching is None else "commands: list[…]"
     start = "def" if binds.is_sync_allowed else "async def"
-    write = f"write `{start} {name}(self, command: …)` with a subclass of `Command`"
+    write = f"write `{start} {name}(self, {argument})` with a subclass of `Command`"
+    if fault := fault_of(method):
+        raise mistake(owner, name, fault)
     if not (binds.is_sync_allowed or iscoroutinefunction(method)):
         raise mistake(owner, name, f"is not async: {write}")
     parameters = list(signature(method).parameters.values())[1:]
     if len(parameters) != 1 or parameters[0].kind is Parameter.KEYWORD_ONLY:
         raise mistake(owner, name, f"must take one argument: {write}")
-    try:
-        hints = get_type_hints(method)
-    except NameError as error:
-        fault = f"has an annotation that is unknown at run time ({error}): import it, also for that"
-        raise mistake(owner, name, fault) from error
-    struct = hints.get(parameters[0].name)
-    if struct is None:
+    hints = _hints(owner, name, method)
+    annotation = hints.get(parameters[0].name)
+    if annotation is None:
         raise mistake(owner, name, f"has no annotation: {write}")
+    struct = _item_of(annotation) if batching is not None else annotation
+    if struct is None:
+        raise mistake(owner, name, f"gathers a batch, but takes no list: {write}")
+    if binds.is_batch_allowed and batching is None and get_origin(struct) is list:
+        fault = "takes a list: write `@command(batch=…)`, or annotate it with one command"
+        raise mistake(owner, name, fault)
     is_command = isinstance(struct, type) and issubclass(struct, binds.base)
     if not is_command or struct is binds.base:
         fault = getattr(struct, "__name__", struct)
         raise mistake(owner, name, f"is annotated with {fault}, not with a command: {write}")
-    return Binding(name, method, struct, hints.get("return"))
+    return Binding(name, method, struct, hints.get("return"), batching)
+
+
+def _hints(owner: type, name: str, method: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(method)
+    except NameError as error:
+        fault = f"has an annotation that is unknown at run time ({error}): import it, also for that"
+        raise mistake(owner, name, fault) from error
+
+
+def _item_of(annotation: Any) -> Any:
+    """Return the type of the items of a list; None if it is no list, or of anything."""
+    items = get_args(annotation)
+    return items[0] if get_origin(annotation) is list and items else None

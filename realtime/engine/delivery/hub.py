@@ -200,8 +200,7 @@ class Hub:
                 for one in _recipients(topic, connection_id):
                     one.close(Disconnect(code, reason))
             case Direct(text, connection_id):
-                for one in _recipients(topic, connection_id):
-                    one.outbox.send(one.codec.join([Frame(text)]))
+                _send_directly(_recipients(topic, connection_id), Frame(text))
             case Revalidate():
                 self._revalidate(list(topic.members.values()), note)
             case Probe():
@@ -275,6 +274,13 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.warning("a background task of the hub failed: %r", error)
+
+
+def _send_directly(recipients: Iterable[Connection], frame: Frame) -> None:
+    """Send a frame past the lanes, to the connections that speak the protocol."""
+    for one in recipients:
+        if one.codec.is_protocol:
+            one.outbox.send(one.codec.join([frame]))
 
 
 def _recipients(topic: Topic, connection_id: str) -> Iterable[Connection]:

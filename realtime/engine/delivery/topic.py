@@ -74,9 +74,10 @@ class Topic:
         return True
 
     def deliver(self, event: Event) -> None:
-        """Send an event to all members, in order."""
-        for lane in self._lanes.values():
-            lane.put(event)
+        """Send an event to all members that speak the protocol, in order."""
+        for codec, lane in self._lanes.items():
+            if codec.is_protocol:
+                lane.put(event)
 
     @property
     def _seq(self) -> int:
