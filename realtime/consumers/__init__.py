@@ -7,6 +7,7 @@ from ..wire.events import Done, Outgoing
 from .base import Consumer
 from .chat import Account, ChatConsumer, Joining, Messages, Moderation, RoomConsumer, Rooms
 from .commands import Reply, command
+from .handlers import frames
 
 __all__ = [
     "Account",
@@ -26,4 +27,5 @@ __all__ = [
     "RoomConsumer",
     "Rooms",
     "command",
+    "frames",
 ]

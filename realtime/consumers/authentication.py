@@ -166,6 +166,8 @@ class Login:
             self.expiry.stop()
 
     def _warn(self) -> None:
+        if not self._connection.codec.is_protocol:
+            return  # a raw client cannot send a new token
         message = _("The token expires soon. Send a new one by `auth`.")
         self._connection.refuse(CommandError(ErrorCode.TOKEN_EXPIRED, message))
 

@@ -2,33 +2,36 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Sequence
 from datetime import UTC, datetime
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeVar
 
-from channels.consumer import AsyncConsumer
 from django.db import Error as DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from ..auth.origin import admit, refuse
 from ..engine.bus.publisher import publisher
-from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
-from ..engine.connections.outbox import Outbox
 from ..engine.engine import Engine
 from ..engine.servers.transport import server_send
 from ..logs import count_or_pass, get_logger
 from ..store.accounts.identity import Identity
 from ..wire import events
-from ..wire.codecs import choose
 from ..wire.commands import Auth, Command, Ping, Pong
 from ..wire.costs import REPLY_BYTES
-from ..wire.errors import CommandError, Disconnect, ErrorCode
-from ..wire.events import Authenticated, Outgoing, timestamp
+from ..wire.errors import CommandError, ErrorCode
+from ..wire.events import Authenticated, timestamp
+from ..wire.handlers import mistake
+from ..wire.packet import Packet
 from .authentication import Login, authenticated
-from .commands import CommandSet, command, with_ref
+from .background import Background
+from .commands import CommandSet, Handler, command, with_ref
+from .execution import checked_list
 from .handshake import connect
 from .lifecycle import Lifecycle
+from .raw import RawHandlers, agree
+from .sending import Sending
 
 __all__ = ["Consumer"]
 
@@ -41,23 +44,37 @@ NO_DATABASE = _("The database is not available. Try again in a moment.")
 T = TypeVar("T")
 
 
-class Consumer(AsyncConsumer):
+RENAMED = {"opened": "on_connect", "closed": "on_disconnect"}
+"""Methods that had other names in an earlier release."""
+
+
+class Consumer(Sending):
     """A connection with the commands `auth`, `ping` and `pong` of protocol v1.
 
     Mount it as any Channels consumer. Subclasses add methods marked `@command`, and may override
-    `opened` and `closed`. A `CommandError` becomes an `error` reply. Any other exception is logged,
-    and ends the connection.
+    `on_connect` and `on_disconnect`. With `on_text(self, text)` or `on_bytes(self, data)` it takes
+    raw frames. A `CommandError` becomes an `error` reply, and so does any other exception, which is
+    logged.
     """
 
     commands: ClassVar[CommandSet]
     """The commands of clients, and the methods that handle them."""
-    engine: Engine
-    connection: Connection
+    raw_handlers: ClassVar[RawHandlers]
+    """The methods that handle raw frames."""
+    subprotocols: ClassVar[Sequence[str]] = ()
+    """The subprotocols of raw clients, of which the handshake answers one."""
     _login: Login
+    _background: Background | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.commands = CommandSet.of(cls)
+        cls.raw_handlers = RawHandlers.of(cls)
+        for name in RENAMED.keys() & vars(cls).keys():
+            raise mistake(cls, name, f"is not called any more: rename it to `{RENAMED[name]}`")
+        for name in RENAMED.values():
+            if not iscoroutinefunction(getattr(cls, name)):
+                raise mistake(cls, name, f"is not async: write `async def {name}(self)`")
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
@@ -76,13 +93,14 @@ class Consumer(AsyncConsumer):
         if (await receive())["type"] != "websocket.connect":
             return
         self.engine = await Engine.current()
-        codec, subprotocol = choose(scope.get("subprotocols", []))
+        offered = scope.get("subprotocols", [])
+        agreement = agree(offered, self.raw_handlers, self.commands, self.subprotocols)
         self.connection = connect(
-            self, self.engine, scope, send, server=server, intake=intake, codec=codec
+            self, self.engine, scope, send, server=server, intake=intake, agreement=agreement
         )
         self._login = Login(self.connection, self.engine)
         self._lifecycle = Lifecycle(self, self._login, intake, receive)
-        await self._lifecycle.run(subprotocol, send, server)
+        await self._lifecycle.run(send, server)
 
     # For subclasses.
 
@@ -101,20 +119,25 @@ class Consumer(AsyncConsumer):
         """The address by which limits count the connection; empty if it is unknown."""
         return self.connection.address
 
-    @property
-    def outbox(self) -> Outbox:
-        """The sending half of the connection."""
-        return self.connection.outbox
-
-    async def opened(self) -> None:
+    async def on_connect(self) -> None:
         """Override this to act when the connection is open and has an identity."""
 
-    async def closed(self) -> None:
+    async def on_disconnect(self) -> None:
         """Override this to act when the connection is gone; it also runs after a cancellation."""
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
+        """Run a coroutine beside the commands, until it ends or the connection closes.
+
+        An exception in it is logged, and closes the connection with 4011; a `Disconnect` closes it
+        with its own code.
+        """
+        if self._background is None:
+            self._background = Background(self.connection)
+        return self._background.spawn(work)
 
     async def handle(self, command: Command) -> None:
         """Execute a command and send its reply; raise `CommandError` to refuse it."""
-        method, cost = self.commands[type(command)]
+        method, cost, _batching = self.commands[type(command)]
         reply = await method(self, command)
         if reply is None:
             return
@@ -123,6 +146,23 @@ class Consumer(AsyncConsumer):
             self.reply_paid(reply, cost.allowance)
         else:
             self.reply(reply)
+
+    async def handle_batch(self, handler: Handler, commands: list[Command]) -> None:
+        """Execute commands of one type at once, and send their replies together."""
+        replies = await handler.method(self, commands)
+        if replies is None:
+            return
+        frames = []
+        for one, reply in zip(commands, checked_list(replies, len(commands)), strict=True):
+            if isinstance(reply, CommandError):
+                self.refuse(one, reply)
+            elif reply is not None:
+                frames.append(self.connection.codec.encode(with_ref(reply, one)))
+        if handler.cost.is_reply_charged:
+            size = sum(map(len, frames)) / REPLY_BYTES
+            self.engine.limits.owe(self.connection, handler.cost.allowance, size)
+        if frames:
+            self.outbox.post(Packet(self.connection.codec.pack(frames)))
 
     @command
     async def ping(self, command: Ping) -> events.Pong:
@@ -140,26 +180,12 @@ class Consumer(AsyncConsumer):
         await self._login.change(command, self.may_change_identity)
         return authenticated(self.connection)
 
-    def reply(self, outgoing: Outgoing) -> None:
-        """Send a reply or event to this client alone."""
-        self.connection.outbox.reply(outgoing)
-
-    def reply_paid(self, outgoing: Outgoing, allowance: str) -> None:
-        """Send a reply that may be large, and charge its bytes to an allowance."""
-        frame = self.connection.codec.encode(outgoing)
-        self.outbox.send(frame)
-        self.engine.limits.owe(self.connection, allowance, len(frame) / REPLY_BYTES)
-
     def refuse(self, command: Command, error: CommandError) -> None:
         """Reply that a command failed."""
         if count_or_pass(logger, logging.INFO, REFUSED, error.code):
             logger.info(REFUSED, self.id, error.code, extra={"kind": error.code})
         room, topic = getattr(command, "room", None), getattr(command, "topic", None)
         self.connection.refuse(error, ref=command.ref, room=room, topic=topic)
-
-    def end(self, why: Disconnect) -> None:
-        """Close the connection from outside of its task, with a `disconnect` event."""
-        self.connection.close(why)
 
     async def in_time(self, work: Awaitable[T]) -> T:
         """Execute a command, or a part of it that has a reply of its own.
@@ -192,8 +218,14 @@ class Consumer(AsyncConsumer):
         self._login.replace_user(identity)
         self.on_rights_changed()
 
+    async def stop_background(self) -> None:
+        """End the coroutines that `spawn` has started."""
+        if self._background is not None:
+            await self._background.stop()
+
     def _refuse_large(self) -> None:
         self._lifecycle.refuse_large()
 
 
 Consumer.commands = CommandSet.of(Consumer)
+Consumer.raw_handlers = RawHandlers.of(Consumer)

@@ -4,20 +4,20 @@ The annotation of its argument binds a method to a command.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar, get_args, overload
+from typing import get_args
 
-from ..wire.commands import Command
-from ..wire.costs import COSTS, Cost
+from ..wire.commands import Auth, Command, Ping, Pong
+from ..wire.costs import COSTS
 from ..wire.decoder import Decoder, tag_of
 from ..wire.events import Outgoing, Ref
-from ..wire.handlers import USUAL_COST, Binding, Binds, bindings, cost_of, mark, mistake
+from ..wire.handlers import USUAL_COST, Binding, Binds, bindings, cost_of, mistake
+from .handlers import Handler, command
 
 __all__ = ["CommandSet", "Handler", "Reply", "command", "with_ref"]
 
-Method = Callable[[Any, Any], Awaitable[Outgoing | None]]
-M = TypeVar("M", bound=Method)
-BINDS = Binds(Command, "a consumer", is_sync_allowed=False)
+BINDS = Binds(Command, "a consumer", is_sync_allowed=True, is_batch_allowed=True)
+EVERY = (Auth, Ping, Pong)
+"""The commands that each consumer has."""
 
 
 class Reply(Outgoing, kw_only=True):
@@ -26,30 +26,15 @@ class Reply(Outgoing, kw_only=True):
     ref: Ref = None
 
 
-@overload
-def command(method: M) -> M: ...
-@overload
-def command(*, cost: Cost) -> Callable[[M], M]: ...
-def command(method: Any = None, *, cost: Cost | None = None) -> Any:
-    """Mark a method as the handler of the command that annotates its argument.
-
-    The method returns the reply, or None for no reply. It raises `CommandError` to refuse.
-    `cost` is the allowance that pays, and how much; by default 1 of `command`.
-    """
-    return mark(method, cost)
-
-
-class Handler(NamedTuple):
-    """The method that handles a command, and its cost."""
-
-    method: Method
-    cost: Cost
-
-
 class CommandSet(dict[type[Command], Handler]):
     """The handlers of a consumer class by command, and the decoder of these commands."""
 
     decoder: Decoder
+
+    @property
+    def has_own(self) -> bool:
+        """Whether there are more commands than each consumer has."""
+        return any(struct not in EVERY for struct in self)
 
     @classmethod
     def of(cls, consumer: type) -> "CommandSet":
@@ -60,7 +45,8 @@ class CommandSet(dict[type[Command], Handler]):
             _check_reply(consumer, one)
             usual = COSTS.get(one.struct, USUAL_COST)
             names[one.struct] = one.name
-            found[one.struct] = Handler(one.method, cost_of(consumer, one.name, one.struct, usual))
+            cost = cost_of(consumer, one.name, one.struct, usual)
+            found[one.struct] = Handler.of(one.method, cost, one.batching)
         _check_tags(consumer, names)
         found.decoder = Decoder(found)
         return found

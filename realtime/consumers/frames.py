@@ -1,35 +1,32 @@
 """The frames of a client: each object of a frame is charged, decoded and executed, in order."""
 
-import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..conf import config
-from ..engine.connections.connection import Connection
 from ..engine.connections.phase import Phase
-from ..engine.connections.turns import Turn
-from ..engine.engine import Engine
 from ..wire.codecs import Part, byte_size
-from ..wire.commands import Command
+from ..wire.commands import Auth, Command, Ping, Pong
+from ..wire.costs import Cost
 from ..wire.decoder import Decoded
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.ratelimit import Bucket
 from ..wire.text import Text as _
+from .execution import OBJECT_BYTES, OPEN, Execution
+from .handlers import Handler
 
 if TYPE_CHECKING:
     from .base import Consumer
 
 __all__ = ["Frames"]
 
-OPEN = Phase.OPEN
-"""A constant, because the member of an enum is slow to look up for each command."""
 BAD_FRAMES = 5
 """So many bad frames in a row end a connection."""
 BAD_OBJECTS = 5
 """After so many bad commands, the rest of a frame is not read."""
-OBJECT_BYTES, REFUSAL_BYTES = 512, 256
-"""The cost of an object and of a refusal, in bytes of the allowance."""
+REFUSAL_BYTES = 256
+"""The cost of a refusal, in bytes of the allowance."""
 SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
 """Slower decoding is also charged by its time: so many bytes a second."""
 REFUSALS_PER_SECOND, REFUSALS_BURST = 5, 100
@@ -42,26 +39,16 @@ REST_UNREAD = _(
 )
 
 
-class Frames:
+class Frames(Execution[Command]):
     """Executes the frames of one connection for its consumer."""
 
-    __slots__ = (
-        "_bad_frames",
-        "_codec",
-        "_connection",
-        "_consumer",
-        "_engine",
-        "_refusals",
-        "_turn",
-    )
+    __slots__ = ("_bad_frames", "_codec", "_commands", "_refusals")
 
-    def __init__(self, consumer: "Consumer", connection: Connection, engine: Engine) -> None:
-        self._consumer = consumer
-        self._connection = connection
-        self._codec = connection.codec
-        self._engine = engine
-        self._turn = Turn(engine.passes)
-        self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, engine.loop.time())
+    def __init__(self, consumer: "Consumer") -> None:
+        super().__init__(consumer)
+        self._codec = self._connection.codec
+        self._commands = consumer.commands
+        self._refusals = Bucket(REFUSALS_PER_SECOND, REFUSALS_BURST, self._engine.loop.time())
         self._bad_frames = 0
 
     async def execute(self, frame: str | bytes) -> None:
@@ -76,11 +63,7 @@ class Frames:
         """Charge, decode and execute the objects of a frame, one after the other."""
         most, bad = config().commands_per_frame, 0
         for number, part in enumerate(parts):
-            if wait := self._pay_for(part):
-                self._engine.watchdog.finish(self._connection)
-                await self._connection.pause(wait)
-            elif self._turn.is_over:
-                await asyncio.sleep(0)
+            await self._yield(self._pay_for(part))
             if self._connection.phase is not OPEN:  # as the commands of further frames
                 return
             decoded = self._decode(part) if number < most else _too_many(most)
@@ -105,15 +88,32 @@ class Frames:
             self._connection.close(Disconnect(CloseCode.TOO_MANY_ERRORS))
 
     async def _execute(self, command: Command) -> None:
-        consumer = self._consumer
+        handler = self._commands[type(command)]
         try:
-            self._limit(command)
-            await consumer.in_time(consumer.handle(command))
+            self._limit(command, handler.cost)
         except CommandError as error:
-            consumer.refuse(command, error)
+            self._consumer.refuse(command, error)
+            return
+        if handler.batching is not None:
+            await self._gather(handler, handler.batching, command)
+            return
+        if self._batch is not None and not isinstance(command, Ping | Pong):
+            await self.flush()  # it came before this command
+        await self._attempt(self._consumer.handle(command), (command,))
 
-    def _limit(self, command: Command) -> None:
-        cost = self._consumer.commands[type(command)].cost
+    async def _handle_batch(self, handler: Handler, items: list[Command]) -> None:
+        await self._consumer.handle_batch(handler, items)
+
+    def _refuse(self, items: Sequence[Command], error: CommandError) -> None:
+        for command in items:
+            self._consumer.refuse(command, error)
+
+    def _fail(self, items: Sequence[Command], error: Exception) -> None:
+        if any(isinstance(command, Auth) for command in items):
+            raise error  # it is not certain which user the client is now
+        super()._fail(items, error)
+
+    def _limit(self, command: Command, cost: Cost) -> None:
         limits = self._engine.limits
         if wait := limits.charge(self._connection, cost.allowance, cost.of(command)):
             self._count_refusal()
@@ -145,9 +145,6 @@ class Frames:
         """Charge an object before it is decoded; return the seconds to pause, or 0."""
         size = 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
         return self._pay(OBJECT_BYTES + size)
-
-    def _pay(self, size: float) -> float:
-        return self._engine.limits.owe(self._connection, "bytes", size)
 
 
 def _too_many(most: int) -> CommandError:

@@ -16,12 +16,13 @@ from ..engine.engine import Engine, shutdown
 from ..engine.servers.transport import lacks_backpressure
 from ..logs import get_logger
 from ..store.accounts.addresses import network_of
-from ..wire.codecs import Codec, Part
+from ..wire.codecs import Part
 from ..wire.commands import Auth
 from ..wire.errors import CloseCode, Disconnect
 from ..wire.events import PROTOCOL, Welcome, timestamp
 from .authentication import Login
 from .first_message import FirstMessage
+from .raw import Agreement
 
 __all__ = ["connect", "identify_client", "sign_in_by_first_message", "welcome"]
 
@@ -36,10 +37,13 @@ def connect(
     *,
     server: Any,
     intake: Intake,
-    codec: Codec,
+    agreement: Agreement,
 ) -> Connection:
     """Make the connection for a handshake; `server` is the server's own `send`."""
     peer_address = address_of(scope)
+    codec, subprotocol = agreement
+    # A raw client cannot acknowledge what it reads.
+    is_counted = codec.is_protocol and lacks_backpressure(scope, server)
     return Connection(
         engine.new_connection(),
         events,
@@ -47,11 +51,12 @@ def connect(
         codec,
         intake=intake,
         server=server,
-        ledger=Ledger(config().outbox_bytes) if lacks_backpressure(scope, server) else None,
+        ledger=Ledger(config().outbox_bytes) if is_counted else None,
         address=network_of(peer_address),
         peer_address=peer_address,
         task=asyncio.current_task(),
         scope=scope,
+        subprotocol=subprotocol,
     )
 
 

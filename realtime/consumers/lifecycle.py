@@ -12,7 +12,7 @@ from ..engine.servers.transport import end_pings
 from ..logs import get_logger
 from ..wire.codecs import CODECS, Part
 from ..wire.commands import Auth
-from ..wire.errors import CloseCode, Disconnect
+from ..wire.errors import CloseCode, CommandError, Disconnect
 from ..wire.events import Ping
 from ..wire.packet import Packet
 from .authentication import Login, authenticated
@@ -21,6 +21,7 @@ from .first_message import FirstMessage
 from .frames import Frames
 from .handshake import identify_client, sign_in_by_first_message, welcome
 from .heartbeat import Heartbeat
+from .raw_frames import RawFrames
 
 if TYPE_CHECKING:
     from .base import Consumer
@@ -54,16 +55,17 @@ class Lifecycle:
         self._login = login
         self._intake = intake
         self._receive = receive
-        self._frames = Frames(consumer, self._connection, self._engine)
+        is_raw = not self._connection.codec.is_protocol
+        self._frames = RawFrames(consumer) if is_raw else Frames(consumer)
         self._heartbeat = Heartbeat(
             self._engine.loop, self._ping, self._end_silent, self._is_not_heard
         )
         self._connection.heartbeat = self._heartbeat
 
-    async def run(self, subprotocol: str | None, send: Any, server: Any) -> None:
+    async def run(self, send: Any, server: Any) -> None:
         """Run the connection to its end, and release what it has acquired."""
         try:
-            await self._begin(subprotocol, send, server)
+            await self._begin(send, server)
             await self._serve()
         except Disconnect as why:
             await self._connection.finish(why)
@@ -82,10 +84,10 @@ class Lifecycle:
         """Refuse a frame that was too large to be read."""
         self._frames.refuse_large()
 
-    async def _begin(self, subprotocol: str | None, send: Any, server: Any) -> None:
+    async def _begin(self, send: Any, server: Any) -> None:
         connection, login, engine = self._connection, self._login, self._engine
         refusal = await identify_client(self._consumer.scope, connection, login, engine)
-        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        await send({"type": "websocket.accept", "subprotocol": connection.subprotocol})
         if refusal is None and not login.slot.is_authenticated:
             connection.move(Phase.AUTHENTICATING)
         self._intake.open()
@@ -93,27 +95,42 @@ class Lifecycle:
             raise refusal
         first = await self._first_message()
         if connection.phase < Phase.CLOSING:
-            self._open(server, has_heartbeat=subprotocol is not None)
-            await self._consumer.opened()
+            self._open(server)
+            await self._greet()
             if first is not None:
                 await self._finish_first_message(*first)
+
+    async def _greet(self) -> None:
+        """Let the consumer act on its new connection, within the time of a command."""
+        try:
+            await self._consumer.in_time(self._consumer.on_connect())
+        except CommandError as error:
+            logger.warning("connection %s cannot be opened: %s", self._connection.id, error.code)
+            end = Disconnect(CloseCode.INTERNAL, error.text, retry_after=error.retry_after)
+            raise end from error
+        finally:
+            self._engine.watchdog.finish(self._connection)
 
     async def _first_message(self) -> tuple[Auth, Iterator[Part]] | None:
         connection = self._connection
         if connection.phase is not Phase.AUTHENTICATING:
             return None
+        if not isinstance(self._frames, Frames):
+            raise Disconnect(CloseCode.UNAUTHENTICATED)  # a raw client has no `auth`
         decoder = self._consumer.commands.decoder
         message = FirstMessage(self._next, connection.codec, decoder, connection.refuse)
         return await sign_in_by_first_message(message, connection, self._login, self._engine)
 
-    def _open(self, server: Any, *, has_heartbeat: bool) -> None:
+    def _open(self, server: Any) -> None:
         connection = self._connection
         connection.move(Phase.OPEN)
         connection.outbox.open()
         self._engine.open(connection)
         self._login.track()
+        if not connection.codec.is_protocol:
+            return  # the server's own pings find a client that is gone
         connection.reply(welcome(connection))
-        if has_heartbeat:
+        if connection.subprotocol is not None:
             end_pings(server)
             connection.acquire(self._stop_heartbeat)
             self._heartbeat.start()
@@ -122,7 +139,8 @@ class Lifecycle:
         """Answer the first command, and execute the commands that came with it."""
         self._connection.reply(with_ref(authenticated(self._connection), auth))
         try:
-            await self._frames.execute_parts(rest)
+            if isinstance(self._frames, Frames):
+                await self._frames.execute_parts(rest)
         finally:
             self._engine.watchdog.finish(self._connection)
 
@@ -146,20 +164,54 @@ class Lifecycle:
                 self._intake.check()
 
     async def _next(self) -> Any:
-        event = await self._receive()
+        event = await (self._receive() if self._frames.due is None else self._next_or_flush())
         self._intake.received()
         return event
 
+    async def _next_or_flush(self) -> Any:
+        """Wait for the next event, and meanwhile handle the batch when it is due."""
+        receiving = asyncio.ensure_future(self._receive())
+        try:
+            while (due := self._frames.due) is not None:
+                await asyncio.wait([receiving], timeout=max(0.0, due - self._engine.loop.time()))
+                if receiving.done() and due > self._engine.loop.time():
+                    break
+                await self._flush()
+            return await receiving
+        finally:
+            receiving.cancel()
+
+    async def _flush(self) -> None:
+        try:
+            await self._frames.flush()
+        finally:
+            self._engine.watchdog.finish(self._connection)
+
     async def _clean_up(self) -> None:
         was_open = self._connection.id in self._engine.connections
-        self._connection.release()
-        if was_open:
-            try:
-                await self._consumer.closed()
-            except Exception:
-                logger.exception(
-                    "connection %s: closed() of the consumer failed", self._connection.id
-                )
+        try:
+            await self._finish_work()
+        finally:
+            self._connection.release()
+            if was_open:
+                await self._say_goodbye()
+
+    async def _finish_work(self) -> None:
+        """Handle what was gathered before the end, and end what runs in the background."""
+        try:
+            await self._flush()
+        except Disconnect as why:
+            logger.debug("connection %s: %s after its end", self._connection.id, why)
+        finally:
+            await self._consumer.stop_background()
+
+    async def _say_goodbye(self) -> None:
+        try:
+            await self._consumer.on_disconnect()
+        except Exception:
+            logger.exception(
+                "connection %s: on_disconnect() of the consumer failed", self._connection.id
+            )
 
     # For the heartbeat.
 

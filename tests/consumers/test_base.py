@@ -14,6 +14,7 @@ from harness.client.in_process import Socket
 from harness.waiting import eventually
 from realtime.auth.guests import token_of
 from realtime.consumers import Consumer, RoomConsumer, heartbeat
+from realtime.consumers.authentication import Login
 from realtime.engine.connections import admission
 from realtime.engine.delivery import registry
 from realtime.engine.engine import EVERYONE, Engine
@@ -149,20 +150,36 @@ def raising(error: Exception) -> Any:
     return type("Raising", (Odd,), {"raises": error}).as_asgi()  # type: ignore[attr-defined]
 
 
-async def test_a_handler_that_raises_ends_its_connection_and_leaves_nothing(
+async def test_a_handler_that_raises_is_answered(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `internal` and the ref; the log has the exception, the client has nothing of it."""
+    async with Socket(application=raising(ValueError("secret"))) as socket:
+        await socket.send("ping", ref="r")
+        error = await socket.expect("error")
+        assert (error["code"], error["ref"], error["retryable"]) == ("internal", "r", False)
+        assert "secret" not in str(error)
+        await socket.join("general")
+    assert "ValueError: secret" in caplog.text
+
+
+async def test_five_commands_in_a_row_that_raise_end_their_connection_and_leave_nothing(
     engine: Engine, caplog: pytest.LogCaptureFixture, settings: Settings
 ) -> None:
-    """Told and closed with 4011, a log line a second, no member, no connection, no task."""
+    """Told and closed with 4511, a log line a second, no member, no connection, no task."""
     application = raising(ValueError("secret"))
     tasks = len(asyncio.all_tasks())
     for _ in range(20):
         socket = Socket(application=application)
         await socket.open()
         await socket.join("general")
-        await socket.send("ping")
+        for _ in range(5):
+            await socket.send("ping")
         told, code = await socket.ended()
-        assert code == told["code"] == CloseCode.INTERNAL
-        assert "secret" not in str(told)
+        assert code == told["code"] == CloseCode.TOO_MANY_ERRORS
+        assert told["reason"] == "Too many commands in a row have failed."
+        assert [one["code"] for one in socket.seen if one["type"] == "error"] == ["internal"] * 5
+        assert "secret" not in str(socket.seen)
         await socket.communicator.wait()
     assert engine.connections == {}
     [topic] = engine.hub.rooms
@@ -170,6 +187,31 @@ async def test_a_handler_that_raises_ends_its_connection_and_leaves_nothing(
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert 1 <= len(errors) < 20
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks + 1)
+
+
+async def test_a_command_that_succeeds_or_is_refused_ends_a_row_of_failures(engine: Engine) -> None:
+    async with Socket(application=raising(ValueError("odd"))) as socket:
+        for _ in range(2):
+            for _ in range(4):
+                assert await socket.refused("ping") == "internal"
+            await socket.join("general")
+            for _ in range(4):
+                assert await socket.refused("ping") == "internal"
+            assert await socket.refused("leave", room="nowhere") == "not_joined"
+
+
+async def test_a_sign_in_that_raises_ends_the_connection(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not certain which user the client is now."""
+
+    async def fail(self: Login, *_: Any) -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(Login, "change", fail)
+    async with Socket() as socket:
+        await socket.send("auth", name="Ada")
+        assert (await socket.ended())[1] == CloseCode.INTERNAL
 
 
 async def test_a_handler_may_refuse_or_end(engine: Engine) -> None:
@@ -188,10 +230,10 @@ async def test_opening_that_fails_ends_the_connection(engine: Engine) -> None:
     closed: list[str] = []
 
     class Broken(Consumer):
-        async def opened(self) -> None:
+        async def on_connect(self) -> None:
             raise ValueError("odd")
 
-        async def closed(self) -> None:
+        async def on_disconnect(self) -> None:
             closed.append(self.id)
 
     socket = Socket(application=Broken.as_asgi())

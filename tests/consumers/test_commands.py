@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from harness.client.encoding import ENCODINGS
 from harness.client.in_process import Socket
+from harness.client.plain import PlainSocket
 from realtime.consumers import (
     Account,
     ChatConsumer,
@@ -27,6 +28,7 @@ from realtime.consumers import (
     Reply,
     Rooms,
     command,
+    frames,
 )
 from realtime.consumers.commands import CommandSet
 from realtime.engine.engine import Engine
@@ -114,7 +116,7 @@ class Game(Consumer):
 
     taken: ClassVar[dict[tuple[int, int], str]] = {}
 
-    async def opened(self) -> None:
+    async def on_connect(self) -> None:
         self.reply(self._board())
 
     @command(cost=Cost("act", 2))
@@ -226,7 +228,7 @@ async def test_an_own_command_before_the_first_message_is_refused(
     await socket.close()
 
 
-async def test_a_reply_without_a_ref_ends_the_connection(
+async def test_a_reply_without_a_ref_is_an_unexpected_error(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says what to write."""
@@ -236,10 +238,8 @@ async def test_a_reply_without_a_ref_ends_the_connection(
         async def echo(self, command: Echo) -> Any:
             return Event(text="x")
 
-    socket = Socket(application=Bad.as_asgi())
-    await socket.open()
-    await socket.send("echo", text="x")
-    assert (await socket.ended())[1] == 4011
+    async with Socket(application=Bad.as_asgi()) as socket:
+        assert await socket.refused("echo", text="x") == "internal"
     assert "Event cannot be a reply: it has no `ref`; derive it from `Reply`" in caplog.text
 
 
@@ -278,6 +278,22 @@ async def test_the_page_of_consumers_is_true(engine: Engine) -> None:
     async with Socket(application=page["Game"].as_asgi()) as socket:
         assert (await socket.ask("guess", numbers=[1, 7]))["note"] == "right"
         assert await socket.refused("guess", numbers=[1, 2, 3, 4]) == "permission_denied"
+    async with Socket(application=page["Clock"].as_asgi()) as socket:
+        assert (await socket.receive()) == {"type": "tick", "number": 0}
+    slow = Socket("/ws?slow=1", application=page["Clock"].as_asgi())
+    await slow.open()
+    assert (await slow.ended())[1] == 4900
+    async with Socket(application=page["Users"].as_asgi()) as socket:
+        assert (await socket.ask("count_users"))["number"] == 0
+    async with Socket(application=page["Meter"].as_asgi()) as socket:
+        for number in (1, -1):
+            await socket.send("measure", value=number, ref=number)
+        replies = {one["ref"]: one for one in [await socket.receive(), await socket.receive()]}
+        assert (replies[1]["type"], replies[-1]["path"]) == ("done", "value")
+    async with PlainSocket(page["RawEcho"].as_asgi()) as plain:
+        assert (await plain.ask("hi"), await plain.ask(b"\xff")) == ("hi", b"\xff")
+    async with PlainSocket(page["Upper"].as_asgi()) as plain:
+        assert await plain.ask("hi") == "HI"
     async with Socket(application=page["ShopChat"].as_asgi()) as socket:
         await socket.join("general")
         assert await socket.refused("appoint", room="general") == "unknown_type"
@@ -405,15 +421,29 @@ def sync(self: Any, command: Echo) -> Done:
     return Done()
 
 
+async def generator(self: Any, command: Echo) -> Any:
+    yield Done()
+
+
+async def many_echoes(self: Any, commands: list[Echo]) -> None: ...
+
+
+async def texts(self: Any, commands: list[str]) -> None: ...
+
+
 async def good(self: Any, command: Echo) -> Done:
     return Done()
 
 
-def marked(method: Callable[..., Any], cost: Cost | None = None) -> Callable[..., Any]:
-    """A copy of a function, marked as a command."""
+def copied(method: Callable[..., Any]) -> Callable[..., Any]:
     copy = FunctionType(method.__code__, method.__globals__, method.__name__)
     copy.__annotations__ = method.__annotations__
-    return command(copy) if cost is None else command(cost=cost)(copy)
+    return copy
+
+
+def marked(method: Callable[..., Any], cost: Cost | None = None) -> Callable[..., Any]:
+    """A copy of a function, marked as a command."""
+    return command(copied(method)) if cost is None else command(cost=cost)(copied(method))
 
 
 MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
@@ -427,11 +457,11 @@ MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
     ),
     "no annotation": (
         {"move": marked(missing)},
-        "Site.move has no annotation: write `async def move(self, command: …)` with a subclass",
+        "Site.move has no annotation: write `def move(self, command: …)` with a subclass",
     ),
     "an annotation that is no command": (
         {"move": marked(text)},
-        "Site.move is annotated with str, not with a command: write `async def move",
+        "Site.move is annotated with str, not with a command: write `def move",
     ),
     "the base of all commands": ({"move": marked(base)}, "annotated with Command, not with"),
     "two arguments": ({"move": marked(many)}, "Site.move must take one argument: write"),
@@ -449,7 +479,40 @@ MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
         "whose tag 'ping' another command has: write",
     ),
     "no tag": ({"move": marked(bare)}, "whose tag is not a text in `type`: leave `tag` out."),
-    "no async": ({"move": marked(sync)}, "Site.move is not async: write `async def move("),
+    "a generator": ({"move": marked(generator)}, "Site.move contains `yield`: return the reply"),
+    "a list without a batch": (
+        {"move": marked(many_echoes)},
+        "Site.move takes a list: write `@command(batch=…)`, or annotate it with one command.",
+    ),
+    "a batch without a list": (
+        {"move": command(batch=50)(copied(good))},
+        "Site.move gathers a batch, but takes no list: write "
+        "`def move(self, commands: list[…])` with a subclass of `Command`.",
+    ),
+    "a batch of something else": (
+        {"move": command(batch=50)(copied(texts))},
+        "Site.move is annotated with str, not with a command: write",
+    ),
+    "an old name": (
+        {"opened": good},
+        "Site.opened is not called any more: rename it to `on_connect`.",
+    ),
+    "a plain function for the start": (
+        {"on_connect": sync},
+        "Site.on_connect is not async: write `async def on_connect(self)`.",
+    ),
+    "frames marked as a command": (
+        {"on_text": marked(good)},
+        "Site.on_text takes frames, not commands: mark it with `@frames`.",
+    ),
+    "frames without an argument": (
+        {"on_bytes": none},
+        "Site.on_bytes must take one argument: write `async def on_bytes(self, data)`.",
+    ),
+    "frames that cost by a field": (
+        {"on_text": frames(cost=Cost("act", 1, "text"))(copied(two))},
+        "Site.on_text costs by 'text', but a frame has no fields.",
+    ),
     "an unknown allowance": (
         {"move": marked(good, Cost("messages"))},
         "Site.move is paid from 'messages', which is no allowance: write 'message'.",

@@ -88,7 +88,7 @@ class Joining(Consumer):
             room=command.room, user_id=self.identity.user_id, username=self.identity.username
         )
 
-    async def closed(self) -> None:
+    async def on_disconnect(self) -> None:
         """Stop the checks of access to rooms."""
         for task in self._rechecks.values():
             task.cancel()
