@@ -14,6 +14,7 @@ from ...models import Entry, Log
 from ...models.rooms import new_epoch
 from ...wire.entries import NO_DATA, EntryState, data_of
 from ...wire.events import timestamp
+from ..database import life
 from ..database.alias import database
 from ..messages.history import MADE_NONCE, Changes, LogMark
 
@@ -158,7 +159,8 @@ class TopicLog:
 
     def renew_epoch(self, known: str) -> None:
         """Begin a new epoch of a log that ends before published positions; at most once."""
-        self._log().filter(epoch=known).update(epoch=new_epoch())
+        now = life.current(database())
+        self._log().filter(epoch=known).update(epoch=new_epoch(), life=now)
 
     def _log(self) -> Any:
         return Log.objects.using(database()).filter(name=self.name)

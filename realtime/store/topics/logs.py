@@ -10,6 +10,7 @@ from django.db.models import OuterRef, Subquery
 
 from ...logs import get_logger
 from ...models import Entry, Log
+from ..database import life
 
 __all__ = ["LOCK_MS", "LockedLog", "lock_logs", "locked", "own_transaction"]
 
@@ -26,7 +27,7 @@ LOCK = """
     SELECT id, name, last_seq, rights_seq, epoch, last_at, (
         SELECT changed_seq FROM realtime_entry AS entry
         WHERE entry.log_id = log.id ORDER BY changed_seq DESC LIMIT 1
-    )
+    ), life, {life}
     FROM realtime_head AS log
     WHERE name = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks the foreign keys of entries
@@ -102,22 +103,28 @@ def lock_logs(
             if vendor == "sqlite":
                 _touch(alias, wanted)
             rows = _lock_by_orm(alias, wanted)
-    return {row[1]: _repaired(LockedLog(*row[:6]), row[6]) for row in rows}
+    logs = {row[1]: _repaired(LockedLog(*row[:6]), row[6]) for row in rows}
+    epochs = life.renew(alias, [life.Life(row[0], row[7], row[8]) for row in rows])
+    for log in logs.values() if epochs else ():
+        log.epoch = epochs.get(log.id, log.epoch)
+    return logs
 
 
 def _make_logs(alias: str, names: Iterable[str]) -> None:
     """Make the logs of topics without one."""
+    now = life.current(alias)
     Log.objects.using(alias).bulk_create(
-        [Log(name=name) for name in sorted(names)], ignore_conflicts=True
+        [Log(name=name, life=now) for name in sorted(names)], ignore_conflicts=True
     )
 
 
-Row = tuple[int, str, int, int, str, datetime | None, int | None]
+Row = tuple[int, str, int, int, str, datetime | None, int | None, str, str]
 
 
 def _lock_in_postgres(alias: str, names: list[str], skip_locked: bool) -> list[Row]:
     with connections[alias].cursor() as cursor:
-        cursor.execute(LOCK + (" SKIP LOCKED" if skip_locked else ""), [names])
+        query = LOCK.format(life=life.expression(alias))
+        cursor.execute(query + (" SKIP LOCKED" if skip_locked else ""), [names])
         return list(cursor.fetchall())
 
 
@@ -131,7 +138,7 @@ def _lock_by_orm(alias: str, names: list[str]) -> list[Row]:
     last = Entry.objects.filter(log=OuterRef("pk")).order_by("-changed_seq").values("changed_seq")
     logs = Log.objects.using(alias).filter(name__in=names).select_for_update().order_by("pk")
     columns = ("pk", "name", "last_seq", "rights_seq", "epoch", "last_at", Subquery(last[:1]))
-    return list(logs.values_list(*columns))
+    return [(*row, "", "") for row in logs.values_list(*columns)]
 
 
 def _repaired(log: LockedLog, last_row: int | None) -> LockedLog:
