@@ -17,16 +17,18 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register checks and receivers, translate with Django, and keep tokens out of the logs."""
+        """Register checks, receivers and topics, translate with Django, keep tokens out of logs."""
         from . import checks  # noqa: F401
         from .auth import changes
         from .engine import notify  # noqa: F401
         from .logs import hide_tokens
         from .store.rooms import rights  # noqa: F401
+        from .topics.registry import registry
         from .wire.text import Text
 
         Text.to_active = gettext
         changes.connect()
         hide_tokens()
+        registry.discover()
         if routes := sys.modules.get(f"{self.name}.routing"):  # the ASGI file was imported first
             routes.prepare()

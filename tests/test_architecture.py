@@ -22,6 +22,7 @@ LAYERS = {
     "policy": 2,
     "engine": 3,
     "consumers": 4,
+    "topics": 4,
     "auth": 4,
     "push": 4,
     "moderation": 4,

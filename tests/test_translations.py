@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "realtime"
 CATALOG = PACKAGE / "locale" / "de" / "LC_MESSAGES" / "django.po"
 MARKS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "ngettext": 2}
 """The functions that mark a text, and how many texts each takes."""
-ERRORS = ("auth", "consumers", "engine", "store", "wire")
+ERRORS = ("auth", "consumers", "engine", "store", "topics", "wire")
 """The folders whose texts are all told to clients."""
 POSITIONS = {"CommandError": 1, "Disconnect": 1, "denied": 0, "_denied": 0, "_invalid": 0}
 """Where what makes an error takes its text."""

@@ -33,9 +33,7 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 MAX_DATA_BYTES = 8 * 1024
 
-MAX_VALUES = MAX_DATA_BYTES // 2
-"""The most values in data of that size: each needs a byte and a separator."""
-MAX_PARTS = MAX_VALUES
+MAX_PARTS = MAX_DATA_BYTES // 2
 """The most strings, objects and lists of a command: `data` has fewer than 2,800."""
 FEW_BYTES = 2 * MAX_PARTS
 """A frame of this length cannot have more parts: in JSON, each needs two bytes."""
@@ -72,16 +70,16 @@ def _clean_value(value: Any) -> None:
         clean(value)
 
 
-def clean_data(data: dict[str, Any]) -> None:
+def clean_data(data: dict[str, Any], most: int = MAX_DATA_BYTES) -> None:
     """Refuse a JSON object that is too deep, too large or not the same everywhere.
 
     Allowed: string keys, strings without NUL, booleans, null, finite floats, integers
-    within ±(2**53 - 1), at most 16 levels and 8 KiB as JSON.
+    within ±(2**53 - 1), at most 16 levels and `most` bytes as JSON.
     Raises `CommandError` with `invalid_message` or `too_large`.
     """
-    if _is_large(data):  # first, because checking each value takes longer
-        raise _too_large()
-    _walk(data)
+    if _is_large(data, most):  # first, because checking each value takes longer
+        raise _too_large(most)
+    _walk(data, most)
 
 
 def refuse_many(frame: str | bytes) -> None:
@@ -123,9 +121,9 @@ def _refuse_many_parts(text: str) -> None:
         raise _too_deep() if DEEP.search(bare) else _too_many_parts()
 
 
-def _is_large(data: dict[str, Any]) -> bool:
+def _is_large(data: dict[str, Any], most: int) -> bool:
     try:
-        return len(msgspec.json.encode(data)) > MAX_DATA_BYTES
+        return len(msgspec.json.encode(data)) > most
     except (TypeError, ValueError, RecursionError):  # not JSON: see `_walk`
         return False
 
@@ -193,11 +191,11 @@ def _check_unique(maps: list[list[tuple[Any, Any]]]) -> None:
             raise _invalid(_("An object must not have a key twice."))
 
 
-def _walk(data: dict[str, Any]) -> None:
+def _walk(data: dict[str, Any], most: int) -> None:
     """Check each value once.
 
     The values of an object or list are counted before they are checked, so that a frame full of
-    them costs little.
+    them costs little: each needs a byte and a separator.
     """
     level: list[Any] = [data]
     depth, number = 1, 0
@@ -207,10 +205,10 @@ def _walk(data: dict[str, Any]) -> None:
             kind = type(value)
             if kind is str:
                 _clean_text(value)
-            elif kind is dict or kind is list:
+            elif kind is dict or kind is list or kind is tuple:
                 number += len(value)
-                if number > MAX_VALUES:
-                    raise _too_large()
+                if number > most // 2:
+                    raise _too_large(most)
                 if depth > MAX_DEPTH:
                     raise _data_too_deep()
                 if kind is dict:
@@ -268,8 +266,8 @@ def _too_many_parts() -> CommandError:
     return CommandError(ErrorCode.TOO_LARGE, message)
 
 
-def _too_large() -> CommandError:
-    message = _("The data may have at most {number} bytes as JSON.", number=MAX_DATA_BYTES)
+def _too_large(most: int) -> CommandError:
+    message = _("The data may have at most {number} bytes as JSON.", number=most)
     return CommandError(ErrorCode.TOO_LARGE, message)
 
 

@@ -58,7 +58,7 @@ MAX_SLOW_SECONDS = 24 * 60 * 60
 REASON_CHARACTERS = 500
 TITLE_CHARACTERS = 200
 TOPIC_CHARACTERS = 200
-NAME_CHARACTERS = 100
+NAME_CHARACTERS = 64
 """The longest name of an event or command of a topic."""
 
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]

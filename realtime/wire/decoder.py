@@ -12,7 +12,7 @@ from .commands import TOPIC_CHARACTERS, AnyCommand, Command
 from .errors import CommandError, ErrorCode
 from .text import Text as _
 
-__all__ = ["V1", "Decoded", "Decoder", "invalid", "path_of", "tag_of"]
+__all__ = ["V1", "Decoded", "Decoder", "invalid", "path_of", "tag_of", "unknown_command"]
 
 Decoded = Command | CommandError
 RAW_BYTES = 8192
@@ -70,15 +70,7 @@ class Decoder:
 
     def unknown(self, name: str) -> CommandError:
         """Return the refusal of an unknown command, with the name of a similar one."""
-        shown = repr(name[:64])
-        message = _("There is no command {name}.", name=shown)
-        if len(name) <= NAME_CHARACTERS and (
-            near := get_close_matches(name.lower(), sorted(self.names), 1)
-        ):
-            message = _(
-                "There is no command {name}. Did you mean {near}?", name=shown, near=repr(near[0])
-            )
-        return CommandError(ErrorCode.UNKNOWN_TYPE, message)
+        return unknown_command(name, self.names)
 
     def _about(self, error: CommandError, raw: str | bytes) -> CommandError:
         """Add the ref, the room and the topic of the command to an error."""
@@ -97,6 +89,17 @@ class Decoder:
         is_short = isinstance(topic, str) and _is_text(topic, TOPIC_CHARACTERS)
         error.topic = str(topic) if is_short else None
         return error
+
+
+def unknown_command(name: str, names: Iterable[str]) -> CommandError:
+    """Return the refusal of an unknown command, with a similar one of these names."""
+    shown = repr(name[:64])
+    message = _("There is no command {name}.", name=shown)
+    if len(name) <= NAME_CHARACTERS and (near := get_close_matches(name.lower(), sorted(names), 1)):
+        message = _(
+            "There is no command {name}. Did you mean {near}?", name=shown, near=repr(near[0])
+        )
+    return CommandError(ErrorCode.UNKNOWN_TYPE, message)
 
 
 def invalid(error: msgspec.ValidationError, inside: str = "") -> CommandError:

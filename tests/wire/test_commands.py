@@ -171,7 +171,7 @@ WRONG: list[dict[str, Any]] = [
     {"type": "unsubscribe"},
     {"type": "call", "topic": "t"},
     {"type": "call", "topic": "t", "name": ""},
-    {"type": "call", "topic": "t", "name": "n" * 101},
+    {"type": "call", "topic": "t", "name": "n" * 65},
     {"type": "call", "topic": "t", "name": "n", "data": []},
     {"type": "read", "room": "r"},
     {"type": "read", "room": "r", "seq": 1.5},

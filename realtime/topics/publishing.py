@@ -1,0 +1,232 @@
+"""Publish to a topic from the site's code: with the open transaction, or through the writer."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from datetime import timedelta
+
+from asgiref.sync import sync_to_async
+from django.db.transaction import TransactionManagementError
+from msgspec import Raw
+
+from ..engine.bus.handover import Handover
+from ..engine.bus.notes import Broadcast
+from ..engine.notify import hand_over
+from ..store.database.alias import database
+from ..store.database.servers import on_working_server
+from ..store.database.transactions import (
+    is_in_site_transaction,
+    is_in_transaction,
+    on_commit,
+    warn_of_others,
+)
+from ..store.topics import numbering, pending
+from ..store.topics.drafts import EntryDraft, Kind, StoredEntry, check
+from ..store.topics.entries import topic_key
+from ..wire.codecs import Frame
+from ..wire.errors import CommandError
+from ..wire.events import EntryEvent
+from .declared import Declared
+from .encoding import text_of
+from .structs import Event, InvalidEvent, name_of
+
+__all__ = ["Publishing"]
+
+Span = timedelta | float | None
+IN_TRANSACTION = (
+    "`if_seq` compares with what is committed, so it cannot wait for the open transaction: "
+    "call it after the commit, or leave `if_seq` out."
+)
+
+
+class Publishing(Declared):
+    """The methods that publish; each has an async twin with the prefix `a`.
+
+    In a transaction of the package's database, everything is published with its commit, and nothing
+    after a rollback. `using` names another database whose transaction must commit as well.
+    """
+
+    def publish(
+        self, event: Event, *, nonce: str | None = None, using: str | None = None
+    ) -> Handover:
+        """Publish an event to all subscribers.
+
+        With `keep` it is stored in the open transaction, and always delivered. Two calls with the
+        same `nonce` store one event. Without `keep` it is sent once, after the commit. Raises
+        `TypeError` for an event that the class does not list, and `InvalidEvent`.
+        """
+        return self._publish([self._draft(event, nonce=nonce)], using)
+
+    async def apublish(
+        self, event: Event, *, nonce: str | None = None, using: str | None = None
+    ) -> Handover:
+        """Publish an event to all subscribers."""
+        handover = await sync_to_async(self.publish)(event, nonce=nonce, using=using)
+        return await handover.settled()
+
+    def publish_many(self, events: Iterable[Event], *, using: str | None = None) -> Handover:
+        """Publish several events at once, in this order; none of them if one is invalid."""
+        return self._publish([self._draft(event) for event in events], using)
+
+    async def apublish_many(self, events: Iterable[Event], *, using: str | None = None) -> Handover:
+        """Publish several events at once."""
+        handover = await sync_to_async(self.publish_many)(list(events), using=using)
+        return await handover.settled()
+
+    def set(
+        self,
+        key: str,
+        event: Event,
+        *,
+        expires: Span = None,
+        if_seq: int | None = None,
+        using: str | None = None,
+    ) -> int | None:
+        """Set the value of a key; subscribers get the latest value of each key.
+
+        The value deletes itself after `expires`, a timedelta or seconds. With `if_seq` it is set
+        only if the last change of the key is at this position, or with 0 if it has no value; the
+        new position is returned. Otherwise `CommandError` with `conflict` is raised.
+        """
+        draft = self._draft(event, key=key, expires=expires, if_seq=if_seq)
+        return self._change(draft, using)
+
+    async def aset(
+        self,
+        key: str,
+        event: Event,
+        *,
+        expires: Span = None,
+        if_seq: int | None = None,
+        using: str | None = None,
+    ) -> int | None:
+        """Set the value of a key."""
+        change = sync_to_async(self.set)
+        return await change(key, event, expires=expires, if_seq=if_seq, using=using)
+
+    def set_many(
+        self, values: Mapping[str, Event], *, expires: Span = None, using: str | None = None
+    ) -> None:
+        """Set the values of several keys at once."""
+        drafts = [self._draft(event, key=key, expires=expires) for key, event in values.items()]
+        self._publish(drafts, using)
+
+    async def aset_many(
+        self, values: Mapping[str, Event], *, expires: Span = None, using: str | None = None
+    ) -> None:
+        """Set the values of several keys at once."""
+        await sync_to_async(self.set_many)(dict(values), expires=expires, using=using)
+
+    def delete(
+        self, key: str, *, if_seq: int | None = None, using: str | None = None
+    ) -> int | None:
+        """Delete the value of a key, if it has one. `if_seq` is that of `set`."""
+        self._check_kept("values")
+        draft = EntryDraft(topic=self.name, kind=Kind.DELETE, key=key, if_seq=if_seq)
+        return self._change(draft, using)
+
+    async def adelete(
+        self, key: str, *, if_seq: int | None = None, using: str | None = None
+    ) -> int | None:
+        """Delete the value of a key."""
+        return await sync_to_async(self.delete)(key, if_seq=if_seq, using=using)
+
+    def refresh_rights(self, *, using: str | None = None) -> None:
+        """Ask again which of the subscribers may stay, after the commit.
+
+        Call it when something has changed that `may_subscribe` depends on.
+        """
+        _store([EntryDraft(topic=self.name, kind=Kind.RIGHTS)], using)
+
+    async def arefresh_rights(self, *, using: str | None = None) -> None:
+        """Ask again which of the subscribers may stay."""
+        await sync_to_async(self.refresh_rights)(using=using)
+
+    def _draft(
+        self,
+        event: Event,
+        *,
+        key: str | None = None,
+        nonce: str | None = None,
+        expires: Span = None,
+        if_seq: int | None = None,
+    ) -> EntryDraft:
+        if key is not None:
+            self._check_kept("values")
+        elif nonce is not None:
+            self._check_kept("nonces")
+        self._check_event(event)
+        seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
+        return EntryDraft(
+            topic=self.name,
+            kind=Kind.EVENT if key is None else Kind.SET,
+            type=name_of(type(event)),
+            key=key,
+            data=text_of(event),
+            nonce=nonce,
+            expires_seconds=seconds,
+            if_seq=if_seq,
+        )
+
+    def _publish(self, drafts: list[EntryDraft], using: str | None) -> Handover:
+        if self.keep is None:
+            return _send(drafts, using)
+        _store(drafts, using)
+        handover, stored = Handover(), Future[str]()
+        stored.set_result("")
+        handover.follow(stored)
+        return handover
+
+    def _change(self, draft: EntryDraft, using: str | None) -> int | None:
+        if draft.if_seq is None:
+            _store([draft], using)
+            return None
+        _check(draft)
+        if is_in_site_transaction(database()) or (using and is_in_site_transaction(using)):
+            raise TransactionManagementError(IN_TRANSACTION)
+        return _compare_and_change(draft)
+
+
+@on_working_server
+def _compare_and_change(draft: EntryDraft) -> int | None:
+    """Change a value if it has not changed meanwhile; return its new position."""
+    [outcome] = numbering.append([draft], announces=True)
+    if isinstance(outcome, StoredEntry):
+        return None if outcome.state is None else outcome.state.position
+    raise outcome
+
+
+def _store(drafts: list[EntryDraft], using: str | None) -> None:
+    for draft in drafts:
+        _check(draft)
+    pending.publish(drafts, using=using)
+
+
+def _check(draft: EntryDraft) -> None:
+    """Raise `InvalidEvent` for a key or another part that cannot be stored.
+
+    A `CommandError` would be told to the client of a command that publishes.
+    """
+    try:
+        check(draft)
+    except CommandError as error:
+        raise InvalidEvent(error.message) from None
+
+
+def _send(drafts: list[EntryDraft], using: str | None) -> Handover:
+    """Send events once, after the commit."""
+    ours, handover = database(), Handover()
+    if using is None and not is_in_transaction(ours):
+        warn_of_others(ours)
+    notes = [Broadcast(_frame(draft), "") for draft in drafts]
+
+    def send() -> None:
+        for note in notes:
+            handover.follow(hand_over(topic_key(drafts[0].topic), note))
+
+    on_commit(send, ours, using or ours)
+    return handover
+
+
+def _frame(draft: EntryDraft) -> str:
+    data = Raw(draft.data.encode())
+    return Frame.of(EntryEvent(topic=draft.topic, name=draft.type, data=data)).text

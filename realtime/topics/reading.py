@@ -1,0 +1,55 @@
+"""Read what the log of a topic holds, from the site's code."""
+
+from asgiref.sync import sync_to_async
+
+from ..store.database.primary import on_primary
+from ..store.topics.entries import TopicLog
+from ..wire.clean import MAX_INTEGER
+from ..wire.entries import EntryState
+from .declared import Declared
+from .stored import StoredEvent
+
+__all__ = ["Reading"]
+
+
+class Reading(Declared):
+    """The methods that read the log of a topic; each has an async twin with the prefix `a`.
+
+    They read what is committed and has a position. Raises `ImproperlyConfigured` without `keep`.
+    """
+
+    def get(self, key: str) -> StoredEvent | None:
+        """Return the value of a key, or None."""
+        self._check_kept("values")
+        state = on_primary(TopicLog(self.name).value, key)
+        return None if state is None else self._stored(state)
+
+    async def aget(self, key: str) -> StoredEvent | None:
+        """Return the value of a key, or None."""
+        return await sync_to_async(self.get)(key)
+
+    def values(self) -> dict[str, StoredEvent]:
+        """Return the values of all keys, in the order of their last change."""
+        self._check_kept("values")
+        states = on_primary(lambda: list(TopicLog(self.name).values()))
+        return {str(state.key): self._stored(state) for state in states}
+
+    async def avalues(self) -> dict[str, StoredEvent]:
+        """Return the values of all keys."""
+        return await sync_to_async(self.values)()
+
+    def history(self, limit: int = 50, *, before: int | None = None) -> list[StoredEvent]:
+        """Return the newest events, oldest first; with `before`, those before a position."""
+        self._check_kept("history")
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit}")
+        place = MAX_INTEGER if before is None else before
+        states, _has_more = on_primary(TopicLog(self.name).page, place, limit)
+        return [self._stored(state) for state in states]
+
+    async def ahistory(self, limit: int = 50, *, before: int | None = None) -> list[StoredEvent]:
+        """Return the newest events, oldest first."""
+        return await sync_to_async(self.history)(limit, before=before)
+
+    def _stored(self, state: EntryState) -> StoredEvent:
+        return StoredEvent.of(state, self.event_named(state.name))

@@ -1,0 +1,27 @@
+"""The classes of each test are forgotten after it, so that their paths may be the same."""
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from harness.site import Sites
+from realtime.topics.registry import Registry, registry
+from tests.store.conftest import empty, switched
+
+
+@pytest.fixture(autouse=True)
+def classes() -> Iterator[Registry]:
+    """The registry, in which only the classes of this test are."""
+    with registry.isolated() as isolated:
+        yield isolated
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(
+    request: pytest.FixtureRequest, sites: Sites, django_db_blocker: DjangoDbBlocker
+) -> Iterator[str]:
+    """A real and empty database, in which transactions commit."""
+    with django_db_blocker.unblock(), switched(sites.database_url(request.param)):
+        empty()
+        yield str(request.param)

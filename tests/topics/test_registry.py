@@ -1,0 +1,78 @@
+"""The classes of a site, and the topic of a name."""
+
+import logging
+
+import pytest
+
+from realtime.errors import CommandError, ErrorCode
+from realtime.store.accounts.identity import Identity
+from realtime.topics import Topic
+from realtime.topics.registry import Registry
+
+ADA = Identity("7", "ada")
+
+
+def test_a_name_leads_to_its_class(classes: Registry) -> None:
+    class OrderTopic(Topic):
+        path = "order/<int:pk>"
+        pk: int
+
+    class Dashboard(Topic):
+        path = "dashboard"
+
+    topic = classes.resolve("order/007", ADA)
+    assert isinstance(topic, OrderTopic)
+    assert (topic.name, topic.pk, topic.identity) == ("order/7", 7, ADA)
+    assert isinstance(classes.resolve("dashboard"), Dashboard)
+
+
+@pytest.mark.parametrize("name", ["", "x", "order/x", "order/7/", "order/7\0", "a" * 10_000])
+def test_each_name_without_a_class_is_the_same_error(classes: Registry, name: str) -> None:
+    class OrderTopic(Topic):
+        path = "order/<int:pk>"
+
+    with pytest.raises(CommandError) as caught:
+        classes.resolve(name)
+    assert (caught.value.code, caught.value.message) == (
+        ErrorCode.UNKNOWN_TOPIC,
+        "There is no such topic.",
+    )
+
+
+def test_a_base_without_a_path_has_no_topics(classes: Registry) -> None:
+    class Base(Topic):
+        def may_subscribe(self) -> bool:
+            return True
+
+    class Child(Base):
+        path = "child"
+
+    assert classes.classes[-1:] == [Child]
+    assert Base not in classes.classes
+    assert classes.resolve("child", ADA).may_subscribe()
+
+
+def test_a_class_that_is_defined_again_replaces_itself(classes: Registry) -> None:
+    """As by a reload of its module."""
+    made = [type("Again", (Topic,), {"path": "again", "__module__": "shop"}) for _ in range(2)]
+    assert type(classes.resolve("again")) is made[1]
+    assert list(classes.overlaps()) == []
+
+
+def test_a_name_of_two_classes_is_refused(
+    classes: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither may decide on the rights of the other, also where nobody has run the checks."""
+
+    class One(Topic):
+        path = "order/<int:pk>"
+
+    class Other(Topic):
+        path = "order/<slug:code>"
+
+    with caplog.at_level(logging.ERROR), pytest.raises(CommandError):
+        classes.resolve("order/7")
+    assert "One and" in caplog.text
+    assert isinstance(classes.resolve("order/x"), Other)
+    [overlap] = classes.overlaps()
+    assert {overlap.one, overlap.other} == {One, Other}
