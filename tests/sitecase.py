@@ -90,10 +90,10 @@ class InATransaction(Chat, TestCase):
 
     def test_a_pushed_message_is_published_once(self) -> None:
         """Though the callbacks of the commit run inside the transaction of the test."""
-        with patch.object(publisher, "publish") as publish, committing():
+        with patch.object(publisher, "submit") as submit, committing():
             push.room("general").message("a", username="CI")
             push.room("general").message("b", username="CI")
-        notes = [call.args[1] for call in publish.call_args_list]
+        notes = [call.args[1] for call in submit.call_args_list]
         assert [(note.tag, note.seq) for note in notes] == [("log", 1), ("log", 2)]
 
 

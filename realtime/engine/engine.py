@@ -5,6 +5,7 @@
 
 import asyncio
 import itertools
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,6 +45,7 @@ DRAIN_SECONDS = 2.0
 RELEASE_SECONDS = 1.5
 """The longest wait for the rows of the node to be deleted, before the process ends."""
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
+_inherited: list[object] = []
 
 
 def user_topic(user_id: str) -> str:
@@ -209,3 +211,13 @@ class Engine:
 
     def _user_topic(self, connection: Connection) -> Topic:
         return self.hub.topic(user_topic(connection.identity.user_id))
+
+
+def _forget() -> None:
+    """Forget the engines of the parent in a forked child: no loop runs there."""
+    _inherited.append(dict(_engines))  # closing them would close what the parent uses
+    _engines.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -17,7 +17,7 @@ from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
 from .bus.handover import is_in_a_loop
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
-from .bus.publisher import LayerUnavailable, publisher
+from .bus.publisher import publisher
 from .delivery.room_topic import room_event
 from .engine import EVERYONE, Engine, user_topic
 
@@ -45,11 +45,10 @@ def notify(topic: str, note: Note) -> None:
 
 def hand_over(topic: str, note: Note) -> Future[str]:
     """Publish a note that is not stored; the future has the reason of a failure, or ''."""
-    result: Future[str] = Future()
     engine = Engine.running()
     if engine is None:
-        result.set_result(_failure(topic, note))
-        return result
+        return _submit(topic, note)
+    result: Future[str] = Future()
 
     def sent(is_sent: bool) -> None:
         if not is_sent:
@@ -64,21 +63,24 @@ def hand_over(topic: str, note: Note) -> Future[str]:
     return result
 
 
-def _failure(topic: str, note: Note) -> str:
-    try:
-        publisher.publish(topic, note)
-    except LayerUnavailable as error:
-        logger.warning("topic %s: a push was not handed over: %s", topic, error)
-        return str(error)
-    return ""
+def _submit(topic: str, note: Note) -> Future[str]:
+    result = publisher.submit(topic, note)
+    result.add_done_callback(
+        partial(_log_failure, topic, "a push was not handed over", logging.WARNING)
+    )
+    return result
 
 
 def _publish(topic: str, note: Note) -> None:
-    try:
-        publisher.publish(topic, note)
-    except LayerUnavailable as error:
-        level = logging.WARNING if publisher.is_shared else logging.DEBUG
-        logger.log(level, "topic %s: not published, but stored in the database: %s", topic, error)
+    result = publisher.submit(topic, note)
+    level = logging.WARNING if publisher.is_shared else logging.DEBUG
+    what = "not published, but stored in the database"
+    result.add_done_callback(partial(_log_failure, topic, what, level))
+
+
+def _log_failure(topic: str, what: str, level: int, result: Future[str]) -> None:
+    if reason := result.result():
+        logger.log(level, "topic %s: %s: %s", topic, what, reason)
 
 
 def send_event(topic: str, outgoing: Outgoing) -> None:

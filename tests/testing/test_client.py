@@ -37,7 +37,7 @@ class Refusing(AsyncWebsocketConsumer):
 
 
 class Broken(Consumer):
-    async def opened(self) -> None:
+    async def on_connect(self) -> None:
         raise ZeroDivisionError
 
 
