@@ -12,6 +12,7 @@ A message is stored and always delivered. Everything else is sent once: an unava
 raises nothing; the `Handover` that each call returns says whether the layer has accepted it.
 """
 
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -26,12 +27,12 @@ from .engine.notify import hand_over
 from .models import Message, Room
 from .store.database.alias import database
 from .store.database.servers import on_working_server
-from .store.database.transactions import on_commit, warn_of_others
+from .store.database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
 from .store.messages.history import room_key
-from .store.messages.log import Stored
 from .store.messages.plain import plain
 from .store.messages.posting import draft_of, post, row_of
 from .store.rooms.access import room_id_of
+from .store.topics.pending import publish_message
 from .wire.codecs import Frame
 from .wire.errors import REASONS, CloseCode, CommandError, ErrorCode
 from .wire.events import Notice, Outgoing, SignalEvent
@@ -135,8 +136,8 @@ class RoomTarget(Target):
 
         It comes from `user`, else from the site itself under the name `username`. Two calls with
         the same `nonce` store one message. Returns it, or None inside a transaction: then it is
-        stored after the commit, in a transaction of its own, so that the room is not locked
-        meanwhile. `data` is a dict of values that `JsonResponse` accepts. Raises what
+        stored if and only if that commits, and gets its position afterwards, so that the room is
+        not locked meanwhile. `data` is a dict of values that `JsonResponse` accepts. Raises what
         the database raises, and `CommandError` for `data` that is not portable JSON, or a
         text of more than 64 KiB.
         """
@@ -144,9 +145,15 @@ class RoomTarget(Target):
         data = None if data is None else plain(data)
         room = self._find(), str(self.slug)
         draft = draft_of(room, content, user=user, username=username, nonce=nonce, data=data)
-        stored: list[Stored] = []
-        on_commit(lambda: stored.append(post(draft)), *_databases(using))
-        return row_of(draft, stored[0].state) if stored else None
+        ours = database()
+        if using is not None and using != ours and is_in_transaction(using):
+            on_commit(partial(post, draft), ours, using)
+            return None
+        _databases(using)
+        if is_open(ours):
+            publish_message(draft)
+            return None
+        return row_of(draft, post(draft).state)
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
         """Store a message and send it to the room."""

@@ -1,9 +1,10 @@
-"""Wait for the transactions of the caller.
+"""Wait for the transactions of the caller, and open one of the store's own.
 
-Only `transaction.atomic` counts: with autocommit off, there is no hook for the commit.
+Only `transaction.atomic` has a hook for the commit; with autocommit off, there is none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -12,9 +13,25 @@ from django.db import connections, transaction
 from ...logs import get_logger
 from .alias import database
 
-__all__ = ["is_in_site_transaction", "is_in_transaction", "on_commit", "warn_of_others"]
+__all__ = [
+    "LOCK_MS",
+    "is_in_site_transaction",
+    "is_in_transaction",
+    "is_open",
+    "on_commit",
+    "own_transaction",
+    "warn_of_others",
+]
 
 logger = get_logger("realtime.push")
+
+LOCK_MS = 500
+"""How long a transaction waits for the lock of a log."""
+OWN = (
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_ms};"
+    " SET LOCAL statement_timeout = 3000; SELECT set_config('synchronous_commit', 'on', true)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
 
 
 def on_commit(action: Callable[[], object], *aliases: str) -> None:
@@ -38,9 +55,30 @@ def _committed(alias: str, waiting: set[str], action: Callable[[], object]) -> C
     return committed
 
 
+@contextmanager
+def own_transaction(alias: str, lock_ms: int = LOCK_MS) -> Iterator[None]:
+    """Open a transaction in which others see what was committed before their locks were taken.
+
+    Inside a transaction of the caller, such as that of a test case, it changes no setting: it
+    would stay changed there.
+    """
+    connection = connections[alias]
+    is_own = not connection.in_atomic_block and connection.get_autocommit()
+    with transaction.atomic(using=alias):
+        if is_own and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(OWN.format(lock_ms=int(lock_ms)))
+        yield
+
+
 def is_in_transaction(alias: str) -> bool:
     """Return whether this thread has a transaction open on a database."""
     return connections[alias].in_atomic_block
+
+
+def is_open(alias: str) -> bool:
+    """Return whether what this thread writes is committed later, also with autocommit off."""
+    return connections[alias].in_atomic_block or not connections[alias].get_autocommit()
 
 
 def is_in_site_transaction(alias: str) -> bool:

@@ -6,28 +6,30 @@ third of the processor time of the ORM's several, which other databases get (doc
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 import msgspec
 from django.db import IntegrityError, connections, transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
 from ...logs import get_logger
-from ...models import Log, Message
+from ...models import Log, Message, Pending
 from ...models.rooms import new_epoch
+from ...signals import messages_stored
 from ...wire.body import BODY_FIELDS, Body, copy_body, fields_of
 from ...wire.events import MessageState, timestamp
 from ..accounts.identity import Identity
 from ..database import life
 from ..database.alias import database
-from . import history, nonces
+from ..database.transactions import own_transaction
+from . import history, nonces, outbox
 from .history import MADE_NONCE, Changes, make_logs, state_of
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "known_ids",
     "lock_logs",
     "newest",
+    "number_pending",
     "repair",
     "spent_ids",
 ]
@@ -53,6 +56,8 @@ Key = tuple[int, str, str]
 LOCK_LOGS = """
     SELECT room_id, last_seq, epoch, coalesce(
         deleted_at > statement_timestamp() - interval '7 days', false
+    ), EXISTS (
+        SELECT FROM realtime_pending AS pending WHERE pending.room_id = log.room_id
     ), (
         SELECT changed_seq FROM realtime_message AS message
         WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
@@ -62,7 +67,7 @@ LOCK_LOGS = """
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
 TOUCH_LOGS = "UPDATE realtime_head SET last_seq = last_seq WHERE room_id IN ({})"
 READ_LOGS = """
-    SELECT room_id, last_seq, epoch, coalesce(deleted_at > %s, false), (
+    SELECT room_id, last_seq, epoch, coalesce(deleted_at > %s, false), false, (
         SELECT changed_seq FROM realtime_message AS message
         WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
     ), id, life, ''
@@ -207,6 +212,8 @@ class LockedLog(NamedTuple):
     epoch: str
     has_spent: bool
     """Whether a draft may repeat a message that was deleted recently."""
+    has_pending: bool = False
+    """Whether messages of the site's transactions wait for their position."""
 
 
 def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> list[Stored]:
@@ -225,6 +232,20 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
             raise
         # A row was written past the log since the lock; the next lock repairs the log.
         return _append(drafts, lock_timeout_ms)
+
+
+def number_pending(room_ids: set[int], limit: int = outbox.BATCH) -> int:
+    """Move the first pending messages of rooms into their logs, in one transaction.
+
+    Returns how many there were; their signal is sent after the commit. Raises what the database
+    raises; then nothing is moved.
+    """
+    alias = database()
+    with own_transaction(alias):
+        logs = lock_logs(alias, room_ids)
+        drafts = [Draft(**fields) for fields in outbox.take(alias, room_ids, limit)]
+        _announce(alias, _store(alias, drafts, logs) if drafts else [])
+    return len(drafts)
 
 
 def import_drafts(drafts: Sequence[Draft]) -> int:
@@ -267,18 +288,42 @@ def is_number_taken(error: IntegrityError) -> bool:
 
 def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored]:
     alias = database()
+    with transaction.atomic(using=alias):
+        logs = lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        rooms = {room_id for room_id, end in logs.items() if end.has_pending}
+        pending = list(_take_all(alias, rooms)) if rooms else []
+        results = _store(alias, [*pending, *drafts], logs)
+        if pending:
+            _announce(alias, results[: len(pending)])
+    return results[len(pending) :]
+
+
+def _take_all(alias: str, room_ids: set[int]) -> Iterator[Draft]:
+    has_more = True
+    while has_more:
+        taken = outbox.take(alias, room_ids)
+        yield from (Draft(**fields) for fields in taken)
+        has_more = len(taken) == outbox.BATCH
+
+
+def _store(alias: str, drafts: Sequence[Draft], logs: dict[int, LockedLog]) -> list[Stored]:
     is_postgres = connections[alias].vendor == "postgresql"
     insert = _insert_at_once if is_postgres else _insert_by_orm
     wanted: dict[Key, Draft] = {}
     for draft in drafts:
         wanted.setdefault(draft.key, draft)  # a repeat gets the result of the first one
-    with transaction.atomic(using=alias):
-        logs = lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        spent = spent_ids(alias, wanted, logs)
-        unspent = {key: one for key, one in wanted.items() if key not in spent}
-        new = insert(alias, unspent, logs)
-        known = _known(alias, unspent.keys() - new.keys(), spent)
+    spent = spent_ids(alias, wanted, logs)
+    unspent = {key: one for key, one in wanted.items() if key not in spent}
+    new = insert(alias, unspent, logs)
+    known = _known(alias, unspent.keys() - new.keys(), spent)
     return _results(drafts, new, known, logs)
+
+
+def _announce(alias: str, results: Sequence[Stored]) -> None:
+    """Send the signal of pending messages after the commit."""
+    if new := [one for one in results if one.is_new]:
+        send = partial(messages_stored.send_robust, None, stored=new)
+        transaction.on_commit(send, using=alias, robust=True)
 
 
 def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
@@ -318,13 +363,14 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedLog]:
             rows = _lock_in_sqlite(alias, room_ids)
         case _:
             rows = _lock_by_orm(alias, room_ids)
-    epochs = life.renew(alias, [life.Life(*row[5:]) for row in rows])
-    return {
-        room_id: LockedLog(last_seq, epochs.get(log_id, epoch), bool(has_spent))
-        if last_row is None or last_row <= last_seq
-        else _repair(alias, room_id, last_row, epochs.get(log_id, epoch), bool(has_spent))
-        for room_id, last_seq, epoch, has_spent, last_row, log_id, *_ in rows
-    }
+    epochs = life.renew(alias, [life.Life(*row[6:]) for row in rows])
+    logs = {}
+    for room_id, last_seq, epoch, has_spent, has_pending, last_row, log_id, *_ in rows:
+        epoch = epochs.get(log_id, epoch)
+        end = LockedLog(last_seq, epoch, bool(has_spent), bool(has_pending))
+        is_behind = last_row is not None and last_row > last_seq
+        logs[room_id] = _repair(alias, room_id, last_row, end) if is_behind else end
+    return logs
 
 
 def _lock_in_sqlite(alias: str, room_ids: set[int]) -> list[Any]:
@@ -339,35 +385,26 @@ def _lock_in_sqlite(alias: str, room_ids: set[int]) -> list[Any]:
 
 def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
     last_row = Message.objects.filter(room=OuterRef("room")).order_by("-changed_seq")
-    ends = (
-        Log.objects.using(alias)
-        .filter(room__in=room_ids)
-        .select_for_update()
-        .order_by("pk")
-        .values_list(
-            "room_id",
-            "last_seq",
-            "epoch",
-            "deleted_at",
-            Subquery(last_row.values("changed_seq")[:1]),
-            "pk",
-        )
-    )
+    pending = Pending.objects.filter(room_id=OuterRef("room"))
+    columns = ("room_id", "last_seq", "epoch", "deleted_at")
+    found = Exists(pending), Subquery(last_row.values("changed_seq")[:1])
+    logs = Log.objects.using(alias).filter(room__in=room_ids).select_for_update().order_by("pk")
     since = timezone.now() - SPENT
     return [
-        (*end, deleted_at is not None and deleted_at > since, last, pk, "", "")
-        for *end, deleted_at, last, pk in ends
+        (*end, deleted_at is not None and deleted_at > since, has_pending, last, pk, "", "")
+        for *end, deleted_at, has_pending, last, pk in logs.values_list(*columns, *found, "pk")
     ]
 
 
-def _repair(alias: str, room_id: int, last_row: int, epoch: str, has_spent: bool) -> LockedLog:
+def _repair(alias: str, room_id: int, last_row: int, end: LockedLog) -> LockedLog:
     logs = Log.objects.using(alias).filter(room=room_id)
+    epoch = end.epoch
     if last_row > MAX_SEQ:
         last_row, epoch = _renumber(alias, room_id), new_epoch()
         logs.update(purged_seq=0)
     logs.update(last_seq=last_row, epoch=epoch)
     logger.warning("room %s: rows were written past its log; it ends at %s now", room_id, last_row)
-    return LockedLog(last_row, epoch, has_spent)
+    return end._replace(last_seq=last_row, epoch=epoch)
 
 
 def _renumber(alias: str, room_id: int) -> int:

@@ -5,24 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import OuterRef, Subquery
 
 from ...logs import get_logger
 from ...models import Entry, Log
 from ..database import life
+from ..database.transactions import own_transaction
 
-__all__ = ["LOCK_MS", "LockedLog", "lock_logs", "locked", "own_transaction"]
+__all__ = ["LockedLog", "lock_logs", "locked"]
 
 logger = get_logger("realtime.topics")
 
-LOCK_MS = 500
-"""How long a transaction waits for the lock of a log."""
-OWN = (
-    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_ms};"
-    " SET LOCAL statement_timeout = 3000; SELECT set_config('synchronous_commit', 'on', true)"
-    " WHERE current_setting('synchronous_commit') = 'off'"
-)
 LOCK = """
     SELECT id, name, last_seq, rights_seq, epoch, last_at, (
         SELECT changed_seq FROM realtime_entry AS entry
@@ -44,22 +38,6 @@ class LockedLog:
     rights_seq: int
     epoch: str
     last_at: datetime | None
-
-
-@contextmanager
-def own_transaction(alias: str, lock_ms: int = LOCK_MS) -> Iterator[None]:
-    """Open a transaction in which others see what was committed before their locks were taken.
-
-    Inside a transaction of the caller, such as that of a test case, it changes no setting: it
-    would stay changed there.
-    """
-    connection = connections[alias]
-    is_own = not connection.in_atomic_block and connection.get_autocommit()
-    with transaction.atomic(using=alias):
-        if is_own and connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(OWN.format(lock_ms=int(lock_ms)))
-        yield
 
 
 @contextmanager

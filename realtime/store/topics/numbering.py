@@ -13,9 +13,10 @@ from django.db import transaction
 
 from ...signals import entries_stored, topic_rights_changed
 from ..database.alias import database
+from ..database.transactions import LOCK_MS
 from . import rows
 from .drafts import EntryDraft, StoredEntry
-from .logs import LOCK_MS, LockedLog, locked
+from .logs import LockedLog, locked
 from .plan import Outcome, Plan, batches
 
 __all__ = ["append", "number"]
@@ -41,16 +42,24 @@ def number(names: Iterable[str], *, lock_ms: int = LOCK_MS, skip_locked: bool = 
 
 
 def append(
-    drafts: Sequence[EntryDraft], *, lock_ms: int = LOCK_MS, announces: bool = False
+    drafts: Sequence[EntryDraft],
+    *,
+    lock_ms: int = LOCK_MS,
+    also: Collection[str] = (),
+    announces: bool = False,
 ) -> list[Outcome]:
     """Append drafts, after all that is pending in their topics; return the result of each.
 
-    They are one transaction, or a part of the caller's. Signals are sent after its commit: for the
-    drafts only with `announces`, else the caller announces them. Raises what the database raises;
-    then nothing is stored.
+    They are one transaction, or a part of the caller's. It numbers what is pending in the topics
+    `also` too. Signals are sent after its commit: for the drafts only with `announces`, else the
+    caller announces them. Raises what the database raises; then nothing is stored.
     """
-    alias = database()
-    with locked(alias, {draft.topic for draft in drafts}, lock_ms, set) as logs:
+    alias, own = database(), {draft.topic for draft in drafts}
+
+    def missing(names: set[str]) -> set[str]:
+        return names & own | rows.topics_without_log(alias, names - own)
+
+    with locked(alias, own.union(also), lock_ms, missing) as logs:
         has_more = True
         while has_more:
             now, pending = rows.take(alias, logs)

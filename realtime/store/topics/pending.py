@@ -19,15 +19,18 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ...logs import get_logger
-from ...models import Pending
-from ...signals import entries_pending
+from ...models import Pending, Room
+from ...signals import entries_pending, messages_stored
 from ..database.alias import database
 from ..database.servers import on_working_server
-from ..database.transactions import is_in_transaction, on_commit, warn_of_others
+from ..database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
+from ..messages import log, outbox
+from ..messages import numbering as messages
+from ..messages.log import Draft
 from . import numbering
 from .drafts import EntryDraft, check
 
-__all__ = ["publish", "sweep"]
+__all__ = ["publish", "publish_message", "sweep"]
 
 logger = get_logger("realtime.topics")
 
@@ -85,10 +88,9 @@ def publish(drafts: Sequence[EntryDraft], *, using: str | None = None) -> None:
 
 @on_working_server
 def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
-    connection = connections[alias]
-    if connection.vendor == "sqlite":
+    if connections[alias].vendor == "sqlite":
         numbering.append(drafts, announces=True)
-    elif connection.in_atomic_block or not connection.get_autocommit():
+    elif is_open(alias):
         _insert(alias, drafts)
         _number_after_commit(alias, {draft.topic for draft in drafts}, ())
     elif _hand_over(frozenset(), frozenset()):
@@ -96,6 +98,22 @@ def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
         _hand_over(frozenset(draft.topic for draft in drafts), frozenset())
     else:
         _append(alias, drafts)
+
+
+def publish_message(draft: Draft) -> None:
+    """Publish a message with the transaction that is open; it has no position before the commit.
+
+    Raises `CommandError` for a draft that cannot be stored, and `Room.DoesNotExist`.
+    """
+    alias = database()
+    outbox.check(draft)
+    if connections[alias].vendor != "sqlite":
+        outbox.insert(alias, draft)
+        _number_after_commit(alias, (), [draft.room_id])
+        return
+    # A missing room would only be found at the commit, which would then fail.
+    Room.objects.using(alias).only("pk").get(pk=draft.room_id)
+    messages_stored.send_robust(None, stored=[one for one in log.append([draft]) if one.is_new])
 
 
 def _append(alias: str, drafts: Sequence[EntryDraft]) -> None:
@@ -156,8 +174,10 @@ def sweep() -> int:
     """
     pending = Pending.objects.using(database())
     old = pending.filter(created_at__lt=Now() - timedelta(seconds=SWEEP_SECONDS))
-    found = set(old.order_by("pk").values_list("topic", flat=True)[:SWEPT_AT_ONCE])
-    return numbering.number((name for name in found if name is not None), skip_locked=True)
+    found = list(old.order_by("pk").values_list("topic", "room_id")[:SWEPT_AT_ONCE])
+    topics = {topic for topic, _ in found if topic is not None}
+    rooms = {room_id for _, room_id in found if room_id is not None}
+    return numbering.number(topics, skip_locked=True) + messages.number(rooms)
 
 
 def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> None:
@@ -183,9 +203,10 @@ def _committed(alias: str) -> None:
         return
     try:
         numbering.number(topics)
+        messages.number(rooms)
     except DatabaseError as error:
         # It is committed: a pulse numbers it.
-        logger.warning("what %d topics published waits for its position: %r", len(topics), error)
+        logger.warning("published entries wait for their position: %r", error)
 
 
 def _hand_over(topics: frozenset[str], rooms: frozenset[int]) -> bool:

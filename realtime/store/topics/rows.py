@@ -85,9 +85,11 @@ def take(alias: str, names: Collection[str]) -> tuple[datetime, list[EntryDraft]
     return found[0][0], [_draft(*row[1:]) for row in found if row[1] is not None]
 
 
-def topics_without_log(alias: str, names: Iterable[str]) -> set[str]:
+def topics_without_log(alias: str, names: Collection[str]) -> set[str]:
     """Return those of some topics that have pending entries but no log."""
-    pending: Any = Pending.objects.using(alias).filter(topic__in=list(names))
+    if not names:
+        return set()
+    pending: Any = Pending.objects.using(alias).filter(topic__in=names)
     found: set[str] = set(pending.values_list("topic", flat=True).distinct())
     if found:
         found -= set(Log.objects.using(alias).filter(name__in=found).values_list("name", flat=True))

@@ -209,8 +209,8 @@ def test_a_database_without_own_statements_is_asked_by_the_orm(room: Room) -> No
     Message.objects.bulk_create([by_bulk])
     both = {room.pk, other.pk}
     with transaction.atomic():
-        by_orm = {end[0]: tuple(end[1:5]) for end in log._lock_by_orm("default", both)}
+        by_orm = {end[0]: tuple(end[1:6]) for end in log._lock_by_orm("default", both)}
         own = log.lock_logs("default", both)
     assert by_orm[room.pk] == (*own[room.pk], 4)
-    assert by_orm[other.pk] == (100, own[other.pk].epoch, False, 500)
+    assert by_orm[other.pk] == (100, own[other.pk].epoch, False, False, 500)
     assert own[other.pk].last_seq == 500

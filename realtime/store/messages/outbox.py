@@ -1,0 +1,111 @@
+"""Messages that wait for their position: pending rows, written with the site's own transaction.
+
+`log.py` moves them into the logs of their rooms. SQLite has none.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.utils.translation import gettext_lazy as _
+
+from ...models import Message, Pending
+from ...wire.body import fields_of
+from ...wire.errors import CommandError, ErrorCode
+
+__all__ = ["BATCH", "check", "drop", "insert", "take"]
+
+BATCH = 1000
+"""The most pending messages that one statement takes."""
+TAKE = """
+    WITH taken AS (
+        DELETE FROM realtime_pending WHERE id IN (
+            SELECT id FROM realtime_pending WHERE room_id = ANY(%s) AND kind = 'message'
+            ORDER BY id LIMIT %s
+        )
+        RETURNING id, room_id, sender, nonce, data
+    )
+    SELECT room_id, sender, nonce, data FROM taken ORDER BY id
+"""
+COLUMNS = ("room_id", "sender", "nonce", "data")
+LIMITED = ("sender", "username", "nonce")
+"""The fields of a message that have a longest length."""
+
+
+def check(draft: Any) -> None:
+    """Refuse a draft that could not be stored; an error after the commit would lose it.
+
+    Raises `CommandError` with `invalid_message`.
+    """
+    for name in LIMITED:
+        field: Any = Message._meta.get_field(name)
+        if len(getattr(draft, name)) > field.max_length:
+            message = _("A message has a sender, a name or a nonce that is too long.")
+            raise CommandError(ErrorCode.INVALID_MESSAGE, message)
+    text = "".join([draft.content, *(getattr(draft, name) for name in LIMITED)])
+    if "\x00" in text or text.encode(errors="replace").decode() != text:
+        message = _("A message must not have NUL or surrogates.")
+        raise CommandError(ErrorCode.INVALID_MESSAGE, message)
+
+
+def insert(alias: str, draft: Any) -> None:
+    """Write the pending row of a draft."""
+    fields = {
+        **fields_of(draft),
+        "username": draft.username,
+        "user_pk": draft.user_pk,
+        "slug": draft.slug,
+    }
+    Pending.objects.using(alias).create(
+        kind=Pending.Kind.MESSAGE,
+        room_id=draft.room_id,
+        sender=draft.sender,
+        nonce=draft.nonce,
+        data=msgspec.json.encode(fields, enc_hook=str).decode(),
+    )
+
+
+def take(alias: str, room_ids: Collection[int], limit: int = BATCH) -> list[dict[str, Any]]:
+    """Delete the first pending messages of locked rooms; return the fields of their drafts."""
+    if connections[alias].vendor == "postgresql":
+        with connections[alias].cursor() as cursor:
+            cursor.execute(TAKE, [list(room_ids), limit])
+            rows = cursor.fetchall()
+    else:
+        rows = _take_by_orm(alias, room_ids, limit)
+    found = [
+        {"room_id": room_id, "sender": sender, "nonce": nonce, **msgspec.json.decode(data)}
+        for room_id, sender, nonce, data in rows
+    ]
+    _forget_deleted_users(alias, found)
+    return found
+
+
+def drop(alias: str, room_id: int) -> bool:
+    """Delete the first pending message of a room; return whether there was one."""
+    waiting = Pending.objects.using(alias).filter(room_id=room_id, kind=Pending.Kind.MESSAGE)
+    first = waiting.order_by("pk").values("pk")[:1]
+    return waiting.filter(pk__in=list(first.values_list("pk", flat=True))).delete()[0] > 0
+
+
+def _take_by_orm(alias: str, room_ids: Collection[int], limit: int) -> list[Any]:
+    pending = Pending.objects.using(alias)
+    waiting = pending.filter(room_id__in=room_ids, kind=Pending.Kind.MESSAGE).order_by("pk")
+    rows = list(waiting.values_list("pk", *COLUMNS)[:limit])
+    pending.filter(pk__in=[row[0] for row in rows]).delete()
+    return [row[1:] for row in rows]
+
+
+def _forget_deleted_users(alias: str, found: list[dict[str, Any]]) -> None:
+    """Clear the user of messages whose user was deleted meanwhile, as for stored messages."""
+    users = get_user_model()._base_manager.using(alias)
+    to_python: Any = get_user_model()._meta.pk.to_python
+    for fields in found:
+        fields["user_pk"] = to_python(fields["user_pk"])
+    wanted = {fields["user_pk"] for fields in found if fields["user_pk"] is not None}
+    known = set(users.filter(pk__in=wanted).values_list("pk", flat=True)) if wanted else set()
+    for fields in found:
+        if fields["user_pk"] not in known:
+            fields["user_pk"] = None

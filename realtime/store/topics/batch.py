@@ -1,0 +1,69 @@
+"""Write one batch of a process: messages and changes in rooms, entries of topics, and numbering."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ...wire.errors import CommandError
+from ..database.alias import database
+from ..database.transactions import LOCK_MS, own_transaction
+from ..messages import batch as messages
+from ..messages.history import room_key
+from ..messages.log import Stored
+from ..messages.numbering import number as number_rooms
+from . import numbering
+from .drafts import EntryDraft, StoredEntry
+from .entries import topic_key
+
+__all__ = ["Entry", "Numbering", "Result", "write_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """A request to number what is pending in a topic, or in a room.
+
+    The signals `entries_stored` and `messages_stored` tell what was numbered.
+    """
+
+    topic: str = ""
+    room_id: int = 0
+
+    @property
+    def log_key(self) -> str:
+        """The log to number."""
+        return topic_key(self.topic) if self.topic else room_key(self.room_id)
+
+
+Entry = messages.Entry | EntryDraft | Numbering
+Result = Stored | StoredEntry | CommandError | None
+"""None is the result of a `Numbering`."""
+
+
+def write_all(entries: Sequence[Entry], *, lock_timeout_ms: int | None = None) -> list[Result]:
+    """Write entries in their order within each log; return the result of each.
+
+    They are one transaction, which locks the logs of rooms before those of topics, each in the
+    order of their keys. Requests to number without drafts are transactions of their own. Raises
+    what the database raises; then the drafts are not stored.
+    """
+    of_rooms = [one for one in entries if not isinstance(one, EntryDraft | Numbering)]
+    if len(of_rooms) == len(entries):
+        return list(messages.write_all(of_rooms, lock_timeout_ms=lock_timeout_ms))
+    others = [one for one in entries if isinstance(one, EntryDraft | Numbering)]
+    lock_ms = LOCK_MS if lock_timeout_ms is None else lock_timeout_ms
+    if not of_rooms:
+        return _write_topics(others, lock_ms)
+    with own_transaction(database(), lock_ms):
+        stored: Iterator[Result] = iter(messages.write_all(of_rooms))
+        rest = iter(_write_topics(others, lock_ms))
+    return [next(rest if isinstance(one, EntryDraft | Numbering) else stored) for one in entries]
+
+
+def _write_topics(entries: Sequence[EntryDraft | Numbering], lock_ms: int) -> list[Result]:
+    number_rooms({one.room_id for one in entries if isinstance(one, Numbering) and one.room_id})
+    topics = {one.topic for one in entries if isinstance(one, Numbering) and one.topic}
+    drafts = [one for one in entries if isinstance(one, EntryDraft)]
+    if not drafts:
+        numbering.number(topics, lock_ms=lock_ms)
+        return [None] * len(entries)
+    results = iter(numbering.append(drafts, lock_ms=lock_ms, also=topics))
+    return [next(results) if isinstance(one, EntryDraft) else None for one in entries]

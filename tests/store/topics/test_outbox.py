@@ -1,0 +1,160 @@
+"""Messages of the site in its own transactions: stored if and only if those commit."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import transaction
+
+from realtime import push
+from realtime.models import Message, Pending, Room
+from realtime.signals import messages_stored
+from realtime.store.messages import log, numbering
+from realtime.store.topics import pending
+from realtime.wire.errors import CommandError
+from tests.store.conftest import together
+from tests.store.says import draft, say
+
+from .test_pending import Rollback, age, sequencer
+
+__all__ = ["sequencer"]
+
+
+def contents() -> list[str]:
+    return list(Message.objects.order_by("room", "seq").values_list("content", flat=True))
+
+
+def test_a_message_is_stored_with_the_commit(room: Room) -> None:
+    """With all that was said of it, and told then."""
+    user = get_user_model().objects.create(username="ada")
+    told: list[Any] = []
+
+    def hear(stored: list[Any], **_: Any) -> None:
+        transaction.on_commit(lambda: told.extend(stored))
+
+    messages_stored.connect(hear)
+    try:
+        with transaction.atomic():
+            found = push.room(room).message("hi", user=user, data={"a": [1, None]}, nonce="n")
+            assert (found, told) == (None, [])
+    finally:
+        messages_stored.disconnect(hear)
+    row = Message.objects.get()
+    assert (row.seq, row.content, row.data, row.nonce) == (1, "hi", {"a": [1, None]}, "n")
+    assert (row.user, row.sender, row.username) == (user, str(user.pk), "ada")
+    assert [(one.slug, one.state.content, one.is_new) for one in told] == [("general", "hi", True)]
+    assert not Pending.objects.exists()
+
+
+def test_nothing_of_a_rollback_is_stored(room: Room) -> None:
+    with suppress(Rollback), transaction.atomic():
+        push.room(room).message("lost")
+        raise Rollback
+    push.room(room).message("kept")
+    assert contents() == ["kept"]
+
+
+def test_a_room_is_not_locked_until_the_commit(room: Room, is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    with transaction.atomic():
+        push.room(room).message("mine")
+        together([lambda: say(room, "other")], seconds=5)
+    assert contents() == ["other", "mine"]
+
+
+def test_a_nonce_of_a_pending_message_counts(room: Room) -> None:
+    with transaction.atomic():
+        push.room(room).message("once", nonce="n")
+        push.room(room).message("twice", nonce="n")
+    assert push.room(room).message("again", nonce="n") == Message.objects.get()
+    assert contents() == ["once"]
+
+
+def test_an_append_numbers_first_what_is_pending(
+    room: Room, other_room: Room, is_postgres: bool, sequencer: list[Any]
+) -> None:
+    """What is published after another's commit comes after it, also if nobody has numbered it."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    with transaction.atomic():
+        for text in ("a", "b"):
+            push.room(room).message(text, nonce=text)
+    assert sequencer[-1] == (set(), {room.pk})
+    assert contents() == []
+    stored = log.append([draft(room, "c"), draft(other_room, "d")])
+    assert [(one.state.content, one.state.seq) for one in stored] == [("c", 3), ("d", 1)]
+    assert contents() == ["a", "b", "c", "d"]
+
+
+def test_the_sweep_numbers_messages(room: Room, is_postgres: bool, sequencer: list[Any]) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    with transaction.atomic():
+        push.room(room).message("a")
+    age()
+    assert pending.sweep() == 1
+    assert contents() == ["a"]
+
+
+def test_messages_of_a_deleted_room_or_user_are_no_obstacle(
+    room: Room, other_room: Room, is_postgres: bool, sequencer: list[Any]
+) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    user = get_user_model().objects.create(username="ada")
+    with transaction.atomic():
+        push.room(other_room).message("of nobody")
+        push.room(room).message("a", user=user)
+    user.delete()
+    rooms = {room.pk, other_room.pk}
+    other_room.delete()
+    assert numbering.number(rooms) == 1
+    row = Message.objects.get()
+    assert (row.content, row.user, row.username) == ("a", None, "ada")
+    assert not Pending.objects.exists()
+
+
+def test_a_message_that_cannot_be_stored_does_not_stop_its_room(
+    room: Room,
+    is_postgres: bool,
+    sequencer: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    with transaction.atomic():
+        push.room(room).message("a")
+        push.room(room).message("b", username="bad")
+        push.room(room).message("c")
+    Pending.objects.filter(sender="site:bad").update(
+        data='{"content": "b", "username": "' + "x" * 200 + '", "user_pk": null}'
+    )
+    assert numbering.number([room.pk]) == 2
+    assert contents() == ["a", "c"]
+    assert "is dropped" in caplog.text
+    assert "xxx" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fields", [{"username": "x" * 151}, {"nonce": "x" * 65}, {"content": "a\x00"}]
+)
+def test_a_message_that_cannot_be_stored_is_refused_at_once(
+    room: Room, fields: dict[str, Any]
+) -> None:
+    with transaction.atomic():
+        with pytest.raises(CommandError):
+            push.room(room).message(**{"content": "a"} | fields)
+        push.room(room).message("b")
+    assert contents() == ["b"]
+
+
+def test_a_room_that_is_gone_is_refused_at_once(room: Room, is_postgres: bool) -> None:
+    if is_postgres:
+        pytest.skip("PostgreSQL reads no room")
+    gone = Room.objects.create(slug="gone")
+    Room.objects.filter(pk=gone.pk).delete()
+    with transaction.atomic(), pytest.raises(Room.DoesNotExist):
+        push.room(gone).message("a")
