@@ -6,6 +6,7 @@ from inspect import isawaitable
 from operator import or_
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 from django.http import Http404
 
@@ -20,14 +21,16 @@ logger = get_logger("realtime.topics")
 Decision = bool | Exception
 """Whether the identity of a topic may subscribe, or what the site's code has raised."""
 NO = (ObjectDoesNotExist, PermissionDenied, Http404)
-FAILED = "%s cannot decide on %d topics at once, so each is asked alone: %r"
+AWAY = (OperationalError, InterfaceError)
+FAILED = "%s cannot decide on %d topics at once, so it is asked about fewer: %r"
 
 
 def decide(asks: Sequence[Topic]) -> dict[Topic, Decision]:
     """Return the decision for each topic; sync code, to be called in a thread.
 
     An exception of the site's code is the decision of that topic only, so that no client can spoil
-    the answers of others.
+    the answers of others. Raises `OperationalError` or `InterfaceError` if the database is away:
+    then each topic would fail, perhaps after a long wait.
     """
     classes: dict[type[Topic], list[Topic]] = {}
     for ask in dict.fromkeys(asks):
@@ -41,15 +44,16 @@ def decide(asks: Sequence[Topic]) -> dict[Topic, Decision]:
 def _of_class(topic: type[Topic], asks: list[Topic]) -> dict[Topic, Decision]:
     try:
         return _together(topic, asks)
+    except AWAY:
+        raise
     except Exception as error:
         if len(asks) == 1:
             return {asks[0]: _refused(error)}
         if not isinstance(error, NO):
             logger.warning(FAILED, topic.__qualname__, len(asks), error)
-    decisions: dict[Topic, Decision] = {}
-    for ask in asks:
-        decisions.update(_of_class(topic, [ask]))
-    return decisions
+    # By halves: one question that fails among a hundred costs 14 more calls, not a hundred.
+    half = len(asks) // 2
+    return _of_class(topic, asks[:half]) | _of_class(topic, asks[half:])
 
 
 def _together(topic: type[Topic], asks: list[Topic]) -> dict[Topic, Decision]:

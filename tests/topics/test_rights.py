@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 
@@ -78,6 +78,43 @@ def test_a_failure_is_the_answer_of_one_only(caplog: pytest.LogCaptureFixture) -
     asks = [Order.made({"pk": pk}, ADA) for pk in (1, 2, 3)]
     assert list(decide(asks).values()) == [True, Order.fault, True]
     assert "Order cannot decide on 3 topics at once" in caplog.text
+
+
+def test_one_failure_among_many_costs_few_more_calls() -> None:
+    calls: list[int] = []
+
+    class Order(Topic):
+        path = "order/<int:pk>"
+        pk: int
+
+        @classmethod
+        def allowed(cls, asks: Sequence[Self]) -> Iterable[Self]:
+            calls.append(len(asks))
+            if any(ask.pk == 40 for ask in asks):
+                raise ZeroDivisionError
+            return asks
+
+    asks = [Order.made({"pk": pk}, ADA) for pk in range(100)]
+    assert [ask.pk for ask, answer in decide(asks).items() if answer is not True] == [40]
+    assert len(calls) <= 15
+
+
+@pytest.mark.parametrize("failure", [OperationalError("away"), InterfaceError("closed")])
+def test_a_database_that_is_away_is_asked_once(failure: Exception) -> None:
+    """Each question would fail, perhaps after a long wait for a connection."""
+    calls: list[int] = []
+
+    class Order(Topic):
+        path = "order/<int:pk>"
+
+        @classmethod
+        def allowed(cls, asks: Sequence[Self]) -> Iterable[Self]:
+            calls.append(len(asks))
+            raise failure
+
+    with pytest.raises(type(failure)):
+        decide([Order.made({"pk": pk}, ADA) for pk in range(100)])
+    assert calls == [100]
 
 
 @pytest.mark.parametrize("answer", [True, None, "x"])
