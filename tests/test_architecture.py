@@ -35,6 +35,8 @@ LAYERS = {
     "importing": 4,
     "templatetags": 4,
     "apps": 5,
+    "schema": 5,
+    "management": 5,
     "checks": 5,
     "routing": 5,
     "urls": 5,

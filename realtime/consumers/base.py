@@ -21,7 +21,7 @@ from ..wire import events
 from ..wire.commands import Auth, Command, Ping, Pong
 from ..wire.costs import REPLY_BYTES
 from ..wire.errors import CommandError, ErrorCode
-from ..wire.events import Authenticated, timestamp
+from ..wire.events import Authenticated, Outgoing, timestamp
 from ..wire.handlers import mistake
 from ..wire.packet import Packet
 from .authentication import Login, authenticated
@@ -63,6 +63,16 @@ class Consumer(Sending):
     """The methods that handle raw frames."""
     subprotocols: ClassVar[Sequence[str]] = ()
     """The subprotocols of raw clients, of which the handshake answers one."""
+    sends: ClassVar[Sequence[type[Outgoing]]] = (
+        events.Welcome,
+        events.Authenticated,
+        events.Ping,
+        events.Notice,
+        events.SignalEvent,
+        events.Failure,
+        events.DisconnectEvent,
+    )
+    """What clients get beside replies, for the schema; subclasses list only what they add."""
     _login: Login
     _background: Background | None = None
 

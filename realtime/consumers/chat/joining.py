@@ -16,6 +16,7 @@ from ...engine.delivery.room_topic import RoomTopic
 from ...logs import get_logger
 from ...store.rooms import access, memberships
 from ...store.rooms.access import RoomAccess
+from ...wire import events
 from ...wire.commands import (
     Join,
     Joins,
@@ -50,6 +51,19 @@ logger = get_logger("realtime.consumer")
 
 class Joining(Consumer):
     """The commands to join and leave rooms."""
+
+    sends = (
+        events.Joined,
+        events.Left,
+        events.MessageEvent,
+        events.Changed,
+        events.TypingEvent,
+        events.PresenceList,
+        events.RoomState,
+        events.Removed,
+        events.Invited,
+        events.Resync,
+    )
 
     def __init__(self) -> None:
         super().__init__()
