@@ -42,6 +42,7 @@ from .package import check_package
 from .ranges import misfits
 from .servers import check_asgi, check_runserver
 from .static import check_static
+from .topics import check_topics
 
 __all__ = [
     "check_allowed_hosts",
@@ -63,6 +64,7 @@ __all__ = [
     "check_settings",
     "check_sqlite",
     "check_static",
+    "check_topics",
     "check_user_keys",
     "check_versions",
 ]

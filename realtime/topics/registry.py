@@ -85,8 +85,9 @@ class Registry:
 
     @contextmanager
     def isolated(self) -> "Iterator[Registry]":
-        """Forget the classes that are defined in this block, as tests need it."""
-        before = dict(self._classes)
+        """Know only the classes that are defined in this block, as tests need it."""
+        before, self._classes = self._classes, {}
+        self.__dict__.pop("classes", None)
         try:
             yield self
         finally:

@@ -41,7 +41,10 @@ class Moved(Event):
 class Board(Topic):
     """Has a sync and an async command."""
 
-    path = "board"
+    path = "called-board"
+
+    def may_subscribe(self) -> bool:
+        return True
 
     @command(cost=Cost("act", 2))
     def move(self, command: Move) -> Moved:
