@@ -76,7 +76,8 @@ class TopicLog:
         """Return the entries that have changed after `position`, oldest change first.
 
         Up to `until` only those with a key. The end of the log is read before the rows: an entry
-        committed between the two is among the rows or beyond the returned `through`.
+        committed between the two is among the rows or beyond the returned `through`. `purged_seq`
+        is read after them, so that it covers rows that are missing.
         """
         log_id, end = self._end()
         rows: list[Row] = []
@@ -87,6 +88,7 @@ class TopicLog:
             newer = _rows(log_id, changed_seq__gt=max(position, until)).order_by("changed_seq")
             rows += newer[: limit + 1 - len(rows)]
         states = [state_of(*row) for row in rows[:limit]]
+        end = end._replace(purged_seq=self.mark().purged_seq)
         return _changes(states, position, end, has_more=len(rows) > limit)
 
     def start(self, limit: int, events: int) -> Changes[EntryState]:
