@@ -223,6 +223,9 @@ class Consumer(Sending):
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Override this to act on changed rights: in one room or in all, of one user or of all."""
 
+    def on_topic_rights_changed(self, name: str) -> None:
+        """Override this to act on changed rights in a topic."""
+
     def on_user_changed(self, identity: Identity) -> None:
         """Replace the user by the changed user."""
         self._login.replace_user(identity)

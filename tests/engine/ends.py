@@ -56,7 +56,7 @@ class End:
         self.server = server or Server()
         self.ends: list[Disconnect] = []
         self.rechecked: list[str] = []
-        """The users whose rights were to be rechecked, in order."""
+        """The users or topics whose rights were to be rechecked, in order."""
         self.connection = Noted(name, self, self.server.send, codec)
         self.connection.ends = self.ends
         self.outbox = self.connection.outbox
@@ -66,6 +66,9 @@ class End:
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         self.rechecked.append(user_id)
+
+    def on_topic_rights_changed(self, name: str) -> None:
+        self.rechecked.append(name)
 
     def on_user_changed(self, identity: Any) -> None:
         pass

@@ -28,6 +28,7 @@ from realtime.engine.connections import presence
 from realtime.engine.database.executor import Database
 from realtime.engine.delivery import catchup, follower
 from realtime.engine.delivery.ring import Ring
+from realtime.engine.delivery.room_topic import RoomTopic
 from realtime.models import Connection, Node, Presence
 from realtime.store.messages.log import append
 from tests.engine import log
@@ -51,7 +52,7 @@ SMALL = [
     (catchup, "RESUME_STATES", RESUME_STATES),
     (presence, "GATHER_SECONDS", 0.001),
     (follower, "GAP_SECONDS", 0.005),
-    (follower, "OPEN_STATES", 4),
+    (RoomTopic, "open_states", 4),
     (follower, "PAGE", 6),
     (Ring, "CAPACITY", RESUME_STATES),
 ]

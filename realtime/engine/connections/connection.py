@@ -48,6 +48,9 @@ class ConnectionEvents(Protocol):
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Recheck the rights in a room, or in every room; with `user_id`, only that user's."""
 
+    def on_topic_rights_changed(self, name: str) -> None:
+        """Recheck the right to be subscribed to a topic."""
+
     def on_user_changed(self, identity: Identity) -> None:
         """Use the changed user, who may stay connected."""
 

@@ -4,22 +4,27 @@ Nothing is awaited between the comparison and the attachment, so no event can be
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 from django.utils.translation import gettext_lazy as _
 
-from ...store.messages.history import LogMark
+from ...store.messages.history import Changes
 from ...wire.body import characters
 from ...wire.commands import Since
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState
+from ...wire.position import LogState
 from ..connections.connection import Connection
 from ..database.executor import Database
 from .flusher import FRAME_BYTES
 from .hub import Hub
 from .room_topic import RoomTopic
+from .topic import LogTopic
 
-__all__ = ["CaughtUp", "attach", "fit_frame"]
+__all__ = ["ATTEMPTS", "ROOM_BYTES", "CaughtUp", "attach", "fit_frame", "latest"]
+
+S = TypeVar("S", bound=LogState)
 
 RESUME_STATES = 500
 ATTEMPTS = 5
@@ -102,7 +107,7 @@ async def _resume(
         changes = await db.read(topic.log.since, position, RESUME_STATES)
         if changes.has_more or position < changes.mark.purged_seq:
             return None
-        states = _latest(topic, changes.states, changes.through, changes.mark)
+        states = latest(topic, changes)
     if states is None or since.epoch != topic.position.epoch or lane.position < position:
         return None
     states = [state for state in states if state.position <= lane.position]
@@ -121,11 +126,11 @@ async def _start(
         states, has_more = found
     else:
         older, has_more, mark = await db.read(topic.log.recent, limit)
-        latest = _latest(topic, older, mark.last_seq, mark)
-        if latest is None:
+        known = latest(topic, Changes(older, mark.last_seq, mark, has_more))
+        if known is None:
             await hub.follower.catch_up(topic)
             return None
-        states = latest
+        states = known
     states = [state for state in states if state.position <= lane.position]
     states.sort(key=lambda state: state.seq)
     kept = fit_frame(states[-limit:] if limit else [])
@@ -133,15 +138,13 @@ async def _start(
     return CaughtUp(kept, has_more or len(kept) < len(states), False, lane.position)
 
 
-def _latest(
-    topic: RoomTopic, states: list[MessageState], through: int, mark: LogMark
-) -> list[MessageState] | None:
+def latest(topic: LogTopic[Any, S], changes: Changes[S]) -> list[S] | None:
     """Return the states of the database with later changes, or None if those are unknown."""
-    newer = topic.ring.since(through)
-    if newer is None or mark.epoch != topic.position.epoch:
+    newer = topic.ring.since(changes.through)
+    if newer is None or changes.mark.epoch != topic.position.epoch:
         return None
-    latest = {state.id: state for state in states}
+    states = {state.id: state for state in changes.states}
     for state in newer:
-        latest.pop(state.id, None)
-        latest[state.id] = state
-    return list(latest.values())
+        states.pop(state.id, None)
+        states[state.id] = state
+    return list(states.values())

@@ -10,19 +10,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...conf import config
+from ...store.messages.history import Changes
 from ...wire.position import Verdict
 from ..database.executor import Database
 from .event import Event
+from .log import Log, find_marks
 from .ring import Ring, RingMemory
 from .topic import AnyLogTopic, State
 
-__all__ = ["OPEN_STATES", "LogFollower"]
+__all__ = ["LogFollower"]
 
 GAP_SECONDS = 0.03
 """The time in which missing events may still arrive, before they are read from the database."""
 REPAIRS_AT_ONCE = 4
-OPEN_STATES = 100
-"""The most recent changes with which a topic starts."""
 PAGE = 500
 
 
@@ -47,7 +47,7 @@ class LogFollower:
         if topic.state is not State.LIVE:
             topic.keep(event, epoch)
             return
-        if epoch != topic.position.epoch:
+        if epoch != topic.position.epoch and not topic.adopt(epoch):
             self.repair(topic)
             return
         match topic.position.judge(event.seq, event.first):
@@ -60,13 +60,13 @@ class LogFollower:
                 topic.keep(event, epoch)
                 self._repair_soon(topic)
 
-    async def load(self, topic: AnyLogTopic, states: int = OPEN_STATES) -> None:
+    async def load(self, topic: AnyLogTopic, states: int) -> None:
         """Start or restart a topic with the last changes in the database."""
-        changes = await self._db.read(topic.log.newest, states)
+        changes = await self._newest(topic.log, states)
         await topic.load_members(self._db)
         floor = changes.mark.purged_seq
         if changes.has_more:
-            floor = changes.states[0].position - 1
+            floor = changes.states[0].position - 1 if changes.states else changes.through
         ring = Ring(changes.states, floor, changes.mark.purged_seq)
         topic.open(changes.mark, ring)
         self._rings.open(topic.name, ring)
@@ -98,6 +98,15 @@ class LogFollower:
     def drop(self, topic: AnyLogTopic) -> None:
         """Drop the ring of a closed topic."""
         self._rings.close(topic.name)
+
+    async def _newest(self, log: Log, states: int) -> Changes[Any]:
+        if states:
+            return await self._db.read(log.newest, states)
+        mark = await self._db.load(find_marks, log)
+        if mark is None:
+            raise LookupError(f"there is no log {log.key}")
+        # Nothing is known of earlier changes, which is what `has_more` says.
+        return Changes([], mark.last_seq, mark, has_more=mark.last_seq > 0)
 
     def _advance(self, topic: AnyLogTopic, event: Event | None) -> None:
         while event is not None:
@@ -146,7 +155,8 @@ class LogFollower:
             position = topic.position.seq
             changes = await self._db.read(topic.log.since, position, PAGE)
             mark = changes.mark
-            if mark.epoch != topic.position.epoch or mark.last_seq < position:
+            is_known = mark.epoch == topic.position.epoch or topic.adopt(mark.epoch)
+            if not is_known or mark.last_seq < position:
                 await self._check_epoch(topic)
                 return
             if position < mark.purged_seq:
@@ -200,7 +210,7 @@ class LogFollower:
 
     async def _restart(self, topic: AnyLogTopic) -> None:
         """Reload a topic, and have all members subscribe again: their positions are invalid."""
-        await self.load(topic)
+        await self.load(topic, topic.open_states)
         resync = topic.resync()
         for connection in list(topic.members.values()):
             connection.unsubscribe(topic)

@@ -13,9 +13,11 @@ from ...conf import config
 from ...logs import get_logger
 from ...store import presence
 from ...store.database import site
-from ...store.messages.history import LogMark, room_key
+from ...store.messages.history import LogMark, RightsVersion, room_key
 from ...store.messages.log import Stored
 from ...store.messages.room_log import RoomLog
+from ...store.topics.drafts import StoredEntry
+from ...store.topics.entries import TopicLog
 from ...wire.codecs import Frame
 from ...wire.errors import Disconnect
 from ...wire.events import Outgoing
@@ -35,9 +37,10 @@ from ..bus.notes import (
 )
 from ..connections.connection import Connection
 from ..database.executor import Database
+from .entry_topic import EntryTopic, entry_event
 from .event import Event
 from .flusher import Flusher
-from .follower import OPEN_STATES, LogFollower
+from .follower import LogFollower
 from .log import Log
 from .log_rights import LogRights, recheck_members
 from .registry import Registry
@@ -111,12 +114,17 @@ class Hub:
         """
         log = RoomLog(room_id)
         make = partial(self._new_room, log, slug)
-        states = Ring.CAPACITY if is_resumed else OPEN_STATES
-        return await self._topics.open(log.key, make, states)
+        return await self._topics.open(log.key, make, Ring.CAPACITY if is_resumed else None)
 
     def _new_room(self, log: RoomLog, slug: str) -> RoomTopic:
         roster = Roster(config().presence_events_up_to)
         return RoomTopic(log, slug, self._flushers, roster, self._emptied)
+
+    async def open_topic(self, name: str) -> EntryTopic:
+        """Return the live topic of a site with this name; concurrent calls open it once."""
+        log = TopicLog(name)
+        make = partial(EntryTopic, log, self._flushers, self._emptied)
+        return await self._topics.open(log.key, make)
 
     def room(self, room_id: int) -> RoomTopic | None:
         """Return a room's topic if it is open in this process."""
@@ -145,6 +153,12 @@ class Hub:
         self._publish_event(
             room_key(stored.room_id), room_event(stored.slug, stored.state), stored.epoch
         )
+
+    def publish_entry(self, stored: StoredEntry) -> None:
+        """Broadcast a committed entry to its topic."""
+        if stored.state is not None:
+            event = entry_event(stored.topic, stored.state, epoch=stored.epoch)
+            self._publish_event(stored.log_key, event, stored.epoch)
 
     def _publish_event(self, key: str, event: Event, epoch: str) -> None:
         if topic := self._topics.log(key):
@@ -257,8 +271,18 @@ class Hub:
     def recheck(self, marks: dict[str, LogMark]) -> None:
         """Have the members of topics whose rights have changed recheck them."""
         for key, mark in marks.items():
-            if topic := self._topics.log(key):
-                self._rights.compare(topic, mark)
+            match self._topics.log(key):
+                case RoomTopic() as room:
+                    self._rights.compare(room, mark)
+                case EntryTopic() as topic if topic.rights != mark.rights:
+                    # A note may have come since `marks` were read, and no version is newer.
+                    self._spawn(self._rights.refresh(topic))
+
+    async def confirm_rights(self, topic: EntryTopic, rights: RightsVersion) -> bool:
+        """Return whether a version of rights is the current one; if unsure, read that first."""
+        if topic.rights != rights:
+            await self._rights.refresh(topic)
+        return topic.rights == rights
 
     def correct_counts(self, counts: dict[int, int]) -> None:
         """Reload the rosters that differ from the counts of the database."""

@@ -5,11 +5,13 @@ from typing import Any, Protocol
 
 from ...store.messages.history import Changes, LogMark
 
-__all__ = ["Log", "read_marks"]
+__all__ = ["Log", "find_marks", "read_marks"]
 
 
 class Log(Protocol):
     """One log in the database; its methods run queries."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def key(self) -> str:
@@ -44,3 +46,9 @@ def read_marks(logs: Iterable[Log]) -> dict[str, LogMark]:
     for kind, some in kinds.items():
         found |= kind.marks(some)
     return found
+
+
+def find_marks(logs: list[Log]) -> dict[Log, LogMark]:
+    """Return the ends of logs by log, for `Database.load`."""
+    found = read_marks(logs)
+    return {log: found[log.key] for log in logs if log.key in found}

@@ -8,7 +8,7 @@ import asyncio
 
 from ...store.messages.history import LogMark
 from ..database.executor import Database
-from .log import Log, read_marks
+from .log import find_marks
 from .topic import AnyLogTopic
 
 __all__ = ["LogRights", "recheck_members"]
@@ -18,27 +18,29 @@ RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
 
 
 class LogRights:
-    """Compares the `rights_seq` of logs with the database, and rechecks the members concerned."""
+    """Compares the rights of topics with the database, and rechecks the members concerned."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    async def refresh(self, topic: AnyLogTopic) -> None:
+        """Recheck all members if the database has another version of rights by now."""
+        if mark := await self._db.load(find_marks, topic.log):
+            self.compare(topic, mark)
+
     async def changed(self, topic: AnyLogTopic, user_id: str, seq: int) -> None:
         """Recheck one user, or all members if the note concerns them or a note was lost."""
-        mark = await self._db.load(_find_marks, topic.log)
+        mark = await self._db.load(find_marks, topic.log)
         if mark is None:
             return
-        if user_id and seq <= min(topic.rights_seq + 1, mark.rights_seq):
-            # It is the next change, or was counted before: no other member is concerned.
-            topic.rights_seq = max(topic.rights_seq, seq)
+        if user_id and topic.accept_user_rights(mark, seq):
             recheck_members(topic, user_id)
         else:
             self.compare(topic, mark)
 
     def compare(self, topic: AnyLogTopic, mark: LogMark) -> None:
-        """Recheck all members if the database has a newer `rights_seq`."""
-        if mark.rights_seq > topic.rights_seq:
-            topic.rights_seq = topic.members_rights_seq = mark.rights_seq
+        """Recheck all members if the database has another version of rights."""
+        if topic.accept_rights(mark):
             self._recheck_all(topic)
 
     def _recheck_all(self, topic: AnyLogTopic) -> None:
@@ -67,8 +69,3 @@ def recheck_members(topic: AnyLogTopic, user_id: str = "") -> None:
     """Have the members of a topic recheck their rights; with `user_id`, only that user's."""
     for connection in list(topic.members.values()):
         topic.recheck(connection, user_id)
-
-
-def _find_marks(logs: list[Log]) -> dict[Log, LogMark]:
-    found = read_marks(logs)
-    return {log: found[log.key] for log in logs if log.key in found}

@@ -24,7 +24,7 @@ PROBE_SECONDS = 1.0
 LINGER_SECONDS = 60.0
 """A topic with a log is kept this long without members, for clients that come back."""
 USER_LINGER_SECONDS = 5.0
-"""The same for topics without a log: enough for a page that is reloaded."""
+"""The same for topics of one user: enough for a page that is reloaded."""
 POLL_SECONDS = 1.0
 """The pause between two queries for a log whose topic has no subscription."""
 
@@ -64,23 +64,25 @@ class Registry:
         self._spawn(self._layer.subscribe(topic.name))
         return topic
 
-    async def open(self, key: str, make: Callable[[], T], states: int) -> T:
+    async def open(self, key: str, make: Callable[[], T], states: int | None = None) -> T:
         """Return the live topic of a log; concurrent calls make and open it once.
 
-        Its ring starts with that many changes.
+        Its ring starts with `states` changes, or as many as the topic usually has.
         """
         topic: Any = self._logs.get(key)
         if topic is not None and topic.state is not State.OPENING:
             topic.requested_at = asyncio.get_running_loop().time()
             return topic  # type: ignore[no-any-return]
         if key not in self._opening:
-            self._opening[key] = self._spawn(self._open(make(), states))
+            made = make()
+            number = made.open_states if states is None else states
+            self._opening[key] = self._spawn(self._open(made, number))
         opened: T = await asyncio.shield(self._opening[key])
         return opened
 
     def linger(self, topic: Topic) -> None:
         """Keep an empty topic a little longer, for clients that reconnect at once."""
-        seconds = LINGER_SECONDS if isinstance(topic, LogTopic) else USER_LINGER_SECONDS
+        seconds = _linger_seconds(topic)
         asyncio.get_running_loop().call_later(seconds, self._close_if_idle, topic)
 
     async def _open(self, topic: AnyLogTopic, states: int) -> AnyLogTopic:
@@ -120,7 +122,7 @@ class Registry:
     def _is_in_use(self, topic: AnyLogTopic) -> bool:
         # A client may be about to attach, and first waits for the database.
         idle = asyncio.get_running_loop().time() - topic.requested_at
-        return topic.state is not State.LIVE or idle < LINGER_SECONDS
+        return topic.state is not State.LIVE or idle < _linger_seconds(topic)
 
     def _remove(self, topic: Topic) -> None:
         self.topics.pop(topic.name, None)
@@ -138,3 +140,8 @@ class Registry:
             if await self._subscribe(topic):
                 topic.is_polled = False
                 await self._follower.catch_up(topic)
+
+
+def _linger_seconds(topic: Topic) -> float:
+    is_shared = isinstance(topic, LogTopic) and topic.is_shared
+    return LINGER_SECONDS if is_shared else USER_LINGER_SECONDS

@@ -116,14 +116,15 @@ class RingMemory:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._rings: OrderedDict[str, Ring[Any]] = OrderedDict()
+        self._rings: dict[str, Ring[Any]] = {}
+        self._filled: OrderedDict[str, Ring[Any]] = OrderedDict()
+        """The rings that are not empty, the least recently used first."""
 
     def open(self, key: str, ring: Ring[Any]) -> None:
         """Add the ring of a log, in place of its earlier one."""
         self.close(key)
         self._rings[key] = ring
-        self._size += ring.size
-        self._shrink()
+        self._resized(key, ring, 0)
 
     def holds(self, key: str, ring: Ring[Any]) -> bool:
         """Return whether this is the current ring of an open log."""
@@ -134,17 +135,14 @@ class RingMemory:
         ring = self._rings[key]
         before = ring.size
         ring.add(state)
-        self._size += ring.size - before
-        self._rings.move_to_end(key)
-        self._shrink()
+        self._resized(key, ring, before)
 
     def extend(self, key: str, older: list[Any], floor: int) -> None:
         """Add older changes to the ring of a log."""
         ring = self._rings[key]
         before = ring.size
         ring.extend(older, floor)
-        self._size += ring.size - before
-        self._shrink()
+        self._resized(key, ring, before)
 
     def purge(self, key: str, position: int) -> None:
         """Drop from a ring what was removed from its log."""
@@ -158,15 +156,24 @@ class RingMemory:
         ring = self._rings.pop(key, None)
         if ring is not None:
             self._size -= ring.size
+            self._filled.pop(key, None)
 
-    def _shrink(self) -> None:
-        while self._size > self._limit:
-            ring = next((ring for ring in self._rings.values() if ring.size), None)
-            if ring is None:
-                return
-            before = ring.size
-            ring.shrink()
-            self._size += ring.size - before
+    def _resized(self, key: str, ring: Ring[Any], before: int) -> None:
+        """Count what a ring has grown, and make space for it."""
+        self._size += ring.size - before
+        if ring.size:
+            self._filled[key] = ring
+            self._filled.move_to_end(key)
+        while self._size > self._limit and self._filled:
+            self._shrink_oldest()
+
+    def _shrink_oldest(self) -> None:
+        key, ring = next(iter(self._filled.items()))
+        before = ring.size
+        ring.shrink()
+        self._size += ring.size - before
+        if not ring.size:  # there may be many such rings: they are not looked at again
+            del self._filled[key]
 
 
 def _size(state: LogState) -> int:

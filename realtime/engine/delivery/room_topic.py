@@ -4,6 +4,7 @@ import msgspec
 
 from ...conf import config
 from ...store import presence
+from ...store.messages.history import LogMark
 from ...store.messages.room_log import RoomLog
 from ...wire.codecs import Frame
 from ...wire.events import Changed, MessageEvent, MessageState, Resync
@@ -13,7 +14,7 @@ from ..database.executor import Database
 from .event import Event
 from .flusher import Flusher
 from .roster import Roster
-from .topic import Emptied, LogTopic, stay_open
+from .topic import Emptied, LogTopic, State, stay_open
 
 __all__ = ["RoomTopic", "room_event"]
 
@@ -37,6 +38,10 @@ class RoomTopic(LogTopic[RoomLog, MessageState]):
         super().__init__(log, flushers, emptied)
         self.slug = slug
         self.roster = roster
+        self.rights_seq = 0
+        """The last change of rights that this process knows."""
+        self.members_rights_seq = 0
+        """The last change that concerned all members; one of a user only raises `rights_seq`."""
         self.presence_bucket = Bucket(PRESENCE_PER_SECOND, PRESENCE_BURST, 0)
 
     @property
@@ -61,6 +66,27 @@ class RoomTopic(LogTopic[RoomLog, MessageState]):
     def recheck(self, connection: Connection, user_id: str = "") -> None:
         """Have a member recheck its rights in the room."""
         connection.events.on_rights_changed(self.slug, user_id)
+
+    def start_rights(self, mark: LogMark) -> None:
+        """Use the version of rights with which the topic starts or starts again."""
+        # A note of newer rights may have come while the topic was being opened.
+        is_new = self.state is State.OPENING
+        self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
+        self.members_rights_seq = self.rights_seq
+
+    def accept_rights(self, mark: LogMark) -> bool:
+        """Use the version of the database from now on; return whether it is a newer one."""
+        if mark.rights_seq <= self.rights_seq:
+            return False
+        self.rights_seq = self.members_rights_seq = mark.rights_seq
+        return True
+
+    def accept_user_rights(self, mark: LogMark, seq: int) -> bool:
+        """Use version `seq` if it is the next one, or was counted before."""
+        if seq > min(self.rights_seq + 1, mark.rights_seq):
+            return False
+        self.rights_seq = max(self.rights_seq, seq)
+        return True
 
     async def load_members(self, db: Database) -> None:
         """Read the users who are in the room."""

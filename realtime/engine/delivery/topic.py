@@ -109,10 +109,6 @@ class LogTopic(Topic, Generic[L, S]):
         self.log = log
         self.state = State.OPENING
         self.ring: Ring[S] = Ring([], 0, 0)
-        self.rights_seq = 0
-        """The last change of rights that this process knows."""
-        self.members_rights_seq = 0
-        """The last change that concerned all members; one of a user only raises `rights_seq`."""
         self.early: dict[tuple[str, int], Event] = {}
         self.repair: asyncio.Task[None] | None = None
         self.extension: asyncio.Task[None] | None = None
@@ -125,6 +121,11 @@ class LogTopic(Topic, Generic[L, S]):
         self.times_behind = 0
         self.requested_at = 0.0
         self._hole: int | None = None
+
+    is_shared = True
+    """Whether it is kept for a while without members, because several may come back."""
+    open_states = 100
+    """The number of recent changes with which the topic starts, so that most resumes find them."""
 
     # What the log is of.
 
@@ -150,20 +151,41 @@ class LogTopic(Topic, Generic[L, S]):
     async def load_members(self, db: Database) -> None:
         """Read who is in the topic, if the topic shows that."""
 
+    # The version of rights.
+
+    def start_rights(self, mark: LogMark) -> None:
+        """Use the version of rights with which the topic starts or starts again."""
+        raise NotImplementedError
+
+    def accept_rights(self, mark: LogMark) -> bool:
+        """Use the version of the database from now on; return whether it is another one."""
+        raise NotImplementedError
+
+    def accept_user_rights(self, mark: LogMark, seq: int) -> bool:
+        """Use version `seq` if only the rights of one user differ; return whether that is so."""
+        return False
+
     # The position.
 
     def open(self, mark: LogMark, ring: Ring[S]) -> None:
         """Start at a position, with the recent changes up to there."""
         self.position.reset(mark.last_seq, mark.epoch)
-        # A note of newer rights may have come while the topic was being opened.
-        is_new = self.state is State.OPENING
-        self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
-        self.members_rights_seq = self.rights_seq
+        self.start_rights(mark)
         self.ring = ring
         self._hole = None
         self.state = State.LIVE
         for lane in self._lanes.values():
             lane.reset(mark.last_seq)
+
+    def adopt(self, epoch: str) -> bool:
+        """Use the epoch of a log that had none, because it had no row; return whether that is so.
+
+        This is no new epoch, so all positions stay valid.
+        """
+        if self.position.epoch or not epoch:
+            return False
+        self.position.epoch = epoch
+        return True
 
     def keep(self, event: Event, epoch: str) -> None:
         """Keep an event that came before its turn."""
@@ -172,6 +194,8 @@ class LogTopic(Topic, Generic[L, S]):
 
     def next_early(self) -> Event | None:
         """Remove and return the early event whose turn has come, if any."""
+        if not self.position.epoch and self.early:
+            self.adopt(min(self.early, key=lambda key: key[1])[0])
         if event := self.early.pop((self.position.epoch, self.position.seq + 1), None):
             return event
         for epoch, seq in sorted(self.early):

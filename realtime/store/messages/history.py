@@ -25,6 +25,7 @@ __all__ = [
     "MADE_NONCE",
     "Changes",
     "LogMark",
+    "RightsVersion",
     "change_rights",
     "make_logs",
     "mark",
@@ -49,6 +50,10 @@ def room_key(room_id: int) -> str:
     return f"room.{room_id}"
 
 
+RightsVersion = tuple[str, int]
+"""An epoch, and the number of changes of rights in it; ("", 0) if there was none."""
+
+
 class LogMark(NamedTuple):
     """The end of a log, with its counters."""
 
@@ -56,6 +61,11 @@ class LogMark(NamedTuple):
     purged_seq: int
     rights_seq: int
     epoch: str
+
+    @property
+    def rights(self) -> RightsVersion:
+        """The version of the rights in a topic; two versions are the same or not, never newer."""
+        return (self.epoch, self.rights_seq) if self.rights_seq else ("", 0)
 
 
 class Changes(NamedTuple, Generic[S]):

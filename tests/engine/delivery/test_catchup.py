@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from harness.waiting import eventually
-from realtime.engine.delivery import hub
 from realtime.engine.delivery.catchup import _max_bytes, fit_frame
 from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
+from realtime.engine.delivery.room_topic import RoomTopic
 from realtime.models import Room
 from realtime.store.messages import history
 from realtime.wire.codecs import JSON, NDJSON, Codec
@@ -120,7 +120,7 @@ async def test_every_member_has_everything_once_and_in_order(
     """Joins, deliveries, edits and losses in random order, with much memory and with little."""
     settings.REALTIME = {"RING_BYTES": ring_bytes}
     monkeypatch.setattr(Ring, "CAPACITY", capacity)
-    monkeypatch.setattr(hub, "OPEN_STATES", 3)
+    monkeypatch.setattr(RoomTopic, "open_states", 3)
     async with Process() as process:
         walk = Walk(process, room, codec, seed)
         await walk.come()
