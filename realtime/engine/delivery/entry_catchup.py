@@ -22,7 +22,7 @@ from .entry_topic import EntryTopic
 from .flusher import Lane
 from .hub import Hub
 
-__all__ = ["EntryPage", "attach_entries"]
+__all__ = ["EntryPage", "attach_entries", "fitting"]
 
 PAGE_STATES = 500
 TOO_BUSY = _("The topic is too busy. Try again in a moment.")
@@ -107,7 +107,7 @@ class _Attachment:
         if not self._continues(since) or self.lane.position < max(position, until):
             return None
         states = [state for state in states if state.position <= self.lane.position]
-        if len(_fitting(states)) < len(states):
+        if len(fitting(states)) < len(states):
             return self._next_page(states, self.lane.position, until)
         return self._last_page(states, recovered=True)
 
@@ -172,15 +172,15 @@ class _Attachment:
         """Return the living values, as many as fit, and the newest events before `end`."""
         values = [state for state in states if state.key is not None and not state.deleted]
         events = [state for state in states if state.key is None][-history:] if history else []
-        events = _fitting(events[::-1], ROOM_BYTES // 2)[::-1]
-        kept = _fitting(values, ROOM_BYTES - sum(map(_size, events)))
+        events = fitting(events[::-1], ROOM_BYTES // 2)[::-1]
+        kept = fitting(values, ROOM_BYTES - sum(map(_size, events)))
         shown = sorted([*kept, *events], key=lambda state: state.position)
         if is_all and len(kept) == len(values):
             return self._last_page(shown, recovered=False)
         return self._page(shown, kept[-1].position, end, recovered=False)
 
     def _next_page(self, states: list[EntryState], through: int, until: int) -> EntryPage:
-        kept = _fitting(states)
+        kept = fitting(states)
         if len(kept) < len(states):
             through = kept[-1].position
         return self._page(kept, through, until, recovered=True)
@@ -204,7 +204,7 @@ def _find_starts(
     return {(log, history): log.start(PAGE_STATES, history) for log, history in keys}
 
 
-def _fitting(states: list[EntryState], size: int = ROOM_BYTES) -> list[EntryState]:
+def fitting(states: list[EntryState], size: int = ROOM_BYTES) -> list[EntryState]:
     """Return the first states that fit into so many bytes, at least one."""
     for number, state in enumerate(states):
         size -= _size(state)
