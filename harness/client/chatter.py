@@ -162,10 +162,13 @@ class Chatter:
         welcome = await client.expect("welcome")
         self._welcomed(welcome)
         self._client = client
-        for room in self.known:
-            await self._join(room)
+        await self._enter()
         while True:
             await self._take(await client.receive(timeout=3600))
+
+    async def _enter(self) -> None:
+        for room in self.known:
+            await self._join(room)
 
     def _welcomed(self, welcome: Object) -> None:
         if self.user_id not in ("", welcome["user_id"]):
@@ -221,7 +224,7 @@ class Chatter:
             self.resumed.append(time.monotonic() - self._lost_at)
             self._lost_at = None
         for ref, (_, fields) in list(self._open.items()):
-            if fields["room"] == room:
+            if fields.get("room") == room:
                 await self._transmit(ref)
         if room in self._anew:
             await self._begin_anew(room, item)

@@ -92,6 +92,16 @@ class Conversation(ABC):
         """Send a message and return its `ack`."""
         return self._of_type("ack", await self.ask("message", room=room, content=content, **fields))
 
+    async def subscribe(self, topic: str, **fields: Any) -> Object:
+        """Subscribe to a topic and return the `subscribed` reply, of one page."""
+        return self._of_type("subscribed", await self.ask("subscribe", topic=topic, **fields))
+
+    async def call(self, topic: str, name: str, /, **data: Any) -> Object:
+        """Call a command of a topic and return the data of its result."""
+        reply = await self.ask("call", topic=topic, name=name, data=data)
+        found: Object = self._of_type("result", reply)["data"]
+        return found
+
     async def refused(self, kind: str, /, **fields: Any) -> str:
         """Send a command and return the code of the error that answers it."""
         return str(self._of_type("error", await self.ask(kind, **fields))["code"])
