@@ -1,6 +1,7 @@
 """One topic as a client sees it, and checks of the order that the protocol promises."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from harness.client.encoding import Object
 
@@ -40,11 +41,7 @@ class TopicView:
     def faults_of(self, reply: Object) -> list[str]:
         """Return how a `subscribed` reply breaks the rules; it follows a command with `target`."""
         seqs = [entry["seq"] for entry in reply["entries"]]
-        found = [
-            f"{later} after {seq}"
-            for seq, later in zip(seqs, seqs[1:], strict=False)
-            if later <= seq
-        ]
+        found = [f"{later} after {seq}" for seq, later in pairwise(seqs) if later <= seq]
         if reply["recovered"]:
             start, end = self.position, reply["through"]
             found += [f"{seq} is not in ({start}, {end}]" for seq in seqs if not start < seq <= end]
