@@ -20,7 +20,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from .engine.bus.handover import Handover
-from .engine.bus.notes import Broadcast, Close, Direct, Note
+from .engine.bus.notes import Broadcast, Close, Direct, Note, RoomMove
 from .engine.bus.publisher import LayerUnavailable
 from .engine.engine import EVERYONE, user_topic
 from .engine.notify import hand_over
@@ -37,7 +37,16 @@ from .wire.codecs import Frame
 from .wire.errors import REASONS, CloseCode, CommandError, ErrorCode
 from .wire.events import Notice, Outgoing, SignalEvent
 
-__all__ = ["Handover", "LayerUnavailable", "Target", "connection", "everyone", "room", "user"]
+__all__ = [
+    "ClientTarget",
+    "Handover",
+    "LayerUnavailable",
+    "Target",
+    "connection",
+    "everyone",
+    "room",
+    "user",
+]
 
 MAX_BYTES = 64 * 1024
 LEVELS = ("info", "warning", "error")
@@ -114,6 +123,38 @@ class Target:
         return handover
 
 
+class ClientTarget(Target):
+    """The connections of a user, or one connection."""
+
+    def join(self, room: Room | str, *, using: str | None = None) -> Handover:
+        """Have the connections join a room, given as a row or by its slug.
+
+        A client that was not in it gets `joined`, as after a `join` of its own. The rights of the
+        user hold: a client that may not join gets nothing. Raises `Room.DoesNotExist`.
+        """
+        return self._publish(RoomMove(_slug_of(room), True, "", self._connection), using)
+
+    async def ajoin(self, room: Room | str, *, using: str | None = None) -> Handover:
+        """Have the connections join a room."""
+        handover = await sync_to_async(self.join)(room, using=using)
+        return await handover.settled()
+
+    def leave(self, room: Room | str, reason: str = "", *, using: str | None = None) -> Handover:
+        """Have the connections leave a room; a client that was in it gets `removed`.
+
+        It keeps its rights, and may join again: `moderation.kick` and `ban` keep a user out.
+        """
+        move = RoomMove(_slug_of(room), False, _text(reason), self._connection)
+        return self._publish(move, using)
+
+    async def aleave(
+        self, room: Room | str, reason: str = "", *, using: str | None = None
+    ) -> Handover:
+        """Have the connections leave a room."""
+        handover = await sync_to_async(self.leave)(room, reason, using=using)
+        return await handover.settled()
+
+
 class RoomTarget(Target):
     """All clients in a room."""
 
@@ -163,11 +204,10 @@ class RoomTarget(Target):
         self._topic = room_key(self._find())
         return super()._publish(note, using)
 
-    @on_working_server
     def _find(self) -> int:
         # Not before: the caller of an async twin cannot query the database.
         if self._room_id is None:
-            self._room_id = room_id_of(str(self.slug))
+            self._room_id = _room_id_of(str(self.slug))
         return self._room_id
 
 
@@ -179,22 +219,34 @@ def room(room: Room | str) -> RoomTarget:
     return RoomTarget(room)
 
 
-def user(user: Any) -> Target:
+def user(user: Any) -> ClientTarget:
     """Return the target for a user, given as such or by primary key, or a guest by `user_id`."""
-    return Target(user_topic(str(getattr(user, "pk", user))))
+    return ClientTarget(user_topic(str(getattr(user, "pk", user))))
 
 
-def connection(connection: str) -> Target:
+def connection(connection: str) -> ClientTarget:
     """Return the target for one connection, by its id."""
     node, _, number = connection.partition(".")
     if not node or not number:
         raise ValueError(f"{connection!r} is not the id of a connection")
-    return Target(f"node.{node}", connection)
+    return ClientTarget(f"node.{node}", connection)
 
 
 def everyone() -> Target:
     """Return the target for all connections of the site."""
     return Target(EVERYONE)
+
+
+def _slug_of(room: Room | str) -> str:
+    if isinstance(room, str):
+        _room_id_of(room)  # raises for a room that does not exist
+        return room
+    return room.slug
+
+
+@on_working_server
+def _room_id_of(slug: str) -> int:
+    return room_id_of(slug)
 
 
 def _text(text: object) -> str:

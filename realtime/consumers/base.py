@@ -226,6 +226,9 @@ class Consumer(Sending):
     def on_topic_rights_changed(self, name: str) -> None:
         """Override this to act on changed rights in a topic."""
 
+    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
+        """Override this to join or leave a room for the site's code; the chat does so."""
+
     def on_user_changed(self, identity: Identity) -> None:
         """Replace the user by the changed user."""
         self._login.replace_user(identity)

@@ -34,6 +34,7 @@ from ...wire.events import (
 )
 from ..base import Consumer
 from ..commands import command, with_ref
+from .steering import Move, Steering
 from .subscription import RoomSubscription, room_fields
 
 __all__ = ["Joining"]
@@ -42,6 +43,7 @@ AGAIN_SECONDS = 1.0
 """If the database fails, rights are read again after so many seconds."""
 ATTEMPTS = 3
 """How often a join is tried again because the rights have changed meanwhile."""
+TAKEN_OUT = _("The site has taken you out of this room. You may join it again.")
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
 CHANGING = _("The rights in this room are changing. Try again in a moment.")
 Decide = Callable[[list[access.AccessRequest]], dict[access.AccessRequest, access.AccessResult]]
@@ -70,6 +72,7 @@ class Joining(Consumer):
         self._subscriptions: dict[str, RoomSubscription] = {}
         self._changes = 0
         self._rechecks: dict[str, asyncio.Task[None]] = {}
+        self._steering = Steering(self._make_move)
 
     @command
     async def join(self, command: Join) -> Joined:
@@ -104,6 +107,7 @@ class Joining(Consumer):
 
     async def on_disconnect(self) -> None:
         """Stop the checks of access to rooms."""
+        self._steering.stop()
         for task in self._rechecks.values():
             task.cancel()
         for subscription in self._subscriptions.values():
@@ -122,6 +126,10 @@ class Joining(Consumer):
         for one in list(self._subscriptions):
             self.recheck(one)
 
+    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
+        """Join or leave a room because the site's code says so."""
+        self._steering.add(Move(room, joins, reason))
+
     def recheck(self, room: str, user_id: str = "") -> None:
         """Check the rights in a room again, and leave it if the connection may not be there."""
         subscription = self._subscriptions.get(room)
@@ -131,6 +139,17 @@ class Joining(Consumer):
             subscription.is_recheck_due = True
             if room not in self._rechecks:
                 self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
+
+    async def _make_move(self, move: Move) -> None:
+        """Send `joined` or `removed` to a client that was moved; nothing if it was there before."""
+        is_here = move.room in self._subscriptions
+        if move.joins and not is_here:
+            self.reply(await self._join(Join(room=move.room)))
+        elif is_here and not move.joins:
+            self._drop_subscription(move.room)
+            text = move.reason or TAKEN_OUT
+            refusal = CommandError(ErrorCode.NOT_JOINED, text)
+            self.reply(Removed.of(refusal, move.room, self.connection.translate))
 
     async def _read_ahead(self, targets: list[JoinTarget]) -> dict[str, access.AccessResult]:
         """Read the access to many rooms in a few queries; after an error, each join does so."""

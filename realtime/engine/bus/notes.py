@@ -24,6 +24,7 @@ __all__ = [
     "Probe",
     "Revalidate",
     "RightsChanged",
+    "RoomMove",
     "UnknownKind",
     "decode",
     "encode",
@@ -121,13 +122,35 @@ class RightsChanged(_Note, tag="rights"):
     seq: int
 
 
+class RoomMove(_Note, tag="move"):
+    """Have one connection of the topic join or leave a room, or all if it is empty.
+
+    `reason` is the text for a client that has to leave.
+    """
+
+    room: str
+    joins: bool
+    reason: str
+    connection: str
+
+
 class Probe(_Note, tag="fence"):
     """Prove that this process receives the topic, when its own token comes back."""
 
     token: str
 
 
-Note = Broadcast | Direct | Close | Revalidate | LogEvent | PresenceDiff | RightsChanged | Probe
+Note = (
+    Broadcast
+    | Direct
+    | Close
+    | Revalidate
+    | LogEvent
+    | PresenceDiff
+    | RightsChanged
+    | RoomMove
+    | Probe
+)
 KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get_args(Note)}
 
 

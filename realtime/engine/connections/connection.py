@@ -54,6 +54,9 @@ class ConnectionEvents(Protocol):
     def on_user_changed(self, identity: Identity) -> None:
         """Use the changed user, who may stay connected."""
 
+    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
+        """Join or leave a room; `reason` is the text for a client that leaves."""
+
 
 class Silence(Protocol):
     """The time for which a client has sent nothing: see `consumers.heartbeat`."""

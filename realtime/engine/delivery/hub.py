@@ -32,6 +32,7 @@ from ..bus.notes import (
     Probe,
     Revalidate,
     RightsChanged,
+    RoomMove,
     UnknownKind,
     decode,
 )
@@ -210,11 +211,8 @@ class Hub:
                 self._dispatch_to_log(topic, note)
             case Broadcast(text, exclude):
                 topic.deliver(Event(Frame(text), exclude=exclude))
-            case Close(code, reason, connection_id):
-                for one in _recipients(topic, connection_id):
-                    one.close(Disconnect(code, reason))
-            case Direct(text, connection_id):
-                _send_directly(_recipients(topic, connection_id), Frame(text))
+            case Close() | Direct() | RoomMove():
+                _dispatch_to_clients(_recipients(topic, note.connection), note)
             case Revalidate():
                 self._revalidate(list(topic.members.values()), note)
             case Probe():
@@ -305,6 +303,18 @@ def _send_directly(recipients: Iterable[Connection], frame: Frame) -> None:
     for one in recipients:
         if one.codec.is_protocol:
             one.outbox.send(one.codec.join([frame]))
+
+
+def _dispatch_to_clients(clients: Iterable[Connection], note: Close | Direct | RoomMove) -> None:
+    match note:
+        case Close(code, reason):
+            for one in clients:
+                one.close(Disconnect(code, reason))
+        case Direct(text):
+            _send_directly(clients, Frame(text))
+        case RoomMove(room, joins, reason):
+            for one in clients:
+                one.events.on_room_move(room, joins, reason)
 
 
 def _recipients(topic: Topic, connection_id: str) -> Iterable[Connection]:

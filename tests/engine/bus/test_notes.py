@@ -28,6 +28,7 @@ from realtime.engine.bus.notes import (
     Probe,
     Revalidate,
     RightsChanged,
+    RoomMove,
     UnknownKind,
     decode,
     encode,
@@ -42,7 +43,7 @@ from tests.engine.conftest import UseLayer
 from tests.engine.process import Process, arrived
 from tests.examples import examples
 
-KINDS = ["say", "whisper", "end", "look", "fence", "log", "people", "rights", "", "unknown"]
+KINDS = ["say", "whisper", "end", "look", "fence", "log", "people", "rights", "move", "", "unknown"]
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -92,6 +93,7 @@ WIRE: list[tuple[Note, list[Any]]] = [
         ["people", '[[["1", "ada", "a1.2"]], []]'],
     ),
     (RightsChanged("7", 3), ["rights", "7", 3]),
+    (RoomMove("lobby", True, "", "a1.2"), ["move", "lobby", True, "", "a1.2"]),
     (Probe("c0ffee"), ["fence", "c0ffee"]),
 ]
 

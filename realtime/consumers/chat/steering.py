@@ -1,0 +1,59 @@
+"""Join and leave rooms because the site's code says so, not the client: see `push.user(…).join`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from django.db import Error as DatabaseError
+
+from ...conf import config
+from ...logs import get_logger
+from ...wire.errors import CommandError
+
+__all__ = ["Move", "Steering"]
+
+logger = get_logger("realtime.consumer")
+
+
+class Move(NamedTuple):
+    """A room that a connection has to join, or to leave for a reason."""
+
+    room: str
+    joins: bool
+    reason: str
+
+
+class Steering:
+    """The moves of one connection, which are made one after the other."""
+
+    def __init__(self, make: Callable[[Move], Awaitable[None]]) -> None:
+        self._make = make
+        self._moves: deque[Move] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, move: Move) -> None:
+        """Make a move after those that were added before."""
+        self._moves.append(move)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """Make no more moves."""
+        self._moves.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while self._moves:
+            move = self._moves.popleft()
+            verb = "join" if move.joins else "leave"
+            try:
+                async with asyncio.timeout(config().handler_seconds):
+                    await self._make(move)
+            except CommandError as error:  # the rights of the user hold for the site's code too
+                logger.info("a user cannot %s %r for the site: %s", verb, move.room, error.code)
+            except (DatabaseError, TimeoutError) as error:
+                logger.warning("a user did not %s %r for the site: %r", verb, move.room, error)
+            except Exception:  # of a site's own policy
+                logger.exception("a user did not %s %r for the site", verb, move.room)
