@@ -177,6 +177,7 @@ class Lifecycle:
                 if receiving.done() and due > self._engine.loop.time():
                     break
                 await self._flush()
+                self._intake.check()
             return await receiving
         finally:
             receiving.cancel()

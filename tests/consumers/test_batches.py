@@ -198,6 +198,21 @@ async def test_a_batch_may_be_answered_by_one_frame(engine: Engine) -> None:
         assert await socket.ask("c") == "a,b,c"
 
 
+async def test_a_client_is_read_again_after_a_slow_batch(engine: Engine) -> None:
+    """The watchdog stops reading while a handler takes long, also one that no frame has begun."""
+
+    async def slowly(commands: list[Value]) -> list[Any]:
+        await eventually(lambda: bool(intake._pauses))
+        return each_done(commands)
+
+    async with Socket(application=values([], slowly, within=0.01).as_asgi()) as socket:
+        [connection] = engine.connections.values()
+        assert connection.intake is not None
+        intake = connection.intake
+        await socket.ask("value", number=1)
+        await eventually(lambda: not intake._pauses)
+
+
 # Errors.
 
 
