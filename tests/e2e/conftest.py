@@ -1,12 +1,14 @@
 """Fixtures of the end-to-end tests."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from harness.services import Services
 from harness.site import Demo
+from tests.e2e.fresh import build_wheel
 
 OPTIONS = [
     "--headless",
@@ -28,6 +30,12 @@ def demo(services: Services) -> Iterator[Demo]:
     yield process
     process.kill()
     process.show_log()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this package."""
+    return build_wheel(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture

@@ -1,11 +1,6 @@
 """The wheel in somebody else's project: check, migrate, connect, chat."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +9,7 @@ import pytest
 
 from harness.client.websocket import Client
 from harness.services import Process, Services, answers, free_port
-from harness.site import ROOT
+from tests.e2e.fresh import Environment, run
 
 SETTINGS = """
 INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "channels", "realtime"]
@@ -35,76 +30,22 @@ CLIENT_FILE = re.compile(rf"realtime/static/realtime/({MODULES})\.js")
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
 
-class Project:
+class Project(Environment):
     """A fresh `startproject` in an environment that has `realtime` from the wheel."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
+        super().__init__(folder, wheel)
         self.folder = folder / "site"
-        self.python = folder / "venv" / "bin" / "python"
-        self.env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DJANGO_", "PYTHON"))
-        }
-        _run(sys.executable, "-m", "venv", "--without-pip", str(folder / "venv"))
-        self._borrow_dependencies(folder / "venv")
-        _run(
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            str(self.python),
-            "install",
-            "--no-deps",
-            "--quiet",
-            str(wheel),
-        )
         self.folder.mkdir()
         self.manage = [str(self.python), "-W", "error", "manage.py"]
-        _run(
-            str(self.python),
-            "-m",
-            "django",
-            "startproject",
-            "mysite",
-            str(self.folder),
-            env=self.env,
-        )
+        start = ("-m", "django", "startproject", "mysite")
+        run(str(self.python), *start, str(self.folder), env=self.env)
         with (self.folder / "mysite" / "settings.py").open("a") as settings:
             settings.write(SETTINGS)
         (self.folder / "mysite" / "asgi.py").write_text(ASGI)
 
     def run(self, *command: str) -> str:
-        return _run(*self.manage, *command, cwd=self.folder, env=self.env)
-
-    def _borrow_dependencies(self, venv: Path) -> None:
-        """Let it see what is installed here; `realtime` is not."""
-        [packages] = venv.glob("lib/python*/site-packages")
-        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that no build folder is left here."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(
-        ROOT / "realtime", source / "realtime", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    _run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        str(target),
-        str(source),
-    )
-    [built] = target.glob("django_channels_realtime-*.whl")
-    return built
+        return run(*self.manage, *command, cwd=self.folder, env=self.env)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +70,7 @@ def server(project: Project, services: Services) -> Iterator[tuple[Process, int]
 
 def test_the_package_is_the_one_from_the_wheel(project: Project, tmp_path: Path) -> None:
     code = "import realtime; print(realtime.__file__)"
-    found = _run(str(project.python), "-c", code, cwd=tmp_path, env=project.env)
+    found = run(str(project.python), "-c", code, cwd=tmp_path, env=project.env)
     assert Path(found.strip()).is_relative_to(project.python.parent.parent)
 
 
@@ -144,7 +85,7 @@ def test_the_wheel_holds_what_a_site_needs_and_nothing_else(wheel: Path) -> None
         "locale/de/LC_MESSAGES/django.mo",
     ):
         assert f"realtime/{name}" in names
-    assert not [name for name in names if "test" in name and name != "realtime/testing.py"]
+    assert not [name for name in names if "test" in name.removeprefix("realtime/testing/")]
 
 
 def test_the_wheel_has_no_files_of_the_demos_page(wheel: Path) -> None:
@@ -172,11 +113,3 @@ async def test_two_clients_chat(server: tuple[Process, int]) -> None:
             1,
             ack["id"],
         )
-
-
-def _run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
-    return done.stdout
