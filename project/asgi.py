@@ -5,4 +5,4 @@ import os
 from realtime.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-application = get_asgi_application()
+application = get_asgi_application("project.examples.routing.websocket_urlpatterns")

@@ -87,6 +87,9 @@ INSTALLED_APPS = [
     "channels",
     "realtime",
     "project",
+    "project.examples",
+    "project.examples.echo",
+    "project.examples.batch",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

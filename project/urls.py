@@ -13,6 +13,7 @@ urlpatterns = [
     path("rooms/", views.room_list, name="rooms"),
     path("rooms/<str:slug>/", views.room, name="room"),
     path("invitations/<str:token>/", views.invitation, name="invitation"),
+    path("examples/", include("project.examples.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("realtime/", include("realtime.urls")),

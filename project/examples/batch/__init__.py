@@ -1,0 +1,1 @@
+"""Handles many texts at once."""

@@ -1,0 +1,1 @@
+"""Sends back what a client sends."""

@@ -1,0 +1,113 @@
+"""The examples: their index, their pages, and their sockets in this process."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import set_script_prefix
+
+from harness.client.plain import PlainSocket
+from project.examples.catalog import EXAMPLES
+from project.examples.routing import websocket_urlpatterns
+from realtime import testing
+from realtime.engine.engine import Engine
+from tests.project.test_pages import Inline
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = [one.name for one in EXAMPLES]
+
+
+def routed(name: str) -> Any:
+    """The application at the socket of an example."""
+    [found] = [one.callback for one in websocket_urlpatterns if str(one.pattern) == f"ws/{name}/"]
+    return found
+
+
+@pytest.fixture
+async def engine(db: None) -> AsyncIterator[Engine]:
+    async with testing.engine() as running:
+        yield running
+
+
+# Pages.
+
+
+@pytest.mark.django_db
+def test_the_index_leads_to_each_example_and_the_chat_to_the_index(client: Client) -> None:
+    html = client.get("/examples/").content.decode()
+    assert re.findall(r'<li><a href="/examples/(\w+)/">', html) == NAMES
+    assert 'href="/examples/"' in client.get("/").content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_a_page_has_no_inline_code_and_files_that_exist(client: Client, name: str) -> None:
+    """The content security policy of the demo holds for it."""
+    answer = client.get(f"/examples/{name}/".replace("//", "/"))
+    html, parser = answer.content.decode(), Inline()
+    assert answer.status_code == 200
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    parser.feed(html)
+    assert parser.found == []
+    files = re.findall(r'(?:src|href)="/static/([^"]+)"', html)
+    assert [one for one in files if finders.find(one) is None] == []
+    assert len(files) > (2 if name else 1)
+
+
+@pytest.mark.django_db
+def test_a_page_knows_its_socket_below_a_script_name(client: Client) -> None:
+    set_script_prefix("/site/")
+    try:
+        html = client.get("/examples/echo/").content.decode()
+    finally:
+        set_script_prefix("/")
+    assert 'data-socket="/site/ws/echo/"' in html
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_an_app_with_a_docs_page(name: str) -> None:
+    """The page shows the consumer as it is."""
+    assert apps.is_installed(f"project.examples.{name}")
+    page = (ROOT / f"docs/example-{name}.md").read_text()
+    [snippet] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    source = (ROOT / f"project/examples/{name}/consumers.py").read_text()
+    assert snippet.strip() in source
+
+
+def test_an_unknown_example_is_not_found(client: Client) -> None:
+    assert client.get("/examples/nothing/").status_code == 404
+
+
+# Sockets.
+
+
+async def test_the_echo_sends_text_and_bytes_back(engine: Engine) -> None:
+    async with PlainSocket(routed("echo"), "/ws/echo/") as socket:
+        for frame in ("hé", "", b"\x00\xff", b""):
+            assert await socket.ask(frame) == frame
+
+
+async def test_the_batches_have_the_texts_in_capitals_and_in_order(engine: Engine) -> None:
+    """At most fifty in one."""
+    async with PlainSocket(routed("batch"), "/ws/batch/") as socket:
+        for number in range(120):
+            await socket.send(f"text {number}")
+        batches: list[list[str]] = []
+        while sum(map(len, batches)) < 120:
+            batches.append(json.loads(await socket.receive())["texts"])
+        assert [text for batch in batches for text in batch] == [
+            f"TEXT {number}" for number in range(120)
+        ]
+        assert max(map(len, batches)) == 50
+
+
+async def test_the_batches_take_no_bytes(engine: Engine) -> None:
+    async with PlainSocket(routed("batch"), "/ws/batch/") as socket:
+        await socket.send(b"x")
+        assert await socket.closed() == 4511
