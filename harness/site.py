@@ -85,9 +85,9 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT, seconds: floa
     return done.stdout
 
 
-def migrate(database_url: str, rooms: Sequence[str] = ROOMS) -> None:
-    """Create the tables and some public rooms."""
-    run("-c", _SEED, *rooms, env=environment(database_url))
+def migrate(database_url: str, rooms: Sequence[str] = ROOMS, root: Path = ROOT) -> None:
+    """Create or update the tables, and create some public rooms."""
+    run("-c", _SEED, *rooms, env=environment(database_url), cwd=root)
 
 
 class Server(Process):
@@ -104,6 +104,7 @@ class Server(Process):
         kind: str = "daphne",
         application: str = "project.asgi:application",
         options: Sequence[str] = (),
+        root: Path = ROOT,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -111,7 +112,7 @@ class Server(Process):
         super().__init__(
             [*_command(kind, self.port), *options, application],
             folder / f"{kind}-{self.port}.log",
-            cwd=ROOT,
+            cwd=root,
             env=env,
         )
 
@@ -155,6 +156,8 @@ class Site:
         self.redis = redis if isinstance(redis, Redis) else None
         redis_url = redis.url if isinstance(redis, Redis) else redis
         self.env = environment(database_url, redis_url, **env)
+        self.root = ROOT
+        """The folder of the code that the next servers run."""
         self.servers: list[Server] = []
 
     def start(
@@ -162,7 +165,9 @@ class Site:
     ) -> list[Server]:
         """Start one server of each kind in parallel, and wait until they answer."""
         own = {**self.env, **env}
-        return self.add([Server(self.folder, own, kind, application) for kind in kinds])
+        return self.add(
+            [Server(self.folder, own, kind, application, root=self.root) for kind in kinds]
+        )
 
     def add(self, servers: list[Server]) -> list[Server]:
         """Start servers in parallel, and wait until they answer."""
@@ -229,11 +234,13 @@ class Sites:
         database_url: str = "",
         settings: Mapping[str, Any] = UNLIMITED,
         urls: str = "project.urls",
+        root: Path = ROOT,
     ) -> Site:
         """Start a site that ends with `stack`; `layer` is one of those in `harness/settings.py`.
 
         With `own_redis` or `own_postgres` the test may stop that server; with `keeps_data` the
-        Redis keeps its data. The database of a `database_url` is already migrated.
+        Redis keeps its data. The database of a `database_url` is already migrated. The servers run
+        the code in `root`.
         """
         redis: Redis | str = ""
         if own_redis:
@@ -255,6 +262,7 @@ class Sites:
         )
         site = Site(self.services.folder, url, redis, env)
         site.postgres = postgres
+        site.root = root
         stack.callback(site.stop)
         site.start(*servers)
         return site
