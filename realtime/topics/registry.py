@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
@@ -75,6 +76,13 @@ class Registry:
             return topic.made(values, identity)
         except ValueError:
             raise unknown_topic(name) from None
+
+    def keep_of(self, name: str) -> timedelta | None:
+        """Return how long the entries of a topic are kept; None if no class has this name today."""
+        try:
+            return self.resolve(name).keep
+        except CommandError:
+            return None
 
     def overlaps(self) -> Iterator[Overlap]:
         """Find classes whose paths match the same name."""

@@ -5,6 +5,7 @@ from functools import cached_property, reduce
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, ClassVar, Self, dataclass_transform
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 
@@ -138,6 +139,10 @@ class Topic(Publishing, Reading):
         if found is None:
             raise unknown_topic(self.name)
         return found
+
+    async def aobject(self) -> Any:
+        """Return the object, in async code. Raises `unknown_topic` if it does not exist."""
+        return await sync_to_async(lambda: self.object)()
 
     def __eq__(self, other: Any) -> bool:
         return type(self) is type(other) and self._key == other._key

@@ -1,6 +1,7 @@
 """The classes of a site, and the topic of a name."""
 
 import logging
+from datetime import timedelta
 
 import pytest
 
@@ -37,6 +38,15 @@ def test_each_name_without_a_class_is_the_same_error(classes: Registry, name: st
         ErrorCode.UNKNOWN_TOPIC,
         "There is no such topic.",
     )
+
+
+def test_a_name_says_how_long_entries_are_kept(classes: Registry) -> None:
+    class OrderTopic(Topic):
+        path = "order/<int:pk>"
+        keep = timedelta(days=7)
+
+    assert classes.keep_of("order/7") == timedelta(days=7)
+    assert classes.keep_of("order/x") is None
 
 
 def test_a_base_without_a_path_has_no_topics(classes: Registry) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 
@@ -95,6 +96,7 @@ class TestModel:
         assert RoomTopic.of(room).name == "about/a"
         assert RoomTopic.of(room).object is room
         assert RoomTopic(slug="a").object == room  # type: ignore[call-arg]
+        assert async_to_sync(RoomTopic(slug="a").aobject)() == room  # type: ignore[call-arg]
 
     @pytest.mark.django_db
     def test_an_absent_object_is_an_unknown_topic(self) -> None:
