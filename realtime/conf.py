@@ -39,6 +39,10 @@ class Config:
     """Names that no guest may take, alone or as a word of the name."""
     policy: str = "realtime.policy.Policy"
     """The class that decides permissions."""
+    hooks: str = "realtime.hooks.Hooks"
+    """The class with the hooks of the site."""
+    hook_seconds: float = 3
+    """Seconds that `before_message` may take before its message is refused."""
     create_rooms: str = "staff"
     """Which users may create rooms: "users", "staff" with the permission, or "nobody"."""
     direct_rooms: bool = True

@@ -12,6 +12,7 @@ A message is stored and always delivered. Everything else is sent once: an unava
 raises nothing; the `Handover` that each call returns says whether the layer has accepted it.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,11 +25,14 @@ from .engine.bus.notes import Broadcast, Close, Direct, Note, RoomMove
 from .engine.bus.publisher import LayerUnavailable
 from .engine.engine import EVERYONE, user_topic
 from .engine.notify import hand_over
+from .hooks import Hooks, NewMessage, hooks
 from .models import Message, Room
+from .screening import screen_now
 from .store.database.alias import database
 from .store.database.servers import on_working_server
 from .store.database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
 from .store.messages.history import room_key
+from .store.messages.log import Draft
 from .store.messages.plain import plain
 from .store.messages.posting import draft_of, post, row_of
 from .store.rooms.access import room_id_of
@@ -186,6 +190,8 @@ class RoomTarget(Target):
         data = None if data is None else plain(data)
         room = self._find(), str(self.slug)
         draft = draft_of(room, content, user=user, username=username, nonce=nonce, data=data)
+        if (rules := hooks()).checks_messages:
+            _screen(rules, draft, user)
         ours = database()
         if using is not None and using != ours and is_in_transaction(using):
             on_commit(partial(post, draft), ours, using)
@@ -235,6 +241,29 @@ def connection(connection: str) -> ClientTarget:
 def everyone() -> Target:
     """Return the target for all connections of the site."""
     return Target(EVERYONE)
+
+
+def _screen(rules: Hooks, draft: Draft, user: Any) -> None:
+    """Have the site check a message, and change it."""
+    kind = _kind_of(draft.room_id) if isinstance(rules.message_data, Mapping) else ""
+    message = NewMessage(
+        room=draft.slug,
+        room_id=draft.room_id,
+        content=draft.content,
+        data=draft.data,
+        user_id=draft.sender,
+        username=draft.username,
+        user=user,
+        is_pushed=True,
+    )
+    checked = screen_now(rules, message, kind)
+    draft.content, draft.data = _text(checked.content), checked.data
+
+
+@on_working_server
+def _kind_of(room_id: int) -> str:
+    kinds = Room.objects.using(database()).values_list("kind", flat=True)
+    return str(kinds.get(pk=room_id))
 
 
 def _slug_of(room: Room | str) -> str:

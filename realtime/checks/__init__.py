@@ -26,6 +26,7 @@ from django.utils.version import get_version_tuple
 
 from ..auth.checks import check_authenticators
 from ..conf import CREATORS, Config, config, known_keys
+from ..hooks import Hooks
 from ..policy import Policy
 from ..store.accounts.identity import GUEST, KEY_CHARACTERS, SITE
 from .configured import configured, missed
@@ -93,7 +94,7 @@ FIXED_IN = (
 
 @register("realtime")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """Check REALTIME: a dict (E001), keys (E002), types and ranges (E007), POLICY (E006).
+    """Check REALTIME: a dict (E001), keys (E002), types and ranges (E007), POLICY and HOOKS (E006).
 
     Also CREATE_ROOMS (E008), and numbers that do not fit each other (E014, W011, W012, W013).
     """
@@ -102,7 +103,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         return [Error("REALTIME must be a dict.", id="realtime.E001")]
     unknown = [_unknown(key) for key in given if key not in known_keys()]
     return unknown + (
-        list(_wrong_types(given)) or [*_missing_policy(), *_unknown_creators(), *misfits(config())]
+        list(_wrong_types(given)) or [*_missing_classes(), *_unknown_creators(), *misfits(config())]
     )
 
 
@@ -119,17 +120,18 @@ def _wrong_types(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
             yield Error(f"REALTIME[{key!r}] must be {wanted}.", id="realtime.E007")
 
 
-def _missing_policy() -> Iterator[CheckMessage]:
-    try:
-        found = import_string(config().policy)
-    except ImportError as error:
-        yield Error("REALTIME['POLICY'] cannot be imported.", hint=str(error), id="realtime.E006")
-        return
-    if not (isinstance(found, type) and issubclass(found, Policy)):
-        yield Error(
-            "REALTIME['POLICY'] must name a subclass of realtime.policy.Policy.",
-            id="realtime.E006",
-        )
+def _missing_classes() -> Iterator[CheckMessage]:
+    for key, base in (("POLICY", Policy), ("HOOKS", Hooks)):
+        try:
+            found = import_string(getattr(config(), key.lower()))
+        except ImportError as error:
+            text = f"REALTIME[{key!r}] cannot be imported."
+            yield Error(text, hint=str(error), id="realtime.E006")
+            continue
+        if not (isinstance(found, type) and issubclass(found, base)):
+            name = f"{base.__module__}.{base.__name__}"
+            text = f"REALTIME[{key!r}] must name a subclass of {name}."
+            yield Error(text, id="realtime.E006")
 
 
 def _unknown_creators() -> Iterator[CheckMessage]:

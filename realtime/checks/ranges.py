@@ -41,6 +41,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "handshakes_burst": COUNT,
     "handshakes_per_second": RATE,
     "heartbeat_seconds": (SMALLEST, HOUR),
+    "hook_seconds": WAIT,
     "invitation_seconds": (1, 36_500 * DAY),
     "joins_per_second": RATE,
     "jwt_leeway_seconds": (0, 30),

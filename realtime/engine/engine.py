@@ -15,10 +15,12 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 
+from ..hooks import hooks
 from ..logs import get_logger
 from ..store import presence
 from ..store.accounts.identity import Identity
 from ..wire.errors import CloseCode, Disconnect
+from .after import AfterHooks
 from .connections.admission import Admission
 from .connections.connection import Connection
 from .connections.limits import Limits
@@ -68,7 +70,9 @@ class Engine:
         self.db = Database()
         self.revalidator = Revalidator(self.db)
         self.hub = Hub(self.node.id, self.db, self.revalidator.on_change)
-        self.writer = Writer(self.db, self.hub.publish_message)
+        self.after = AfterHooks(self.db)
+        tell_hooks = self.after.add if hooks().hears_messages else None
+        self.writer = Writer(self.db, self.hub.publish_message, tell_hooks)
         self.presence = PresenceWriter(self.node, self.db, self.hub.publish_presence)
         self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()
@@ -155,6 +159,7 @@ class Engine:
     async def _stop(self) -> None:
         self.is_stopping = True  # commands and connections are no longer accepted
         await self.writer.drain(DRAIN_SECONDS)
+        await self.after.drain(DRAIN_SECONDS)
         for connection in list(self.connections.values()):
             connection.close(shutdown())
         with suppress(TimeoutError):
@@ -162,6 +167,7 @@ class Engine:
                 await self._empty.wait()
         self.watchdog.stop()
         self.writer.stop()
+        self.after.stop()
         self.revalidator.stop()
         await self._pulse.stop()
         await self.presence.stop()

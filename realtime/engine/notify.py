@@ -6,6 +6,7 @@ from functools import partial
 
 from django.dispatch import receiver
 
+from ..hooks import hooks
 from ..logs import get_logger
 from ..models import Room
 from ..signals import invited, messages_stored, rights_changed, site_sanctions_changed
@@ -15,6 +16,7 @@ from ..store.messages.history import room_key
 from ..store.messages.log import Stored
 from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
+from .after import new_message, tell_now
 from .bus.handover import is_in_a_loop
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
 from .bus.publisher import publisher
@@ -139,6 +141,21 @@ def _site_sanctions_changed(user_id: str, **_: object) -> None:
 def _messages_stored(stored: list[Stored], **_: object) -> None:
     for one in stored:
         on_commit(partial(_publish_message, one))
+
+
+@receiver(messages_stored, dispatch_uid="realtime.notify.hooks")
+def _tell_hooks(stored: list[Stored], **_: object) -> None:
+    if hooks().hears_messages:
+        on_commit(partial(_tell_hooks_now, stored))
+
+
+def _tell_hooks_now(stored: list[Stored]) -> None:
+    engine = Engine.running()
+    if engine is None:
+        tell_now([one for one in map(new_message, stored) if one is not None])
+        return
+    for one in stored:
+        engine.call_soon(engine.after.add, one)
 
 
 @receiver(invited, dispatch_uid="realtime.notify.invited")

@@ -6,6 +6,7 @@ Its clients share one engine: the first of them starts it, and the last one stop
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -56,7 +57,9 @@ class Quiet:
     @classmethod
     def watch(cls, watched: Engine) -> None:
         """Count the database work of an engine, and have it committed as far as a test can."""
-        vars(watched.db)["_run"] = cls(watched)._counted
+        quiet, call = cls(watched), watched.db.call
+        vars(watched.db)["_run"] = quiet._counted
+        vars(watched.db)["call"] = partial(call, run_committed)
 
     @classmethod
     def of(cls, watched: Engine) -> "Quiet":
@@ -77,7 +80,9 @@ class Quiet:
     @property
     def _is_busy(self) -> bool:
         hub, writer = self._engine.hub, self._engine.writer
-        return bool(self._jobs) or not writer.is_idle or hub.has_pending_events
+        is_written = writer.is_idle and self._engine.after.is_idle
+        calls = self._engine.db._shared_calls
+        return bool(self._jobs or calls) or not is_written or hub.has_pending_events
 
     async def _counted(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         self._jobs += 1

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from ...conf import config
 from ...engine.database.writer import Result
 from ...engine.delivery.catchup import fit_frame
+from ...hooks import Hooks, NewMessage, hooks
+from ...screening import screen
 from ...store import presence
 from ...store.accounts.visitor import Visitor
 from ...store.messages import history, slow_mode
@@ -59,6 +61,8 @@ class Messages(Joining):
         subscription = await self._allowed(command.room, lambda entry: entry.may_post)
         _check(command)
         self._charge(command)
+        if (rules := hooks()).checks_messages:
+            await self._screen(rules, command, subscription)
         if subscription.access.is_request:  # a message to the stranger accepts the request
             await self.engine.db.write_blocking(
                 memberships.answer_request, command.room, self.identity, True
@@ -134,6 +138,23 @@ class Messages(Joining):
             await self.engine.db.pulse(
                 access.mark_read, subscription.access.room_id, self.identity.user_pk, command.seq
             )
+
+    async def _screen(self, rules: Hooks, command: Message, subscription: RoomSubscription) -> None:
+        """Have the site check a message, and change it."""
+        access, identity = subscription.access, self.identity
+        message = NewMessage(
+            room=command.room,
+            room_id=access.room_id,
+            content=command.content,
+            data=command.data,
+            user_id=identity.user_id,
+            username=identity.username,
+            user=identity.user,
+            address=self.address,
+        )
+        checked = await screen(rules, message, access.kind, self.engine.db)
+        command.content, command.data = checked.content, checked.data
+        _check(command)
 
     def _charge(self, command: Message) -> None:
         """Charge the bytes of a message to the allowance of stored bytes."""

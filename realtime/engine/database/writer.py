@@ -50,11 +50,20 @@ class Job:
 
 
 class Writer:
-    """Writes drafts and changes in order of arrival; calls `committed` with each new state."""
+    """Writes drafts and changes in order of arrival; calls `committed` with each new state.
 
-    def __init__(self, db: Database, committed: Callable[[Stored], None]) -> None:
+    `tell_hooks` is called once with each state that an entry has stored, if the site has hooks.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        committed: Callable[[Stored], None],
+        tell_hooks: Callable[[Stored], None] | None = None,
+    ) -> None:
         self._db = db
         self._committed = committed
+        self._tell_hooks = tell_hooks
         self._jobs: list[Job] = []
         self._locked: dict[int, list[Job]] = {}
         self._open: deque[Job] = deque()
@@ -158,17 +167,20 @@ class Writer:
 
     async def _commit(self, batch: list[Job], lock_ms: int, run: Callable[..., object]) -> None:
         entries = [job.entry for job in batch]
-        is_repeat = any(job.tried for job in batch)
+        were_tried = [job.tried for job in batch]
+        is_repeat = any(were_tried)
         for job in batch:
             job.tried = True
         results: Sequence[Result] = await run(_write, entries, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
         self._drop_done()
-        for result in results:
+        for result, was_tried in zip(results, were_tried, strict=True):
             # After a commit with an unknown outcome, a stored message may not have been announced.
             if isinstance(result, Stored) and (result.is_new or is_repeat):
                 self._announce(result)
+                if self._tell_hooks is not None and (result.is_new or was_tried):
+                    self._tell_hooks(result._replace(is_new=True))
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
         """Write each entry in its own transaction, because foreign keys are checked at commit.

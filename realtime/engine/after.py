@@ -1,0 +1,118 @@
+"""Tell the site's hooks what has happened: one after the other, in the background."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction
+
+from ..hooks import StoredMessage, hooks
+from ..logs import get_logger
+from ..store.messages.log import Stored
+from ..wire.errors import CommandError
+from .database.executor import Database
+
+__all__ = ["MESSAGES_AT_ONCE", "AfterHooks", "new_message", "tell_now"]
+
+logger = get_logger("realtime.hooks")
+
+MESSAGES_AT_ONCE = 500
+WAITING_MESSAGES = 50_000
+"""The most messages that wait for a slow hook; more are not told, which is logged."""
+HOOK_SECONDS = 30.0
+"""A hook that takes longer is not waited for."""
+CROWDED_SECONDS = 0.1
+"""The pause before the next attempt, if all threads for the site's code are taken."""
+
+
+def new_message(stored: Stored) -> StoredMessage | None:
+    """Return what the hooks are told of a stored state; None if it is not a new message."""
+    is_new = stored.is_new and stored.state.changed_seq is None and not stored.state.deleted
+    return StoredMessage(stored.slug, stored.room_id, stored.state) if is_new else None
+
+
+def tell_now(messages: list[StoredMessage]) -> None:
+    """Tell the hooks of new messages in a process without sockets, in the thread of the caller."""
+    hook = hooks().messages_stored
+    if not messages:
+        return
+    try:
+        if iscoroutinefunction(hook):
+            async_to_sync(hook)(messages)
+        else:
+            hook(messages)
+    except Exception:  # they are stored: a caller that repeats them must not store them twice
+        logger.exception("messages_stored of the site failed")
+
+
+class AfterHooks:
+    """The calls of this process that wait for the hooks of the site."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._messages: deque[StoredMessage] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the hooks have been told everything."""
+        return self._idle.is_set()
+
+    def add(self, stored: Stored) -> None:
+        """Tell the hooks of a committed message, if it is new."""
+        if (message := new_message(stored)) is None or not hooks().hears_messages:
+            return
+        if len(self._messages) >= WAITING_MESSAGES:
+            logger.error("messages_stored is too slow: message %s is not told", message.message.id)
+            return
+        self._messages.append(message)
+        self._idle.clear()
+        self._wake.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until the hooks have been told everything, at most for so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+    def stop(self) -> None:
+        """Stop; what the hooks were not told, they are never told."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._messages:
+                number = min(len(self._messages), MESSAGES_AT_ONCE)
+                batch = [self._messages.popleft() for _ in range(number)]
+                await self._tell("messages_stored", hooks().messages_stored, batch)
+            self._idle.set()
+
+    async def _tell(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
+        try:
+            async with asyncio.timeout(HOOK_SECONDS):
+                if iscoroutinefunction(hook):
+                    await hook(*args)
+                else:
+                    await self._call(hook, *args)
+        except Exception:
+            logger.exception("%s of the site failed", name)
+
+    async def _call(self, hook: Callable[..., Any], *args: Any) -> None:
+        while True:
+            try:
+                future = self._db.call(hook, *args)
+            except CommandError:  # too many calls of clients wait for a thread
+                await asyncio.sleep(CROWDED_SECONDS)
+            else:
+                await asyncio.wrap_future(future)
+                return
