@@ -72,7 +72,7 @@ class Engine:
         self.hub = Hub(self.node.id, self.db, self.revalidator.on_change)
         self.after = AfterHooks(self.db)
         tell_hooks = self.after.add if hooks().hears_messages else None
-        self.writer = Writer(self.db, self.hub.publish_message, tell_hooks)
+        self.writer = Writer(self.db, self.hub.publish_committed, tell_hooks)
         self.presence = PresenceWriter(self.node, self.db, self.hub.publish_presence)
         self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()

@@ -9,6 +9,7 @@ from harness.waiting import eventually
 from realtime.engine.delivery.entry_catchup import EntryPage, attach_entries
 from realtime.engine.delivery.entry_topic import EntryTopic
 from realtime.engine.delivery.hub import Hub
+from realtime.engine.engine import Engine
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import TopicSince
 from realtime.wire.events import Subscribed
@@ -19,7 +20,7 @@ from tests.engine.process import Process
 class Subscriber(End):
     """A client in a topic: what it has been sent, and what that makes of values and events."""
 
-    def __init__(self, process: Process, name: str, codec: Codec = JSON) -> None:
+    def __init__(self, process: Process | Engine, name: str, codec: Codec = JSON) -> None:
         super().__init__(name, codec)
         self.process = process
         self.topic: EntryTopic | None = None

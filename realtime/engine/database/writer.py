@@ -1,7 +1,7 @@
-"""Commit new messages and changes in batches: while one commit runs, the next batch gathers.
+"""Commit messages, changes and events in batches: while one commit runs, the next batch gathers.
 
 There is no artificial delay: a batch is what arrived meanwhile. A failure stays where it belongs:
-a bad entry fails alone, and a room that another transaction has locked waits alone. While the
+a bad entry fails alone, and a log that another transaction has locked waits alone. While the
 database is away, an entry is tried again until its deadline. Repeating is idempotent: a draft has
 a nonce, and a change that was made before changes nothing.
 """
@@ -9,24 +9,31 @@ a nonce, and a change that was made before changes nothing.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, overload
+from uuid import uuid4
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
-from django.utils.translation import gettext_lazy as _
+from msgspec.structs import replace
 
 from ...conf import config
 from ...logs import get_logger
-from ...store.messages.batch import Change, Entry, write_all
-from ...store.messages.log import Stored, is_number_taken
-from ...wire.errors import CommandError, ErrorCode
+from ...store.messages.batch import Change
+from ...store.messages.history import MADE_NONCE
+from ...store.messages.log import Draft, Stored
+from ...store.topics.batch import Entry, Numbering, write_all
+from ...store.topics.batch import Result as AnyResult
+from ...store.topics.drafts import EntryDraft, StoredEntry
+from ...wire.errors import CommandError
 from .executor import Database
+from .failures import is_lock_timeout, is_passing, refusal, unavailable
 
-__all__ = ["Result", "Writer"]
+__all__ = ["Committed", "Result", "Writer"]
 
 logger = get_logger("realtime.writer")
 
+Committed = Stored | StoredEntry
 Result = Stored | CommandError
 BATCH_ENTRIES = 500
 QUEUE_ENTRIES = 10_000
@@ -40,10 +47,10 @@ SQLITE_PAUSE_SECONDS = 0.001
 
 @dataclass(slots=True)
 class Job:
-    """A draft or a change that has to be written."""
+    """A draft, a change, or a request to number a log, that has to be written."""
 
     entry: Entry
-    done: Callable[[Result], None]
+    done: Callable[[Any], None]
     deadline: float
     tried: bool = False
     is_done: bool = False
@@ -52,20 +59,24 @@ class Job:
 class Writer:
     """Writes drafts and changes in order of arrival; calls `committed` with each new state.
 
-    `tell_hooks` is called once with each state that an entry has stored, if the site has hooks.
+    It also numbers what transactions of this process have published. `tell_hooks` is called once
+    with each stored message and change, if the site has hooks.
     """
 
     def __init__(
         self,
         db: Database,
-        committed: Callable[[Stored], None],
+        committed: Callable[[Committed], None],
         tell_hooks: Callable[[Stored], None] | None = None,
     ) -> None:
         self._db = db
         self._committed = committed
         self._tell_hooks = tell_hooks
         self._jobs: list[Job] = []
-        self._locked: dict[int, list[Job]] = {}
+        self._locked: dict[str, list[Job]] = {}
+        """The jobs of logs that another transaction has locked, by log key."""
+        self._numberings: dict[str, Job] = {}
+        """The requests to number that are queued, by log key; one stands for all later ones."""
         self._open: deque[Job] = deque()
         self._is_sweep_due = False
         self._count = 0
@@ -95,29 +106,54 @@ class Writer:
         for task in [*self._locked_tasks, *([self._task] if self._task else [])]:
             task.cancel()
 
-    def submit(self, entry: Entry, done: Callable[[Result], None]) -> None:
+    @overload
+    def submit(self, entry: Draft | Change, done: Callable[[Result], None]) -> None: ...
+    @overload
+    def submit(
+        self, entry: EntryDraft, done: Callable[[StoredEntry | CommandError], None]
+    ) -> None: ...
+    def submit(self, entry: Entry, done: Callable[[Any], None]) -> None:
         """Queue a draft or a change; call `done` with the result once it is certain.
 
         Raises `CommandError` with `unavailable` if the queue is full.
         """
         if self._count >= QUEUE_ENTRIES:
-            raise _unavailable(entry)
+            raise unavailable(entry)
+        self._add(_repeatable(entry), done)
+
+    def number(self, topics: Iterable[str], room_ids: Iterable[int]) -> None:
+        """Queue the numbering of what is pending in topics and rooms; if it fails, a pulse does it.
+
+        The signals `entries_stored` and `messages_stored` tell what was numbered.
+        """
+        requests = [Numbering(topic=topic) for topic in topics]
+        for request in [*requests, *(Numbering(room_id=room_id) for room_id in room_ids)]:
+            key = request.log_key
+            if key not in self._numberings and self._count < QUEUE_ENTRIES:
+                self._numberings[key] = self._add(request, lambda result: None)
+
+    def _add(self, entry: Entry, done: Callable[[Any], None]) -> Job:
         self._count += 1
         self._idle.clear()
         job = Job(entry, done, time.monotonic() + config().write_timeout_seconds)
         self._open.append(job)
         self._sweep_soon()
-        if entry.room_id in self._locked:
-            self._locked[entry.room_id].append(job)
+        if self._locked and (key := entry.log_key) in self._locked:
+            self._locked[key].append(job)
         else:
             self._jobs.append(job)
             self._wake.set()
+        return job
 
-    async def write(self, entry: Entry) -> Stored:
+    @overload
+    async def write(self, entry: Draft | Change) -> Stored: ...
+    @overload
+    async def write(self, entry: EntryDraft) -> StoredEntry: ...
+    async def write(self, entry: Any) -> Any:
         """Write a draft or a change, and wait for it; raise the `CommandError` of a failure."""
-        outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        def done(result: Result) -> None:
+        def done(result: object) -> None:
             if not outcome.done():
                 outcome.set_result(result)
 
@@ -154,11 +190,11 @@ class Writer:
         try:
             await self._commit(batch, LOCK_MS, self._db.write)
         except Exception as error:
-            if _is_lock_timeout(error):
-                return await self._write_by_room(batch)
-            if _is_passing(error):
+            if is_lock_timeout(error):
+                return await self._write_by_log(batch)
+            if is_passing(error):
                 number = len(batch)
-                logger.warning("%d messages or changes wait for the database: %r", number, error)
+                logger.warning("%d entries wait for the database: %r", number, error)
                 return batch
             return await self._write_each(batch, self._db.write)
         if self._db.is_sqlite:
@@ -171,15 +207,17 @@ class Writer:
         is_repeat = any(were_tried)
         for job in batch:
             job.tried = True
-        results: Sequence[Result] = await run(_write, entries, lock_ms)  # type: ignore[misc]
+            self._forget_numbering(job)  # a later request may come too late for this one
+        results: Sequence[AnyResult] = await run(_write, entries, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
         self._drop_done()
         for result, was_tried in zip(results, were_tried, strict=True):
             # After a commit with an unknown outcome, a stored message may not have been announced.
-            if isinstance(result, Stored) and (result.is_new or is_repeat):
+            if isinstance(result, Committed) and (result.is_new or is_repeat):
                 self._announce(result)
-                if self._tell_hooks is not None and (result.is_new or was_tried):
+                is_told = isinstance(result, Stored) and (result.is_new or was_tried)
+                if self._tell_hooks is not None and is_told:
                     self._tell_hooks(result._replace(is_new=True))
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
@@ -191,59 +229,59 @@ class Writer:
             try:
                 await self._commit([job], LOCK_MS, run)
             except Exception as error:
-                if _is_passing(error):
+                if is_passing(error):
                     return batch[number:]
-                self._finish(job, _refusal(job, error))
+                self._finish(job, refusal(job.entry, error))
         return []
 
-    async def _write_by_room(self, batch: list[Job]) -> list[Job]:
-        rooms: dict[int, list[Job]] = {}
+    async def _write_by_log(self, batch: list[Job]) -> list[Job]:
+        logs: dict[str, list[Job]] = {}
         for job in batch:
-            rooms.setdefault(job.entry.room_id, []).append(job)
+            logs.setdefault(job.entry.log_key, []).append(job)
         left: list[Job] = []
-        for jobs in rooms.values():
+        for jobs in logs.values():
             try:
                 await self._commit(jobs, ALONE_LOCK_MS, self._db.write)
             except Exception as error:
-                if _is_lock_timeout(error):
+                if is_lock_timeout(error):
                     self._defer(jobs)
-                elif _is_passing(error):
+                elif is_passing(error):
                     left += jobs
                 else:
                     left += await self._write_each(jobs, self._db.write)
         return left
 
-    # A room that another transaction has locked is written separately, so that no other room waits.
+    # A log that another transaction has locked is written separately, so that no other log waits.
 
     def _defer(self, jobs: list[Job]) -> None:
-        room_id = jobs[0].entry.room_id
-        mine = [job for job in self._jobs if job.entry.room_id == room_id]
-        self._jobs = [job for job in self._jobs if job.entry.room_id != room_id]
-        is_new = room_id not in self._locked
-        self._locked.setdefault(room_id, []).extend(jobs + mine)
+        key = jobs[0].entry.log_key
+        mine = [job for job in self._jobs if job.entry.log_key == key]
+        self._jobs = [job for job in self._jobs if job.entry.log_key != key]
+        is_new = key not in self._locked
+        self._locked.setdefault(key, []).extend(jobs + mine)
         if is_new:
-            logger.warning("room %s is locked by another transaction: its messages wait", room_id)
-            task = asyncio.get_running_loop().create_task(self._write_locked_room(room_id))
+            logger.warning("the log %s is locked by another transaction: its entries wait", key)
+            task = asyncio.get_running_loop().create_task(self._write_locked_log(key))
             self._locked_tasks.add(task)
             task.add_done_callback(self._locked_tasks.discard)
 
-    async def _write_locked_room(self, room_id: int) -> None:
+    async def _write_locked_log(self, key: str) -> None:
         attempt = 0
-        while self._locked[room_id]:
-            batch = self._drop_late(self._locked[room_id][:BATCH_ENTRIES])
-            self._locked[room_id] = batch + self._locked[room_id][BATCH_ENTRIES:]
-            left = await self._try_locked_room(batch)
-            self._locked[room_id] = left + self._locked[room_id][len(batch) :]
+        while self._locked[key]:
+            batch = self._drop_late(self._locked[key][:BATCH_ENTRIES])
+            self._locked[key] = batch + self._locked[key][BATCH_ENTRIES:]
+            left = await self._try_locked_log(batch)
+            self._locked[key] = left + self._locked[key][len(batch) :]
             if left:
                 await asyncio.sleep(_backoff(attempt))
                 attempt += 1
-        del self._locked[room_id]
+        del self._locked[key]
 
-    async def _try_locked_room(self, batch: list[Job]) -> list[Job]:
+    async def _try_locked_log(self, batch: list[Job]) -> list[Job]:
         try:
             await self._commit(batch, LOCK_MS, self._db.write_blocking)
         except Exception as error:
-            if _is_passing(error):
+            if is_passing(error):
                 return batch
             return await self._write_each(batch, self._db.write_blocking)
         return []
@@ -254,7 +292,7 @@ class Writer:
         now = time.monotonic()
         for job in batch:
             if job.deadline < now:
-                self._finish(job, _unavailable(job.entry))
+                self._finish(job, unavailable(job.entry))
         return [job for job in batch if not job.is_done]
 
     def _sweep(self) -> None:
@@ -266,7 +304,7 @@ class Writer:
         now = time.monotonic()
         while self._open and self._open[0].deadline < now:
             job = self._open.popleft()
-            self._finish(job, _unavailable(job.entry))
+            self._finish(job, unavailable(job.entry))
         self._drop_done()
         self._is_sweep_due = False
         if self._open:
@@ -281,63 +319,40 @@ class Writer:
         while self._open and self._open[0].is_done:
             self._open.popleft()
 
-    def _announce(self, stored: Stored) -> None:
+    def _forget_numbering(self, job: Job) -> None:
+        if isinstance(job.entry, Numbering) and self._numberings.get(job.entry.log_key) is job:
+            del self._numberings[job.entry.log_key]
+
+    def _announce(self, stored: Committed) -> None:
         try:
             self._committed(stored)
         except Exception:  # it is committed: each process finds it in the database
-            logger.exception("a stored message cannot be announced to its room")
+            logger.exception("a stored entry cannot be broadcast")
 
-    def _finish(self, job: Job, result: Result) -> None:
+    def _finish(self, job: Job, result: AnyResult) -> None:
         if job.is_done:
             return
         job.is_done = True
+        self._forget_numbering(job)
         self._count -= 1
         if not self._count:
             self._idle.set()
         try:
             job.done(result)
         except Exception:
-            logger.exception("the sender of a message cannot be answered")
+            logger.exception("the sender of an entry cannot be answered")
 
 
-def _write(entries: list[Entry], lock_ms: int) -> list[Result]:
+def _write(entries: list[Entry], lock_ms: int) -> list[AnyResult]:
     return write_all(entries, lock_timeout_ms=lock_ms)
+
+
+def _repeatable(entry: Entry) -> Entry:
+    """Return an entry that is stored once, also after a commit whose outcome is unknown."""
+    if isinstance(entry, EntryDraft) and entry.nonce is None:
+        return replace(entry, nonce=MADE_NONCE + uuid4().hex)
+    return entry
 
 
 def _backoff(attempt: int) -> float:
     return BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
-
-
-def _is_passing(error: Exception) -> bool:
-    """Return whether the same entry may succeed later: lost connections, deadlocks, locks."""
-    if isinstance(error, (DataError, IntegrityError)):
-        return False
-    return isinstance(error, (DatabaseError, InterfaceError))
-
-
-def _refusal(job: Job, error: Exception) -> CommandError:
-    kind = _kind_of(job.entry)
-    if isinstance(error, IntegrityError) and not is_number_taken(error):
-        logger.info("a %s of room %s is refused: %r", kind, job.entry.room_id, error)
-        message = _("The room or its sender no longer exists.")
-        return CommandError(ErrorCode.UNKNOWN_ROOM, message)
-    logger.error("a %s of room %s cannot be stored", kind, job.entry.room_id, exc_info=error)
-    is_change = isinstance(job.entry, Change)
-    message = _("The change cannot be stored.") if is_change else _("The message cannot be stored.")
-    return CommandError(ErrorCode.INTERNAL, message)
-
-
-def _is_lock_timeout(error: BaseException) -> bool:
-    # 55P03 lock_not_available, 57014 query_canceled (the statement's own timeout).
-    return getattr(error.__cause__, "sqlstate", None) in {"55P03", "57014"}
-
-
-def _unavailable(entry: Entry) -> CommandError:
-    message = _("The message cannot be stored now. Send it again.")
-    if isinstance(entry, Change):
-        message = _("The change cannot be stored now. Send the command again.")
-    return CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1)
-
-
-def _kind_of(entry: Entry) -> str:
-    return "change" if isinstance(entry, Change) else "message"

@@ -155,6 +155,18 @@ class Hub:
             room_key(stored.room_id), room_event(stored.slug, stored.state), stored.epoch
         )
 
+    def publish_committed(self, stored: Stored | StoredEntry) -> None:
+        """Broadcast what the writer has committed."""
+        if isinstance(stored, Stored):
+            self.publish_message(stored)
+        else:
+            self.publish_entry(stored)
+
+    def publish_entries(self, stored: Iterable[StoredEntry]) -> None:
+        """Broadcast committed entries to their topics."""
+        for one in stored:
+            self.publish_entry(one)
+
     def publish_entry(self, stored: StoredEntry) -> None:
         """Broadcast a committed entry to its topic."""
         if stored.state is not None:

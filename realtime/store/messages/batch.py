@@ -14,6 +14,7 @@ from django.db import transaction
 from ...wire.errors import CommandError
 from ..database.alias import database
 from . import log, slow_mode
+from .history import room_key
 from .log import Draft, Stored
 
 __all__ = ["Change", "Entry", "write_all"]
@@ -30,6 +31,11 @@ class Change:
 
     room_id: int
     apply: Callable[[], Stored]
+
+    @property
+    def log_key(self) -> str:
+        """The log that the change belongs to."""
+        return room_key(self.room_id)
 
 
 Entry = Draft | Change

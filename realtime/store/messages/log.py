@@ -30,7 +30,7 @@ from ..database import life
 from ..database.alias import database
 from ..database.transactions import own_transaction
 from . import history, nonces, outbox
-from .history import MADE_NONCE, Changes, make_logs, state_of
+from .history import MADE_NONCE, Changes, make_logs, room_key, state_of
 
 __all__ = [
     "Draft",
@@ -188,6 +188,11 @@ class Draft(Body, kw_only=True):
     def senders(self) -> tuple[str, ...]:
         """Return the sender and the earlier `user_id`s of its connection."""
         return self.sender, *self.formerly
+
+    @property
+    def log_key(self) -> str:
+        """The log that the draft belongs to."""
+        return room_key(self.room_id)
 
     @property
     def key(self) -> Key:

@@ -1,0 +1,67 @@
+"""The failures of writing: which pass by themselves, and what the sender is told."""
+
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.utils.translation import gettext_lazy as _
+
+from ...logs import get_logger
+from ...store.messages.batch import Change
+from ...store.messages.log import Draft, is_number_taken
+from ...store.topics.batch import Entry
+from ...wire.errors import CommandError, ErrorCode
+
+__all__ = ["is_lock_timeout", "is_passing", "refusal", "unavailable"]
+
+logger = get_logger("realtime.writer")
+
+
+def is_passing(error: Exception) -> bool:
+    """Return whether the same entry may succeed later: lost connections, deadlocks, locks."""
+    if isinstance(error, (DataError, IntegrityError)):
+        return False
+    return isinstance(error, (DatabaseError, InterfaceError))
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Return whether a lock or a statement has taken too long."""
+    # 55P03 lock_not_available, 57014 query_canceled (the statement's own timeout).
+    return getattr(error.__cause__, "sqlstate", None) in {"55P03", "57014"}
+
+
+def refusal(entry: Entry, error: Exception) -> CommandError:
+    """Return what the sender of an entry that can never be stored is told, and log it."""
+    of_room = isinstance(entry, Draft | Change)
+    if of_room and isinstance(error, IntegrityError) and not is_number_taken(error):
+        logger.info("a %s of %s is refused: %r", _kind_of(entry), entry.log_key, error)
+        message = _("The room or its sender no longer exists.")
+        return CommandError(ErrorCode.UNKNOWN_ROOM, message)
+    logger.error("a %s of %s cannot be stored", _kind_of(entry), entry.log_key, exc_info=error)
+    match entry:
+        case Draft():
+            message = _("The message cannot be stored.")
+        case Change():
+            message = _("The change cannot be stored.")
+        case _:
+            message = _("The event cannot be stored.")
+    return CommandError(ErrorCode.INTERNAL, message)
+
+
+def unavailable(entry: Entry) -> CommandError:
+    """Return what the sender of an entry is told that cannot be stored now."""
+    match entry:
+        case Draft():
+            message = _("The message cannot be stored now. Send it again.")
+        case Change():
+            message = _("The change cannot be stored now. Send the command again.")
+        case _:
+            message = _("The event cannot be stored now. Publish it again.")
+    return CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1)
+
+
+def _kind_of(entry: Entry) -> str:
+    match entry:
+        case Draft():
+            return "message"
+        case Change():
+            return "change"
+        case _:
+            return "topic entry"

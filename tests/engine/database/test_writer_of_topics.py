@@ -1,0 +1,247 @@
+"""The group commit of entries: events of topics beside messages, and what is pending."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from harness.database import Database as Rows
+from harness.waiting import eventually
+from realtime.engine.database import writer as module
+from realtime.engine.database.writer import Committed, Writer
+from realtime.models import Pending, Room
+from realtime.signals import entries_pending, entries_stored
+from realtime.store.messages.log import Draft, Stored
+from realtime.store.topics import batch, pending
+from realtime.store.topics.drafts import EntryDraft, StoredEntry
+from realtime.wire.errors import CommandError, ErrorCode
+from tests.engine import topic_log
+from tests.engine.database.test_writer import Unsteady
+from tests.engine.ends import in_thread
+from tests.engine.topic_log import event, value
+
+ORDER = "order/7"
+
+
+class Desk:
+    """A writer, what it has broadcast, and what the signal of numbering has told, in order."""
+
+    def __init__(self, db: Unsteady) -> None:
+        self.broadcasts: list[Committed] = []
+        self.writer = Writer(db, self.broadcasts.append)
+
+    @property
+    def told(self) -> list[tuple[str, int]]:
+        """The topics and positions of the entries that were broadcast."""
+        entries = [one for one in self.broadcasts if isinstance(one, StoredEntry)]
+        return [(one.topic, one.state.seq) for one in entries if one.state is not None]
+
+
+@pytest.fixture
+async def db() -> AsyncIterator[Unsteady]:
+    made = Unsteady()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def desk(db: Unsteady, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.01,))
+    made = Desk(db)
+    made.writer.start()
+    yield made
+    await made.writer.drain(0.1)
+    made.writer.stop()
+
+
+@pytest.fixture
+def numbered() -> Iterator[list[StoredEntry]]:
+    """The entries that the signal has told of."""
+    found: list[StoredEntry] = []
+
+    def receive(stored: list[StoredEntry], **_: object) -> None:
+        found.extend(stored)
+
+    entries_stored.connect(receive)
+    yield found
+    entries_stored.disconnect(receive)
+
+
+async def test_events_and_messages_are_written_in_one_batch(
+    either: str, desk: Desk, db: Unsteady, make_room: Callable[[str], Room]
+) -> None:
+    """Each gets its own result, and the order within a log is that of the calls."""
+    room = await in_thread(make_room, "general")
+    db.gate.clear()
+    draft = Draft(room_id=room.pk, content="hi", sender="7", username="ada")
+    writes: list[Any] = [event(ORDER, "a"), draft, event("other", "b"), event(ORDER, "c")]
+    results = [asyncio.ensure_future(desk.writer.write(one)) for one in writes]
+    await eventually(lambda: desk.writer._count == 4)
+    db.gate.set()
+    found = await asyncio.gather(*results)
+    assert [one.state.seq for one in found] == [1, 1, 1, 2]
+    assert [type(one) for one in found] == [StoredEntry, Stored, StoredEntry, StoredEntry]
+    assert desk.told == [(ORDER, 1), ("other", 1), (ORDER, 2)]
+    assert len(desk.broadcasts) == 4
+    assert max(db.batches) >= 3
+
+
+async def test_an_event_is_stored_once_if_the_outcome_is_unknown(
+    either: str, desk: Desk, db: Unsteady
+) -> None:
+    """The writer gives it a nonce, which no client sees."""
+    db.unanswered = 1
+    stored = await desk.writer.write(event(ORDER, "a"))
+    assert stored.state is not None
+    assert (stored.state.seq, stored.state.nonce) == (1, None)
+    assert desk.told == [(ORDER, 1)]
+    assert await in_thread(topic_log.events, ORDER) == {1: '{"text":"a"}'}
+
+
+async def test_a_conflict_is_raised_and_concerns_no_other(either: str, desk: Desk) -> None:
+    """A condition on the value of a key."""
+    late = EntryDraft(topic=ORDER, kind="set", type="set", key="k", data="1", if_seq=5)
+    results = await asyncio.gather(
+        desk.writer.write(value(ORDER, "k", "a")),
+        desk.writer.write(late),
+        desk.writer.write(event(ORDER, "b")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], CommandError)
+    assert results[1].code == ErrorCode.CONFLICT
+    assert desk.told == [(ORDER, 1), (ORDER, 2)]
+
+
+async def test_a_full_queue_refuses_events(
+    either: str, desk: Desk, db: Unsteady, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And drops requests to number, because the pulse numbers too."""
+    monkeypatch.setattr(module, "QUEUE_ENTRIES", 1)
+    db.gate.clear()
+    first = asyncio.ensure_future(desk.writer.write(event(ORDER, "a")))
+    await eventually(lambda: desk.writer._count == 1)
+    with pytest.raises(CommandError) as caught:
+        await desk.writer.write(event(ORDER, "b"))
+    assert caught.value.code == ErrorCode.UNAVAILABLE
+    desk.writer.number([ORDER], [])
+    assert desk.writer._count == 1
+    db.gate.set()
+    await first
+
+
+async def test_an_event_that_cannot_be_stored_fails_alone(
+    either: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of its batch are stored."""
+    real = batch.numbering.append
+
+    def append(drafts: list[EntryDraft], **options: Any) -> Any:
+        if any("bad" in one.data for one in drafts):
+            raise ValueError("a defect")
+        return real(drafts, **options)
+
+    monkeypatch.setattr(batch.numbering, "append", append)
+    results = await asyncio.gather(
+        *(desk.writer.write(event(ORDER, text)) for text in ("a", "bad", "c")),
+        return_exceptions=True,
+    )
+    assert [isinstance(one, CommandError) for one in results] == [False, True, False]
+    assert str(results[1]) == "internal: The event cannot be stored."
+    assert list((await in_thread(topic_log.events, ORDER)).values()) == [
+        '{"text":"a"}',
+        '{"text":"c"}',
+    ]
+
+
+# What transactions have published.
+
+
+def publish(*drafts: EntryDraft) -> None:
+    """Publish in a transaction that nobody numbers."""
+    with transaction.atomic():
+        pending.publish(drafts)
+
+
+@pytest.fixture
+def answered() -> Iterator[list[tuple[frozenset[str], frozenset[int]]]]:
+    """The requests to number, which a receiver accepts in place of an engine."""
+    requests: list[tuple[frozenset[str], frozenset[int]]] = []
+
+    def accept(topics: frozenset[str], rooms: frozenset[int], **_: object) -> bool:
+        requests.append((topics, rooms))
+        return True
+
+    entries_pending.connect(accept)
+    yield requests
+    entries_pending.disconnect(accept)
+
+
+async def test_pending_entries_are_numbered_before_an_event(
+    postgres: str, desk: Desk, numbered: list[StoredEntry], answered: list[Any]
+) -> None:
+    """What was committed before comes before; the signal tells of it."""
+    await in_thread(publish, event(ORDER, "first"), event(ORDER, "second"))
+    assert answered == [(frozenset([ORDER]), frozenset())]
+    stored = await desk.writer.write(event(ORDER, "third"))
+    assert stored.state is not None
+    assert stored.state.seq == 3
+    assert [one.state.seq for one in numbered if one.state] == [1, 2]
+    assert desk.told == [(ORDER, 3)]
+
+
+async def test_a_request_numbers_what_is_pending(
+    postgres: str, desk: Desk, numbered: list[StoredEntry], answered: list[Any]
+) -> None:
+    """Draining waits for it, as a process that shuts down does."""
+    await in_thread(publish, event(ORDER, "a"))
+    await in_thread(publish, event("other", "b"))
+    desk.writer.number([ORDER, "other"], [])
+    await desk.writer.drain(10)
+    assert [(one.topic, one.state.seq) for one in numbered if one.state] == [
+        (ORDER, 1),
+        ("other", 1),
+    ]
+    assert not await in_thread(Pending.objects.exists)
+
+
+async def test_equal_requests_are_one_until_it_has_begun(
+    postgres: str, desk: Desk, db: Unsteady, numbered: list[StoredEntry], answered: list[Any]
+) -> None:
+    """A process may commit thousands of transactions while one batch is written."""
+    db.gate.clear()
+    desk.writer.number([ORDER], [])
+    await eventually(lambda: not desk.writer._numberings)  # its transaction may have begun
+    for _ in range(1000):
+        desk.writer.number([ORDER], [])
+    assert desk.writer._count == 2
+    await in_thread(publish, event(ORDER, "a"))
+    db.gate.set()
+    await desk.writer.drain(10)
+    assert len(numbered) == 1
+    assert not desk.writer._numberings
+
+
+async def test_a_locked_topic_delays_no_other(
+    postgres: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events and requests wait alone, in their order."""
+    monkeypatch.setattr(module, "LOCK_MS", 60)
+    await desk.writer.write(event(ORDER, "0"))
+    holder = await asyncio.to_thread(Rows(postgres).connect)
+    try:
+        await asyncio.to_thread(
+            holder.execute, f"SELECT 1 FROM realtime_head WHERE name='{ORDER}' FOR UPDATE"
+        )
+        locked = [asyncio.ensure_future(desk.writer.write(event(ORDER, n))) for n in "12"]
+        desk.writer.number([ORDER], [])
+        free = [desk.writer.write(event("free", n)) for n in "12"]
+        await asyncio.wait_for(asyncio.gather(*free), 10)
+        assert not any(one.done() for one in locked)
+    finally:
+        await asyncio.to_thread(holder.close)
+    found = await asyncio.wait_for(asyncio.gather(*locked), 10)
+    assert [one.state.seq for one in found if one.state] == [2, 3]
+    await desk.writer.drain(10)
+    assert not desk.writer._locked
