@@ -9,17 +9,28 @@ from django.dispatch import receiver
 from ..hooks import hooks
 from ..logs import get_logger
 from ..models import Room
-from ..signals import invited, messages_stored, rights_changed, site_sanctions_changed
+from ..signals import (
+    entries_pending,
+    entries_stored,
+    invited,
+    messages_stored,
+    rights_changed,
+    site_sanctions_changed,
+    topic_rights_changed,
+)
 from ..store.accounts.identity import Identity
 from ..store.database.transactions import on_commit
 from ..store.messages.history import room_key
 from ..store.messages.log import Stored
+from ..store.topics.drafts import StoredEntry
+from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
 from .after import new_message, tell_now
 from .bus.handover import is_in_a_loop
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
 from .bus.publisher import publisher
+from .delivery.entry_topic import entry_event
 from .delivery.room_topic import room_event
 from .engine import EVERYONE, Engine, user_topic
 
@@ -156,6 +167,35 @@ def _tell_hooks_now(stored: list[Stored]) -> None:
         return
     for one in stored:
         engine.call_soon(engine.after.add, one)
+
+
+@receiver(entries_stored, dispatch_uid="realtime.notify.entries")
+def _entries_stored(stored: list[StoredEntry], **_: object) -> None:
+    engine = Engine.running()
+    if engine is not None:
+        engine.call_soon(engine.hub.publish_entries, stored)
+        return
+    for one in stored:
+        if one.state is not None:
+            event = entry_event(one.topic, one.state, epoch=one.epoch)
+            _publish(one.log_key, event.note(one.epoch))
+
+
+@receiver(topic_rights_changed, dispatch_uid="realtime.notify.topic_rights")
+def _topic_rights_changed(topics: dict[str, int], **_: object) -> None:
+    for name, seq in topics.items():
+        notify(topic_key(name), RightsChanged("", seq))
+
+
+@receiver(entries_pending, dispatch_uid="realtime.notify.pending")
+def _entries_pending(topics: frozenset[str], rooms: frozenset[int], **_: object) -> bool:
+    """Have the writer of this process number them; return whether there is one."""
+    engine = Engine.running()
+    if engine is None or engine.is_stopping:
+        return False
+    if topics or rooms:
+        engine.call_soon(engine.writer.number, topics, rooms)
+    return True
 
 
 @receiver(invited, dispatch_uid="realtime.notify.invited")

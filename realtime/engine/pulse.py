@@ -1,4 +1,7 @@
-"""The periodic work of a process: renew its lease, compare positions, reap expired nodes."""
+"""The periodic work of a process: renew its lease, compare positions, reap expired nodes.
+
+It also numbers what has been pending for a while.
+"""
 
 import asyncio
 import os
@@ -13,6 +16,7 @@ from ..logs import get_logger
 from ..store import presence
 from ..store.database import machine
 from ..store.presence import LiveNode
+from ..store.topics import pending
 from .delivery.log import read_marks
 
 if TYPE_CHECKING:
@@ -53,12 +57,14 @@ class Pulse:
     """The timer of a process.
 
     Each round renews the lease, reaps expired nodes, compares positions and counts with the
-    database, and checks that the channel layer still delivers to this process.
+    database, and checks that the channel layer still delivers to this process. Work that may wait
+    for locks runs beside the rounds, at most once at a time.
     """
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
+        self._sweep: asyncio.Task[None] | None = None
         self._renewed_since: float | None = None
         self._renewed_at = time.monotonic()
         self._is_renewed = True
@@ -73,9 +79,11 @@ class Pulse:
 
     async def stop(self) -> None:
         """Stop the rounds."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks = [task for task in (self._task, self._sweep) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     @property
     def is_current(self) -> bool:
@@ -90,11 +98,22 @@ class Pulse:
             self._began = time.monotonic()
             self._is_renewed = await self._attempt("renew the lease", self._renew_lease)
             self._engine.revalidator.tick()
+            self._start_sweep()
             await self._attempt("reap expired nodes", self._reap_expired)
             await self._attempt("check other nodes", self._check_other_nodes)
             await self._attempt("read the site identity", self._identify)
             await self._attempt("compare positions", self._compare)
             await self._attempt("compare presence counts", self._compare_counts)
+
+    def _start_sweep(self) -> None:
+        if self._sweep is None or self._sweep.done():
+            self._sweep = asyncio.get_running_loop().create_task(self._sweep_topics())
+
+    async def _sweep_topics(self) -> None:
+        await self._attempt("number pending entries", self._number_pending)
+
+    async def _number_pending(self) -> None:
+        await self._engine.db.write_blocking(pending.sweep)
 
     def _pause(self) -> float:
         every = config().pulse_seconds

@@ -1,0 +1,147 @@
+"""What is published in transactions reaches subscribers, whoever numbers it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from harness.waiting import eventually
+from realtime.engine.bus.publisher import publisher
+from realtime.engine.engine import Engine
+from realtime.models import Entry, Pending
+from realtime.store.topics import pending
+from realtime.store.topics.drafts import EntryDraft
+from tests.engine.conftest import UseLayer
+from tests.engine.ends import in_thread
+from tests.engine.process import Process
+from tests.engine.subscriber import Subscriber, reached
+from tests.engine.topic_log import event, rights, value
+from tests.test_push import stop_publisher
+
+ORDER = "order/7"
+
+
+@pytest.fixture
+async def engine(either: str) -> AsyncIterator[Engine]:
+    """A whole engine; its pulse does not come during a test."""
+    made = await Engine.current()
+    yield made
+    await made.stop()
+    made.unregister()
+
+
+@pytest.fixture
+async def subscriber(engine: Engine) -> Subscriber:
+    made = Subscriber(engine, "one.1")
+    await made.subscribe(ORDER)
+    return made
+
+
+def publish(*drafts: EntryDraft) -> None:
+    """Publish in one transaction."""
+    with transaction.atomic():
+        pending.publish(drafts)
+
+
+def publish_in_vain(*drafts: EntryDraft) -> None:
+    """Publish in a transaction that is rolled back."""
+    with transaction.atomic():
+        pending.publish(drafts)
+        transaction.set_rollback(True)
+
+
+async def test_a_transaction_is_told_after_its_commit(subscriber: Subscriber) -> None:
+    """In its order, and nothing of one that was rolled back."""
+    await in_thread(publish, event(ORDER, "a"), value(ORDER, "k", "b"))
+    await in_thread(publish_in_vain, event(ORDER, "no"))
+    await in_thread(publish, event(ORDER, "c"))
+    await reached(subscriber, 3)
+    shown = subscriber.known()
+    assert (shown.faults, shown.events) == ([], {1: {"text": "a"}, 3: {"text": "c"}})
+    assert shown.values == {"k": {"text": "b"}}
+
+
+async def test_many_transactions_at_once_are_told_once_each(
+    subscriber: Subscriber, engine: Engine
+) -> None:
+    """Beside events of the writer."""
+    jobs = [in_thread(publish, event(ORDER, f"t{number}")) for number in range(20)]
+    writes = [engine.writer.write(event(ORDER, f"w{number}")) for number in range(20)]
+    await asyncio.gather(*jobs, *writes)
+    await reached(subscriber, 40)
+    shown = subscriber.known()
+    assert shown.faults == []
+    assert len({str(one) for one in shown.events.values()}) == 40
+
+
+async def test_a_change_of_rights_is_told_after_the_commit(subscriber: Subscriber) -> None:
+    """The members ask again."""
+    await in_thread(publish, rights(ORDER))
+    await eventually(lambda: subscriber.rechecked == [ORDER])
+
+
+async def test_what_nobody_numbers_is_numbered_by_the_pulse(
+    engine: Engine, subscriber: Subscriber
+) -> None:
+    """A publisher may be killed right after its commit."""
+    old = timezone.now() - timezone.timedelta(seconds=2)
+    row = {"topic": ORDER, "kind": "event", "type": "told", "created_at": old}
+    await in_thread(lambda: Pending.objects.create(**row, data='{"text":"a"}'))
+    await engine._pulse._number_pending()
+    await reached(subscriber, 1)
+    assert subscriber.known().events == {1: {"text": "a"}}
+
+
+async def test_an_engine_that_stops_leaves_the_numbering_to_the_caller(
+    engine: Engine, subscriber: Subscriber
+) -> None:
+    """Its writer may have ended."""
+    await engine.stop()
+    await in_thread(publish, event(ORDER, "a"))
+    assert await in_thread(lambda: Entry.objects.filter(log__name=ORDER).count()) == 1
+
+
+async def test_a_slow_sweep_does_not_delay_the_lease(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may wait for locks, and runs at most once at a time."""
+    going, runs = asyncio.Event(), []
+
+    async def number(self: Any) -> None:
+        runs.append(1)
+        await going.wait()
+
+    monkeypatch.setattr(type(engine._pulse), "_number_pending", number)
+    engine._pulse._start_sweep()
+    await asyncio.sleep(0)
+    engine._pulse._start_sweep()
+    await engine._pulse._renew_lease()
+    assert runs == [1]
+    going.set()
+    await eventually(lambda: engine._pulse._sweep is not None and engine._pulse._sweep.done())
+
+
+# A process without sockets, and one with sockets, on one Redis.
+
+
+@pytest.fixture(params=["pubsub", "core"])
+def shared(request: pytest.FixtureRequest, use_layer: UseLayer, redis_url: str) -> Iterator[str]:
+    use_layer(request.param, redis_url)
+    publisher.reset()
+    yield str(request.param)
+    stop_publisher("flush" if request.param == "pubsub" else "close_pools")
+
+
+async def test_a_process_without_an_engine_tells_the_others(either: str, shared: str) -> None:
+    """It numbers in its own thread after the commit, and publishes from there."""
+    async with Process() as process:
+        subscriber = Subscriber(process, "one.1")
+        await subscriber.subscribe(ORDER)
+        await in_thread(publish, event(ORDER, "a"), event(ORDER, "b"))
+        await reached(subscriber, 2)
+        await in_thread(publish, rights(ORDER))
+        await eventually(lambda: subscriber.rechecked == [ORDER])
+        assert subscriber.known().faults == []
