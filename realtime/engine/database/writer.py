@@ -216,9 +216,8 @@ class Writer:
             # After a commit with an unknown outcome, a stored message may not have been announced.
             if isinstance(result, Committed) and (result.is_new or is_repeat):
                 self._announce(result)
-                is_told = isinstance(result, Stored) and (result.is_new or was_tried)
-                if self._tell_hooks is not None and is_told:
-                    self._tell_hooks(result._replace(is_new=True))
+                if isinstance(result, Stored) and (result.is_new or was_tried):
+                    self._tell_hooks_of(result)
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
         """Write each entry in its own transaction, because foreign keys are checked at commit.
@@ -318,6 +317,10 @@ class Writer:
     def _drop_done(self) -> None:
         while self._open and self._open[0].is_done:
             self._open.popleft()
+
+    def _tell_hooks_of(self, stored: Stored) -> None:
+        if self._tell_hooks is not None:
+            self._tell_hooks(stored._replace(is_new=True))
 
     def _forget_numbering(self, job: Job) -> None:
         if isinstance(job.entry, Numbering) and self._numberings.get(job.entry.log_key) is job:
