@@ -11,12 +11,14 @@ from django.db import Error as DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from ..auth.origin import admit, refuse
+from ..engine.bus.handover import Handover
 from ..engine.bus.publisher import publisher
 from ..engine.connections.intake import Intake
 from ..engine.engine import Engine
 from ..engine.servers.transport import server_send
 from ..logs import count_or_pass, get_logger
 from ..store.accounts.identity import Identity
+from ..topics import Event, Topic
 from ..wire import events
 from ..wire.commands import Auth, Command, Ping, Pong
 from ..wire.costs import REPLY_BYTES
@@ -144,6 +146,10 @@ class Consumer(Sending):
         if self._background is None:
             self._background = Background(self.connection)
         return self._background.spawn(work)
+
+    async def publish(self, topic: Topic, event: Event) -> Handover:
+        """Publish an event to the subscribers of a topic, as `topic.apublish(event)` does."""
+        return await topic.apublish(event)
 
     async def handle(self, command: Command) -> None:
         """Execute a command and send its reply; raise `CommandError` to refuse it."""
