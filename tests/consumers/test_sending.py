@@ -3,9 +3,9 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
@@ -31,8 +31,10 @@ from realtime.consumers import (
 )
 from realtime.consumers import background as background_module
 from realtime.engine.engine import Engine
-from realtime.models import Room
+from realtime.models import Entry, Room
 from realtime.store.accounts.identity import Identity
+from realtime.topics import Event, Topic
+from realtime.topics.registry import registry
 from realtime.wire.errors import CloseCode
 from tests.consumers.test_frames import limited
 
@@ -216,6 +218,33 @@ async def test_a_client_that_takes_nothing_is_closed_as_slow(
     async with PlainSocket(doing(flood=flood)) as socket:
         await socket.send("flood")
         assert await socket.closed() == CloseCode.SLOW
+
+
+class Moved(Event):
+    cell: int
+
+
+async def test_a_consumer_publishes_to_a_topic(engine: Engine) -> None:
+    """The event is stored as any that the site publishes."""
+    with registry.isolated():
+
+        class BoardTopic(Topic):
+            path = "published-board"
+            events: ClassVar[Any] = [Moved]
+            keep = timedelta(days=1)
+
+            def may_subscribe(self) -> bool:
+                return True
+
+        application = doing(publish=lambda self: self.publish(BoardTopic(), Moved(cell=4)))
+        async with PlainSocket(application) as socket:
+            await socket.send("publish")
+            stored = Entry.objects.filter(log__name="published-board")
+            deadline = asyncio.get_running_loop().time() + 10
+            while not (found := [one async for one in stored.values("type", "data")]):
+                assert asyncio.get_running_loop().time() < deadline
+                await asyncio.sleep(0.01)
+    assert [one["type"] for one in found] == ["moved"]
 
 
 # Closing.
