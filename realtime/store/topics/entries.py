@@ -102,7 +102,7 @@ class TopicLog:
         keys = list(living.order_by("changed_seq")[: limit + 1])
         has_more = len(keys) > limit
         states = [state_of(*row) for row in keys[:limit]]
-        through = states[-1].position if has_more else end.last_seq
+        through = sum(state.position for state in states[-1:]) if has_more else end.last_seq
         states += self._events(log_id, end.last_seq + 1, events)
         states.sort(key=_position)
         return Changes(states, through, end, has_more)
@@ -131,7 +131,7 @@ class TopicLog:
 
     def position_at(self, moment: datetime) -> int:
         """Return the last position that was numbered before a moment; 0 if it is not known."""
-        found = self._log().values_list("last_seq", "last_at").first()
+        found = _only(self._log().values_list("last_seq", "last_at"))
         if found is None:
             return 0
         last_seq, last_at = found
@@ -142,7 +142,7 @@ class TopicLog:
 
     def value(self, key: str) -> EntryState | None:
         """Return the value of a key, or None."""
-        row = _rows(self._id, key=key, is_deleted=False).first()
+        row = _only(_rows(self._id, key=key, is_deleted=False))
         return None if row is None else state_of(*row)
 
     def values(self) -> Iterator[EntryState]:
@@ -169,7 +169,7 @@ class TopicLog:
 
     def _end(self) -> tuple[int, LogMark]:
         """Return the primary key of the log, or 0, and its end."""
-        row = self._log().values_list("pk", *MARK).first()
+        row = _only(self._log().values_list("pk", *MARK))
         return (0, NO_LOG) if row is None else (row[0], LogMark(*row[1:]))
 
     @property
@@ -195,6 +195,11 @@ def marks(names: Iterable[str]) -> dict[str, LogMark]:
         )
         found.update((row[0], LogMark(*row[1:])) for row in rows)
     return found
+
+
+def _only(rows: Any) -> Any:
+    """Return the only row, or None; `first` would sort."""
+    return next(iter(rows[:1]), None)
 
 
 def _rows(log_id: Any, **conditions: Any) -> Any:

@@ -34,11 +34,14 @@ PENDING_FIELDS = (
     *("topic", "kind", "type", "key"),
     *("data", "sender", "nonce", "expires_seconds", "created_at"),
 )
-# One index probe for each key or nonce; with two lists, databases try each combination.
+# One index probe for each key or nonce. For a plain join, PostgreSQL may read whole tables.
 FIND = """
-    SELECT wanted.log_id, wanted.name, {columns}
+    SELECT wanted.log_id, wanted.name, entry.*
     FROM json_to_recordset(%s) AS wanted(log_id bigint, name text)
-    JOIN realtime_entry AS entry ON entry.log_id = wanted.log_id AND entry.{column} = wanted.name
+    CROSS JOIN LATERAL (
+        SELECT {columns} FROM realtime_entry
+        WHERE log_id = wanted.log_id AND {column} = wanted.name LIMIT 1
+    ) AS entry
 """
 HELD_FIELDS = (
     *("id", "type", "data", "changed_seq", "key"),
@@ -64,7 +67,7 @@ WRITE = f"""
     FROM json_to_recordset(%s) AS moved(
         id bigint, last_seq bigint, rights_seq bigint, last_at timestamptz
     )
-    WHERE log.id = moved.id
+    WHERE log.id = moved.id AND log.id = ANY(%s)
 """  # noqa: S608 - names of columns
 PROLONG = """
     UPDATE realtime_entry AS entry SET expires_at = later.expires_at
@@ -117,17 +120,18 @@ def write(alias: str, plan: Plan) -> None:
         return
     with connections[alias].cursor() as cursor:
         if moved:
-            cursor.execute(WRITE, [_json(plan.rows), _json([_end(log) for log in moved])])
+            # The list of keys tells PostgreSQL how few they are: it would read the whole table.
+            ends, pks = _json([_end(log) for log in moved]), [log.id for log in moved]
+            cursor.execute(WRITE, [_json(plan.rows), ends, pks])
         if plan.prolonged:
             later = [{"id": pk, "expires_at": at} for pk, at in plan.prolonged.items()]
             cursor.execute(PROLONG, [_json(later)])
 
 
 def _find(alias: str, column: str, wanted: Wanted) -> dict[Place, Held]:
-    columns = ", ".join(f"entry.{name}" for name in HELD_FIELDS)
     with connections[alias].cursor() as cursor:
         cursor.execute(
-            FIND.format(columns=columns, column=column),
+            FIND.format(columns=", ".join(HELD_FIELDS), column=column),
             [_json([{"log_id": log_id, "name": name} for log_id, name in wanted])],
         )
         return {(row[0], row[1]): Held(*row[2:]) for row in cursor.fetchall()}
