@@ -1,0 +1,108 @@
+"""Remove old entries of topics, and the logs that are left empty.
+
+Old is what was numbered long ago: a long transaction publishes with an earlier time. The living
+value of a key is never removed.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from itertools import takewhile
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from ...models import Entry, Log
+from ..database.alias import database
+from ..database.transactions import own_transaction
+from .logs import lock_logs
+
+__all__ = ["delete_idle_logs", "purge", "topic_names"]
+
+CHUNK = 500
+"""The most rows that one transaction removes."""
+FIELDS = ("pk", "changed_seq", "at")
+
+Row = tuple[int, int, datetime]
+
+
+def topic_names() -> Iterator[str]:
+    """Yield the names of all topics that have a log."""
+    name, has_more = "", True
+    while has_more:
+        logs = Log.objects.using(database()).filter(name__gt=name).order_by("name")
+        names = list(logs.values_list("name", flat=True)[:CHUNK])
+        yield from (str(one) for one in names)
+        has_more = len(names) == CHUNK
+        name = str(names[-1]) if names else name
+
+
+def purge(name: str, before: datetime) -> int:
+    """Remove the events and deleted keys of a topic that were numbered before a time.
+
+    Returns how many there were. `purged_seq` becomes the last position of them, so a client that
+    has an earlier one begins anew. Raises what the database raises.
+    """
+    count = 0
+    for find in (_old_events, _old_tombstones):
+        has_more = True
+        while has_more:
+            removed = _purge(name, partial(find, before=before))
+            count += removed
+            has_more = removed == CHUNK
+    return count
+
+
+def delete_idle_logs(before: datetime) -> int:
+    """Delete the logs of topics that have no entries and did not change since a time.
+
+    The next entry begins a log with another epoch. Returns how many were deleted.
+    """
+    count, has_more = 0, True
+    while has_more:
+        deleted = _delete_idle(before)
+        count += deleted
+        has_more = deleted == CHUNK
+    return count
+
+
+def _purge(name: str, find: Callable[[Any], list[Row]]) -> int:
+    alias = database()
+    with own_transaction(alias):
+        log = lock_logs(alias, [name]).get(name)
+        rows = [] if log is None else find(Entry.objects.using(alias).filter(log=log.id))
+        if log is not None and rows:
+            Entry.objects.using(alias).filter(pk__in=[row[0] for row in rows]).delete()
+            _raise_purged_seq(alias, log.id, rows[-1][1])
+    return len(rows)
+
+
+def _old_events(entries: Any, before: datetime) -> list[Row]:
+    # In a log, times never decrease. With a condition on them, the database would read all rows
+    # that are left.
+    first = entries.filter(key__isnull=True).order_by("seq").values_list(*FIELDS)[:CHUNK]
+    return list(takewhile(lambda row: row[2] < before, first))
+
+
+def _old_tombstones(entries: Any, before: datetime) -> list[Row]:
+    tombstones = entries.filter(key__isnull=False, is_deleted=True, at__lt=before)
+    return list(tombstones.order_by("changed_seq").values_list(*FIELDS)[:CHUNK])
+
+
+def _raise_purged_seq(alias: str, log_id: int, position: int) -> None:
+    logs = Log.objects.using(alias).filter(pk=log_id, purged_seq__lt=position)
+    logs.update(purged_seq=position)
+
+
+def _delete_idle(before: datetime) -> int:
+    alias = database()
+    with transaction.atomic(using=alias):
+        entries = Entry.objects.filter(log=OuterRef("pk"))
+        logs: Any = Log.objects.using(alias).filter(name__isnull=False)
+        idle = logs.filter(Q(last_at__isnull=True) | Q(last_at__lt=before)).exclude(Exists(entries))
+        can_skip = connections[alias].features.has_select_for_update_skip_locked
+        locked = idle.select_for_update(skip_locked=can_skip).order_by("pk")
+        pks = list(locked.values_list("pk", flat=True)[:CHUNK])
+        # Not by `idle`: an entry may have come between the query and its lock.
+        return int(logs.filter(pk__in=pks).exclude(Exists(entries)).delete()[0]) if pks else 0
