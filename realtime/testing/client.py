@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
+import msgspec
+
 from ..engine.engine import Engine
+from ..topics.structs import name_of
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .encoding import ENCODINGS, Item, decode, encode, plain
 from .following import Following, Place
@@ -197,19 +200,26 @@ class Client:
         """Unsubscribe from a topic."""
         return await self.command("unsubscribe", topic=_name(topic))
 
-    async def call(self, topic: Any, name: str, data: Any = None) -> Any:
-        """Call a command of a topic; return the data of the result."""
-        given = {} if data is None else plain(data)
-        return (await self.command("call", topic=_name(topic), name=name, data=given)).get("data")
+    async def call(self, topic: Any, command: Any, data: Any = None) -> Any:
+        """Call a command of a topic, given as a struct or by its name; return the result's data."""
+        is_struct = isinstance(command, msgspec.Struct)
+        name, given = (name_of(type(command)), command) if is_struct else (command, data or {})
+        found = await self.command("call", topic=_name(topic), name=name, data=plain(given))
+        return found.get("data")
 
     # Events.
 
-    async def next(self, kind: str | None = None, /, **fields: Any) -> Any:
+    async def next(self, kind: Any = None, /, **fields: Any) -> Any:
         """Return the next object, or the next one of this type with these fields.
 
-        Others stay for later calls. `timeout` is in seconds.
+        Others stay for later calls. `timeout` is in seconds. `kind` may be the class of an event of
+        a topic: then the event is returned.
         """
         seconds = fields.pop("timeout", None)
+        if isinstance(kind, type):
+            fields["name"] = name_of(kind)
+            found = await self.next("event", **fields, timeout=seconds)
+            return msgspec.convert(found["data"], kind)
         if kind is None:
             return await self._until(lambda: self._pop_first(), "an object", seconds)
         wanted = f"a {kind!r}" + (f" with {fields}" if fields else "")
