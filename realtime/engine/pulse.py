@@ -1,6 +1,6 @@
 """The periodic work of a process: renew its lease, compare positions, reap expired nodes.
 
-It also numbers what has been pending for a while.
+It also numbers what has been pending for a while, and deletes values whose time is over.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ..logs import get_logger
 from ..store import presence
 from ..store.database import machine
 from ..store.presence import LiveNode
-from ..store.topics import pending
+from ..store.topics import expiry, pending
 from .delivery.log import read_marks
 
 if TYPE_CHECKING:
@@ -111,9 +111,13 @@ class Pulse:
 
     async def _sweep_topics(self) -> None:
         await self._attempt("number pending entries", self._number_pending)
+        await self._attempt("delete expired values", self._expire)
 
     async def _number_pending(self) -> None:
         await self._engine.db.write_blocking(pending.sweep)
+
+    async def _expire(self) -> None:
+        await self._engine.db.write_blocking(expiry.expire)
 
     def _pause(self) -> float:
         every = config().pulse_seconds

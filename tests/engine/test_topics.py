@@ -95,6 +95,19 @@ async def test_what_nobody_numbers_is_numbered_by_the_pulse(
     assert subscriber.known().events == {1: {"text": "a"}}
 
 
+async def test_the_pulse_deletes_values_whose_time_is_over(
+    engine: Engine, subscriber: Subscriber
+) -> None:
+    """Clients are told as of any deletion."""
+    await engine.writer.write(value(ORDER, "k", "a"))
+    await engine.writer.write(value(ORDER, "stays", "b"))
+    over = timezone.now() - timezone.timedelta(seconds=1)
+    await in_thread(lambda: Entry.objects.filter(key="k").update(expires_at=over))
+    await engine._pulse._expire()
+    await reached(subscriber, 3)
+    assert subscriber.known().values == {"stays": {"text": "b"}}
+
+
 async def test_an_engine_that_stops_leaves_the_numbering_to_the_caller(
     engine: Engine, subscriber: Subscriber
 ) -> None:
