@@ -130,7 +130,7 @@ async def run_snippet(snippet: str, **given: Any) -> None:
 def test_a_view_is_tested_as_the_page_says(room: Room) -> None:
     """Its example has a view that pushes on commit."""
     assert "assert_published(OrderTopic(pk=7), Paid" in SNIPPETS[3]
-    with pytest.raises(AssertionError, match="Nothing was. Inside of a transaction"):
+    with pytest.raises(AssertionError, match=r"Nothing was\. Inside of a transaction"):
         testing.assert_published("general")
 
     with transaction.atomic():
