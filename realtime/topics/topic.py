@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property, reduce
-from inspect import isawaitable, iscoroutinefunction
+from inspect import getattr_static, isawaitable, iscoroutinefunction
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from asgiref.sync import sync_to_async
@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 
 from ..store.accounts.identity import Identity
+from ..wire.handlers import mistake
 from .calls import CallSet
 from .publishing import Publishing
 from .reading import Reading
@@ -19,6 +20,7 @@ __all__ = ["Topic"]
 
 SYNC = ("may_subscribe", "allowed", "queryset")
 """The methods that run in a thread: a coroutine would count as a consent."""
+OF_CLASS = ("allowed", "queryset")
 
 
 @dataclass_transform(kw_only_default=True)
@@ -42,8 +44,10 @@ class Topic(Publishing, Reading):
         super().__init_subclass__(**kwargs)
         for name in SYNC:
             if iscoroutinefunction(getattr(cls, name)):
-                fault = f"{cls.__qualname__}.{name} is async"
-                raise TypeError(f"{fault}: write `def {name}(…)`. It runs in a thread.")
+                raise mistake(cls, name, f"is async: write `def {name}(…)`, it runs in a thread")
+        for name in OF_CLASS:
+            if not isinstance(getattr_static(cls, name), classmethod):
+                raise mistake(cls, name, "is asked for many topics: mark it with `@classmethod`")
         cls.calls = CallSet.of(cls)
         registry.add(cls)
 

@@ -59,6 +59,12 @@ def test_a_coroutine_is_no_consent(name: str) -> None:
         type("Bad", (Topic,), {"path": "bad", name: method})
 
 
+@pytest.mark.parametrize("name", ["allowed", "queryset"])
+def test_a_question_about_many_belongs_to_the_class(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"Bad.{name} .+ mark it with `@classmethod`"):
+        type("Bad", (Topic,), {"path": "bad", name: lambda self, asks: asks})
+
+
 def test_a_hidden_coroutine_is_no_consent_either() -> None:
     async def answer() -> bool:
         return False

@@ -1,0 +1,82 @@
+"""What is published reaches the members of a topic, stored or not."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import transaction
+
+from harness.client.in_process import Socket
+from harness.site import UNLIMITED
+from realtime import testing
+from realtime.engine.engine import Engine
+from realtime.topics import Event, Topic
+
+ENCODINGS = ["json", "ndjson", "msgpack"]
+
+
+class Moved(Event):
+    """An event."""
+
+    x: int
+    name: str = "é"
+
+
+class Cursor(Topic):
+    """Stores nothing."""
+
+    path = "delivered-cursor"
+    events = [Moved]
+
+    def may_subscribe(self) -> bool:
+        return True
+
+
+class Game(Cursor):
+    """Stores its events."""
+
+    path = "delivered-game"
+    keep = timedelta(days=1)
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[Engine]:
+    async with testing.engine(GUESTS=True, **UNLIMITED) as running:
+        yield running
+
+
+async def member(engine: Engine, socket: Socket, topic: Topic) -> None:
+    """Make the client of a socket a member of a topic."""
+    opened = await engine.hub.open_topic(topic.name)
+    engine.connections[socket.welcome["connection"]].subscribe(opened)
+
+
+def publish_twice(topic: Topic) -> None:
+    """In one transaction, of which a part is rolled back."""
+    with transaction.atomic():
+        topic.publish(Moved(1))
+        with transaction.atomic():
+            topic.publish(Moved(2))
+            transaction.set_rollback(True)
+        topic.publish_many([Moved(3), Moved(4, "a\n")])
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_an_event_that_is_not_stored_is_sent_once(engine: Engine, encoding: str) -> None:
+    """After the commit, and not at all after a rollback."""
+    async with Socket(encoding=encoding) as socket:
+        await member(engine, socket, Cursor())
+        await sync_to_async(publish_twice)(Cursor())
+        handover = await Cursor().apublish(Moved(5))
+        assert handover.is_handed_over
+        found = await socket.all("event", 4)
+        assert found == [
+            {"type": "event", "topic": "delivered-cursor", "name": "moved", "data": data}
+            for data in (
+                {"x": 1, "name": "é"},
+                {"x": 3, "name": "é"},
+                {"x": 4, "name": "a\n"},
+                {"x": 5, "name": "é"},
+            )
+        ]
