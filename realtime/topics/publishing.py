@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import AsyncToSync, sync_to_async
 from django.db.transaction import TransactionManagementError
 from msgspec import Raw
 
 from ..engine.bus.handover import Handover
 from ..engine.bus.notes import Broadcast
+from ..engine.engine import Engine
 from ..engine.notify import hand_over
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
@@ -59,7 +60,13 @@ class Publishing(Declared):
     async def apublish(
         self, event: Event, *, nonce: str | None = None, using: str | None = None
     ) -> Handover:
-        """Publish an event to all subscribers."""
+        """Publish an event to all subscribers.
+
+        In the event loop of a server, its writer stores the event, together with others. Raises
+        `CommandError` with `unavailable` if that is not possible now.
+        """
+        if self.keep is not None and await _write(self._draft(event, nonce=nonce), using):
+            return _stored()
         handover = await sync_to_async(self.publish)(event, nonce=nonce, using=using)
         return await handover.settled()
 
@@ -99,7 +106,10 @@ class Publishing(Declared):
         if_seq: int | None = None,
         using: str | None = None,
     ) -> int | None:
-        """Set the value of a key."""
+        """Set the value of a key, as `apublish` publishes an event."""
+        draft = self._draft(event, key=key, expires=expires, if_seq=if_seq)
+        if written := await _write(draft, using):
+            return _position(draft, written)
         change = sync_to_async(self.set)
         return await change(key, event, expires=expires, if_seq=if_seq, using=using)
 
@@ -120,14 +130,15 @@ class Publishing(Declared):
         self, key: str, *, if_seq: int | None = None, using: str | None = None
     ) -> int | None:
         """Delete the value of a key, if it has one. `if_seq` is that of `set`."""
-        self._check_kept("values")
-        draft = EntryDraft(topic=self.name, kind=Kind.DELETE, key=key, if_seq=if_seq)
-        return self._change(draft, using)
+        return self._change(self._deletion(key, if_seq), using)
 
     async def adelete(
         self, key: str, *, if_seq: int | None = None, using: str | None = None
     ) -> int | None:
-        """Delete the value of a key."""
+        """Delete the value of a key, as `apublish` publishes an event."""
+        draft = self._deletion(key, if_seq)
+        if written := await _write(draft, using):
+            return _position(draft, written)
         return await sync_to_async(self.delete)(key, if_seq=if_seq, using=using)
 
     def refresh_rights(self, *, using: str | None = None) -> None:
@@ -167,14 +178,15 @@ class Publishing(Declared):
             if_seq=if_seq,
         )
 
+    def _deletion(self, key: str, if_seq: int | None) -> EntryDraft:
+        self._check_kept("values")
+        return EntryDraft(topic=self.name, kind=Kind.DELETE, key=key, if_seq=if_seq)
+
     def _publish(self, drafts: list[EntryDraft], using: str | None) -> Handover:
         if self.keep is None:
             return _send(drafts, using)
         _store(drafts, using)
-        handover, stored = Handover(), Future[str]()
-        stored.set_result("")
-        handover.follow(stored)
-        return handover
+        return _stored()
 
     def _change(self, draft: EntryDraft, using: str | None) -> int | None:
         if draft.if_seq is None:
@@ -191,8 +203,34 @@ def _compare_and_change(draft: EntryDraft) -> int | None:
     """Change a value if it has not changed meanwhile; return its new position."""
     [outcome] = numbering.append([draft], announces=True)
     if isinstance(outcome, StoredEntry):
-        return None if outcome.state is None else outcome.state.position
+        return _position(draft, outcome)
     raise outcome
+
+
+def _position(draft: EntryDraft, stored: StoredEntry) -> int | None:
+    """Return the position of a change with a condition; no other change has to know its own."""
+    if draft.if_seq is None or stored.state is None:
+        return None
+    return stored.state.position
+
+
+async def _write(draft: EntryDraft, using: str | None) -> StoredEntry | None:
+    """Write a draft through the writer of this event loop; None if sync code has to store it."""
+    engine = Engine.here()
+    if engine is None or engine.is_stopping or using is not None:
+        return None
+    if getattr(AsyncToSync.executors, "current", None) is not None:
+        return None  # it runs for sync code, which may have a transaction open
+    _check(draft)
+    return await engine.writer.write(draft)
+
+
+def _stored() -> Handover:
+    """Return the result of publishing what is stored, and so cannot be lost."""
+    handover, stored = Handover(), Future[str]()
+    stored.set_result("")
+    handover.follow(stored)
+    return handover
 
 
 def _store(drafts: list[EntryDraft], using: str | None) -> None:

@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connections, transaction
 from django.utils import timezone
 
 from harness.waiting import eventually
 from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine
+from realtime.errors import CommandError, ErrorCode
 from realtime.models import Entry, Pending
 from realtime.store.topics import pending
 from realtime.store.topics.drafts import EntryDraft
+from realtime.topics import Event, InvalidEvent, Topic
+from tests.engine import topic_log
 from tests.engine.conftest import UseLayer
 from tests.engine.ends import in_thread
 from tests.engine.process import Process
@@ -87,7 +92,7 @@ async def test_what_nobody_numbers_is_numbered_by_the_pulse(
     engine: Engine, subscriber: Subscriber
 ) -> None:
     """A publisher may be killed right after its commit."""
-    old = timezone.now() - timezone.timedelta(seconds=2)
+    old = timezone.now() - timedelta(seconds=2)
     row = {"topic": ORDER, "kind": "event", "type": "told", "created_at": old}
     await in_thread(lambda: Pending.objects.create(**row, data='{"text":"a"}'))
     await engine._pulse._number_pending()
@@ -101,7 +106,7 @@ async def test_the_pulse_deletes_values_whose_time_is_over(
     """Clients are told as of any deletion."""
     await engine.writer.write(value(ORDER, "k", "a"))
     await engine.writer.write(value(ORDER, "stays", "b"))
-    over = timezone.now() - timezone.timedelta(seconds=1)
+    over = timezone.now() - timedelta(seconds=1)
     await in_thread(lambda: Entry.objects.filter(key="k").update(expires_at=over))
     await engine._pulse._expire()
     await reached(subscriber, 3)
@@ -135,6 +140,76 @@ async def test_a_slow_sweep_does_not_delay_the_lease(
     assert runs == [1]
     going.set()
     await eventually(lambda: engine._pulse._sweep is not None and engine._pulse._sweep.done())
+
+
+# Async code of the site, in the event loop of the engine.
+
+
+class Told(Event):
+    """An event and a value."""
+
+    text: str
+
+
+class Written(Topic):
+    """Is stored."""
+
+    path = "written/<int:pk>"
+    events = [Told]
+    keep = timedelta(days=7)
+    pk: int
+
+
+WRITTEN = Written(pk=7)
+
+
+async def test_async_code_publishes_through_the_writer(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many at once are one batch, in their order."""
+    subscriber = Subscriber(engine, "one.1")
+    await subscriber.subscribe(WRITTEN.name)
+    monkeypatch.setattr(pending, "publish", None)
+    calls = [WRITTEN.apublish(Told(str(number))) for number in range(20)]
+    assert all(await asyncio.gather(*calls))
+    assert await WRITTEN.aset("k", Told("a"), if_seq=0) == 21
+    with pytest.raises(CommandError) as caught:
+        await WRITTEN.aset("k", Told("b"), if_seq=20)
+    assert caught.value.code == ErrorCode.CONFLICT
+    assert await WRITTEN.aset("k", Told("b")) is None
+    assert await WRITTEN.adelete("k") is None
+    with pytest.raises(InvalidEvent):
+        await WRITTEN.aset("", Told("b"))
+    await reached(subscriber, 23)
+    shown = subscriber.known()
+    assert (shown.faults, shown.values) == ([], {})
+    assert [one["text"] for one in shown.events.values()] == list(map(str, range(20)))
+
+
+async def test_a_nonce_stores_one_event_of_several_calls(engine: Engine) -> None:
+    """Whatever the writer does with its own."""
+    calls = [WRITTEN.apublish(Told("a"), nonce="once") for _ in range(3)]
+    await asyncio.gather(*calls)
+    assert await in_thread(topic_log.end, WRITTEN.name) == 1
+
+
+async def test_async_code_under_sync_code_shares_its_transaction(engine: Engine) -> None:
+    """A rollback of the caller takes the event with it."""
+
+    def work() -> None:
+        with transaction.atomic():
+            async_to_sync(WRITTEN.apublish)(Told("no"))
+            async_to_sync(WRITTEN.aset)("k", Told("no"))
+            transaction.set_rollback(True)
+        with transaction.atomic():
+            async_to_sync(WRITTEN.apublish)(Told("yes"))
+
+    await sync_to_async(work)()
+    await sync_to_async(connections.close_all)()
+    subscriber = Subscriber(engine, "one.1")
+    await subscriber.subscribe(WRITTEN.name, history=9)
+    await reached(subscriber, 1)
+    assert subscriber.known().events == {1: {"text": "yes"}}
 
 
 # A process without sockets, and one with sockets, on one Redis.
