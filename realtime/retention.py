@@ -3,16 +3,22 @@
 retention.prune()
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError
 from django.utils import timezone
 
 from .conf import config
+from .logs import get_logger
 from .store.moderation import actions, erasing, reports
+from .store.topics import retention as entries
+from .topics.registry import registry
 
 __all__ = ["Pruned", "aprune", "prune"]
+
+logger = get_logger("realtime.retention")
 
 LEAST_DAYS = 7
 """Younger messages may still be sent again by their sender, or resumed by other clients."""
@@ -27,13 +33,18 @@ class Pruned(NamedTuple):
     nonces: int
     reports: int
     sanctions: int
+    entries: int = 0
+    """Events and deleted keys of topics."""
+    logs: int = 0
+    """Logs of topics that were empty and idle."""
 
 
 def prune() -> Pruned:
-    """Erase old messages of guests, and remove closed reports and ended sanctions.
+    """Erase old messages of guests, and remove closed reports, ended sanctions and old entries.
 
     With `GUEST_MESSAGE_DAYS`, messages of guests become tombstones that long after they were
-    written. It may be repeated, and may run twice at the same time.
+    written. Events of a topic are removed after the time that its class keeps them. It may be
+    repeated, and may run twice at the same time.
     """
     settings, messages = config(), 0
     if settings.guest_message_days:
@@ -45,9 +56,30 @@ def prune() -> Pruned:
         erasing.scrub_nonces(),
         reports.delete_closed(days),
         actions.delete_ended(days),
+        sum(map(_purge, entries.topic_names())),
+        entries.delete_idle_logs(timezone.now() - timedelta(days=LEAST_DAYS)),
     )
 
 
+def _purge(name: str) -> int:
+    """Remove what a topic need not keep; without a class of today, it keeps everything."""
+    before = _before(registry.keep_of(name))
+    if before is None:
+        return 0
+    try:
+        return entries.purge(name, before)
+    except DatabaseError as error:
+        logger.warning("topic %s: its old entries are left to the next call: %r", name, error)
+        return 0
+
+
+def _before(keep: timedelta | None) -> datetime | None:
+    try:
+        return None if keep is None else timezone.now() - keep
+    except OverflowError:  # `timedelta.max` keeps them for ever
+        return None
+
+
 async def aprune() -> Pruned:
-    """Erase old messages of guests, and remove closed reports and ended sanctions."""
+    """Erase old messages of guests, and remove closed reports, ended sanctions and old entries."""
     return await sync_to_async(prune)()
