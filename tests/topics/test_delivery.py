@@ -80,3 +80,19 @@ async def test_an_event_that_is_not_stored_is_sent_once(engine: Engine, encoding
                 {"x": 5, "name": "é"},
             )
         ]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_a_stored_event_has_its_position(engine: Engine, encoding: str) -> None:
+    async with Socket(encoding=encoding) as socket:
+        await member(engine, socket, Game())
+        await sync_to_async(publish_twice)(Game())
+        await Game().apublish(Moved(5))
+        await Game().aset("ball", Moved(6))
+        await Game().adelete("ball")
+        found = await socket.all("event", 6)
+        assert [one["seq"] for one in found] == [1, 2, 3, 4, 5, 6]
+        assert [one.get("data", {}).get("x") for one in found] == [1, 3, 4, 5, 6, None]
+        assert [one.get("key") for one in found[4:]] == ["ball", "ball"]
+        assert found[5]["deleted"] is True
+        assert [one.get("epoch") is not None for one in found] == [True] + [False] * 5
