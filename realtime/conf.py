@@ -71,6 +71,8 @@ class Config:
     """Seconds for which the server waits for these credentials."""
     recheck_seconds: float = 60
     """The interval in which session, user and token of each connection are revalidated."""
+    topic_recheck_seconds: float = 300
+    """The longest interval in which the right to each subscribed topic is checked again."""
     ticket_seconds: int = 30
     """Seconds for which a ticket is valid, at most 60."""
     jwt_algorithms: list[str] = field(default_factory=list)

@@ -69,6 +69,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "rooms_per_user": COUNT,
     "subscribes_per_second": RATE,
     "ticket_seconds": (1, 60),
+    "topic_recheck_seconds": (SMALLEST, DAY),
     "topics_per_connection": COUNT,
     "trusted_proxies": (0, 20),
     "write_timeout_seconds": WAIT,

@@ -8,6 +8,7 @@ from .base import Consumer
 from .chat import Account, ChatConsumer, Joining, Messages, Moderation, RoomConsumer, Rooms
 from .commands import Reply, command
 from .handlers import frames
+from .topics import Subscribing
 
 __all__ = [
     "Account",
@@ -26,6 +27,7 @@ __all__ = [
     "Reply",
     "RoomConsumer",
     "Rooms",
+    "Subscribing",
     "command",
     "frames",
 ]

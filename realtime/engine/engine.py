@@ -201,6 +201,20 @@ class Engine:
         connection.subscribe(self._user_topic(connection))
         self.presence.connect(connection)
 
+    def watch(self, connection: Connection) -> None:
+        """Register a connection whose socket another consumer owns, until it closes.
+
+        It can be closed as any other, but gets no events for its user or for everyone, which its
+        page may not know. It is not present.
+        """
+        connection.acquire(self._forget)
+        self.connections[connection.id] = connection
+        self._empty.clear()
+        topics = self.hub.topic(self.topic), self.hub.topic(EVERYONE), self._user_topic(connection)
+        for topic in topics:
+            topic.watch(connection)
+            connection.acquire(topic)
+
     def change_identity(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""
         connection.unsubscribe(self._user_topic(connection))
@@ -211,6 +225,9 @@ class Engine:
     def _remove(self, connection: Connection) -> None:
         self.watchdog.finish(connection)
         self.presence.disconnect(connection)
+        self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
         del self.connections[connection.id]
         if not self.connections:
             self._empty.set()

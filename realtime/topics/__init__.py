@@ -18,6 +18,7 @@ OrderTopic(pk=7).publish(Paid(total=order.total))
 from ..wire.costs import Cost
 from ..wire.errors import CommandError, ErrorCode
 from .calls import command
+from .site_sockets import subscribe, unsubscribe
 from .stored import StoredEvent
 from .structs import Command, Event, InvalidEvent
 from .topic import Topic
@@ -32,4 +33,6 @@ __all__ = [
     "StoredEvent",
     "Topic",
     "command",
+    "subscribe",
+    "unsubscribe",
 ]

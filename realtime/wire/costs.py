@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from .commands import (
     Accept,
     Appoint,
@@ -57,7 +59,7 @@ class Cost(NamedTuple):
     is_never_refused: bool = False
     """Whether it is executed beyond the allowance too, because no client waits for a reply."""
 
-    def of(self, command: Command) -> float:
+    def of(self, command: Struct) -> float:
         """Return how much of its allowance a command costs."""
         if not self.field:
             return self.fixed

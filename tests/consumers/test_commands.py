@@ -35,13 +35,9 @@ from realtime.engine.engine import Engine
 from realtime.wire.commands import (
     COMMANDS,
     Auth,
-    Call,
     Message,
     Ping,
     Pong,
-    Subscribe,
-    Subscribes,
-    Unsubscribe,
 )
 from realtime.wire.costs import COSTS
 from tests.consumers.test_base import limited
@@ -309,9 +305,6 @@ class Event(Outgoing):
     text: str
 
 
-TOPIC_COMMANDS = {Subscribe, Subscribes, Unsubscribe, Call}
-
-
 class Ping2(Command, tag="ping"):
     """A ping of a site."""
 
@@ -326,7 +319,7 @@ def test_a_consumer_without_own_commands_has_those_of_each() -> None:
 
 def test_the_chat_has_all_commands_of_the_protocol_at_their_cost() -> None:
     chat = ChatConsumer.commands
-    assert set(chat) == set(COMMANDS.values()) - TOPIC_COMMANDS
+    assert set(chat) == set(COMMANDS.values())
     assert COSTS.items() >= {struct: handler.cost for struct, handler in chat.items()}.items()
 
 

@@ -32,8 +32,8 @@ from ...wire.events import (
     Removed,
     RoomState,
 )
-from ..base import Consumer
 from ..commands import command, with_ref
+from ..topics import Subscribing
 from .steering import Move, Steering
 from .subscription import RoomSubscription, room_fields
 
@@ -51,8 +51,8 @@ Decide = Callable[[list[access.AccessRequest]], dict[access.AccessRequest, acces
 logger = get_logger("realtime.consumer")
 
 
-class Joining(Consumer):
-    """The commands to join and leave rooms."""
+class Joining(Subscribing):
+    """The commands to join and leave rooms, beside those of topics."""
 
     sends = (
         events.Joined,
@@ -115,10 +115,11 @@ class Joining(Consumer):
 
     def may_change_identity(self) -> bool:
         """Return whether the connection is in no room: others know it there by its user."""
-        return not self._subscriptions
+        return super().may_change_identity() and not self._subscriptions
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Check the rights again: in a room, or in all rooms and the one that is being joined."""
+        super().on_rights_changed(room, user_id)
         if room:
             self.recheck(room, user_id)
             return

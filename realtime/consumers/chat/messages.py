@@ -85,9 +85,9 @@ class Messages(Joining):
 
     @command
     async def history(self, command: History) -> HistoryPage | None:
-        """Send a page of messages, or the changes after a position."""
+        """Send a page of messages or entries, or the changes after a position."""
         if command.room is None:
-            raise CommandError(ErrorCode.UNKNOWN_TOPIC, _("There is no such topic."))
+            return await super().history(command)
         subscription = await self._allowed(command.room, lambda entry: entry.may_read_history)
         if command.after is None:
             return await self._page(command, subscription)

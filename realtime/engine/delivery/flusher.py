@@ -58,8 +58,8 @@ class Lane:
         self._newcomers.add(outbox.id)
 
     def detach(self, connection_id: str) -> None:
-        """Remove a connection."""
-        del self.outboxes[connection_id]
+        """Remove a connection, if it gets the events of this lane."""
+        self.outboxes.pop(connection_id, None)
         self._newcomers.discard(connection_id)
 
     def put(self, event: Event) -> None:

@@ -64,11 +64,16 @@ class Topic:
         self.lane(connection.codec).attach(connection.outbox)
         return is_new
 
+    def watch(self, connection: Connection) -> None:
+        """Add a member that gets no events, but is closed and checked as the others are."""
+        self.members[connection.id] = connection
+
     def detach(self, connection: Connection) -> bool:
         """Remove a member; return whether it was one."""
         if self.members.pop(connection.id, None) is None:
             return False
-        self._lanes[connection.codec].detach(connection.id)
+        if (lane := self._lanes.get(connection.codec)) is not None:
+            lane.detach(connection.id)
         if not self.members:
             self._emptied(self)
         return True

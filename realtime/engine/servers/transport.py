@@ -28,6 +28,7 @@ __all__ = [
     "extend_close_timeout",
     "has_early_input",
     "intercept",
+    "is_accepted",
     "is_direct",
     "is_known",
     "lacks_backpressure",
@@ -92,6 +93,18 @@ def server_send(scope: dict[str, Any], send: Any) -> Any:
 def is_known(send: Any) -> bool:
     """Return whether a `send` is a server's own, so that its transport can be found."""
     return _twisted(send) is not None or _asyncio(send) is not None
+
+
+def is_accepted(send: Any) -> bool:
+    """Return whether the handshake of a `send` is accepted; True if its server is not known."""
+    daphne = _daphne(send)
+    if hasattr(daphne, "STATE_CONNECTING"):
+        return bool(daphne.state != daphne.STATE_CONNECTING)
+    protocol = getattr(send, "__self__", None)
+    event = getattr(protocol, "handshake_completed_event", None)  # uvicorn, websockets
+    if event is not None:
+        return bool(event.is_set())
+    return bool(getattr(protocol, "handshake_complete", True))  # uvicorn, the others
 
 
 def is_direct(send: Any) -> bool:

@@ -1,0 +1,5 @@
+"""The commands of clients on topics."""
+
+from .subscribing import Subscribing
+
+__all__ = ["Subscribing"]

@@ -1,0 +1,112 @@
+"""Execute the calls of one connection: check its rights, then run the handler of the topic."""
+
+from collections.abc import Callable
+
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext_lazy as _
+
+from ...engine.connections.connection import Connection
+from ...engine.engine import Engine
+from ...logs import get_logger
+from ...topics.calls import Handler, result
+from ...topics.registry import registry
+from ...topics.structs import Command
+from ...topics.subscriptions import Subscriptions
+from ...topics.topic import Topic
+from ...wire.commands import Call
+from ...wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ...wire.events import Result
+from ...wire.handlers import USUAL_COST
+from .call_queue import CallQueue, PendingCall
+
+__all__ = ["Calls"]
+
+logger = get_logger("realtime.consumer")
+
+FAILURES = 5
+"""After so many calls in a row that failed unexpectedly, the connection is closed."""
+FAILED = _("There was an unexpected error on the server.")
+MANY_FAILED = _("Too many commands in a row have failed.")
+TOO_FAST = _("Too many commands at once. Wait a little.")
+UNDECIDED = _("The server cannot read your rights. The call was not executed.")
+AWAY = _("The database is not available. The call may have been executed.")
+Refuse = Callable[[Call, CommandError], None]
+
+
+class Calls:
+    """The calls of one connection, until it closes; `refuse` answers one with an error."""
+
+    def __init__(
+        self, engine: Engine, connection: Connection, subscriptions: Subscriptions, refuse: Refuse
+    ) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._subscriptions = subscriptions
+        self._refuse = refuse
+        self._queue = CallQueue(self._execute)
+        self._failures = 0
+        connection.acquire(lambda _: self._queue.close())
+
+    async def add(self, command: Call) -> None:
+        """Queue a call behind the others to its topic; raise `CommandError` for no topic."""
+        topic = registry.resolve(command.topic, self._connection.identity)
+        await self._queue.add(topic.name, command, lambda error: self._refuse(command, error))
+
+    async def _execute(self, call: PendingCall) -> None:
+        """Execute a call, and answer it; raise nothing."""
+        try:
+            reply = await self._reply_to(call)
+            self._failures = 0
+            call.answer(lambda: self._connection.reply(reply))
+        except CommandError as error:
+            self._failures = 0
+            call.refuse(error)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning(
+                "connection %s: the database failed in a call: %r", self._connection.id, error
+            )
+            refusal = CommandError(ErrorCode.UNAVAILABLE, AWAY, retry_after=1, outcome="unknown")
+            call.refuse(refusal)
+        except Exception as error:
+            self._fail(call, error)
+
+    async def _reply_to(self, call: PendingCall) -> Result:
+        """Return the reply to a call; raise what its handler raises."""
+        command = call.command
+        # An instance for each call: it has the identity of this moment, and keeps nothing.
+        topic = registry.resolve(command.topic, self._connection.identity)
+        await self._check_rights(topic)
+        handler, argument = topic.calls.decode(command)
+        call.begin()
+        self._charge(handler, argument)
+        if handler.is_async:
+            reply = await call.in_loop(handler.method(topic, argument))
+        else:
+            reply = await call.in_thread(self._engine.db.call(handler.method, topic, argument))
+        return result(topic.name, reply, command.ref)
+
+    async def _check_rights(self, topic: Topic) -> None:
+        try:
+            await self._subscriptions.check(topic)
+        except DatabaseError as error:
+            logger.warning(
+                "connection %s: reading rights for a call failed: %r", self._connection.id, error
+            )
+            raise CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=1) from None
+
+    def _charge(self, handler: Handler, argument: Command) -> None:
+        """Charge what a command costs beside the usual cost, which each call has paid."""
+        cost = handler.cost
+        if cost is USUAL_COST:
+            return
+        if wait := self._engine.limits.charge(self._connection, cost.allowance, cost.of(argument)):
+            raise CommandError(ErrorCode.RATE_LIMITED, TOO_FAST, retry_after=wait)
+
+    def _fail(self, call: PendingCall, error: Exception) -> None:
+        """Log an unexpected exception, and close the connection after many in a row."""
+        logger.error("connection %s: a call failed", self._connection.id, exc_info=error)
+        call.refuse(CommandError(ErrorCode.INTERNAL, FAILED))
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._connection.close(Disconnect(CloseCode.TOO_MANY_ERRORS, MANY_FAILED))

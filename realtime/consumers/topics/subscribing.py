@@ -1,0 +1,177 @@
+"""Commands to subscribe to topics, to call their commands, and to read their entries."""
+
+import asyncio
+from functools import cached_property
+from typing import ClassVar
+
+from django.utils.translation import gettext_lazy as _
+
+from ...engine.delivery.entry_catchup import fitting
+from ...store.topics.entries import TopicLog
+from ...topics.permissions import Verdict
+from ...topics.registry import registry
+from ...topics.subscriptions import Subscriptions
+from ...topics.topic import Topic
+from ...wire.clean import MAX_INTEGER
+from ...wire.commands import (
+    Call,
+    History,
+    Subscribe,
+    Subscribes,
+    SubscribeTarget,
+    Unsubscribe,
+)
+from ...wire.errors import CommandError, ErrorCode
+from ...wire.events import (
+    EntryEvent,
+    HistoryPage,
+    Outgoing,
+    Removed,
+    Result,
+    Resync,
+    Subscribed,
+    Unsubscribed,
+)
+from ..base import Consumer
+from ..commands import command, with_ref
+from .calls import Calls
+
+__all__ = ["Subscribing"]
+
+NO_ROOMS = _("This address has no rooms. Name a topic.")
+
+
+class Subscribing(Consumer):
+    """The commands to subscribe to topics, to call their commands, and to read their entries."""
+
+    sends: ClassVar[tuple[type[Outgoing], ...]] = (EntryEvent, Removed, Resync, Result, Subscribed)
+
+    @command
+    async def subscribe(self, command: Subscribe) -> Subscribed:
+        """Subscribe to a topic, or continue from a position."""
+        return await self._subscribe(command)
+
+    @command
+    async def subscribes(self, command: Subscribes) -> None:
+        """Subscribe to many topics; each has a reply of its own."""
+        changes, verdicts = self._topics.changes, await self._ask_ahead(command.topics)
+        for target in command.topics:
+            known = verdicts.get(target.topic) if changes == self._topics.changes else None
+            try:
+                subscribed = await self.in_time(self._subscribe(target, known))
+                self.reply_paid(with_ref(subscribed, command), "subscribe")
+            except CommandError as error:
+                self.connection.refuse(error, ref=command.ref, topic=target.topic)
+            await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
+
+    @command
+    async def unsubscribe(self, command: Unsubscribe) -> Unsubscribed:
+        """End the subscription to a topic; without one, the reply is the same."""
+        try:
+            name = self._find(command.topic).name
+        except CommandError:
+            return Unsubscribed(topic=command.topic)
+        self._topics.drop(name)
+        return Unsubscribed(topic=name)
+
+    @command
+    async def call(self, command: Call) -> None:
+        """Execute a command of a topic; the reply follows when its handler has ended."""
+        await self._calls.add(command)
+
+    @command
+    async def history(self, command: History) -> HistoryPage | None:
+        """Send a page of the entries of a topic, or the changes after a position."""
+        if command.topic is None:
+            raise CommandError(ErrorCode.INVALID_MESSAGE, NO_ROOMS, path="room")
+        topic = self._find(command.topic)
+        await self._topics.check(topic)
+        if command.after is None:
+            return await self._page_of(topic, command)
+        return await self._changes_of(topic, command, command.after)
+
+    def may_change_identity(self) -> bool:
+        """Return whether the connection has no subscription: its rights are those of its user."""
+        return super().may_change_identity() and not ("_topics" in vars(self) and self._topics)
+
+    def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
+        """Check the rights in all topics again, if no room is named."""
+        super().on_rights_changed(room, user_id)
+        if not room and "_topics" in vars(self):
+            self._topics.recheck_all()
+
+    def on_topic_rights_changed(self, name: str) -> None:
+        """Check the rights in a topic again."""
+        self._topics.recheck(name)
+
+    @cached_property
+    def _topics(self) -> Subscriptions:
+        """The subscriptions; most connections of a chat have none."""
+        return Subscriptions(self.engine, self.connection)
+
+    @cached_property
+    def _calls(self) -> Calls:
+        return Calls(self.engine, self.connection, self._topics, self.refuse)
+
+    def _find(self, name: str) -> Topic:
+        return registry.resolve(name, self.identity)
+
+    async def _subscribe(
+        self, target: Subscribe | SubscribeTarget, known: Verdict | None = None
+    ) -> Subscribed:
+        topic = self._find(target.topic)
+        page = await self._topics.enter(
+            topic, since=target.since, history=target.history, known=known
+        )
+        return Subscribed(
+            topic=topic.name,
+            through=page.through,
+            epoch=page.epoch,
+            recovered=page.recovered,
+            entries=page.states,
+            has_more=page.has_more,
+            until=page.until,
+        )
+
+    async def _ask_ahead(self, targets: list[SubscribeTarget]) -> dict[str, Verdict]:
+        """Ask about many topics at once, and return the verdicts by the names of the client."""
+        topics: dict[str, Topic] = {}
+        for target in targets:
+            try:
+                topics[target.topic] = self._find(target.topic)
+            except CommandError:  # the reply to this target says so
+                continue
+        verdicts = await self.in_time(self._topics.read_ahead(list(topics.values())))
+        return {
+            asked: verdicts[topic.name] for asked, topic in topics.items() if topic.name in verdicts
+        }
+
+    async def _page_of(self, topic: Topic, command: History) -> HistoryPage:
+        before = command.before if command.before is not None else MAX_INTEGER
+        log = TopicLog(topic.name)
+        mark = await self.engine.db.read(log.mark)
+        found, has_more = await self.engine.db.read_rows(log.page, before, command.limit)
+        states = fitting(found[::-1])[::-1]  # the newest
+        return HistoryPage(
+            topic=topic.name,
+            entries=states,
+            epoch=mark.epoch,
+            has_more=has_more or len(states) < len(found),
+        )
+
+    async def _changes_of(self, topic: Topic, command: History, after: int) -> HistoryPage | None:
+        changes = await self.engine.db.read_rows(TopicLog(topic.name).since, after, command.limit)
+        if not changes.mark.purged_seq <= after <= changes.through:
+            self._topics.drop(topic.name)
+            mark = changes.mark
+            self.reply(Resync(topic=topic.name, seq=mark.last_seq, epoch=mark.epoch))
+            return None
+        states = fitting(changes.states)
+        is_cut = len(states) < len(changes.states)
+        return HistoryPage(
+            topic=topic.name,
+            entries=states,
+            epoch=changes.mark.epoch,
+            has_more=is_cut or changes.has_more,
+            through=states[-1].position if is_cut else changes.through,
+        )

@@ -1,0 +1,250 @@
+"""The topics that one connection is subscribed to; their rights are kept up to date.
+
+An ended right ends the subscription: the client gets `removed`, and nothing after that.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from django.db import Error as DatabaseError
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import config
+from ..engine.connections.connection import Connection
+from ..engine.delivery.entry_catchup import EntryPage, attach_entries
+from ..engine.delivery.entry_topic import EntryTopic
+from ..engine.engine import Engine
+from ..logs import get_logger
+from ..wire.commands import TopicSince
+from ..wire.errors import CommandError, ErrorCode
+from ..wire.events import Removed
+from .permissions import Verdict, verdict_on
+from .registry import registry
+from .topic import Topic
+
+__all__ = ["Subscriptions"]
+
+logger = get_logger("realtime.topics")
+
+ATTEMPTS = 3
+"""How often a subscription is tried again because the rights have changed meanwhile."""
+AGAIN_SECONDS = 1.0
+"""If the database fails, rights are read again after so many seconds."""
+UNDECIDED_SECONDS = 60.0
+"""A subscription whose rights cannot be read for so long ends."""
+CHANGING = _("The rights in this topic are changing. Try again in a moment.")
+UNDECIDED = _("The server cannot decide whether you may subscribe. Try again in a moment.")
+TOO_MANY_TOPICS = _("You are subscribed to too many topics. Unsubscribe from one first.")
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A topic that a connection is subscribed to, with the verdict that allows it."""
+
+    topic: EntryTopic
+    verdict: Verdict
+    changes: int = 0
+    """How often the rights may have changed since the connection was subscribed."""
+    known_changes: int = 0
+    """How many of these changes the verdict takes into account."""
+
+    @property
+    def is_recheck_due(self) -> bool:
+        """Whether the rights may have changed since the verdict."""
+        return self.known_changes != self.changes
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the verdict has to be renewed before it is used."""
+        return self.is_recheck_due or self.verdict.rights != self.topic.rights
+
+
+class Subscriptions:
+    """The subscriptions of one connection by topic name, until it closes."""
+
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._subscriptions: dict[str, Subscription] = {}
+        self._rechecks: dict[str, asyncio.Task[None]] = {}
+        self.changes = 0
+        """Rises when all rights have to be checked again, as those of another user."""
+        self._timer: asyncio.TimerHandle | None = None
+        connection.acquire(self._close)
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    async def enter(
+        self,
+        topic: Topic,
+        *,
+        since: TopicSince | None,
+        history: int,
+        known: Verdict | None = None,
+    ) -> EntryPage:
+        """Subscribe to a topic, with rights that have not changed meanwhile.
+
+        The verdict that is `known` is not asked for again, as long as nothing has changed. While
+        there are more pages, the connection gets no events and is not subscribed.
+        Raises `CommandError` to refuse.
+        """
+        self._check_number(topic.name)
+        hub, db = self._engine.hub, self._engine.db
+        for _attempt in range(ATTEMPTS):
+            changes = self.changes
+            verdict, known = known or await self._ask(topic), None
+            self._enforce(topic.name, verdict)
+            opened = await hub.open_topic(topic.name)
+            if not await hub.confirm_rights(opened, verdict.rights):
+                continue
+            page = await attach_entries(
+                hub, db, opened, self._connection, since=since, history=history
+            )
+            if changes == self.changes and opened.rights == verdict.rights:
+                if page.has_more:
+                    self.drop(topic.name)
+                else:
+                    self._add(topic.name, Subscription(opened, verdict))
+                return page
+            self._connection.unsubscribe(opened)  # the rights have changed meanwhile
+        raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
+
+    async def check(self, topic: Topic) -> None:
+        """Raise `CommandError` unless the user may subscribe; a current verdict is remembered."""
+        subscription = self._get(topic.name)
+        if subscription is None or subscription.is_stale:
+            await self._decide(topic, subscription)
+
+    async def read_ahead(self, topics: list[Topic]) -> dict[str, Verdict]:
+        """Return the verdicts on many topics; after an error, each of them is asked again."""
+        asked = {topic.name: topic for topic in topics}
+        found = await asyncio.gather(*map(self._ask, asked.values()), return_exceptions=True)
+        return {
+            name: verdict
+            for name, verdict in zip(asked, found, strict=True)
+            if not isinstance(verdict, BaseException)
+        }
+
+    def drop(self, name: str) -> None:
+        """End a subscription, if there is one."""
+        if subscription := self._subscriptions.pop(name, None):
+            self._connection.unsubscribe(subscription.topic)
+
+    def recheck(self, name: str) -> None:
+        """Check the rights in a topic again, and end the subscription if they have ended."""
+        subscription = self._get(name)
+        if subscription is None:
+            return
+        subscription.changes += 1
+        if name not in self._rechecks:
+            self._rechecks[name] = asyncio.get_running_loop().create_task(self._recheck(name))
+
+    def recheck_all(self) -> None:
+        """Check the rights in all topics again, and in the one that is being entered."""
+        self.changes += 1
+        for name in list(self._subscriptions):
+            self.recheck(name)
+
+    def _close(self, connection: Connection) -> None:
+        """Stop the checks of rights."""
+        for task in self._rechecks.values():
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _get(self, name: str) -> Subscription | None:
+        subscription = self._subscriptions.get(name)
+        if subscription is not None and self._connection.id not in subscription.topic.members:
+            self.drop(name)  # the hub has detached the connection
+            return None
+        return subscription
+
+    def _add(self, name: str, subscription: Subscription) -> None:
+        self._subscriptions[name] = subscription
+        if self._timer is None:
+            self._recheck_later()
+
+    def _check_number(self, name: str) -> None:
+        is_full = len(self._subscriptions) >= config().topics_per_connection
+        if is_full and name not in self._subscriptions:
+            raise CommandError(ErrorCode.LIMIT_EXCEEDED, TOO_MANY_TOPICS)
+
+    async def _ask(self, topic: Topic) -> Verdict:
+        return await verdict_on(self._engine.db, topic)
+
+    def _enforce(self, name: str, verdict: Verdict) -> None:
+        """Raise the refusal of a verdict; it also ends a subscription."""
+        if verdict.refusal is not None:
+            self._remove(name, verdict.refusal)
+            raise verdict.refusal
+
+    def _remove(self, name: str, refusal: CommandError) -> None:
+        if name in self._subscriptions:
+            self.drop(name)
+            translate = self._connection.translate
+            self._connection.reply(Removed.of(refusal, None, translate, topic=name))
+
+    # The rights of subscriptions.
+
+    def _recheck_later(self) -> None:
+        """Schedule the next check of all rights, for sites that do not tell of their changes."""
+        seconds = config().topic_recheck_seconds * random.uniform(0.5, 1)  # noqa: S311
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._recheck_old)
+
+    def _recheck_old(self) -> None:
+        for name in list(self._subscriptions):
+            self.recheck(name)
+        self._timer = None
+        if self._subscriptions:
+            self._recheck_later()
+
+    async def _decide(self, topic: Topic, subscription: Subscription | None) -> None:
+        """Ask about a topic, and apply the verdict to its subscription; raise a refusal."""
+        changes = 0 if subscription is None else subscription.changes
+        verdict = await self._ask(topic)
+        is_newest = (
+            subscription is not None
+            and subscription is self._subscriptions.get(topic.name)
+            and changes >= subscription.known_changes
+        )
+        if verdict.refusal is not None:
+            if is_newest:
+                self._remove(topic.name, verdict.refusal)
+            raise verdict.refusal
+        if subscription is not None and is_newest:
+            subscription.verdict, subscription.known_changes = verdict, changes
+
+    async def _recheck(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + UNDECIDED_SECONDS
+        try:
+            while (subscription := self._get(name)) is not None and subscription.is_recheck_due:
+                try:
+                    topic = registry.resolve(name, self._connection.identity)
+                    await self._decide(topic, subscription)
+                except DatabaseError as error:
+                    await self._wait(name, error, is_over=loop.time() > until)
+        except CommandError as error:  # the client has got a `removed` event
+            logger.info(
+                "connection %s was removed from the topic %r: %s",
+                self._connection.id,
+                name,
+                error.code,
+            )
+        finally:
+            del self._rechecks[name]
+
+    async def _wait(self, name: str, error: Exception, *, is_over: bool) -> None:
+        """Pause after a failure of the database; after many, end the subscription."""
+        logger.warning(
+            "connection %s: reading rights in the topic %r failed: %r",
+            self._connection.id,
+            name,
+            error,
+        )
+        if is_over:
+            refusal = CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=AGAIN_SECONDS)
+            self._remove(name, refusal)
+        await asyncio.sleep(AGAIN_SECONDS)

@@ -1,0 +1,214 @@
+"""Calls to topics through a socket: their order, their answers, and handlers that misbehave."""
+
+from typing import Any
+
+import pytest
+
+from harness.client.encoding import ENCODINGS
+from harness.client.in_process import Socket
+from harness.site import UNLIMITED
+from harness.waiting import eventually
+from realtime import testing
+from realtime.engine.database import executor
+from realtime.engine.engine import Engine
+from tests.consumers.topics.shop import Shop
+
+THREADS = {"DB_THREADS": 2, "GUESTS": True, **UNLIMITED}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_a_call_is_answered_with_what_its_handler_returns(
+    engine: Engine, shop: Shop, order: Any, ada: Any, encoding: str
+) -> None:
+    async with Socket(user=ada, encoding=encoding) as socket:
+        data = {"reason": "late", "seats": [1, 2]}
+        told = await socket.ask("call", topic=f"order/0{order.pk}", name="cancel", data=data)
+        assert (told["type"], told["topic"]) == ("result", order.name)
+        assert (told["name"], told["data"]) == ("paid", {"total": 2 + order.pk})
+        told = await socket.ask("call", topic=order.name, name="quiet")
+        assert (told["name"], told["data"]) == ("done", {})
+        shop.gate.open.set()
+        told = await socket.ask("call", topic=order.name, name="slow_async", data={"name": "a"})
+        assert told["data"] == {"total": 2}
+
+
+async def test_an_instance_is_made_for_each_call_with_its_client(
+    engine: Engine, shop: Shop, order: Any, ada: Any
+) -> None:
+    async with Socket(user=ada) as socket:
+        for _ in range(2):
+            await socket.ask("call", topic=order.name, name="cancel")
+    one, other = shop.instances
+    assert one is not other
+    assert [one.identity.user_id, other.identity.user_id] == [str(ada.pk)] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "path"),
+    [
+        ({"name": "cancle"}, "unknown_type", "name"),
+        ({"name": "cancel", "data": {"seats": [1, "x"]}}, "invalid_message", "data.seats[1]"),
+        ({"name": "slow"}, "invalid_message", "data.name"),
+        ({"name": "cancel", "data": {"reason": None}}, "invalid_message", "data.reason"),
+        ({"name": "refuse"}, "permission_denied", "data.pk"),
+    ],
+)
+async def test_a_wrong_call_is_refused_with_the_path_of_the_field(
+    engine: Engine, shop: Shop, order: Any, ada: Any, fields: Any, code: str, path: str
+) -> None:
+    async with Socket(user=ada) as socket:
+        error = await socket.ask("call", topic=order.name, **fields)
+        assert (error["type"], error["code"], error["path"]) == ("error", code, path)
+        assert (error["topic"], "outcome" in error) == (order.name, False)
+    if fields["name"] == "cancle":
+        assert "'cancel'" in error["message"]
+    assert shop.instances == []
+
+
+async def test_a_refusal_of_a_handler_keeps_its_fields(
+    engine: Engine, shop: Shop, order: Any, ada: Any
+) -> None:
+    async with Socket(user=ada) as socket:
+        error = await socket.ask("call", topic=order.name, name="refuse")
+        assert (error["message"], error["retry_after"]) == ("It is paid.", 3)
+
+
+async def test_a_handler_that_fails_is_internal_and_five_in_a_row_close(
+    engine: Engine, shop: Shop, order: Any, ada: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Socket(user=ada) as socket:
+        for _ in range(4):
+            error = await socket.ask("call", topic=order.name, name="break")
+            assert (error["code"], "ZeroDivision" in error["message"]) == ("internal", False)
+        assert "ZeroDivisionError" in caplog.text
+        await socket.ask("call", topic=order.name, name="refuse")  # starts the count again
+        for _ in range(5):
+            assert (await socket.ask("call", topic=order.name, name="break"))["code"] == "internal"
+        notice, code = await socket.ended()
+        assert (notice["code"], code) == (4511, 4511)
+
+
+async def test_a_reply_that_is_too_large_is_refused(
+    engine: Engine, shop: Shop, order: Any, ada: Any
+) -> None:
+    async with Socket(user=ada) as socket:
+        fields = {"topic": order.name, "name": "fill"}
+        told = await socket.ask("call", **fields, data={"characters": 250_000})
+        assert len(told["data"]["text"]) == 250_000
+        error = await socket.ask("call", **fields, data={"characters": 300_000})
+        assert error["code"] == "too_large"
+
+
+async def test_a_command_may_cost_more(shop: Shop, order: Any, ada: Any) -> None:
+    async with testing.engine(ACTS_PER_MINUTE=60), Socket(user=ada) as socket:
+        for _ in range(2):
+            told = await socket.ask("call", topic=order.name, name="costly")
+            assert told["type"] == "result"
+        error = await socket.ask("call", topic=order.name, name="costly")
+        assert (error["code"], error["retryable"]) == ("rate_limited", True)
+
+
+async def test_calls_to_one_topic_are_executed_in_their_order(
+    shop: Shop, order: Any, ada: Any
+) -> None:
+    """Sync and async ones, while other commands of the connection go on."""
+    async with testing.engine(**THREADS), Socket(user=ada) as socket:
+        for number, kind in enumerate(("slow", "slow_async", "slow")):
+            data = {"name": str(number)}
+            await socket.send("call", topic=order.name, name=kind, data=data, ref=number)
+        await eventually(lambda: shop.gate.begun == ["0"])
+        assert (await socket.ask("ping"))["type"] == "pong"
+        assert shop.gate.begun == ["0"]
+        shop.gate.open.set()
+        results = await socket.all("result", 3)
+        assert [one["ref"] for one in results] == [0, 1, 2]
+        assert shop.gate.begun == ["0", "1", "2"]
+
+
+async def test_slow_calls_hold_up_no_reads_and_no_permissions(
+    shop: Shop, order: Any, ada: Any
+) -> None:
+    """Four connections have a call in each of the four threads; all the rest goes on."""
+    async with testing.engine(**THREADS):
+        sockets = [Socket(user=ada) for _ in range(5)]
+        for socket in sockets:
+            await socket.__aenter__()
+        for number, socket in enumerate(sockets[:4]):
+            data = {"name": str(number)}
+            await socket.send("call", topic=order.name, name="slow", data=data)
+        await eventually(lambda: len(shop.gate.begun) == 4)
+        assert (await sockets[4].ask("history", topic=order.name))["type"] == "history"
+        assert (await sockets[4].ask("subscribe", topic="news"))["type"] == "subscribed"
+        assert (await sockets[4].ask("join", room="nowhere"))["code"] == "unknown_room"
+        shop.gate.open.set()
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_a_call_that_takes_too_long_has_an_unknown_outcome(
+    shop: Shop, order: Any, ada: Any
+) -> None:
+    """One behind it was not executed, and never is."""
+    settings = {**THREADS, "HANDLER_SECONDS": 0.3}
+    async with testing.engine(**settings), Socket(user=ada) as socket:
+        for name in ("a", "b"):
+            await socket.send("call", topic=order.name, name="slow", data={"name": name}, ref=name)
+        first, second = await socket.all("error", 2)
+        assert (first["ref"], first["code"], first["outcome"]) == ("a", "unavailable", "unknown")
+        assert (second["ref"], second["code"], "outcome" in second) == ("b", "unavailable", False)
+        shop.gate.open.set()
+        told = await socket.ask("call", topic=order.name, name="slow", data={"name": "c"})
+        assert told["type"] == "result"
+        assert shop.gate.begun == ["a", "c"]
+
+
+async def test_an_async_handler_that_takes_too_long_is_cancelled(
+    shop: Shop, order: Any, ada: Any
+) -> None:
+    settings = {**THREADS, "HANDLER_SECONDS": 0.2}
+    async with testing.engine(**settings), Socket(user=ada) as socket:
+        error = await socket.ask("call", topic=order.name, name="slow_async", data={"name": "a"})
+        assert (error["code"], error["outcome"]) == ("unavailable", "unknown")
+        shop.gate.open.set()
+        told = await socket.ask("call", topic=order.name, name="slow_async", data={"name": "b"})
+        assert told["type"] == "result"
+
+
+async def test_more_calls_than_may_wait_are_refused_at_once(
+    shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "CALLS_WAITING", 2)
+    async with testing.engine(CALL_THREADS=1, **THREADS) as engine:
+        sockets = [Socket(user=ada) for _ in range(4)]
+        for number, socket in enumerate(sockets):
+            await socket.__aenter__()
+            data = {"name": str(number)}
+            await socket.send("call", topic=order.name, name="slow", data=data)
+            waiting = min(number, 2)
+            await eventually(lambda: shop.gate.begun)
+            await eventually(lambda waiting=waiting: engine.db._pool("call").waiting == waiting)
+        error = await sockets[3].expect("error")
+        assert (error["code"], error["retry_after"], "outcome" in error) == (
+            "unavailable",
+            1,
+            False,
+        )
+        shop.gate.open.set()
+        for socket in sockets[:3]:
+            await socket.expect("result")
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_a_closed_connection_leaves_its_waiting_calls(
+    shop: Shop, order: Any, ada: Any
+) -> None:
+    async with testing.engine(**THREADS):
+        async with Socket(user=ada) as socket:
+            for name in ("a", "b"):
+                await socket.send("call", topic=order.name, name="slow", data={"name": name})
+            await eventually(lambda: shop.gate.begun == ["a"])
+        shop.gate.open.set()
+        async with Socket(user=ada) as socket:
+            await socket.ask("call", topic=order.name, name="slow", data={"name": "c"})
+    assert shop.gate.begun == ["a", "c"]
