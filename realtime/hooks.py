@@ -86,6 +86,12 @@ class Hooks:
     def messages_stored(self, messages: Sequence[StoredMessage]) -> Any:
         """Act on new messages after their commit, at most 500 of them, in the order of a room."""
 
+    def room_occupied(self, room: str) -> Any:
+        """Act on the first connection in a room, over all processes; `room` is its slug."""
+
+    def room_vacated(self, room: str) -> Any:
+        """Act on a room whose last connection has left."""
+
     @property
     def checks_messages(self) -> bool:
         """Whether messages are checked before they are stored."""
@@ -95,6 +101,11 @@ class Hooks:
     def hears_messages(self) -> bool:
         """Whether new messages are told to `messages_stored`."""
         return "messages_stored" in self.is_overridden
+
+    @property
+    def hears_rooms(self) -> bool:
+        """Whether occupied and vacated rooms are told."""
+        return not self.is_overridden.isdisjoint({"room_occupied", "room_vacated"})
 
     def fields_of(self, kind: str) -> Fields | None:
         """Return the struct for `data` in a kind of room; None if there is no rule."""

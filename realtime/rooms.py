@@ -4,6 +4,7 @@
     token = rooms.invitation(room, by=request.user)          # for a link
     rooms.accept(token, request.user)
     rooms.add(room, user, by=request.user)
+    rooms.room_for(order)                                    # the room of an object
     rooms.block(request.user, other)                         # closes their direct room
 
 The policy decides who may create rooms; the caller checks the permission to add others or invite.
@@ -14,12 +15,13 @@ after the commit.
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db.models import Model
 
 from .models import Room
 from .store.accounts.identity import Identity
 from .store.database.servers import on_working_server
 from .store.messages import history
-from .store.rooms import blocks, management, memberships
+from .store.rooms import blocks, bound, management, memberships
 
 __all__ = [
     "aaccept",
@@ -32,6 +34,7 @@ __all__ = [
     "adirect",
     "ainvitation",
     "aleave",
+    "aroom_for",
     "aunblock",
     "block",
     "blocked",
@@ -40,6 +43,7 @@ __all__ = [
     "invitation",
     "leave",
     "refresh_rights",
+    "room_for",
     "unblock",
 ]
 
@@ -52,6 +56,16 @@ def create(user: Any, title: str, *, kind: str = "public", slug: str = "") -> Ro
     that is taken.
     """
     return management.create(Identity.of(user), title, kind=kind, slug=slug)
+
+
+@on_working_server
+def room_for(instance: Model, *, kind: str = "private", title: str = "") -> Room:
+    """Return the room of an object of the site, such as an order; create it if there is none.
+
+    The policy finds the object as `room.content_object`. Raises `ValueError` for an object that is
+    not saved.
+    """
+    return bound.room_for(instance, kind=kind, title=title)
 
 
 @on_working_server
@@ -127,6 +141,11 @@ def refresh_rights(room: Room, user: Any = None) -> None:
 async def acreate(user: Any, title: str, **kwargs: Any) -> Room:
     """Create a room that belongs to `user`."""
     return await sync_to_async(create)(user, title, **kwargs)
+
+
+async def aroom_for(instance: Model, **kwargs: Any) -> Room:
+    """Return the room of an object; create it if there is none."""
+    return await sync_to_async(room_for)(instance, **kwargs)
 
 
 async def adirect(user: Any, other: Any) -> Room:

@@ -51,6 +51,7 @@ STEPS = (
     "store.accounts",
     "policy",
     "store.presence",
+    "store.occupancy",
     "store.messages",
     "store.topics",
     "store.moderation",

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
 from django.core.checks import run_checks
 from django.db import transaction
 from django.test import override_settings
@@ -20,8 +21,8 @@ from realtime import testing as kit
 from realtime.engine import after
 from realtime.errors import CommandError, ErrorCode
 from realtime.hooks import Hooks, NewMessage, StoredMessage, hooks
-from realtime.models import Message, Room
-from realtime.testing import Refused, connect, engine
+from realtime.models import Message, Occupancy, Room
+from realtime.testing import Refused, clock, connect, engine
 from tests.consumers.conftest import ada, bob, database, private, room, sqlite_url
 
 __all__ = ["ada", "bob", "database", "private", "room", "sqlite_url"]
@@ -389,6 +390,65 @@ async def test_a_hook_that_is_too_slow_loses_messages_and_says_so(
     assert "messages_stored is too slow" in caplog.text
 
 
+# Occupied and vacated rooms.
+
+
+class Lobby(Hooks):
+    def room_occupied(self, room: str) -> None:
+        heard.append(f"+{room}")
+
+    async def room_vacated(self, room: str) -> None:
+        heard.append(f"-{room}")
+
+
+async def test_a_room_is_told_when_its_first_client_comes_and_its_last_one_goes(
+    ada: Any, bob: Any, room: Room
+) -> None:
+    """Not for those in between, and not for a client that comes back soon."""
+    async with clock() as moved, use(Lobby):
+        async with connect(ada) as one, connect(bob) as other:
+            await one.join(room)
+            await moved.advance(1)
+            assert heard == ["+general"]
+            await other.join(room)
+            await other.drop_connection()
+            await moved.advance(10)
+            assert heard == ["+general"]
+            await one.drop_connection()
+            await moved.advance(1)
+            await one.resume()
+            await moved.advance(10)
+            assert heard == ["+general"]
+        await moved.advance(4)
+        assert heard == ["+general", "-general"]
+        assert not await Occupancy.objects.aexists()
+
+
+async def test_rooms_are_vacated_with_the_last_process(ada: Any, room: Room) -> None:
+    """It tells so before it ends."""
+    async with use(Lobby), connect(ada) as client:
+        await client.join(room)
+        async with asyncio.timeout(5):
+            while not heard:
+                await asyncio.sleep(0.01)
+    assert heard == ["+general", "-general"]
+
+
+async def test_what_a_killed_process_has_left_is_corrected(ada: Any, room: Room) -> None:
+    """By the next pulse of any process."""
+    await Occupancy.objects.acreate(room=room)
+    async with clock() as moved, use(Lobby), connect(ada):
+        await moved.advance(6)
+        assert heard == ["-general"]
+
+
+async def test_without_hooks_nothing_is_written(ada: Any, room: Room) -> None:
+    async with clock() as moved, connect(ada) as client:
+        await client.join(room)
+        await moved.advance(6)
+        assert not await Occupancy.objects.aexists()
+
+
 # The class.
 
 
@@ -420,6 +480,7 @@ def test_a_check_names_a_wrong_class(name: str) -> None:
 
 def classes_of_the_page() -> dict[str, Any]:
     space: dict[str, Any] = {"Message": Message}
+    space["order"] = Group.objects.create(name="seven")
     for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(snippet, space)
     return space
@@ -428,7 +489,7 @@ def classes_of_the_page() -> dict[str, Any]:
 async def test_the_examples_do_what_the_page_says(
     ada: Any, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = classes_of_the_page()
+    space = await sync_to_async(classes_of_the_page)()
 
     class Service:
         async def check(self, text: str) -> Any:
@@ -452,3 +513,10 @@ async def test_the_examples_do_what_the_page_says(
     assert heard == [("general", message.pk)]
     rows = await sync_to_async(list)(space["catch_up"](room, 1))
     assert [row.content for row in rows] == ["find me"]
+    identity, policy = SimpleNamespace(user_pk=7), space["OrderPolicy"]()
+    bound = SimpleNamespace(content_object=SimpleNamespace(customer_id=7), kind="private")
+    assert policy.may_see(identity, bound, None)
+    bound.content_object.customer_id = 8
+    assert not policy.may_see(identity, bound, None)
+    assert (space["room"].slug, space["room"].kind) == (f"group-{space['order'].pk}", "private")
+    assert space["LobbyHooks"].is_overridden == {"room_occupied", "room_vacated"}

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
+from django.db import DatabaseError
 
 from ..hooks import StoredMessage, hooks
 from ..logs import get_logger
+from ..store import occupancy
 from ..store.messages.log import Stored
+from ..store.occupancy import Turnover
+from ..store.presence import Announcement
 from ..wire.errors import CommandError
 from .database.executor import Database
 
@@ -53,6 +57,8 @@ class AfterHooks:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._messages: deque[StoredMessage] = deque()
+        self._turnovers: deque[Turnover] = deque()
+        self._comparing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -71,31 +77,64 @@ class AfterHooks:
             logger.error("messages_stored is too slow: message %s is not told", message.message.id)
             return
         self._messages.append(message)
+        self._start()
+
+    def announce(self, announcement: Announcement) -> None:
+        """Compare the rooms that users have joined and left; tell the hooks what has changed."""
+        rooms = {one.room_id for one in (*announcement.joined, *announcement.left)}
+        if rooms and hooks().hears_rooms:
+            task = asyncio.get_running_loop().create_task(self.compare(rooms))
+            self._comparing.add(task)
+            task.add_done_callback(self._comparing.discard)
+
+    async def compare(self, rooms: Collection[int] | None = None) -> None:
+        """Compare rooms with their presence, by default all, and tell what has changed."""
+        try:
+            turnover = await self._db.pulse(occupancy.settle, rooms)
+        except DatabaseError as error:
+            logger.warning("rooms cannot be compared with their presence: %r", error)
+            return
+        if turnover.occupied or turnover.vacated:
+            self._turnovers.append(turnover)
+            self._start()
+
+    async def finish(self, seconds: float) -> None:
+        """Tell the hooks what they were not told, at most for so many seconds, then stop.
+
+        The rooms that only this process had users in are vacated now.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if hooks().hears_rooms:
+                    await self.compare()
+                await self._idle.wait()
+        for task in (*self._comparing, *([self._task] if self._task else [])):
+            task.cancel()
+
+    def _start(self) -> None:
         self._idle.clear()
         self._wake.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def drain(self, seconds: float) -> None:
-        """Wait until the hooks have been told everything, at most for so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
-
-    def stop(self) -> None:
-        """Stop; what the hooks were not told, they are never told."""
-        if self._task is not None:
-            self._task.cancel()
-
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            while self._turnovers:
+                await self._tell_rooms(self._turnovers.popleft())
             while self._messages:
                 number = min(len(self._messages), MESSAGES_AT_ONCE)
                 batch = [self._messages.popleft() for _ in range(number)]
                 await self._tell("messages_stored", hooks().messages_stored, batch)
             self._idle.set()
+
+    async def _tell_rooms(self, turnover: Turnover) -> None:
+        rules = hooks()
+        for room in turnover.occupied:
+            await self._tell("room_occupied", rules.room_occupied, room)
+        for room in turnover.vacated:
+            await self._tell("room_vacated", rules.room_vacated, room)
 
     async def _tell(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
         try:

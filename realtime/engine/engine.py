@@ -73,7 +73,7 @@ class Engine:
         self.after = AfterHooks(self.db)
         tell_hooks = self.after.add if hooks().hears_messages else None
         self.writer = Writer(self.db, self.hub.publish_committed, tell_hooks)
-        self.presence = PresenceWriter(self.node, self.db, self.hub.publish_presence)
+        self.presence = PresenceWriter(self.node, self.db, self._announce)
         self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()
         self.passes = Passes(self.loop)
@@ -159,7 +159,6 @@ class Engine:
     async def _stop(self) -> None:
         self.is_stopping = True  # commands and connections are no longer accepted
         await self.writer.drain(DRAIN_SECONDS)
-        await self.after.drain(DRAIN_SECONDS)
         for connection in list(self.connections.values()):
             connection.close(shutdown())
         with suppress(TimeoutError):
@@ -167,7 +166,6 @@ class Engine:
                 await self._empty.wait()
         self.watchdog.stop()
         self.writer.stop()
-        self.after.stop()
         self.revalidator.stop()
         await self._pulse.stop()
         await self.presence.stop()
@@ -176,6 +174,7 @@ class Engine:
                 self.hub.publish_presence(await self.db.pulse(presence.release, self.node))
         except (DatabaseError, TimeoutError) as error:  # its lease expires by itself
             logger.warning("node %s cannot delete its rows: %r", self.node.id, error)
+        await self.after.finish(DRAIN_SECONDS)
         await asyncio.gather(self.hub.stop(), self.db.stop())
         self._teardown.stop()
         self.is_stopped = True
@@ -231,6 +230,10 @@ class Engine:
         del self.connections[connection.id]
         if not self.connections:
             self._empty.set()
+
+    def _announce(self, announcement: presence.Announcement) -> None:
+        self.hub.publish_presence(announcement)
+        self.after.announce(announcement)
 
     def _user_topic(self, connection: Connection) -> Topic:
         return self.hub.topic(user_topic(connection.identity.user_id))

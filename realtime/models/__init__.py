@@ -1,7 +1,7 @@
 """The tables: rooms with their logs and members, connections, sanctions, names and tokens."""
 
 from .access import RevokedToken, Rights
-from .live import Connection, Node, Presence
+from .live import Connection, Node, Occupancy, Presence
 from .logs import Entry, Log, Pending
 from .moderation import Block, Report, Sanction
 from .people import LastAddress, Look, Voice
@@ -18,6 +18,7 @@ __all__ = [
     "Membership",
     "Message",
     "Node",
+    "Occupancy",
     "Pending",
     "Presence",
     "Report",

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .rooms import Room
 
-__all__ = ["Connection", "Node", "Presence"]
+__all__ = ["Connection", "Node", "Occupancy", "Presence"]
 
 
 class Node(models.Model):
@@ -96,3 +96,17 @@ class Presence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.username} in {self.room_id}"
+
+
+class Occupancy(models.Model):
+    """A room that has users, as the hooks of the site were told; only written if there are such."""
+
+    room = models.OneToOneField(Room, models.CASCADE, primary_key=True, verbose_name=_("room"))
+    since = models.DateTimeField(_("since"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("occupied room")
+        verbose_name_plural = _("occupied rooms")
+
+    def __str__(self) -> str:
+        return str(self.room_id)

@@ -4,6 +4,8 @@ import secrets
 import string
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.core.validators import MaxValueValidator, MinLengthValidator
 from django.db import models
 from django.db.models import Q
@@ -71,6 +73,21 @@ class Room(models.Model):
         help_text=_("The user whose `create` made the room, and whose limit it counts against."),
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    content_type = models.ForeignKey(
+        ContentType,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("type of the object"),
+    )
+    object_id = models.CharField(
+        _("key of the object"), max_length=150, null=True, blank=True, editable=False
+    )
+    content_object = GenericForeignKey()
+    """The object of the site that the room is about (`rooms.room_for`), or None."""
 
     class Meta:
         verbose_name = _("room")
@@ -85,6 +102,11 @@ class Room(models.Model):
             ),
             models.CheckConstraint(
                 name="realtime_room_kind", condition=Q(kind__in=["public", "private", "direct"])
+            ),
+            models.UniqueConstraint(
+                name="realtime_room_object",
+                fields=["content_type", "object_id"],
+                condition=Q(object_id__isnull=False),
             ),
         ]
 

@@ -27,6 +27,7 @@ from realtime.models import (
     Membership,
     Message,
     Node,
+    Occupancy,
     Pending,
     Presence,
     Report,
@@ -40,6 +41,7 @@ from realtime.models import (
 User = get_user_model()
 MODELS = [
     LogEntry,
+    Occupancy,
     Presence,
     Connection,
     Node,
