@@ -1,5 +1,6 @@
 """What a site's own tests look like; run by `manage.py test`, in tests/testing/test_running.py."""
 
+from datetime import timedelta
 from unittest.mock import patch
 
 from django.contrib.auth import get_user_model
@@ -9,6 +10,7 @@ from realtime import moderation, push
 from realtime.engine.bus.publisher import publisher
 from realtime.models import Message, Room
 from realtime.testing import (
+    aassert_published,
     assert_published,
     clock,
     committing,
@@ -16,6 +18,27 @@ from realtime.testing import (
     engine,
     lose_layer_messages,
 )
+from realtime.topics import Event, Topic
+
+
+class Rung(Event):
+    """An event."""
+
+    times: int
+
+
+class TillTopic(Topic):
+    """A topic."""
+
+    path = "till"
+    events = [Rung]
+    keep = timedelta(days=1)
+
+    def may_subscribe(self) -> bool:
+        return True
+
+
+TILL = TillTopic()
 
 
 class Chat:
@@ -81,6 +104,16 @@ class InATransaction(Chat, TestCase):
                 await push.room("general").amessage("lost", username="CI")
             await moved.advance(7)
             assert (await client.next("message"))["content"] == "lost"
+
+    async def test_events_reach_a_subscriber_with_the_commit(self) -> None:
+        """Before, they are pending; after it they are numbered and delivered."""
+        async with connect(self.ada) as client:
+            await client.subscribe(TILL)
+            async with committing():
+                await TILL.apublish(Rung(times=3))
+                await aassert_published(TILL, Rung(times=3))
+                assert await client.settled() == []
+            assert await client.next(Rung) == Rung(times=3)
 
     def test_push_without_an_engine(self) -> None:
         """A view that pushes can be tested without any socket."""

@@ -276,16 +276,18 @@ class Client:
     def _take(self, frame: Frame) -> None:
         for item in decode(self._encoding, frame):
             self.arrived.append(item)
-            if isinstance(item, dict) and "type" in item:
-                self._note(item)
-            self._unread.append(item)
+            if not (isinstance(item, dict) and "type" in item and self._has_handled(item)):
+                self._unread.append(item)
 
-    def _note(self, item: Item) -> None:
+    def _has_handled(self, item: Item) -> bool:
+        """Take note of an object; return whether the client has dealt with it, as with a `ping`."""
         self._following.update(item)
         if item["type"] == "disconnect":
             self._end = Disconnect(item["code"], item["reason"])
-        elif item["type"] == "ping" and self.answers_pings and self._socket is not None:
-            self.send("pong", **{name: item[name] for name in ("t",) if name in item})
+        if item["type"] != "ping" or not self.answers_pings or self._socket is None:
+            return False
+        self.send("pong", **{name: item[name] for name in ("t",) if name in item})
+        return True
 
     def _pop_first(self) -> Any | None:
         return self._unread.pop(0) if self._unread else None

@@ -30,7 +30,7 @@ def test_a_sites_tests_pass_and_leave_no_connection(kind: str, sites: Sites) -> 
     """A connection that is left would keep `manage.py test` from dropping its database."""
     url = sites.database_url(kind)
     command = ["-W", "error::ResourceWarning", "-m", "django", "test", "tests.sitecase", "-v", "2"]
-    assert "Found 9 test(s)." in run(*command, env=environment(url), seconds=60)
+    assert "Found 10 test(s)." in run(*command, env=environment(url), seconds=60)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
