@@ -10,6 +10,8 @@ from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 
+from django.db import connections
+
 from ...models import Entry, Log
 from ...models.rooms import new_epoch
 from ...wire.entries import NO_DATA, EntryState, data_of
@@ -28,6 +30,7 @@ FIELDS = ("type", "data", "changed_seq", "key", "is_deleted", "at", "nonce")
 """The columns that `state_of` takes, in its order."""
 
 MARK = ("last_seq", "purged_seq", "rights_seq", "epoch")
+FIND_MARKS = f"SELECT name, {', '.join(MARK)} FROM realtime_head WHERE name = ANY(%s)"  # noqa: S608
 
 Row = tuple[str, str, int, str | None, bool, datetime, str | None]
 
@@ -188,13 +191,18 @@ def marks(names: Iterable[str]) -> dict[str, LogMark]:
     wanted = list(names)
     found = dict.fromkeys(wanted, NO_LOG)
     for start in range(0, len(wanted), MARKS_AT_ONCE):
-        rows = (
-            Log.objects.using(database())
-            .filter(name__in=wanted[start : start + MARKS_AT_ONCE])
-            .values_list("name", *MARK)
-        )
+        rows = _mark_rows(database(), wanted[start : start + MARKS_AT_ONCE])
         found.update((row[0], LogMark(*row[1:])) for row in rows)
     return found
+
+
+def _mark_rows(alias: str, names: list[str]) -> Any:
+    if connections[alias].vendor != "postgresql":
+        return Log.objects.using(alias).filter(name__in=names).values_list("name", *MARK)
+    # One parameter: with 5,000 of them, most of the time goes into the text of the query.
+    with connections[alias].cursor() as cursor:
+        cursor.execute(FIND_MARKS, [names])
+        return cursor.fetchall()
 
 
 def _only(rows: Any) -> Any:
