@@ -82,6 +82,8 @@ class Consumer(Sending):
         super().__init_subclass__(**kwargs)
         cls.commands = CommandSet.of(cls)
         cls.raw_handlers = RawHandlers.of(cls)
+        if isinstance(cls.subprotocols, str):
+            raise mistake(cls, "subprotocols", "is text: write a tuple of subprotocols")
         for name in RENAMED.keys() & vars(cls).keys():
             raise mistake(cls, name, f"is not called any more: rename it to `{RENAMED[name]}`")
         for name in RENAMED.values():

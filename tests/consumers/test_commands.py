@@ -439,7 +439,7 @@ def marked(method: Callable[..., Any], cost: Cost | None = None) -> Callable[...
     return command(copied(method)) if cost is None else command(cost=cost)(copied(method))
 
 
-MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "two methods for one struct": (
         {"one": marked(good), "two": marked(two)},
         "Site.two takes Echo, as `one` does: keep one of them.",
@@ -493,6 +493,10 @@ MISTAKES: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
     "a plain function for the start": (
         {"on_connect": sync},
         "Site.on_connect is not async: write `async def on_connect(self)`.",
+    ),
+    "a subprotocol that is no tuple": (
+        {"subprotocols": "mqtt"},
+        "Site.subprotocols is text: write a tuple of subprotocols.",
     ),
     "frames marked as a command": (
         {"on_text": marked(good)},

@@ -26,7 +26,7 @@ from realtime.engine.engine import EVERYONE, Engine, user_topic
 from realtime.wire.errors import CloseCode
 from realtime.wire.events import Notice
 from tests.consumers.test_frames import limited
-from tests.consumers.test_sign_in import strict
+from tests.consumers.test_sign_in import strict, token_for
 
 __all__ = ["strict"]
 
@@ -176,6 +176,28 @@ async def test_a_raw_client_needs_an_identity(strict: Engine) -> None:
         assert socket.reason == "Sign in first."
     await eventually(lambda: strict.admission.unauthenticated == 0)
     assert strict.connections == {}
+
+
+async def test_a_raw_client_is_closed_when_its_token_expires(strict: Engine, ada: Any) -> None:
+    """Without a warning before, which it could not act on."""
+    token = token_for(ada, 1)
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    async with PlainSocket(Echo.as_asgi(), headers=headers) as socket:
+        assert await socket.ask("x") == "x"
+        [connection] = strict.connections.values()
+        assert connection.identity.username == "ada"
+        assert await socket.closed() == CloseCode.EXPIRED
+
+
+async def test_a_raw_client_is_closed_when_its_user_is_deactivated(
+    strict: Engine, ada: Any
+) -> None:
+    headers = [(b"authorization", f"Bearer {token_for(ada)}".encode())]
+    async with PlainSocket(Echo.as_asgi(), headers=headers) as socket:
+        assert await socket.ask("x") == "x"
+        ada.is_active = False
+        await ada.asave()
+        assert await socket.closed() in (CloseCode.EXPIRED, CloseCode.KICKED)
 
 
 async def test_a_foreign_origin_is_refused(engine: Engine) -> None:
