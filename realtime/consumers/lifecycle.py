@@ -21,6 +21,7 @@ from .first_message import FirstMessage
 from .frames import Frames
 from .handshake import identify_client, sign_in_by_first_message, welcome
 from .heartbeat import Heartbeat
+from .inbox import Inbox
 from .raw_frames import RawFrames
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Lifecycle:
         "_engine",
         "_frames",
         "_heartbeat",
+        "_inbox",
         "_intake",
         "_login",
         "_receive",
@@ -55,6 +57,8 @@ class Lifecycle:
         self._login = login
         self._intake = intake
         self._receive = receive
+        self._inbox: Inbox | None = None
+        """Only a connection whose frames are gathered has one."""
         is_raw = not self._connection.codec.is_protocol
         self._frames = RawFrames(consumer) if is_raw else Frames(consumer)
         self._heartbeat = Heartbeat(
@@ -164,23 +168,23 @@ class Lifecycle:
                 self._intake.check()
 
     async def _next(self) -> Any:
-        event = await (self._receive() if self._frames.due is None else self._next_or_flush())
+        if self._inbox is None and self._frames.due is None:
+            event = await self._receive()
+        else:
+            event = await self._next_or_flush()
         self._intake.received()
         return event
 
     async def _next_or_flush(self) -> Any:
         """Wait for the next event, and meanwhile handle the batch when it is due."""
-        receiving = asyncio.ensure_future(self._receive())
-        try:
-            while (due := self._frames.due) is not None:
-                await asyncio.wait([receiving], timeout=max(0.0, due - self._engine.loop.time()))
-                if receiving.done() and due > self._engine.loop.time():
-                    break
-                await self._flush()
-                self._intake.check()
-            return await receiving
-        finally:
-            receiving.cancel()
+        inbox, loop = self._inbox or Inbox(self._receive), self._engine.loop
+        self._inbox = inbox
+        while (due := self._frames.due) is not None:
+            if due > loop.time() and (event := await inbox.get(due)) is not None:
+                return event
+            await self._flush()
+            self._intake.check()
+        return await inbox.get()
 
     async def _flush(self) -> None:
         try:
@@ -199,6 +203,8 @@ class Lifecycle:
 
     async def _finish_work(self) -> None:
         """Handle what was gathered before the end, and end what runs in the background."""
+        if self._inbox is not None:
+            self._inbox.stop()
         try:
             await self._flush()
         except Disconnect as why:

@@ -345,6 +345,7 @@ async def test_what_is_gathered_when_the_task_is_cancelled_is_handled(engine: En
     await asyncio.wait([socket.communicator.future])
     assert consumer.seen == [["a"]]
     assert engine.connections == {}
+    await eventually(lambda: not any("Inbox" in repr(one) for one in asyncio.all_tasks()))
 
 
 async def test_a_batch_that_is_being_handled_is_cancelled_with_the_task(

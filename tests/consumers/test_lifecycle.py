@@ -12,7 +12,7 @@ from harness.client.encoding import Object
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
-from realtime.consumers import ChatConsumer
+from realtime.consumers import ChatConsumer, Command, Consumer, Done, command
 from realtime.consumers.authentication import Login
 from realtime.consumers.heartbeat import Heartbeat
 from realtime.consumers.lifecycle import Lifecycle
@@ -69,8 +69,11 @@ class Watched:
 class Walk:
     """One connection of a client that has sent all of its commands already, and then left."""
 
-    def __init__(self, commands: list[Object], query: str, ends: dict[int, str]) -> None:
-        self.consumers: list[ChatConsumer] = []
+    def __init__(
+        self, commands: list[Object], query: str, ends: dict[int, str], base: type[Consumer]
+    ) -> None:
+        self.base: Any = base
+        self.consumers: list[Consumer] = []
         self.kinds: list[str] = []
         self._inbox: asyncio.Queue[Object] = asyncio.Queue()
         self._scope = {
@@ -84,8 +87,8 @@ class Walk:
         self._ends = ends
         self.waits = 0
         self._inbox.put_nowait({"type": "websocket.connect"})
-        for command in commands:
-            text = json.dumps(command).replace("NAME", f"Ada {secrets.token_hex(4)}")
+        for one in commands:
+            text = json.dumps(one).replace("NAME", f"Ada {secrets.token_hex(4)}")
             self._inbox.put_nowait({"type": "websocket.receive", "text": text})
         self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
@@ -93,7 +96,7 @@ class Walk:
         """Walk to the end."""
         walk = self
 
-        class Noting(ChatConsumer):
+        class Noting(self.base):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
                 super().__init__()
                 walk.consumers.append(self)
@@ -173,14 +176,20 @@ async def engine(room: Room) -> AsyncIterator[Engine]:
         yield running
 
 
-async def walk_everywhere(engine: Engine, commands: list[Object], query: str, end: str) -> set[str]:
+async def walk_everywhere(
+    engine: Engine,
+    commands: list[Object],
+    query: str,
+    end: str,
+    base: type[Consumer] = ChatConsumer,
+) -> set[str]:
     """End a walk at each of its waits, and cancel it at each later one as well.
 
     Returns the kinds of frames of the walk that is not disturbed.
     """
 
     async def walk(ends: dict[int, str]) -> Walk:
-        made = Walk(commands, query, ends)
+        made = Walk(commands, query, ends, base)
         await made.run()
         await asyncio.sleep(0.002)  # presence is let go a moment later
         await eventually(lambda: not held(engine), 10, f"{ends}: nothing held")
@@ -227,3 +236,30 @@ async def test_a_refused_handshake_leaves_nothing_wherever_it_ends(
 ) -> None:
     kinds = await walk_everywhere(engine, [JOIN], "token=wrong", end)
     assert kinds == {"disconnect"}
+
+
+class Value(Command):
+    number: int
+
+
+class Gathering(Consumer):
+    """Has batches that are full, that are due, and that are left at the end."""
+
+    @command(batch=2, within=0.005)
+    async def value(self, commands: list[Value]) -> list[Done]:
+        await asyncio.sleep(0)
+        return [Done(note=str(one.number)) for one in commands]
+
+    async def on_connect(self) -> None:
+        self.spawn(asyncio.sleep(3600))
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_batches_and_the_background_leave_nothing_wherever_they_end(
+    engine: Engine, settings: Any, end: str
+) -> None:
+    settings.REALTIME = settings.REALTIME | {"GUESTS": True}
+    values: list[Object] = [{"type": "value", "number": number} for number in range(4)]
+    commands = [*values[:3], {"type": "auth", "name": "NAME"}, values[3], {"type": "ping"}]
+    kinds = await walk_everywhere(engine, commands, "", end, Gathering)
+    assert {"welcome", "done", "authenticated"} <= kinds
