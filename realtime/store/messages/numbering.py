@@ -23,6 +23,8 @@ def number(room_ids: Iterable[int]) -> int:
     Raises what the database raises otherwise.
     """
     wanted = set(room_ids)
+    if not wanted:
+        return 0
     rooms = set(Room.objects.using(database()).filter(pk__in=wanted).values_list("pk", flat=True))
     _drop_all(wanted - rooms)
     try:

@@ -74,6 +74,10 @@ def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> int:
     with locked(alias, names, lock_ms, without_log, skip_locked=skip_locked) as logs:
         now, pending = rows.take(alias, logs)
         _store(alias, logs, pending, now, announces=True)
+        if not pending:
+            # Another process has numbered it meanwhile. A commit of the locks would wait for the
+            # disk while others wait for the logs.
+            transaction.set_rollback(True, using=alias)
     return len(pending)
 
 

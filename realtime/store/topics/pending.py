@@ -6,10 +6,10 @@ the caller; what nobody numbers, the next pulse of any process does. SQLite has 
 entry gets its position in the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +29,7 @@ from ..messages import numbering as messages
 from ..messages.log import Draft
 from . import numbering
 from .drafts import EntryDraft, check
+from .sequencer import sequencer
 
 __all__ = ["publish", "publish_message", "sweep"]
 
@@ -80,19 +81,19 @@ def publish(drafts: Sequence[EntryDraft], *, using: str | None = None) -> None:
     ours = database()
     if using is None:
         warn_of_others(ours)
-    if using is None or using == ours or not is_in_transaction(using):
-        _publish(ours, drafts)
-    else:
+    if using is not None and using != ours and is_in_transaction(using):
         on_commit(partial(_publish, ours, drafts), ours, using)
+    elif is_open(ours) and connections[ours].vendor != "sqlite":
+        _insert(ours, drafts)
+        _number_after_commit(ours, {draft.topic for draft in drafts}, ())
+    else:
+        _publish(ours, drafts)
 
 
 @on_working_server
 def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
     if connections[alias].vendor == "sqlite":
         numbering.append(drafts, announces=True)
-    elif is_open(alias):
-        _insert(alias, drafts)
-        _number_after_commit(alias, {draft.topic for draft in drafts}, ())
     elif _hand_over(frozenset(), frozenset()):
         _insert(alias, drafts)
         _hand_over(frozenset(draft.topic for draft in drafts), frozenset())
@@ -190,7 +191,12 @@ def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]
     waiting.rooms.update(rooms)
     if connection.in_atomic_block:
         # For each publish: a hook of a savepoint that is rolled back never runs.
-        transaction.on_commit(partial(_committed, alias), using=alias, robust=True)
+        transaction.on_commit(_hook(alias), using=alias, robust=True)
+
+
+@cache
+def _hook(alias: str) -> Callable[[], None]:
+    return partial(_committed, alias)
 
 
 def _committed(alias: str) -> None:
@@ -202,8 +208,7 @@ def _committed(alias: str) -> None:
     if _hand_over(topics, rooms):
         return
     try:
-        numbering.number(topics)
-        messages.number(rooms)
+        sequencer.number(topics, rooms)
     except DatabaseError as error:
         # It is committed: a pulse numbers it.
         logger.warning("published entries wait for their position: %r", error)

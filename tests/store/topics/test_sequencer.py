@@ -1,0 +1,63 @@
+"""Threads of one process: one numbers for all that wait."""
+
+import os
+from threading import Event
+
+import pytest
+
+from realtime.store.topics import numbering
+from realtime.store.topics.sequencer import Sequencer, sequencer
+from tests.store.conftest import together
+
+
+def test_one_thread_numbers_for_all_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None returns before its topic was numbered."""
+    calls: list[set[str]] = []
+    has_begun, may_end = Event(), Event()
+    mine, waiting = Sequencer(), [f"t{number}" for number in range(5)]
+
+    def number(topics: set[str]) -> int:
+        calls.append(set(topics))
+        has_begun.set()
+        assert may_end.wait(10)
+        return 0
+
+    monkeypatch.setattr(numbering, "number", number)
+
+    def first() -> None:
+        mine.number(["first"], [])
+
+    def other(name: str) -> None:
+        assert has_begun.wait(10)
+        mine.number([name], [])
+        assert any(name in topics for topics in calls)
+
+    def release() -> None:
+        assert has_begun.wait(10)
+        while len(mine._topics) < len(waiting):  # they all wait
+            pass
+        may_end.set()
+
+    together([first, release, *((lambda name=name: other(name)) for name in waiting)])
+    assert calls == [{"first"}, set(waiting)]
+
+
+def test_an_error_reaches_its_thread_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Sequencer()
+
+    def fail(topics: set[str]) -> int:
+        raise ValueError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(numbering, "number", fail)
+        with pytest.raises(ValueError, match="no"):
+            mine.number(["a"], [])
+    mine.number(["a"], [])
+
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks() -> None:
+    with sequencer._turn:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if sequencer._turn.acquire(blocking=False) else 1)
+    assert os.waitpid(child, 0)[1] == 0
