@@ -55,6 +55,7 @@ def test_an_error_reaches_its_thread_and_stops_no_other(monkeypatch: pytest.Monk
     mine.number(["a"], [])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_does_not_wait_for_threads_that_it_lacks() -> None:
     with sequencer._turn:
         child = os.fork()
