@@ -22,11 +22,13 @@ __all__ = ["check_topics"]
 def check_topics(**kwargs: Any) -> list[CheckMessage]:
     """Check the path (E080), events (E081, E082, E085), keep (E083) and model (E086) of topics.
 
-    Also paths that match the same name (E084), and topics to which nobody may subscribe (W080).
+    Also paths that match the same name (E084), reserved attributes (E087), and topics to which
+    nobody may subscribe (W080).
     """
     found: list[CheckMessage] = []
     for topic in registry.all_classes:
         found += [*_path(topic), *_events(topic), *_keep(topic), *_model(topic), *_rule(topic)]
+        found += _reserved(topic)
     return found or list(_overlaps())
 
 
@@ -98,6 +100,13 @@ def _model(topic: type[Topic]) -> Iterator[CheckMessage]:
     elif topic.has_path() and not _fault_of_path(topic) and not topic.lookups():
         text = f"has a path without a field of {model.__name__}, which would identify the object."
         yield _error(topic, text, "Name a field in the path, such as `<int:pk>`.", "realtime.E086")
+
+
+def _reserved(topic: type[Topic]) -> Iterator[CheckMessage]:
+    for name in ("presence", "signed"):
+        if getattr(topic, name):
+            text = f"has `{name} = True`, which does nothing yet."
+            yield _error(topic, text, "Leave it out.", "realtime.E087")
 
 
 def _rule(topic: type[Topic]) -> Iterator[CheckMessage]:

@@ -22,9 +22,9 @@ class Declared:
     keep: ClassVar[timedelta | None] = None
     """How long events are stored; None: they are sent once, and not stored."""
     presence: ClassVar[bool] = False
-    """Whether clients learn which users are subscribed."""
+    """Reserved: whether clients learn which users are subscribed."""
     signed: ClassVar[bool] = False
-    """Whether the signature of a page is enough to subscribe."""
+    """Reserved: whether the signature of a page is enough to subscribe."""
 
     _route: ClassVar[Path]
     _events_by_name: ClassVar[dict[str, type[Event]] | None]

@@ -68,6 +68,8 @@ def test_a_good_class_is_silent() -> None:
         ({"keep": 7}, "E083", "has `keep = 7`, which is no time."),
         ({"keep": timedelta(0)}, "E083", "which is no time."),
         ({"model": "Room"}, "E086", "has `model = 'Room'`, which is no model."),
+        ({"presence": True}, "E087", "has `presence = True`, which does nothing yet."),
+        ({"signed": True}, "E087", "has `signed = True`, which does nothing yet."),
         ({"model": Room, "path": "room"}, "E086", "has a path without a field of Room"),
     ],
 )
