@@ -2,22 +2,24 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 
-from realtime.errors import CommandError
+from harness.client.in_process import Socket
+from realtime.engine.engine import Engine
 from realtime.store.accounts.identity import Identity
 from realtime.topics.registry import registry
-from realtime.wire.commands import Call
-from tests.consumers.conftest import database, sqlite_url
+from tests.consumers.conftest import database, engine, room, sqlite_url
 from tests.game import rules
-from tests.game.scenario import STEPS, enveloped, play
+from tests.game.scenario import NAMES, STEPS, enveloped, play
 from tests.game.stock import GameConsumer
 
-__all__ = ["database", "sqlite_url"]
+__all__ = ["database", "engine", "room", "sqlite_url"]
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/comparison.md").read_text()
@@ -70,29 +72,34 @@ async def test_the_game_is_played_with_chanx(users: dict[str, User]) -> None:
     assert await play(Typed, users, enveloped) == len(STEPS)
 
 
-def test_the_game_is_played_with_a_topic(game: Any, users: dict[str, User], database: str) -> None:
-    """The same steps, and the same errors; `path` names the wrong field."""
-    for name, step, error in STEPS:
-        topic = game.made({"slug": "red"}, Identity.of(users[name]))
-        told = _answer(topic, step)
-        assert isinstance(told, CommandError) == (error is not None), (step, told)
-        if isinstance(told, CommandError):
-            wrong = "name" if error == "action" else f"data.{error}"
-            assert (told.message == error) != (told.path == wrong), (step, told.path)
-        else:
-            assert told.players == rules.games["red"].players
-
-
-def _answer(topic: Any, step: dict[str, Any]) -> Any:
-    """The state that a step is answered by, or the error."""
-    fields = {key: value for key, value in step.items() if key != "action"}
-    try:
-        handler, command = topic.calls.decode(
-            Call(topic=topic.name, name=step["action"], data=fields)
-        )
-        return handler.method(topic, command)
-    except CommandError as error:
-        return error
+async def test_the_game_is_played_with_a_topic(game: Any, engine: Engine) -> None:
+    """The same steps and errors; all get the new state, and a player who comes back as well."""
+    create = get_user_model().objects.acreate_user
+    sockets = {name: Socket(user=await create(name)) for name in NAMES}
+    async with AsyncExitStack() as stack:
+        for socket in sockets.values():
+            await stack.enter_async_context(socket)
+            await socket.ask("subscribe", topic="game/red")
+        states = 0
+        for name, step, error in STEPS:
+            fields = {key: value for key, value in step.items() if key != "action"}
+            told = await sockets[name].ask(
+                "call", topic="game/red", name=step["action"], data=fields
+            )
+            if error is not None:
+                wrong = "name" if error == "action" else f"data.{error}"
+                assert told["type"] == "error", (step, told)
+                assert (told["message"] == error) != (told.get("path") == wrong), (step, told)
+                continue
+            assert told["type"] == "result", (step, told)
+            states += 1
+            for one in sockets.values():
+                told_all = await one.all("event", states, name="state")
+                assert told_all[-1]["data"] == told["data"]
+    async with Socket(user=await get_user_model().objects.aget(username="ada")) as socket:
+        subscribed = await socket.ask("subscribe", topic="game/red")
+        [entry] = subscribed["entries"]
+        assert entry["data"] == {"players": ["ada"], "cells": [""] * 9, "turn": "ada"}
 
 
 def test_a_guest_may_not_follow_the_game(game: Any) -> None:

@@ -9,7 +9,7 @@ from django.urls import path
 
 from . import rules
 
-__all__ = ["STEPS", "enveloped", "people", "play"]
+__all__ = ["NAMES", "STEPS", "enveloped", "people", "play"]
 
 Step = tuple[str, dict[str, Any], str | None]
 
