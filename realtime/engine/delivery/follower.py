@@ -78,6 +78,13 @@ class LogFollower:
             await asyncio.shield(topic.repair)
         await asyncio.shield(self.repair(topic))
 
+    async def catch_up_if_behind(self, topic: AnyLogTopic) -> None:
+        """As `catch_up`, if the log has more or another epoch; one query compares many topics."""
+        mark = await self._db.load(find_marks, topic.log)
+        position = topic.position
+        if mark is not None and (mark.last_seq, mark.epoch) != (position.seq, position.epoch):
+            await self.catch_up(topic)
+
     def repair(self, topic: AnyLogTopic) -> asyncio.Task[None]:
         """Read the missing events of a topic, and return the task; one repair runs at a time."""
         if topic.repair is None:

@@ -25,6 +25,8 @@ LINGER_SECONDS = 60.0
 """A topic with a log is kept this long without members, for clients that come back."""
 USER_LINGER_SECONDS = 5.0
 """The same for topics of one user: enough for a page that is reloaded."""
+SUBSCRIPTIONS_AT_ONCE = 100
+"""The most new subscriptions that are proved at once: the queue of notes holds 1,000 probes."""
 POLL_SECONDS = 1.0
 """The pause between two queries for a log whose topic has no subscription."""
 
@@ -44,6 +46,7 @@ class Registry:
         self.topics: dict[str, Topic] = {}
         self._logs: dict[str, AnyLogTopic] = {}
         self._opening: dict[str, asyncio.Task[Any]] = {}
+        self._turns = asyncio.Semaphore(SUBSCRIPTIONS_AT_ONCE)
 
     def get(self, name: str) -> Topic | None:
         """Return an open topic, or None."""
@@ -106,9 +109,10 @@ class Registry:
     async def _subscribe(self, topic: Topic) -> bool:
         # A layer's `group_add` may return before the subscription takes effect. A probe that comes
         # back through the group proves that it has.
-        return await self._layer.subscribe(topic.name) and await self._layer.probe(
-            topic.name, PROBE_SECONDS
-        )
+        async with self._turns:
+            return await self._layer.subscribe(topic.name) and await self._layer.probe(
+                topic.name, PROBE_SECONDS
+            )
 
     def _close_if_idle(self, topic: Topic) -> None:
         if topic.members or self.topics.get(topic.name) is not topic:
@@ -135,11 +139,11 @@ class Registry:
             await asyncio.sleep(POLL_SECONDS)
             if self._logs.get(topic.name) is not topic:
                 return
-            with suppress(DatabaseError):  # the failed task is logged, and the pulse tries again
-                await self._follower.catch_up(topic)
+            with suppress(DatabaseError):  # the pulse tries again
+                await self._follower.catch_up_if_behind(topic)
             if await self._subscribe(topic):
                 topic.is_polled = False
-                await self._follower.catch_up(topic)
+                await self._follower.catch_up_if_behind(topic)
 
 
 def _linger_seconds(topic: Topic) -> float:
