@@ -20,6 +20,7 @@ LATER: dict[type[Struct], tuple[type[Struct], ...]] = {
     commands.Message: (events.Ack,),
     commands.Joins: (events.Joined,),
     commands.Subscribes: (events.Subscribed,),
+    commands.Call: (events.Result,),
     commands.History: (events.HistoryPage, events.Resync),
 }
 """The replies of commands whose method does not return them, as they come later."""
