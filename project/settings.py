@@ -90,6 +90,11 @@ INSTALLED_APPS = [
     "project.examples",
     "project.examples.echo",
     "project.examples.batch",
+    "project.examples.game",
+    "project.examples.board",
+    "project.examples.dashboard",
+    "project.examples.telemetry",
+    "project.examples.orders",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -6,11 +6,13 @@ from realtime.routing import websocket_urlpatterns as chat
 
 from .batch.consumers import Upper
 from .echo.consumers import Echo
+from .telemetry.consumers import DeviceConsumer
 
 __all__ = ["websocket_urlpatterns"]
 
 websocket_urlpatterns = [
     path("ws/echo/", Echo.as_asgi()),
     path("ws/batch/", Upper.as_asgi()),
+    path("ws/telemetry/", DeviceConsumer.as_asgi()),
     *chat,
 ]

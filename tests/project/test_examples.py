@@ -75,9 +75,10 @@ def test_an_example_is_an_app_with_a_docs_page(name: str) -> None:
     """The page shows the consumer as it is."""
     assert apps.is_installed(f"project.examples.{name}")
     page = (ROOT / f"docs/example-{name}.md").read_text()
-    [snippet] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    source = (ROOT / f"project/examples/{name}/consumers.py").read_text()
-    assert snippet.strip() in source
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [module] = [one.source for one in EXAMPLES if one.name == name]
+    source = (ROOT / f"project/examples/{name}/{module}.py").read_text()
+    assert snippets[0].strip() in source
 
 
 def test_an_unknown_example_is_not_found(client: Client) -> None:

@@ -1,0 +1,1 @@
+"""A board with notes that are kept, and cursors that are not."""

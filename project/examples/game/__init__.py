@@ -1,0 +1,1 @@
+"""Noughts and crosses for two players, in any number of games."""

@@ -1,0 +1,1 @@
+"""A model whose changes are published with their transactions."""

@@ -1,0 +1,1 @@
+"""Devices that report over a socket of their own, and a page that shows them."""
