@@ -256,6 +256,11 @@ def _check(consumer: Any) -> None:
     scope = getattr(consumer, "scope", {})
     if scope.get("type") != "websocket":
         raise TypeError("subscribe() needs the consumer of an open WebSocket.")
+    if not hasattr(consumer, "base_send"):
+        raise TypeError(
+            "subscribe() is for consumers of Channels. The client of a consumer of this package "
+            "subscribes by itself: derive the consumer from `realtime.consumers.Subscribing`."
+        )
     if not is_accepted(server_send(scope, consumer.base_send)):
         raise RuntimeError("subscribe() needs an open socket: write `await self.accept()` first.")
 

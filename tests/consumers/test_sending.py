@@ -35,6 +35,7 @@ from realtime.models import Entry, Room
 from realtime.store.accounts.identity import Identity
 from realtime.topics import Event, Topic
 from realtime.topics.registry import registry
+from realtime.topics.site_sockets import subscribe
 from realtime.wire.errors import CloseCode
 from tests.consumers.test_frames import limited
 
@@ -245,6 +246,16 @@ async def test_a_consumer_publishes_to_a_topic(engine: Engine) -> None:
                 assert asyncio.get_running_loop().time() < deadline
                 await asyncio.sleep(0.01)
     assert [one["type"] for one in found] == ["moved"]
+
+
+async def test_a_consumer_of_this_package_is_told_how_its_client_subscribes(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`subscribe` is for consumers of Channels."""
+    application = doing(subscribe=lambda self: subscribe(self, "board"))
+    async with PlainSocket(application) as socket:
+        assert "internal" in str(await socket.ask("subscribe"))
+    assert "derive the consumer from `realtime.consumers.Subscribing`" in caplog.text
 
 
 # Closing.
