@@ -3,9 +3,12 @@
 A standby that lacks the last commits, a restored dump and a copy number their next entries from an
 earlier position on, in an epoch that clients know. Their life differs, so their first writer
 begins a new epoch. `pg_control_checkpoint()` would still show the old timeline after a promotion.
+
+Where the life cannot be read, a process remembers the ends of the logs to which it has written.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from django.db import NotSupportedError, ProgrammingError, connections, transaction
@@ -27,12 +30,17 @@ LIFE: Final = """(
 UNKNOWN: Final = "''"
 _readable: dict[str, bool] = {}
 """Whether the role of an alias may read the life."""
+MOST_ENDS: Final = 10_000
+_ends: dict[int, tuple[str, int]] = {}
+"""The epochs and ends of logs that this process has locked, by log; only without a life."""
 
 
 class Life(NamedTuple):
-    """The life in the row of a log, and that of its database now; empty if it is unknown."""
+    """The row of a log, and the life of its database now; a life that is unknown is empty."""
 
     log_id: int
+    epoch: str
+    last_seq: int
     stored: str
     current: str
 
@@ -55,18 +63,47 @@ def renew(alias: str, lives: Iterable[Life]) -> dict[int, str]:
     """Begin a new epoch of each locked log that has another life; return the epochs by log.
 
     A log without a life gets the current one and keeps its epoch: it was created by a process of
-    the last release, or while the life could not be read. No known life becomes unknown.
+    the last release, or while the life could not be read. No known life becomes unknown. If the
+    current life is unknown, a log that ends before a position that this process has seen there
+    gets a new epoch.
     """
-    epochs = {}
+    epochs: dict[int, str] = {}
     for life in lives:
-        if life.current in ("", life.stored):
-            continue
-        changes = {"life": life.current}
-        if life.stored:
-            changes["epoch"] = epochs[life.log_id] = new_epoch()
-            logger.warning("log %s: its database has failed over or was restored", life.log_id)
-        Log.objects.using(alias).filter(pk=life.log_id).update(**changes)
+        if not life.current:
+            _compare_end(alias, life, epochs)
+        elif life.current != life.stored:
+            _adopt(alias, life, epochs)
     return epochs
+
+
+def _adopt(alias: str, life: Life, epochs: dict[int, str]) -> None:
+    if life.stored:
+        _renew(alias, life, epochs)
+    Log.objects.using(alias).filter(pk=life.log_id).update(life=life.current)
+
+
+def _compare_end(alias: str, life: Life, epochs: dict[int, str]) -> None:
+    epoch, last_seq = _ends.get(life.log_id, ("", 0))
+    if epoch == life.epoch and last_seq > life.last_seq:
+        epoch = _renew(alias, life, epochs)
+    else:
+        epoch = life.epoch
+    # What is locked again in this transaction may end at a position that is not committed.
+    end = partial(_remember, life.log_id, epoch, life.last_seq)
+    transaction.on_commit(end, using=alias, robust=True)
+
+
+def _remember(log_id: int, epoch: str, last_seq: int) -> None:
+    if len(_ends) >= MOST_ENDS:
+        _ends.clear()
+    _ends[log_id] = epoch, last_seq
+
+
+def _renew(alias: str, life: Life, epochs: dict[int, str]) -> str:
+    epoch = epochs[life.log_id] = new_epoch()
+    Log.objects.using(alias).filter(pk=life.log_id).update(epoch=epoch)
+    logger.warning("log %s: its database has failed over or was restored", life.log_id)
+    return epoch
 
 
 def _is_readable(alias: str) -> bool:

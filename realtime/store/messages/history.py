@@ -174,7 +174,8 @@ def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
     logs = Log.objects.using(alias).filter(room__in=list(room_ids))
     with transaction.atomic(using=alias):
         logs.update(rights_seq=F("rights_seq") + 1)
-        rows = logs.values_list("room_id", "rights_seq", "pk", "life", life.current(alias))
+        columns = ("pk", "epoch", "last_seq", "life", life.current(alias))
+        rows = logs.values_list("room_id", "rights_seq", *columns)
         found = list(rows)
         life.renew(alias, [life.Life(*row[2:]) for row in found])
         rights_changed.send(None, rooms={row[0]: row[1] for row in found}, user_id=user_id)

@@ -368,7 +368,7 @@ def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedLog]:
             rows = _lock_in_sqlite(alias, room_ids)
         case _:
             rows = _lock_by_orm(alias, room_ids)
-    epochs = life.renew(alias, [life.Life(*row[6:]) for row in rows])
+    epochs = life.renew(alias, [life.Life(row[6], row[2], row[1], *row[7:]) for row in rows])
     logs = {}
     for room_id, last_seq, epoch, has_spent, has_pending, last_row, log_id, *_ in rows:
         epoch = epochs.get(log_id, epoch)

@@ -82,7 +82,7 @@ def lock_logs(
                 _touch(alias, wanted)
             rows = _lock_by_orm(alias, wanted)
     logs = {row[1]: _repaired(LockedLog(*row[:6]), row[6]) for row in rows}
-    epochs = life.renew(alias, [life.Life(row[0], row[7], row[8]) for row in rows])
+    epochs = life.renew(alias, [life.Life(row[0], row[4], row[2], *row[7:]) for row in rows])
     for log in logs.values() if epochs else ():
         log.epoch = epochs.get(log.id, log.epoch)
     return logs

@@ -20,6 +20,7 @@ OTHER = "7000000000000000000:00000001:5"
 def _nothing_is_known() -> Iterator[None]:
     """No test before this one has asked whether the life can be read."""
     life._readable.clear()
+    life._ends.clear()
     yield
     life._readable.clear()
 
@@ -177,3 +178,51 @@ def test_a_renewed_epoch_has_the_current_life(room: Room, now: str) -> None:
     epoch, stored, _ = row(room)
     assert stored == now
     assert say(room, "b").epoch == epoch
+
+
+# Where the life cannot be read.
+
+
+@pytest.fixture
+def is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "LIFE", "(SELECT realtime_no_such_function())")
+
+
+def restore(room: Room, last_seq: int) -> None:
+    """Go back to an earlier state, as from a backup: the epoch is the same."""
+    room.messages.filter(changed_seq__gt=last_seq).delete()
+    Log.objects.filter(room=room).update(last_seq=last_seq)
+
+
+@pytest.mark.usefixtures("is_unknown")
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_log_that_ends_before_a_seen_position_begins_a_new_epoch(
+    room: Room, write: Callable[[Room], Any]
+) -> None:
+    """In the transaction that writes, so that no position is given twice in an epoch."""
+    [before, *_] = [say(room, content).epoch for content in "abc"]
+    restore(room, 1)
+    write(room)
+    epoch, _, last = row(room)
+    assert epoch != before
+    say(room, "d")
+    assert row(room) == (epoch, "", last + 1)
+
+
+@pytest.mark.usefixtures("is_unknown")
+def test_a_position_that_was_rolled_back_was_not_seen(room: Room) -> None:
+    """Also of a log that was locked twice."""
+    epoch = say(room, "a").epoch
+    with transaction.atomic():
+        say(room, "b")
+        say(room, "c")
+        transaction.set_rollback(True)
+    assert [say(room, content).epoch for content in "de"] == [epoch, epoch]
+
+
+@pytest.mark.usefixtures("is_unknown")
+def test_the_seen_ends_are_bounded(four_rooms: list[Room], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "MOST_ENDS", 3)
+    for room in four_rooms:
+        say(room, "a")
+    assert len(life._ends) == 1
