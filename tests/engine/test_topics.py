@@ -22,7 +22,7 @@ from tests.engine import topic_log
 from tests.engine.conftest import UseLayer
 from tests.engine.ends import in_thread
 from tests.engine.process import Process
-from tests.engine.subscriber import Subscriber, reached
+from tests.engine.subscriber import Subscriber, encoded, reached
 from tests.engine.topic_log import event, rights, value
 from tests.test_push import stop_publisher
 
@@ -233,3 +233,27 @@ async def test_a_process_without_an_engine_tells_the_others(either: str, shared:
         await in_thread(publish, rights(ORDER))
         await eventually(lambda: subscriber.rechecked == [ORDER])
         assert subscriber.known().faults == []
+
+
+async def test_subscribers_of_two_processes_get_everything_once_and_in_order(
+    either: str, shared: str
+) -> None:
+    """Both write and both receive, while notes are lost."""
+    async with Process("one") as one, Process("two") as two:
+        ends = [Subscriber(one, "one.1"), Subscriber(two, "two.1")]
+        for end in ends:
+            await end.subscribe(ORDER)
+        for number in range(60):
+            writer = (one, two)[number % 2]
+            draft = value(ORDER, f"k{number % 7}", str(number)) if number % 3 else event(ORDER, "e")
+            for stored in await writer.db.write(topic_log.publish, draft):
+                if number % 5:
+                    writer.hub.publish_entry(stored)
+        for end in ends:
+            await end.process.hub.follower.catch_up(await end.process.hub.open_topic(ORDER))
+            await reached(end, 60)
+        truth = await one.db.read(topic_log.values, ORDER)
+        for end in ends:
+            shown = end.known()
+            assert (shown.faults, len(shown.events)) == ([], 20)
+            assert encoded(shown.values) == truth

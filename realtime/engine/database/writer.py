@@ -129,7 +129,8 @@ class Writer:
         requests = [Numbering(topic=topic) for topic in topics]
         for request in [*requests, *(Numbering(room_id=room_id) for room_id in room_ids)]:
             key = request.log_key
-            if key not in self._numberings and self._count < QUEUE_ENTRIES:
+            is_full = max(self._count, 2 * len(self._numberings)) >= QUEUE_ENTRIES
+            if key not in self._numberings and not is_full:  # messages need space too
                 self._numberings[key] = self._add(request, lambda result: None)
 
     def _add(self, entry: Entry, done: Callable[[Any], None]) -> Job:

@@ -223,6 +223,23 @@ async def test_equal_requests_are_one_until_it_has_begun(
     assert not desk.writer._numberings
 
 
+async def test_requests_leave_space_for_messages(
+    postgres: str,
+    desk: Desk,
+    db: Unsteady,
+    answered: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One transaction may publish to thousands of topics; the pulse numbers the rest."""
+    monkeypatch.setattr(module, "QUEUE_ENTRIES", 20)
+    db.gate.clear()
+    desk.writer.number([f"order/{number}" for number in range(100)], [])
+    assert desk.writer._count == 10
+    last = asyncio.ensure_future(desk.writer.write(event(ORDER, "a")))
+    db.gate.set()
+    assert (await last).is_new
+
+
 async def test_a_locked_topic_delays_no_other(
     postgres: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
