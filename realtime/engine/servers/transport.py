@@ -101,7 +101,7 @@ def is_accepted(send: Any) -> bool:
     if hasattr(daphne, "STATE_CONNECTING"):
         return bool(daphne.state != daphne.STATE_CONNECTING)
     protocol = getattr(send, "__self__", None)
-    event = getattr(protocol, "handshake_completed_event", None)  # uvicorn, websockets
+    event = getattr(protocol, "handshake_started_event", None)  # uvicorn, websockets
     if event is not None:
         return bool(event.is_set())
     return bool(getattr(protocol, "handshake_complete", True))  # uvicorn, the others

@@ -264,3 +264,31 @@ async def test_an_unknown_server_gets_each_frame_by_send() -> None:
         raise AssertionError
 
     assert transport.raw_writer(send) is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "is_accepted"),
+    [
+        (SimpleNamespace(STATE_CONNECTING=1, state=1), False),  # Daphne
+        (SimpleNamespace(STATE_CONNECTING=1, state=3), True),
+    ],
+)
+def test_daphne_says_whether_the_handshake_is_accepted(protocol: Any, is_accepted: bool) -> None:
+    assert transport.is_accepted(partial(print, protocol)) is is_accepted
+
+
+def test_uvicorn_says_whether_the_handshake_is_accepted() -> None:
+    class Protocol:
+        def send(self, message: Any) -> None:
+            """The `send` of a server."""
+
+    protocol: Any = Protocol()
+    assert transport.is_accepted(protocol.send)  # an unknown server
+    protocol.handshake_complete = False
+    assert not transport.is_accepted(protocol.send)
+    protocol.handshake_complete = True
+    assert transport.is_accepted(protocol.send)
+    protocol.handshake_started_event = asyncio.Event()
+    assert not transport.is_accepted(protocol.send)
+    protocol.handshake_started_event.set()
+    assert transport.is_accepted(protocol.send)
