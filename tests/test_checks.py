@@ -16,6 +16,7 @@ from hashlib import sha256
 from importlib.metadata import distributions
 from math import ceil, isfinite
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dj_database_url
@@ -782,9 +783,27 @@ def test_a_postgresql_that_is_away_is_not_asked_for_its_limit(
 
 
 @pytest.mark.parametrize(("threads", "found"), [(0, []), (1, []), (7, ["W005"])])
-def test_the_pool_fits_the_threads(settings: Settings, threads: int, found: list[str]) -> None:
+def test_the_pool_fits_the_threads(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, threads: int, found: list[str]
+) -> None:
     settings.REALTIME = {"DB_THREADS": threads}
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[]))
     with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": 12}}):
+        assert ids(checks.check_database()) == found
+
+
+@pytest.mark.parametrize(("topics", "size", "found"), [(0, 11, []), (1, 16, ["W005"]), (1, 17, [])])
+def test_the_pool_fits_the_threads_for_topics_if_there_are_any(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    topics: int,
+    size: int,
+    found: list[str],
+) -> None:
+    """Permissions and commands of topics have threads of their own."""
+    settings.REALTIME = {}
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[1] * topics))
+    with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": size}}):
         assert ids(checks.check_database()) == found
 
 

@@ -9,6 +9,8 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
+from ..engine.database.executor import ASK_THREADS
+from ..topics.registry import registry
 from .configured import configured
 
 __all__ = ["alias", "check_connections", "check_database", "check_max_connections", "is_sqlite"]
@@ -49,6 +51,8 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
 
 def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
     needed = configured("db_threads") + OTHER_THREADS
+    if registry.classes:
+        needed += configured("call_threads") + ASK_THREADS
     pool = database["OPTIONS"].get("pool")
     if not pool and database["CONN_MAX_AGE"] == 0:
         yield CheckWarning(
