@@ -56,7 +56,7 @@ def database(url: str) -> dict[str, Any]:
         found["OPTIONS"] = {
             **found.get("OPTIONS", {}),
             # Short timeouts: a pool that has given up does not wake its waiters on a new attempt.
-            "pool": {"min_size": 2, "max_size": 12, "timeout": 1.5, "reconnect_timeout": 1},
+            "pool": {"min_size": 2, "max_size": 18, "timeout": 1.5, "reconnect_timeout": 1},
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,  # milliseconds
         }

@@ -47,6 +47,12 @@ LONG_TIMEOUT = "redis://localhost:6379/0?socket_timeout=15"
 SQLITE, POSTGRES = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 
+@pytest.fixture(autouse=True)
+def _no_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site has no topics, which need a larger pool."""
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[]))
+
+
 def ids(found: list[CheckMessage]) -> list[str]:
     return [message.id.removeprefix("realtime.") for message in found if message.id]
 
@@ -783,11 +789,8 @@ def test_a_postgresql_that_is_away_is_not_asked_for_its_limit(
 
 
 @pytest.mark.parametrize(("threads", "found"), [(0, []), (1, []), (7, ["W005"])])
-def test_the_pool_fits_the_threads(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, threads: int, found: list[str]
-) -> None:
+def test_the_pool_fits_the_threads(settings: Settings, threads: int, found: list[str]) -> None:
     settings.REALTIME = {"DB_THREADS": threads}
-    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[]))
     with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": 12}}):
         assert ids(checks.check_database()) == found
 
