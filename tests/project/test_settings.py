@@ -34,7 +34,7 @@ def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
 def test_postgresql_gets_a_pool_and_health_checks() -> None:
     """A pool opens no connection of its own while CONN_MAX_AGE is 0."""
     found = database("postgres://someone@db.example/chat")
-    pool = {"min_size": 2, "max_size": 12, "timeout": 1.5, "reconnect_timeout": 1}
+    pool = {"min_size": 2, "max_size": 18, "timeout": 1.5, "reconnect_timeout": 1}
     assert found["OPTIONS"]["pool"] == pool
     assert found["CONN_HEALTH_CHECKS"] is True
     assert found["CONN_MAX_AGE"] == 0
