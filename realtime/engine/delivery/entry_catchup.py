@@ -193,6 +193,9 @@ class _Attachment:
         return EntryPage(states, epoch, through, recovered, has_more=True, until=left)
 
     def _last_page(self, states: list[EntryState], *, recovered: bool) -> EntryPage:
+        if self.hub.topics.get(self.topic.name) is not self.topic:
+            # It was closed while the caller waited, and would never get an event.
+            raise CommandError(ErrorCode.UNAVAILABLE, TOO_BUSY, retry_after=1)
         self.connection.subscribe(self.topic)
         return EntryPage(states, self.topic.position.epoch, self.lane.position, recovered)
 

@@ -30,8 +30,6 @@ class EntryTopic(LogTopic[TopicLog, EntryState]):
     ) -> None:
         super().__init__(log, flushers, emptied)
         self.is_shared = False
-        self.readers = 0
-        """The connections that are being subscribed."""
         self.rights: RightsVersion = ("", 0)
         """The version of rights that this process knows."""
 

@@ -126,7 +126,8 @@ class Registry:
     def _is_in_use(self, topic: AnyLogTopic) -> bool:
         # A client may be about to attach, and first waits for the database.
         idle = asyncio.get_running_loop().time() - topic.requested_at
-        return topic.state is not State.LIVE or idle < _linger_seconds(topic)
+        is_read = topic.readers > 0 or idle < _linger_seconds(topic)
+        return is_read or topic.state is not State.LIVE
 
     def _remove(self, topic: Topic) -> None:
         self.topics.pop(topic.name, None)

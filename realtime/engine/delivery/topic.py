@@ -129,6 +129,8 @@ class LogTopic(Topic, Generic[L, S]):
 
     is_shared = True
     """Whether it is kept for a while without members, because several may come back."""
+    readers = 0
+    """The connections that are being subscribed."""
     open_states = 100
     """The number of recent changes with which the topic starts, so that most resumes find them."""
 

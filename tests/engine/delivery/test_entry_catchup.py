@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from harness.waiting import eventually
 from realtime.engine.delivery import entry_catchup, registry
+from realtime.engine.delivery.entry_catchup import attach_entries
 from realtime.engine.delivery.ring import Ring
 from realtime.models import Log
 from realtime.store.topics import entries
@@ -19,6 +20,7 @@ from realtime.store.topics.drafts import EntryDraft, StoredEntry
 from realtime.store.topics.entries import TopicLog
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON, Codec
 from realtime.wire.commands import TopicSince
+from realtime.wire.errors import CommandError, ErrorCode
 from tests.engine import topic_log
 from tests.engine.ends import in_thread
 from tests.engine.process import Process
@@ -398,6 +400,43 @@ async def test_every_subscriber_shows_what_is_stored(
 
 def _is_level(member: Subscriber, end: int) -> bool:
     return member.topic is not None and member.topic.lane(member.connection.codec).position >= end
+
+
+async def test_a_topic_that_was_closed_meanwhile_is_not_entered(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller has waited too long, for the rights of the client."""
+    monkeypatch.setattr(registry, "USER_LINGER_SECONDS", 0.02)
+    topic = await process.hub.open_topic(ORDER)
+    await eventually(lambda: not process.hub.topics)
+    one = Subscriber(process, "one.1")
+    with pytest.raises(CommandError) as caught:
+        await attach_entries(process.hub, process.db, topic, one.connection, since=None, history=0)
+    assert (caught.value.code, topic.members) == (ErrorCode.UNAVAILABLE, {})
+
+
+async def test_a_topic_is_not_closed_while_a_client_waits_for_its_snapshot(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may be slow."""
+    monkeypatch.setattr(registry, "USER_LINGER_SECONDS", 0.02)
+    await process.db.write(topic_log.publish, event(ORDER, "a"))
+    going, load = asyncio.Event(), process.db.load
+    topic = await process.hub.open_topic(ORDER)
+
+    async def slow(*args: Any) -> Any:
+        await going.wait()
+        return await load(*args)
+
+    monkeypatch.setattr(process.db, "load", slow)
+    one = Subscriber(process, "one.1")
+    waiting = asyncio.ensure_future(one.subscribe(ORDER, history=1))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.1, going.set)
+    [page] = await waiting
+    assert len(page.states) == 1
+    assert process.hub.topics[topic.name] is topic
+    assert list(topic.members) == ["one.1"]
 
 
 async def test_a_topic_of_one_client_is_soon_closed(
