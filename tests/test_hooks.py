@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.core.checks import run_checks
-from django.db import transaction
+from django.db import connections, transaction
 from django.test import override_settings
 
 from realtime import push
@@ -347,10 +347,15 @@ def test_a_process_without_sockets_tells_at_the_commit(room: Room) -> None:
         assert all_heard() == ["a"]
 
 
+def push_and_disconnect(room: Room, text: str) -> None:
+    push.room(room).message(text)
+    connections.close_all()
+
+
 async def test_an_async_hook_is_told_by_sync_code(room: Room) -> None:
     with in_sync(AsyncHearing):
         await push.room(room).amessage("a")
-        await asyncio.to_thread(push.room(room).message, "b")
+        await asyncio.to_thread(push_and_disconnect, room, "b")
     assert all_heard() == ["a", "b"]
 
 

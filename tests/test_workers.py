@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import sys
 import time
 import uuid
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -107,21 +107,15 @@ async def test_a_child_of_a_server_process_has_no_engine(room: Any) -> None:
     async with testing.engine():
         assert Engine.running() is not None
         read, write = os.pipe()
-        child = os.fork() if sys.version_info < (3, 12) else await asyncio.to_thread(_quiet_fork)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # this process has threads
+            child = os.fork()
         if child == 0:
             os.write(write, b"none" if Engine.running() is None else b"some")
             os._exit(0)
         os.waitpid(child, 0)
         assert os.read(read, 4) == b"none"
         assert Engine.running() is not None
-
-
-def _quiet_fork() -> int:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def announce(text: str) -> None:
