@@ -36,8 +36,8 @@ def number(names: Iterable[str], *, lock_ms: int = LOCK_MS, skip_locked: bool = 
         has_more = True
         while has_more:
             moved = _number(wanted[start : start + TOPICS_AT_ONCE], lock_ms, skip_locked)
-            count += moved
-            has_more = moved == rows.BATCH
+            count += len(moved)
+            has_more = rows.is_full(moved)
     return count
 
 
@@ -64,11 +64,11 @@ def append(
         while has_more:
             now, pending = rows.take(alias, logs)
             _store(alias, logs, pending, now, announces=True)
-            has_more = len(pending) == rows.BATCH
+            has_more = rows.is_full(pending)
         return _store(alias, logs, drafts, now, announces=announces)
 
 
-def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> int:
+def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> list[EntryDraft]:
     alias = database()
     without_log = partial(rows.topics_without_log, alias)
     with locked(alias, names, lock_ms, without_log, skip_locked=skip_locked) as logs:
@@ -78,7 +78,7 @@ def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> int:
             # Another process has numbered it meanwhile. A commit of the locks would wait for the
             # disk while others wait for the logs.
             transaction.set_rollback(True, using=alias)
-    return len(pending)
+    return pending
 
 
 def _store(

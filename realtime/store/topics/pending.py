@@ -27,7 +27,7 @@ from ..database.transactions import is_in_transaction, is_open, on_commit, warn_
 from ..messages import log, outbox
 from ..messages import numbering as messages
 from ..messages.log import Draft
-from . import numbering
+from . import numbering, rows
 from .drafts import EntryDraft, check
 from .sequencer import sequencer
 
@@ -94,9 +94,9 @@ def publish(drafts: Sequence[EntryDraft], *, using: str | None = None) -> None:
 def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
     if connections[alias].vendor == "sqlite":
         numbering.append(drafts, announces=True)
-    elif _hand_over(frozenset(), frozenset()):
+    elif len(drafts) > rows.BATCH or _hand_over(frozenset(), frozenset()):
         _insert(alias, drafts)
-        _hand_over(frozenset(draft.topic for draft in drafts), frozenset())
+        _number(frozenset(draft.topic for draft in drafts), frozenset())
     else:
         _append(alias, drafts)
 
@@ -204,7 +204,11 @@ def _committed(alias: str) -> None:
     waiting = _waiting.pop(connections[alias], None)
     if waiting is None:
         return
-    topics, rooms = frozenset(waiting.topics), frozenset(waiting.rooms)
+    _number(frozenset(waiting.topics), frozenset(waiting.rooms))
+
+
+def _number(topics: frozenset[str], rooms: frozenset[int]) -> None:
+    """Number what is committed: by the engine of this process, else here."""
     if _hand_over(topics, rooms):
         return
     try:

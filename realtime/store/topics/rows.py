@@ -13,19 +13,29 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ...models import Entry, Log, Pending
-from .drafts import EntryDraft
+from .drafts import EntryDraft, Kind
 from .logs import LockedLog
 from .plan import Held, Place, Plan, Row
 
-__all__ = ["BATCH", "find", "take", "topics_without_log", "write"]
+__all__ = ["BATCH", "find", "is_full", "take", "topics_without_log", "write"]
 
 BATCH = 1000
 """The most pending entries that one transaction numbers."""
+BATCH_BYTES = 8 * 1024 * 1024
+"""The most bytes of data that one transaction numbers, so that a statement ends in its time."""
+KINDS = tuple(kind.value for kind in Kind if kind is not Kind.EXPIRE)
+"""What this version can number; a newer one may publish more, during a rolling deploy."""
+# The table is empty most of the time, and PostgreSQL plans as if it were. So the keys are an array,
+# which it cannot join row by row, and `id + 0` keeps it from reading the rows of all topics.
 TAKE = """
-    WITH taken AS (
-        DELETE FROM realtime_pending WHERE id IN (
-            SELECT id FROM realtime_pending WHERE topic = ANY(%s) ORDER BY id LIMIT %s
-        )
+    WITH first AS (
+        SELECT id, octet_length(data) AS size FROM realtime_pending
+        WHERE topic = ANY(%s) AND kind = ANY(%s) ORDER BY id + 0 LIMIT %s
+    ), summed AS (
+        SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM first
+    ), taken AS (
+        DELETE FROM realtime_pending
+        WHERE id = ANY(ARRAY(SELECT id FROM summed WHERE before < %s))
         RETURNING id, topic, kind, type, key, data, sender, nonce, expires_seconds, created_at
     )
     SELECT clock_timestamp(), taken.* FROM (SELECT 1) AS one LEFT JOIN taken ON true ORDER BY id
@@ -83,9 +93,14 @@ def take(alias: str, names: Collection[str]) -> tuple[datetime, list[EntryDraft]
     if connections[alias].vendor != "postgresql":
         return _take_by_orm(alias, names)
     with connections[alias].cursor() as cursor:
-        cursor.execute(TAKE, [list(names), BATCH])
+        cursor.execute(TAKE, [list(names), list(KINDS), BATCH, BATCH_BYTES])
         found = cursor.fetchall()
     return found[0][0], [_draft(*row[1:]) for row in found if row[1] is not None]
+
+
+def is_full(drafts: Collection[EntryDraft]) -> bool:
+    """Return whether there may be more than these that were taken."""
+    return len(drafts) == BATCH or sum(len(one.data) for one in drafts) > BATCH_BYTES // 8
 
 
 def topics_without_log(alias: str, names: Collection[str]) -> set[str]:
@@ -159,7 +174,8 @@ def _draft(pk: int, *fields: Any) -> EntryDraft:
 
 def _take_by_orm(alias: str, names: Collection[str]) -> tuple[datetime, list[EntryDraft]]:
     pending = Pending.objects.using(alias)
-    waiting = pending.filter(topic__in=names).order_by("pk").values_list("pk", *PENDING_FIELDS)
+    known = pending.filter(topic__in=names, kind__in=KINDS)
+    waiting = known.order_by("pk").values_list("pk", *PENDING_FIELDS)
     found = list(waiting[:BATCH])
     if found:
         pending.filter(pk__in=[row[0] for row in found]).delete()

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, connections, transaction
 from realtime.models import Entry, Log, Pending
 from realtime.signals import entries_pending
 from realtime.store.database import transactions
-from realtime.store.topics import numbering, pending
+from realtime.store.topics import numbering, pending, rows
 from realtime.wire.errors import CommandError
 from tests.store.conftest import settings_of, together
 
@@ -244,6 +244,61 @@ def test_more_than_a_batch_is_numbered_in_order(is_postgres: bool) -> None:
         for number in range(5):
             publish(event(number))
     assert [what for _, what in stored()[-5:]] == [0, 1, 2, 3, 4]
+
+
+def test_a_backlog_is_numbered_fast_also_with_statistics_of_an_empty_table(
+    is_postgres: bool,
+) -> None:
+    """The plan for one row, joined row by row, would take seconds for a thousand."""
+    if not is_postgres:
+        pytest.skip("PostgreSQL plans by statistics")
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE realtime_pending")
+    with transaction.atomic():
+        publish(*(event(number) for number in range(2500)))
+        with connection.cursor() as cursor:
+            names = [[TOPIC], list(rows.KINDS), rows.BATCH, rows.BATCH_BYTES]
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {rows.TAKE}", names)
+            [[plan]] = cursor.fetchone()
+        transaction.set_rollback(True)
+    assert touched(plan["Plan"]) < 20_000
+
+
+def touched(plan: dict[str, Any]) -> int:
+    """How many rows all nodes of a plan have returned or dropped."""
+    own = plan.get("Actual Rows", 0) + plan.get("Rows Removed by Join Filter", 0)
+    inner = sum(touched(one) for one in plan.get("Plans", []))
+    return int(own * plan.get("Actual Loops", 1)) + inner
+
+
+def test_large_events_are_numbered_in_smaller_batches(is_postgres: bool) -> None:
+    """A statement that takes seconds would be ended, each time again."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    with transaction.atomic():
+        publish(*(event(f"{number}" + "x" * 60_000) for number in range(300)))
+    publish(event("small"))
+    assert [what[:3].strip("x") for _, what in stored()] == [
+        *(str(number) for number in range(300)),
+        "sma",
+    ]
+
+
+def test_many_events_without_a_transaction_are_stored_together() -> None:
+    publish(*(event(number) for number in range(1500)))
+    assert len(stored()) == 1500
+    assert not Pending.objects.exists()
+
+
+def test_a_kind_that_only_a_newer_version_knows_is_left_to_it(is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    Pending.objects.create(topic=TOPIC, kind="newer")
+    publish(event("a"))
+    age()
+    assert pending.sweep() == 0
+    assert stored() == [(1, "a")]
+    assert Pending.objects.get().kind == "newer"
 
 
 def test_an_isolation_level_of_the_site_loses_nothing(
