@@ -30,6 +30,7 @@ from .authentication import Login, authenticated
 from .background import Background
 from .commands import CommandSet, Handler, command, with_ref
 from .execution import checked_list
+from .handlers import RUNS_ON
 from .handshake import connect
 from .lifecycle import Lifecycle
 from .raw import RawHandlers, agree
@@ -214,10 +215,13 @@ class Consumer(Sending):
         self.engine.watchdog.begin(self.connection)
         try:
             return await work
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             if not self.connection.was_given_up():
                 raise
-            raise CommandError(ErrorCode.UNAVAILABLE, TOO_SLOW, retry_after=1) from None
+            outcome = "unknown" if RUNS_ON in cancelled.args else None
+            raise CommandError(
+                ErrorCode.UNAVAILABLE, TOO_SLOW, retry_after=1, outcome=outcome
+            ) from None
         except DatabaseError as error:
             logger.warning("connection %s: the database failed: %r", self.id, error)
             raise CommandError(ErrorCode.UNAVAILABLE, NO_DATABASE, retry_after=1) from None

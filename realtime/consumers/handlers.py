@@ -9,12 +9,14 @@ from typing import Any, NamedTuple, TypeVar, overload
 from ..wire.costs import Cost
 from ..wire.handlers import Batching, Mark, mark
 
-__all__ = ["Handler", "command", "frames", "frames_mark"]
+__all__ = ["RUNS_ON", "Handler", "command", "frames", "frames_mark"]
 
 Method = Callable[[Any, Any], Awaitable[Any]]
 M = TypeVar("M", bound=Callable[..., Any])
 FRAMES = "_realtime_frames"
 """The attribute of a function that handles frames in a way of its own: its `Mark`."""
+RUNS_ON = "The method runs on in its thread."
+"""The argument of a cancellation that could not reach a thread."""
 WITHIN = 0.1
 MOST, LONGEST = 1000, 60.0
 """The largest batch, and the longest time in which one may be gathered."""
@@ -91,6 +93,12 @@ def _in_thread(method: Callable[..., Any]) -> Method:
 
     @wraps(method)
     async def run(consumer: Any, argument: Any) -> Any:
-        return await asyncio.wrap_future(consumer.engine.db.call(method, consumer, argument))
+        future = consumer.engine.db.call(method, consumer, argument)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                raise asyncio.CancelledError(RUNS_ON) from None
+            raise
 
     return run
