@@ -17,13 +17,16 @@ from ..topics.topic import Topic
 
 __all__ = ["check_topics"]
 
+OF_CLIENT = ("event", "subscribed", "reset", "refused")
+"""The names by which listeners of `client.js` hear of the subscription itself."""
+
 
 @register("realtime")
 def check_topics(**kwargs: Any) -> list[CheckMessage]:
     """Check the path (E080), events (E081, E082, E085), keep (E083) and model (E086) of topics.
 
     Also paths that match the same name (E084), reserved attributes (E087), and topics to which
-    nobody may subscribe (W080).
+    nobody may subscribe (W080). An event should not have a name of the browser client (W081).
     """
     found: list[CheckMessage] = []
     for topic in registry.all_classes:
@@ -76,6 +79,10 @@ def _events(topic: type[Topic]) -> Iterator[CheckMessage]:
             text = f"lists {other.__name__} and {event.__name__}, both called {name_of(event)!r}."
             hint = f"Write `class {event.__name__}(Event, name=…)`."
             yield _error(topic, text, hint, "realtime.E082")
+        if name_of(event) in OF_CLIENT:
+            text = f"lists {event.__name__}, whose name the browser client uses."
+            hint = f"Write `class {event.__name__}(Event, name=…)`."
+            yield _warning(topic, text, hint, "realtime.W081")
         if fault := fault_of(event):
             text = f"lists {event.__name__}, whose fields cannot be JSON: {fault}."
             yield _error(topic, text, "Give them other types.", "realtime.E085")
@@ -112,9 +119,8 @@ def _reserved(topic: type[Topic]) -> Iterator[CheckMessage]:
 def _rule(topic: type[Topic]) -> Iterator[CheckMessage]:
     is_default = topic.may_subscribe is Topic.may_subscribe
     if topic.has_path() and is_default and topic.allowed.__func__ is Topic.allowed.__func__:  # type: ignore[attr-defined]
-        text = f"{topic.__qualname__} says nothing about who may subscribe, so nobody may."
-        hint = "Write `def may_subscribe(self) -> bool:`."
-        yield CheckWarning(text, hint=hint, obj=topic, id="realtime.W080")
+        text = "says nothing about who may subscribe, so nobody may."
+        yield _warning(topic, text, "Write `def may_subscribe(self) -> bool:`.", "realtime.W080")
 
 
 def _overlaps() -> Iterator[CheckMessage]:
@@ -122,6 +128,10 @@ def _overlaps() -> Iterator[CheckMessage]:
         text = f"has the path {other.path!r}, and {one.__qualname__} has {one.path!r}: both match"
         hint = "Change one, so that one class decides who may subscribe."
         yield _error(other, f"{text} {name!r}.", hint, "realtime.E084")
+
+
+def _warning(topic: type[Topic], text: str, hint: str, number: str) -> CheckMessage:
+    return CheckWarning(f"{topic.__qualname__} {text}", hint=hint, obj=topic, id=number)
 
 
 def _error(topic: type[Topic], text: str, hint: str | None, number: str) -> CheckMessage:

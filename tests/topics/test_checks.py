@@ -19,6 +19,10 @@ class Again(Event, name="paid"):
     """Has the name of another."""
 
 
+class Reset(Event):
+    """Has a name of the browser client."""
+
+
 class Strange(Event):
     """Has a field that is not JSON."""
 
@@ -68,6 +72,7 @@ def test_a_good_class_is_silent() -> None:
         ({"keep": 7}, "E083", "has `keep = 7`, which is no time."),
         ({"keep": timedelta(0)}, "E083", "which is no time."),
         ({"model": "Room"}, "E086", "has `model = 'Room'`, which is no model."),
+        ({"events": [Reset]}, "W081", "lists Reset, whose name the browser client uses."),
         ({"presence": True}, "E087", "has `presence = True`, which does nothing yet."),
         ({"signed": True}, "E087", "has `signed = True`, which does nothing yet."),
         ({"model": Room, "path": "room"}, "E086", "has a path without a field of Room"),
