@@ -1,6 +1,8 @@
 """What is published in transactions reaches subscribers, whoever numbers it."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,11 +12,12 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections, transaction
 from django.utils import timezone
 
+from harness.site import environment
 from harness.waiting import eventually
 from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine
 from realtime.errors import CommandError, ErrorCode
-from realtime.models import Entry, Pending
+from realtime.models import Entry, Pending, Room
 from realtime.store.topics import pending
 from realtime.store.topics.drafts import EntryDraft
 from realtime.topics import Event, InvalidEvent, Topic
@@ -140,6 +143,32 @@ async def test_a_slow_sweep_does_not_delay_the_lease(
     assert runs == [1]
     going.set()
     await eventually(lambda: engine._pulse._sweep is not None and engine._pulse._sweep.done())
+
+
+async def test_what_a_killed_publisher_has_committed_is_told_once(postgres: str) -> None:
+    """Also if it was killed between the commit and the numbering, and nothing else of it."""
+    engine = await Engine.current()
+    subscriber = Subscriber(engine, "one.1")
+    await subscriber.subscribe(ORDER)
+    module = "tests.engine.publisher_that_dies"
+    children = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, ORDER, f"p{number}"), env=environment(postgres)
+        )
+        for number in range(6)
+    ]
+    assert {await child.wait() for child in children} == {-signal.SIGKILL}
+    await in_thread(lambda: Pending.objects.update(created_at=timezone.now() - timedelta(days=1)))
+    await engine._pulse._number_pending()
+    await engine.hub.follower.catch_up(await engine.hub.open_topic(ORDER))
+    committed = await in_thread(lambda: sorted(Room.objects.values_list("slug", flat=True)))
+    assert committed
+    await reached(subscriber, len(committed))
+    shown = subscriber.known()
+    assert shown.faults == []
+    assert sorted(one["text"] for one in shown.events.values()) == committed
+    await engine.stop()
+    engine.unregister()
 
 
 # Async code of the site, in the event loop of the engine.
