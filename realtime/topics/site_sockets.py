@@ -199,10 +199,10 @@ async def _open(consumer: AsyncConsumer, task: "asyncio.Task[Any] | None") -> Si
     if engine.is_stopping:
         raise CommandError(ErrorCode.UNAVAILABLE, STOPPING, retry_after=1)
     socket = SiteSocket(engine, scope, send)
+    await socket.open()
     _end_with(consumer, socket.end)
     if task is not None:
         task.add_done_callback(lambda _: socket.end())
-    await socket.open()
     return socket
 
 
@@ -261,7 +261,8 @@ def _check(consumer: Any) -> None:
             "subscribe() is for consumers of Channels. The client of a consumer of this package "
             "subscribes by itself: derive the consumer from `realtime.consumers.Subscribing`."
         )
-    if not is_accepted(server_send(scope, consumer.base_send)):
+    is_first = ATTRIBUTE not in vars(consumer)
+    if is_first and not is_accepted(server_send(scope, consumer.base_send)):
         raise RuntimeError("subscribe() needs an open socket: write `await self.accept()` first.")
 
 

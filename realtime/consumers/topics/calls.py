@@ -15,6 +15,7 @@ from ...topics.structs import Command
 from ...topics.subscriptions import Subscriptions
 from ...topics.topic import Topic
 from ...wire.commands import Call
+from ...wire.costs import REPLY_BYTES
 from ...wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ...wire.events import Result
 from ...wire.handlers import USUAL_COST
@@ -56,9 +57,9 @@ class Calls:
     async def _execute(self, call: PendingCall) -> None:
         """Execute a call, and answer it; raise nothing."""
         try:
-            reply = await self._reply_to(call)
+            frame = self._connection.codec.encode(await self._reply_to(call))
             self._failures = 0
-            call.answer(lambda: self._connection.reply(reply))
+            call.answer(lambda: self._send(frame))
         except CommandError as error:
             self._failures = 0
             call.refuse(error)
@@ -94,6 +95,11 @@ class Calls:
                 "connection %s: reading rights for a call failed: %r", self._connection.id, error
             )
             raise CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=1) from None
+
+    def _send(self, frame: str | bytes) -> None:
+        """Send a reply, and charge its bytes as those of other replies that may be large."""
+        self._connection.outbox.send(frame)
+        self._engine.limits.owe(self._connection, "command", len(frame) / REPLY_BYTES)
 
     def _charge(self, handler: Handler, argument: Command) -> None:
         """Charge what a command costs beside the usual cost, which each call has paid."""

@@ -99,6 +99,17 @@ async def test_a_reply_that_is_too_large_is_refused(
         assert error["code"] == "too_large"
 
 
+async def test_a_large_reply_costs_more(shop: Shop, order: Any, ada: Any) -> None:
+    """As a page of history does: each 32 KiB are one more command."""
+    limits = {"COMMANDS_BURST": 10, "COMMANDS_PER_SECOND": 0.001}
+    fields = {"topic": order.name, "name": "fill", "data": {"characters": 250_000}}
+    async with testing.engine(**limits), Socket(user=ada) as socket:
+        for kind in ("result", "result", "error"):
+            told = await socket.ask("call", **fields)
+            assert told["type"] == kind
+        assert told["code"] == "rate_limited"
+
+
 async def test_a_command_may_cost_more(shop: Shop, order: Any, ada: Any) -> None:
     async with testing.engine(ACTS_PER_MINUTE=60), Socket(user=ada) as socket:
         for _ in range(2):

@@ -173,6 +173,27 @@ async def test_connections_are_admitted_and_counted_as_all_others(shop: Shop, ad
             assert "position" in await page.ask(subscribe="news")
 
 
+async def test_a_consumer_that_is_refused_may_try_again_and_again(shop: Shop, ada: Any) -> None:
+    """Without leaving anything at the consumer, or of the connection."""
+    seen: list[Any] = []
+
+    class Stubborn(Mine):
+        async def receive_json(self, content: Any, **kwargs: Any) -> None:
+            seen.append((self.base_send, vars(self).keys() - {"channel_name"}))
+            await super().receive_json(content)
+
+    settings = {**UNLIMITED, "CONNECTIONS_PER_USER": 1}
+    async with testing.engine(**settings) as engine, Page(ada) as first:
+        await first.ask(subscribe="news")
+        async with Page(ada, Stubborn.as_asgi()) as page:
+            for _ in range(5):
+                assert (await page.ask(subscribe="news"))["refused"] == "limit_exceeded"
+            assert engine.admission.open == len(engine.connections) == 1
+            await first.communicator.disconnect()
+            assert "position" in await page.ask(subscribe="news")
+    assert all(one == seen[0] for one in seen)
+
+
 async def test_topics_and_subscriptions_are_limited(shop: Shop, ada: Any) -> None:
     limits = {"TOPICS_PER_CONNECTION": 1, "SUBSCRIBES_PER_SECOND": 0.001}
     async with testing.engine(**limits), Page(ada) as page:
