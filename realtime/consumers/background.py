@@ -27,11 +27,16 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
-        """Start a coroutine; raise `RuntimeError` if the connection is closed."""
+        """Start a coroutine; raise `RuntimeError` if the connection is closed, or in a thread."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            work.close()
+            raise RuntimeError("spawn() needs an async handler: write `async def`.") from None
         if self._connection.phase is Phase.CLOSED:
             work.close()
             raise RuntimeError("The connection is closed: nothing can run in its background.")
-        task = asyncio.get_running_loop().create_task(self._run(work))
+        task = loop.create_task(self._run(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: work.close())  # it may be cancelled before it begins

@@ -483,6 +483,20 @@ async def test_a_plain_function_handles_a_command(threaded: Engine) -> None:
         assert await socket.refused("do", what="raise") == "internal"
 
 
+async def test_a_plain_function_cannot_start_a_coroutine(
+    threaded: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what to write, and nothing is left unawaited."""
+
+    class Spawns(Consumer):
+        def on_text(self, text: str) -> None:
+            self.spawn(asyncio.sleep(0))
+
+    async with PlainSocket(Spawns.as_asgi()) as socket:
+        assert "internal" in str(await socket.ask("x"))
+    assert "spawn() needs an async handler: write `async def`." in caplog.text
+
+
 async def test_plain_functions_that_hang_starve_nobody(threaded: Engine, settings: Any) -> None:
     """The reads of the engine have threads of their own; those who wait are told.
 
