@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
@@ -14,10 +13,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from realtime.consumers import RoomConsumer
+import realtime.testing
 from realtime.models import Connection, Membership, Node, RevokedToken, Room, Sanction
 from realtime.store import presence
-from realtime.testing import engine
 from tests.admin.conftest import LIVE, LOST, Connect, offered
 
 LIST = reverse("admin:realtime_connection_changelist")
@@ -204,54 +202,50 @@ def test_where_no_process_can_be_reached_the_action_says_so(
     assert not LogEntry.objects.exists()
 
 
-async def connected() -> tuple[WebsocketCommunicator, str]:
-    """A guest that is really connected, and its id."""
-    communicator = WebsocketCommunicator(RoomConsumer.as_asgi(), "/ws")
-    await communicator.connect()
-    welcome = await communicator.receive_json_from()
-    return communicator, welcome["connection"]
+def visit() -> Any:
+    """A guest that is really connected."""
+    return realtime.testing.connect()
+
+
+@sync_to_async
+def keep_row(name: str) -> None:
+    """The row of a connection, which its process may not have written yet."""
+    Node.objects.create(id="n", pid=1, expires_at="2999-01-01T00:00Z")
+    row = {"node_id": "n", "username": "ada", "user_key": "guest:ada"}
+    Connection.objects.update_or_create(id=name, defaults=row)
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_notice_reaches_the_chosen_client_alone(
     admin_client: Client, admin_user: User
 ) -> None:
-    async with engine():
-        chosen, name = await connected()
-        other, _ = await connected()
-        await sync_to_async(Node.objects.create)(id="n", pid=1, expires_at="2999-01-01T00:00Z")
-        await sync_to_async(Connection.objects.update_or_create)(
-            id=name, defaults={"node_id": "n", "username": "ada", "user_key": "guest:ada"}
-        )
+    async with visit() as chosen, visit() as other:
+        await keep_row(chosen.connection)
         await sync_to_async(act)(
-            admin_client, "send_notice", name, text="Back at <b>five</b>", level="warning"
+            *(admin_client, "send_notice", chosen.connection),
+            text="Back at <b>five</b>",
+            level="warning",
         )
-        assert await chosen.receive_json_from() == {
+        assert await chosen.next() == {
             "type": "notice",
             "level": "warning",
             "text": "Back at <b>five</b>",
         }
-        assert await other.receive_nothing()
+        assert await other.settled() == []
         entry = await LogEntry.objects.aget()
-        assert (entry.object_id, entry.user_id) == (name, admin_user.pk)
+        assert (entry.object_id, entry.user_id) == (chosen.connection, admin_user.pk)
         assert entry.change_message == "Notice (warning): Back at <b>five</b>"
-        for one in (chosen, other):
-            await one.disconnect()
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_disconnected_client_is_told_and_closed(admin_client: Client) -> None:
-    async with engine():
-        chosen, name = await connected()
-        await sync_to_async(Node.objects.create)(id="n", pid=1, expires_at="2999-01-01T00:00Z")
-        await sync_to_async(Connection.objects.update_or_create)(
-            id=name, defaults={"node_id": "n", "username": "ada", "user_key": "guest:ada"}
-        )
-        response = await sync_to_async(act)(admin_client, "disconnect", name, is_sure="True")
+    async with visit() as chosen:
+        await keep_row(chosen.connection)
+        act_on = sync_to_async(act)
+        response = await act_on(admin_client, "disconnect", chosen.connection, is_sure="True")
         assert "1 client was disconnected." in response.content.decode()
-        told = await chosen.receive_json_from()
-        assert (told["type"], told["code"], told["reconnect"]) == ("disconnect", 4503, False)
-        assert (await chosen.receive_output())["code"] == 4503
+        end = await chosen.closed()
+        assert (end.code, end.reconnect) == (4503, False)
         assert (await LogEntry.objects.aget()).change_message == "Disconnected."
 
 

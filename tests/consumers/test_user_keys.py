@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from harness.client.conversation import Closed
-from harness.client.in_process import Socket
 from realtime import push
 from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.store.accounts.identity import Identity, fault_of_key
-from realtime.wire.errors import CommandError
+from realtime.testing import connect
+from realtime.wire.errors import CommandError, Disconnect
 
 
 class Person:
@@ -28,13 +27,11 @@ class Person:
 
 async def refused(pk: str) -> str:
     """What a user with this key is told."""
-    socket = Socket(user=Person(pk))
-    await socket.open()
-    told = await socket.expect("disconnect")
-    with pytest.raises(Closed) as closed:
-        await socket.receive()
-    assert (closed.value.code, told["reconnect"]) == (4500, False)
-    return str(told["reason"])
+    with pytest.raises(Disconnect) as caught:
+        async with connect(Person(pk)):
+            pass
+    assert (caught.value.code, caught.value.reconnect) == (4500, False)
+    return caught.value.reason
 
 
 @pytest.mark.parametrize("key", ["guest:1", "guest:", "site:CI"])
@@ -52,9 +49,9 @@ async def test_a_key_that_the_tables_cannot_hold_is_refused_before_it_breaks_oth
 
 @pytest.mark.parametrize("key", ["x" * 150, "Guest:1", "user|guest:1", "a@b.example"])
 async def test_other_keys_are_welcome(engine: Engine, key: str) -> None:
-    async with Socket(user=Person(key)) as socket:
-        assert socket.welcome["user_id"] == key
-        await socket.join("general")
+    async with connect(Person(key)) as client:
+        assert client.user_id == key
+        await client.join("general")
 
 
 @pytest.mark.parametrize("key", ["guest:1", "site:x"])
