@@ -5,7 +5,8 @@ One thread numbers at a time, for all that wait: they do not take turns at the l
 
 import os
 from collections.abc import Iterable
-from threading import Lock
+from dataclasses import dataclass, field
+from threading import Condition, Lock
 
 from django.db import connections
 
@@ -16,43 +17,65 @@ from . import numbering
 __all__ = ["Sequencer", "sequencer"]
 
 
+@dataclass
+class Batch:
+    """What is numbered together."""
+
+    topics: set[str] = field(default_factory=set)
+    rooms: set[int] = field(default_factory=set)
+    is_done: bool = False
+
+
 class Sequencer:
-    """Gathers topics and rooms with pending rows while another thread numbers."""
+    """Gathers a batch of topics and rooms with pending rows while another batch is numbered."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, as a forked process must: its locks may be held by threads that it lacks."""
-        self._turn, self._gate = Lock(), Lock()
-        self._topics: set[str] = set()
-        self._rooms: set[int] = set()
+        """Begin anew, as a forked process must: its lock may be held by a thread that it lacks."""
+        self._changed = Condition(Lock())
+        self._next = Batch()
+        self._is_busy = False
 
     def number(self, topics: Iterable[str], rooms: Iterable[int]) -> None:
-        """Number what is pending there, or wait until another thread has done so.
+        """Number what is pending there, or wait until another thread has tried to.
 
         Raises what the database raises.
         """
         if connections[database()].in_atomic_block:
             # A test case: another thread does not see its rows.
-            numbering.number(topics)
-            number_rooms(rooms)
-            return
-        with self._gate:
-            self._topics.update(topics)
-            self._rooms.update(rooms)
-        with self._turn:
-            self._number_all()
+            _number(Batch(set(topics), set(rooms)))
+        elif (batch := self._join(topics, rooms)) is not None:
+            try:
+                _number(batch)
+            finally:
+                self._finish(batch)
 
-    def _number_all(self) -> None:
-        # What is taken here was committed before, so numbering sees it.
-        with self._gate:
-            topics, self._topics = self._topics, set()
-            rooms, self._rooms = self._rooms, set()
-        if topics:
-            numbering.number(topics)
-        if rooms:
-            number_rooms(rooms)
+    def _join(self, topics: Iterable[str], rooms: Iterable[int]) -> Batch | None:
+        """Return the next batch if this thread has to number it; None once another one has."""
+        with self._changed:
+            batch = self._next
+            batch.topics.update(topics)
+            batch.rooms.update(rooms)
+            self._changed.wait_for(lambda: batch.is_done or not self._is_busy)
+            if batch.is_done:
+                return None
+            self._is_busy, self._next = True, Batch()
+            return batch
+
+    def _finish(self, batch: Batch) -> None:
+        with self._changed:
+            batch.is_done, self._is_busy = True, False
+            self._changed.notify_all()
+
+
+def _number(batch: Batch) -> None:
+    # All of it was committed before the batch began, so numbering sees it.
+    if batch.topics:
+        numbering.number(batch.topics)
+    if batch.rooms:
+        number_rooms(batch.rooms)
 
 
 sequencer = Sequencer()

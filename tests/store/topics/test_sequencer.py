@@ -34,7 +34,7 @@ def test_one_thread_numbers_for_all_that_wait(monkeypatch: pytest.MonkeyPatch) -
 
     def release() -> None:
         assert has_begun.wait(10)
-        while len(mine._topics) < len(waiting):  # they all wait
+        while len(mine._next.topics) < len(waiting):  # they all wait
             pass
         may_end.set()
 
@@ -57,8 +57,8 @@ def test_an_error_reaches_its_thread_and_stops_no_other(monkeypatch: pytest.Monk
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_does_not_wait_for_threads_that_it_lacks() -> None:
-    with sequencer._turn:
+    with sequencer._changed:
         child = os.fork()
         if child == 0:
-            os._exit(0 if sequencer._turn.acquire(blocking=False) else 1)
+            os._exit(0 if sequencer._changed.acquire(blocking=False) else 1)
     assert os.waitpid(child, 0)[1] == 0
