@@ -7,11 +7,14 @@ from typing import Any
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0123456789" * 4)
 
 from project.settings import *  # noqa: F403
-from project.settings import LOGGING, REALTIME
+from project.settings import INSTALLED_APPS, LOGGING, REALTIME
 
 ROOT_URLCONF = os.environ.get("REALTIME_TEST_URLS", "project.urls")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+if os.environ.get("REALTIME_TEST_TOPICS"):
+    INSTALLED_APPS = [*INSTALLED_APPS, "harness"]  # which has topics
 
 REALTIME = {**REALTIME, **json.loads(os.environ.get("REALTIME_TEST_SETTINGS", "{}"))}
 

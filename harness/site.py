@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
-from harness.database import Database
+from harness.client.chatter import Chatter
+from harness.client.topic_chatter import TopicChatter
+from harness.database import Database, TopicDatabase
 from harness.services import (
     Postgres,
     Process,
@@ -149,10 +151,18 @@ class Site:
     """Its own PostgreSQL server, if any."""
 
     def __init__(
-        self, folder: Path, database_url: str, redis: Redis | str, env: Mapping[str, str]
+        self,
+        folder: Path,
+        database_url: str,
+        redis: Redis | str,
+        env: Mapping[str, str],
+        *,
+        in_topics: bool = False,
     ) -> None:
         self.folder = folder
-        self.database = Database(database_url)
+        self.database = (TopicDatabase if in_topics else Database)(database_url)
+        self.client: type[Chatter] = TopicChatter if in_topics else Chatter
+        """The class of the clients that speak in the rooms, or in topics of the same names."""
         self.redis = redis if isinstance(redis, Redis) else None
         redis_url = redis.url if isinstance(redis, Redis) else redis
         self.env = environment(database_url, redis_url, **env)
@@ -235,12 +245,13 @@ class Sites:
         settings: Mapping[str, Any] = UNLIMITED,
         urls: str = "project.urls",
         root: Path = ROOT,
+        in_topics: bool = False,
     ) -> Site:
         """Start a site that ends with `stack`; `layer` is one of those in `harness/settings.py`.
 
         With `own_redis` or `own_postgres` the test may stop that server; with `keeps_data` the
         Redis keeps its data. The database of a `database_url` is already migrated. The servers run
-        the code in `root`.
+        the code in `root`. With `in_topics`, clients speak in topics instead of rooms.
         """
         redis: Redis | str = ""
         if own_redis:
@@ -253,6 +264,7 @@ class Sites:
             "REALTIME_TEST_URLS": urls,
             "REALTIME_TEST_PREFIX": uuid.uuid4().hex[:8],
             "REALTIME_TEST_SETTINGS": msgspec.json.encode(settings).decode(),
+            "REALTIME_TEST_TOPICS": "1" if in_topics else "",
         }
         postgres = self.services.own_postgres() if own_postgres else None
         if postgres is not None:
@@ -260,7 +272,7 @@ class Sites:
         url = database_url or (
             self._new_postgres(postgres.url) if postgres else self.database_url(database)
         )
-        site = Site(self.services.folder, url, redis, env)
+        site = Site(self.services.folder, url, redis, env, in_topics=in_topics)
         site.postgres = postgres
         site.root = root
         stack.callback(site.stop)

@@ -17,7 +17,6 @@ from harness.services import Process, Redis, Services, find_browser
 from harness.site import Factory, Sites
 from tests.lines import all_again
 
-pytest.register_assert_rewrite("harness.client")
 settings.register_profile("short", max_examples=20)  # of hypothesis, for `make test-fast`
 
 TESTS = Path(__file__).parent

@@ -318,7 +318,12 @@ class Chatter:
             kind, fields = self._open[ref]
             self._asked_at[ref] = time.monotonic()
             with contextlib.suppress(Closed):
+                kind, fields = self._written(kind, fields)
                 await self._client.send(kind, **fields)
+
+    def _written(self, kind: str, fields: Object) -> tuple[str, Object]:
+        """Return a command as it is sent."""
+        return kind, fields
 
     async def _repeat(self, ref: str, seconds: float, client: Client | None) -> None:
         await asyncio.sleep(seconds)

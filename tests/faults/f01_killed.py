@@ -12,6 +12,7 @@ from tests.faults.traffic import TWO, back, ends, messages, some_acks, started, 
     "F1",
     "kill -9 of one of two servers under traffic, in turn",
     must={**NOTHING_BROKEN, "sockets of others closed": 0, "resumed p99, s": 5},
+    in_topics=True,
 )
 async def killed(ground: Ground) -> Figures:
     """Its clients resume at the other server, repeat what is unanswered, and later go home."""

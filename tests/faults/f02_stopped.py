@@ -26,6 +26,7 @@ SHUTDOWN = (4001, 4001)
     "F2",
     "SIGTERM to a Daphne, then to a uvicorn, each with all clients on it",
     must={**NOTHING_BROKEN, "not told and closed 4001": 0, "exit, s": 10, "ghosts": 0},
+    in_topics=True,
 )
 async def stopped(ground: Ground) -> Figures:
     """Whoever is stopped comes back before the other one goes, as when a release is rolled out."""
@@ -57,7 +58,7 @@ async def stopped(ground: Ground) -> Figures:
 def _clients(site: Site, number: int) -> list[Chatter]:
     """All on the first server; each in a room that it shares with a tenth of the others."""
     return [
-        Chatter(f"client {one}", site.urls, [ROOMS[one % 10]], ENCODINGS[one % len(ENCODINGS)])
+        site.client(f"client {one}", site.urls, [ROOMS[one % 10]], ENCODINGS[one % len(ENCODINGS)])
         for one in range(number)
     ]
 

@@ -13,6 +13,7 @@ AWAY_SECONDS = 3
     "F3",
     "Redis stopped and started again after 3 s, empty and with its data, both layers",
     must={**NOTHING_BROKEN, "sockets closed": 0, "delivered after its return, s": 10},
+    in_topics=True,
 )
 async def restarted(ground: Ground) -> Figures:
     """What is committed meanwhile reaches everybody, also from the other process."""

@@ -21,6 +21,7 @@ FROZEN_SECONDS = 8
         "command answered after, s": 5,
         "delivered after, s": 10,
     },
+    in_topics=True,
 )
 async def frozen(ground: Ground) -> Figures:
     """New clients come and open rooms that nobody is in, all at once and again and again."""

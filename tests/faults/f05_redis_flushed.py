@@ -17,6 +17,7 @@ RUNNING = 5
     "F5",
     "FLUSHALL under traffic, both layers",
     must={**NOTHING_BROKEN, "sockets closed": 0, "all receive at once again after, s": 10},
+    in_topics=True,
 )
 async def flushed(ground: Ground) -> Figures:
     """Everybody hears the other process again, and has what was said in between."""

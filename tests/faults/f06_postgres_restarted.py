@@ -14,6 +14,7 @@ WRITERS = 8
     "F6",
     "PostgreSQL restarted three times under 8 writers, the second time as after a crash",
     must={**NOTHING_BROKEN, "sockets closed": 0, "recovery, s": 2},
+    in_topics=True,
 )
 async def restarted(ground: Ground) -> Figures:
     """What was acknowledged is there; what was not is repeated and stored once."""

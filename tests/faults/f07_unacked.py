@@ -19,6 +19,7 @@ MESSAGES = 5
     "F7",
     "kill -9 between the commit of 50 messages and their acks",
     must={**NOTHING_BROKEN, "acked before the kill": 0, "in another place": 0},
+    in_topics=True,
 )
 async def unacked(ground: Ground) -> Figures:
     """The acks are lost on a line that went mute; all is repeated at the other server."""
@@ -54,7 +55,7 @@ def _clients(site: Site, line: Proxy) -> list[Chatter]:
     """A watcher, and those who are at the first server by way of the line."""
     route = [f"ws://127.0.0.1:{line.port}/ws", site.servers[1].ws]
     speakers = [
-        Chatter(f"client {one}", route, ["general"], ENCODINGS[one % len(ENCODINGS)])
+        site.client(f"client {one}", route, ["general"], ENCODINGS[one % len(ENCODINGS)])
         for one in range(CLIENTS)
     ]
-    return [Chatter("watcher", route[1:], ["general"]), *speakers]
+    return [site.client("watcher", route[1:], ["general"]), *speakers]

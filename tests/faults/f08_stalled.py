@@ -2,7 +2,6 @@
 
 import asyncio
 
-from harness.client.chatter import Chatter
 from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.client.encoding import ENCODINGS
 from tests.faults.fault import Figures, Ground, fault
@@ -14,6 +13,7 @@ from tests.faults.traffic import TWO, ends, inside, settle, total
     "5,000 messages while the listeners' process is stalled (SIGSTOP) for 4 s; both layers, and one"
     " that loses a third",
     must={**NOTHING_BROKEN, "sockets closed": 0, "not in the speaker's order": 0},
+    in_topics=True,
 )
 async def stalled(ground: Ground) -> Figures:
     """Everything arrives, in order, in every encoding."""
@@ -25,9 +25,10 @@ async def _stall(ground: Ground, layer: str) -> Figures:
     number, seconds = ground.size((1000, 2), (5000, 4))
     site = ground.make_site(servers=TWO, layer=layer)
     here, there = site.urls
-    speaker = Chatter("speaker", [here], ["general"], "msgpack")
+    speaker = site.client("speaker", [here], ["general"], "msgpack")
     listeners = [
-        Chatter(f"listener {encoding}", [there], ["general"], encoding) for encoding in ENCODINGS
+        site.client(f"listener {encoding}", [there], ["general"], encoding)
+        for encoding in ENCODINGS
     ]
     async with inside([speaker, *listeners]) as chatters:
         site.servers[1].pause()

@@ -1,7 +1,8 @@
 """What a fault is: something done to a running site, what was counted, and what must hold."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -65,6 +66,8 @@ class Fault:
     title: str
     must: Figures
     run: Callable[[Ground], Awaitable[Figures]]
+    in_topics: bool = False
+    """Whether clients speak in topics instead of rooms."""
 
     @property
     def is_sensitive(self) -> bool:
@@ -73,19 +76,24 @@ class Fault:
 
     async def outcome(self, ground: Ground) -> Outcome:
         """Do it."""
+        if self.in_topics:
+            ground = replace(ground, make_site=partial(ground.make_site, in_topics=True))
         return Outcome(self, await self.run(ground))
 
 
 def fault(
-    name: str, title: str, must: Figures
+    name: str, title: str, must: Figures, *, in_topics: bool = False
 ) -> Callable[[Callable[[Ground], Awaitable[Figures]]], Fault]:
     """Make a function the fault `name` (a section of docs/reliability.md).
 
-    It returns its figures; those that `must` names may be at most so much.
+    It returns its figures; those that `must` names may be at most so much. With `in_topics` there
+    is another fault, `T` and the name, whose clients speak in topics instead of rooms.
     """
 
     def register(run: Callable[[Ground], Awaitable[Figures]]) -> Fault:
         _faults[name] = Fault(name, title, must, run)
+        if in_topics:
+            _faults[f"T{name}"] = Fault(f"T{name}", f"in topics, {title}", must, run, True)
         return _faults[name]
 
     return register

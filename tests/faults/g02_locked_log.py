@@ -10,10 +10,6 @@ from tests.faults.fault import Figures, Ground, fault
 from tests.faults.traffic import TWO, clients, ends, inside, settle
 
 LOCKED, FREE = "general", "room-0"
-LOCK = """
-    SELECT 1 FROM realtime_head h JOIN realtime_room r ON r.id = h.room_id
-    WHERE r.slug = %s FOR UPDATE OF h
-"""
 
 
 @fault(
@@ -27,6 +23,7 @@ LOCK = """
         "acks in its room before the release": 0,
         "acks in its room after the release, s": 2,
     },
+    in_topics=True,
 )
 async def locked(ground: Ground) -> Figures:
     """Its room waits; the same clients' messages to another room do not."""
@@ -35,7 +32,7 @@ async def locked(ground: Ground) -> Figures:
     async with inside(clients(site, 4)) as chatters:
         await chatters[0].say(LOCKED, "so that there is a log")
         with site.database.connect() as holder:
-            holder.execute(LOCK, [LOCKED])
+            site.database.lock(holder, LOCKED)
             waiting = [
                 asyncio.create_task(chatter.say(LOCKED, f"{chatter.name} waits"))
                 for chatter in chatters

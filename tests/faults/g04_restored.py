@@ -28,6 +28,7 @@ MESSAGES = 5
         "told so again": 0,
         "told after, s": 15,
     },
+    in_topics=True,
 )
 async def restored(ground: Ground) -> Figures:
     """Everybody begins anew, and sends again what the copy did not have."""
@@ -62,7 +63,7 @@ def _clients(site: Site, line: Proxy) -> list[Chatter]:
     """The first of them comes by way of the line."""
     urls = [f"ws://127.0.0.1:{line.port}/ws", *site.urls, *site.urls]
     return [
-        Chatter(f"client {one}", [url], ["general"], ENCODINGS[one], may_restart=True)
+        site.client(f"client {one}", [url], ["general"], ENCODINGS[one], may_restart=True)
         for one, url in enumerate(urls)
     ]
 

@@ -11,22 +11,13 @@ from tests.proxy import Proxy
 
 PART = 10
 """Messages said before the first client goes, between the two, and after; half is purged."""
-PURGE = """
-    WITH gone AS (
-        DELETE FROM realtime_message m USING realtime_room r
-        WHERE r.id = m.room_id AND r.slug = 'general' AND m.changed_seq <= %s
-        RETURNING m.room_id, m.changed_seq
-    )
-    UPDATE realtime_head h SET purged_seq = last
-    FROM (SELECT room_id, max(changed_seq) AS last FROM gone GROUP BY room_id) AS ends
-    WHERE h.room_id = ends.room_id
-"""
 
 
 @fault(
     "G5",
     "a purge beyond the position of one client that is away, and not of another",
     must={**NOTHING_BROKEN, "not told to begin anew": 0, "told so though nothing is missing": 0},
+    in_topics=True,
 )
 async def purged(ground: Ground) -> Figures:
     """The first begins anew at a server that never had what is gone; the other one resumes."""
@@ -35,17 +26,19 @@ async def purged(ground: Ground) -> Figures:
     async with (
         Proxy(site.servers[0].port) as first,
         Proxy(site.servers[1].port) as second,
-        inside(_clients(site, first, second)) as chatters,
+        Proxy(site.servers[2].port) as third,
+        inside(_clients(site, first, second, third)) as chatters,
     ):
         below, above, *online = chatters
         await _say(chatters, online, part, site)
         first.cut()
+        third.cut()
         await _say(chatters[1:], online, 2 * part, site)
         second.cut()
         await _say(online, online, part, site)
-        with site.database.connect() as connection:
-            connection.execute(PURGE, [2 * part])
+        site.database.purge("general", 2 * part)
         second.restore()
+        third.restore()
         for chatter in (below, above):
             await chatter.until(lambda chatter=chatter: chatter.is_inside)
         await _say(chatters, online, part, site)
@@ -56,12 +49,12 @@ async def purged(ground: Ground) -> Figures:
     }
 
 
-def _clients(site: Site, first: Proxy, second: Proxy) -> list[Chatter]:
+def _clients(site: Site, first: Proxy, second: Proxy, third: Proxy) -> list[Chatter]:
     """One that comes back at the third server, one at its own, and two that stay."""
-    lines = [f"ws://127.0.0.1:{line.port}/ws" for line in (first, second)]
-    routes = [[lines[0], site.urls[2]], [lines[1]], site.urls[:1], site.urls[1:2]]
+    lines = [f"ws://127.0.0.1:{line.port}/ws" for line in (first, second, third)]
+    routes = [[lines[0], lines[2]], [lines[1]], site.urls[:1], site.urls[1:2]]
     return [
-        Chatter(f"client {one}", route, ["general"], may_restart=True)
+        site.client(f"client {one}", route, ["general"], may_restart=True)
         for one, route in enumerate(routes)
     ]
 

@@ -32,6 +32,7 @@ READ_ONLY_SECONDS = 6
         "ready again, s": 5,
         "answered by the old one": 0,
     },
+    in_topics=True,
 )
 async def failed_over(ground: Ground) -> Figures:
     """Servers reach their database by an address that leads to the new primary from then on."""

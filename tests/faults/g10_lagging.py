@@ -21,6 +21,7 @@ LOST = 10
     "G10",
     "a standby promoted without the last commits, while one client is away and one is gone",
     must={**NOTHING_BROKEN, "not told to begin anew": 0, "told after, s": 5},
+    in_topics=True,
 )
 async def lagging(ground: Ground) -> Figures:
     """Nobody shows what is lost; who is there sends again what was acknowledged to it."""
@@ -31,7 +32,7 @@ async def lagging(ground: Ground) -> Figures:
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/site"
         site = ground.make_site(servers=TWO, database_url=url)
         async with Proxy(site.servers[0].port) as line:
-            everybody = [*clients(site, WRITERS, may_restart=True), _by(line)]
+            everybody = [*clients(site, WRITERS, may_restart=True), _by(line, site)]
             async with inside(everybody) as chatters:
                 *present, away = chatters
                 async with talking(present, ground.size(20, 50)):
@@ -53,15 +54,15 @@ async def lagging(ground: Ground) -> Figures:
     }
 
 
-def _by(line: Proxy) -> Chatter:
+def _by(line: Proxy, site: Site) -> Chatter:
     url = f"ws://127.0.0.1:{line.port}/ws"
-    return Chatter("away", [url], ROOMS, "ndjson", may_restart=True)
+    return site.client("away", [url], ROOMS, "ndjson", may_restart=True)
 
 
 async def _lag(standby: Copy, present: list[Chatter], site: Site) -> None:
     """Let clients send what the standby lacks; one of them leaves for good after it."""
     await asyncio.to_thread(standby.cut_off)
-    async with Chatter("gone", site.urls, ROOMS, may_restart=True) as gone:
+    async with site.client("gone", site.urls, ROOMS, may_restart=True) as gone:
         await asyncio.gather(*(gone.say(room, f"lost {n}") for room in ROOMS for n in range(LOST)))
         await some_acks(present, LOST)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.client.chatter import Chatter
 from harness.client.consistency import all_caught_up
+from harness.client.topic_chatter import TopicChatter
 from harness.client.websocket import Client
 from harness.database import Database
 from harness.services import Postgres, Redis
@@ -45,6 +46,8 @@ EXIT_SECONDS = 30
 SETTLE_SECONDS = 30
 REPLY_SECONDS = 30
 VISIT_SECONDS = 0.5
+CALL_COST = 3
+"""How much more a call of a topic's command, with the site's code, costs than a message."""
 
 
 def clients(site: Site, number: int, *, may_restart: bool = False) -> list[Chatter]:
@@ -54,7 +57,7 @@ def clients(site: Site, number: int, *, may_restart: bool = False) -> list[Chatt
     server do, so that a server that does not hear the others stays ignorant of it.
     """
     return [
-        Chatter(
+        site.client(
             f"client {one}",
             _route(site.urls, one),
             ROOMS,
@@ -83,7 +86,7 @@ async def inside(chatters: list[Chatter]) -> AsyncIterator[list[Chatter]]:
 async def talking(chatters: Sequence[Chatter], per_second: float) -> AsyncIterator[None]:
     """Let each say so much until the block ends; what is unanswered then is waited for."""
     stop = asyncio.Event()
-    every = 1 / per_second
+    every = 1 / per_second * (CALL_COST if isinstance(chatters[0], TopicChatter) else 1)
     talks = [
         asyncio.create_task(
             _talk(chatter, _speaks_in(chatter, number), every, number / len(chatters), stop)
