@@ -370,3 +370,60 @@ async def test_the_example_of_the_document_works(page: Page) -> None:
         ["position", "courier", {"total": 1}, False],
         ["paid", None, {"total": 2}, True],
     ]
+
+
+async def test_two_names_of_one_topic_are_refused(page: Page) -> None:
+    """The first one goes on; a name that was given up is free again."""
+    script, socket = await begun(page)
+    await script.run(
+        "void client.topic('order/007').subscribe().catch(({ code }) => settled.push(code))"
+    )
+    command = await socket.expect("subscribe")
+    subscribed(socket, {**command, "topic": ORDER}, 0)
+    await script.until("settled.length === 2")
+    assert await script.run("settled[1]") == "duplicate"
+    socket.send(event(1))
+    await script.until("heard.some(([type, seq]) => type === 'event' && seq === 1)")
+    assert "unsubscribe" not in socket.types()
+
+
+async def test_a_listener_that_throws_stops_no_other(page: Page) -> None:
+    script, socket = await begun(page)
+    await script.run("void order.on('paid', () => { throw new Error('mine'); })")
+    await script.run("void order.on('paid', ({ total }) => settled.push(total))")
+    socket.send(event(1), event(2, "a"))
+    await script.until("settled.length === 3")
+    assert await values(script) == {"a": 2}
+
+
+@pytest.mark.parametrize("has_more", [False, True], ids=["the last page", "another page"])
+async def test_a_listener_may_unsubscribe_in_the_middle_of_a_page(
+    page: Page, has_more: bool
+) -> None:
+    """The server follows the topic from the last page on, so only then it is told."""
+    script = await Script.start(page)
+    socket = await script.connect()
+    await script.run("window.order = client.topic('order/7')")
+    await script.run("void order.on('paid', () => order.unsubscribe())")
+    await script.run("void order.subscribe().catch(({ code }) => settled.push(code))")
+    command = await socket.expect("subscribe")
+    subscribed(socket, command, 4, entry(3, "a"), entry(4, "b"), has_more=has_more)
+    await script.until("settled.length === 1")
+    assert await script.run("[settled[0], order.subscribed]") == ["left", False]
+    await script.passes(5)
+    assert socket.types().count("subscribe") == 1
+    assert socket.types().count("unsubscribe") == (0 if has_more else 1)
+
+
+async def test_a_refusal_that_passes_is_tried_again(page: Page) -> None:
+    script = await Script.start(page)
+    socket = await script.connect()
+    await script.run(LISTEN, [ORDER, {}])
+    command = await socket.expect("subscribe")
+    error = {"type": "error", "code": "unavailable", "message": "No.", "retryable": True}
+    socket.send(error | {"ref": command["ref"], "topic": ORDER, "retry_after": 2})
+    await script.run("1")
+    await script.passes(3)
+    subscribed(socket, await socket.expect("subscribe"), 0)
+    await script.until("order.subscribed")
+    assert await script.heard("refused") == []

@@ -8,15 +8,15 @@ import { Connection } from "./connection.js?ab2f2f10";
 import { Outbox, makeNonce } from "./outbox.js?7bfaeeef";
 import { Room } from "./room.js?2780ecfd";
 import { Subscription } from "./subscription.js?c9132bef";
-import { Topic } from "./topic.js?d60e9b26";
+import { Topic } from "./topic.js?cd0bb89d";
 
 export { Room, Topic, makeNonce };
 
 const isGuest = (userId) => userId.startsWith("guest:");
 
 /**
- * `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`. `path` names
- * a wrong field, and `outcome` is `unknown` if the command may have been executed.
+ * `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`, `duplicate`.
+ * `path` names a wrong field, and `outcome` is `unknown` if the command may have been executed.
  */
 export class RealtimeError extends Error {
   constructor({ code, message = code, retryable = false, retry_after, path, outcome }) {
@@ -169,7 +169,7 @@ export class RealtimeClient extends EventTarget {
       follow: (owner) => new Subscription(owner, this.#session),
       subscribe: (subscription) => this.#enter(subscription),
       request: (command) => this.request(command),
-      renamed: (topic) => this.topics.set(topic.name, topic),
+      rename: (topic, name) => (this.topics.get(name)?.subscription.wanted ? false : this.topics.set(name, topic)),
       entered: (room, isAnew) => this.#outbox.resume(room.slug, isAnew),
       refused: (room, error) => this.#refused(room, error),
     };

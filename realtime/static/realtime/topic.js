@@ -11,7 +11,10 @@ export class Topic extends EventTarget {
   #until; // the end of the log at the first page of a snapshot, while more pages follow
   #isNew = false; // whether the values began anew with this subscription
 
-  /** `session`: follow(owner), subscribe(subscription), request(command), renamed(topic), error(fields). */
+  /**
+   * `session`: ask(command), follow(owner), subscribe(subscription), request(command), rename(topic, name),
+   * error(fields).
+   */
   constructor(name, session) {
     super();
     this.name = name;
@@ -91,18 +94,23 @@ export class Topic extends EventTarget {
   // A snapshot comes in pages. The server sends events from the last page on.
   #opened(reply, since) {
     const { subscription } = this;
-    if (reply.topic !== this.name) this.#rename(reply.topic);
+    if (reply.topic !== this.name && !this.#rename(reply.topic)) return;
     if (!since || !reply.recovered) this.#restart();
     Object.assign(subscription, { epoch: reply.epoch, position: reply.through });
     Object.assign(this, { rights: reply.rights ?? [] });
     this.#until = reply.has_more ? reply.until : undefined;
     for (const entry of reply.entries) this.#show(entry);
-    if (!subscription.wanted) return; // a listener has left it
+    if (!subscription.wanted) return this.#left(reply);
     if (reply.has_more) return subscription.enter();
     subscription.state = "joined";
     this.#emit("subscribed", { resumed: !this.#isNew });
     this.#isNew = false;
     subscription.confirm(reply.through);
+  }
+
+  // A listener has unsubscribed while the entries were shown; with the last page, the server has subscribed the client.
+  #left({ has_more }) {
+    if (!has_more) this.#session.ask({ type: "unsubscribe", topic: this.name });
   }
 
   #restart() {
@@ -112,10 +120,12 @@ export class Topic extends EventTarget {
     if (isReset) this.#emit("reset");
   }
 
-  // `order/007` is the topic `order/7`.
+  // `order/007` is the topic `order/7`, which the page may have opened by that name too.
   #rename(name) {
-    this.name = name;
-    this.#session.renamed(this);
+    const isFree = this.#session.rename(this, name);
+    if (isFree) this.name = name;
+    else this.#refused(this.#session.error({ code: "duplicate", message: `This topic is open as ${name}. Use that name.` }));
+    return isFree;
   }
 
   #show({ name, data, seq, key, id, at, deleted = false }) {
