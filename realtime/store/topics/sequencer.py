@@ -6,7 +6,8 @@ One thread numbers at a time, for all that wait: they do not take turns at the l
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from threading import Condition, Lock
+from functools import partial
+from threading import Condition, Lock, get_ident
 
 from django.db import connections
 
@@ -15,6 +16,9 @@ from ..messages.numbering import number as number_rooms
 from . import numbering
 
 __all__ = ["Sequencer", "sequencer"]
+
+WAIT_SECONDS = 5.0
+"""How long a publisher waits for the thread that numbers, which may wait for the publisher."""
 
 
 @dataclass
@@ -37,14 +41,18 @@ class Sequencer:
         self._changed = Condition(Lock())
         self._next = Batch()
         self._is_busy = False
+        self._owner = 0
+        """The thread that numbers."""
 
     def number(self, topics: Iterable[str], rooms: Iterable[int]) -> None:
         """Number what is pending there, or wait until another thread has tried to.
 
         Raises what the database raises.
         """
-        if connections[database()].in_atomic_block:
-            # A test case: another thread does not see its rows.
+        is_inner = self._is_busy and self._owner == get_ident()
+        if is_inner or connections[database()].in_atomic_block:
+            # A receiver of a signal has published; or another thread does not see the rows of a
+            # test case.
             _number(Batch(set(topics), set(rooms)))
         elif (batch := self._join(topics, rooms)) is not None:
             try:
@@ -53,16 +61,22 @@ class Sequencer:
                 self._finish(batch)
 
     def _join(self, topics: Iterable[str], rooms: Iterable[int]) -> Batch | None:
-        """Return the next batch if this thread has to number it; None once another one has."""
+        """Return the next batch if this thread has to number it; None once another one has.
+
+        Also None if that takes too long: then the next publisher numbers it, or a pulse.
+        """
         with self._changed:
             batch = self._next
             batch.topics.update(topics)
             batch.rooms.update(rooms)
-            self._changed.wait_for(lambda: batch.is_done or not self._is_busy)
-            if batch.is_done:
+            can_go_on = partial(self._is_over, batch)
+            if not self._changed.wait_for(can_go_on, WAIT_SECONDS) or batch.is_done:
                 return None
-            self._is_busy, self._next = True, Batch()
+            self._is_busy, self._owner, self._next = True, get_ident(), Batch()
             return batch
+
+    def _is_over(self, batch: Batch) -> bool:
+        return batch.is_done or not self._is_busy
 
     def _finish(self, batch: Batch) -> None:
         with self._changed:

@@ -2,12 +2,17 @@
 
 import os
 from threading import Event
+from typing import Any
 
 import pytest
+from django.db import transaction
 
+from realtime.signals import entries_stored
 from realtime.store.topics import numbering
 from realtime.store.topics.sequencer import Sequencer, sequencer
 from tests.store.conftest import together
+
+from .publishing import event, publish, stored
 
 
 def test_one_thread_numbers_for_all_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +58,51 @@ def test_an_error_reaches_its_thread_and_stops_no_other(monkeypatch: pytest.Monk
         with pytest.raises(ValueError, match="no"):
             mine.number(["a"], [])
     mine.number(["a"], [])
+
+
+def test_a_receiver_may_publish_in_a_transaction() -> None:
+    """It runs in the thread that numbers, which must not wait for itself."""
+    heard: list[Any] = []
+
+    def hear(stored: list[Any], **_: Any) -> None:
+        heard.extend(stored)
+        if len(heard) < 4:
+            with transaction.atomic():
+                publish(event(len(heard)))
+
+    entries_stored.connect(hear)
+    try:
+        with transaction.atomic():
+            publish(event(0))
+    finally:
+        entries_stored.disconnect(hear)
+    assert [what for _, what in stored()] == [0, 1, 2, 3]
+
+
+def test_a_publisher_does_not_wait_for_ever(
+    is_postgres: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver may wait for another thread that publishes."""
+    if not is_postgres:
+        pytest.skip("SQLite numbers in the transaction")
+    monkeypatch.setattr("realtime.store.topics.sequencer.WAIT_SECONDS", 0.01)
+
+    def work() -> None:
+        with transaction.atomic():
+            publish(event("inner"))
+
+    def hear(stored: list[Any], **_: Any) -> None:
+        together([work], seconds=10)
+
+    entries_stored.connect(hear)
+    try:
+        with transaction.atomic():
+            publish(event("outer"))
+    finally:
+        entries_stored.disconnect(hear)
+    with transaction.atomic():
+        publish(event("next", "other"))
+    assert [what for _, what in stored()] == ["outer", "inner"]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
