@@ -25,8 +25,11 @@ LINGER_SECONDS = 60.0
 """A topic with a log is kept this long without members, for clients that come back."""
 USER_LINGER_SECONDS = 5.0
 """The same for topics of one user: enough for a page that is reloaded."""
-SUBSCRIPTIONS_AT_ONCE = 100
-"""The most new subscriptions that are proved at once: the queue of notes holds 1,000 probes."""
+OPENINGS_AT_ONCE, POLLS_AT_ONCE = 250, 50
+"""The most subscriptions that are proved at once: the queue of notes holds 1,000 probes.
+
+Topics that are opened do not wait for those that are polled, whose probes may all be lost.
+"""
 POLL_SECONDS = 1.0
 """The pause between two queries for a log whose topic has no subscription."""
 
@@ -46,7 +49,8 @@ class Registry:
         self.topics: dict[str, Topic] = {}
         self._logs: dict[str, AnyLogTopic] = {}
         self._opening: dict[str, asyncio.Task[Any]] = {}
-        self._turns = asyncio.Semaphore(SUBSCRIPTIONS_AT_ONCE)
+        self._openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
+        self._polls = asyncio.Semaphore(POLLS_AT_ONCE)
 
     def get(self, name: str) -> Topic | None:
         """Return an open topic, or None."""
@@ -91,7 +95,7 @@ class Registry:
     async def _open(self, topic: AnyLogTopic, states: int) -> AnyLogTopic:
         self.topics[topic.name] = self._logs[topic.name] = topic
         try:
-            is_heard = await self._subscribe(topic)
+            is_heard = await self._subscribe(topic, self._openings)
             await self._follower.load(topic, states)
         except BaseException:
             self._remove(topic)
@@ -106,10 +110,10 @@ class Registry:
         self.linger(topic)
         return topic
 
-    async def _subscribe(self, topic: Topic) -> bool:
+    async def _subscribe(self, topic: Topic, turns: asyncio.Semaphore) -> bool:
         # A layer's `group_add` may return before the subscription takes effect. A probe that comes
         # back through the group proves that it has.
-        async with self._turns:
+        async with turns:
             return await self._layer.subscribe(topic.name) and await self._layer.probe(
                 topic.name, PROBE_SECONDS
             )
@@ -142,7 +146,7 @@ class Registry:
                 return
             with suppress(DatabaseError):  # the pulse tries again
                 await self._follower.catch_up_if_behind(topic)
-            if await self._subscribe(topic):
+            if await self._subscribe(topic, self._polls):
                 topic.is_polled = False
                 await self._follower.catch_up_if_behind(topic)
 
