@@ -23,7 +23,9 @@ from realtime import moderation, push, rooms
 from realtime.engine.database.executor import Database
 from realtime.engine.engine import Engine
 from realtime.models import Message, Room
+from realtime.store.database import life
 from realtime.store.database.servers import is_fault, is_writable, servers
+from realtime.store.messages.log import lock_logs
 from tests.proxy import Proxy, beside
 
 pytestmark = pytest.mark.servers
@@ -283,6 +285,23 @@ def test_a_pushed_message_is_stored_by_the_first_call(pair: Pair) -> None:
     assert pushed is not None
     assert Message.objects.get(pk=pushed.pk).content == "after"
     assert read_port() == pair.here.port
+
+
+def test_the_first_write_of_a_process_shows_that_a_standby_is_at_fault(
+    pair: Pair, services: Services
+) -> None:
+    """A standby has no life to compare; what is at fault is the server, not the statement."""
+    room = Room.objects.get(slug="general")
+    rooms.refresh_rights(room)
+    standby = services.copy_of(pair.here, follows=True)
+    pair.proxy.target = standby.port
+    pair.cut()
+    in_sync_code(connection.close, standby.port)
+    life._readable.clear()
+    with pytest.raises(DatabaseError) as refused, transaction.atomic():
+        lock_logs("default", {room.pk})
+    assert is_fault(refused.value)
+    assert life._readable == {}
 
 
 @transaction.atomic

@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from django.db import NotSupportedError, ProgrammingError, connections, transaction
+from django.db import (
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    transaction,
+)
 from django.db.models.expressions import RawSQL
 
 from ...logs import get_logger
@@ -28,6 +34,7 @@ LIFE: Final = """(
     ) FROM pg_control_system()
 )"""
 UNKNOWN: Final = "''"
+IN_RECOVERY: Final = "55000"
 _readable: dict[str, bool] = {}
 """Whether the role of an alias may read the life."""
 MOST_ENDS: Final = 10_000
@@ -49,9 +56,9 @@ def expression(alias: str) -> str:
     """Return SQL for the current life of a database: `''` where it cannot be read."""
     if connections[alias].vendor != "postgresql":
         return UNKNOWN
-    if alias not in _readable:
-        _readable[alias] = _is_readable(alias)
-    return LIFE if _readable[alias] else UNKNOWN
+    if (is_readable := _readable.get(alias)) is None:
+        is_readable = _is_readable(alias)
+    return LIFE if is_readable else UNKNOWN
 
 
 def current(alias: str) -> Any:
@@ -112,5 +119,12 @@ def _is_readable(alias: str) -> bool:
         with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
             cursor.execute(f"SELECT {LIFE}")
     except (ProgrammingError, NotSupportedError):
-        return False
-    return True
+        _readable[alias] = False
+    except OperationalError as error:
+        # A standby has no current position. It refuses the statement that follows as read-only.
+        if getattr(error.__cause__, "sqlstate", "") != IN_RECOVERY:
+            raise
+        return True
+    else:
+        _readable[alias] = True
+    return _readable[alias]
