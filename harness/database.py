@@ -62,6 +62,15 @@ class Database:
         )
         return int(found[0][0]) if found else 0
 
+    def epoch(self, room: str) -> str:
+        """Return the epoch of a log; "" if there is none."""
+        found = self.rows(
+            "SELECT h.epoch FROM realtime_head h"
+            " JOIN realtime_room r ON r.id = h.room_id WHERE r.slug = %s",
+            room,
+        )
+        return str(found[0][0]) if found else ""
+
     def lock(self, connection: psycopg.Connection[Any], room: str) -> None:
         """Lock the log of a room until the transaction of this connection ends."""
         connection.execute(
@@ -100,6 +109,10 @@ class TopicDatabase(Database):
     def last_seq(self, room: str) -> int:
         found = self.rows("SELECT last_seq FROM realtime_head WHERE name = %s", TOPIC + room)
         return int(found[0][0]) if found else 0
+
+    def epoch(self, room: str) -> str:
+        found = self.rows("SELECT epoch FROM realtime_head WHERE name = %s", TOPIC + room)
+        return str(found[0][0]) if found else ""
 
     def lock(self, connection: psycopg.Connection[Any], room: str) -> None:
         locking = "SELECT 1 FROM realtime_head WHERE name = %s FOR UPDATE"

@@ -31,22 +31,27 @@ async def all_caught_up(
 ) -> None:
     """Wait until each client has its answers, and has reached the end of its rooms' logs."""
     chatters = list(chatters)
-    for chatter in chatters:
-        await chatter.until(partial(_is_answered, chatter), timeout)
-    ends: dict[str, tuple[int, int]] = {}
-    for chatter in chatters:
-        for room, known in chatter.known.items():
-            if room not in ends:
-                ends[room] = database.last_seq(room), len(database.messages(room))
-            await chatter.until(partial(_has_come, known, *ends[room]), timeout)
+    rooms = {room for chatter in chatters for room in chatter.known}
+    ends: dict[str, tuple[int, int, str]] = {}
+    # A client that learns late that a log has begun anew sends messages again.
+    while ends != (ends := {room: _end(database, room) for room in rooms}):
+        for chatter in chatters:
+            await chatter.until(partial(_is_answered, chatter), timeout)
+            for room, known in chatter.known.items():
+                await chatter.until(partial(_has_come, known, *ends[room]), timeout)
+
+
+def _end(database: Database, room: str) -> tuple[int, int, str]:
+    return database.last_seq(room), len(database.messages(room)), database.epoch(room)
 
 
 def _is_answered(chatter: Chatter) -> bool:
     return chatter.is_answered
 
 
-def _has_come(known: RoomView, end: int, rows: int) -> bool:
-    return known.position >= end and len(known.messages) >= rows
+def _has_come(known: RoomView, end: int, rows: int, epoch: str) -> bool:
+    is_told = epoch in ("", known.epoch)  # of a log that has begun anew
+    return is_told and known.position >= end and len(known.messages) >= rows
 
 
 def compare(chatters: Iterable[Chatter], database: Database) -> None:
