@@ -1,10 +1,12 @@
 """What a topic class declares: its path, its events, and for how long they are kept."""
 
+import asyncio
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from .paths import Path
 from .structs import Event, name_of
@@ -73,3 +75,17 @@ class Declared:
         if cls.keep is None:
             fault = f"{cls.__qualname__} stores nothing, so it has no {action}"
             raise ImproperlyConfigured(f"{fault}: write `keep = timedelta(days=7)` in the class.")
+
+    @classmethod
+    def _check_thread(cls, method: str) -> None:
+        """Raise `SynchronousOnlyOperation` if a method that uses the database is called in a loop.
+
+        Django would raise it too, but from the depths of a query and with no word on what to write.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+            fault = f"{cls.__qualname__}.{method}() cannot be called from async code"
+            raise SynchronousOnlyOperation(f"{fault}: write `await self.a{method}(…)`.")

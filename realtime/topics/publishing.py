@@ -55,7 +55,7 @@ class Publishing(Declared):
         same `nonce` store one event. Without `keep` it is sent once, after the commit. Raises
         `TypeError` for an event that the class does not list, and `InvalidEvent`.
         """
-        return self._publish([self._draft(event, nonce=nonce)], using)
+        return self._publish("publish", [self._draft(event, nonce=nonce)], using)
 
     async def apublish(
         self, event: Event, *, nonce: str | None = None, using: str | None = None
@@ -72,7 +72,7 @@ class Publishing(Declared):
 
     def publish_many(self, events: Iterable[Event], *, using: str | None = None) -> Handover:
         """Publish several events at once, in this order; none of them if one is invalid."""
-        return self._publish([self._draft(event) for event in events], using)
+        return self._publish("publish_many", [self._draft(event) for event in events], using)
 
     async def apublish_many(self, events: Iterable[Event], *, using: str | None = None) -> Handover:
         """Publish several events at once."""
@@ -95,7 +95,7 @@ class Publishing(Declared):
         new position is returned. Otherwise `CommandError` with `conflict` is raised.
         """
         draft = self._draft(event, key=key, expires=expires, if_seq=if_seq)
-        return self._change(draft, using)
+        return self._change("set", draft, using)
 
     async def aset(
         self,
@@ -118,7 +118,7 @@ class Publishing(Declared):
     ) -> None:
         """Set the values of several keys at once."""
         drafts = [self._draft(event, key=key, expires=expires) for key, event in values.items()]
-        self._publish(drafts, using)
+        self._publish("set_many", drafts, using)
 
     async def aset_many(
         self, values: Mapping[str, Event], *, expires: Span = None, using: str | None = None
@@ -130,7 +130,7 @@ class Publishing(Declared):
         self, key: str, *, if_seq: int | None = None, using: str | None = None
     ) -> int | None:
         """Delete the value of a key, if it has one. `if_seq` is that of `set`."""
-        return self._change(self._deletion(key, if_seq), using)
+        return self._change("delete", self._deletion(key, if_seq), using)
 
     async def adelete(
         self, key: str, *, if_seq: int | None = None, using: str | None = None
@@ -146,6 +146,7 @@ class Publishing(Declared):
 
         Call it when something has changed that `may_subscribe` depends on.
         """
+        self._check_thread("refresh_rights")
         _store([EntryDraft(topic=self.name, kind=Kind.RIGHTS)], using)
 
     async def arefresh_rights(self, *, using: str | None = None) -> None:
@@ -182,13 +183,15 @@ class Publishing(Declared):
         self._check_kept("values")
         return EntryDraft(topic=self.name, kind=Kind.DELETE, key=key, if_seq=if_seq)
 
-    def _publish(self, drafts: list[EntryDraft], using: str | None) -> Handover:
+    def _publish(self, method: str, drafts: list[EntryDraft], using: str | None) -> Handover:
         if self.keep is None:
             return _send(drafts, using)
+        self._check_thread(method)
         _store(drafts, using)
         return _stored()
 
-    def _change(self, draft: EntryDraft, using: str | None) -> int | None:
+    def _change(self, method: str, draft: EntryDraft, using: str | None) -> int | None:
+        self._check_thread(method)
         if draft.if_seq is None:
             _store([draft], using)
             return None

@@ -21,6 +21,7 @@ class Reading(Declared):
     def get(self, key: str) -> StoredEvent | None:
         """Return the value of a key, or None."""
         self._check_kept("values")
+        self._check_thread("get")
         state = on_primary(TopicLog(self.name).value, key)
         return None if state is None else self._stored(state)
 
@@ -31,6 +32,7 @@ class Reading(Declared):
     def values(self) -> dict[str, StoredEvent]:
         """Return the values of all keys, in the order of their last change."""
         self._check_kept("values")
+        self._check_thread("values")
         states = on_primary(lambda: list(TopicLog(self.name).values()))
         return {str(state.key): self._stored(state) for state in states}
 
@@ -41,6 +43,7 @@ class Reading(Declared):
     def history(self, limit: int = 50, *, before: int | None = None) -> list[StoredEvent]:
         """Return the newest events, oldest first; with `before`, those before a position."""
         self._check_kept("history")
+        self._check_thread("history")
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         place = MAX_INTEGER if before is None else before

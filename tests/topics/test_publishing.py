@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 
@@ -278,3 +278,34 @@ def test_a_page_ends_before_a_position() -> None:
     assert [stored.seq for stored in ORDER.history(3, before=7)] == [4, 5, 6]
     with pytest.raises(ValueError, match="limit must be at least 1"):
         ORDER.history(0)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("publish", [Paid(Decimal(1))]),
+        ("publish_many", [[Paid(Decimal(1))]]),
+        ("set", ["courier", Spot(1)]),
+        ("set_many", [{"courier": Spot(1)}]),
+        ("delete", ["courier"]),
+        ("refresh_rights", []),
+        ("get", ["courier"]),
+        ("values", []),
+        ("history", []),
+    ],
+)
+def test_async_code_is_told_to_call_the_twin(method: str, arguments: list[Any]) -> None:
+    async def run() -> None:
+        getattr(ORDER, method)(*arguments)
+
+    with pytest.raises(SynchronousOnlyOperation) as caught:
+        asyncio.run(run())
+    fault = f"OrderTopic.{method}() cannot be called from async code"
+    assert str(caught.value) == f"{fault}: write `await self.a{method}(…)`."
+
+
+def test_async_code_may_publish_what_is_not_stored() -> None:
+    async def run() -> None:
+        Loose().publish(Paid(Decimal(1)))
+
+    asyncio.run(run())
