@@ -24,7 +24,10 @@ IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 NUMERIC = frozenset({"int"})
 """The converters of paths that read numbers."""
 HANDLE = """
-/** What comes with the data of an event; without `seq`, the event was not stored. */
+/**
+ * An event, or a change of a value; without `seq`, it was not stored.
+ * `data` is missing if `deleted` is true.
+ */
 export interface Entry<Data = unknown> {
   name: string;
   data?: Data;
@@ -36,6 +39,9 @@ export interface Entry<Data = unknown> {
   live: boolean;
 }
 
+/** What comes with the data of an event; a deletion comes only to the listeners of `event`. */
+export type Present<Data = unknown> = Entry<Data> & { data: Data; deleted: false };
+
 /** What `client.topic(name)` returns, for the types of a topic class. */
 export interface TopicHandle<T extends { name: string; events: object; commands: object }> {
   readonly name: string;
@@ -44,7 +50,7 @@ export interface TopicHandle<T extends { name: string; events: object; commands:
   readonly subscribed: boolean;
   on<N extends keyof T["events"]>(
     name: N,
-    listener: (data: T["events"][N], entry: Entry<T["events"][N]>) => void,
+    listener: (data: T["events"][N], entry: Present<T["events"][N]>) => void,
   ): () => void;
   on(name: "event", listener: (entry: Entry<T["events"][keyof T["events"]]>) => void): () => void;
   on(name: "subscribed", listener: (detail: { resumed: boolean }) => void): () => void;

@@ -101,6 +101,21 @@ async def test_a_listener_that_was_stopped_hears_nothing(page: Page) -> None:
     assert len(await script.run("heard.filter(([type]) => type === 'stopped')")) == 1
 
 
+async def test_a_deletion_comes_to_listeners_of_all_events_only(page: Page) -> None:
+    """A listener of a name reads the fields of its data, which a deletion has not."""
+    script, socket = await begun(page, 1, entry(1, "a"))
+    await script.run("void order.on('event', ({ seq, deleted }) => heard.push([deleted, seq]))")
+    socket.send({"type": "event", "topic": ORDER, **entry(2, "a", deleted=True)})
+    socket.send(event(3))
+    await script.until("heard.some(([type, seq]) => type === 'paid' && seq === 3)")
+    assert await script.run("heard.filter(([type]) => type === 'paid').map(([, seq]) => seq)") == [
+        1,
+        3,
+    ]
+    assert await script.run("heard.filter(([type]) => type === true)") == [[True, 2]]
+    assert await values(script) == {}
+
+
 async def test_the_pages_of_a_snapshot_are_read_to_the_end(page: Page) -> None:
     """Each page is asked for from the last one; only then is the topic subscribed."""
     script = await Script.start(page)

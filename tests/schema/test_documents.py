@@ -183,6 +183,7 @@ declare const order: TopicHandle<OrderTopic>;
 const join: ChatConsumerCommand = { type: "join", room: "a" };
 const name: OrderTopic["name"] = "order/7";
 order.on("paid", ({ total }) => total.toUpperCase());
+order.on("paid", (_data, { data, deleted }): [string, false] => [data.total, deleted]);
 order.on("event", ({ name, key, live }) => [name, key, live]);
 const paid: Promise<Paid> = order.call("cancel");
 void order.call("rate", { stars: 5 }).then((reply) => reply);
@@ -192,6 +193,7 @@ export { join, name, paid };
 WRONG = [
     'order.on("unknown", () => 0);',
     'order.on("paid", ({ missing }) => missing);',
+    'order.on("event", ({ data }) => data.total);',
     'void order.call("rate");',
     'void order.call("rate", { stars: "five" });',
     'const bad: OrderTopic["name"] = "order/x"; void bad;',

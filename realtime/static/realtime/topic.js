@@ -27,7 +27,8 @@ export class Topic extends EventTarget {
   }
 
   /**
-   * Listen to the events of a name: `listener(data, entry)`. `event` stands for all events: `listener(entry)`.
+   * Listen to the events and values of a name: `listener(data, entry)`.
+   * `event` stands for all of them, and for deletions, which have no data: `listener(entry)`.
    * `subscribed` ({ resumed }), `reset` and `refused` ({ code, message }) tell of the subscription.
    * Returns a function that stops it.
    */
@@ -131,7 +132,7 @@ export class Topic extends EventTarget {
   #show({ name, data, seq, key, id, at, deleted = false }) {
     if (key !== undefined) deleted ? this.state.delete(key) : this.state.set(key, data);
     const entry = { name, data, seq, key, id, at, deleted, live: this.subscription.state === "joined" };
-    this.#emit(name, data, entry);
+    if (!deleted) this.#emit(name, data, entry);
     this.#emit("event", entry);
   }
 
