@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..engine.engine import Engine
+from ..topics import Topic
 from ..topics.structs import name_of
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from .encoding import ENCODINGS, Item, decode, encode, plain
@@ -21,6 +22,7 @@ __all__ = ["Client", "Refused", "connect"]
 
 SECONDS = 5.0
 """The longest wait, unless `timeout` says otherwise."""
+FIELDS_OF_ERROR = ("room", "topic", "path", "outcome", "ref", "retry_after")
 NO_CREDENTIALS = "The server waits for credentials: give a user, cookies, or a token."
 T = TypeVar("T")
 
@@ -35,9 +37,7 @@ class Refused(CommandError):  # noqa: N818 - not a fault of the test
         super().__init__(
             code,
             reply["message"],
-            room=reply.get("room"),
-            ref=reply.get("ref"),
-            retry_after=reply.get("retry_after"),
+            **{name: reply.get(name) for name in FIELDS_OF_ERROR},
         )
         self.reply = reply
 
@@ -213,12 +213,14 @@ class Client:
         """Return the next object, or the next one of this type with these fields.
 
         Others stay for later calls. `timeout` is in seconds. `kind` may be the class of an event of
-        a topic: then the event is returned.
+        a topic: then the next event or value of this class is returned, and deletions stay for
+        `next("event", key=…)`.
         """
         seconds = fields.pop("timeout", None)
         if isinstance(kind, type):
-            fields["name"] = name_of(kind)
-            found = await self.next("event", **fields, timeout=seconds)
+            is_wanted = _with_data({**fields, "name": name_of(kind)})
+            wanted = f"a {kind.__name__}" + (f" with {fields}" if fields else "")
+            found = await self._until(lambda: self._pop(is_wanted), wanted, seconds)
             return msgspec.convert(found["data"], kind)
         if kind is None:
             return await self._until(lambda: self._pop_first(), "an object", seconds)
@@ -331,7 +333,21 @@ def _slug(room: Any) -> str:
 
 
 def _name(topic: Any) -> str:
-    return topic if isinstance(topic, str) else str(topic.name)
+    if isinstance(topic, Topic):
+        return topic.name
+    if isinstance(topic, str):
+        return topic
+    given = f"the class {topic.__name__}" if isinstance(topic, type) else type(topic).__name__
+    raise TypeError(
+        "Give a topic or its name, such as `OrderTopic(pk=7)`, `OrderTopic.of(order)` or"
+        f' "order/7", not {given}.'
+    )
+
+
+def _with_data(fields: Item) -> Callable[[Item], bool]:
+    """Match the events and values with these fields; the deletion of a value has no data."""
+    is_event = _matching("event", fields)
+    return lambda item: is_event(item) and not item.get("deleted")
 
 
 def _matching(kind: str, fields: Item) -> Callable[[Item], bool]:

@@ -103,12 +103,12 @@ def test_the_plugin_imports_no_django() -> None:
     run(ROOT, sys.executable, "-c", code)
 
 
-@pytest.mark.parametrize("number", [5, 6])
+@pytest.mark.parametrize("number", [6, 7])
 async def test_its_steps_of_a_client_do_what_they_say(
     number: int, ada: Any, bob: Any, room: Room
 ) -> None:
     """Lost connections, and the clock."""
-    await Room.objects.aupdate(slow_seconds=30 if number == 6 else 0)
+    await Room.objects.aupdate(slow_seconds=30 if number == 7 else 0)
     await run_snippet(SNIPPETS[number], ada=ada, bob=bob, room=room)
 
 
@@ -117,7 +117,7 @@ async def test_its_other_steps_do_what_they_say(ada: Any, room: Room) -> None:
     async with testing.connect(ada) as client:
         await client.join(room)
         await run_snippet(SNIPPETS[2], client=client)
-    await run_snippet(SNIPPETS[7])
+    await run_snippet(SNIPPETS[8])
 
 
 async def run_snippet(snippet: str, **given: Any) -> None:
@@ -129,7 +129,7 @@ async def run_snippet(snippet: str, **given: Any) -> None:
 
 def test_a_view_is_tested_as_the_page_says(room: Room) -> None:
     """Its example has a view that pushes on commit."""
-    assert "assert_published(OrderTopic(pk=7), Paid" in SNIPPETS[4]
+    assert "assert_published(OrderTopic(pk=7), Paid" in SNIPPETS[5]
     with pytest.raises(AssertionError, match=r"Nothing was\. Inside of a transaction"):
         testing.assert_published("general")
 

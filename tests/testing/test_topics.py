@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.testing import (
+    NotArrived,
     Refused,
     aassert_published,
     clock,
@@ -31,6 +32,13 @@ class Spot(Event):
     """A value."""
 
     lat: float
+    lon: float = 0
+
+
+class Named:
+    """A row that has a name, and is no topic."""
+
+    name = "stall/7"
 
 
 class Cancel(Command):
@@ -76,7 +84,7 @@ async def test_a_subscriber_gets_events_as_structs(topic: Any, ada: Any, encodin
         await topic.apublish(Paid(total=Decimal("9.90")))
         assert await client.next(Paid) == Paid(total=Decimal("9.90"))
         await topic.aset("a", Spot(lat=1))
-        assert (await client.next("event", key="a"))["data"] == {"lat": 1}
+        assert (await client.next("event", key="a"))["data"]["lat"] == 1
 
 
 async def test_a_call_returns_the_data_of_its_result(topic: Any, ada: Any) -> None:
@@ -97,8 +105,9 @@ async def test_a_call_returns_the_data_of_its_result(topic: Any, ada: Any) -> No
 async def test_the_page_of_testing_does_what_it_says(topic: Any, ada: Any) -> None:
     from tests.testing.test_page import SNIPPETS, run_snippet
 
-    structs = {"Cancel": Cancel, "Cancelled": Cancelled}
-    await run_snippet(SNIPPETS[3], ada=ada, order=topic, **structs)
+    structs = {"Cancel": Cancel, "Cancelled": Cancelled, "Spot": Spot}
+    for number in (3, 4):
+        await run_snippet(SNIPPETS[number], ada=ada, order=topic, **structs)
 
 
 async def test_a_topic_that_is_not_for_the_client_is_unknown(topic: Any, ada: Any) -> None:
@@ -160,6 +169,44 @@ async def test_a_value_expires_as_the_clock_moves(topic: Any, ada: Any) -> None:
         assert await client.settled() == []
         await moved.advance(20)
         assert (await client.next("event", key="a"))["deleted"] is True
+
+
+async def test_a_class_stands_for_values_and_not_for_their_deletions(topic: Any, ada: Any) -> None:
+    async with connect(ada) as client:
+        await client.subscribe(topic)
+        await topic.aset("a", Spot(lat=1))
+        await topic.adelete("a")
+        await topic.aset("b", Spot(lat=2))
+        assert [(await client.next(Spot)).lat for _ in range(2)] == [1, 2]
+        assert (await client.next("event", key="a"))["deleted"] is True
+
+
+async def test_what_has_not_come_is_named_by_its_class(topic: Any, ada: Any) -> None:
+    async with connect(ada) as client:
+        await client.subscribe(topic)
+        with pytest.raises(NotArrived, match=r"^a Spot with {'key': 'a'} has not come"):
+            await client.next(Spot, key="a", timeout=0)
+
+
+@pytest.mark.parametrize("given", [Named(), Topic, None])
+async def test_what_is_no_topic_is_refused_with_what_to_pass(ada: Any, given: Any) -> None:
+    """Also a row of a model, which may have a `name`."""
+    async with connect(ada) as client:
+        for give in (client.subscribe, client.unsubscribe, lambda it: client.call(it, "cancel")):
+            with pytest.raises(TypeError, match=r"`OrderTopic\.of\(order\)`.*, not "):
+                await give(given)
+
+
+async def test_an_error_has_all_fields_of_the_reply(topic: Any, ada: Any) -> None:
+    async with connect(ada) as client:
+        with pytest.raises(Refused) as caught:
+            await client.call(topic, "cancel", {"reason": 7})
+    error = caught.value
+    assert (error.topic, error.path, error.outcome) == ("stall/7", "data.reason", None)
+    reply = {"type": "error", "code": "unavailable", "message": "Wait.", "outcome": "unknown"}
+    error = Refused(reply | {"room": "a", "topic": "b", "path": "c", "ref": 1, "retry_after": 2})
+    assert (error.room, error.topic, error.path, error.ref) == ("a", "b", "c", 1)
+    assert (error.outcome, error.retry_after) == ("unknown", 2)
 
 
 async def test_rights_that_are_refreshed_end_a_subscription(topic: Any, ada: Any) -> None:
