@@ -46,7 +46,6 @@ export type Present<Data = unknown> = Entry<Data> & { data: Data; deleted: false
 export interface TopicHandle<T extends { name: string; events: object; commands: object }> {
   readonly name: string;
   readonly state: Map<string, T["events"][keyof T["events"]]>;
-  readonly rights: string[];
   readonly subscribed: boolean;
   on<N extends keyof T["events"]>(
     name: N,

@@ -194,6 +194,7 @@ WRONG = [
     'order.on("unknown", () => 0);',
     'order.on("paid", ({ missing }) => missing);',
     'order.on("event", ({ data }) => data.total);',
+    "void order.rights;",
     'void order.call("rate");',
     'void order.call("rate", { stars: "five" });',
     'const bad: OrderTopic["name"] = "order/x"; void bad;',
