@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import Error as DatabaseError
 from django.utils.translation import gettext_lazy as _
+from msgspec import Struct
 
 from ..auth.origin import admit, refuse
 from ..engine.bus.handover import Handover
@@ -21,7 +22,7 @@ from ..store.accounts.identity import Identity
 from ..topics import Event, Topic
 from ..wire import events
 from ..wire.commands import Auth, Command, Ping, Pong
-from ..wire.costs import REPLY_BYTES
+from ..wire.costs import REPLY_BYTES, Cost
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Authenticated, Outgoing, timestamp
 from ..wire.handlers import mistake
@@ -225,6 +226,10 @@ class Consumer(Sending):
         except DatabaseError as error:
             logger.warning("connection %s: the database failed: %r", self.id, error)
             raise CommandError(ErrorCode.UNAVAILABLE, NO_DATABASE, retry_after=1) from None
+
+    def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
+        """Return what is charged for a command of this cost; the call of a topic has its own."""
+        return command, cost
 
     def may_change_identity(self) -> bool:
         """Return whether `auth` may give this connection another identity."""

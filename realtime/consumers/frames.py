@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from ..conf import config
 from ..engine.connections.phase import Phase
 from ..wire.codecs import Part, byte_size
@@ -90,7 +92,7 @@ class Frames(Execution[Command]):
     async def _execute(self, command: Command) -> None:
         handler = self._commands[type(command)]
         try:
-            self._limit(command, handler.cost)
+            self._limit(*self._consumer.charge_for(command, handler.cost))
         except CommandError as error:
             self._consumer.refuse(command, error)
             return
@@ -113,7 +115,7 @@ class Frames(Execution[Command]):
             raise error  # it is not certain which user the client is now
         super()._fail(items, error)
 
-    def _limit(self, command: Command, cost: Cost) -> None:
+    def _limit(self, command: Struct, cost: Cost) -> None:
         limits = self._engine.limits
         if wait := limits.charge(self._connection, cost.allowance, cost.of(command)):
             self._count_refusal()

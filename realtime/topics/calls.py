@@ -34,8 +34,8 @@ def command(method: Any = None, *, cost: Cost | None = None) -> Any:
     """Mark a method as the handler of the command that annotates its argument.
 
     The method is sync or async. It returns the reply, which is an event or another struct, or None.
-    It raises `CommandError` to refuse. `cost` is an allowance that pays too, and how much; each
-    call costs 1 of `command`.
+    It raises `CommandError` to refuse. `cost` is the allowance that pays, and how much; by default
+    1 of `command`.
     """
     return mark(method, cost)
 

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_lazy as _
+from msgspec import Struct
 
 from ...engine.connections.connection import Connection
 from ...engine.engine import Engine
 from ...logs import get_logger
-from ...topics.calls import Handler, result
+from ...topics.calls import result
 from ...topics.registry import registry
-from ...topics.structs import Command
 from ...topics.subscriptions import Subscriptions
 from ...topics.topic import Topic
 from ...wire.commands import Call
-from ...wire.costs import REPLY_BYTES
+from ...wire.costs import REPLY_BYTES, Cost
 from ...wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ...wire.events import Result
 from ...wire.handlers import USUAL_COST
@@ -29,7 +29,6 @@ FAILURES = 5
 """After so many calls in a row that failed unexpectedly, the connection is closed."""
 FAILED = _("There was an unexpected error on the server.")
 MANY_FAILED = _("Too many commands in a row have failed.")
-TOO_FAST = _("Too many commands at once. Wait a little.")
 UNDECIDED = _("The server cannot read your rights. The call was not executed.")
 AWAY = _("The database is not available. The call may have been executed.")
 Refuse = Callable[[Call, CommandError], None]
@@ -48,6 +47,20 @@ class Calls:
         self._queue = CallQueue(self._execute)
         self._failures = 0
         connection.acquire(lambda _: self._queue.close())
+
+    def charge_for(self, command: Call) -> tuple[Struct, Cost]:
+        """Return the command of a topic and its cost; a call that will be refused costs as usual.
+
+        It is refused in its turn, after the check of rights: so nobody learns which topics exist.
+        """
+        try:
+            topic = registry.resolve(command.topic, self._connection.identity)
+            handler = topic.calls.get(command.name)
+            if handler is None or handler.cost is USUAL_COST:
+                return command, USUAL_COST
+            return topic.calls.decode(command)[1], handler.cost
+        except CommandError:
+            return command, USUAL_COST
 
     async def add(self, command: Call) -> None:
         """Queue a call behind the others to its topic; raise `CommandError` for no topic."""
@@ -80,7 +93,6 @@ class Calls:
         await self._check_rights(topic)
         handler, argument = topic.calls.decode(command)
         call.begin()
-        self._charge(handler, argument)
         if handler.is_async:
             reply = await call.in_loop(handler.method(topic, argument))
         else:
@@ -100,14 +112,6 @@ class Calls:
         """Send a reply, and charge its bytes as those of other replies that may be large."""
         self._connection.outbox.send(frame)
         self._engine.limits.owe(self._connection, "command", len(frame) / REPLY_BYTES)
-
-    def _charge(self, handler: Handler, argument: Command) -> None:
-        """Charge what a command costs beside the usual cost, which each call has paid."""
-        cost = handler.cost
-        if cost is USUAL_COST:
-            return
-        if wait := self._engine.limits.charge(self._connection, cost.allowance, cost.of(argument)):
-            raise CommandError(ErrorCode.RATE_LIMITED, TOO_FAST, retry_after=wait)
 
     def _fail(self, call: PendingCall, error: Exception) -> None:
         """Log an unexpected exception, and close the connection after many in a row."""

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from django.utils.translation import gettext_lazy as _
+from msgspec import Struct
 
 from ...engine.delivery.entry_catchup import fitting
 from ...store.topics.entries import TopicLog
@@ -15,12 +16,14 @@ from ...topics.topic import Topic
 from ...wire.clean import MAX_INTEGER
 from ...wire.commands import (
     Call,
+    Command,
     History,
     Subscribe,
     Subscribes,
     SubscribeTarget,
     Unsubscribe,
 )
+from ...wire.costs import Cost
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import (
     EntryEvent,
@@ -89,6 +92,10 @@ class Subscribing(Consumer):
         if command.after is None:
             return await self._page_of(topic, command)
         return await self._changes_of(topic, command, command.after)
+
+    def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
+        """Charge a call what its handler says."""
+        return self._calls.charge_for(command) if isinstance(command, Call) else (command, cost)
 
     def may_change_identity(self) -> bool:
         """Return whether the connection has no subscription: its rights are those of its user."""

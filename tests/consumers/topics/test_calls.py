@@ -119,6 +119,18 @@ async def test_a_command_may_cost_more(shop: Shop, order: Any, ada: Any) -> None
         assert (error["code"], error["retryable"]) == ("rate_limited", True)
 
 
+async def test_another_allowance_pays_alone(shop: Shop, order: Any, ada: Any) -> None:
+    """Also where the usual one is used up; a call that is refused costs as usual."""
+    limits = {"COMMANDS_BURST": 2, "COMMANDS_PER_SECOND": 0.001, "ACTS_PER_MINUTE": 60}
+    async with testing.engine(**limits), Socket(user=ada) as socket:
+        told = await socket.ask("call", topic=order.name, name="costly")
+        assert told["type"] == "result"
+        error = await socket.ask("call", topic=order.name, name="costlier")
+        assert error["code"] == "unknown_type"
+        error = await socket.ask("call", topic=order.name, name="quiet")
+        assert error["code"] == "rate_limited"
+
+
 async def test_calls_to_one_topic_are_executed_in_their_order(
     shop: Shop, order: Any, ada: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from project.examples.board import topics
 from project.examples.board.topics import BoardTopic
@@ -85,6 +86,16 @@ async def test_cursors_are_told_and_not_stored() -> None:
         assert event["data"]["user_id"] == ada.user_id
         assert (await ada.subscribe(CURSORS))["entries"] == []
         assert (await ada.subscribe(BOARD))["entries"] == []
+
+
+async def test_a_pointer_costs_half_a_command() -> None:
+    limits = {"GUESTS": True, "COMMANDS_BURST": 4, "COMMANDS_PER_SECOND": 0.001}
+    with override_settings(REALTIME=limits):
+        async with connect() as client:
+            for _ in range(7):  # replies cost a little too
+                await client.call(CURSORS, "point", {"x": 0.1, "y": 0.2})
+            with pytest.raises(Refused, match="rate_limited"):
+                await client.call(CURSORS, "point", {"x": 0.1, "y": 0.2})
 
 
 def test_the_two_topics_of_a_board_are_told_apart() -> None:
