@@ -15,7 +15,9 @@ from .handlers import Handler, command
 
 __all__ = ["CommandSet", "Handler", "Reply", "command", "with_ref"]
 
-BINDS = Binds(Command, "a consumer", is_sync_allowed=True, is_batch_allowed=True)
+BINDS = Binds(
+    Command, "a consumer", "realtime.consumers", is_sync_allowed=True, is_batch_allowed=True
+)
 EVERY = (Auth, Ping, Pong)
 """The commands that each consumer has."""
 

@@ -20,7 +20,7 @@ from .structs import Command, EventTooLarge, name_of
 __all__ = ["MAX_REPLY_BYTES", "CallSet", "Handler", "command", "result"]
 
 M = TypeVar("M", bound=Callable[[Any, Any], Any])
-BINDS = Binds(Command, "a topic", is_sync_allowed=True)
+BINDS = Binds(Command, "a topic", "realtime.topics", is_sync_allowed=True)
 MAX_REPLY_BYTES = 256 * 1024
 DONE = "done"
 """The name of the result of a method that returns None."""

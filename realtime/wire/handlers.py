@@ -61,6 +61,8 @@ class Binds(NamedTuple):
     base: type[Struct]
     needs: str
     """What the class is, for messages: `a consumer`."""
+    module: str
+    """The public module to import `Command` and `command` from."""
     is_sync_allowed: bool
     is_batch_allowed: bool = False
 
@@ -165,9 +167,12 @@ def _bound(owner: type, name: str, method: Callable[..., Any], binds: Binds) -> 
     batching = getattr(method, MARK).batching
     argument = "command: …" if batching is None else "commands: list[…]"
     start = "def" if binds.is_sync_allowed else "async def"
-    write = f"write `{start} {name}(self, {argument})` with a subclass of `Command`"
+    write = f"write `{start} {name}(self, {argument})` with a subclass of `{binds.module}.Command`"
     if fault := fault_of(method):
         raise mistake(owner, name, fault)
+    if batching is not None and not binds.is_batch_allowed:
+        fault = f"gathers a batch, which {binds.needs} cannot have"
+        raise mistake(owner, name, f"{fault}: write `@command` of `{binds.module}` without `batch`")
     if not (binds.is_sync_allowed or iscoroutinefunction(method)):
         raise mistake(owner, name, f"is not async: {write}")
     parameters = list(signature(method).parameters.values())[1:]

@@ -32,6 +32,7 @@ from realtime.consumers import (
 )
 from realtime.consumers.commands import CommandSet
 from realtime.engine.engine import Engine
+from realtime.topics import Command as TopicCommand
 from realtime.wire.commands import (
     COMMANDS,
     Auth,
@@ -428,6 +429,14 @@ async def good(self: Any, command: Echo) -> Done:
     return Done()
 
 
+class Foreign(TopicCommand):
+    """A command of a topic."""
+
+
+async def foreign(self: Any, command: Foreign) -> Done:
+    return Done()
+
+
 def copied(method: Callable[..., Any]) -> Callable[..., Any]:
     copy = FunctionType(method.__code__, method.__globals__, method.__name__)
     copy.__annotations__ = method.__annotations__
@@ -456,6 +465,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"move": marked(text)},
         "Site.move is annotated with str, not with a command: write `def move",
     ),
+    "a command of a topic": (
+        {"move": marked(foreign)},
+        "Site.move is annotated with Foreign, not with a command: write "
+        "`def move(self, command: …)` with a subclass of `realtime.consumers.Command`.",
+    ),
     "the base of all commands": ({"move": marked(base)}, "annotated with Command, not with"),
     "two arguments": ({"move": marked(many)}, "Site.move must take one argument: write"),
     "no argument": ({"move": marked(none)}, "Site.move must take one argument: write"),
@@ -480,7 +494,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a batch without a list": (
         {"move": command(batch=50)(copied(good))},
         "Site.move gathers a batch, but takes no list: write "
-        "`def move(self, commands: list[…])` with a subclass of `Command`.",
+        "`def move(self, commands: list[…])` with a subclass of `realtime.consumers.Command`.",
     ),
     "a batch of something else": (
         {"move": command(batch=50)(copied(texts))},

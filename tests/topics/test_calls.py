@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from realtime import consumers
 from realtime.errors import CommandError, ErrorCode
 from realtime.topics import Command, Cost, Event, InvalidEvent, Topic, command
 from realtime.topics.calls import MAX_REPLY_BYTES, result
@@ -145,13 +146,19 @@ def bare(self: Any, command) -> None: ...  # type: ignore[no-untyped-def]
 def none(self: Any) -> None: ...
 def many(self: Any, command: Move, more: int) -> None: ...
 def foreign(self: Any, command: Foreign) -> None: ...
+def several(self: Any, commands: list[Move]) -> None: ...
 def strange(self: Any, command: Strange) -> None: ...
+
+
+def copied(function: Callable[..., Any]) -> Callable[..., Any]:
+    copy = type(function)(function.__code__, globals(), function.__name__)
+    copy.__annotations__ = function.__annotations__
+    return copy
 
 
 def marked(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """A command as each test needs a new one."""
-    copy = type(function)(function.__code__, globals(), function.__name__)
-    copy.__annotations__ = function.__annotations__
+    copy = copied(function)
     return command(**options)(copy) if options else command(copy)
 
 
@@ -161,7 +168,20 @@ def marked(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         (lambda: {"a": marked(bare)}, "Bad.a has no annotation: write `def a(self, command: …)`"),
         (lambda: {"a": marked(none)}, "Bad.a must take one argument"),
         (lambda: {"a": marked(many)}, "Bad.a must take one argument"),
-        (lambda: {"a": marked(foreign)}, "Bad.a is annotated with Foreign, not with a command"),
+        (
+            lambda: {"a": marked(foreign)},
+            "Bad.a is annotated with Foreign, not with a command: write "
+            "`def a(self, command: …)` with a subclass of `realtime.topics.Command`.",
+        ),
+        (
+            lambda: {"a": consumers.command(batch=5)(copied(one))},
+            "Bad.a gathers a batch, which a topic cannot have: write `@command` of "
+            "`realtime.topics` without `batch`.",
+        ),
+        (
+            lambda: {"a": consumers.command(batch=5)(copied(several))},
+            "Bad.a gathers a batch, which a topic cannot have",
+        ),
         (lambda: {"a": marked(strange)}, "Bad.a takes Strange, whose fields cannot be JSON"),
         (
             lambda: {"a": marked(one), "b": marked(other)},
