@@ -8,6 +8,7 @@ from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeVar
 
 from django.db import Error as DatabaseError
+from django.db import IntegrityError
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 
@@ -19,10 +20,11 @@ from ..engine.engine import Engine
 from ..engine.servers.transport import server_send
 from ..logs import count_or_pass, get_logger
 from ..store.accounts.identity import Identity
+from ..store.database.servers import is_temporary
 from ..topics import Event, Topic
 from ..wire import events
 from ..wire.commands import Auth, Command, Ping, Pong
-from ..wire.costs import REPLY_BYTES, Cost
+from ..wire.costs import COSTS, REPLY_BYTES, Cost
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Authenticated, Outgoing, timestamp
 from ..wire.handlers import mistake
@@ -37,7 +39,7 @@ from .lifecycle import Lifecycle
 from .raw import RawHandlers, agree
 from .sending import Sending
 
-__all__ = ["Consumer"]
+__all__ = ["Consumer", "unavailable"]
 
 logger = get_logger("realtime.consumer")
 
@@ -158,7 +160,12 @@ class Consumer(Sending):
     async def handle(self, command: Command) -> None:
         """Execute a command and send its reply; raise `CommandError` to refuse it."""
         method, cost, _batching = self.commands[type(command)]
-        reply = await method(self, command)
+        try:
+            reply = await method(self, command)
+        except IntegrityError as error:
+            if type(command) not in COSTS:
+                raise
+            raise unavailable(self.id, error) from None  # a user or room was deleted meanwhile
         if reply is None:
             return
         with_ref(reply, command)
@@ -211,7 +218,7 @@ class Consumer(Sending):
         """Execute a command, or a part of it that has a reply of its own.
 
         Raises `CommandError` with `unavailable` if it takes longer than `HANDLER_SECONDS`, or if
-        the database fails.
+        the database is away; other errors of the database are mistakes.
         """
         self.engine.watchdog.begin(self.connection)
         try:
@@ -224,8 +231,9 @@ class Consumer(Sending):
                 ErrorCode.UNAVAILABLE, TOO_SLOW, retry_after=1, outcome=outcome
             ) from None
         except DatabaseError as error:
-            logger.warning("connection %s: the database failed: %r", self.id, error)
-            raise CommandError(ErrorCode.UNAVAILABLE, NO_DATABASE, retry_after=1) from None
+            if not is_temporary(error):
+                raise
+            raise unavailable(self.id, error) from None
 
     def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
         """Return what is charged for a command of this cost; the call of a topic has its own."""
@@ -258,6 +266,12 @@ class Consumer(Sending):
 
     def _refuse_large(self) -> None:
         self._lifecycle.refuse_large()
+
+
+def unavailable(connection_id: str, error: DatabaseError) -> CommandError:
+    """Log that the database failed, and return the refusal of a command that needed it."""
+    logger.warning("connection %s: the database failed: %r", connection_id, error)
+    return CommandError(ErrorCode.UNAVAILABLE, NO_DATABASE, retry_after=1)
 
 
 Consumer.commands = CommandSet.of(Consumer)

@@ -41,6 +41,7 @@ from realtime.wire.commands import (
     Pong,
 )
 from realtime.wire.costs import COSTS
+from tests.consumers.failures import FAILURES
 from tests.consumers.test_base import limited
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "consumers.md"
@@ -238,6 +239,20 @@ async def test_a_reply_without_a_ref_is_an_unexpected_error(
     async with Socket(application=Bad.as_asgi()) as socket:
         assert await socket.refused("echo", text="x") == "internal"
     assert "Event cannot be a reply: it has no `ref`; derive it from `Reply`" in caplog.text
+
+
+@pytest.mark.parametrize(("failure", "code"), FAILURES)
+async def test_only_a_database_that_is_away_is_unavailable(
+    engine: Engine, failure: Exception, code: str
+) -> None:
+    class Failing(Consumer):
+        @command
+        async def echo(self, command: Echo) -> Echoed:
+            raise failure
+
+    async with Socket(application=Failing.as_asgi()) as socket:
+        error = await socket.ask("echo", text="x")
+        assert (error["code"], error["retryable"]) == (code, code == "unavailable")
 
 
 GROUPS = {

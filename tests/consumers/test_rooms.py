@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from pytest_django.fixtures import Settings
 
 from harness.client.encoding import ENCODINGS, Object
@@ -607,6 +607,31 @@ async def test_rights_that_are_taken_while_somebody_enters_keep_them_out(
         topic = engine.hub.room(room.pk)
         assert topic is not None
         assert late.welcome["connection"] not in topic.members
+
+
+async def test_a_row_that_was_deleted_meanwhile_is_unavailable_for_now(
+    engine: Engine, room: Room, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an unexpected error: the client tries again, and learns then what is gone."""
+
+    def gone(*args: Any) -> Any:
+        raise IntegrityError("violates foreign key constraint")
+
+    def none_found(asked: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
+        return {ask: IntegrityError("violates foreign key constraint") for ask in asked}
+
+    async with Socket(user=ada) as socket:
+        await socket.join("general")
+        monkeypatch.setattr(access, "mark_read", gone)
+        assert await socket.refused("read", room="general", seq=1) == "unavailable"
+        monkeypatch.setattr(access, "enter_all", none_found)
+        assert await socket.refused("join", room="general") == "unavailable"
+        await socket.send("joins", rooms=[{"room": "general"}, {"room": "two"}], ref="j")
+        told = [item for item in await socket.settled() if item.get("ref") == "j"]
+        assert [(item["room"], item["code"]) for item in told] == [
+            ("general", "unavailable"),
+            ("two", "unavailable"),
+        ]
 
 
 async def test_each_room_of_many_is_answered_also_where_the_database_fails(

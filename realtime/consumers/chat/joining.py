@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db import IntegrityError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +33,7 @@ from ...wire.events import (
     Removed,
     RoomState,
 )
+from ..base import unavailable
 from ..commands import command, with_ref
 from ..topics import Subscribing
 from .steering import Move, Steering
@@ -90,6 +92,9 @@ class Joining(Subscribing):
                 self.reply_paid(with_ref(joined, command), "join")
             except CommandError as error:
                 self.connection.refuse(error, ref=command.ref, room=target.room)
+            except IntegrityError as error:  # the user or the room was deleted meanwhile
+                refusal = unavailable(self.id, error)
+                self.connection.refuse(refusal, ref=command.ref, room=target.room)
             await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
     @command
@@ -163,7 +168,7 @@ class Joining(Subscribing):
         ]
         try:
             found = await self.in_time(self.engine.db.read(access.enter_all, requests))
-        except CommandError:
+        except (CommandError, IntegrityError):
             return {}
         return {request.slug: result for request, result in found.items()}
 

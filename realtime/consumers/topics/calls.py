@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 
 from ...engine.connections.connection import Connection
 from ...engine.engine import Engine
 from ...logs import get_logger
+from ...store.database.servers import is_temporary
 from ...topics.calls import result
 from ...topics.registry import registry
 from ...topics.subscriptions import Subscriptions
@@ -76,14 +76,11 @@ class Calls:
         except CommandError as error:
             self._failures = 0
             call.refuse(error)
-        except (OperationalError, InterfaceError) as error:
-            logger.warning(
-                "connection %s: the database failed in a call: %r", self._connection.id, error
-            )
-            refusal = CommandError(ErrorCode.UNAVAILABLE, AWAY, retry_after=1, outcome="unknown")
-            call.refuse(refusal)
         except Exception as error:
-            self._fail(call, error)
+            if is_temporary(error):
+                self._refuse_while_away(call, error)
+            else:
+                self._fail(call, error)
 
     async def _reply_to(self, call: PendingCall) -> Result:
         """Return the reply to a call; raise what its handler raises."""
@@ -112,6 +109,12 @@ class Calls:
         """Send a reply, and charge its bytes as those of other replies that may be large."""
         self._connection.outbox.send(frame)
         self._engine.limits.owe(self._connection, "command", len(frame) / REPLY_BYTES)
+
+    def _refuse_while_away(self, call: PendingCall, error: Exception) -> None:
+        logger.warning(
+            "connection %s: the database failed in a call: %r", self._connection.id, error
+        )
+        call.refuse(CommandError(ErrorCode.UNAVAILABLE, AWAY, retry_after=1, outcome="unknown"))
 
     def _fail(self, call: PendingCall, error: Exception) -> None:
         """Log an unexpected exception, and close the connection after many in a row."""

@@ -22,7 +22,7 @@ from django.db.backends.signals import connection_created
 from .alias import database
 from .primary import on_primary
 
-__all__ = ["Servers", "is_fault", "is_writable", "on_working_server", "servers"]
+__all__ = ["Servers", "is_fault", "is_temporary", "is_writable", "on_working_server", "servers"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +42,11 @@ def is_fault(error: BaseException) -> bool:
     """Return whether the server caused an error, so that another may execute the statement."""
     name = getattr(error.__cause__ or error, "sqlite_errorname", "")
     return _state_of(error).startswith(FAULTS) or name.startswith(SQLITE_FAULTS)
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Return whether the same work may succeed later: a lost connection, a lock, a failover."""
+    return isinstance(error, (OperationalError, InterfaceError)) or is_fault(error)
 
 
 def is_writable(alias: str) -> bool:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, connections
 from django.utils.timezone import make_naive
 
 from ...models import Message
@@ -14,7 +14,7 @@ from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import MessageState
 from ..accounts.identity import SITE, Identity, fault_of_key
 from ..database.alias import database
-from ..database.servers import is_fault, on_working_server
+from ..database.servers import is_temporary, on_working_server
 from . import log
 from .log import Draft, Stored
 
@@ -58,7 +58,7 @@ def _append_with_retry(draft: Draft) -> Stored:
     try:
         return _append(draft)
     except DatabaseError as error:  # the nonce makes a second attempt safe
-        if connections[database()].in_atomic_block or not _is_temporary(error):
+        if connections[database()].in_atomic_block or not is_temporary(error):
             raise
     # A message that the second attempt finds counts as new, because it was not published.
     return _append(draft)._replace(is_new=True)
@@ -68,11 +68,6 @@ def _append_with_retry(draft: Draft) -> Stored:
 def _append(draft: Draft) -> Stored:
     [stored] = log.append([draft])
     return stored
-
-
-def _is_temporary(error: DatabaseError) -> bool:
-    """Return whether it is a deadlock, a lost connection, or a server that is not the primary."""
-    return isinstance(error, OperationalError) or is_fault(error)
 
 
 def row_of(draft: Draft, state: MessageState) -> Message:

@@ -40,6 +40,7 @@ class Shop:
         self.gate, self.asking = Gate(), Gate()
         self.asking.open.set()
         self.failure: Exception | None = None
+        self.broken: Exception = ZeroDivisionError()
         self.instances: list[Topic] = []
         self._define()
 
@@ -117,7 +118,7 @@ class Shop:
 
             @command
             async def break_(self, command: Break) -> None:
-                raise ZeroDivisionError
+                raise shop.broken
 
             @command
             def fill(self, command: Fill) -> Huge:

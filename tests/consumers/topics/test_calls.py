@@ -11,6 +11,7 @@ from harness.waiting import eventually
 from realtime import testing
 from realtime.engine.database import executor
 from realtime.engine.engine import Engine
+from tests.consumers.failures import FAILURES
 from tests.consumers.topics.shop import Shop
 
 THREADS = {"DB_THREADS": 2, "GUESTS": True, **UNLIMITED}
@@ -86,6 +87,16 @@ async def test_a_handler_that_fails_is_internal_and_five_in_a_row_close(
             assert (await socket.ask("call", topic=order.name, name="break"))["code"] == "internal"
         notice, code = await socket.ended()
         assert (notice["code"], code) == (4511, 4511)
+
+
+@pytest.mark.parametrize(("broken", "code"), FAILURES)
+async def test_only_a_database_that_is_away_is_unavailable(
+    engine: Engine, shop: Shop, order: Any, ada: Any, broken: Exception, code: str
+) -> None:
+    shop.broken = broken
+    async with Socket(user=ada) as socket:
+        error = await socket.ask("call", topic=order.name, name="break")
+        assert (error["code"], error["retryable"]) == (code, code == "unavailable")
 
 
 async def test_a_reply_that_is_too_large_is_refused(
