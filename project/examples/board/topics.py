@@ -83,7 +83,13 @@ class BoardTopic(Topic):
         note = Note(
             x=command.x, y=command.y, text=command.text, colour=command.colour, author=author
         )
-        self.set(key, note)
+        try:
+            self.set(key, note, if_seq=known.seq if known else 0)
+        except CommandError as error:
+            if error.code != ErrorCode.CONFLICT:
+                raise
+            text = "Another user has moved or removed the note."
+            raise CommandError(ErrorCode.CONFLICT, text, path="data.id") from error
         return note
 
     @command

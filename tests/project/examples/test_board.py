@@ -48,6 +48,27 @@ async def test_a_removed_note_is_gone_for_all() -> None:
             await bob.call(BOARD, "put", NOTE | {"id": key})
 
 
+async def test_a_note_that_is_removed_while_it_moves_stays_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another user removes it between the look at the note and its new place."""
+    read = BoardTopic.get
+
+    def read_and_lose(topic: BoardTopic, key: str) -> Any:
+        found = read(topic, key)
+        topic.delete(key)
+        return found
+
+    async with connect() as ada:
+        await ada.call(BOARD, "put", NOTE)
+        [key] = await notes(ada)
+        monkeypatch.setattr(BoardTopic, "get", read_and_lose)
+        with pytest.raises(Refused, match="moved or removed") as refused:
+            await ada.call(BOARD, "put", NOTE | {"id": key})
+        assert (refused.value.code, refused.value.path) == ("conflict", "data.id")
+        assert await notes(ada) == {}
+
+
 @pytest.mark.parametrize(
     ("change", "path"),
     [
