@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 from msgspec import Meta
 
@@ -55,20 +54,15 @@ class DeviceConsumer(Consumer):
         return Done()
 
     @command(batch=100, within=0.25, cost=Cost("command", 0.2))
-    async def report(self, commands: list[Report]) -> list[Stored]:
+    def report(self, commands: list[Report]) -> list[Stored]:
         """Store a batch in one transaction, and publish its last value."""
         if self.device is None:
             raise CommandError(ErrorCode.NOT_AUTHENTICATED, "Identify the device first.")
-        total = await sync_to_async(store)(self.device, [one.celsius for one in commands])
+        values = [one.celsius for one in commands]
+        with transaction.atomic():
+            rows = [Measurement(device=self.device, celsius=value) for value in values]
+            Measurement.objects.bulk_create(rows)
+            total = self.device.measurements.count()
+            state = DeviceState(celsius=values[-1], batch=len(values), total=total)
+            TelemetryTopic().set(self.device.name, state)
         return [Stored(total=total)] * len(commands)
-
-
-def store(device: Device, values: list[float]) -> int:
-    """Store values and publish the last one; return how many there are."""
-    with transaction.atomic():
-        rows = [Measurement(device=device, celsius=value) for value in values]
-        Measurement.objects.bulk_create(rows)
-        total = device.measurements.count()
-        state = DeviceState(celsius=values[-1], batch=len(values), total=total)
-        TelemetryTopic().set(device.name, state)
-    return total

@@ -1,10 +1,12 @@
 """Telemetry: devices identify themselves, and report in batches."""
 
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
 
 from project.examples.telemetry import topics
+from project.examples.telemetry.consumers import DeviceConsumer
 from project.examples.telemetry.models import Device, Measurement
 from realtime.testing import Client, Refused, committing, connect
 
@@ -66,3 +68,8 @@ async def test_there_are_only_so_many_devices(monkeypatch: pytest.MonkeyPatch) -
         await added(page)
         with pytest.raises(Refused, match="limit_exceeded"):
             await added(page)
+
+
+def test_a_batch_is_stored_by_a_plain_function() -> None:
+    """So it runs in a thread of the calls, as docs/consumers.md says of code with queries."""
+    assert not iscoroutinefunction(DeviceConsumer.report)
