@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from harness.client.websocket import Client
 from harness.services import Process, Services, answers, free_port
@@ -118,6 +118,12 @@ class Session:
             return str(answer.read().decode())
 
     @property
+    def cookies(self) -> list[Any]:
+        """The cookies, for a browser."""
+        url = self.site.url("")
+        return [{"name": one.name, "value": str(one.value), "url": url} for one in self.jar]
+
+    @property
     def headers(self) -> dict[str, str]:
         cookies = "; ".join(f"{one.name}={one.value}" for one in self.jar)
         return {"Cookie": cookies, "Origin": self.site.url("")}
@@ -165,9 +171,7 @@ async def test_a_plain_client_gets_what_the_page_shows(site: Site, ada: Session)
 async def test_another_window_shows_it_at_once(site: Site, ada: Session, browser: Browser) -> None:
     site.follow(Block("sh", NEW_ORDER))
     context = await browser.new_context()
-    await context.add_cookies(
-        [{"name": one.name, "value": str(one.value), "url": site.url("")} for one in ada.jar]
-    )
+    await context.add_cookies(ada.cookies)
     first, other = [await context.new_page() for _number in range(2)]
     await first.goto(site.url("/order/2/"))
     async with other.expect_websocket() as socket:
@@ -175,6 +179,25 @@ async def test_another_window_shows_it_at_once(site: Site, ada: Session, browser
     await (await socket.value).wait_for_event("framereceived", lambda frame: "subscribed" in frame)
     await first.click("button")
     await other.wait_for_function("document.getElementById('state').textContent == 'paid: 9.99'")
+    await context.close()
+
+
+async def test_a_payment_between_the_page_and_its_subscription_is_shown(
+    site: Site, ada: Session, browser: Browser
+) -> None:
+    """The order is paid after the page was rendered, and before its script has run."""
+    site.follow(Block("sh", NEW_ORDER.replace("create(", "create(pk=30, ")))
+    context = await browser.new_context()
+    await context.add_cookies(ada.cookies)
+    page = await context.new_page()
+
+    async def pay_first(route: Route) -> None:
+        await asyncio.to_thread(ada.post, "/order/30/")
+        await route.continue_()
+
+    await page.route("**/realtime/client.js", pay_first)
+    await page.goto(site.url("/order/30/"))
+    await page.wait_for_function("document.getElementById('state').textContent == 'paid: 9.99'")
     await context.close()
 
 
