@@ -14,7 +14,7 @@ LOCKED, FREE = "general", "room-0"
 
 @fault(
     "G2",
-    "the log of one room locked by somebody else for 5 s",
+    "the log of one room locked by another transaction for 5 s",
     must={
         **NOTHING_BROKEN,
         "sockets closed": 0,
