@@ -84,16 +84,16 @@ class RealtimeError(Exception):
 class CommandError(RealtimeError):
     """One command failed; the connection stays.
 
-    `code` is an `ErrorCode`. `message` is a sentence for people: a string, or one that is
-    translated when it is read, such as Django's lazy translations. `room` is the slug of the room
-    concerned, `topic` the name of the topic, and `path` that of a wrong field, such as `data.seat`.
-    `retry_after` is in seconds, and `ref` is the `ref` of the failed command. `outcome` is
-    "unknown" if the command may have been executed.
+    `code` is an `ErrorCode`, or a code of the site's own, such as "sold_out". `message` is a
+    sentence for people: a string, or one that is translated when it is read, such as Django's lazy
+    translations. `room` is the slug of the room concerned, `topic` the name of the topic, and
+    `path` that of a wrong field, such as `data.seat`. `retry_after` is in seconds, and `ref` is the
+    `ref` of the failed command. `outcome` is "unknown" if the command may have been executed.
     """
 
     def __init__(
         self,
-        code: ErrorCode,
+        code: ErrorCode | str,
         message: object,
         *,
         room: str | None = None,
@@ -104,7 +104,7 @@ class CommandError(RealtimeError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(code, message)
-        self.code: ErrorCode = code
+        self.code: ErrorCode | str = code
         self.text = message
         self.room = room
         self.topic = topic

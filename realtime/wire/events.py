@@ -6,9 +6,9 @@ Fields with their default value are left out. Texts of errors are given to
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from msgspec import Raw, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from .body import Body, copy_body, memory_size
 from .entries import NO_DATA, EntryState
@@ -56,6 +56,8 @@ __all__ = [
 PROTOCOL = "realtime.v1"
 
 Ref = str | int | None
+Code = Annotated[str, Meta(examples=[code.value for code in ErrorCode])]
+"""The code of an error: one of the package, or one of the site's own."""
 Translate = Callable[[object], str]
 
 
@@ -391,7 +393,7 @@ class Removed(Outgoing, kw_only=True, tag="removed"):
 
     room: str | None = None
     topic: str | None = None
-    code: ErrorCode
+    code: Code
     message: str
     retry_after: float | None = None
 
@@ -484,7 +486,7 @@ class Resync(Outgoing, kw_only=True, tag="resync"):
 class Failure(Outgoing, tag="error"):
     """A command failed; the connection stays."""
 
-    code: ErrorCode
+    code: Code
     message: str
     retryable: bool
     room: str | None = None

@@ -241,6 +241,17 @@ async def test_a_reply_without_a_ref_is_an_unexpected_error(
     assert "Event cannot be a reply: it has no `ref`; derive it from `Reply`" in caplog.text
 
 
+async def test_a_site_may_refuse_with_a_code_of_its_own(engine: Engine) -> None:
+    class Selling(Consumer):
+        @command
+        async def echo(self, command: Echo) -> Echoed:
+            raise CommandError("sold_out", "There are no seats left.", retry_after=60)
+
+    async with Socket(application=Selling.as_asgi()) as socket:
+        error = await socket.ask("echo", text="x")
+        assert (error["code"], error["retryable"], error["retry_after"]) == ("sold_out", False, 60)
+
+
 @pytest.mark.parametrize(("failure", "code"), FAILURES)
 async def test_only_a_database_that_is_away_is_unavailable(
     engine: Engine, failure: Exception, code: str
