@@ -18,6 +18,7 @@ OrderTopic(pk=7).publish(Paid(total=order.total))
 from ..wire.costs import Cost
 from ..wire.errors import CommandError, ErrorCode
 from .calls import command
+from .resuming import TopicPosition
 from .site_sockets import subscribe, unsubscribe
 from .stored import StoredEvent
 from .structs import Command, Event, InvalidEvent
@@ -32,6 +33,7 @@ __all__ = [
     "InvalidEvent",
     "StoredEvent",
     "Topic",
+    "TopicPosition",
     "command",
     "subscribe",
     "unsubscribe",

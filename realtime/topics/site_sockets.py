@@ -32,6 +32,7 @@ from ..wire.commands import TopicSince
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.events import EntryEvent
 from .registry import registry
+from .resuming import TopicPosition
 from .subscriptions import Subscriptions
 from .topic import Topic
 
@@ -55,20 +56,22 @@ def subscribe(
     consumer: AsyncConsumer,
     topic: str | Topic,
     *,
-    since: TopicSince | None = None,
+    since: TopicPosition | None = None,
     history: int = 0,
-) -> Awaitable[TopicSince]:
+) -> Awaitable[TopicPosition]:
     """Subscribe the client of an accepted consumer to a topic; return the position it is at.
 
     The client gets `event` frames as JSON text: first the living values and the newest `history`
-    events, or what has changed `since` a position. Its rights are those of the user in the scope.
+    events, or what has changed `since` a position. If that is not known any more, it gets the
+    former, and `recovered` is false. Its rights are those of the user in the scope.
     Raises `CommandError` if the client may not subscribe.
     """
     _check(consumer)
+    place = None if since is None else since.since()
     if ATTRIBUTE not in vars(consumer):
         opening = asyncio.get_running_loop().create_task(_open(consumer, _task_of(consumer)))
         setattr(consumer, ATTRIBUTE, opening)
-    return _subscribe(consumer, _name_of(topic), since, history)
+    return _subscribe(consumer, _name_of(topic), place, history)
 
 
 async def unsubscribe(consumer: AsyncConsumer, topic: str | Topic) -> None:
@@ -118,20 +121,22 @@ class SiteSocket:
             self.end()
             raise
 
-    async def subscribe(self, name: str, since: TopicSince | None, history: int) -> TopicSince:
+    async def subscribe(self, name: str, since: TopicSince | None, history: int) -> TopicPosition:
         """Subscribe, and send the entries up to the position that is returned."""
         limits = self._engine.limits
         if wait := limits.charge(self._connection, "subscribe"):
             raise CommandError(ErrorCode.RATE_LIMITED, TOO_FAST, retry_after=wait)
         topic = registry.resolve(name, self._connection.identity)
         page = await self._topics.enter(topic, since=since, history=history)
+        recovered = page.recovered
         # In the turn in which it is attached: so these come before all later events.
         self._send(topic.name, page)
         while page.has_more:
             next_page = TopicSince(seq=page.through, epoch=page.epoch, until=page.until)
             page = await self._topics.enter(topic, since=next_page, history=history)
+            recovered = recovered and page.recovered
             self._send(topic.name, page)
-        return TopicSince(seq=page.through, epoch=page.epoch)
+        return TopicPosition(page.through, page.epoch, recovered)
 
     def unsubscribe(self, name: str) -> None:
         """End a subscription."""
@@ -180,7 +185,7 @@ class SiteSocket:
 
 async def _subscribe(
     consumer: AsyncConsumer, name: str, since: TopicSince | None, history: int
-) -> TopicSince:
+) -> TopicPosition:
     opening: asyncio.Task[SiteSocket] = vars(consumer)[ATTRIBUTE]
     try:
         socket = await asyncio.shield(opening)

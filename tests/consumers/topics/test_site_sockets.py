@@ -22,8 +22,7 @@ from realtime import push, testing
 from realtime.engine.engine import Engine
 from realtime.models import Membership
 from realtime.store.accounts.identity import Identity
-from realtime.topics import CommandError, subscribe, unsubscribe
-from realtime.wire.commands import TopicSince
+from realtime.topics import CommandError, TopicPosition, subscribe, unsubscribe
 from tests.consumers.topics.shop import Shop
 
 
@@ -48,13 +47,14 @@ class Mine(AsyncJsonWebsocketConsumer):
                 await self.send_json({"echo": content})
 
     async def _subscribe(self, topic: str, since: Any = None, history: int = 0) -> None:
-        place = None if since is None else TopicSince(**since)
         try:
+            place = None if since is None else TopicPosition(**since)
             found = await subscribe(self, topic, since=place, history=history)
         except CommandError as error:
             await self.send_json({"refused": str(error.code), "retry_after": error.retry_after})
         else:
-            await self.send_json({"position": [found.seq, found.epoch]})
+            fields = {"recovered": True} if found.recovered else {}
+            await self.send_json({"position": [found.seq, found.epoch], **fields})
 
 
 class Page:
@@ -121,7 +121,30 @@ async def test_values_and_history_come_as_events_before_the_later_ones(
         await page.communicator.send_json_to({"subscribe": order.name, "since": since})
         frames = [await page.receive() for _ in range(2)]
         assert [one["data"] for one in frames if "data" in one] == [{"total": 4}]
-        assert {"position": [5, epoch]} in frames
+        assert {"position": [5, epoch], "recovered": True} in frames
+
+
+@pytest.mark.parametrize("gone", ["epoch", "seq"])
+async def test_a_page_learns_that_it_cannot_resume(
+    engine: Engine, shop: Shop, order: Any, ada: Any, gone: str
+) -> None:
+    """It gets the values and no gap, and has to drop what it had before."""
+    await order.aset("courier", shop.Position(x=1))
+    async with Page(ada) as page:
+        frames = [await page.ask(subscribe=order.name), await page.receive()]
+        [(seq, epoch)] = [one["position"] for one in frames if "position" in one]
+        since = {"seq": seq, "epoch": epoch} | {gone: {"epoch": "other123", "seq": 9}[gone]}
+        await page.communicator.send_json_to({"subscribe": order.name, "since": since})
+        frames = [await page.receive() for _ in range(2)]
+        assert [one["data"] for one in frames if "data" in one] == [{"x": 1}]
+        assert {"position": [seq, epoch]} in frames
+
+
+async def test_a_page_cannot_make_up_a_position(engine: Engine, order: Any, ada: Any) -> None:
+    async with Page(ada) as page:
+        for since in ({"seq": "1", "epoch": ""}, {"seq": -1, "epoch": ""}, {"seq": 1, "epoch": 7}):
+            told = await page.ask(subscribe=order.name, since=since)
+            assert told["refused"] == "invalid_message"
 
 
 async def test_the_user_of_the_scope_decides_and_is_asked_about_again(
