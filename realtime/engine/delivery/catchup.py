@@ -60,11 +60,16 @@ async def attach(
     with the newest `limit` messages. Raises `CommandError` with `unavailable` if the room changes
     faster than it can be read.
     """
-    caught = await _resume(hub, db, topic, connection, since) if since is not None else None
-    for _attempt in range(ATTEMPTS):
-        caught = caught or await _start(hub, db, topic, connection, limit)
-        if caught is not None:
-            return caught
+    hub.check_open(topic, TOO_BUSY)
+    topic.readers += 1
+    try:
+        caught = await _resume(hub, db, topic, connection, since) if since is not None else None
+        for _attempt in range(ATTEMPTS):
+            caught = caught or await _start(hub, db, topic, connection, limit)
+            if caught is not None:
+                return caught
+    finally:
+        topic.readers -= 1
     raise CommandError(ErrorCode.UNAVAILABLE, TOO_BUSY, retry_after=1)
 
 

@@ -61,6 +61,7 @@ async def attach_entries(
     `history` events. Raises `CommandError` with `unavailable` if the topic changes faster than it
     can be read.
     """
+    hub.check_open(topic, TOO_BUSY)
     # A member that subscribes again must not get an event that the reply repeats.
     connection.unsubscribe(topic)
     attachment = _Attachment(hub, db, topic, connection)
@@ -193,9 +194,7 @@ class _Attachment:
         return EntryPage(states, epoch, through, recovered, has_more=True, until=left)
 
     def _last_page(self, states: list[EntryState], *, recovered: bool) -> EntryPage:
-        if self.hub.topics.get(self.topic.name) is not self.topic:
-            # It was closed while the caller waited, and would never get an event.
-            raise CommandError(ErrorCode.UNAVAILABLE, TOO_BUSY, retry_after=1)
+        self.hub.check_open(self.topic, TOO_BUSY)
         self.connection.subscribe(self.topic)
         return EntryPage(states, self.topic.position.epoch, self.lane.position, recovered)
 

@@ -115,8 +115,12 @@ class LogFollower:
         # Nothing is known of earlier changes, which is what `has_more` says.
         return Changes([], mark.last_seq, mark, has_more=mark.last_seq > 0)
 
+    def _is_open(self, topic: AnyLogTopic) -> bool:
+        """Return whether a topic was not closed: its successor has another ring."""
+        return self._rings.holds(topic.name, topic.ring)
+
     def _advance(self, topic: AnyLogTopic, event: Event | None) -> None:
-        while event is not None:
+        while event is not None and self._is_open(topic):
             topic.advance(event)
             if event.state is not None:
                 self._rings.add(topic.name, event.state)
@@ -139,7 +143,7 @@ class LogFollower:
 
     def _repair_if_behind(self, topic: AnyLogTopic) -> None:
         topic.is_repair_due = False
-        if topic.early and self._rings.holds(topic.name, topic.ring):
+        if topic.early and self._is_open(topic):
             self._advance_early(topic)
             if topic.early:
                 self.repair(topic)
@@ -161,6 +165,8 @@ class LogFollower:
         while has_more:
             position = topic.position.seq
             changes = await self._db.read(topic.log.since, position, PAGE)
+            if not self._is_open(topic):
+                return
             mark = changes.mark
             is_known = mark.epoch == topic.position.epoch or topic.adopt(mark.epoch)
             if not is_known or mark.last_seq < position:
@@ -217,6 +223,8 @@ class LogFollower:
 
     async def _restart(self, topic: AnyLogTopic) -> None:
         """Reload a topic, and have all members subscribe again: their positions are invalid."""
+        if not self._is_open(topic):
+            return
         await self.load(topic, topic.open_states)
         resync = topic.resync()
         for connection in list(topic.members.values()):

@@ -19,7 +19,7 @@ from ...store.messages.room_log import RoomLog
 from ...store.topics.drafts import StoredEntry
 from ...store.topics.entries import TopicLog
 from ...wire.codecs import Frame
-from ...wire.errors import Disconnect
+from ...wire.errors import CommandError, Disconnect, ErrorCode
 from ...wire.events import Outgoing
 from ..bus.layer import Layer
 from ..bus.notes import (
@@ -136,6 +136,11 @@ class Hub:
     def topics(self) -> Mapping[str, Topic]:
         """All topics of this process by name."""
         return self._topics.topics
+
+    def check_open(self, topic: Topic, message: object) -> None:
+        """Raise `CommandError` with `unavailable` if a topic was closed: it gets no more events."""
+        if self._topics.get(topic.name) is not topic:
+            raise CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1)
 
     @property
     def rooms(self) -> list[RoomTopic]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from harness.waiting import eventually
-from realtime.engine.delivery.catchup import _max_bytes, fit_frame
+from realtime.engine.delivery import registry
+from realtime.engine.delivery.catchup import _max_bytes, attach, fit_frame
 from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic
@@ -436,3 +437,16 @@ def test_the_newest_that_fit_into_a_frame_are_kept() -> None:
     assert fit_frame(many[:3]) == many[:3]
     assert fit_frame([]) == []
     assert len(fit_frame([state(1, 1, content="x" * FRAME_BYTES)] * 2)) == 1
+
+
+async def test_a_room_that_was_closed_meanwhile_is_not_entered(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its member would never get an event."""
+    monkeypatch.setattr(registry, "LINGER_SECONDS", 0.02)
+    topic = await process.hub.open_room(room.pk, room.slug)
+    await eventually(lambda: not process.hub.rooms)
+    one = process.member().connection
+    with pytest.raises(CommandError) as caught:
+        await attach(process.hub, process.db, topic, one, since=None, limit=50)
+    assert (caught.value.code, topic.members) == (ErrorCode.UNAVAILABLE, {})

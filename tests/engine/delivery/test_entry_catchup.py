@@ -13,7 +13,9 @@ from pytest_django.fixtures import Settings
 from harness.waiting import eventually
 from realtime.engine.delivery import entry_catchup, registry
 from realtime.engine.delivery.entry_catchup import attach_entries
+from realtime.engine.delivery.entry_topic import entry_event
 from realtime.engine.delivery.ring import Ring
+from realtime.engine.delivery.topic import State
 from realtime.models import Log
 from realtime.store.topics import entries
 from realtime.store.topics.drafts import EntryDraft, StoredEntry
@@ -413,6 +415,34 @@ async def test_a_topic_that_was_closed_meanwhile_is_not_entered(
     with pytest.raises(CommandError) as caught:
         await attach_entries(process.hub, process.db, topic, one.connection, since=None, history=0)
     assert (caught.value.code, topic.members) == (ErrorCode.UNAVAILABLE, {})
+
+
+async def test_a_closed_topic_does_not_change_the_ring_of_its_successor(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client resumes from that ring, which would hold its events without the one between."""
+    monkeypatch.setattr(registry, "USER_LINGER_SECONDS", 0.02)
+    await publish(process, event(ORDER, "1"))
+    closed = await process.hub.open_topic(ORDER)
+    await eventually(lambda: not process.hub.topics)
+    await publish(process, event(ORDER, "2"))
+    monkeypatch.setattr(registry, "USER_LINGER_SECONDS", 60.0)
+    successor = await process.hub.open_topic(ORDER)
+    await process.db.write(topic_log.publish, event(ORDER, "3"))
+    [fourth] = await process.db.write(topic_log.publish, event(ORDER, "4"))
+    await process.hub.follower.catch_up(closed)
+    closed.state, closed.position.seq = State.LIVE, 3
+    process.hub.follower.receive(
+        closed, entry_event(ORDER, fourth.state, epoch=fourth.epoch), fourth.epoch
+    )
+    assert (successor.position.seq, successor.ring.since(2)) == (2, [])
+    one = Subscriber(process, "one.1")
+    since = TopicSince(seq=2, epoch=successor.position.epoch)
+    with pytest.raises(CommandError) as caught:
+        await attach_entries(
+            process.hub, process.db, closed, one.connection, since=since, history=0
+        )
+    assert (caught.value.code, caught.value.retry_after) == (ErrorCode.UNAVAILABLE, 1)
 
 
 async def test_a_topic_is_not_closed_while_a_client_waits_for_its_snapshot(
