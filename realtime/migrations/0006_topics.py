@@ -1,12 +1,10 @@
-import time
 from typing import Any
 
 import django.db.models.deletion
 import django.utils.timezone
-from django.db import NotSupportedError, OperationalError, ProgrammingError, migrations, models, transaction
+from django.db import NotSupportedError, ProgrammingError, migrations, models, transaction
 
-TRIES = 20
-PAUSE_SECONDS = 0.5
+from ._locks import lock
 
 # The table keeps its name and its columns, so processes of the last release go on appending to it
 # while this runs and afterwards.
@@ -55,21 +53,6 @@ SQLITE_BACKWARDS = [
 ]
 
 
-def lock(schema_editor: Any) -> None:
-    """Lock the table as its writers do, but never let them wait long behind this."""
-    alias = schema_editor.connection.alias
-    for attempt in range(TRIES):
-        try:
-            with transaction.atomic(using=alias):
-                schema_editor.execute("SET LOCAL lock_timeout = '500ms'")
-                schema_editor.execute('LOCK TABLE realtime_head IN ACCESS EXCLUSIVE MODE')
-            return
-        except OperationalError:
-            if attempt == TRIES - 1:
-                raise
-            time.sleep(PAUSE_SECONDS)
-
-
 def life(schema_editor: Any) -> str:
     """Return the life of the database (store/database/life.py); empty if it cannot be read."""
     connection = schema_editor.connection
@@ -107,7 +90,7 @@ class AlterLog(migrations.SeparateDatabaseAndState):
 
     def _run(self, schema_editor: Any, statements: list[str]) -> None:
         if not schema_editor.collect_sql:
-            lock(schema_editor)
+            lock(schema_editor, 'realtime_head')
         for statement in statements:
             schema_editor.execute(statement)
 

@@ -1,11 +1,16 @@
 """The migrations say what the models say, and can be taken back."""
 
+from threading import Event
+
+import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.utils.timezone import now
 
+from realtime.migrations import _locks
 from realtime.models import Entry, Log, Room
 from realtime.store.database import life
+from tests.store.conftest import together
 
 
 def test_nothing_is_missing_from_the_migrations() -> None:
@@ -67,6 +72,36 @@ def test_the_logs_of_rooms_survive_the_migration_for_topics_and_the_way_back() -
     assert logs() == before
     call_command("migrate", "realtime", verbosity=0)
     assert logs() == before
+
+
+def test_a_long_reading_transaction_lets_no_other_reader_wait_behind_a_migration(
+    is_postgres: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that waits lets all later ones wait too."""
+    if not is_postgres:
+        pytest.skip("SQLite has no locks of tables")
+    monkeypatch.setattr(_locks, "TRIES", 1)
+    call_command("migrate", "realtime", "0006", verbosity=0)
+    is_read, is_over = Event(), Event()
+
+    def read_long() -> None:
+        with transaction.atomic():
+            Room.objects.values_list("pk").first()
+            is_read.set()
+            is_over.wait(10)
+
+    def migrate() -> None:
+        is_read.wait(10)
+        try:
+            with pytest.raises(OperationalError, match="lock timeout"):
+                call_command("migrate", "realtime", verbosity=0)
+        finally:
+            is_over.set()
+
+    try:
+        together([read_long, migrate])
+    finally:
+        call_command("migrate", "realtime", verbosity=0)
 
 
 def test_a_process_of_the_last_release_can_write_beside_new_ones() -> None:
