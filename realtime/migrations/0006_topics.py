@@ -3,6 +3,7 @@ from typing import Any
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import NotSupportedError, ProgrammingError, migrations, models, transaction
+from django.db.migrations.exceptions import IrreversibleError
 
 from ._locks import lock
 
@@ -99,6 +100,17 @@ def drop_topics(apps: Any, schema_editor: Any) -> None:
     """Before a way back: delete the logs of topics, which the last release does not know."""
     logs = apps.get_model('realtime', 'Log').objects.using(schema_editor.connection.alias)
     logs.filter(room=None).delete()
+
+
+def refuse_to_lose_messages(apps: Any, schema_editor: Any) -> None:
+    """Before a way back: keep the messages that the site has committed without a position yet."""
+    lock(schema_editor, 'realtime_pending')
+    pending = apps.get_model('realtime', 'Pending').objects.using(schema_editor.connection.alias)
+    if count := pending.filter(kind='message').count():
+        raise IrreversibleError(
+            f'Messages of the site ({count}) have no position yet, and the way back would delete them.'
+            ' A server process of this release stores them within five seconds. Then migrate again.'
+        )
 
 
 CHANGES: list[Any] = [
@@ -239,4 +251,5 @@ class Migration(migrations.Migration):
             model_name='entry',
             constraint=models.CheckConstraint(condition=models.Q(('changed_seq__gte', models.F('seq')), ('seq__gte', 1)), name='realtime_entry_order'),
         ),
+        migrations.RunPython(migrations.RunPython.noop, refuse_to_lose_messages, elidable=False),
     ]

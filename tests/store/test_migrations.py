@@ -5,10 +5,11 @@ from threading import Event
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
+from django.db.migrations.exceptions import IrreversibleError
 from django.utils.timezone import now
 
 from realtime.migrations import _locks
-from realtime.models import Entry, Log, Room
+from realtime.models import Entry, Log, Pending, Room
 from realtime.store.database import life
 from tests.store.conftest import together
 
@@ -72,6 +73,19 @@ def test_the_logs_of_rooms_survive_the_migration_for_topics_and_the_way_back() -
     assert logs() == before
     call_command("migrate", "realtime", verbosity=0)
     assert logs() == before
+
+
+def test_the_way_back_refuses_to_lose_messages_without_a_position() -> None:
+    room = Room.objects.create(slug="one")
+    waiting = Pending.objects.create(room_id=room.pk, kind=Pending.Kind.MESSAGE, data="{}")
+    Pending.objects.create(topic="order/7", kind=Pending.Kind.EVENT, type="paid", data="{}")
+    try:
+        with pytest.raises(IrreversibleError, match=r"Messages of the site \(1\) have no position"):
+            call_command("migrate", "realtime", "0005", verbosity=0)
+        waiting.delete()
+        call_command("migrate", "realtime", "0005", verbosity=0)
+    finally:
+        call_command("migrate", "realtime", verbosity=0)
 
 
 def test_a_long_reading_transaction_lets_no_other_reader_wait_behind_a_migration(
