@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 import msgspec
-from django.db import IntegrityError, connections, transaction
+from django.db import DataError, IntegrityError, connections, transaction
 from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.signals import post_save
 from django.dispatch import receiver
@@ -43,6 +43,7 @@ __all__ = [
     "known_ids",
     "lock_logs",
     "newest",
+    "number_each",
     "number_pending",
     "repair",
     "spent_ids",
@@ -83,6 +84,9 @@ NUMBERS = (
 """The names of the unique constraints of positions, in errors of PostgreSQL and SQLite."""
 MAX_SEQ = 2**53 - 2**32
 """The last position after which a log can continue: JSON carries integers up to 2^53."""
+FOREIGN_KEY = "23503"
+"""The SQLSTATE of a row that refers to one that does not exist."""
+DROPPED = "room %s: a message of the site is dropped, because it cannot be stored: %s"
 MOVE_LOG = "UPDATE realtime_head SET last_seq = last_seq + %s WHERE room_id = %s"
 
 # One index probe a draft. With three IN lists SQLite tries every combination (2 s for 500
@@ -232,10 +236,11 @@ def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> li
         return []
     try:
         return _append(drafts, lock_timeout_ms)
-    except IntegrityError as error:
-        if not is_number_taken(error):
-            raise
-        # A row was written past the log since the lock; the next lock repairs the log.
+    except (DataError, IntegrityError):
+        # A row was written past the log since the lock, and the next lock repairs the log. Or a
+        # message that was pending cannot be stored: another process may have dropped it already.
+        for room_id in outbox.waiting_rooms(database(), {draft.room_id for draft in drafts}):
+            number_each(room_id)
         return _append(drafts, lock_timeout_ms)
 
 
@@ -251,6 +256,72 @@ def number_pending(room_ids: set[int], limit: int = outbox.BATCH) -> int:
         drafts = [Draft(**fields) for fields in outbox.take(alias, room_ids, limit)]
         _announce(alias, _store(alias, drafts, logs) if drafts else [])
     return len(drafts)
+
+
+def number_each(room_id: int) -> int:
+    """Move the pending messages of a room into its log, each in its own transaction.
+
+    A message that cannot be stored is dropped with an error in the log, as it would stop its room.
+    Returns how many were moved. Stops at one that may be stored later, and raises what the database
+    raises otherwise.
+    """
+    count = 0
+    while (moved := _number_first(room_id)) is not None:
+        count += moved
+    return count
+
+
+def _number_first(room_id: int) -> bool | None:
+    """Move the first pending message of a room; return whether it was stored.
+
+    None if there is none, or none that can be stored or dropped now.
+    """
+    alias = database()
+    with own_transaction(alias):
+        lock_logs(alias, {room_id})
+        pk = outbox.first(alias, room_id)
+        if pk is None:
+            return None
+        # The second try sees what was committed since the first one, such as the deletion of the
+        # user, or rows past the log.
+        if (first := _try_one(alias, room_id, pk)) is None:
+            return True
+        if (second := _try_one(alias, room_id, pk)) is None:
+            return True
+        if _may_pass(second) or _reason(first) != _reason(second):
+            logger.warning("room %s: a message of the site waits: %s", room_id, type(second))
+            return None
+        outbox.drop(alias, pk)
+        # Not the error itself: it may have the text of the message.
+        logger.error(DROPPED, room_id, type(second).__name__)
+        return False
+
+
+def _try_one(alias: str, room_id: int, pk: int) -> DataError | IntegrityError | None:
+    """Move a pending message of a locked room in a savepoint; return the error."""
+    try:
+        with transaction.atomic(using=alias):
+            logs = lock_logs(alias, {room_id})
+            _announce(alias, _store(alias, [Draft(**outbox.take_one(alias, pk))], logs))
+            if len(connections[alias].savepoint_ids) == 1:
+                # Otherwise a foreign key fails at the commit. Not in a transaction of the site,
+                # which may have broken other constraints for a while.
+                connections[alias].check_constraints()
+    except (DataError, IntegrityError) as error:
+        return error
+    return None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether a message may be stored later: its position was taken, or its user deleted."""
+    is_taken = isinstance(error, IntegrityError) and is_number_taken(error)
+    return is_taken or getattr(error.__cause__, "sqlstate", "") == FOREIGN_KEY
+
+
+def _reason(error: Exception) -> tuple[Any, ...]:
+    cause = error.__cause__
+    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    return type(error), getattr(cause, "sqlstate", None), constraint
 
 
 def import_drafts(drafts: Sequence[Draft]) -> int:

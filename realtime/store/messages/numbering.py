@@ -13,8 +13,6 @@ __all__ = ["number"]
 
 logger = get_logger("realtime.log")
 
-DROPPED = "room %s: a message of the site is dropped, because it cannot be stored: %s"
-
 
 def number(room_ids: Iterable[int]) -> int:
     """Number everything that is pending in rooms; return how many messages there were.
@@ -25,7 +23,7 @@ def number(room_ids: Iterable[int]) -> int:
     wanted = set(room_ids)
     if not wanted:
         return 0
-    rooms = set(Room.objects.using(database()).filter(pk__in=wanted).values_list("pk", flat=True))
+    rooms = _existing(wanted)
     _drop_all(wanted - rooms)
     try:
         return _number(rooms)
@@ -43,18 +41,18 @@ def _number(room_ids: set[int]) -> int:
 
 
 def _number_each(room_id: int) -> int:
-    count, has_more = 0, True
-    while has_more:
-        try:
-            moved = log.number_pending({room_id}, 1)
-        except (DataError, IntegrityError) as error:
-            outbox.drop(database(), room_id)
-            # Not the error itself: it may have the text of the message.
-            logger.error(DROPPED, room_id, type(error).__name__)
-            continue
-        count += moved
-        has_more = moved > 0
-    return count
+    try:
+        return log.number_each(room_id)
+    except IntegrityError:
+        if _existing({room_id}):
+            raise
+        _drop_all({room_id})
+        return 0
+
+
+def _existing(room_ids: set[int]) -> set[int]:
+    rooms = Room.objects.using(database()).filter(pk__in=room_ids)
+    return set(rooms.values_list("pk", flat=True))
 
 
 def _drop_all(room_ids: set[int]) -> None:

@@ -3,7 +3,7 @@
 `log.py` moves them into the logs of their rooms. SQLite has none.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from ...models import Message, Pending
 from ...wire.body import fields_of
 from ...wire.errors import CommandError, ErrorCode
 
-__all__ = ["BATCH", "check", "drop", "insert", "take"]
+__all__ = ["BATCH", "check", "drop", "first", "insert", "take", "take_one", "waiting_rooms"]
 
 BATCH = 250
 """The most pending messages that one transaction numbers: each may have 72 KiB."""
@@ -76,19 +76,42 @@ def take(alias: str, room_ids: Collection[int], limit: int = BATCH) -> list[dict
             rows = cursor.fetchall()
     else:
         rows = _take_by_orm(alias, room_ids, limit)
+    return _fields(alias, rows)
+
+
+def first(alias: str, room_id: int) -> int | None:
+    """Return the primary key of the first pending message of a room."""
+    waiting = Pending.objects.using(alias).filter(room_id=room_id, kind=Pending.Kind.MESSAGE)
+    return waiting.order_by("pk").values_list("pk", flat=True).first()
+
+
+def take_one(alias: str, pk: int) -> dict[str, Any]:
+    """Delete a pending message of a locked room; return the fields of its draft."""
+    rows = list(Pending.objects.using(alias).filter(pk=pk).values_list(*COLUMNS))
+    drop(alias, pk)
+    [fields] = _fields(alias, rows)
+    return fields
+
+
+def drop(alias: str, pk: int) -> None:
+    """Delete a pending message of a locked room."""
+    Pending.objects.using(alias).filter(pk=pk).delete()
+
+
+def waiting_rooms(alias: str, room_ids: Collection[int]) -> list[int]:
+    """Return those of some rooms that have pending messages, in ascending order."""
+    waiting = Pending.objects.using(alias).filter(room_id__in=room_ids, kind=Pending.Kind.MESSAGE)
+    found: Any = waiting.order_by("room_id").values_list("room_id", flat=True).distinct()
+    return list(found)
+
+
+def _fields(alias: str, rows: Iterable[Any]) -> list[dict[str, Any]]:
     found = [
         {"room_id": room_id, "sender": sender, "nonce": nonce, **msgspec.json.decode(data)}
         for room_id, sender, nonce, data in rows
     ]
     _forget_deleted_users(alias, found)
     return found
-
-
-def drop(alias: str, room_id: int) -> bool:
-    """Delete the first pending message of a room; return whether there was one."""
-    waiting = Pending.objects.using(alias).filter(room_id=room_id, kind=Pending.Kind.MESSAGE)
-    first = waiting.order_by("pk").values("pk")[:1]
-    return waiting.filter(pk__in=list(first.values_list("pk", flat=True))).delete()[0] > 0
 
 
 def _take_by_orm(alias: str, room_ids: Collection[int], limit: int) -> list[Any]:

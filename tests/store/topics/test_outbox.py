@@ -1,16 +1,17 @@
 """Messages of the site in its own transactions: stored if and only if those commit."""
 
 from contextlib import suppress
+from threading import Event
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from realtime import push
 from realtime.models import Message, Pending, Room
 from realtime.signals import messages_stored
-from realtime.store.messages import log, numbering
+from realtime.store.messages import log, numbering, outbox
 from realtime.store.topics import pending
 from realtime.wire.errors import CommandError
 from tests.store.conftest import together
@@ -158,3 +159,90 @@ def test_a_room_that_is_gone_is_refused_at_once(room: Room, is_postgres: bool) -
     Room.objects.filter(pk=gone.pk).delete()
     with transaction.atomic(), pytest.raises(Room.DoesNotExist):
         push.room(gone).message("a")
+
+
+def bad(room: Room, text: str = "bad") -> None:
+    """Let a message wait that the database refuses."""
+    outbox.insert("default", draft(room, text))
+    waiting = Pending.objects.filter(room_id=room.pk, data__contains=text)
+    waiting.update(data='{"content": null, "username": "a", "user_pk": null, "slug": "x"}')
+
+
+def test_two_processes_drop_a_bad_message_once(room: Room, is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    say(room, "first")
+    for number in range(12):
+        bad(room, f"bad{number}")
+        for text in ("a", "b"):
+            outbox.insert("default", draft(room, f"{text}{number}"))
+        together([lambda: numbering.number({room.pk})] * 3)
+        numbering.number({room.pk})
+        assert contents()[-2:] == [f"a{number}", f"b{number}"]
+    assert not Pending.objects.exists()
+
+
+def test_a_client_is_not_refused_beside_a_bad_message(room: Room, is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    say(room, "first")
+    bad(room)
+    outbox.insert("default", draft(room, "good"))
+    log.append([draft(room, "client")])
+    assert contents() == ["first", "good", "client"]
+    assert not Pending.objects.exists()
+
+
+def test_users_that_are_deleted_meanwhile_lose_no_message(room: Room, is_postgres: bool) -> None:
+    """Also if numbering sees one user after the other vanish."""
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    say(room, "first")
+    users = [get_user_model().objects.create(username=name) for name in ("ada", "bob")]
+    for user in users:
+        outbox.insert("default", draft(room, user.username, sender="u", user_pk=user.pk))
+    has_deleted, may_commit = Event(), Event()
+
+    def delete() -> None:
+        with transaction.atomic():
+            for user in users:
+                user.delete()
+            has_deleted.set()
+            may_commit.wait(0.3)
+
+    def number() -> None:
+        assert has_deleted.wait(5)
+        with suppress(DatabaseError):
+            numbering.number({room.pk})
+
+    together([delete, number])
+    numbering.number({room.pk})
+    assert contents() == ["first", "ada", "bob"]
+
+
+def test_rows_that_are_written_past_the_log_drop_no_message(
+    room: Room, is_postgres: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position that was taken between the lock and the insert is tried again."""
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    real = log._store
+    left = [3]
+
+    def write_past(end: int) -> None:
+        row = {"sender": "9", "nonce": str(end), "content": "past"}
+        Message.objects.bulk_create([Message(room=room, seq=end, changed_seq=end, **row)])
+
+    def store(alias: str, drafts: Any, logs: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            together([lambda: write_past(logs[room.pk].last_seq + 1)])
+        return real(alias, drafts, logs)
+
+    monkeypatch.setattr(log, "_store", store)
+    for text in ("a", "b"):
+        outbox.insert("default", draft(room, text))
+    numbering.number({room.pk})
+    assert Pending.objects.count() == 2
+    numbering.number({room.pk})
+    assert contents() == ["past"] * 3 + ["a", "b"]
