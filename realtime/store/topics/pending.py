@@ -6,10 +6,10 @@ the caller; what nobody numbers, the next pulse of any process does. SQLite has 
 entry gets its position in the caller's transaction.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -62,6 +62,13 @@ class Waiting:
 
     topics: set[str] = field(default_factory=set)
     rooms: set[int] = field(default_factory=set)
+    is_done: bool = False
+
+    def number(self) -> None:
+        """Number all that the transaction has published; the first hook that runs does so."""
+        if not self.is_done:
+            self.is_done = True
+            _number(frozenset(self.topics), frozenset(self.rooms))
 
 
 _waiting: WeakKeyDictionary[Any, Waiting] = WeakKeyDictionary()
@@ -183,28 +190,15 @@ def sweep() -> int:
 
 def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> None:
     connection = connections[alias]
-    waiting = _waiting.setdefault(connection, Waiting())
-    if not connection.run_on_commit:  # what a transaction that was rolled back has left
-        waiting.topics.clear()
-        waiting.rooms.clear()
+    waiting = _waiting.get(connection)
+    if waiting is None or waiting.is_done or not connection.run_on_commit:
+        # The last transaction was rolled back; or its hooks run now, and keep theirs.
+        waiting = _waiting[connection] = Waiting()
     waiting.topics.update(topics)
     waiting.rooms.update(rooms)
     if connection.in_atomic_block:
         # For each publish: a hook of a savepoint that is rolled back never runs.
-        transaction.on_commit(_hook(alias), using=alias, robust=True)
-
-
-@cache
-def _hook(alias: str) -> Callable[[], None]:
-    return partial(_committed, alias)
-
-
-def _committed(alias: str) -> None:
-    """Number all that the transaction has published; the first hook that runs does so."""
-    waiting = _waiting.pop(connections[alias], None)
-    if waiting is None:
-        return
-    _number(frozenset(waiting.topics), frozenset(waiting.rooms))
+        transaction.on_commit(waiting.number, using=alias, robust=True)
 
 
 def _number(topics: frozenset[str], rooms: frozenset[int]) -> None:

@@ -141,6 +141,21 @@ def test_the_inner_of_two_transactions_commits_with_the_outer() -> None:
     assert stored() == [(1, "b")]
 
 
+def test_a_hook_that_publishes_takes_nothing_away() -> None:
+    """It runs before the one that numbers, and in a transaction of its own."""
+
+    def hook() -> None:
+        with transaction.atomic():
+            publish(event("inner", "order/8"))
+
+    with transaction.atomic():
+        transaction.on_commit(hook)
+        publish(event("outer"))
+        transaction.on_commit(hook)
+    assert (stored(), len(stored("order/8"))) == ([(1, "outer")], 2)
+    assert not Pending.objects.exists()
+
+
 def test_with_autocommit_off_the_sweep_numbers() -> None:
     transaction.set_autocommit(False)
     try:
