@@ -89,8 +89,13 @@ def publish(drafts: Sequence[EntryDraft], *, using: str | None = None) -> None:
     if using is None:
         warn_of_others(ours)
     if using is not None and using != ours and is_in_transaction(using):
-        on_commit(partial(_publish, ours, drafts), ours, using)
-    elif is_open(ours) and connections[ours].vendor != "sqlite":
+        on_commit(partial(_publish_now, ours, drafts), ours, using)
+    else:
+        _publish_now(ours, drafts)
+
+
+def _publish_now(ours: str, drafts: Sequence[EntryDraft]) -> None:
+    if is_open(ours) and connections[ours].vendor != "sqlite":
         _insert(ours, drafts)
         _number_after_commit(ours, {draft.topic for draft in drafts}, ())
     else:

@@ -374,6 +374,25 @@ def test_using_waits_for_both_transactions(
     assert stored() == ([] if inner_fails or outer_fails else [(1, "a")])
 
 
+def test_using_locks_nothing_in_a_transaction_that_stays_open(
+    other: str, is_postgres: bool
+) -> None:
+    """With autocommit off, the other database commits before ours."""
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    append(event())
+    transaction.set_autocommit(False)
+    try:
+        with transaction.atomic(using=other):
+            pending.publish([event("mine")], using=other)
+        together([lambda: append(event("theirs"))], seconds=10)
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    numbering.number([TOPIC])
+    assert stored() == [(1, 1), (2, "theirs"), (3, "mine")]
+
+
 # A test case of the site.
 
 
