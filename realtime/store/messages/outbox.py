@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from django.contrib.auth import get_user_model
 from django.db import connections
+from django.db.models import DateTimeField, Func
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from ...models import Message, Pending
@@ -33,6 +35,13 @@ TAKE = """
 COLUMNS = ("room_id", "sender", "nonce", "data")
 LIMITED = ("sender", "username", "nonce")
 """The fields of a message that have a longest length."""
+
+
+class ClockTimestamp(Func):
+    """The time of the database now, not that of the transaction's begin: `sweep` compares it."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
 
 
 def check(draft: Any) -> None:
@@ -65,6 +74,7 @@ def insert(alias: str, draft: Any) -> None:
         sender=draft.sender,
         nonce=draft.nonce,
         data=msgspec.json.encode(fields, enc_hook=str).decode(),
+        created_at=ClockTimestamp() if connections[alias].vendor == "postgresql" else Now(),
     )
 
 

@@ -1,12 +1,14 @@
 """Messages of the site in its own transactions: stored if and only if those commit."""
 
 from contextlib import suppress
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 
 from realtime import push
 from realtime.models import Message, Pending, Room
@@ -159,6 +161,18 @@ def test_a_room_that_is_gone_is_refused_at_once(room: Room, is_postgres: bool) -
     Room.objects.filter(pk=gone.pk).delete()
     with transaction.atomic(), pytest.raises(Room.DoesNotExist):
         push.room(gone).message("a")
+
+
+def test_the_clock_of_a_host_does_not_delay_a_message(
+    room: Room, is_postgres: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep compares the time of publishing with the clock of the database."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    ahead = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr(Pending._meta.get_field("created_at"), "_get_default", lambda: ahead)
+    outbox.insert("default", draft(room))
+    assert Pending.objects.get().created_at < ahead - timedelta(minutes=30)
 
 
 def bad(room: Room, text: str = "bad") -> None:
