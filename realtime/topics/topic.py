@@ -158,8 +158,10 @@ class Topic(Publishing, Reading):
         return f"<{type(self).__name__} {self.name}>"
 
     @property
-    def _key(self) -> tuple[str, Identity | None]:
-        return self.name, self._identity
+    def _key(self) -> tuple[str, Identity | None, int]:
+        # Two instances of one user are equal to Django, but one may be older than the other.
+        user = None if self._identity is None else self._identity.user
+        return self.name, self._identity, id(user)
 
     def _fill(self, name: str, values: dict[str, Any], identity: Identity | None) -> None:
         self._name, self.values_of_path, self._identity = name, values, identity

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404
@@ -158,3 +159,12 @@ def test_objects_are_read_in_one_query_and_absent_ones_are_refused() -> None:
         found = decide(asks)
     assert [found[ask] for ask in asks] == [True] * 4 + [False] * 8
     assert len(queries) == 1
+
+
+def test_an_older_instance_of_a_user_does_not_answer_for_a_newer_one() -> None:
+    topic = order(lambda self: self.identity.user.is_staff)
+    kind = get_user_model()
+    users = [kind(pk=7, username="ada", is_staff=is_staff) for is_staff in (True, False)]
+    old, new = (topic.made({"pk": 1}, Identity.of(user)) for user in users)
+    assert decide([old, new]) == {old: True, new: False}
+    assert old != new
