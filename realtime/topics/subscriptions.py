@@ -94,6 +94,8 @@ class Subscriptions:
         hub, db = self._engine.hub, self._engine.db
         for _attempt in range(ATTEMPTS):
             changes = self.changes
+            # Again each time: the user may have changed during the attempt before.
+            topic = registry.resolve(topic.name, self._connection.identity)
             verdict, known = known or await self._ask(topic), None
             self._enforce(topic.name, verdict)
             opened = await hub.open_topic(topic.name)

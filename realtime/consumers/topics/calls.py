@@ -25,6 +25,8 @@ __all__ = ["Calls"]
 
 logger = get_logger("realtime.consumer")
 
+ATTEMPTS = 3
+"""How often the rights of a call are checked again because its user has changed meanwhile."""
 FAILURES = 5
 """After so many calls in a row that failed unexpectedly, the connection is closed."""
 FAILED = _("There was an unexpected error on the server.")
@@ -85,9 +87,7 @@ class Calls:
     async def _reply_to(self, call: PendingCall) -> Result:
         """Return the reply to a call; raise what its handler raises."""
         command = call.command
-        # An instance for each call: it has the identity of this moment, and keeps nothing.
-        topic = registry.resolve(command.topic, self._connection.identity)
-        await self._check_rights(topic)
+        topic = await self._permitted(command.topic)
         handler, argument = topic.calls.decode(command)
         call.begin()
         if handler.is_async:
@@ -95,6 +95,19 @@ class Calls:
         else:
             reply = await call.in_thread(self._engine.db.call(handler.method, topic, argument))
         return result(topic.name, reply, command.ref)
+
+    async def _permitted(self, name: str) -> Topic:
+        """Return a topic of the user of this moment, who may subscribe to it.
+
+        It is an instance for each call, and keeps nothing. Raises `CommandError` to refuse.
+        """
+        for _attempt in range(ATTEMPTS):
+            identity = self._connection.identity
+            topic = registry.resolve(name, identity)
+            await self._check_rights(topic)
+            if identity is self._connection.identity:  # it may have changed during the check
+                return topic
+        raise CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=1)
 
     async def _check_rights(self, topic: Topic) -> None:
         try:

@@ -1,0 +1,89 @@
+"""A user that changes while its rights are read: the changed one decides, and reaches handlers."""
+
+from typing import Any
+
+import pytest
+
+from harness.client.in_process import Socket
+from harness.site import UNLIMITED
+from harness.waiting import eventually
+from realtime import testing
+from realtime.engine.engine import Engine
+from realtime.store.accounts.identity import Identity
+from realtime.topics import Command, Topic, command
+from tests.consumers.topics.shop import Shop
+
+THREADS = {"DB_THREADS": 2, **UNLIMITED}
+
+
+class Say(Command):
+    """Whether the handler sees a member of the staff."""
+
+
+@pytest.fixture
+async def staff(ada: Any) -> Any:
+    ada.is_staff = True
+    await ada.asave()
+    return ada
+
+
+@pytest.fixture
+def topics(shop: Shop) -> Any:
+    """One topic for the staff, and one for all; the question waits while its gate is closed."""
+
+    class DeskTopic(Topic):
+        path = "desk/<slug:part>"
+        part: str
+
+        def may_subscribe(self) -> bool:
+            is_staff = bool(self.identity.user.is_staff)
+            shop.asked.append([self.part])
+            shop.asking.wait(self.part)
+            return is_staff or self.part == "open"
+
+        @command
+        async def say(self, command: Say) -> Any:
+            return shop.Paid(total=int(self.identity.user.is_staff))
+
+    shop.asking.open.clear()
+    return DeskTopic
+
+
+async def lose_staff(engine: Engine, user: Any) -> None:
+    """Give the connection the user that is no longer one of the staff."""
+    user.is_staff = False
+    await user.asave()
+    fresh = await type(user).objects.aget(pk=user.pk)
+    [connection] = engine.connections.values()
+    connection.events.on_user_changed(Identity.of(fresh))
+
+
+def copy(user: Any) -> Any:
+    return type(user).objects.aget(pk=user.pk)
+
+
+async def test_a_subscription_is_not_of_the_user_before_a_change(
+    database: Any, shop: Shop, topics: Any, staff: Any
+) -> None:
+    async with testing.engine(**THREADS) as engine, Socket(user=await copy(staff)) as socket:
+        await socket.send("subscribe", topic="desk/a", ref=1)
+        await eventually(lambda: shop.asked == [["a"]])
+        await lose_staff(engine, staff)
+        shop.asking.open.set()
+        assert (await socket.receive())["code"] == "unknown_topic"
+        assert shop.asked == [["a"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("part", "outcome"), [("a", {"code": "unknown_topic"}), ("open", {"data": {"total": 0}})]
+)
+async def test_a_call_is_not_of_the_user_before_a_change(
+    database: Any, shop: Shop, topics: Any, staff: Any, part: str, outcome: Any
+) -> None:
+    async with testing.engine(**THREADS) as engine, Socket(user=await copy(staff)) as socket:
+        await socket.send("call", topic=f"desk/{part}", name="say", ref=1)
+        await eventually(lambda: shop.asked == [[part]])
+        await lose_staff(engine, staff)
+        shop.asking.open.set()
+        told = await socket.receive()
+        assert {name: told.get(name) for name in outcome} == outcome
