@@ -203,10 +203,8 @@ async def test_a_payment_between_the_page_and_its_subscription_is_shown(
 
 async def test_the_rest_of_the_page_runs(site: Site, services: Services, ada: Session) -> None:
     """The second topic, and the snippets of the reference, in the same site."""
-    topics, call, error, *others = [
-        *part("A command and a value"),
-        *blocks(PAGE.split("## Reference\n")[1]),
-    ]
+    topics, call, error, *others = part("A command and a value")
+    others += (one for one in blocks(PAGE.split("## Reference\n")[1]) if one.language == "python")
     site.stop()
     site.follow(topics)
     site.start(services)
@@ -222,6 +220,19 @@ async def test_the_rest_of_the_page_runs(site: Site, services: Services, ada: Se
         # Another process has published: these events come with the next pulse.
         assert (await client.expect("event", name="paid"))["data"] == {"total": "9.99"}
         assert (await client.expect("event", deleted=True))["key"] == "courier"
+
+
+async def test_an_order_is_cancelled_once(site: Site, ada: Session) -> None:
+    """The row and the event are written together."""
+    site.follow(Block("sh", NEW_ORDER.replace("create(", "create(pk=40, ")))
+    cancel = {"type": "call", "topic": "order/40", "name": "cancel", "data": {"reason": "late"}}
+    async with await connect(site, ada) as client:
+        await client.raw(json.dumps(cancel | {"ref": 1}))
+        assert (await client.expect("result"))["data"] == {"reason": "late"}
+        await client.raw(json.dumps(cancel | {"ref": 2}))
+        assert (await client.expect("error"))["code"] == "conflict"
+    assert '<b id="state">cancelled</b>' in await asyncio.to_thread(ada.get, "/order/40/")
+    assert "cancelled" in await asyncio.to_thread(ada.post, "/order/40/")
 
 
 def test_type_checkers_accept_the_page(site: Site) -> None:

@@ -12,6 +12,8 @@ from tests.e2e.scripted import Frame, Script, Socket
 
 DOCUMENT = Path(realtime.__file__).parent.parent / "docs/client.md"
 [SNIPPET] = re.findall(r"```js\n(const order.*?)```", DOCUMENT.read_text(), re.DOTALL)
+RECIPES = (DOCUMENT.parent / "topics.md").read_text()
+[DASHBOARD] = re.findall(r"```js\n(const metrics.*?)```", RECIPES, re.DOTALL)
 ORDER = "order/7"
 LISTEN = """([name, options]) => {
   window.order = client.topic(name);
@@ -385,6 +387,25 @@ async def test_the_example_of_the_document_works(page: Page) -> None:
         ["position", "courier", {"total": 1}, False],
         ["paid", None, {"total": 2}, True],
     ]
+
+
+async def test_the_dashboard_of_the_page_draws_the_values(page: Page) -> None:
+    """The recipe of docs/topics.md."""
+    script = await Script.start(page)
+    socket = await script.connect()
+    given = "const show = (lines) => heard.push(lines);"
+    await script.run(f"void (async () => {{ {given}\n{DASHBOARD}\nsettled.push('ok'); }})()")
+    command = await socket.expect("subscribe")
+    value = {"name": "metric", "key": "web-1/cpu", "data": {"percent": 12.5}}
+    subscribed(socket, command, 1, entry(1) | value)
+    command = await socket.expect("call")
+    assert (command["name"], command["data"]) == ("clear", {"key": "web-1/cpu"})
+    assert await script.run("heard.at(-1)") == ["web-1/cpu: 12.5 %"]
+    deletion = entry(2, "web-1/cpu", deleted=True) | {"name": "metric"}
+    socket.send({"type": "event", "topic": "metrics", **deletion})
+    socket.send({"type": "result", "topic": "metrics", "data": {}, "ref": command["ref"]})
+    await script.until("settled[0] === 'ok'")
+    assert await script.run("heard.at(-1)") == []
 
 
 async def test_two_names_of_one_topic_are_refused(page: Page) -> None:
