@@ -80,7 +80,8 @@ class TopicLog:
 
         Up to `until` only those with a key. The end of the log is read before the rows: an entry
         committed between the two is among the rows or beyond the returned `through`. `purged_seq`
-        is read after them, so that it covers rows that are missing.
+        is read after them, so that it covers rows that are missing. If the log has begun anew or
+        was deleted meanwhile, it is read again.
         """
         log_id, end = self._end()
         rows: list[Row] = []
@@ -91,7 +92,10 @@ class TopicLog:
             newer = _rows(log_id, changed_seq__gt=max(position, until)).order_by("changed_seq")
             rows += newer[: limit + 1 - len(rows)]
         states = [state_of(*row) for row in rows[:limit]]
-        end = end._replace(purged_seq=self.mark().purged_seq)
+        later = self.mark()
+        if later.epoch != end.epoch:
+            return self.since(position, limit, until)
+        end = end._replace(purged_seq=later.purged_seq)
         return _changes(states, position, end, has_more=len(rows) > limit)
 
     def start(self, limit: int, events: int) -> Changes[EntryState]:

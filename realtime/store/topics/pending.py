@@ -51,6 +51,8 @@ INSERT_MANY = f"""
 """  # noqa: S608
 SWEEP_SECONDS = 1
 SWEPT_AT_ONCE = 10_000
+NUMBERED = (*rows.KINDS, Pending.Kind.MESSAGE)
+"""The kinds of rows that this version numbers; it leaves others to a newer one."""
 ROLLED_BACK = ("55P03", "57014", "40P01", "40001")
 """SQLSTATEs after which nothing is stored for certain: a lock or a statement took too long, a
 deadlock, a serialization failure."""
@@ -185,7 +187,7 @@ def sweep() -> int:
     Each pulse calls it: the publisher may have ended, or has no hook for the end of its
     transaction. Topics that are locked are left to the next one.
     """
-    pending = Pending.objects.using(database())
+    pending = Pending.objects.using(database()).filter(kind__in=NUMBERED)
     old = pending.filter(created_at__lt=Now() - timedelta(seconds=SWEEP_SECONDS))
     found = list(old.order_by("pk").values_list("topic", "room_id")[:SWEPT_AT_ONCE])
     topics = {topic for topic, _ in found if topic is not None}

@@ -17,7 +17,7 @@ from .drafts import EntryDraft, Kind
 from .logs import LockedLog
 from .plan import Held, Place, Plan, Row
 
-__all__ = ["BATCH", "find", "is_full", "take", "topics_without_log", "write"]
+__all__ = ["BATCH", "KINDS", "find", "is_full", "take", "topics_without_log", "write"]
 
 BATCH = 1000
 """The most pending entries that one transaction numbers."""
@@ -104,10 +104,10 @@ def is_full(drafts: Collection[EntryDraft]) -> bool:
 
 
 def topics_without_log(alias: str, names: Collection[str]) -> set[str]:
-    """Return those of some topics that have pending entries but no log."""
+    """Return those of some topics that have pending entries to number, but no log."""
     if not names:
         return set()
-    pending: Any = Pending.objects.using(alias).filter(topic__in=names)
+    pending: Any = Pending.objects.using(alias).filter(topic__in=names, kind__in=KINDS)
     found: set[str] = set(pending.values_list("topic", flat=True).distinct())
     if found:
         found -= set(Log.objects.using(alias).filter(name__in=found).values_list("name", flat=True))

@@ -259,3 +259,21 @@ def explain(query: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN " + query)
         return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_a_log_that_was_deleted_while_it_was_read_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client would take itself for complete, and would miss what was purged."""
+    append(*[event(number) for number in range(5)])
+    later = timezone.now() + timedelta(seconds=1)
+    read = entries._rows
+
+    def delete_and_read(log_id: Any, **conditions: Any) -> Any:
+        retention.purge(TOPIC, later)
+        retention.delete_idle_logs(later)
+        return read(log_id, **conditions)
+
+    monkeypatch.setattr(entries, "_rows", delete_and_read)
+    changes = TopicLog(TOPIC).since(2, 100)
+    assert (changes.states, changes.through, changes.mark) == ([], 0, NO_LOG)

@@ -3,12 +3,14 @@
 import unittest
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import pytest
 from django import test
 from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
 
 from realtime.models import Entry, Log, Pending
 from realtime.signals import entries_pending
@@ -460,3 +462,16 @@ def test_a_draft_that_cannot_be_stored_is_refused_at_once(draft: Any) -> None:
 def test_publishing_nothing_needs_no_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         publish()
+
+
+def test_a_row_of_a_newer_release_makes_no_log_and_takes_no_place_in_a_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pending, "SWEPT_AT_ONCE", 1)
+    old = timezone.now() - timedelta(hours=1)
+    for topic, kind in (("newer", "newer"), (TOPIC, "event")):
+        Pending.objects.create(topic=topic, kind=kind, type="paid", data="1", created_at=old)
+    numbering.number(["newer"])
+    assert pending.sweep() == 1
+    assert [log.name for log in Log.objects.all()] == [TOPIC]
+    assert [row.topic for row in Pending.objects.all()] == ["newer"]
