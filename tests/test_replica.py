@@ -115,6 +115,7 @@ FUNCTIONS: dict[str, Callable[[Stage], Any]] = {
     "rooms.add": lambda s: rooms.add(s.room, s.staff, by=s.ada),
     "rooms.invitation": lambda s: rooms.invitation(s.room, by=s.ada),
     "rooms.accept": lambda s: rooms.accept(s.invitation, s.staff),
+    "rooms.room_for": lambda s: rooms.room_for(s.ada),
     "rooms.leave": lambda s: rooms.leave(s.room, s.bob),
     "rooms.block": lambda s: rooms.block(s.ada, s.bob),
     "rooms.unblock": lambda s: rooms.unblock(s.ada, s.bob),
