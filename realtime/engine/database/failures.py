@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from ...logs import get_logger
 from ...store.messages.batch import Change
 from ...store.messages.log import Draft, is_number_taken
+from ...store.messages.outbox import BacklogError
 from ...store.topics.batch import Entry
 from ...wire.errors import CommandError, ErrorCode
 
@@ -22,9 +23,10 @@ def is_passing(error: Exception) -> bool:
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Return whether a lock or a statement has taken too long."""
+    """Return whether a lock or a statement has taken too long, or a backlog would take too long."""
     # 55P03 lock_not_available, 57014 query_canceled (the statement's own timeout).
-    return getattr(error.__cause__, "sqlstate", None) in {"55P03", "57014"}
+    is_late = getattr(error.__cause__, "sqlstate", None) in {"55P03", "57014"}
+    return is_late or isinstance(error, BacklogError)
 
 
 def refusal(entry: Entry, error: Exception) -> CommandError:

@@ -22,7 +22,8 @@ from ...logs import get_logger
 from ...store.messages.batch import Change
 from ...store.messages.history import MADE_NONCE
 from ...store.messages.log import Draft, Stored
-from ...store.topics.batch import Entry, Numbering, write_all
+from ...store.messages.outbox import BacklogError
+from ...store.topics.batch import Entry, Numbering, number_log, write_all
 from ...store.topics.batch import Result as AnyResult
 from ...store.topics.drafts import EntryDraft, StoredEntry
 from ...wire.errors import CommandError
@@ -251,7 +252,8 @@ class Writer:
                     left += await self._write_each(jobs, self._db.write)
         return left
 
-    # A log that another transaction has locked is written separately, so that no other log waits.
+    # A log that another transaction has locked, or in which more is pending than one transaction
+    # numbers, is written separately, so that no other log waits.
 
     def _defer(self, jobs: list[Job]) -> None:
         key = jobs[0].entry.log_key
@@ -260,7 +262,7 @@ class Writer:
         is_new = key not in self._locked
         self._locked.setdefault(key, []).extend(jobs + mine)
         if is_new:
-            logger.warning("the log %s is locked by another transaction: its entries wait", key)
+            logger.warning("the log %s is locked, or much is pending: its entries wait", key)
             task = asyncio.get_running_loop().create_task(self._write_locked_log(key))
             self._locked_tasks.add(task)
             task.add_done_callback(self._locked_tasks.discard)
@@ -280,11 +282,20 @@ class Writer:
     async def _try_locked_log(self, batch: list[Job]) -> list[Job]:
         try:
             await self._commit(batch, LOCK_MS, self._db.write_blocking)
+        except BacklogError:
+            await self._number_backlog(batch[0].entry)
+            return batch
         except Exception as error:
             if is_passing(error):
                 return batch
             return await self._write_each(batch, self._db.write_blocking)
         return []
+
+    async def _number_backlog(self, entry: Entry) -> None:
+        try:
+            await self._db.write_blocking(number_log, entry)
+        except Exception as error:
+            logger.warning("the backlog of the log %s stays: %r", entry.log_key, error)
 
     # Results.
 
@@ -348,7 +359,7 @@ class Writer:
 
 
 def _write(entries: list[Entry], lock_ms: int) -> list[AnyResult]:
-    return write_all(entries, lock_timeout_ms=lock_ms)
+    return write_all(entries, lock_timeout_ms=lock_ms, bounded=True)
 
 
 def _repeatable(entry: Entry) -> Entry:

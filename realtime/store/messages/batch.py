@@ -42,28 +42,30 @@ Entry = Draft | Change
 
 
 def write_all(
-    entries: Sequence[Entry], *, lock_timeout_ms: int | None = None
+    entries: Sequence[Entry], *, lock_timeout_ms: int | None = None, bounded: bool = False
 ) -> list[Stored | CommandError]:
     """Append drafts and apply changes in their order; return the result of each.
 
     They are one transaction, which first locks the logs of all rooms, in the order of their keys.
-    Raises what the database raises; then nothing is stored.
+    Raises what `log.append` raises; then nothing is stored.
     """
     if not any(type(one) is Change for one in entries):
-        return _append(entries, lock_timeout_ms)  # type: ignore[arg-type]
+        return _append(entries, lock_timeout_ms, bounded)  # type: ignore[arg-type]
     results: list[Stored | CommandError] = []
     with transaction.atomic(using=database()):
         log.lock_logs(database(), {one.room_id for one in entries}, lock_timeout_ms)
         for kind, group in groupby(entries, key=type):
             some: list[Any] = list(group)
-            results += map(_apply, some) if kind is Change else _append(some, None)
+            results += map(_apply, some) if kind is Change else _append(some, None, bounded)
     return results
 
 
-def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored | CommandError]:
+def _append(
+    drafts: Sequence[Draft], lock_timeout_ms: int | None, bounded: bool
+) -> list[Stored | CommandError]:
     if any(draft.slow_seconds for draft in drafts):
-        return slow_mode.append(drafts, lock_timeout_ms=lock_timeout_ms)
-    return list(log.append(drafts, lock_timeout_ms=lock_timeout_ms))
+        return slow_mode.append(drafts, lock_timeout_ms=lock_timeout_ms, bounded=bounded)
+    return list(log.append(drafts, lock_timeout_ms=lock_timeout_ms, bounded=bounded))
 
 
 def _apply(change: Change) -> Stored | CommandError:

@@ -225,37 +225,42 @@ class LockedLog(NamedTuple):
     """Whether messages of the site's transactions wait for their position."""
 
 
-def append(drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None) -> list[Stored]:
+def append(
+    drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None, bounded: bool = False
+) -> list[Stored]:
     """Number and store drafts in one transaction; return the result of each, in order.
 
     Inside a caller's transaction the rooms stay locked until its commit. With `lock_timeout_ms`,
     PostgreSQL waits no longer than that for the lock of a room, and three seconds for a statement.
-    Raises what the database raises; then nothing is stored.
+    What is pending in the rooms is stored before. Raises what the database raises, and with
+    `bounded` a `BacklogError` if more is pending than one transaction numbers; then nothing is
+    stored.
     """
     if not drafts:
         return []
     try:
-        return _append(drafts, lock_timeout_ms)
+        return _append(drafts, lock_timeout_ms, bounded=bounded)
     except (DataError, IntegrityError):
         # A row was written past the log since the lock, and the next lock repairs the log. Or a
         # message that was pending cannot be stored: another process may have dropped it already.
         for room_id in outbox.waiting_rooms(database(), {draft.room_id for draft in drafts}):
             number_each(room_id)
-        return _append(drafts, lock_timeout_ms)
+        return _append(drafts, lock_timeout_ms, bounded=bounded)
 
 
-def number_pending(room_ids: set[int], limit: int = outbox.BATCH) -> int:
+def number_pending(room_ids: set[int], limit: int = outbox.BATCH) -> tuple[int, bool]:
     """Move the first pending messages of rooms into their logs, in one transaction.
 
-    Returns how many there were; their signal is sent after the commit. Raises what the database
-    raises; then nothing is moved.
+    Returns how many there were, and whether there may be more; their signal is sent after the
+    commit. Raises what the database raises; then nothing is moved.
     """
     alias = database()
     with own_transaction(alias):
         logs = lock_logs(alias, room_ids)
-        drafts = [Draft(**fields) for fields in outbox.take(alias, room_ids, limit)]
+        taken, has_more = outbox.take(alias, room_ids, limit)
+        drafts = [Draft(**fields) for fields in taken]
         _announce(alias, _store(alias, drafts, logs) if drafts else [])
-    return len(drafts)
+    return len(drafts), has_more
 
 
 def number_each(room_id: int) -> int:
@@ -362,24 +367,25 @@ def is_number_taken(error: IntegrityError) -> bool:
     return any(name in text for name in NUMBERS)
 
 
-def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None) -> list[Stored]:
+def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None, *, bounded: bool) -> list[Stored]:
     alias = database()
     with transaction.atomic(using=alias):
         logs = lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
         rooms = {room_id for room_id, end in logs.items() if end.has_pending}
-        pending = list(_take_all(alias, rooms)) if rooms else []
+        pending = list(_take_all(alias, rooms, bounded=bounded)) if rooms else []
         results = _store(alias, [*pending, *drafts], logs)
         if pending:
             _announce(alias, results[: len(pending)])
     return results[len(pending) :]
 
 
-def _take_all(alias: str, room_ids: set[int]) -> Iterator[Draft]:
+def _take_all(alias: str, room_ids: set[int], *, bounded: bool) -> Iterator[Draft]:
     has_more = True
     while has_more:
-        taken = outbox.take(alias, room_ids)
+        taken, has_more = outbox.take(alias, room_ids)
+        if has_more and bounded:
+            raise outbox.BacklogError("much is pending in a room")
         yield from (Draft(**fields) for fields in taken)
-        has_more = len(taken) == outbox.BATCH
 
 
 def _store(alias: str, drafts: Sequence[Draft], logs: dict[int, LockedLog]) -> list[Stored]:

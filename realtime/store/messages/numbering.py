@@ -14,11 +14,12 @@ __all__ = ["number"]
 logger = get_logger("realtime.log")
 
 
-def number(room_ids: Iterable[int]) -> int:
+def number(room_ids: Iterable[int], *, bounded: bool = False) -> int:
     """Number everything that is pending in rooms; return how many messages there were.
 
     A message that cannot be stored is dropped with an error in the log, as it would stop its room.
-    Raises what the database raises otherwise.
+    Raises what the database raises otherwise. With `bounded`, a `BacklogError` if more is pending
+    than one transaction numbers.
     """
     wanted = set(room_ids)
     if not wanted:
@@ -26,17 +27,18 @@ def number(room_ids: Iterable[int]) -> int:
     rooms = _existing(wanted)
     _drop_all(wanted - rooms)
     try:
-        return _number(rooms)
+        return _number(rooms, bounded=bounded)
     except (DataError, IntegrityError):
         return sum(_number_each(room_id) for room_id in sorted(rooms))
 
 
-def _number(room_ids: set[int]) -> int:
+def _number(room_ids: set[int], *, bounded: bool) -> int:
     count, has_more = 0, bool(room_ids)
     while has_more:
-        moved = log.number_pending(room_ids)
+        moved, has_more = log.number_pending(room_ids)
         count += moved
-        has_more = moved == outbox.BATCH
+        if has_more and bounded:
+            raise outbox.BacklogError("much is pending in a room")
     return count
 
 

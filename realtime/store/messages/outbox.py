@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from django.contrib.auth import get_user_model
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models import DateTimeField, Func
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -17,17 +17,32 @@ from ...models import Message, Pending
 from ...wire.body import fields_of
 from ...wire.errors import CommandError, ErrorCode
 
-__all__ = ["BATCH", "check", "drop", "first", "insert", "take", "take_one", "waiting_rooms"]
+__all__ = [
+    "BATCH",
+    "BacklogError",
+    "check",
+    "drop",
+    "first",
+    "insert",
+    "take",
+    "take_one",
+    "waiting_rooms",
+]
 
-BATCH = 250
-"""The most pending messages that one transaction numbers: each may have 72 KiB."""
+BATCH = 1000
+"""The most pending messages that one transaction numbers."""
+BATCH_BYTES = 1024 * 1024
+"""The bytes of data after which a transaction takes no further message."""
 # An array and `id + 0`, because PostgreSQL plans as if the table were empty, as it mostly is.
 TAKE = """
-    WITH taken AS (
-        DELETE FROM realtime_pending WHERE id = ANY(ARRAY(
-            SELECT id FROM realtime_pending WHERE room_id = ANY(%s) AND kind = 'message'
-            ORDER BY id + 0 LIMIT %s
-        ))
+    WITH first AS (
+        SELECT id, octet_length(data) AS size FROM realtime_pending
+        WHERE room_id = ANY(%s) AND kind = 'message' ORDER BY id + 0 LIMIT %s
+    ), summed AS (
+        SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM first
+    ), taken AS (
+        DELETE FROM realtime_pending
+        WHERE id = ANY(ARRAY(SELECT id FROM summed WHERE before < %s))
         RETURNING id, room_id, sender, nonce, data
     )
     SELECT room_id, sender, nonce, data FROM taken ORDER BY id
@@ -42,6 +57,10 @@ class ClockTimestamp(Func):
 
     function = "clock_timestamp"
     output_field = DateTimeField()
+
+
+class BacklogError(OperationalError):
+    """More is pending in a log than one transaction numbers: it has to be numbered first."""
 
 
 def check(draft: Any) -> None:
@@ -78,15 +97,21 @@ def insert(alias: str, draft: Any) -> None:
     )
 
 
-def take(alias: str, room_ids: Collection[int], limit: int = BATCH) -> list[dict[str, Any]]:
-    """Delete the first pending messages of locked rooms; return the fields of their drafts."""
+def take(
+    alias: str, room_ids: Collection[int], limit: int = BATCH
+) -> tuple[list[dict[str, Any]], bool]:
+    """Delete the first pending messages of locked rooms.
+
+    Returns the fields of their drafts, and whether there may be more.
+    """
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
-            cursor.execute(TAKE, [list(room_ids), limit])
+            cursor.execute(TAKE, [list(room_ids), limit, BATCH_BYTES])
             rows = cursor.fetchall()
     else:
         rows = _take_by_orm(alias, room_ids, limit)
-    return _fields(alias, rows)
+    size = sum(len(row[-1].encode()) for row in rows)
+    return _fields(alias, rows), len(rows) == limit or size >= BATCH_BYTES
 
 
 def first(alias: str, room_id: int) -> int | None:

@@ -30,7 +30,7 @@ VOICE_CHARACTERS = 150
 
 
 def append(
-    drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None
+    drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None, bounded: bool = False
 ) -> list[Stored | CommandError]:
     """As `log.append`, but a draft that comes too soon is refused with `rate_limited`.
 
@@ -42,7 +42,8 @@ def append(
         known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, logs)
         new = [draft for key, draft in slow.items() if key not in known]
         refused = _refused(new)
-        stored = iter(log.append([draft for draft in drafts if draft.key not in refused]))
+        accepted = [draft for draft in drafts if draft.key not in refused]
+        stored = iter(log.append(accepted, bounded=bounded))
         _note({_address_of(one) for one in new if one.address and one.key not in refused})
         return [refused.get(draft.key) or next(stored) for draft in drafts]
 

@@ -14,7 +14,7 @@ from . import numbering
 from .drafts import EntryDraft, StoredEntry
 from .entries import topic_key
 
-__all__ = ["Entry", "Numbering", "Result", "write_all"]
+__all__ = ["Entry", "Numbering", "Result", "number_log", "write_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +38,47 @@ Result = Stored | StoredEntry | CommandError | None
 """None is the result of a `Numbering`."""
 
 
-def write_all(entries: Sequence[Entry], *, lock_timeout_ms: int | None = None) -> list[Result]:
+def write_all(
+    entries: Sequence[Entry], *, lock_timeout_ms: int | None = None, bounded: bool = False
+) -> list[Result]:
     """Write entries in their order within each log; return the result of each.
 
     They are one transaction, which locks the logs of rooms before those of topics, each in the
-    order of their keys. Requests to number without drafts are transactions of their own. Raises
-    what the database raises; then the drafts are not stored.
+    order of their keys. Requests to number rooms, and those without drafts, are transactions of
+    their own. Raises what the database raises, and with `bounded` a `BacklogError` if more is
+    pending in a log than one transaction numbers, which `number_log` has to do first; then the
+    drafts are not stored.
     """
     of_rooms = [one for one in entries if not isinstance(one, EntryDraft | Numbering)]
     if len(of_rooms) == len(entries):
-        return list(messages.write_all(of_rooms, lock_timeout_ms=lock_timeout_ms))
+        return list(messages.write_all(of_rooms, lock_timeout_ms=lock_timeout_ms, bounded=bounded))
     others = [one for one in entries if isinstance(one, EntryDraft | Numbering)]
+    rooms = {one.room_id for one in others if isinstance(one, Numbering) and one.room_id}
+    number_rooms(rooms, bounded=bounded)
     lock_ms = LOCK_MS if lock_timeout_ms is None else lock_timeout_ms
     if not of_rooms:
-        return _write_topics(others, lock_ms)
+        return _write_topics(others, lock_ms, bounded)
     with own_transaction(database(), lock_ms):
-        stored: Iterator[Result] = iter(messages.write_all(of_rooms))
-        rest = iter(_write_topics(others, lock_ms))
+        stored: Iterator[Result] = iter(messages.write_all(of_rooms, bounded=bounded))
+        rest = iter(_write_topics(others, lock_ms, bounded))
     return [next(rest if isinstance(one, EntryDraft | Numbering) else stored) for one in entries]
 
 
-def _write_topics(entries: Sequence[EntryDraft | Numbering], lock_ms: int) -> list[Result]:
-    number_rooms({one.room_id for one in entries if isinstance(one, Numbering) and one.room_id})
+def number_log(entry: Entry) -> None:
+    """Number what is pending in the log of an entry, in transactions of their own."""
+    if isinstance(entry, EntryDraft) or (isinstance(entry, Numbering) and entry.topic):
+        numbering.number([entry.topic])
+    else:
+        number_rooms({entry.room_id})
+
+
+def _write_topics(
+    entries: Sequence[EntryDraft | Numbering], lock_ms: int, bounded: bool
+) -> list[Result]:
     topics = {one.topic for one in entries if isinstance(one, Numbering) and one.topic}
     drafts = [one for one in entries if isinstance(one, EntryDraft)]
     if not drafts:
         numbering.number(topics, lock_ms=lock_ms)
         return [None] * len(entries)
-    results = iter(numbering.append(drafts, lock_ms=lock_ms, also=topics))
+    results = iter(numbering.append(drafts, lock_ms=lock_ms, also=topics, bounded=bounded))
     return [next(results) if isinstance(one, EntryDraft) else None for one in entries]

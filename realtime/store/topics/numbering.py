@@ -14,6 +14,7 @@ from django.db import transaction
 from ...signals import entries_stored, topic_rights_changed
 from ..database.alias import database
 from ..database.transactions import LOCK_MS
+from ..messages.outbox import BacklogError
 from . import rows
 from .drafts import EntryDraft, StoredEntry
 from .logs import LockedLog, locked
@@ -47,12 +48,14 @@ def append(
     lock_ms: int = LOCK_MS,
     also: Collection[str] = (),
     announces: bool = False,
+    bounded: bool = False,
 ) -> list[Outcome]:
     """Append drafts, after all that is pending in their topics; return the result of each.
 
     They are one transaction, or a part of the caller's. It numbers what is pending in the topics
     `also` too. Signals are sent after its commit: for the drafts only with `announces`, else the
-    caller announces them. Raises what the database raises; then nothing is stored.
+    caller announces them. With `bounded`, `BacklogError` is raised if more is pending than one
+    transaction should number. Raises what the database raises; then nothing is stored.
     """
     alias, own = database(), {draft.topic for draft in drafts}
 
@@ -63,8 +66,10 @@ def append(
         has_more = True
         while has_more:
             now, pending = rows.take(alias, logs)
-            _store(alias, logs, pending, now, announces=True)
             has_more = rows.is_full(pending)
+            if has_more and bounded:
+                raise BacklogError("much is pending in a topic")
+            _store(alias, logs, pending, now, announces=True)
         return _store(alias, logs, drafts, now, announces=announces)
 
 

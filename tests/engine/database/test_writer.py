@@ -17,12 +17,12 @@ from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
 from realtime.models import Message, Room
-from realtime.store.messages import history
+from realtime.store.messages import history, outbox
 from realtime.store.messages.batch import Change
 from realtime.store.messages.log import Draft, Stored
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.engine.ends import in_thread
-from tests.store.says import delete
+from tests.store.says import delete, draft
 
 T = TypeVar("T")
 
@@ -520,3 +520,26 @@ async def test_no_answered_job_is_kept(desk: Desk, room: Room) -> None:
     del sender
     await desk.settled(1)
     await eventually(lambda: is_kept() is None, 5, "the sender is gone")
+
+
+async def test_a_room_with_a_backlog_delays_no_other_and_keeps_its_order(
+    postgres: str, desk: Desk, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction never stores all that the site has published there, beside a client."""
+    monkeypatch.setattr(outbox, "BATCH_BYTES", 2000)
+    busy = await in_thread(make_room, "busy")
+    free = await in_thread(make_room, "free")
+
+    def publish() -> None:
+        for number in range(20):
+            outbox.insert("default", draft(busy, f"site {number} " + "x" * 500))
+
+    await in_thread(publish)
+    desk.submit(busy, "client")
+    desk.submit(free, "other")
+    await desk.settled(2)
+    assert list(desk.results) == ["other", "client"]
+    assert set(desk.codes().values()) == {"ok"}
+    found = [content.rstrip("x ") for content in await stored(busy)]
+    assert found == [*(f"site {number}" for number in range(20)), "client"]
+    await eventually(lambda: not desk.writer._locked)

@@ -5,22 +5,24 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from harness.database import Database as Rows
 from harness.waiting import eventually
 from realtime.engine.database import writer as module
 from realtime.engine.database.writer import Committed, Writer
-from realtime.models import Pending, Room
+from realtime.models import Message, Pending, Room
 from realtime.signals import entries_pending, entries_stored
+from realtime.store.messages import outbox
 from realtime.store.messages.log import Draft, Stored
-from realtime.store.topics import batch, pending
+from realtime.store.topics import batch, pending, rows
 from realtime.store.topics.drafts import EntryDraft, StoredEntry
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.engine import topic_log
 from tests.engine.database.test_writer import Unsteady
 from tests.engine.ends import in_thread
 from tests.engine.topic_log import event, value
+from tests.store.says import draft
 
 ORDER = "order/7"
 
@@ -262,3 +264,50 @@ async def test_a_locked_topic_delays_no_other(
     assert [one.state.seq for one in found if one.state] == [2, 3]
     await desk.writer.drain(10)
     assert not desk.writer._locked
+
+
+async def test_a_topic_with_a_backlog_is_numbered_before_an_entry_is_appended(
+    postgres: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each transaction numbers a bounded part of what is pending."""
+    monkeypatch.setattr(rows, "BATCH", 2)
+    await in_thread(pending._insert, "default", [event(ORDER, str(n)) for n in range(5)])
+    stored = await desk.writer.write(event(ORDER, "5"))
+    assert stored.state is not None
+    assert stored.state.seq == 6
+    assert not await in_thread(Pending.objects.exists)
+    assert await in_thread(transactions) > 2
+
+
+async def test_a_room_with_a_backlog_is_numbered_beside_the_others(
+    postgres: str, db: Unsteady, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction of the site that has published much delays no client of another room."""
+    monkeypatch.setattr(outbox, "BATCH_BYTES", 2000)
+    room = await in_thread(lambda: Room.objects.create(slug="busy"))
+
+    def publish() -> None:
+        for number in range(20):
+            outbox.insert("default", draft(room, f"{number} " + "x" * 500))
+
+    await in_thread(publish)
+    separately: list[str] = []
+    run = db.write_blocking
+
+    async def write_blocking(function: Any, *args: Any) -> Any:
+        separately.append(function.__name__)
+        return await run(function, *args)
+
+    monkeypatch.setattr(db, "write_blocking", write_blocking)
+    desk.writer.number([], [room.pk])
+    await desk.writer.drain(20)
+    assert "number_log" in separately
+    found = await in_thread(lambda: list(Message.objects.order_by("seq").values_list("content")))
+    assert [content.split()[0] for (content,) in found] == [str(number) for number in range(20)]
+
+
+def transactions() -> int:
+    """In how many transactions the entries were written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(DISTINCT xmin::text) FROM realtime_entry")
+        return int(cursor.fetchone()[0])
