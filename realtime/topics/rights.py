@@ -1,5 +1,6 @@
 """Decide who may subscribe: the questions of many connections at once, gathered by class."""
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 from functools import reduce
 from inspect import isawaitable
@@ -18,7 +19,7 @@ __all__ = ["Decision", "decide"]
 
 logger = get_logger("realtime.topics")
 
-Decision = bool | Exception
+Decision = bool | BaseException
 """Whether the identity of a topic may subscribe, or what the site's code has raised."""
 NO = (ObjectDoesNotExist, PermissionDenied, Http404)
 AWAY = (OperationalError, InterfaceError)
@@ -46,7 +47,7 @@ def _of_class(topic: type[Topic], asks: list[Topic]) -> dict[Topic, Decision]:
         return _together(topic, asks)
     except AWAY:
         raise
-    except Exception as error:
+    except (Exception, CancelledError) as error:  # the latter out of code of the site
         if len(asks) == 1:
             return {asks[0]: _refused(error)}
         if not isinstance(error, NO):
@@ -76,6 +77,6 @@ def _with_objects(topic: type[Topic], asks: list[Topic]) -> list[Topic]:
     return known
 
 
-def _refused(error: Exception) -> Decision:
+def _refused(error: BaseException) -> Decision:
     is_unknown = isinstance(error, CommandError) and error.code == ErrorCode.UNKNOWN_TOPIC
     return False if is_unknown or isinstance(error, NO) else error

@@ -1,7 +1,8 @@
 """Who may subscribe: many questions at once, each with its own answer."""
 
+from asyncio import CancelledError
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -62,22 +63,24 @@ def test_an_exception_that_means_no_is_no(refusal: Exception) -> None:
     assert list(decide(asks).values()) == [True, False, True]
 
 
-def test_a_failure_is_the_answer_of_one_only(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [ZeroDivisionError(), CancelledError()], ids=repr)
+def test_a_failure_is_the_answer_of_one_only(
+    caplog: pytest.LogCaptureFixture, failure: BaseException
+) -> None:
     """No client can spoil the answers of others."""
 
     class Order(Topic):
         path = "order/<int:pk>"
         pk: int
-        fault: ClassVar[Exception] = ZeroDivisionError("of the site")
 
         @classmethod
         def allowed(cls, asks: Sequence[Self]) -> Iterable[Self]:
             if any(ask.pk == 2 for ask in asks):
-                raise cls.fault
+                raise failure
             return asks
 
     asks = [Order.made({"pk": pk}, ADA) for pk in (1, 2, 3)]
-    assert list(decide(asks).values()) == [True, Order.fault, True]
+    assert list(decide(asks).values()) == [True, failure, True]
     assert "Order cannot decide on 3 topics at once" in caplog.text
 
 

@@ -1,5 +1,7 @@
 """Run functions in daemon threads: a process that ends does not wait for one that hangs."""
 
+import asyncio
+import concurrent.futures
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -12,6 +14,7 @@ __all__ = ["ThreadPool", "settle"]
 P = ParamSpec("P")
 T = TypeVar("T")
 Job = Callable[[], None]
+CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 
 
 class ThreadPool(Executor):
@@ -85,5 +88,10 @@ def settle(
         return
     try:
         future.set_result(function(*args, **kwargs))
+    except CANCELLED as error:
+        # Nobody has cancelled this future, and who waits for it must not take itself for cancelled.
+        failure = RuntimeError(f"{function!r} has raised {error!r} in its thread.")
+        failure.__cause__ = error
+        future.set_exception(failure)
     except BaseException as error:
         future.set_exception(error)

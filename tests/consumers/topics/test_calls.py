@@ -1,5 +1,7 @@
 """Calls to topics through a socket: their order, their answers, and handlers that misbehave."""
 
+import asyncio
+from concurrent import futures
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
+from realtime.consumers.topics import call_queue
 from realtime.engine.database import executor
 from realtime.engine.engine import Engine
+from realtime.topics import Command, Topic, command
 from tests.consumers.failures import FAILURES
 from tests.consumers.topics.shop import Shop
 
@@ -246,3 +250,28 @@ async def test_a_closed_connection_leaves_its_waiting_calls(
         async with Socket(user=ada) as socket:
             await socket.ask("call", topic=order.name, name="slow", data={"name": "c"})
     assert shop.gate.begun == ["a", "c"]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, futures.CancelledError])
+async def test_a_handler_in_a_thread_that_raises_a_cancellation_has_failed(
+    database: Any, shop: Shop, ada: Any, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    """It keeps no slot: the next calls are executed."""
+    monkeypatch.setattr(call_queue, "IN_FLIGHT", 1)
+
+    class Give(Command):
+        """A call that gives up."""
+
+    class GiveTopic(Topic):
+        path = "give"
+
+        def may_subscribe(self) -> bool:
+            return True
+
+        @command
+        def give(self, command: Give) -> None:
+            raise error
+
+    async with testing.engine(**THREADS), Socket(user=ada) as socket:
+        for _ in range(2):
+            assert (await socket.ask("call", topic="give", name="give"))["code"] == "internal"
