@@ -119,15 +119,18 @@ class Subscriptions:
         if subscription is None or subscription.is_stale:
             await self._decide(topic, subscription)
 
-    async def read_ahead(self, topics: list[Topic]) -> dict[str, Verdict]:
-        """Return the verdicts on many topics; after an error, each of them is asked again."""
+    async def read_ahead(self, topics: list[Topic], verdicts: dict[str, Verdict]) -> None:
+        """Ask about many topics, and note each verdict as it comes.
+
+        So those that were quick are known also if another one takes too long. One that has failed
+        has no verdict.
+        """
+
+        async def note(topic: Topic) -> None:
+            verdicts[topic.name] = await self._ask(topic)
+
         asked = {topic.name: topic for topic in topics}
-        found = await asyncio.gather(*map(self._ask, asked.values()), return_exceptions=True)
-        return {
-            name: verdict
-            for name, verdict in zip(asked, found, strict=True)
-            if not isinstance(verdict, BaseException)
-        }
+        await asyncio.gather(*map(note, asked.values()), return_exceptions=True)
 
     def drop(self, name: str) -> None:
         """End a subscription, if there is one."""

@@ -1,6 +1,7 @@
 """Commands to subscribe to topics, to call their commands, and to read their entries."""
 
 import asyncio
+from contextlib import suppress
 from functools import cached_property
 from typing import ClassVar
 
@@ -148,7 +149,9 @@ class Subscribing(Consumer):
                 topics[target.topic] = self._find(target.topic)
             except CommandError:  # the reply to this target says so
                 continue
-        verdicts = await self.in_time(self._topics.read_ahead(list(topics.values())))
+        verdicts: dict[str, Verdict] = {}
+        with suppress(CommandError):  # one takes too long; in its turn, it is asked again
+            await self.in_time(self._topics.read_ahead(list(topics.values()), verdicts))
         return {
             asked: verdicts[topic.name] for asked, topic in topics.items() if topic.name in verdicts
         }

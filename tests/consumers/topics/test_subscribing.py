@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 
 from harness.client.encoding import ENCODINGS, Object
 from harness.client.in_process import Socket
+from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
 from realtime.engine.engine import Engine
@@ -365,3 +366,24 @@ async def test_a_call_tells_nothing_of_a_forbidden_topic(
             error = await socket.ask("call", topic=order.name, **fields)
             assert (error["code"], error.get("path")) == ("unknown_topic", None)
     assert shop.instances == []
+
+
+async def test_a_slow_permission_leaves_the_other_topics_of_the_command_alone(
+    database: Any, shop: Shop, order: Any, ada: Any
+) -> None:
+    async with (
+        testing.engine(DB_THREADS=2, HANDLER_SECONDS=0.5, **UNLIMITED),
+        Socket(user=ada) as socket,
+    ):
+        shop.asking.open.clear()
+        topics = [{"topic": order.name}, {"topic": "no/such"}, {"topic": "news"}]
+        await socket.send("subscribes", topics=topics, ref=1)
+        told = [await socket.receive() for _ in topics]
+        assert [(one.get("code"), one["topic"]) for one in told] == [
+            ("unavailable", order.name),
+            ("unknown_topic", "no/such"),
+            (None, "news"),
+        ]
+        shop.asking.open.set()
+        again = await socket.ask("subscribe", topic=order.name)
+        assert again["type"] == "subscribed"
