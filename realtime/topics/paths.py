@@ -16,14 +16,18 @@ from django.db.models import Model
 from django.urls.converters import IntConverter
 from django.urls.resolvers import RoutePattern
 
+from ..logs import get_logger
 from ..wire.commands import TOPIC_CHARACTERS
 
 __all__ = ["PARAMETER", "Path", "is_name"]
+
+logger = get_logger("realtime.topics")
 
 PARAMETER = re.compile(r"<(?:(?P<converter>[^>:]+):)?(?P<name>[^>]+)>")
 MAX_INTEGER = 2**63 - 1
 """The largest integer of a database column."""
 MAX_DIGITS = 19
+FAILED = "a converter of %r has failed; a name that it cannot read has to raise ValueError"
 CONTROL = ("Cc", "Cs")
 """The categories of Unicode that no name may have: control characters and surrogates."""
 
@@ -47,6 +51,7 @@ class Path:
     def __init__(self, route: str) -> None:
         self.route = route
         self._prefix = str(route).partition("<")[0]
+        self._has_failed = False
 
     @cached_property
     def pattern(self) -> RoutePattern:
@@ -77,7 +82,16 @@ class Path:
             values = {key: self._converted(key, text) for key, text in texts.items()}
         except ValueError:
             return None
+        except Exception as error:
+            self.log_failure(error)
+            return None
         return None if any(map(_is_large, values.values())) else values
+
+    def log_failure(self, error: Exception) -> None:
+        """Log an exception of a converter, once: clients can cause it at any rate."""
+        if not self._has_failed:
+            self._has_failed = True
+            logger.error(FAILED, self.route, exc_info=error)
 
     def name(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the name for these values, and the values as the converters read them.

@@ -76,6 +76,9 @@ class Registry:
             return topic.made(values, identity)
         except ValueError:
             raise unknown_topic(name) from None
+        except Exception as error:  # of a converter, as it writes the name
+            topic.route().log_failure(error)
+            raise unknown_topic(name) from None
 
     def keep_of(self, name: str) -> timedelta | None:
         """Return how long the entries of a topic are kept; None if no class has this name today."""

@@ -91,8 +91,19 @@ def test_other_spellings_are_the_same_topic(route: str, name: str, canonical: st
     "name",
     ["", "a" * 201, "a\0", "a\n", "a\x7f", "a\x85", "a\ud800", "e\u0301"],  # the last: not NFC
 )
-def test_a_name_is_checked_before_converters_run(name: str) -> None:
+def test_a_name_is_checked_before_converters_run(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     assert Path("<strict:all>").match(name) is None
+    assert caplog.text == ""
+
+
+def test_a_converter_that_fails_has_no_topic_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = Path("<strict:all>")
+    assert [path.match(name) for name in ("a", "b")] == [None, None]
+    assert caplog.text.count("a converter of '<strict:all>' has failed") == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import logging
 from datetime import timedelta
 
 import pytest
+from django.urls import register_converter
+from django.urls.converters import REGISTERED_CONVERTERS, StringConverter
 
 from realtime.errors import CommandError, ErrorCode
 from realtime.store.accounts.identity import Identity
@@ -86,3 +88,24 @@ def test_a_name_of_two_classes_is_refused(
     assert isinstance(classes.resolve("order/x"), Other)
     [overlap] = classes.overlaps()
     assert {overlap.one, overlap.other} == {One, Other}
+
+
+def test_a_converter_that_cannot_write_what_it_has_read_has_no_topic(
+    classes: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(StringConverter):
+        def to_url(self, value: str) -> str:
+            raise KeyError(value)
+
+    register_converter(Odd, "odd")
+    try:
+
+        class OddTopic(Topic):
+            path = "odd/<odd:key>"
+
+        for _ in range(2):
+            with pytest.raises(CommandError, match="no such topic"):
+                classes.resolve("odd/a")
+    finally:
+        REGISTERED_CONVERTERS.pop("odd")
+    assert caplog.text.count("a converter of 'odd/<odd:key>' has failed") == 1
