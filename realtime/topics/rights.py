@@ -6,7 +6,7 @@ from functools import reduce
 from inspect import isawaitable
 from operator import or_
 
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 from django.http import Http404
@@ -22,6 +22,7 @@ logger = get_logger("realtime.topics")
 Decision = bool | BaseException
 """Whether the identity of a topic may subscribe, or what the site's code has raised."""
 NO = (ObjectDoesNotExist, PermissionDenied, Http404)
+MALFORMED = (ValueError, TypeError, ValidationError)
 AWAY = (OperationalError, InterfaceError)
 FAILED = "%s cannot decide on %d topics at once, so it is asked about fewer: %r"
 
@@ -69,7 +70,11 @@ def _together(topic: type[Topic], asks: list[Topic]) -> dict[Topic, Decision]:
 def _with_objects(topic: type[Topic], asks: list[Topic]) -> list[Topic]:
     """Return the topics whose object exists, with it; in one query for all of them."""
     wanted = {ask.name: Q(**ask.lookup) for ask in asks}
-    found = topic.queryset().filter(reduce(or_, wanted.values()))
+    queryset = topic.queryset()
+    try:
+        found = list(queryset.filter(reduce(or_, wanted.values())))
+    except MALFORMED as error:  # a value that its field cannot have, in one of them
+        raise ObjectDoesNotExist from error
     objects = {topic.key_of(one): one for one in found}
     known = [ask for ask in asks if ask.key_of_object in objects]
     for ask in known:

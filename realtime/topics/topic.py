@@ -120,7 +120,9 @@ class Topic(Publishing, Reading):
     @classmethod
     def key_of(cls, instance: Model) -> tuple[str, ...]:
         """Return what `key_of_object` is for the topics of an object."""
-        return tuple(cls.route().text(name, _attribute(instance, name)) for name in cls.lookups())
+        values = {name: _attribute(instance, name) for name in cls.lookups()}
+        # Converters of text return any value as it is, also the number of a key.
+        return tuple(str(cls.route().text(name, value)) for name, value in values.items())
 
     def bind(self, instance: Model) -> None:
         """Use an object that is known, instead of a query."""

@@ -171,3 +171,24 @@ def test_an_older_instance_of_a_user_does_not_answer_for_a_newer_one() -> None:
     old, new = (topic.made({"pk": 1}, Identity.of(user)) for user in users)
     assert decide([old, new]) == {old: True, new: False}
     assert old != new
+
+
+@pytest.mark.django_db
+def test_a_value_that_no_object_can_have_is_refused_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As one that is not there, and without a line that clients could cause at any rate."""
+
+    class RoomTopic(Topic):
+        model = Room
+        path = "about/<str:pk>"
+        pk: str
+
+        def may_subscribe(self) -> bool:
+            return True
+
+    room = Room.objects.create(slug="a")
+    values = [str(room.pk), "abc", "1.5", "\u00b2", str(2**63), str(room.pk + 1)]
+    asks = [RoomTopic.made({"pk": value}, ADA) for value in values]
+    assert list(decide(asks).values()) == [True] + [False] * 5
+    assert caplog.text == ""
