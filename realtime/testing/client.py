@@ -189,12 +189,15 @@ class Client:
         name = _name(topic)
         found = await self.command("subscribe", topic=name, **fields)
         entries = found.get("entries") or []
-        while found.get("has_more") and "until" in found:
-            since = {name: found[name] for name in ("epoch", "until")}
-            since["seq"] = found["through"]
+        is_recovered = found["recovered"]
+        while found["has_more"]:
+            since = {"seq": found["through"], "epoch": found["epoch"]}
+            if found.get("until") is not None:  # more values of a snapshot follow
+                since["until"] = found["until"]
             found = await self.command("subscribe", topic=name, since=since)
             entries += found.get("entries") or []
-        return {**found, "entries": entries}
+            is_recovered = is_recovered and found["recovered"]
+        return {**found, "entries": entries, "recovered": is_recovered}
 
     async def unsubscribe(self, topic: Any) -> Item:
         """Unsubscribe from a topic."""

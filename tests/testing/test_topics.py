@@ -135,6 +135,21 @@ async def test_a_client_resumes_its_topics(topic: Any, ada: Any) -> None:
         assert [one for one in await client.settled() if one["type"] == "event"] == []
 
 
+async def test_a_client_that_has_missed_many_pages_resumes_all_and_is_subscribed(
+    topic: Any, ada: Any
+) -> None:
+    async with connect(ada) as client:
+        await client.subscribe(topic)
+        await topic.apublish(Paid(total=Decimal(0)))
+        await client.next(Paid)
+        await client.drop_connection()
+        await topic.aset_many({str(number): Spot(lat=number) for number in range(1100)})
+        [subscribed] = await client.resume()
+        assert (subscribed["recovered"], len(subscribed["entries"])) == (True, 1100)
+        await topic.apublish(Paid(total=Decimal(2)))
+        assert (await client.next(Paid)).total == 2
+
+
 async def test_an_ended_subscription_is_not_resumed(topic: Any, ada: Any) -> None:
     async with connect(ada) as client:
         await client.subscribe(topic)
