@@ -13,6 +13,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
+from ...engine.connections.phase import Phase
 from ...logs import get_logger
 from ...wire.commands import Call
 from ...wire.errors import CommandError, ErrorCode
@@ -51,9 +52,12 @@ class PendingCall:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(config().handler_seconds, expired, self)
 
-    def begin(self) -> None:
-        """Raise `CommandError` if the call is answered, so that its handler must not begin."""
-        if self.is_answered:
+    def begin(self, phase: Phase) -> None:
+        """Raise `CommandError` if the handler must not begin.
+
+        So it is if the call is answered, or its connection closes: the user may be sent away.
+        """
+        if self.is_answered or phase is not Phase.OPEN:
             raise CommandError(ErrorCode.UNAVAILABLE, NOT_BEGUN)
 
     async def in_thread(self, future: Future[Any]) -> Any:
@@ -118,6 +122,10 @@ class CallQueue:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._calls: set[PendingCall] = set()
         self._slot_free = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return the number of calls that wait or run."""
+        return len(self._calls)
 
     async def add(self, topic: str, command: Call, refuse: Answer) -> None:
         """Queue a call behind the others to its topic; wait while too many are in flight."""

@@ -64,6 +64,10 @@ class Calls:
         except CommandError:
             return command, USUAL_COST
 
+    def __len__(self) -> int:
+        """Return the number of calls that wait or run."""
+        return len(self._queue)
+
     async def add(self, command: Call) -> None:
         """Queue a call behind the others to its topic; raise `CommandError` for no topic."""
         topic = registry.resolve(command.topic, self._connection.identity)
@@ -87,9 +91,10 @@ class Calls:
     async def _reply_to(self, call: PendingCall) -> Result:
         """Return the reply to a call; raise what its handler raises."""
         command = call.command
+        call.begin(self._connection.phase)
         topic = await self._permitted(command.topic)
         handler, argument = topic.calls.decode(command)
-        call.begin()
+        call.begin(self._connection.phase)
         if handler.is_async:
             reply = await call.in_loop(handler.method(topic, argument))
         else:

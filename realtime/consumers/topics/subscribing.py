@@ -99,8 +99,9 @@ class Subscribing(Consumer):
         return self._calls.charge_for(command) if isinstance(command, Call) else (command, cost)
 
     def may_change_identity(self) -> bool:
-        """Return whether the connection has no subscription: its rights are those of its user."""
-        return super().may_change_identity() and not ("_topics" in vars(self) and self._topics)
+        """Return whether no subscription and no call depends on the rights of the user."""
+        used = [vars(self)[name] for name in ("_topics", "_calls") if name in vars(self)]
+        return super().may_change_identity() and not any(used)
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Check the rights in all topics again, if no room is named."""

@@ -1,16 +1,19 @@
-"""A user that changes while its rights are read: the changed one decides, and reaches handlers."""
+"""A user that changes or leaves while its commands are under way: who decides, and who calls."""
 
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
+from realtime.auth import tickets
 from realtime.engine.engine import Engine
 from realtime.store.accounts.identity import Identity
 from realtime.topics import Command, Topic, command
+from realtime.wire.errors import CloseCode, Disconnect
 from tests.consumers.topics.shop import Shop
 
 THREADS = {"DB_THREADS": 2, **UNLIMITED}
@@ -87,3 +90,39 @@ async def test_a_call_is_not_of_the_user_before_a_change(
         shop.asking.open.set()
         told = await socket.receive()
         assert {name: told.get(name) for name in outcome} == outcome
+
+
+async def test_a_call_under_way_keeps_its_user(
+    database: Any, shop: Shop, order: Any, ada: Any, bob: Any
+) -> None:
+    """Also one that waits: it is not executed for the user of a later `auth`."""
+    first, again = [await sync_to_async(tickets.issue)(bob) for _ in range(2)]
+    async with testing.engine(**THREADS), Socket(user=ada) as socket:
+        slow = {"topic": order.name, "name": "slow_async", "data": {"name": "a"}}
+        await socket.send("call", **slow, ref=1)
+        await socket.send("call", topic=order.name, name="cancel", ref=2)
+        await eventually(lambda: shop.gate.begun == ["a"])
+        assert (await socket.ask("auth", token=first))["code"] == "permission_denied"
+        shop.gate.open.set()
+        await socket.expect("result", ref=2)
+        assert [one.identity.user_id for one in shop.instances] == [str(ada.pk)]
+        assert (await socket.ask("auth", token=again))["user_id"] == str(bob.pk)
+
+
+async def test_no_call_begins_once_the_site_has_sent_the_user_away(
+    database: Any, shop: Shop, order: Any, ada: Any
+) -> None:
+    async with testing.engine(**THREADS) as engine:
+        socket = Socket(user=ada)
+        await socket.open()
+        for name in ("a", "b", "c"):
+            data = {"name": name}
+            await socket.send("call", topic=order.name, name="slow_async", data=data)
+        await eventually(lambda: shop.gate.begun == ["a"])
+        [connection] = engine.connections.values()
+        asked = len(shop.asked)
+        connection.close(Disconnect(CloseCode.KICKED, "Bye."))
+        consumer: Any = connection.events
+        shop.gate.open.set()
+        await eventually(lambda: len(consumer._calls._queue._calls) == 0)
+        assert (shop.gate.begun, len(shop.asked)) == (["a"], asked)
