@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, overload
 from uuid import uuid4
 
@@ -38,6 +39,8 @@ Committed = Stored | StoredEntry
 Result = Stored | CommandError
 BATCH_ENTRIES = 500
 QUEUE_ENTRIES = 10_000
+NUMBERINGS = 1000
+"""The most topics of a transaction that are queued one by one; one request stands for more."""
 LOCK_MS = 500
 ALONE_LOCK_MS = 50
 BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -127,24 +130,32 @@ class Writer:
 
         The signals `entries_stored` and `messages_stored` tell what was numbered.
         """
-        requests = [Numbering(topic=topic) for topic in topics]
-        for request in [*requests, *(Numbering(room_id=room_id) for room_id in room_ids)]:
+        names = frozenset(topics)
+        if len(names) > NUMBERINGS:
+            one = Numbering(topics=names)
+            self._wait_in_lane(one.log_key, [self._open_job(one, lambda result: None)])
+            names = frozenset()
+        for request in _requests(names, room_ids):
             key = request.log_key
             is_full = max(self._count, 2 * len(self._numberings)) >= QUEUE_ENTRIES
             if key not in self._numberings and not is_full:  # messages need space too
                 self._numberings[key] = self._add(request, lambda result: None)
 
     def _add(self, entry: Entry, done: Callable[[Any], None]) -> Job:
-        self._count += 1
-        self._idle.clear()
-        job = Job(entry, done, time.monotonic() + config().write_timeout_seconds)
-        self._open.append(job)
-        self._sweep_soon()
+        job = self._open_job(entry, done)
         if self._locked and (key := entry.log_key) in self._locked:
             self._locked[key].append(job)
         else:
             self._jobs.append(job)
             self._wake.set()
+        return job
+
+    def _open_job(self, entry: Entry, done: Callable[[Any], None]) -> Job:
+        self._count += 1
+        self._idle.clear()
+        job = Job(entry, done, time.monotonic() + config().write_timeout_seconds)
+        self._open.append(job)
+        self._sweep_soon()
         return job
 
     @overload
@@ -154,12 +165,7 @@ class Writer:
     async def write(self, entry: Any) -> Any:
         """Write a draft or a change, and wait for it; raise the `CommandError` of a failure."""
         outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def done(result: object) -> None:
-            if not outcome.done():
-                outcome.set_result(result)
-
-        self.submit(entry, done)
+        self.submit(entry, partial(_settle, outcome))
         result = await outcome
         if isinstance(result, CommandError):
             raise result
@@ -259,10 +265,14 @@ class Writer:
         key = jobs[0].entry.log_key
         mine = [job for job in self._jobs if job.entry.log_key == key]
         self._jobs = [job for job in self._jobs if job.entry.log_key != key]
-        is_new = key not in self._locked
-        self._locked.setdefault(key, []).extend(jobs + mine)
-        if is_new:
+        if key not in self._locked:
             logger.warning("the log %s is locked, or much is pending: its entries wait", key)
+        self._wait_in_lane(key, jobs + mine)
+
+    def _wait_in_lane(self, key: str, jobs: list[Job]) -> None:
+        is_new = key not in self._locked
+        self._locked.setdefault(key, []).extend(jobs)
+        if is_new:
             task = asyncio.get_running_loop().create_task(self._write_locked_log(key))
             self._locked_tasks.add(task)
             task.add_done_callback(self._locked_tasks.discard)
@@ -283,19 +293,13 @@ class Writer:
         try:
             await self._commit(batch, LOCK_MS, self._db.write_blocking)
         except BacklogError:
-            await self._number_backlog(batch[0].entry)
+            await _number_backlog(self._db, batch[0].entry)
             return batch
         except Exception as error:
             if is_passing(error):
                 return batch
             return await self._write_each(batch, self._db.write_blocking)
         return []
-
-    async def _number_backlog(self, entry: Entry) -> None:
-        try:
-            await self._db.write_blocking(number_log, entry)
-        except Exception as error:
-            logger.warning("the backlog of the log %s stays: %r", entry.log_key, error)
 
     # Results.
 
@@ -360,6 +364,23 @@ class Writer:
 
 def _write(entries: list[Entry], lock_ms: int) -> list[AnyResult]:
     return write_all(entries, lock_timeout_ms=lock_ms, bounded=True)
+
+
+def _requests(topics: Iterable[str], room_ids: Iterable[int]) -> list[Numbering]:
+    of_rooms = [Numbering(room_id=room_id) for room_id in room_ids]
+    return [*(Numbering(topic=topic) for topic in topics), *of_rooms]
+
+
+async def _number_backlog(db: Database, entry: Entry) -> None:
+    try:
+        await db.write_blocking(number_log, entry)
+    except Exception as error:
+        logger.warning("the backlog of the log %s stays: %r", entry.log_key, error)
+
+
+def _settle(outcome: asyncio.Future[Any], result: object) -> None:
+    if not outcome.done():
+        outcome.set_result(result)
 
 
 def _repeatable(entry: Entry) -> Entry:

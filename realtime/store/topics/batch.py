@@ -19,17 +19,21 @@ __all__ = ["Entry", "Numbering", "Result", "number_log", "write_all"]
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """A request to number what is pending in a topic, or in a room.
+    """A request to number what is pending in a topic, in a room, or in many topics.
 
     The signals `entries_stored` and `messages_stored` tell what was numbered.
     """
 
     topic: str = ""
     room_id: int = 0
+    topics: frozenset[str] = frozenset()
+    """Many topics, for which one request stands; not in a batch with drafts."""
 
     @property
     def log_key(self) -> str:
-        """The log to number."""
+        """The log to number, or a name for many of them."""
+        if self.topics:
+            return f"{len(self.topics)} topics, {min(self.topics)} first"
         return topic_key(self.topic) if self.topic else room_key(self.room_id)
 
 
@@ -75,7 +79,8 @@ def number_log(entry: Entry) -> None:
 def _write_topics(
     entries: Sequence[EntryDraft | Numbering], lock_ms: int, bounded: bool
 ) -> list[Result]:
-    topics = {one.topic for one in entries if isinstance(one, Numbering) and one.topic}
+    numberings = [one for one in entries if isinstance(one, Numbering)]
+    topics = {one.topic for one in numberings if one.topic}.union(*(n.topics for n in numberings))
     drafts = [one for one in entries if isinstance(one, EntryDraft)]
     if not drafts:
         numbering.number(topics, lock_ms=lock_ms)

@@ -306,6 +306,23 @@ async def test_a_room_with_a_backlog_is_numbered_beside_the_others(
     assert [content.split()[0] for (content,) in found] == [str(number) for number in range(20)]
 
 
+async def test_one_request_numbers_very_many_topics(
+    postgres: str, desk: Desk, numbered: list[StoredEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the queue has no space for, and beside messages."""
+    monkeypatch.setattr(module, "QUEUE_ENTRIES", 4)
+    monkeypatch.setattr(module, "NUMBERINGS", 10)
+    names = [f"order/{number}" for number in range(30)]
+    await in_thread(pending._insert, "default", [event(name, "paid") for name in names])
+    desk.writer.number(names, [])
+    stored = await desk.writer.write(event(ORDER, "beside"))
+    assert stored.state is not None
+    await desk.writer.drain(20)
+    assert {one.topic for one in numbered} >= set(names)
+    assert not await in_thread(Pending.objects.exists)
+    assert not desk.writer._locked
+
+
 def transactions() -> int:
     """In how many transactions the entries were written."""
     with connection.cursor() as cursor:
