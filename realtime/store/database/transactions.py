@@ -15,6 +15,7 @@ from .alias import database
 
 __all__ = [
     "LOCK_MS",
+    "ROLLED_BACK",
     "is_in_site_transaction",
     "is_in_transaction",
     "is_open",
@@ -27,6 +28,9 @@ logger = get_logger("realtime.push")
 
 LOCK_MS = 500
 """How long a transaction waits for the lock of a log."""
+ROLLED_BACK = ("55P03", "57014", "40P01", "40001")
+"""SQLSTATEs after which nothing is stored for certain: a lock or a statement took too long, a
+deadlock, a serialization failure."""
 OWN = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_ms};"
     " SET LOCAL statement_timeout = 3000; SELECT set_config('synchronous_commit', 'on', true)"

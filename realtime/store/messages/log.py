@@ -248,16 +248,17 @@ def append(
         return _append(drafts, lock_timeout_ms, bounded=bounded)
 
 
-def number_pending(room_ids: set[int], limit: int = outbox.BATCH) -> tuple[int, bool]:
+def number_pending(room_ids: set[int], *, skip_locked: bool = False) -> tuple[int, bool]:
     """Move the first pending messages of rooms into their logs, in one transaction.
 
-    Returns how many there were, and whether there may be more; their signal is sent after the
-    commit. Raises what the database raises; then nothing is moved.
+    With `skip_locked`, rooms that another transaction has locked are left out. Returns how many
+    there were, and whether there may be more; their signal is sent after the commit. Raises what
+    the database raises; then nothing is moved.
     """
     alias = database()
     with own_transaction(alias):
-        logs = lock_logs(alias, room_ids)
-        taken, has_more = outbox.take(alias, room_ids, limit)
+        logs = lock_logs(alias, room_ids, skip_locked=skip_locked)
+        taken, has_more = outbox.take(alias, logs)
         drafts = [Draft(**fields) for fields in taken]
         _announce(alias, _store(alias, drafts, logs) if drafts else [])
     return len(drafts), has_more
@@ -418,27 +419,34 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
 
 
 def lock_logs(
-    alias: str, room_ids: set[int], lock_timeout_ms: int | None = None
+    alias: str,
+    room_ids: set[int],
+    lock_timeout_ms: int | None = None,
+    *,
+    skip_locked: bool = False,
 ) -> dict[int, LockedLog]:
     """Lock the logs of rooms until the transaction ends; return their ends.
+
+    With `skip_locked`, logs that another transaction has locked are left out.
 
     A log with rows beyond its end is repaired: a bulk query, a fixture or a dump has written past
     it.
     """
     if lock_timeout_ms is not None and connections[alias].vendor == "postgresql":
         _limit_waiting(alias, lock_timeout_ms)
-    logs = _lock(alias, room_ids)
+    logs = _lock(alias, room_ids, skip_locked)
     if missing := room_ids - logs.keys():
         make_logs(alias, missing)
-        logs = _lock(alias, room_ids)
+        logs = _lock(alias, room_ids, skip_locked)
     return logs
 
 
-def _lock(alias: str, room_ids: set[int]) -> dict[int, LockedLog]:
+def _lock(alias: str, room_ids: set[int], skip_locked: bool) -> dict[int, LockedLog]:
     match connections[alias].vendor:
         case "postgresql":
             with connections[alias].cursor() as cursor:
                 query = LOCK_LOGS.format(life=life.expression(alias))
+                query += " SKIP LOCKED" if skip_locked else ""
                 cursor.execute(query, [list(room_ids)])
                 rows = cursor.fetchall()
         case "sqlite":

@@ -14,8 +14,12 @@ __all__ = ["number"]
 logger = get_logger("realtime.log")
 
 
-def number(room_ids: Iterable[int], *, bounded: bool = False) -> int:
+def number(
+    room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool = False
+) -> int:
     """Number everything that is pending in rooms; return how many messages there were.
+
+    With `skip_locked`, rooms that another transaction has locked are left to a later call.
 
     A message that cannot be stored is dropped with an error in the log, as it would stop its room.
     Raises what the database raises otherwise. With `bounded`, a `BacklogError` if more is pending
@@ -27,15 +31,15 @@ def number(room_ids: Iterable[int], *, bounded: bool = False) -> int:
     rooms = _existing(wanted)
     _drop_all(wanted - rooms)
     try:
-        return _number(rooms, bounded=bounded)
+        return _number(rooms, bounded, skip_locked)
     except (DataError, IntegrityError):
         return sum(_number_each(room_id) for room_id in sorted(rooms))
 
 
-def _number(room_ids: set[int], *, bounded: bool) -> int:
+def _number(room_ids: set[int], bounded: bool, skip_locked: bool) -> int:
     count, has_more = 0, bool(room_ids)
     while has_more:
-        moved, has_more = log.number_pending(room_ids)
+        moved, has_more = log.number_pending(room_ids, skip_locked=skip_locked)
         count += moved
         if has_more and bounded:
             raise outbox.BacklogError("much is pending in a room")

@@ -6,7 +6,7 @@ the caller; what nobody numbers, the next pulse of any process does. SQLite has 
 entry gets its position in the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -22,8 +22,14 @@ from ...logs import get_logger
 from ...models import Pending, Room
 from ...signals import entries_pending, messages_stored
 from ..database.alias import database
-from ..database.servers import on_working_server
-from ..database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
+from ..database.servers import is_fault, on_working_server
+from ..database.transactions import (
+    ROLLED_BACK,
+    is_in_transaction,
+    is_open,
+    on_commit,
+    warn_of_others,
+)
 from ..messages import log, outbox
 from ..messages import numbering as messages
 from ..messages.log import Draft
@@ -53,9 +59,6 @@ SWEEP_SECONDS = 1
 SWEPT_AT_ONCE = 10_000
 NUMBERED = (*rows.KINDS, Pending.Kind.MESSAGE)
 """The kinds of rows that this version numbers; it leaves others to a newer one."""
-ROLLED_BACK = ("55P03", "57014", "40P01", "40001")
-"""SQLSTATEs after which nothing is stored for certain: a lock or a statement took too long, a
-deadlock, a serialization failure."""
 
 
 @dataclass
@@ -192,7 +195,33 @@ def sweep() -> int:
     found = list(old.order_by("pk").values_list("topic", "room_id")[:SWEPT_AT_ONCE])
     topics = {topic for topic, _ in found if topic is not None}
     rooms = {room_id for _, room_id in found if room_id is not None}
-    return numbering.number(topics, skip_locked=True) + messages.number(rooms)
+    count, failed = 0, None
+    for number, names in ((numbering.number, topics), (messages.number, rooms)):
+        try:
+            count += _number_apart(number, names)
+        except Exception as error:  # the rooms do not wait for the topics
+            failed = error
+    if failed is not None:
+        raise failed
+    return count
+
+
+def _number_apart(number: Callable[..., int], names: set[Any]) -> int:
+    """Number what is not locked; if that fails, each log alone."""
+    try:
+        return number(names, skip_locked=True)
+    except Exception as error:
+        if len(names) < 2 or is_fault(error):
+            raise
+    count, failed = 0, None
+    for name in sorted(names):
+        try:
+            count += number({name}, skip_locked=True)
+        except Exception as error:  # a row that this version cannot decode stops its log only
+            failed = error
+    if failed is not None:
+        raise failed
+    return count
 
 
 def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> None:

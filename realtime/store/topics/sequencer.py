@@ -4,14 +4,16 @@ One thread numbers at a time, for all that wait: they do not take turns at the l
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Lock, get_ident
+from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from ..database.alias import database
+from ..database.transactions import ROLLED_BACK
 from ..messages.numbering import number as number_rooms
 from . import numbering
 
@@ -86,10 +88,26 @@ class Sequencer:
 
 def _number(batch: Batch) -> None:
     # All of it was committed before the batch began, so numbering sees it.
-    if batch.topics:
-        numbering.number(batch.topics)
-    if batch.rooms:
-        number_rooms(batch.rooms)
+    failed: DatabaseError | None = None
+    for number, found in ((numbering.number, batch.topics), (number_rooms, batch.rooms)):
+        if not found:
+            continue
+        try:
+            _number_free(number, found)
+        except DatabaseError as error:  # the rooms do not wait for the topics
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def _number_free(number: Callable[..., int], found: set[Any]) -> None:
+    """Number all, or if one is locked, all others; a pulse numbers that one."""
+    try:
+        number(found)
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:
+            number(found, skip_locked=True)
+        raise
 
 
 sequencer = Sequencer()

@@ -1,18 +1,24 @@
 """Threads of one process: one numbers for all that wait."""
 
 import os
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+from django.utils import timezone
 
+from realtime.models import Log, Pending, Room
 from realtime.signals import entries_stored
-from realtime.store.topics import numbering
+from realtime.store.messages import log, outbox
+from realtime.store.topics import numbering, pending
 from realtime.store.topics.sequencer import Sequencer, sequencer
 from tests.store.conftest import together
+from tests.store.says import draft
 
-from .publishing import event, publish, stored
+from .publishing import append, event, publish, stored, value
 
 
 def test_one_thread_numbers_for_all_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +118,50 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_lacks() -> None:
         if child == 0:
             os._exit(0 if sequencer._changed.acquire(blocking=False) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_locked_log_leaves_the_others_numbered(room: Room, is_postgres: bool) -> None:
+    """Also rooms after topics, and in the sweep."""
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    other = Room.objects.create(slug="locked")
+    append(event(0, "a"), event(0, "b"))
+    log.append([draft(room), draft(other)])
+    drafts = [event(1, "a"), event(1, "b"), event(1, "new")]
+
+    def leave_pending() -> None:
+        pending._insert("default", drafts)
+        for one in (room, other):
+            outbox.insert("default", draft(one))
+
+    def left() -> tuple[set[str], set[int]]:
+        rows = Pending.objects.values_list("topic", "room_id")
+        return {row[0] for row in rows} - {None}, {row[1] for row in rows} - {None}
+
+    def number() -> None:
+        with pytest.raises(DatabaseError):
+            Sequencer().number(["a", "b", "new"], [room.pk, other.pk])
+
+    leave_pending()
+    with transaction.atomic():
+        list(Log.objects.filter(Q(name="a") | Q(room=other)).select_for_update())
+        together([number])
+        assert left() == ({"a"}, {other.pk})
+    leave_pending()
+    Pending.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    with transaction.atomic():
+        list(Log.objects.filter(Q(name="a") | Q(room=other)).select_for_update())
+        together([pending.sweep])
+        assert left() == ({"a"}, {other.pk})
+
+
+def test_a_row_that_cannot_be_decoded_stops_its_topic_only(room: Room, is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    pending._insert("default", [event(1, "b"), value("k", 1, "a"), event(1, "c")])
+    Pending.objects.filter(topic="a").update(expires_seconds=1e300)
+    outbox.insert("default", draft(room))
+    Pending.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    with pytest.raises(OverflowError):
+        pending.sweep()
+    assert [one.topic for one in Pending.objects.all()] == ["a"]
