@@ -64,7 +64,7 @@ LOCK_LOGS = """
         WHERE message.room_id = log.room_id ORDER BY changed_seq DESC LIMIT 1
     ), id, life, {life}
     FROM realtime_head AS log
-    WHERE room_id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+    WHERE room_id = ANY(%s) ORDER BY room_id FOR NO KEY UPDATE
 """  # a plain FOR UPDATE blocks, and deadlocks with, rows that refer to the room
 TOUCH_LOGS = "UPDATE realtime_head SET last_seq = last_seq WHERE room_id IN ({})"
 READ_LOGS = """
@@ -425,8 +425,9 @@ def lock_logs(
     *,
     skip_locked: bool = False,
 ) -> dict[int, LockedLog]:
-    """Lock the logs of rooms until the transaction ends; return their ends.
+    """Lock the logs of rooms until the transaction ends, in the order of the rooms.
 
+    Returns their ends. Processes of the last release lock in the same order, during a deploy.
     With `skip_locked`, logs that another transaction has locked are left out.
 
     A log with rows beyond its end is repaired: a bulk query, a fixture or a dump has written past
@@ -478,7 +479,9 @@ def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
     pending = Pending.objects.filter(room_id=OuterRef("room"))
     columns = ("room_id", "last_seq", "epoch", "deleted_at")
     found = Exists(pending), Subquery(last_row.values("changed_seq")[:1])
-    logs = Log.objects.using(alias).filter(room__in=room_ids).select_for_update().order_by("pk")
+    logs = (
+        Log.objects.using(alias).filter(room__in=room_ids).select_for_update().order_by("room_id")
+    )
     since = timezone.now() - SPENT
     return [
         (*end, deleted_at is not None and deleted_at > since, has_pending, last, pk, "", "")

@@ -1,5 +1,8 @@
 """A batch of the writer: messages, entries and numbering in one commit."""
 
+import time
+from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -7,12 +10,14 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from realtime import push
-from realtime.models import Message, Pending, Room
+from realtime.models import Log, Message, Pending, Room
+from realtime.store.messages import log, outbox
 from realtime.store.messages.log import Stored
 from realtime.store.topics.batch import Numbering, write_all
 from realtime.store.topics.drafts import StoredEntry
 from realtime.store.topics.entries import topic_key
 from realtime.wire.errors import CommandError
+from tests.store.conftest import together
 from tests.store.says import draft
 
 from .publishing import TOPIC, event, living, publish, stored, telling, value
@@ -81,3 +86,53 @@ def test_only_messages_are_written_as_before(
     with django_assert_max_num_queries(8):
         [one] = write_all([draft(room, "b")])
     assert isinstance(one, Stored)
+
+
+def locks_in_order(rooms: list[Room], write: Callable[[], object]) -> None:
+    """Check that a write that waits for the first room has not locked the second one."""
+    first, second = rooms
+    with transaction.atomic():
+        Log.objects.select_for_update().get(room=first)
+        thread = Thread(target=together, args=[[write]])
+        thread.start()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not is_waiting():
+            pass
+        Log.objects.select_for_update(nowait=True).get(room=second)
+    thread.join()
+
+
+def is_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def rooms(room: Room, other_room: Room) -> list[Room]:
+    """Rooms whose logs were made in the other order."""
+    log.append([draft(other_room)])
+    log.append([draft(room)])
+    return [room, other_room]
+
+
+def test_rooms_are_locked_in_their_order(rooms: list[Room], is_postgres: bool) -> None:
+    """As by processes of the last release."""
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    locks_in_order(rooms, lambda: write_all([draft(one) for one in reversed(rooms)]))
+
+
+def test_drafts_and_numbering_lock_rooms_together(rooms: list[Room], is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has one writer")
+    first, second = rooms
+    outbox.insert("default", draft(first))
+    locks_in_order(rooms, lambda: write_all([draft(second), Numbering(room_id=first.pk)]))
+    assert not Pending.objects.exists()
+
+
+def test_a_request_for_a_room_that_is_gone_stops_no_draft(room: Room) -> None:
+    [stored, numbered] = write_all([draft(room), Numbering(room_id=room.pk + 1000)])
+    assert isinstance(stored, Stored)
+    assert numbered is None
