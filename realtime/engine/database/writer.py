@@ -26,7 +26,7 @@ from ...store.messages.log import Draft, Stored
 from ...store.messages.outbox import BacklogError
 from ...store.topics.batch import Entry, Numbering, number_log, write_all
 from ...store.topics.batch import Result as AnyResult
-from ...store.topics.drafts import EntryDraft, StoredEntry
+from ...store.topics.drafts import EntryDraft, FirstTry, StoredEntry
 from ...wire.errors import CommandError
 from .executor import Database
 from .failures import is_lock_timeout, is_passing, refusal, unavailable
@@ -385,9 +385,10 @@ def _settle(outcome: asyncio.Future[Any], result: object) -> None:
 
 def _repeatable(entry: Entry) -> Entry:
     """Return an entry that is stored once, also after a commit whose outcome is unknown."""
-    if isinstance(entry, EntryDraft) and entry.nonce is None:
-        return replace(entry, nonce=MADE_NONCE + uuid4().hex)
-    return entry
+    if not isinstance(entry, EntryDraft):
+        return entry
+    nonce = MADE_NONCE + uuid4().hex if entry.nonce is None else entry.nonce
+    return replace(entry, nonce=nonce, first_try=None if entry.key is None else FirstTry())
 
 
 def _backoff(attempt: int) -> float:

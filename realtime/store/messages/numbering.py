@@ -14,9 +14,7 @@ __all__ = ["number"]
 logger = get_logger("realtime.log")
 
 
-def number(
-    room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool = False
-) -> int:
+def number(room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool = False) -> int:
     """Number everything that is pending in rooms; return how many messages there were.
 
     With `skip_locked`, rooms that another transaction has locked are left to a later call.

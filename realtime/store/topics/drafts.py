@@ -13,7 +13,7 @@ from ...wire.entries import EntryState
 from ...wire.errors import CommandError, ErrorCode
 from .entries import topic_key
 
-__all__ = ["EntryDraft", "Kind", "StoredEntry", "check"]
+__all__ = ["EntryDraft", "FirstTry", "Kind", "StoredEntry", "check"]
 
 MAX_BYTES = 64 * 1024
 """The most bytes of an entry's data as JSON."""
@@ -42,6 +42,13 @@ NAMED = (Kind.EVENT, Kind.SET)
 """The kinds that have a name and data."""
 
 
+class FirstTry(Struct):
+    """The end of the log before the first try of a draft; without an epoch, none is planned yet."""
+
+    epoch: str = ""
+    seq: int = 0
+
+
 class EntryDraft(Struct, kw_only=True, frozen=True):
     """An event, a change of a key, or a change of rights; it has no position yet.
 
@@ -59,6 +66,8 @@ class EntryDraft(Struct, kw_only=True, frozen=True):
     expires_seconds: float | None = None
     if_seq: int | None = None
     created_at: datetime | None = None
+    first_try: FirstTry | None = None
+    """Set for a draft that may be repeated after a commit whose outcome is unknown."""
 
     @property
     def log_key(self) -> str:

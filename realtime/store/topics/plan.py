@@ -105,6 +105,7 @@ class Plan:
 
     def make(self, drafts: Sequence[EntryDraft]) -> list[Outcome]:
         """Decide on drafts in their order; return the result of each."""
+        self._note_first_tries(drafts)
         leaders = self._leaders(drafts)
         made = {
             number: self._decide(draft, self.logs[draft.topic])
@@ -114,6 +115,12 @@ class Plan:
         return [
             made[number] if number in made else _shared(made, leaders, number) for number in leaders
         ]
+
+    def _note_first_tries(self, drafts: Sequence[EntryDraft]) -> None:
+        for draft in drafts:
+            if draft.first_try is not None and not draft.first_try.epoch:
+                log = self.logs[draft.topic]
+                draft.first_try.epoch, draft.first_try.seq = log.epoch, log.last_seq
 
     def _leaders(self, drafts: Sequence[EntryDraft]) -> dict[int, int]:
         """Return for each draft the one that decides its result.
@@ -145,6 +152,8 @@ class Plan:
         if draft.key is None:
             return self._add(draft, log)
         held = self.held.get((log.id, draft.key))
+        if held is not None and not draft.is_conditional and _is_outdated(draft, held, log):
+            return held.told(log)
         if held is not None and held.is_deleted:
             held = None
         if draft.if_seq is not None and draft.if_seq != (held.changed_seq if held else 0):
@@ -199,6 +208,16 @@ class Plan:
     def _now(self, log: LockedLog) -> datetime:
         """Return the time, which never decreases in a log."""
         return self.now if log.last_at is None else max(self.now, log.last_at)
+
+
+def _is_outdated(draft: EntryDraft, held: Held, log: LockedLog) -> bool:
+    """Return whether the key has changed since the first try of a draft.
+
+    That try may have been committed, and the row of the key has only its last nonce. To apply it
+    again would bring an older value back.
+    """
+    tried = draft.first_try
+    return tried is not None and tried.epoch == log.epoch and held.changed_seq > tried.seq
 
 
 def _sorted(text: str) -> str:

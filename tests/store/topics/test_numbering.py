@@ -1,12 +1,15 @@
 """Positions of entries: gapless, once each, in the order of publishing."""
 
+from contextlib import suppress
+
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from msgspec.structs import replace
 
 from realtime.models import Entry, Log
 from realtime.store.topics import numbering, rows
+from realtime.store.topics.drafts import FirstTry
 from realtime.store.topics.entries import NO_LOG, TopicLog
 from realtime.store.topics.plan import Plan
 from realtime.wire.errors import CommandError, ErrorCode
@@ -209,3 +212,32 @@ def test_both_ways_to_write_keep_the_same(
         for name in (TOPIC, "by ORM")
     )
     assert one == other
+
+
+def test_a_repeat_does_not_bring_an_older_value_back() -> None:
+    """The row of a key has only its last nonce."""
+    first = value("k", "v1", nonce="~1", first_try=FirstTry())
+    gone = deletion("d", nonce="~2", first_try=FirstTry())
+    append(value("d", "v1"))
+    append(first, gone)
+    append(value("k", "v2"), value("d", "v2"))
+    repeated = append(first, gone)
+    assert [one.is_new for one in repeated] == [False, False]
+    assert living() == {"k": "v2", "d": "v2"}
+
+
+def test_a_repeat_of_two_changes_of_a_key_leaves_the_last_one() -> None:
+    drafts = [value("k", n, nonce=f"~{n}", first_try=FirstTry()) for n in range(2)]
+    append(*drafts)
+    append(*drafts)
+    assert living() == {"k": 1}
+
+
+def test_a_try_that_was_rolled_back_is_repeated() -> None:
+    append(value("k", "v0"), event())
+    draft = value("k", "v1", nonce="~1", first_try=FirstTry())
+    with suppress(ValueError), transaction.atomic():
+        append(draft)
+        raise ValueError
+    append(draft)
+    assert living() == {"k": "v1"}
