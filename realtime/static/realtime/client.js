@@ -8,7 +8,7 @@ import { Connection } from "./connection.js?ab2f2f10";
 import { Outbox, makeNonce } from "./outbox.js?7bfaeeef";
 import { Room } from "./room.js?2780ecfd";
 import { Subscription } from "./subscription.js?c9132bef";
-import { Topic } from "./topic.js?cd0bb89d";
+import { Topic } from "./topic.js?1fced2e7";
 
 export { Room, Topic, makeNonce };
 
