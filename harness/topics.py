@@ -6,7 +6,7 @@ from realtime.topics import Command, Event, Topic, command
 
 
 class Said(Event):
-    """What a client said, and who it was."""
+    """A text of a client, with its sender."""
 
     content: str
     sender: str

@@ -22,7 +22,7 @@ __all__ = ["Chatter"]
 _LOST = (OSError, InvalidHandshake)
 """The exceptions that end a connection; `Closed` and TimeoutError are subclasses of OSError."""
 _RESEND_SECONDS = 60
-"""How long a message is sent again after its `ack` if the log of its room begins anew."""
+"""A client repeats a message within this time after its `ack`, if the log has a new epoch."""
 
 
 class Chatter:

@@ -67,5 +67,5 @@ class PlainSocket:
 
     @property
     def waiting(self) -> int:
-        """How many frames have come that nobody has received."""
+        """The number of frames that have arrived and were not read yet."""
         return int(self.communicator.output_queue.qsize())

@@ -35,7 +35,7 @@ class Report(Command):
 
 
 class Stored(Reply):
-    """How many values of the device are stored."""
+    """The number of stored values of the device."""
 
     total: int
 

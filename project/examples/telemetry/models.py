@@ -32,7 +32,7 @@ class Device(models.Model):
 
 
 class Measurement(models.Model):
-    """What a device has measured at one time."""
+    """A measurement of a device at one time."""
 
     device = models.ForeignKey(Device, models.CASCADE, related_name="measurements")
     celsius = models.FloatField()
