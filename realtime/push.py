@@ -24,7 +24,7 @@ from .engine.bus.handover import Handover
 from .engine.bus.notes import Broadcast, Close, Direct, Note, RoomMove
 from .engine.bus.publisher import LayerUnavailable
 from .engine.engine import EVERYONE, user_topic
-from .engine.notify import hand_over
+from .engine.notify import hand_over_on_commit
 from .hooks import Hooks, NewMessage, hooks
 from .models import Message, Room
 from .screening import screen_now
@@ -121,10 +121,7 @@ class Target:
         return self._publish(Direct(text, one) if one else Broadcast(text, ""), using)
 
     def _publish(self, note: Note, using: str | None) -> Handover:
-        handover = Handover()
-        topic = self._topic
-        on_commit(lambda: handover.follow(hand_over(topic, note)), *_databases(using))
-        return handover
+        return hand_over_on_commit(self._topic, [note], using)
 
 
 class ClientTarget(Target):
@@ -196,7 +193,8 @@ class RoomTarget(Target):
         if using is not None and using != ours and is_in_transaction(using):
             on_commit(partial(post, draft), ours, using)
             return None
-        _databases(using)
+        if using is None:
+            warn_of_others(ours)
         if is_open(ours):
             publish_message(draft)
             return None
@@ -291,11 +289,3 @@ def _english(code: int) -> str:
     """Return the reason of a close code, which each process translates for its own clients."""
     default = REASONS.get(code)
     return "" if default is None else default.english
-
-
-def _databases(using: str | None) -> set[str]:
-    """Return the aliases of the databases whose transactions must commit."""
-    ours = database()
-    if using is None:
-        warn_of_others(ours)
-    return {ours, using or ours}

@@ -1,6 +1,7 @@
 """Notify all server processes of a change, from any thread of any process of the site."""
 
 import logging
+from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 
@@ -19,7 +20,7 @@ from ..signals import (
     topic_rights_changed,
 )
 from ..store.accounts.identity import Identity
-from ..store.database.transactions import on_commit
+from ..store.database.transactions import awaited, on_commit
 from ..store.messages.history import room_key
 from ..store.messages.log import Stored
 from ..store.topics.drafts import StoredEntry
@@ -27,7 +28,7 @@ from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
 from .after import new_message, tell_now
-from .bus.handover import is_in_a_loop
+from .bus.handover import Handover, is_in_a_loop
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
 from .bus.publisher import publisher
 from .delivery.entry_topic import entry_event
@@ -35,7 +36,7 @@ from .delivery.room_topic import room_event
 from .engine import EVERYONE, Engine, user_topic
 
 __all__ = [
-    "hand_over",
+    "hand_over_on_commit",
     "notify",
     "revalidate_all",
     "revalidate_user",
@@ -56,7 +57,22 @@ def notify(topic: str, note: Note) -> None:
         engine.call_soon(engine.hub.publish, topic, note)
 
 
-def hand_over(topic: str, note: Note) -> Future[str]:
+def hand_over_on_commit(topic: str, notes: Iterable[Note], using: str | None) -> Handover:
+    """Publish notes that are not stored after the commit; return the handover of the last one.
+
+    `using` names another database whose transaction must commit as well.
+    """
+    handover = Handover()
+
+    def publish() -> None:
+        for note in notes:
+            handover.follow(_hand_over(topic, note))
+
+    on_commit(publish, *awaited(using))
+    return handover
+
+
+def _hand_over(topic: str, note: Note) -> Future[str]:
     """Publish a note that is not stored; the future has the reason of a failure, or ''."""
     engine = Engine.running()
     if engine is None:

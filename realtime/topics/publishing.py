@@ -11,14 +11,11 @@ from msgspec import Raw
 from ..engine.bus.handover import Handover
 from ..engine.bus.notes import Broadcast
 from ..engine.engine import Engine
-from ..engine.notify import hand_over
+from ..engine.notify import hand_over_on_commit
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
 from ..store.database.transactions import (
     is_in_site_transaction,
-    is_in_transaction,
-    on_commit,
-    warn_of_others,
 )
 from ..store.topics import numbering, pending
 from ..store.topics.drafts import EntryDraft, Kind, StoredEntry, check
@@ -255,17 +252,8 @@ def _check(draft: EntryDraft) -> None:
 
 def _send(drafts: list[EntryDraft], using: str | None) -> Handover:
     """Send events once, after the commit."""
-    ours, handover = database(), Handover()
-    if using is None and not is_in_transaction(ours):
-        warn_of_others(ours)
     notes = [Broadcast(_frame(draft), "") for draft in drafts]
-
-    def send() -> None:
-        for note in notes:
-            handover.follow(hand_over(topic_key(drafts[0].topic), note))
-
-    on_commit(send, ours, using or ours)
-    return handover
+    return hand_over_on_commit(topic_key(drafts[0].topic), notes, using)
 
 
 def _frame(draft: EntryDraft) -> str:

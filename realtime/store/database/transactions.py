@@ -16,6 +16,7 @@ from .alias import database
 __all__ = [
     "LOCK_MS",
     "ROLLED_BACK",
+    "awaited",
     "is_in_site_transaction",
     "is_in_transaction",
     "is_open",
@@ -92,6 +93,17 @@ def is_in_site_transaction(alias: str) -> bool:
         return not connection.get_autocommit()
     # As Django does for `atomic(durable=True)`.
     return not all(block._from_testcase for block in connection.atomic_blocks)
+
+
+def awaited(using: str | None) -> set[str]:
+    """Return the databases whose transactions a push waits for: the package's, and `using`.
+
+    Without `using`, it warns once of a transaction of another database.
+    """
+    ours = database()
+    if using is None:
+        warn_of_others(ours)
+    return {ours, using or ours}
 
 
 def warn_of_others(ours: str) -> None:
