@@ -204,14 +204,13 @@ class Messages(Joining):
         if not changes.mark.purged_seq <= after <= changes.through:
             self._resync(subscription, changes.mark)
             return None
-        states = _oldest_fitting(changes.states)
-        is_cut = len(states) < len(changes.states)
+        changes = changes.cut(_oldest_fitting(changes.states))
         return HistoryPage(
             room=command.room,
-            messages=states,
+            messages=changes.states,
             epoch=changes.mark.epoch,
-            has_more=is_cut or changes.has_more,
-            through=states[-1].position if is_cut else changes.through,
+            has_more=changes.has_more,
+            through=changes.through,
         )
 
     def _resync(self, subscription: RoomSubscription, mark: LogMark) -> None:

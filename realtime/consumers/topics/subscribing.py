@@ -177,12 +177,11 @@ class Subscribing(Consumer):
             mark = changes.mark
             self.reply(Resync(topic=topic.name, seq=mark.last_seq, epoch=mark.epoch))
             return None
-        states = fitting(changes.states)
-        is_cut = len(states) < len(changes.states)
+        changes = changes.cut(fitting(changes.states))
         return HistoryPage(
             topic=topic.name,
-            entries=states,
+            entries=changes.states,
             epoch=changes.mark.epoch,
-            has_more=is_cut or changes.has_more,
-            through=states[-1].position if is_cut else changes.through,
+            has_more=changes.has_more,
+            through=changes.through,
         )

@@ -104,12 +104,14 @@ class _Attachment:
                 return None
             states = None if changes.has_more else latest(topic, changes)
             if states is None:
-                return self._next_page(changes.states, changes.through, until)
+                changes = changes.cut(fitting(changes.states))
+                return self._page(changes.states, changes.through, until, recovered=True)
         if not self._continues(since) or self.lane.position < max(position, until):
             return None
         states = [state for state in states if state.position <= self.lane.position]
-        if len(fitting(states)) < len(states):
-            return self._next_page(states, self.lane.position, until)
+        kept = fitting(states)
+        if len(kept) < len(states):
+            return self._page(kept, kept[-1].position, until, recovered=True)
         return self._last_page(states, recovered=True)
 
     async def start(self, history: int) -> EntryPage | None:
@@ -179,12 +181,6 @@ class _Attachment:
         if is_all and len(kept) == len(values):
             return self._last_page(shown, recovered=False)
         return self._page(shown, kept[-1].position, end, recovered=False)
-
-    def _next_page(self, states: list[EntryState], through: int, until: int) -> EntryPage:
-        kept = fitting(states)
-        if len(kept) < len(states):
-            through = kept[-1].position
-        return self._page(kept, through, until, recovered=True)
 
     def _page(
         self, states: list[EntryState], through: int, until: int, *, recovered: bool

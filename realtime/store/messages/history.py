@@ -5,7 +5,7 @@ replica that lags.
 """
 
 from collections.abc import Iterable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from django.db import transaction
 from django.db.models import F
@@ -77,6 +77,12 @@ class Changes(NamedTuple, Generic[S]):
     has_more: bool
     is_behind: bool = False
     """Whether there are rows beyond the mark: new ones, or rows written past the log."""
+
+    def cut(self, kept: list[S]) -> Self:
+        """Return the changes with only the first states, which are all or at least one."""
+        if len(kept) == len(self.states):
+            return self
+        return self._replace(states=kept, through=kept[-1].position, has_more=True)
 
 
 def since(room_id: int, position: int, limit: int) -> Changes[MessageState]:
