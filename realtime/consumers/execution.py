@@ -5,13 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from django.utils.translation import gettext_lazy as _
-
 from ..engine.connections.phase import Phase
 from ..engine.connections.turns import Turn
 from ..logs import get_logger
 from ..wire.errors import REASONS, CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.handlers import Batching
+from .failures import Failures
 from .handlers import Handler
 
 if TYPE_CHECKING:
@@ -26,10 +25,7 @@ OPEN = Phase.OPEN
 """A constant, because the member of an enum is slow to look up for each command."""
 OBJECT_BYTES = 512
 """The cost of an object or raw frame besides its size, in bytes of the allowance."""
-FAILURES = 5
-"""After so many unexpected exceptions in a row, the connection is closed."""
 INTERNAL = REASONS[CloseCode.INTERNAL]
-MANY_FAILED = _("Too many commands in a row have failed.")
 
 
 class Batch(Generic[T]):
@@ -54,7 +50,7 @@ class Execution(ABC, Generic[T]):
         self._engine = consumer.engine
         self._turn = Turn(consumer.engine.passes)
         self._batch: Batch[T] | None = None
-        self._failures = 0
+        self._failures = Failures()
 
     @property
     def due(self) -> float | None:
@@ -96,9 +92,9 @@ class Execution(ABC, Generic[T]):
         """Handle items in time, and reply to each if that fails."""
         try:
             await self._consumer.in_time(work)
-            self._failures = 0
+            self._failures.clear()
         except CommandError as error:
-            self._failures = 0
+            self._failures.clear()
             self._refuse(items, error)
         except Disconnect:
             raise
@@ -108,10 +104,10 @@ class Execution(ABC, Generic[T]):
     def _fail(self, items: Sequence[T], error: Exception) -> None:
         """Log an unexpected exception, and reply to each item."""
         logger.error("connection %s: a command failed", self._connection.id, exc_info=error)
-        self._failures += 1
+        end = self._failures.add()
         self._refuse(items, CommandError(ErrorCode.INTERNAL, INTERNAL))
-        if self._failures >= FAILURES:
-            raise Disconnect(CloseCode.TOO_MANY_ERRORS, MANY_FAILED)
+        if end is not None:
+            raise end
 
     def _pay(self, size: float) -> float:
         """Charge the allowance of bytes; return the seconds to pause, or 0."""

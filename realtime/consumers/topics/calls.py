@@ -16,9 +16,10 @@ from ...topics.subscriptions import Subscriptions
 from ...topics.topic import Topic
 from ...wire.commands import Call
 from ...wire.costs import REPLY_BYTES, Cost
-from ...wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import Result
 from ...wire.handlers import USUAL_COST
+from ..failures import Failures
 from .call_queue import CallQueue, PendingCall
 
 __all__ = ["Calls"]
@@ -27,10 +28,7 @@ logger = get_logger("realtime.consumer")
 
 ATTEMPTS = 3
 """How often the rights of a call are checked again because its user has changed meanwhile."""
-FAILURES = 5
-"""After so many calls in a row that failed unexpectedly, the connection is closed."""
 FAILED = _("There was an unexpected error on the server.")
-MANY_FAILED = _("Too many commands in a row have failed.")
 UNDECIDED = _("The server cannot read your rights. The call was not executed.")
 AWAY = _("The database is not available. The call may have been executed.")
 Refuse = Callable[[Call, CommandError], None]
@@ -47,7 +45,7 @@ class Calls:
         self._subscriptions = subscriptions
         self._refuse = refuse
         self._queue = CallQueue(self._execute)
-        self._failures = 0
+        self._failures = Failures()
         connection.acquire(lambda _: self._queue.close())
 
     def charge_for(self, command: Call) -> tuple[Struct, Cost]:
@@ -77,10 +75,10 @@ class Calls:
         """Execute a call, and answer it; raise nothing."""
         try:
             frame = self._connection.codec.encode(await self._reply_to(call))
-            self._failures = 0
+            self._failures.clear()
             call.answer(lambda: self._send(frame))
         except CommandError as error:
-            self._failures = 0
+            self._failures.clear()
             call.refuse(error)
         except Exception as error:
             if is_temporary(error):
@@ -138,6 +136,5 @@ class Calls:
         """Log an unexpected exception, and close the connection after many in a row."""
         logger.error("connection %s: a call failed", self._connection.id, exc_info=error)
         call.refuse(CommandError(ErrorCode.INTERNAL, FAILED))
-        self._failures += 1
-        if self._failures >= FAILURES:
-            self._connection.close(Disconnect(CloseCode.TOO_MANY_ERRORS, MANY_FAILED))
+        if end := self._failures.add():
+            self._connection.close(end)
