@@ -1,8 +1,8 @@
 """Joining: whatever happens meanwhile, nothing is lost and nothing comes twice."""
 
 import asyncio
-import random
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic
 from realtime.models import Room
 from realtime.store.messages import history
-from realtime.wire.codecs import JSON, NDJSON, Codec
+from realtime.wire.codecs import NDJSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.errors import CommandError, ErrorCode
 from realtime.wire.events import MessageState
@@ -27,88 +27,53 @@ from tests.engine import log
 from tests.engine.delivery.test_ring import state
 from tests.engine.ends import ticks
 from tests.engine.process import Member, Process, arrived
-from tests.examples import examples
+from tests.engine.walk import (
+    Step,
+    Walk,
+    from_each_seed,
+    in_each_codec,
+    with_much_and_little_memory,
+)
 
 
-class Walk:
-    """Random steps of a room: broadcasts in time, late, out of order or never, edits, members."""
+class RoomWalk(Walk[Member]):
+    """Messages and edits of a room."""
 
     def __init__(self, process: Process, room: Room, codec: Codec, seed: int) -> None:
-        self.process = process
+        super().__init__(process, codec, seed)
         self.room = room
-        self.codec = codec
-        self.dice = random.Random(seed)
-        self.members: list[Member] = []
-        self.away: list[Member] = []
-        self.delayed: list[Callable[[], None]] = []
-        self.joins: list[asyncio.Task[None]] = []
-        self.number = 0
 
-    async def run(self, steps: int) -> None:
-        actions = [self.say, self.say, self.say, self.edit, self.broadcast, self.broadcast]
-        actions += [self.come, self.come_back, self.leave, self.refresh, self.pause, self.pause]
-        for _ in range(steps):
-            await self.dice.choice(actions)()
-        await self.come()
-        await asyncio.gather(*self.joins)
+    @property
+    def writes(self) -> Sequence[Step]:
+        return [self.say, self.say, self.say, self.edit]
+
+    def new_member(self) -> Member:
+        return self.process.member(self.codec)
+
+    async def enter(self, member: Member) -> None:
+        comes_back = bool(member.items) and self.is_likely()
+        await member.join(self.room, comes_back=comes_back)
 
     async def say(self) -> None:
         contents = [f"message {self.number + one}" for one in range(self.dice.randint(1, 3))]
         self.number += len(contents)
         for stored in await self.process.append(self.room, *contents):
-            self._plan_broadcast(stored.state, stored.epoch)
+            self._plan(stored.state, stored.epoch)
 
     async def edit(self) -> None:
         if self.number:
             seq = self.dice.choice(list(await self.process.db.read(log.states, self.room.pk)))
             state = await self.process.db.write(log.edit, self.room.pk, seq, f"edited {seq}")
             mark = await self.process.db.read(history.mark, self.room.pk)
-            self._plan_broadcast(state, mark.epoch)
+            self._plan(state, mark.epoch)
 
-    async def broadcast(self) -> None:
-        while self.delayed:
-            self.delayed.pop(0)()
-
-    async def come(self) -> None:
-        self._join(self.process.member(self.codec))
-
-    async def come_back(self) -> None:
-        if self.away:
-            self._join(self.away.pop(self.dice.randrange(len(self.away))))
-
-    async def refresh(self) -> None:
-        if self.members:
-            self._join(self.members.pop(self.dice.randrange(len(self.members))))
-
-    async def leave(self) -> None:
-        if self.members:
-            member = self.members.pop(self.dice.randrange(len(self.members)))
-            member.leave()
-            self.away.append(member)
-
-    async def pause(self) -> None:
-        for _ in range(self.dice.randint(1, 5)):
-            await asyncio.sleep(0)
-
-    def _plan_broadcast(self, state: history.MessageState, epoch: str) -> None:
-        if self.dice.random() < 0.15:
-            return  # lost on the way
-        place = self.dice.randint(max(0, len(self.delayed) - 1), len(self.delayed))
-        receive = self.process.receive_state
-        self.delayed.insert(place, lambda: receive(self.room, state, epoch))
-
-    def _join(self, member: Member) -> None:
-        async def join() -> None:
-            comes_back = bool(member.items) and self.dice.random() < 0.8
-            await member.join(self.room, comes_back=comes_back)
-            self.members.append(member)
-
-        self.joins.append(asyncio.get_running_loop().create_task(join()))
+    def _plan(self, state: history.MessageState, epoch: str) -> None:
+        self.plan(partial(self.process.receive_state, self.room, state, epoch))
 
 
-@pytest.mark.parametrize(("ring_bytes", "capacity"), [(2**26, 500), (4000, 500), (2**26, 8)])
-@pytest.mark.parametrize("codec", [JSON, NDJSON])
-@pytest.mark.parametrize("seed", range(examples(8)))
+@with_much_and_little_memory
+@in_each_codec
+@from_each_seed
 async def test_every_member_has_everything_once_and_in_order(
     room: Room,
     settings: Settings,
@@ -123,7 +88,7 @@ async def test_every_member_has_everything_once_and_in_order(
     monkeypatch.setattr(Ring, "CAPACITY", capacity)
     monkeypatch.setattr(RoomTopic, "open_states", 3)
     async with Process() as process:
-        walk = Walk(process, room, codec, seed)
+        walk = RoomWalk(process, room, codec, seed)
         await walk.come()
         await walk.run(80)
         await process.hub.follower.catch_up(process.topic(room))

@@ -2,8 +2,7 @@
 
 import asyncio
 import itertools
-import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +27,13 @@ from tests.engine.ends import in_thread
 from tests.engine.process import Process
 from tests.engine.subscriber import Subscriber, encoded, reached
 from tests.engine.topic_log import deletion, event, value
-from tests.examples import examples
+from tests.engine.walk import (
+    Step,
+    Walk,
+    from_each_seed,
+    in_each_codec,
+    with_much_and_little_memory,
+)
 
 ORDER = "order/7"
 
@@ -281,34 +286,31 @@ async def test_a_new_epoch_makes_all_subscribe_again(process: Process) -> None:
     assert one.known().events == {}
 
 
-class Walk:
-    """Random steps of a topic: changes told in time, late, out of order or never, and clients."""
+class TopicWalk(Walk[Subscriber]):
+    """Events, values and purges of a topic."""
 
     def __init__(self, process: Process, codec: Codec, seed: int) -> None:
-        self.process = process
-        self.codec = codec
-        self.dice = random.Random(seed)
-        self.members: list[Subscriber] = []
-        self.away: list[Subscriber] = []
-        self.delayed: list[Callable[[], None]] = []
-        self.tasks: list[asyncio.Task[None]] = []
-        self.number = 0
+        super().__init__(process, codec, seed)
         self.numbers = itertools.count()
 
-    async def run(self, steps: int) -> None:
-        actions = [self.write, self.write, self.write, self.tell, self.tell, self.pause]
-        actions += [self.come, self.come_back, self.leave, self.refresh, self.pause, self.purge]
-        for _ in range(steps):
-            await self.dice.choice(actions)()
-        await self.come()
-        await asyncio.gather(*self.tasks)
+    @property
+    def writes(self) -> Sequence[Step]:
+        return [self.write, self.write, self.write, self.purge]
+
+    def new_member(self) -> Subscriber:
+        return Subscriber(self.process, f"one.{next(self.numbers)}", self.codec)
+
+    async def enter(self, member: Subscriber) -> None:
+        if member.asked and self.is_likely():
+            await member.come_back(ORDER, history=5)
+        else:
+            await member.subscribe(ORDER, history=5)
 
     async def write(self) -> None:
         drafts = [self._draft() for _ in range(self.dice.randint(1, 4))]
         for stored in await self.process.db.write(topic_log.publish, *drafts):
-            if stored.is_new and self.dice.random() > 0.15:
-                place = self.dice.randint(max(0, len(self.delayed) - 1), len(self.delayed))
-                self.delayed.insert(place, partial(self.process.hub.publish_entry, stored))
+            if stored.is_new:
+                self.plan(partial(self.process.hub.publish_entry, stored))
 
     def _draft(self) -> EntryDraft:
         self.number += 1
@@ -327,45 +329,10 @@ class Walk:
             if end:
                 await self.process.db.write(topic_log.purge, ORDER, self.dice.randint(0, end))
 
-    async def tell(self) -> None:
-        while self.delayed:
-            self.delayed.pop(0)()
 
-    async def come(self) -> None:
-        self._subscribe(Subscriber(self.process, f"one.{next(self.numbers)}", self.codec))
-
-    async def come_back(self) -> None:
-        if self.away:
-            self._subscribe(self.away.pop(self.dice.randrange(len(self.away))))
-
-    async def refresh(self) -> None:
-        if self.members:
-            self._subscribe(self.members.pop(self.dice.randrange(len(self.members))))
-
-    async def leave(self) -> None:
-        if self.members:
-            member = self.members.pop(self.dice.randrange(len(self.members)))
-            member.leave()
-            self.away.append(member)
-
-    async def pause(self) -> None:
-        for _ in range(self.dice.randint(1, 5)):
-            await asyncio.sleep(0)
-
-    def _subscribe(self, member: Subscriber) -> None:
-        async def subscribe() -> None:
-            if member.asked and self.dice.random() < 0.8:
-                await member.come_back(ORDER, history=5)
-            else:
-                await member.subscribe(ORDER, history=5)
-            self.members.append(member)
-
-        self.tasks.append(asyncio.get_running_loop().create_task(subscribe()))
-
-
-@pytest.mark.parametrize(("ring_bytes", "capacity"), [(2**26, 500), (4000, 500), (2**26, 8)])
-@pytest.mark.parametrize("codec", [JSON, NDJSON])
-@pytest.mark.parametrize("seed", range(examples(8)))
+@with_much_and_little_memory
+@in_each_codec
+@from_each_seed
 async def test_every_subscriber_shows_what_is_stored(
     sqlite: str,
     settings: Settings,
@@ -380,7 +347,7 @@ async def test_every_subscriber_shows_what_is_stored(
     monkeypatch.setattr(Ring, "CAPACITY", capacity)
     monkeypatch.setattr(entry_catchup, "PAGE_STATES", 4)
     async with Process() as process:
-        walk = Walk(process, codec, seed)
+        walk = TopicWalk(process, codec, seed)
         await walk.come()
         await walk.run(80)
         topic = await process.hub.open_topic(ORDER)
