@@ -38,7 +38,7 @@ from realtime.signals import messages_stored
 from realtime.store.database import site, transactions
 from realtime.store.messages import log
 from realtime.wire.errors import CloseCode, CommandError
-from tests.store.conftest import empty, switched
+from tests.store.conftest import another_database, empty, switched
 
 
 @pytest.fixture(scope="module")
@@ -559,15 +559,9 @@ async def test_a_server_says_whether_the_others_were_told(
 @pytest.fixture
 def other(room: Room, tmp_path: Path) -> Iterator[str]:
     """A second database of the site."""
-    connections.settings["other"] = {
-        **connections.settings["default"],
-        "NAME": str(tmp_path / "other.sqlite3"),
-    }
     transactions._warn_once.cache_clear()
-    yield "other"
-    connections["other"].close()
-    del connections["other"]
-    del connections.settings["other"]
+    with another_database("other", f"sqlite:///{tmp_path}/other.sqlite3") as alias:
+        yield alias
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -23,7 +22,7 @@ from realtime.store.messages import log
 from realtime.store.messages.log import Draft
 from realtime.store.presence import LiveNode
 from tests import test_permissions
-from tests.store.conftest import empty, settings_of, switched
+from tests.store.conftest import another_database, empty, switched
 
 
 class Lagging:
@@ -60,12 +59,10 @@ class Bare:
 def primary(sites: Sites, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The default database, and an empty replica."""
     url = sites.database_url("sqlite")
-    with django_db_blocker.unblock(), switched(url):
-        connections.settings["replica"] = settings_of(sites.database_url("sqlite"))
+    replica = sites.database_url("sqlite")
+    with django_db_blocker.unblock(), switched(url), another_database("replica", replica):
         empty()
         yield url
-        connections["replica"].close()
-        del connections["replica"], connections.settings["replica"]
 
 
 @pytest.fixture(params=[Lagging, Raising, Bare])

@@ -107,6 +107,17 @@ def settings_of(url: str) -> dict[str, Any]:
     return connections.configure_settings({"default": found})["default"]
 
 
+@contextmanager
+def another_database(alias: str, url: str) -> Iterator[str]:
+    """Give the site another database under an alias, until the block ends."""
+    connections.settings[alias] = settings_of(url)
+    try:
+        yield alias
+    finally:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]
+
+
 def _forget() -> None:
     """Drop what the thread of `sync_to_async` knows: it keeps connections of its own."""
     # Django's own `close` leaves a connection to a database in memory open.

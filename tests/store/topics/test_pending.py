@@ -17,7 +17,7 @@ from realtime.signals import entries_pending
 from realtime.store.database import transactions
 from realtime.store.topics import numbering, pending, rows
 from realtime.wire.errors import CommandError
-from tests.store.conftest import settings_of, together
+from tests.store.conftest import another_database, together
 
 from .publishing import (
     TOPIC,
@@ -41,12 +41,9 @@ class Rollback(Exception):  # noqa: N818
 @pytest.fixture
 def other(url: str, tmp_path: Any) -> Iterator[str]:
     """A second database of the site."""
-    connections.settings["other"] = settings_of(f"sqlite:///{tmp_path}/other.sqlite3")
     transactions._warn_once.cache_clear()
-    yield "other"
-    connections["other"].close()
-    del connections["other"]
-    del connections.settings["other"]
+    with another_database("other", f"sqlite:///{tmp_path}/other.sqlite3") as alias:
+        yield alias
 
 
 @pytest.fixture
