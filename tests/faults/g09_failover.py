@@ -9,12 +9,11 @@ import psycopg
 
 from harness.client.chatter import Chatter
 from harness.client.consistency import NOTHING_BROKEN, reckon
-from harness.services import create_database
-from harness.site import Server, Site, migrate
+from harness.site import Server, Site
 from harness.waiting import eventually
+from tests.faults._standby import with_standby
 from tests.faults.fault import Figures, Ground, fault
-from tests.faults.traffic import TWO, ends, messages, some_acks, traffic
-from tests.proxy import beside
+from tests.faults.traffic import ends, messages, some_acks, traffic
 
 WRITERS = 8
 READ_ONLY_SECONDS = 6
@@ -36,25 +35,21 @@ READ_ONLY_SECONDS = 6
 )
 async def failed_over(ground: Ground) -> Figures:
     """Servers reach their database by an address that leads to the new primary from then on."""
-    old = ground.services.new_postgres()
-    migrate(create_database(old.url, "site"))
-    new = ground.services.copy_of(old, follows=True)
-    with beside(old.port) as proxy:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/site"
-        site = ground.make_site(servers=TWO, database_url=url)
+    with with_standby(ground) as pair:
+        site = pair.site
         async with _talk(site, ground.size(20, 50)) as chatters:
             await some_acks(chatters)
-            old.set_read_only(True)
+            pair.primary.set_read_only(True)
             await asyncio.sleep(READ_ONLY_SECONDS)
             ready = sum([await _is_ready(server) for server in site.servers])
-            await asyncio.to_thread(new.promote)
-            proxy.target = new.port
+            await asyncio.to_thread(pair.standby.promote)
+            pair.switch()
             began = time.monotonic()
             await some_acks(chatters, 1)
             recovered = time.monotonic() - began
             await _all_ready(site)
             again = time.monotonic() - began
-            left = await _left_at(old.url)
+            left = await _left_at(pair.primary.url)
         figures = {**reckon(chatters, site.database), **_counted(site, chatters)}
     return {
         **figures,

@@ -6,11 +6,12 @@ from contextlib import suppress
 
 from harness.client.chatter import Chatter
 from harness.client.consistency import NOTHING_BROKEN, reckon
-from harness.services import Copy, Postgres, create_database
-from harness.site import Site, migrate
+from harness.services import Copy
+from harness.site import Site
+from tests.faults._standby import Pair, with_standby
 from tests.faults.fault import Figures, Ground, fault
-from tests.faults.traffic import ROOMS, TWO, clients, inside, messages, settle, some_acks, talking
-from tests.proxy import Proxy, beside
+from tests.faults.traffic import ROOMS, clients, inside, messages, settle, some_acks, talking
+from tests.proxy import Proxy
 
 WRITERS = 8
 LOST = 10
@@ -25,21 +26,17 @@ LOST = 10
 )
 async def lagging(ground: Ground) -> Figures:
     """Nobody shows what is lost; who is there sends again what was acknowledged to it."""
-    old = ground.services.new_postgres()
-    migrate(create_database(old.url, "site"))
-    new = ground.services.copy_of(old, follows=True)
-    with beside(old.port) as proxy:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/site"
-        site = ground.make_site(servers=TWO, database_url=url)
+    with with_standby(ground) as pair:
+        site = pair.site
         async with Proxy(site.servers[0].port) as line:
             everybody = [*clients(site, WRITERS, may_restart=True), _by(line, site)]
             async with inside(everybody) as chatters:
                 *present, away = chatters
                 async with talking(present, ground.size(20, 50)):
                     await some_acks(chatters[:1], LOST)
-                    await _lag(new, present, site)
+                    await _lag(pair.standby, present, site)
                     line.cut()
-                    took = await _failed_over(old, new, proxy, present)
+                    took = await _failed_over(pair, present)
                     line.restore()
                     await away.until(lambda: away.is_inside)
                 await settle(chatters, site.database)
@@ -67,11 +64,11 @@ async def _lag(standby: Copy, present: list[Chatter], site: Site) -> None:
         await some_acks(present, LOST)
 
 
-async def _failed_over(old: Postgres, new: Copy, proxy: Proxy, present: list[Chatter]) -> float:
+async def _failed_over(pair: Pair, present: list[Chatter]) -> float:
     """Fail over; return how long after the first new message the last client knew of it."""
-    await asyncio.to_thread(old.crash)
-    await asyncio.to_thread(new.promote_as_it_is)
-    proxy.target = new.port
+    await asyncio.to_thread(pair.primary.crash)
+    await asyncio.to_thread(pair.standby.promote_as_it_is)
+    pair.switch()
     await some_acks(present[:1], 1)
     began = time.monotonic()
     with suppress(TimeoutError):  # `restarts` tells
