@@ -1,7 +1,8 @@
 """Publish to a topic from the site's code: with the open transaction, or through the writer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import timedelta
 
 from asgiref.sync import AsyncToSync, sync_to_async
@@ -234,18 +235,23 @@ def _stored() -> Handover:
 
 
 def _store(drafts: list[EntryDraft], using: str | None) -> None:
-    for draft in drafts:
-        _check(draft)
-    pending.publish(drafts, using=using)
+    with _invalid_events():
+        pending.publish(drafts, using=using)  # checks each draft first
 
 
 def _check(draft: EntryDraft) -> None:
+    with _invalid_events():
+        check(draft)
+
+
+@contextmanager
+def _invalid_events() -> Iterator[None]:
     """Raise `InvalidEvent` for a key or another part that cannot be stored.
 
     A `CommandError` would be told to the client of a command that publishes.
     """
     try:
-        check(draft)
+        yield
     except CommandError as error:
         raise InvalidEvent(error.message) from None
 
