@@ -152,11 +152,11 @@ class Pulse:
         engine, layer = self._engine, self._engine.hub.layer
         positions = engine.hub.positions()
         marks = await engine.db.pulse(read_marks, engine.hub.logs)
+        engine.hub.recheck(marks)  # at once: a right that was taken must not last longer
         is_received, _ = await asyncio.gather(
             layer.probe(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
         )
         is_deaf = engine.hub.compare(positions, marks)
-        engine.hub.recheck(marks)
         # One missed probe may mean a busy event loop; the next probe follows soon.
         self._missed = 0 if is_received else self._missed + 1
         if not layer.is_away:

@@ -17,7 +17,7 @@ from harness.waiting import eventually
 from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine
 from realtime.errors import CommandError, ErrorCode
-from realtime.models import Entry, Pending, Room
+from realtime.models import Entry, Log, Pending, Room
 from realtime.store.topics import pending
 from realtime.store.topics.drafts import EntryDraft
 from realtime.topics import Event, InvalidEvent, Topic
@@ -143,6 +143,25 @@ async def test_a_slow_sweep_does_not_delay_the_lease(
     assert runs == [1]
     going.set()
     await eventually(lambda: engine._pulse._sweep is not None and engine._pulse._sweep.done())
+
+
+async def test_a_right_ends_before_the_layer_has_answered(
+    engine: Engine, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pulse waits for its probe, and for notes that are under way, only with positions."""
+    await engine.writer.write(event(ORDER, "a"))
+    answered = asyncio.Event()
+
+    async def probe(self: Any, topic: str, seconds: float) -> bool:
+        return await answered.wait()
+
+    monkeypatch.setattr(type(engine.hub.layer), "probe", probe)
+    await in_thread(lambda: Log.objects.filter(name=ORDER).update(rights_seq=7))
+    comparing = asyncio.create_task(engine._pulse._compare())
+    await eventually(lambda: subscriber.rechecked == [ORDER])
+    assert not comparing.done()
+    answered.set()
+    await comparing
 
 
 async def test_what_a_killed_publisher_has_committed_is_told_once(postgres: str) -> None:
