@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
 def _one_process(seconds: float) -> None:
     from django.db import transaction
 
-    from realtime.store.topics import pending
+    from realtime.store.outbox import pending
     from realtime.store.topics.drafts import EntryDraft
 
     one = EntryDraft(topic="order/1", type="paid", data=DATA)
@@ -145,7 +145,7 @@ def _writers(
 def _write(number: int, logs: int, publishes: bool, start: float, end: float) -> int:
     from django.db import connection, transaction
 
-    from realtime.store.topics import pending
+    from realtime.store.outbox import pending
     from realtime.store.topics.drafts import EntryDraft
 
     draft = EntryDraft(topic=f"order/{number % max(logs, 1)}", type="paid", data=DATA)

@@ -35,8 +35,8 @@ from .store.messages.history import room_key
 from .store.messages.log import Draft
 from .store.messages.plain import plain
 from .store.messages.posting import draft_of, post, row_of
+from .store.outbox.pending import publish_message
 from .store.rooms.access import room_id_of
-from .store.topics.pending import publish_message
 from .wire.codecs import Frame
 from .wire.errors import REASONS, CloseCode, CommandError, ErrorCode
 from .wire.events import Notice, Outgoing, SignalEvent

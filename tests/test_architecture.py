@@ -54,6 +54,7 @@ STEPS = (
     "store.occupancy",
     "store.messages",
     "store.topics",
+    "store.outbox",
     "store.moderation",
     "store.rooms",
     "engine.servers",

@@ -16,8 +16,8 @@ from ..hooks import hooks
 from ..logs import get_logger
 from ..store import presence
 from ..store.database import machine
+from ..store.outbox import expiry, pending
 from ..store.presence import LiveNode
-from ..store.topics import expiry, pending
 from .delivery.log import read_marks
 
 if TYPE_CHECKING:

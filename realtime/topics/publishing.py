@@ -18,7 +18,7 @@ from ..store.database.servers import on_working_server
 from ..store.database.transactions import (
     is_in_site_transaction,
 )
-from ..store.topics import numbering, pending
+from ..store.outbox import pending, topic_numbering
 from ..store.topics.drafts import EntryDraft, Kind, StoredEntry, check
 from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
@@ -202,7 +202,7 @@ class Publishing(Declared):
 @on_working_server
 def _compare_and_change(draft: EntryDraft) -> int | None:
     """Change a value if it has not changed meanwhile; return its new position."""
-    [outcome] = numbering.append([draft], announces=True)
+    [outcome] = topic_numbering.append([draft], announces=True)
     if isinstance(outcome, StoredEntry):
         return _position(draft, outcome)
     raise outcome

@@ -16,7 +16,7 @@ django.setup()
 from django.db import connection, transaction  # noqa: E402
 
 from realtime.models import Room  # noqa: E402
-from realtime.store.topics import pending  # noqa: E402
+from realtime.store.outbox import pending  # noqa: E402
 from tests.engine.topic_log import event  # noqa: E402
 
 

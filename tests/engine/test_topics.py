@@ -18,7 +18,7 @@ from realtime.engine.bus.publisher import publisher
 from realtime.engine.engine import Engine
 from realtime.errors import CommandError, ErrorCode
 from realtime.models import Entry, Log, Pending, Room
-from realtime.store.topics import pending
+from realtime.store.outbox import pending
 from realtime.store.topics.drafts import EntryDraft
 from realtime.topics import Event, InvalidEvent, Topic
 from tests.engine import topic_log

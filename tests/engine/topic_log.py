@@ -3,14 +3,14 @@
 from django.db import transaction
 
 from realtime.models import Entry, Log
-from realtime.store.topics import numbering
+from realtime.store.outbox import topic_numbering
 from realtime.store.topics.drafts import EntryDraft, Kind, StoredEntry
 from realtime.wire.errors import CommandError
 
 
 def publish(*drafts: EntryDraft) -> list[StoredEntry]:
     """Append drafts without a broadcast."""
-    outcomes = numbering.append(drafts)
+    outcomes = topic_numbering.append(drafts)
     assert not [one for one in outcomes if isinstance(one, CommandError)]
     return [one for one in outcomes if isinstance(one, StoredEntry)]
 

@@ -7,7 +7,7 @@ from ...logs import get_logger
 from ...store.messages.batch import Change
 from ...store.messages.log import Draft, is_number_taken
 from ...store.messages.outbox import BacklogError
-from ...store.topics.batch import Entry
+from ...store.outbox.batch import Entry
 from ...wire.errors import CommandError, ErrorCode
 
 __all__ = ["is_lock_timeout", "is_passing", "refusal", "unavailable"]

@@ -24,8 +24,8 @@ from ...store.messages.batch import Change
 from ...store.messages.history import MADE_NONCE
 from ...store.messages.log import Draft, Stored
 from ...store.messages.outbox import BacklogError
-from ...store.topics.batch import Entry, Numbering, number_log, write_all
-from ...store.topics.batch import Result as AnyResult
+from ...store.outbox.batch import Entry, Numbering, number_log, write_all
+from ...store.outbox.batch import Result as AnyResult
 from ...store.topics.drafts import EntryDraft, FirstTry, StoredEntry
 from ...wire.errors import CommandError
 from .executor import Database

@@ -1,4 +1,4 @@
-"""Read the logs of topics; `numbering.py` writes them.
+"""Read the logs of topics; `store/outbox/` writes them.
 
 As for rooms, all reads use the primary database. A topic without a log is at position 0 of the
 epoch "": only the first entry or change of rights makes its log.

@@ -1,4 +1,4 @@
-"""Lock the logs of topics, and make them; `numbering.py` moves their ends."""
+"""Lock the logs of topics, and make them; `plan.py` moves their ends."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

@@ -15,7 +15,8 @@ from realtime.models import Message, Pending, Room
 from realtime.signals import entries_pending, entries_stored
 from realtime.store.messages import outbox
 from realtime.store.messages.log import Draft, Stored
-from realtime.store.topics import batch, pending, rows
+from realtime.store.outbox import batch, pending
+from realtime.store.topics import rows
 from realtime.store.topics.drafts import EntryDraft, StoredEntry
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.engine import topic_log

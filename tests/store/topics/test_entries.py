@@ -12,10 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from realtime.models import Entry, Log
-from realtime.store.topics import entries, expiry, retention
+from realtime.store.outbox import expiry
+from realtime.store.topics import entries, retention
 from realtime.store.topics.entries import NO_LOG, TopicLog, topic_key
 
-from .publishing import TOPIC, append, data, deletion, event, living, rights, value
+from ..outbox.publishing import TOPIC, append, data, deletion, event, living, rights, value
 
 LOG = TopicLog(TOPIC)
 

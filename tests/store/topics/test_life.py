@@ -7,10 +7,10 @@ from django.db import connection
 
 from realtime.models import Log
 from realtime.store.database import life
-from realtime.store.topics import numbering
+from realtime.store.outbox import topic_numbering
 from realtime.store.topics.entries import TopicLog
 
-from .publishing import TOPIC, append, deletion, event, publish, rights, value
+from ..outbox.publishing import TOPIC, append, deletion, event, publish, rights, value
 
 OTHER = "7000000000000000000:00000001:5"
 
@@ -29,7 +29,7 @@ def row(topic: str = TOPIC) -> tuple[str, str]:
 
 def _publish() -> None:
     publish(event("b"))
-    numbering.number([TOPIC])
+    topic_numbering.number([TOPIC])
 
 
 WRITERS = {

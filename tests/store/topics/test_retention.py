@@ -9,7 +9,7 @@ from realtime.models import Entry, Log
 from realtime.store.topics import retention
 from realtime.store.topics.entries import NO_LOG, TopicLog
 
-from .publishing import TOPIC, append, data, deletion, event, rights, stored, value
+from ..outbox.publishing import TOPIC, append, data, deletion, event, rights, stored, value
 
 
 def date(*positions: int) -> datetime:

@@ -31,10 +31,10 @@ from ..database.transactions import (
     warn_of_others,
 )
 from ..messages import log, outbox
-from ..messages import numbering as messages
 from ..messages.log import Draft
-from . import numbering, rows
-from .drafts import EntryDraft, check
+from ..topics import rows
+from ..topics.drafts import EntryDraft, check
+from . import room_numbering, topic_numbering
 from .sequencer import sequencer
 
 __all__ = ["publish", "publish_message", "sweep"]
@@ -110,7 +110,7 @@ def _publish_now(ours: str, drafts: Sequence[EntryDraft]) -> None:
 @on_working_server
 def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
     if connections[alias].vendor == "sqlite":
-        numbering.append(drafts, announces=True)
+        topic_numbering.append(drafts, announces=True)
     elif len(drafts) > rows.BATCH or _hand_over(frozenset(), frozenset()):
         _insert(alias, drafts)
         _number(frozenset(draft.topic for draft in drafts), frozenset())
@@ -137,7 +137,7 @@ def publish_message(draft: Draft) -> None:
 def _append(alias: str, drafts: Sequence[EntryDraft]) -> None:
     """Append drafts in one transaction; if their logs are locked, leave them pending."""
     try:
-        numbering.append(drafts, announces=True)
+        topic_numbering.append(drafts, announces=True)
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlstate", None) not in ROLLED_BACK:
             raise
@@ -196,7 +196,7 @@ def sweep() -> int:
     topics = {topic for topic, _ in found if topic is not None}
     rooms = {room_id for _, room_id in found if room_id is not None}
     count, failed = 0, None
-    for number, names in ((numbering.number, topics), (messages.number, rooms)):
+    for number, names in ((topic_numbering.number, topics), (room_numbering.number, rooms)):
         try:
             count += _number_apart(number, names)
         except Exception as error:  # the rooms do not wait for the topics

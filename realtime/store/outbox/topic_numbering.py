@@ -15,10 +15,10 @@ from ...signals import entries_stored, topic_rights_changed
 from ..database.alias import database
 from ..database.transactions import LOCK_MS
 from ..messages.outbox import BacklogError
-from . import rows
-from .drafts import EntryDraft, StoredEntry
-from .logs import LockedLog, locked
-from .plan import Outcome, Plan, batches
+from ..topics import rows
+from ..topics.drafts import EntryDraft, StoredEntry
+from ..topics.logs import LockedLog, locked
+from ..topics.plan import Outcome, Plan, batches
 
 __all__ = ["append", "number"]
 

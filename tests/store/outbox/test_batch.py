@@ -13,7 +13,7 @@ from realtime import push
 from realtime.models import Log, Message, Pending, Room
 from realtime.store.messages import log, outbox
 from realtime.store.messages.log import Stored
-from realtime.store.topics.batch import Numbering, write_all
+from realtime.store.outbox.batch import Numbering, write_all
 from realtime.store.topics.drafts import StoredEntry
 from realtime.store.topics.entries import topic_key
 from realtime.wire.errors import CommandError

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from realtime.models import Entry, Log
-from realtime.store.topics import expiry
+from realtime.store.outbox import expiry
 from realtime.store.topics.entries import TopicLog
 from tests.store.conftest import together
 
@@ -79,7 +79,7 @@ def test_a_set_that_is_pending_saves_the_value(
         pytest.skip("SQLite has no pending rows")
     append(value("x", 1, expires_seconds=60))
     pass_time("x")
-    monkeypatch.setattr("realtime.store.topics.pending._number", lambda topics, rooms: None)
+    monkeypatch.setattr("realtime.store.outbox.pending._number", lambda topics, rooms: None)
     with transaction.atomic():
         publish(value("x", 2, expires_seconds=60))
     assert expiry.expire() == 0

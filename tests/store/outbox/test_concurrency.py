@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from realtime.models import Entry, Log, Pending
 from realtime.store.messages import log
-from realtime.store.topics import numbering, pending, retention
-from realtime.store.topics.batch import write_all
+from realtime.store.outbox import pending, topic_numbering
+from realtime.store.outbox.batch import write_all
+from realtime.store.topics import retention
 from realtime.store.topics.entries import TopicLog
 from tests.store.conftest import together
 from tests.store.says import draft
@@ -85,14 +86,14 @@ def test_several_sequencers_at_once(sequencer: list[Any]) -> None:
 
     def number() -> None:
         for _ in range(40):
-            numbering.number(random.sample(names, 4))
+            topic_numbering.number(random.sample(names, 4))
 
     def append_some() -> None:
         for _ in range(20):
             append(event("direct", random.choice(names)))
 
     together([write, write, number, number, number, append_some], seconds=60)
-    numbering.number(names)
+    topic_numbering.number(names)
     assert Entry.objects.count() == 140
     assert not Pending.objects.exists()
     assert all(is_without_holes(name) for name in names if Log.objects.filter(name=name).exists())
@@ -129,7 +130,7 @@ def test_compare_and_set_lets_one_win() -> None:
         while done < 5:
             found = TopicLog(TOPIC).value("n")
             before, seq = (0, 0) if found is None else (int(bytes(found.data)), found.seq)
-            [outcome] = numbering.append([value("n", before + 1, if_seq=seq)], lock_ms=5000)
+            [outcome] = topic_numbering.append([value("n", before + 1, if_seq=seq)], lock_ms=5000)
             done += getattr(outcome, "is_new", False)
 
     together([count] * 5, seconds=60)

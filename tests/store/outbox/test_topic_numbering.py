@@ -8,24 +8,14 @@ from django.test.utils import CaptureQueriesContext
 from msgspec.structs import replace
 
 from realtime.models import Entry, Log
-from realtime.store.topics import numbering, rows
+from realtime.store.outbox import topic_numbering
+from realtime.store.topics import rows
 from realtime.store.topics.drafts import FirstTry
 from realtime.store.topics.entries import NO_LOG, TopicLog
 from realtime.store.topics.plan import Plan
 from realtime.wire.errors import CommandError, ErrorCode
 
-from .publishing import (
-    TOPIC,
-    append,
-    data,
-    deletion,
-    event,
-    living,
-    rights,
-    stored,
-    telling,
-    value,
-)
+from .publishing import TOPIC, append, data, deletion, event, living, rights, stored, telling, value
 
 
 def test_events_are_numbered_from_one_without_a_gap() -> None:
@@ -47,7 +37,7 @@ def test_each_topic_has_positions_of_its_own() -> None:
 
 def test_a_topic_without_entries_has_no_log() -> None:
     assert TopicLog(TOPIC).mark() == NO_LOG
-    numbering.number([TOPIC])
+    topic_numbering.number([TOPIC])
     assert not Log.objects.exists()
 
 
@@ -131,7 +121,7 @@ def test_a_change_with_a_condition_needs_that_position() -> None:
     append(value("x", 1, if_seq=0), event())
     append(value("x", 2, if_seq=1))
     for wrong in (0, 1, 2):
-        [refusal] = numbering.append([value("x", 9, if_seq=wrong)])
+        [refusal] = topic_numbering.append([value("x", 9, if_seq=wrong)])
         assert isinstance(refusal, CommandError)
         assert refusal.code is ErrorCode.CONFLICT
     assert living() == {"x": 2}
@@ -143,7 +133,7 @@ def test_a_change_with_a_condition_needs_that_position() -> None:
 
 def test_a_condition_in_a_batch_sees_what_is_before_it() -> None:
     """Also if that would otherwise be one position."""
-    found = numbering.append(
+    found = topic_numbering.append(
         [value("x", 1), value("x", 2, if_seq=1), value("x", 3, if_seq=1), value("x", 4)]
     )
     assert [type(one) is CommandError for one in found] == [False, False, True, False]

@@ -7,7 +7,7 @@ from typing import Any
 
 from realtime.models import Entry, Log
 from realtime.signals import entries_stored, topic_rights_changed
-from realtime.store.topics import numbering, pending
+from realtime.store.outbox import pending, topic_numbering
 from realtime.store.topics.drafts import EntryDraft, Kind, StoredEntry
 from realtime.store.topics.entries import TopicLog
 
@@ -32,7 +32,7 @@ def rights(topic: str = TOPIC) -> EntryDraft:
 
 
 def append(*drafts: EntryDraft) -> list[StoredEntry]:
-    found = numbering.append(drafts)
+    found = topic_numbering.append(drafts)
     assert all(isinstance(one, StoredEntry) for one in found)
     return found  # type: ignore[return-value]
 

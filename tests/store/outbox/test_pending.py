@@ -15,7 +15,8 @@ from django.utils import timezone
 from realtime.models import Entry, Log, Pending
 from realtime.signals import entries_pending
 from realtime.store.database import transactions
-from realtime.store.topics import numbering, pending, rows
+from realtime.store.outbox import pending, topic_numbering
+from realtime.store.topics import rows
 from realtime.wire.errors import CommandError
 from tests.store.conftest import another_database, together
 
@@ -188,7 +189,8 @@ def test_the_sweep_does_not_wait_for_a_locked_log(is_postgres: bool, sequencer: 
     publish(event("a"), event("b", "order/8"))
     age()
     with transaction.atomic():
-        numbering.append([event("locks")])  # numbers what is pending there, and keeps the lock
+        # It numbers what is pending there, and keeps the lock.
+        topic_numbering.append([event("locks")])
         publish(event("c"))
         assert together([pending.sweep], seconds=5) == [1]
     assert stored("order/8") == [(1, 1), (2, "b")]
@@ -208,7 +210,7 @@ def test_an_engine_of_this_process_is_asked_to_number(
         ({TOPIC, "order/8", "order/9"}, set()),
     ]
     assert not Entry.objects.exists()
-    assert numbering.number([TOPIC, "order/8", "order/9"]) == 4
+    assert topic_numbering.number([TOPIC, "order/8", "order/9"]) == 4
     assert stored() == [(1, "a"), (2, "b")]
 
 
@@ -388,7 +390,7 @@ def test_using_locks_nothing_in_a_transaction_that_stays_open(
         transaction.commit()
     finally:
         transaction.set_autocommit(True)
-    numbering.number([TOPIC])
+    topic_numbering.number([TOPIC])
     assert stored() == [(1, 1), (2, "theirs"), (3, "mine")]
 
 
@@ -468,7 +470,7 @@ def test_a_row_of_a_newer_release_makes_no_log_and_takes_no_place_in_a_sweep(
     old = timezone.now() - timedelta(hours=1)
     for topic, kind in (("newer", "newer"), (TOPIC, "event")):
         Pending.objects.create(topic=topic, kind=kind, type="paid", data="1", created_at=old)
-    numbering.number(["newer"])
+    topic_numbering.number(["newer"])
     assert pending.sweep() == 1
     assert [log.name for log in Log.objects.all()] == [TOPIC]
     assert [row.topic for row in Pending.objects.all()] == ["newer"]

@@ -13,8 +13,8 @@ from django.utils import timezone
 from realtime.models import Log, Pending, Room
 from realtime.signals import entries_stored
 from realtime.store.messages import log, outbox
-from realtime.store.topics import numbering, pending
-from realtime.store.topics.sequencer import Sequencer, sequencer
+from realtime.store.outbox import pending, topic_numbering
+from realtime.store.outbox.sequencer import Sequencer, sequencer
 from tests.store.conftest import together
 from tests.store.says import draft
 
@@ -33,7 +33,7 @@ def test_one_thread_numbers_for_all_that_wait(monkeypatch: pytest.MonkeyPatch) -
         assert may_end.wait(10)
         return 0
 
-    monkeypatch.setattr(numbering, "number", number)
+    monkeypatch.setattr(topic_numbering, "number", number)
 
     def first() -> None:
         mine.number(["first"], [])
@@ -60,7 +60,7 @@ def test_an_error_reaches_its_thread_and_stops_no_other(monkeypatch: pytest.Monk
         raise ValueError("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(numbering, "number", fail)
+        patched.setattr(topic_numbering, "number", fail)
         with pytest.raises(ValueError, match="no"):
             mine.number(["a"], [])
     mine.number(["a"], [])
@@ -91,7 +91,7 @@ def test_a_publisher_does_not_wait_for_ever(
     """A receiver may wait for another thread that publishes."""
     if not is_postgres:
         pytest.skip("SQLite numbers in the transaction")
-    monkeypatch.setattr("realtime.store.topics.sequencer.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("realtime.store.outbox.sequencer.WAIT_SECONDS", 0.01)
 
     def work() -> None:
         with transaction.atomic():

@@ -10,8 +10,8 @@ from ...logs import get_logger
 from ...models import Entry
 from ..database.alias import database
 from ..database.servers import on_working_server
-from . import numbering
-from .drafts import EntryDraft, Kind, StoredEntry
+from ..topics.drafts import EntryDraft, Kind, StoredEntry
+from . import topic_numbering
 
 __all__ = ["expire"]
 
@@ -55,5 +55,5 @@ def _delete_alone(drafts: list[EntryDraft]) -> int:
 
 
 def _delete(drafts: list[EntryDraft]) -> int:
-    outcomes = numbering.append(drafts, announces=True)
+    outcomes = topic_numbering.append(drafts, announces=True)
     return sum(isinstance(one, StoredEntry) and one.is_new for one in outcomes)

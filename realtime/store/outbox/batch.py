@@ -9,10 +9,10 @@ from ..database.transactions import LOCK_MS, own_transaction
 from ..messages import batch as messages
 from ..messages.history import room_key
 from ..messages.log import Stored
-from ..messages.numbering import number as number_rooms
-from . import numbering
-from .drafts import EntryDraft, StoredEntry
-from .entries import topic_key
+from ..topics.drafts import EntryDraft, StoredEntry
+from ..topics.entries import topic_key
+from . import topic_numbering
+from .room_numbering import number as number_rooms
 
 __all__ = ["Entry", "Numbering", "Result", "number_log", "write_all"]
 
@@ -71,7 +71,7 @@ def write_all(
 def number_log(entry: Entry) -> None:
     """Number what is pending in the log of an entry, in transactions of their own."""
     if isinstance(entry, EntryDraft) or (isinstance(entry, Numbering) and entry.topic):
-        numbering.number([entry.topic])
+        topic_numbering.number([entry.topic])
     else:
         number_rooms({entry.room_id})
 
@@ -83,7 +83,7 @@ def _write_topics(
     topics = {one.topic for one in numberings if one.topic}.union(*(n.topics for n in numberings))
     drafts = [one for one in entries if isinstance(one, EntryDraft)]
     if not drafts:
-        numbering.number(topics, lock_ms=lock_ms)
+        topic_numbering.number(topics, lock_ms=lock_ms)
         return [None] * len(entries)
-    results = iter(numbering.append(drafts, lock_ms=lock_ms, also=topics, bounded=bounded))
+    results = iter(topic_numbering.append(drafts, lock_ms=lock_ms, also=topics, bounded=bounded))
     return [next(results) if isinstance(one, EntryDraft) else None for one in entries]

@@ -22,8 +22,8 @@ def main(publishers: int) -> None:
 
 
 def publish(number: int) -> None:
-    from realtime.store.topics import pending
-    from tests.store.topics.publishing import event
+    from realtime.store.outbox import pending
+    from tests.store.outbox.publishing import event
 
     die = partial(os.kill, os.getpid(), signal.SIGKILL)
     with transaction.atomic():

@@ -14,8 +14,8 @@ from django.db import DatabaseError, connections
 
 from ..database.alias import database
 from ..database.transactions import ROLLED_BACK
-from ..messages.numbering import number as number_rooms
-from . import numbering
+from . import topic_numbering
+from .room_numbering import number as number_rooms
 
 __all__ = ["Sequencer", "sequencer"]
 
@@ -89,7 +89,7 @@ class Sequencer:
 def _number(batch: Batch) -> None:
     # All of it was committed before the batch began, so numbering sees it.
     failed: DatabaseError | None = None
-    for number, found in ((numbering.number, batch.topics), (number_rooms, batch.rooms)):
+    for number, found in ((topic_numbering.number, batch.topics), (number_rooms, batch.rooms)):
         if not found:
             continue
         try:

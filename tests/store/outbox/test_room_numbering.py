@@ -13,8 +13,8 @@ from django.utils import timezone
 from realtime import push
 from realtime.models import Message, Pending, Room
 from realtime.signals import messages_stored
-from realtime.store.messages import log, numbering, outbox
-from realtime.store.topics import pending
+from realtime.store.messages import log, outbox
+from realtime.store.outbox import pending, room_numbering
 from realtime.wire.errors import CommandError
 from tests.store.conftest import together
 from tests.store.says import draft, say
@@ -113,7 +113,7 @@ def test_messages_of_a_deleted_room_or_user_are_no_obstacle(
     user.delete()
     rooms = {room.pk, other_room.pk}
     other_room.delete()
-    assert numbering.number(rooms) == 1
+    assert room_numbering.number(rooms) == 1
     row = Message.objects.get()
     assert (row.content, row.user, row.username) == ("a", None, "ada")
     assert not Pending.objects.exists()
@@ -135,7 +135,7 @@ def test_a_message_that_cannot_be_stored_does_not_stop_its_room(
     Pending.objects.filter(sender="site:bad").update(
         data='{"content": "b", "username": "' + "x" * 200 + '", "user_pk": null}'
     )
-    assert numbering.number([room.pk]) == 2
+    assert room_numbering.number([room.pk]) == 2
     assert contents() == ["a", "c"]
     assert "is dropped" in caplog.text
     assert "xxx" not in caplog.text
@@ -190,8 +190,8 @@ def test_two_processes_drop_a_bad_message_once(room: Room, is_postgres: bool) ->
         bad(room, f"bad{number}")
         for text in ("a", "b"):
             outbox.insert("default", draft(room, f"{text}{number}"))
-        together([lambda: numbering.number({room.pk})] * 3)
-        numbering.number({room.pk})
+        together([lambda: room_numbering.number({room.pk})] * 3)
+        room_numbering.number({room.pk})
         assert contents()[-2:] == [f"a{number}", f"b{number}"]
     assert not Pending.objects.exists()
 
@@ -227,10 +227,10 @@ def test_users_that_are_deleted_meanwhile_lose_no_message(room: Room, is_postgre
     def number() -> None:
         assert has_deleted.wait(5)
         with suppress(DatabaseError):
-            numbering.number({room.pk})
+            room_numbering.number({room.pk})
 
     together([delete, number])
-    numbering.number({room.pk})
+    room_numbering.number({room.pk})
     assert contents() == ["first", "ada", "bob"]
 
 
@@ -256,7 +256,7 @@ def test_rows_that_are_written_past_the_log_drop_no_message(
     monkeypatch.setattr(log, "_store", store)
     for text in ("a", "b"):
         outbox.insert("default", draft(room, text))
-    numbering.number({room.pk})
+    room_numbering.number({room.pk})
     assert Pending.objects.count() == 2
-    numbering.number({room.pk})
+    room_numbering.number({room.pk})
     assert contents() == ["past"] * 3 + ["a", "b"]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from realtime.models import Pending
-from realtime.store.topics import pending
+from realtime.store.outbox import pending
 
 from .publishing import is_without_holes, stored
 from .test_pending import age
@@ -17,7 +17,7 @@ def test_a_publisher_that_is_killed_after_its_commit_loses_nothing(
     url: str, is_postgres: bool
 ) -> None:
     environment = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "project.settings"}
-    command = [sys.executable, "-m", "tests.store.topics.killed", str(PUBLISHERS)]
+    command = [sys.executable, "-m", "tests.store.outbox.killed", str(PUBLISHERS)]
     subprocess.run(command, env=environment, check=True, timeout=300)
     committed = [number for number in range(PUBLISHERS) if number % 4 != 3]
     assert Pending.objects.count() == (2 * len(committed) if is_postgres else 0)

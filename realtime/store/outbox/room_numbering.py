@@ -7,7 +7,7 @@ from django.db import DataError, IntegrityError
 from ...logs import get_logger
 from ...models import Pending, Room
 from ..database.alias import database
-from . import log, outbox
+from ..messages import log, outbox
 
 __all__ = ["number"]
 
