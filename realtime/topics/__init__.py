@@ -15,14 +15,19 @@ class OrderTopic(Topic):
 OrderTopic(pk=7).publish(Paid(total=order.total))
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ..wire.costs import Cost
 from ..wire.errors import CommandError, ErrorCode
 from .calls import command
 from .resuming import TopicPosition
-from .site_sockets import subscribe, unsubscribe
 from .stored import StoredEvent
 from .structs import Command, Event, InvalidEvent
 from .topic import Topic
+
+if TYPE_CHECKING:
+    from ..consumers.topics.site_sockets import subscribe, unsubscribe
 
 __all__ = [
     "Command",
@@ -38,3 +43,12 @@ __all__ = [
     "subscribe",
     "unsubscribe",
 ]
+
+OF_CONSUMERS = {"subscribe", "unsubscribe"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use what belongs to the consumers, which are built on topics."""
+    if name not in OF_CONSUMERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("realtime.consumers.topics.site_sockets"), name)

@@ -31,12 +31,12 @@ from realtime.consumers import (
     command,
 )
 from realtime.consumers import background as background_module
+from realtime.consumers.topics.site_sockets import subscribe
 from realtime.engine.engine import Engine
 from realtime.models import Entry, Room
 from realtime.store.accounts.identity import Identity
 from realtime.topics import Event, Topic
 from realtime.topics.registry import registry
-from realtime.topics.site_sockets import subscribe
 from realtime.wire.errors import CloseCode
 from tests.consumers.test_frames import limited
 

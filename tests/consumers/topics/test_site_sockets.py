@@ -18,7 +18,8 @@ from django.contrib.auth.models import AnonymousUser
 from harness.client.encoding import Object
 from harness.site import UNLIMITED
 from harness.waiting import eventually
-from realtime import push, testing
+from realtime import push, testing, topics
+from realtime.consumers.topics import site_sockets
 from realtime.engine.engine import Engine
 from realtime.models import Membership
 from realtime.store.accounts.identity import Identity
@@ -318,6 +319,16 @@ async def test_a_topic_can_be_given_as_an_object(
         await eventually(lambda: bool(topic.members))
         await order.apublish(shop.Paid(total=3))
         assert (await page.receive())["data"] == {"total": 3}
+
+
+def test_topics_offer_what_consumers_define() -> None:
+    """Imports point down only, so these names are looked up when they are used."""
+    assert (topics.subscribe, topics.unsubscribe) == (
+        site_sockets.subscribe,
+        site_sockets.unsubscribe,
+    )
+    with pytest.raises(AttributeError, match="no attribute 'subscribes'"):
+        topics.subscribes  # noqa: B018
 
 
 def test_other_consumers_get_an_error_that_says_what_to_write() -> None:

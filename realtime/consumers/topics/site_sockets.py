@@ -15,26 +15,26 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from django.utils.translation import gettext_lazy as _
 
-from ..auth.address import address_of
-from ..auth.identify import identify
-from ..auth.origin import admit
-from ..engine.connections.admission import Slot
-from ..engine.connections.connection import Connection
-from ..engine.connections.phase import Phase
-from ..engine.delivery.entry_catchup import EntryPage
-from ..engine.engine import Engine
-from ..engine.servers.transport import is_accepted, server_send
-from ..store.accounts.addresses import network_of
-from ..store.accounts.identity import Authentication, Identity
-from ..store.accounts.visitor import Visitor
-from ..wire.codecs import JSON
-from ..wire.commands import TopicSince
-from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
-from ..wire.events import EntryEvent
-from .registry import registry
-from .resuming import TopicPosition
-from .subscriptions import Subscriptions
-from .topic import Topic
+from ...auth.address import address_of
+from ...auth.identify import identify
+from ...auth.origin import admit
+from ...engine.connections.admission import Slot
+from ...engine.connections.connection import Connection
+from ...engine.connections.phase import Phase
+from ...engine.delivery.entry_catchup import EntryPage
+from ...engine.engine import Engine
+from ...engine.servers.transport import is_accepted, server_send
+from ...store.accounts.addresses import network_of
+from ...store.accounts.identity import Authentication, Identity
+from ...store.accounts.visitor import Visitor
+from ...topics.registry import registry
+from ...topics.resuming import TopicPosition
+from ...topics.subscriptions import Subscriptions
+from ...topics.topic import Topic
+from ...wire.codecs import JSON
+from ...wire.commands import TopicSince
+from ...wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ...wire.events import EntryEvent
 
 __all__ = ["subscribe", "unsubscribe"]
 
