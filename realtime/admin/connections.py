@@ -109,7 +109,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Return connections with their rooms."""
         rows: QuerySet[Connection] = super().get_queryset(request)
-        presences = Presence.objects.select_related("room").order_by("pk")
+        presences = Presence.objects.filter(topic=None).select_related("room").order_by("pk")
         if not request.user.has_perm("realtime.view_direct_message"):
             presences = presences.exclude(room__kind=Room.Kind.DIRECT)
         return rows.prefetch_related(Prefetch("presences", presences))

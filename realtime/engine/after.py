@@ -81,7 +81,8 @@ class AfterHooks:
 
     def announce(self, announcement: Announcement) -> None:
         """Compare the rooms that users have joined and left; tell the hooks what has changed."""
-        rooms = {one.room_id for one in (*announcement.joined, *announcement.left)}
+        places = {one.place for one in (*announcement.joined, *announcement.left)}
+        rooms = {place for place in places if isinstance(place, int)}
         if rooms and hooks().hears_rooms:
             task = asyncio.get_running_loop().create_task(self.compare(rooms))
             self._comparing.add(task)

@@ -197,7 +197,7 @@ class Pulse:
         engine = self._engine
         announcement = await engine.db.pulse(_reap, node_id, engine.node, even_if_alive)
         if announcement is not None:
-            logger.warning("node %s is dead: its clients leave their rooms", node_id)
+            logger.warning("node %s is dead: its clients leave their rooms and topics", node_id)
             engine.hub.publish_presence(announcement)
             await engine.db.pulse(presence.delete_node, node_id, engine.node)
 
@@ -210,8 +210,8 @@ class Pulse:
             return
         self._counted_at = time.monotonic()
         engine = self._engine
-        rooms = [topic.room_id for topic in engine.hub.rooms]
-        engine.hub.correct_counts(await engine.db.pulse(presence.counts, rooms))
+        places = [one.place for one in engine.hub.presences]
+        engine.hub.correct_counts(await engine.db.pulse(presence.counts, places))
 
 
 def _reap(node_id: str, me: LiveNode, even_if_alive: bool) -> presence.Announcement | None:

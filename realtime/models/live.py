@@ -1,10 +1,14 @@
 """Open connections. The rows are leases: they are valid only while their node is alive."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .logs import TOPIC_CHARACTERS
 from .rooms import Room
 
 __all__ = ["Connection", "Node", "Occupancy", "Presence"]
@@ -69,7 +73,7 @@ class Connection(models.Model):
 
 
 class Presence(models.Model):
-    """A connection that is in a room now."""
+    """A connection that is in a room, or subscribed to a topic, now."""
 
     id = models.BigAutoField(primary_key=True)
     connection = models.ForeignKey(
@@ -78,11 +82,14 @@ class Presence(models.Model):
     room = models.ForeignKey(
         Room,
         models.CASCADE,
+        null=True,
         related_name="presences",
         db_index=False,
         db_constraint=False,
         verbose_name=_("room"),
     )
+    topic = models.CharField(_("topic"), max_length=TOPIC_CHARACTERS, null=True)
+    """The name of the topic; None for a room."""
     user_key = models.CharField(_("user id"), max_length=150)
     username = models.CharField(_("name"), max_length=150)
 
@@ -91,11 +98,33 @@ class Presence(models.Model):
         verbose_name_plural = _("presences")
         constraints = [
             models.UniqueConstraint(name="realtime_presence_once", fields=["connection", "room"]),
+            models.UniqueConstraint(
+                name="realtime_presence_topic_once",
+                fields=["connection", "topic"],
+                condition=Q(topic__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="realtime_presence_place",
+                condition=Q(room__isnull=True, topic__isnull=False)
+                | Q(room__isnull=False, topic__isnull=True),
+            ),
         ]
-        indexes = [models.Index(name="realtime_presence_room", fields=["room", "user_key"])]
+        indexes = [
+            models.Index(name="realtime_presence_room", fields=["room", "user_key"]),
+            models.Index(
+                name="realtime_presence_topic",
+                fields=["topic", "user_key"],
+                condition=Q(topic__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.username} in {self.room_id}"
+        return f"{self.username} in {self.place}"
+
+    @property
+    def place(self) -> Any:
+        """The primary key of the room, or the name of the topic."""
+        return self.room_id if self.topic is None else self.topic
 
 
 class Occupancy(models.Model):

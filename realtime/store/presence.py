@@ -1,9 +1,10 @@
 """Presence: leases of nodes, with the connections and presences that belong to them.
 
+A presence is a connection in a place: a room, or a topic that shows who is subscribed.
 Leases are compared with the clock of the database only, so clock skew between hosts does no harm.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ __all__ = [
     "LiveNode",
     "OtherNode",
     "Person",
+    "Place",
     "apply",
     "counts",
     "delete_node",
@@ -34,12 +36,18 @@ __all__ = [
     "last_addresses",
     "live_connections",
     "members",
+    "new_presence",
     "other_nodes",
+    "present",
     "reap",
     "rebuild",
     "release",
     "renew",
 ]
+
+
+Place = int | str
+"""The primary key of a room, or the name of a topic."""
 
 
 class LiveNode(NamedTuple):
@@ -64,9 +72,9 @@ class OtherNode(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A user in a room, with the connection that put the user there."""
+    """A user in a place, with the connection that put the user there."""
 
-    room_id: int
+    place: Place
     user_key: str
     username: str
     connection: str = ""
@@ -77,17 +85,17 @@ class Batch:
     """The changes since the last batch; a row and its removal are never in the same batch."""
 
     connections: dict[str, Connection] = field(default_factory=dict)
-    presences: dict[tuple[str, int], Presence] = field(default_factory=dict)
-    """By connection id and room id, like `left`."""
+    presences: dict[tuple[str, Place], Presence] = field(default_factory=dict)
+    """By connection id and place, like `left`."""
     closed: list[str] = field(default_factory=list)
-    left: list[tuple[str, int]] = field(default_factory=list)
+    left: list[tuple[str, Place]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.connections or self.presences or self.closed or self.left)
 
 
 class Announcement(NamedTuple):
-    """Users who joined and left rooms, to be announced after the commit."""
+    """Users who joined and left places, to be announced after the commit."""
 
     joined: list[Person]
     left: list[Person]
@@ -121,7 +129,7 @@ def rebuild(
 
 
 def apply(batch: Batch) -> Announcement:
-    """Write a batch in one transaction; return the users who joined and left rooms by it.
+    """Write a batch in one transaction; return the users who joined and left by it.
 
     Raises `IntegrityError` if the node was reaped; then nothing is written.
     """
@@ -189,36 +197,44 @@ def release(node: LiveNode) -> Announcement:
     return Announcement([], _without_any(people))
 
 
-def members(room_id: int, limit: int) -> tuple[list[Member], int]:
-    """Return the users in a room with their numbers of connections, and the number of users.
+def new_presence(connection: Connection, place: Place) -> Presence:
+    """Return the row of a connection that is in a place."""
+    return Presence(
+        connection_id=connection.id,
+        user_key=connection.user_key,
+        username=connection.username,
+        **_columns(place),
+    )
+
+
+def members(place: Place, limit: int) -> tuple[list[Member], int]:
+    """Return the users in a place with their numbers of connections, and the number of users.
 
     Above `limit` users, only the number is returned.
     """
-    rows = (
-        _live_presences()
-        .filter(room_id=room_id)
-        .values("user_key")
-        .annotate(name=Min("username"), number=Count("pk"))
-        .order_by("name", "user_key")
-    )
-    found = list(rows[: limit + 1])
+    found = _members(_users(place)[: limit + 1])
     if len(found) > limit:
-        return [], counts([room_id]).get(room_id, 0)
-    return [
-        Member(user_id=row["user_key"], username=row["name"], connections=row["number"])
-        for row in found
-    ], len(found)
+        return [], counts([place]).get(place, 0)
+    return found, len(found)
 
 
-def counts(room_ids: Iterable[int]) -> dict[int, int]:
-    """Return the number of users in each room, in one query."""
-    rows = (
-        _live_presences()
-        .filter(room_id__in=list(room_ids))
-        .values("room_id")
-        .annotate(number=Count("user_key", distinct=True))
-    )
-    return {row["room_id"]: row["number"] for row in rows}
+def present(place: Place) -> list[Member]:
+    """Return all users in a place, by name, with their numbers of connections."""
+    return _members(_users(place))
+
+
+def counts(places: Iterable[Place]) -> dict[Place, int]:
+    """Return the number of users in each place, with one query for rooms and one for topics."""
+    found: dict[Place, int] = {}
+    for column, some in _by_column(places).items():
+        rows = (
+            _live_presences()
+            .filter(**{f"{column}__in": some})
+            .values(column)
+            .annotate(number=Count("user_key", distinct=True))
+        )
+        found |= {row[column]: row["number"] for row in rows}
+    return found
 
 
 def live_connections() -> QuerySet[Connection]:
@@ -234,11 +250,11 @@ def _remove(batch: Batch) -> set[Person]:
         gone |= _people(rows)
         rows.delete()
         _connections().filter(pk__in=batch.closed).delete()
-    by_room: dict[int, list[str]] = {}
-    for connection, room_id in batch.left:
-        by_room.setdefault(room_id, []).append(connection)
-    for room_id, connections in by_room.items():
-        rows = _presences().filter(room=room_id, connection__in=connections)
+    by_place: dict[Place, list[str]] = {}
+    for connection, place in batch.left:
+        by_place.setdefault(place, []).append(connection)
+    for place, connections in by_place.items():
+        rows = _presences().filter(**_columns(place), connection__in=connections)
         gone |= _people(rows)
         rows.delete()
     return gone
@@ -278,39 +294,76 @@ def _store_addresses(closed: QuerySet[Connection]) -> None:
 
 def _first_of(presences: Sequence[Presence]) -> list[Person]:
     """Return those without an earlier row: only these users have joined."""
-    if not presences:
-        return []
-    rows = (
-        _live_presences()
-        .filter(room__in={row.room_id for row in presences})
-        .filter(user_key__in={row.user_key for row in presences})
-        .values_list("room_id", "user_key")
-        .annotate(first=Min("pk"))
-    )
-    first = {(room_id, user_key): pk for room_id, user_key, pk in rows}
+    first: dict[tuple[Place, str], int] = {}
+    for rows, column in _of_users((row.place, row.user_key) for row in presences):
+        found = rows.values_list(column, "user_key").annotate(first=Min("pk"))
+        first |= {(place, user_key): pk for place, user_key, pk in found}
     return [
-        Person(row.room_id, row.user_key, row.username, row.connection_id)
+        Person(row.place, row.user_key, row.username, row.connection_id)
         for row in presences
-        if first.get((row.room_id, row.user_key)) == row.pk
+        if first.get((row.place, row.user_key)) == row.pk
     ]
 
 
 def _without_any(people: set[Person], *, exclude: Q | None = None) -> list[Person]:
     """Return those without any row left."""
-    if not people:
-        return []
-    rows = _live_presences().filter(
-        room__in={person.room_id for person in people},
-        user_key__in={person.user_key for person in people},
-    )
-    if exclude is not None:
-        rows = rows.exclude(exclude)
-    here = set(rows.values_list("room_id", "user_key").distinct())
-    return [person for person in people if (person.room_id, person.user_key) not in here]
+    here: set[tuple[Place, str]] = set()
+    for rows, column in _of_users(person[:2] for person in people):
+        left = rows if exclude is None else rows.exclude(exclude)
+        here.update(left.values_list(column, "user_key").distinct())
+    return [person for person in people if person[:2] not in here]
+
+
+def _of_users(
+    users: Iterable[tuple[Place, str]],
+) -> Iterator[tuple[QuerySet[Presence], str]]:
+    """Return the rows of these users in these places, and the column of the place."""
+    pairs = list(users)
+    keys = {user_key for _, user_key in pairs}
+    for column, places in _by_column(place for place, _ in pairs).items():
+        yield _live_presences().filter(**{f"{column}__in": places, "user_key__in": keys}), column
 
 
 def _people(rows: QuerySet[Presence]) -> set[Person]:
-    return {Person(*row) for row in rows.values_list("room_id", "user_key", "username")}
+    return {
+        Person(topic if room_id is None else room_id, user_key, username)
+        for room_id, topic, user_key, username in rows.values_list(
+            "room_id", "topic", "user_key", "username"
+        )
+    }
+
+
+def _users(place: Place) -> QuerySet[Presence, Any]:
+    return (
+        _live_presences()
+        .filter(**_columns(place))
+        .values("user_key")
+        .annotate(name=Min("username"), number=Count("pk"))
+        .order_by("name", "user_key")
+    )
+
+
+def _members(rows: QuerySet[Presence, Any]) -> list[Member]:
+    return [
+        Member(user_id=row["user_key"], username=row["name"], connections=row["number"])
+        for row in rows
+    ]
+
+
+def _columns(place: Place) -> dict[str, Any]:
+    """Return the column that names a place, with its value."""
+    return {_column(place): place}
+
+
+def _column(place: Place) -> str:
+    return "room_id" if isinstance(place, int) else "topic"
+
+
+def _by_column(places: Iterable[Place]) -> dict[str, set[Place]]:
+    found: dict[str, set[Place]] = {}
+    for place in places:
+        found.setdefault(_column(place), set()).add(place)
+    return found
 
 
 def _lease(node: LiveNode) -> Any:

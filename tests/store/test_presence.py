@@ -52,7 +52,7 @@ def told(announcement: Announcement | None) -> tuple[list[str], list[str]]:
     both = (announcement.joined, announcement.left)
     slugs = dict(Room.objects.values_list("pk", "slug"))
     came, went = (
-        sorted(f"{person.user_key}@{slugs[person.room_id]}" for person in people) for people in both
+        sorted(f"{person.user_key}@{slugs[person.place]}" for person in people) for people in both
     )
     return came, went
 

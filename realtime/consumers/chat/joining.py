@@ -29,7 +29,6 @@ from ...wire.events import (
     Done,
     Joined,
     Left,
-    Member,
     Removed,
     RoomState,
 )
@@ -185,7 +184,7 @@ class Joining(Subscribing):
         may_read = entry.may_read_history
         self._add_subscription(RoomSubscription(entry, topic, self._since(entry.slug)))
         engine.presence.join(self.connection, entry.room_id)
-        members = self._members_and_me(topic)
+        members = topic.roster.members_and(self.identity.user_id, self.identity.username)
         return Joined(
             room=entry.slug,
             user_id=self.identity.user_id,
@@ -262,14 +261,6 @@ class Joining(Subscribing):
             before.cancel_recheck()
         self._subscriptions[subscription.access.slug] = subscription
         subscription.schedule_recheck(self.recheck)
-
-    def _members_and_me(self, topic: RoomTopic) -> list[Member]:
-        members = topic.roster.members()
-        if not members and topic.roster.count:
-            return []  # too many to list
-        if any(one.user_id == self.identity.user_id for one in members):
-            return members
-        return [*members, Member(user_id=self.identity.user_id, username=self.identity.username)]
 
     def _subscription(self, room: str) -> RoomSubscription:
         subscription = self._subscriptions.get(room)

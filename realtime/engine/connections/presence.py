@@ -11,7 +11,7 @@ from ...models import Connection as ConnectionRow
 from ...models import Presence
 from ...store import presence
 from ...store.moderation import names
-from ...store.presence import Announcement, Batch, LiveNode
+from ...store.presence import Announcement, Batch, LiveNode, Place, new_presence
 from ..database.executor import Database
 from .connection import Connection
 
@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0
 class PresenceWriter:
     """The live connections and presences of this node, and the changes still to be written.
 
-    `announce` is called with the users who joined and left rooms, after the commit.
+    `announce` is called with the users who joined and left places, after the commit.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class PresenceWriter:
         self._db = db
         self._announce = announce
         self._connections: dict[str, ConnectionRow] = {}
-        self._presences: dict[tuple[str, int], Presence] = {}
-        self._rooms: dict[str, set[int]] = {}
+        self._presences: dict[tuple[str, Place], Presence] = {}
+        self._places: dict[str, set[Place]] = {}
         self._batch = Batch()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -68,27 +68,23 @@ class PresenceWriter:
         self._connections[connection.id] = self._batch.connections[connection.id] = row
         self._wake.set()
 
-    def join(self, connection: Connection, room_id: int) -> None:
-        """Add a connection to a room."""
-        key = connection.id, room_id
+    def join(self, connection: Connection, place: Place) -> None:
+        """Add a connection to a place."""
+        key = connection.id, place
         owner = self._connections.get(connection.id)
         if key in self._presences or owner is None:
             return
-        self._rooms.setdefault(connection.id, set()).add(room_id)
-        row = Presence(
-            connection_id=connection.id,
-            room_id=room_id,
-            user_key=owner.user_key,
-            username=owner.username,
-        )
+        self._places.setdefault(connection.id, set()).add(place)
+        row = new_presence(owner, place)
         self._presences[key] = self._batch.presences[key] = row
         self._wake.set()
 
-    def leave(self, connection: Connection, room_id: int) -> None:
-        """Remove a connection from a room that it has left itself: announce that at once."""
-        key = connection.id, room_id
+    def leave(self, connection: Connection, place: Place) -> None:
+        """Remove a connection from a place that it has left itself: announce that at once."""
+        key = connection.id, place
         if self._presences.pop(key, None) is None:
             return
+        self._places[connection.id].discard(place)
         if self._batch.presences.pop(key, None) is None:
             self._batch.left.append(key)
         self._wake.set()
@@ -108,9 +104,9 @@ class PresenceWriter:
     def _close(self, connection_id: str) -> None:
         if self._connections.pop(connection_id, None) is None:
             return
-        for room_id in self._rooms.pop(connection_id, ()):
-            self._presences.pop((connection_id, room_id), None)
-            self._batch.presences.pop((connection_id, room_id), None)
+        for place in self._places.pop(connection_id, ()):
+            self._presences.pop((connection_id, place), None)
+            self._batch.presences.pop((connection_id, place), None)
         self._batch.connections.pop(connection_id, None)
         # Also if the row was not written yet: a batch with it may be in progress.
         self._batch.closed.append(connection_id)
@@ -143,7 +139,7 @@ class PresenceWriter:
         try:
             self._announce(announcement)
         except Exception:
-            logger.exception("joins and leaves cannot be announced to rooms")
+            logger.exception("joins and leaves cannot be announced")
 
     async def _write_all(self) -> Announcement:
         self._lost = False

@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from ...conf import config
 from ...logs import get_logger
 from ...store import presence
 from ...store.database import site
 from ...store.messages.history import LogMark, RightsVersion, room_key
 from ...store.messages.log import Stored
 from ...store.messages.room_log import RoomLog
+from ...store.presence import Place
 from ...store.topics.drafts import StoredEntry
 from ...store.topics.entries import TopicLog
 from ...wire.codecs import Frame
@@ -46,10 +46,10 @@ from .log import Log
 from .log_rights import LogRights, recheck_members
 from .registry import Registry
 from .ring import Ring
-from .room_presence import RoomPresence
 from .room_topic import RoomTopic, room_event
-from .roster import Roster
+from .rosters import Rosters
 from .topic import AnyLogTopic, LogTopic, Topic
+from .topic_presence import TopicPresence
 
 __all__ = ["Hub"]
 
@@ -78,7 +78,7 @@ class Hub:
         self.follower = LogFollower(db, self._spawn)
         self._topics = Registry(self.layer, self.follower, self._spawn)
         self._emptied = self._topics.linger  # one method object for all topics
-        self._presence = RoomPresence(db, self._spawn)
+        self._rosters = Rosters(db, self._spawn)
         self._rights = LogRights(db)
 
     def start(self) -> None:
@@ -114,12 +114,8 @@ class Hub:
         With `is_resumed` its ring starts as full as possible: after a restart, many clients resume.
         """
         log = RoomLog(room_id)
-        make = partial(self._new_room, log, slug)
+        make = partial(RoomTopic, log, slug, self._flushers, self._emptied)
         return await self._topics.open(log.key, make, Ring.CAPACITY if is_resumed else None)
-
-    def _new_room(self, log: RoomLog, slug: str) -> RoomTopic:
-        roster = Roster(config().presence_events_up_to)
-        return RoomTopic(log, slug, self._flushers, roster, self._emptied)
 
     async def open_topic(self, name: str) -> EntryTopic:
         """Return the live topic of a site with this name; concurrent calls open it once."""
@@ -146,6 +142,11 @@ class Hub:
     def rooms(self) -> list[RoomTopic]:
         """The rooms that are live in this process."""
         return [topic for topic in self._topics.live if isinstance(topic, RoomTopic)]
+
+    @property
+    def presences(self) -> list[TopicPresence]:
+        """The presence of each live room and topic that shows it."""
+        return [one.presence for one in self._topics.live if one.presence is not None]
 
     @property
     def has_pending_events(self) -> bool:
@@ -188,17 +189,18 @@ class Hub:
         self.publish(topic, Broadcast(Frame.of(outgoing).text, exclude))
 
     def publish_presence(self, announcement: presence.Announcement) -> None:
-        """Broadcast which users joined and left rooms."""
-        rooms: dict[int, tuple[list[Any], list[Any]]] = {}
+        """Broadcast which users joined and left rooms and topics."""
+        places: dict[Place, tuple[list[Any], list[Any]]] = {}
         for person in announcement.joined:
-            rooms.setdefault(person.room_id, ([], []))[0].append(person[1:])
+            places.setdefault(person.place, ([], []))[0].append(person[1:])
         for person in announcement.left:
-            rooms.setdefault(person.room_id, ([], []))[1].append(person[1:])
-        for room_id, (joined, left) in rooms.items():
+            places.setdefault(person.place, ([], []))[1].append(person[1:])
+        for place, (joined, left) in places.items():
+            key = room_key(place) if isinstance(place, int) else TopicLog(place).key
             for first in range(0, max(len(joined), len(left)), PRESENCE_AT_ONCE):
                 some = slice(first, first + PRESENCE_AT_ONCE)
                 note = PresenceDiff.of(joined[some], left[some])
-                self.publish(room_key(room_id), note)
+                self.publish(key, note)
 
     def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
         """Handle a note here, then publish it to other processes; `sent` as in `Layer.publish`."""
@@ -241,8 +243,8 @@ class Hub:
                 self.follower.receive(topic, topic.read_event(text), epoch)
             case LogTopic(), RightsChanged(user_id, seq):
                 self._spawn(self._rights.changed(topic, user_id, seq))
-            case RoomTopic(), PresenceDiff():
-                self._presence.update(topic, *note.read())
+            case LogTopic(presence=TopicPresence() as presence), PresenceDiff():
+                self._rosters.update(presence, *note.read())
             case _:
                 logger.warning("topic %s: a %s note is not for this topic", topic.name, note.tag)
 
@@ -299,9 +301,9 @@ class Hub:
             await self._rights.refresh(topic)
         return topic.rights == rights
 
-    def correct_counts(self, counts: dict[int, int]) -> None:
+    def correct_counts(self, counts: Mapping[Place, int]) -> None:
         """Reload the rosters that differ from the counts of the database."""
-        self._presence.correct(self.rooms, counts)
+        self._rosters.correct(self.presences, counts)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)

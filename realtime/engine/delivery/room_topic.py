@@ -2,24 +2,18 @@
 
 import msgspec
 
-from ...conf import config
-from ...store import presence
 from ...store.messages.history import LogMark
 from ...store.messages.room_log import RoomLog
 from ...wire.codecs import Frame
 from ...wire.events import Changed, MessageEvent, MessageState, Resync
-from ...wire.ratelimit import Bucket
 from ..connections.connection import Connection
-from ..database.executor import Database
 from .event import Event
 from .flusher import Flusher
 from .roster import Roster
 from .topic import Emptied, LogTopic, State, stay_open
+from .topic_presence import TopicPresence
 
 __all__ = ["RoomTopic", "room_event"]
-
-PRESENCE_PER_SECOND, PRESENCE_BURST = 5_000, 10_000
-"""The deliveries of `joined` and `left` that a room may cause before `presence` replaces them."""
 
 _decode = msgspec.json.Decoder(MessageEvent | Changed).decode
 
@@ -27,22 +21,27 @@ _decode = msgspec.json.Decoder(MessageEvent | Changed).decode
 class RoomTopic(LogTopic[RoomLog, MessageState]):
     """A room's topic: its log, and its users."""
 
+    presence: TopicPresence
+
     def __init__(
         self,
         log: RoomLog,
         slug: str,
         flushers: tuple[Flusher, Flusher],
-        roster: Roster,
         emptied: Emptied = stay_open,
     ) -> None:
         super().__init__(log, flushers, emptied)
         self.slug = slug
-        self.roster = roster
+        self.presence = TopicPresence(log.room_id, self, room=slug)
         self.rights_seq = 0
         """The last change of rights that this process knows."""
         self.members_rights_seq = 0
         """The last change that concerned all members; one of a user only raises `rights_seq`."""
-        self.presence_bucket = Bucket(PRESENCE_PER_SECOND, PRESENCE_BURST, 0)
+
+    @property
+    def roster(self) -> Roster:
+        """The users who are in the room."""
+        return self.presence.roster
 
     @property
     def room_id(self) -> int:
@@ -87,11 +86,6 @@ class RoomTopic(LogTopic[RoomLog, MessageState]):
             return False
         self.rights_seq = max(self.rights_seq, seq)
         return True
-
-    async def load_members(self, db: Database) -> None:
-        """Read the users who are in the room."""
-        limit = config().presence_events_up_to
-        self.roster.load(*await db.read(presence.members, self.room_id, limit))
 
 
 def room_event(slug: str, state: MessageState, first: int | None = None) -> Event:

@@ -1,4 +1,4 @@
-"""The users in a room, as far as this process has been notified; the database corrects it."""
+"""The users in a place, as far as this process has been notified; the database corrects it."""
 
 from ...wire.events import Member
 
@@ -6,7 +6,7 @@ __all__ = ["Roster"]
 
 
 class Roster:
-    """The users in one room: by name while they are few, only counted in a crowd."""
+    """The users in one place: by name while they are few, only counted in a crowd."""
 
     __slots__ = ("_people", "count", "limit")
 
@@ -26,7 +26,7 @@ class Roster:
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether the room is no longer a crowd, but names are missing."""
+        """Whether the place is no longer a crowd, but names are missing."""
         return not self.is_crowd and self.count != len(self._people)
 
     def add(self, user_id: str, username: str) -> None:
@@ -49,3 +49,12 @@ class Roster:
         if self.is_crowd or self.is_incomplete:
             return []
         return [Member(user_id=key, username=name) for key, name in self._people.items()]
+
+    def members_and(self, user_id: str, username: str) -> list[Member]:
+        """Return all users by name, with one who has just joined; empty if names are missing."""
+        members = self.members()
+        if not members and self.count:
+            return []  # too many to list
+        if user_id in self._people:
+            return members
+        return [*members, Member(user_id=user_id, username=username)]

@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ...store.messages.history import LogMark
 from ...wire.codecs import Codec
@@ -20,6 +20,9 @@ from .event import Event
 from .flusher import Flusher, Lane
 from .log import Log
 from .ring import Ring
+
+if TYPE_CHECKING:
+    from .topic_presence import TopicPresence
 
 __all__ = ["AnyLogTopic", "Emptied", "LogTopic", "State", "Topic", "stay_open"]
 
@@ -129,6 +132,8 @@ class LogTopic(Topic, Generic[L, S]):
 
     is_shared = True
     """Whether it is kept for a while without members, because several may come back."""
+    presence: "TopicPresence | None" = None
+    """Who is in the topic, if the topic shows that."""
     readers = 0
     """The connections that are being subscribed."""
     open_states = 100
@@ -157,6 +162,8 @@ class LogTopic(Topic, Generic[L, S]):
 
     async def load_members(self, db: Database) -> None:
         """Read who is in the topic, if the topic shows that."""
+        if self.presence is not None:
+            await self.presence.load(db)
 
     # The version of rights.
 

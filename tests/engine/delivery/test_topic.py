@@ -6,7 +6,6 @@ from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.flusher import Flusher
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic, room_event
-from realtime.engine.delivery.roster import Roster
 from realtime.engine.delivery.topic import State, Topic
 from realtime.store.messages.history import LogMark
 from realtime.store.messages.room_log import RoomLog
@@ -20,7 +19,7 @@ EPOCH = "epoch-01"
 
 def opened(last_seq: int = 0) -> RoomTopic:
     flushers = (Flusher(rests=False), Flusher(rests=True))
-    topic = RoomTopic(RoomLog(1), "general", flushers, Roster(200))
+    topic = RoomTopic(RoomLog(1), "general", flushers)
     topic.open(LogMark(last_seq, 0, 0, EPOCH), Ring([], last_seq, 0))
     return topic
 

@@ -4,7 +4,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from harness.waiting import eventually
-from realtime.engine.delivery import room_presence as module
+from realtime.engine.delivery import rosters as module
 from realtime.models import Room
 from realtime.store.presence import Announcement, Person
 from realtime.wire.ratelimit import Bucket
@@ -66,7 +66,7 @@ async def test_a_storm_of_joins_and_leaves_is_sent_as_one_list(
     """Beyond the allowance of deliveries, a room gets the list of its users once in a while."""
     monkeypatch.setattr(module, "CROWD_SECONDS", 0.03)
     members = [await process.joined(room) for _ in range(2)]
-    process.topic(room).presence_bucket = Bucket(rate=0.001, burst=6, now=0)
+    process.topic(room).presence.bucket = Bucket(rate=0.001, burst=6, now=0)
     for number in range(20):
         process.hub.publish_presence(came(room, f"U{number}"))
     process.hub.publish_presence(went(room, *(f"U{number}" for number in range(5, 20))))
