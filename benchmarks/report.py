@@ -46,54 +46,6 @@ UNITS = {
     "ratio": "ratio",
     "history_queries": "history queries",
 }
-ABOUT = {
-    "fanout": (
-        "Each text goes to all 200; the sender sends the next text when another member has received"
-        " one. This package commits messages to PostgreSQL before it sends them; signals and the"
-        " texts of the peers are not stored. With `ndjson` a frame holds several events under load;"
-        " the Channels chat is that of the tutorial."
-    ),
-    "members": (
-        "One Daphne process, stored messages, rooms of different sizes. The cost of a delivery"
-        " should not depend on the number of members."
-    ),
-    "persist": (
-        "Senders wait for acknowledgements: first as fast as the server can, then at a fixed rate."
-        " The fixed rate is four times that of the Channels chat in the same round. That chat is"
-        " the tutorial's with one `acreate` a message."
-    ),
-    "latency": (
-        "The rate is fixed, whatever a server can do; the clock stops when the last member has the"
-        " message."
-    ),
-    "connect": (
-        "From opening the connection to the first frame, which is sent once the session's user is"
-        " known. The peer is a consumer behind `AuthMiddlewareStack`."
-    ),
-    "idle": (
-        "The memory that each connection adds to the server, and the CPU of all without messages."
-        " Ours have joined a room, and get a heartbeat every 20 s. The peer only accepts sockets,"
-        " and Daphne pings them as often."
-    ),
-    "resume": (
-        "Each member sends its last position and gets the missed messages. It connects to the same"
-        " process as before, or to a process without members. The bare connects are as many"
-        " connections at once that get their welcome and no more."
-    ),
-    "rooms": (
-        "One process; the rooms are sent to in turn. The cost of a message should not depend on"
-        " the number of rooms."
-    ),
-    "slow": (
-        "Two rounds; in the second one, ten more clients stop reading when the measuring begins,"
-        " until the server closes them. Latencies are those of the other clients."
-    ),
-    "nodes": (
-        "The members are spread evenly over the processes. A delivery should cost the same CPU"
-        " however many processes there are, and a message is published once."
-    ),
-}
-"""What is compared in each case."""
 QUICK = (
     "A `--quick` run, short and smaller than it says here: it shows that all works, not how fast."
 )
@@ -224,13 +176,13 @@ def markdown(runs: Sequence[Run]) -> str:
             parts.append(f"Run {runs.index(run) + 1}.")
         if run.is_quick:
             parts.append(QUICK)
-        parts += [summary(results.case.title, ABOUT[name]), *_section(results)]
+        parts += [summary(results.case), *_section(results)]
     return "\n\n".join(parts) + "\n"
 
 
-def summary(title: str, about: str) -> str:
+def summary(case: Case) -> str:
     """Return what a case is about, one sentence a line."""
-    return f"**{title}.**\n" + about.replace(". ", ".\n")
+    return f"**{case.title}.**\n" + case.about.replace(". ", ".\n")
 
 
 def draw(runs: Sequence[Run], folder: Path) -> None:

@@ -1,0 +1,24 @@
+"""What is measured, with whom, and what has to come out: the ratios that the project promises."""
+
+from .case import Case, Entry, Figures, Target
+from .connections import CONNECT, IDLE, RESUME
+from .fanout import FANOUT, MEMBERS
+from .rooms import LATENCY, NODES, PERSIST, ROOMS, SLOW
+
+__all__ = ["CASES", "Case", "Entry", "Figures", "Target"]
+
+CASES = {
+    case.name: case
+    for case in (
+        FANOUT,
+        MEMBERS,
+        PERSIST,
+        LATENCY,
+        CONNECT,
+        IDLE,
+        RESUME,
+        ROOMS,
+        SLOW,
+        NODES,
+    )
+}
