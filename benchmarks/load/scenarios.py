@@ -3,49 +3,54 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from .dialects import DIALECTS, Dialect, Realtime
+from .crowd import (
+    AT_ONCE,
+    SETTLE_SECONDS,
+    Figures,
+    Options,
+    after,
+    at_once,
+    clocked,
+    close,
+    compare,
+    mark,
+    measure,
+    members,
+    ready,
+    timed,
+)
+from .dialects import DIALECTS, Realtime
 from .senders import Latencies, Pace, Window
 from .sockets import Book, Socket, until
-from .stream import SIZE, text_of
+from .stream import SIZE
 
 __all__ = ["SCENARIOS"]
 
-Options = dict[str, Any]
-Figures = dict[str, float]
-AT_ONCE = 50
-SETTLE_SECONDS = 1.5
-"""Until everybody has been told who is there."""
 GONE_SECONDS = 5
 """Until those who left are off the tables."""
 ROOMS_TOLD_PER_SECOND = 500
-
-
-def mark(name: str) -> None:
-    """Tell the runner where we are; it answers when it has read its meters."""
-    print(name, flush=True)
-    input()
 
 
 async def fanout(options: Options) -> Figures:
     """One room, one sender with a window; a message has landed when another member has it."""
     dialect, book = DIALECTS[options["dialect"]], Book()
     bases = options["bases"]
-    sockets = await _members(dialect, book, bases, ["general"], options["members"])
+    sockets = await members(dialect, book, bases, ["general"], options["members"])
     sender, observer = sockets[0], sockets[1]
     window = Window(sender, "general", 1, options["outstanding"], Latencies())
-    await _ready(book, sender, "general", options)
+    await ready(book, sender, "general", options)
     observer.on_run = window.run_arrived
     window.start()
     await asyncio.sleep(options["warm_up"])
     before = window.landings
-    figures = await _measure(sockets, options["seconds"], window.latencies)
+    figures = await measure(sockets, options["seconds"], window.latencies)
     figures["messages"] = window.landings - before
     window.is_stopped = True
-    told = await _compare([book], sockets)
+    told = await compare([book], sockets)
     told["faults"] += window.faults
     return figures | told
 
@@ -64,14 +69,14 @@ async def persist(options: Options) -> Figures:
         books[room].senders.add(socket)
     for room in rooms:
         first = next(window for window in windows if window.room == room)
-        await _ready(books[room], first.socket, room, options)
+        await ready(books[room], first.socket, room, options)
     for window in windows:
         window.socket.on_ack = window.landed
         window.start()
     await asyncio.sleep(options["warm_up"])
     sockets = [window.socket for window in windows]
     before = sum(window.landings for window in windows)
-    figures = await _measure(sockets, options["seconds"], latencies)
+    figures = await measure(sockets, options["seconds"], latencies)
     messages = sum(window.landings for window in windows) - before
     figures |= {"messages": messages, "messages_per_second": messages / figures["seconds"]}
     for window in windows:
@@ -84,7 +89,7 @@ async def persist(options: Options) -> Figures:
         figures["paced_per_second"] = rate
         figures["paced_p50_ms"] = paced.percentile(0.5)
         figures["paced_p99_ms"] = paced.percentile(0.99)
-    told = await _compare(list(books.values()), sockets)
+    told = await compare(list(books.values()), sockets)
     told["lost"] += unanswered
     told["faults"] += sum(window.faults for window in windows)
     return figures | told | {"acknowledged": sum(window.landings for window in windows)}
@@ -96,9 +101,9 @@ async def _paced(windows: list[Window], rate: float, seconds: float) -> Latencie
     for window in windows:
         pace.continues(window.id, window.last)
         window.latencies = latencies
-    await pace.run(_after(1.0))
+    await pace.run(after(1.0))
     latencies.seconds.clear()
-    await pace.run(_after(seconds))
+    await pace.run(after(seconds))
     await until(lambda: not latencies.waiting, 20)
     return latencies
 
@@ -110,24 +115,24 @@ async def latency(options: Options) -> Figures:
     `observers` is how many members are looked at for that, all of them if it is not given.
     """
     dialect, book, base = DIALECTS[options["dialect"]], Book(), options["bases"][0]
-    sockets = await _members(dialect, book, options["bases"], ["general"], options["members"])
+    sockets = await members(dialect, book, options["bases"], ["general"], options["members"])
     stalled = [
         await Socket.open(dialect, Book(), base, "general", is_small=True)
         for _ in range(options.get("stalled", 0))
     ]
-    await _ready(book, sockets[0], "general", options)
+    await ready(book, sockets[0], "general", options)
     observers = sockets[-options.get("observers", len(sockets)) :]
     latencies = Latencies(len(observers)) if options["to_last"] else Deliveries()
     for socket in observers:
         socket.on_run = latencies.run_arrived
     size = options.get("text_bytes", SIZE)
     pace = Pace([(sockets[0], "general", 1)], options["rate"], latencies, size)
-    await pace.run(_after(options["warm_up"]))
+    await pace.run(after(options["warm_up"]))
     for socket in stalled:
         socket.stall()
     sent = pace.sent
-    figures = await _measure(
-        sockets, options["seconds"], latencies, pace.run(_after(options["seconds"]))
+    figures = await measure(
+        sockets, options["seconds"], latencies, pace.run(after(options["seconds"]))
     )
     figures["messages"] = pace.sent - sent
     for socket in stalled:
@@ -135,7 +140,7 @@ async def latency(options: Options) -> Figures:
     await until(lambda: not latencies.waiting, 5)
     await until(lambda: all(socket.is_lost for socket in stalled), 5)
     figures["cut"] = float(sum(socket.is_lost for socket in stalled))
-    return figures | await _compare([book], sockets)
+    return figures | await compare([book], sockets)
 
 
 class Deliveries(Latencies):
@@ -161,9 +166,9 @@ async def connect(options: Options) -> Figures:
     async def open_one(cookie: str) -> Socket:
         return await Socket.open(dialect, book, base, "", cookie)
 
-    await _at_once([lambda c=c: open_one(c) for c in cookies[:AT_ONCE]], AT_ONCE)
+    await at_once([lambda c=c: open_one(c) for c in cookies[:AT_ONCE]], AT_ONCE)
     mark("measuring")
-    took, seconds = await _timed([lambda c=c: open_one(c) for c in cookies[AT_ONCE:]], AT_ONCE)
+    took, seconds = await timed([lambda c=c: open_one(c) for c in cookies[AT_ONCE:]], AT_ONCE)
     mark("measured")
     latencies = Latencies()
     latencies.seconds = took
@@ -179,12 +184,12 @@ async def idle(options: Options) -> Figures:
     """Many open sockets in rooms of a hundred, and then nothing."""
     dialect, base = DIALECTS[options["dialect"]], options["bases"][0]
     book, number = Book(), options["connections"]
-    await _at_once([lambda: Socket.open(dialect, book, base, "room-0") for _ in range(20)], 20)
+    await at_once([lambda: Socket.open(dialect, book, base, "room-0") for _ in range(20)], 20)
     mark("empty")
     opening: list[Callable[[], Awaitable[Socket]]] = [
         lambda n=n: Socket.open(dialect, book, base, f"room-{n // 100}") for n in range(number)
     ]
-    await _at_once(opening, AT_ONCE)
+    await at_once(opening, AT_ONCE)
     await asyncio.sleep(options["warm_up"])
     mark("measuring")
     await asyncio.sleep(options["seconds"])
@@ -206,15 +211,15 @@ async def resume(options: Options) -> Figures:
     async def bare() -> Socket:
         return await Socket.open(DIALECTS["hello"], Book(), back_to, "")
 
-    _close(await _at_once([bare] * AT_ONCE, AT_ONCE))  # warm, and as most servers are
+    close(await at_once([bare] * AT_ONCE, AT_ONCE))  # warm, and as most servers are
     await asyncio.sleep(GONE_SECONDS)
-    bare_sockets, bare_seconds = await _clocked([bare] * number, number)
-    _close(bare_sockets)
+    bare_sockets, bare_seconds = await clocked([bare] * number, number)
+    close(bare_sockets)
     sender = await Socket.connect(dialect, dialect.url(base, ""))
     await sender.heard(b'"type":"welcome"')
     joined = json.loads(await dialect.join(sender, "general"))
     since = {"seq": joined["through"], "epoch": joined["epoch"]}
-    _close(await _members(dialect, Book(), [base], ["general"], number))
+    close(await members(dialect, Book(), [base], ["general"], number))
     book = Book()
     sender.is_in(book)
     window = Window(sender, "general", 1, 1, Latencies())
@@ -230,7 +235,7 @@ async def resume(options: Options) -> Figures:
 
     await asyncio.sleep(GONE_SECONDS)
     mark("measuring")
-    caught, seconds = await _clocked([back] * number, number)
+    caught, seconds = await clocked([back] * number, number)
     mark("measured")
     return {
         "members": number,
@@ -260,21 +265,21 @@ async def rooms(options: Options) -> Figures:
     for start in range(0, len(names), 100):
         block = names[start : start + 100]
         books.append(Book())
-        members = await _at_once([partial(_in_all, dialect, base, block, books[-1])] * 10, 10)
-        sockets += members
-        senders += [(members[0], room, start + n) for n, room in enumerate(block)]
+        ten = await at_once([partial(_in_all, dialect, base, block, books[-1])] * 10, 10)
+        sockets += ten
+        senders += [(ten[0], room, start + n) for n, room in enumerate(block)]
     await asyncio.sleep(SETTLE_SECONDS + len(names) / ROOMS_TOLD_PER_SECOND)
     latencies = Latencies()
     pace = Pace(senders, options["rate"], latencies)
     for socket, _, _ in senders:
         socket.on_run = latencies.run_arrived
-    await pace.run(_after(options["warm_up"]))
+    await pace.run(after(options["warm_up"]))
     sent = pace.sent
-    figures = await _measure(
-        sockets, options["seconds"], latencies, pace.run(_after(options["seconds"]))
+    figures = await measure(
+        sockets, options["seconds"], latencies, pace.run(after(options["seconds"]))
     )
     figures["messages"] = pace.sent - sent
-    return figures | await _compare(books, sockets)
+    return figures | await compare(books, sockets)
 
 
 async def _in_all(dialect: Realtime, base: str, names: list[str], book: Book) -> Socket:
@@ -284,121 +289,6 @@ async def _in_all(dialect: Realtime, base: str, names: list[str], book: Book) ->
         await dialect.join(socket, name)
     socket.is_in(book)
     return socket
-
-
-# What the scenarios share.
-
-
-async def _members(
-    dialect: Dialect, book: Book, bases: Sequence[str], rooms: Sequence[str], number: int
-) -> list[Socket]:
-    opening: list[Callable[[], Awaitable[Socket]]] = [
-        lambda n=n: Socket.open(dialect, book, bases[n % len(bases)], rooms[n % len(rooms)])
-        for n in range(number)
-    ]
-    return await _at_once(opening, AT_ONCE)
-
-
-async def _at_once(makers: Sequence[Callable[[], Awaitable[Any]]], number: int) -> list[Any]:
-    """Run them all, so many at a time; results in order."""
-    results: list[Any] = [None] * len(makers)
-    left = iter(enumerate(makers))
-
-    async def some() -> None:
-        for index, make in left:
-            results[index] = await make()
-
-    await asyncio.gather(*(some() for _ in range(number)))
-    return results
-
-
-async def _clocked(
-    makers: Sequence[Callable[[], Awaitable[Any]]], number: int
-) -> tuple[list[Any], float]:
-    began = time.perf_counter()
-    return await _at_once(makers, number), time.perf_counter() - began
-
-
-async def _timed(
-    makers: Sequence[Callable[[], Awaitable[Any]]], number: int
-) -> tuple[list[float], float]:
-    """Run them all; returns the seconds that each took, and all of them."""
-
-    async def timed(make: Callable[[], Awaitable[Any]]) -> float:
-        began = time.perf_counter()
-        await make()
-        return time.perf_counter() - began
-
-    return await _clocked([lambda m=m: timed(m) for m in makers], number)
-
-
-async def _ready(book: Book, sender: Socket, room: str, options: Options) -> None:
-    """Send probes until every member hears the sender: some servers subscribe late."""
-    dialect = sender.dialect
-    book.senders.add(sender)
-    for _ in range(20):
-        sender.send(dialect.message(room, text_of(0, 0), 0))
-        if await until(lambda: all(socket.stream.probes for socket in book.listeners), 0.5):
-            break
-    else:
-        raise TimeoutError("some member hears nothing")
-    await asyncio.sleep(SETTLE_SECONDS)
-    book.unite()
-
-
-async def _measure(
-    sockets: Sequence[Socket],
-    seconds: float,
-    latencies: Latencies,
-    doing: Awaitable[None] | None = None,
-) -> Figures:
-    mark("measuring")
-    latencies.seconds.clear()
-    received, frames = _total(sockets)
-    began = time.perf_counter()
-    await (doing if doing is not None else asyncio.sleep(seconds))
-    took = time.perf_counter() - began
-    received_after, frames_after = _total(sockets)
-    mark("measured")
-    deliveries, frames = received_after - received, frames_after - frames
-    return {
-        "seconds": took,
-        "deliveries": deliveries,
-        "deliveries_per_second": deliveries / took,
-        "events_per_frame": deliveries / max(1, frames),
-        "p50_ms": latencies.percentile(0.5),
-        "p99_ms": latencies.percentile(0.99),
-    }
-
-
-def _total(sockets: Sequence[Socket]) -> tuple[int, int]:
-    return sum(socket.received for socket in sockets), sum(socket.frames for socket in sockets)
-
-
-async def _compare(books: Sequence[Book], sockets: Sequence[Socket]) -> Figures:
-    """Wait until every member of a room has all that was sent; what is missing is lost."""
-
-    def missing() -> int:
-        return sum(_missing(book) for book in books)
-
-    await until(lambda: not missing(), 10)
-    lost = missing() + sum(book.dropped for book in books)
-    return {"lost": float(lost), "faults": float(sum(book.faults for book in books))}
-
-
-def _missing(book: Book) -> int:
-    total = sum(book.sent.values())
-    return sum(max(0, total - socket.received) for socket in book.listeners)
-
-
-def _after(seconds: float) -> Callable[[], bool]:
-    end = time.perf_counter() + seconds
-    return lambda: time.perf_counter() >= end
-
-
-def _close(sockets: Sequence[Socket]) -> None:
-    for socket in sockets:
-        socket.close()
 
 
 SCENARIOS: dict[str, Callable[[Options], Awaitable[Figures]]] = {

@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.load import scenarios
+from benchmarks.load import crowd, scenarios
 from benchmarks.load.sockets import until
 
 Spoil = Callable[[int, int, str], list[str]]
@@ -18,16 +18,17 @@ MEMBERS = 3
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no runner to answer marks, and nothing that takes long to come."""
-    monkeypatch.setattr(scenarios, "mark", lambda name: None)
-    monkeypatch.setattr(scenarios, "SETTLE_SECONDS", 0)
+    monkeypatch.setattr("builtins.input", lambda: "")
+    monkeypatch.setattr(crowd, "SETTLE_SECONDS", 0)
     wait_at_most(0.5, monkeypatch)
 
 
 def wait_at_most(most: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a scenario wait for so many seconds at most."""
-    monkeypatch.setattr(
-        scenarios, "until", lambda condition, seconds: until(condition, min(seconds, most))
-    )
+    for module in (crowd, scenarios):
+        monkeypatch.setattr(
+            module, "until", lambda condition, seconds: until(condition, min(seconds, most))
+        )
 
 
 @asynccontextmanager

@@ -4,8 +4,8 @@ import pytest
 import uvloop
 
 from benchmarks.load import senders
+from benchmarks.load.crowd import after
 from benchmarks.load.dialects import DIALECTS
-from benchmarks.load.scenarios import _after
 from benchmarks.load.senders import Latencies, Pace
 from benchmarks.load.sockets import Book, Socket
 
@@ -24,7 +24,7 @@ def test_a_pace_is_kept_and_sleeps_between(rate):
     looks = 0
 
     async def run() -> int:
-        pace, is_over = _pace(rate), _after(SECONDS)
+        pace, is_over = _pace(rate), after(SECONDS)
 
         def look() -> bool:
             nonlocal looks
