@@ -40,6 +40,11 @@ UNITS = {
     "cut": "cut",
     "memory_mib": "peak MiB",
     "kib_per_connection": "KiB/connection",
+    "kib_per_topic": "KiB/topic",
+    "longest_ms": "longest ms",
+    "page_seconds": "all values s",
+    "pages": "pages",
+    "subscribes_per_second": "subscribes/s",
     "cpu_percent": "CPU %",
     "bare_seconds": "bare connects s",
     "seconds": "all back s",
@@ -182,7 +187,7 @@ def markdown(runs: Sequence[Run]) -> str:
 
 def summary(case: Case) -> str:
     """Return what a case is about, one sentence a line."""
-    return f"**{case.title}.**\n" + case.about.replace(". ", ".\n")
+    return f"**{case.title}.**\n{_lines(case.about)}"
 
 
 def draw(runs: Sequence[Run], folder: Path) -> None:
@@ -239,6 +244,7 @@ def _section(results: Results) -> Iterator[str]:
     yield from _left_out(results)
     if case.targets:
         yield _grid([["target", "needed", "measured", "met"], *_targets(results)], 1)
+    yield from _missed(results)
 
 
 def _heads(case: Case) -> list[str]:
@@ -262,6 +268,21 @@ def _targets(results: Results) -> Iterator[list[str]]:
         else:
             shown = _shown(value, target)
             yield [target.text, needed(target), shown, "yes" if is_met else "**no**"]
+
+
+def _missed(results: Results) -> Iterator[str]:
+    missed = {text for text, _, _, is_met in judged(results) if not is_met}
+    whys: dict[str, list[str]] = {}
+    for target in results.case.targets:
+        if target.why_missed and target.text in missed:
+            whys.setdefault(target.why_missed, []).append(target.text)
+    for why, texts in whys.items():
+        yield f"Missed: {'; '.join(texts)}.\n{_lines(why)}"
+
+
+def _lines(text: str) -> str:
+    """One sentence a line."""
+    return text.replace(". ", ".\n")
 
 
 def _shown(value: float, target: Target) -> str:

@@ -39,6 +39,8 @@ class Target:
     needed: float
     measured: Callable[[Figures], float]
     is_at_most: bool = False
+    why_missed: str = ""
+    """Where the time goes if it is missed, in one or two sentences of the page."""
 
     def is_met(self, value: float) -> bool:
         """Whether a value is good enough."""

@@ -233,6 +233,15 @@ def test_a_section_judges_its_targets(p99: float | None, row: str) -> None:
     assert f"| {CASES['slow'].targets[0].text} {row}" in page
 
 
+def test_a_section_tells_why_a_target_is_missed() -> None:
+    """Only if it is, one sentence a line."""
+    why = next(target.why_missed for target in CASES["idle"].targets if target.why_missed)
+    first, second = why.removesuffix(".").split(". ")
+    page = section(markdown([a_run(results("idle", 3.0))]), "idle")
+    assert f"\nMissed: CPU, percent of a core.\n{first}.\n{second}.\n" in page
+    assert "Missed" not in section(markdown([a_run(results("idle", 1.0))]), "idle")
+
+
 def test_a_section_tells_who_was_left_out() -> None:
     """Why, if they could not be measured, and that nobody asked for them, if so."""
     done = results("latency", labels=2)
