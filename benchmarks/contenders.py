@@ -100,20 +100,28 @@ class Contender:
     """Why it cannot be measured on this machine, if so."""
 
 
-def _ours(kind: str, database: str = "postgres") -> Callable[..., Stand]:
+def _ours(kind: str, database: str = "postgres", site: str = "project") -> Callable[..., Stand]:
+    settings = "harness.settings" if site == "project" else f"{site}.settings"
+
+    def fill(url: str, slugs: list[str]) -> None:
+        migrate(url, slugs)
+        env = environment(url, DJANGO_SETTINGS_MODULE=settings)
+        run("-m", "django", "migrate", "--run-syncdb", "--verbosity", "0", env=env)
+
     def start(ground: Ground, processes: int = 1, rooms: int = 10) -> Stand:
         slugs = ["general", *(f"room-{number}" for number in range(rooms))]
-        url = ground.database(database, lambda url: migrate(url, slugs), f"ours{rooms}")
+        url = ground.database(database, lambda url: fill(url, slugs), f"{site}{rooms}")
         env = environment(
             url,
             ground.redis.url if database == "postgres" else "",
+            DJANGO_SETTINGS_MODULE=settings,
             REALTIME_TEST_SETTINGS=json.dumps(UNLIMITED),
             REALTIME_TEST_PREFIX=uuid.uuid4().hex[:8],
         )
         with ExitStack() as started:
             stands = []
             for _ in range(processes):
-                stands.append(_asgi(ground, kind, "project.asgi", env, url))
+                stands.append(_asgi(ground, kind, f"{site}.asgi", env, url))
                 started.callback(stands[-1].stop)
             started.pop_all()
         return Stand(
@@ -223,6 +231,7 @@ CONTENDERS = {
     "daphne": Contender(_ours("daphne"), "daphne"),
     "daphne-sqlite": Contender(_ours("daphne", "sqlite"), "daphne"),
     "uvicorn": Contender(_ours("uvicorn"), "uvicorn"),
+    "daphne-topics": Contender(_ours("daphne", site="benchmarks.site"), "daphne"),
     "stock-daphne": Contender(_stock("daphne", "core"), "daphne", "stock"),
     "stock-pubsub-daphne": Contender(_stock("daphne", "pubsub"), "daphne", "stock"),
     "stock-daphne-sqlite": Contender(_stock("daphne", "memory", "sqlite"), "daphne", "stock"),

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.services import find_redis
+
 __all__ = ["describe"]
 
 PACKAGES = [
@@ -25,7 +27,6 @@ PACKAGES = [
 ]
 NODE = Path(__file__).parent / "peers/node"
 COMMANDS = {
-    "Redis": ["redis-server", "--version"],
     "PostgreSQL": ["postgres", "--version"],
     "Node": ["node", "--version"],
     "nginx": ["nginx", "-v"],
@@ -84,9 +85,15 @@ def _node_modules() -> dict[str, str]:
 
 
 def _programs() -> dict[str, str]:
-    found = {}
+    redis = _said([str(find_redis()), "--version"])
+    found = {redis.split()[0]: redis}  # or Valkey
     for name, command in COMMANDS.items():
         if shutil.which(command[0]):
-            done = subprocess.run(command, capture_output=True, text=True)
-            found[name] = (done.stdout or done.stderr).strip().split("\n")[0]
+            found[name] = _said(command)
     return found
+
+
+def _said(command: list[str]) -> str:
+    """The first line that a program prints."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    return (done.stdout or done.stderr).strip().split("\n")[0]

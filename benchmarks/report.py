@@ -26,6 +26,8 @@ UNITS = {
     "deliveries_per_second": "deliveries/s",
     "messages_per_second": "messages/s",
     "connects_per_second": "connects/s",
+    "events_per_second": "published/s",
+    "told_per_second": "delivered to all/s",
     "cpu_us_per_delivery": "CPU µs/delivery",
     "cpu_us_per_message": "CPU µs/message",
     "cpu_us_per_connect": "CPU µs/connect",

@@ -68,6 +68,8 @@ class Settings:
     seconds: float = 5
     warm_up: float = 2
     quick: bool = False
+    only: str = ""
+    """What the labels of the entries contain."""
     servers: tuple[str, ...] = ("daphne", "uvicorn")
     peers: tuple[str, ...] | None = None
     """None is all of them."""
@@ -187,6 +189,8 @@ def reason(error: Exception) -> str:
 def _chosen(case: Case, settings: Settings, results: Results) -> Iterator[Entry]:
     for entry in case.entries:
         contender = CONTENDERS[entry.contender]
+        if settings.only not in entry.label:
+            continue
         if contender.server and contender.server not in settings.servers:
             continue
         if contender.peer and settings.peers is not None and contender.peer not in settings.peers:
@@ -211,6 +215,8 @@ def _round(
         options = {
             "dialect": entry.dialect,
             "bases": stand.bases,
+            "environment": stand.environment,
+            "database": stand.database,
             "seconds": settings.seconds,
             "warm_up": settings.warm_up,
             **case.options,
@@ -289,6 +295,8 @@ def _figures(told: dict[str, float], marks: dict[str, dict[str, float]]) -> dict
         figures["publishes_per_message"] = used["publishes"] / told["messages"]
     if "empty" in marks:
         grown = before["resident"] - marks["empty"]["resident"]
-        figures["kib_per_connection"] = grown / told["connections"] / 1024
+        for one, many in (("connection", "connections"), ("topic", "topics")):
+            if told.get(many):
+                figures[f"kib_per_{one}"] = grown / told[many] / 1024
     figures["history_queries"] = used["history"]
     return figures

@@ -4,6 +4,7 @@ from .case import Case, Entry, Figures, Target
 from .connections import CONNECT, IDLE, RESUME
 from .fanout import FANOUT, MEMBERS
 from .rooms import LATENCY, NODES, PERSIST, ROOMS, SLOW
+from .topics import BURST, PUBLISH, TELL
 
 __all__ = ["CASES", "Case", "Entry", "Figures", "Target"]
 
@@ -20,5 +21,8 @@ CASES = {
         ROOMS,
         SLOW,
         NODES,
+        PUBLISH,
+        BURST,
+        TELL,
     )
 }

@@ -90,6 +90,24 @@ class NdjsonSignal(Signal):
     subprotocol = subprotocol("ndjson")
 
 
+class Feed(Realtime):
+    """A topic of the site, whose last part is the room."""
+
+    def __init__(self, prefix: str = "feed") -> None:
+        self._prefix = prefix
+
+    async def enter(self, socket: "Socket", room: str) -> None:
+        await socket.heard(b'"type":"welcome"')
+        socket.send(_json({"type": "subscribe", "topic": f"{self._prefix}/{room}", "history": 0}))
+        await socket.heard(b'"type":"subscribed"')
+
+
+class NdjsonFeed(Feed):
+    """The same, with several events in a frame under load."""
+
+    subprotocol = subprotocol("ndjson")
+
+
 class Stock(Dialect):
     """The chat of the Channels tutorial."""
 
@@ -97,6 +115,18 @@ class Stock(Dialect):
 
     def message(self, room: str, text: str, nonce: int) -> bytes:
         return _json({"message": text})
+
+
+class Tutorial(Stock):
+    """The same with three lines changed: its consumer subscribes to a topic."""
+
+    path = "/ws/tutorial/{room}/"
+
+
+class KeptTutorial(Stock):
+    """The same with a topic that keeps what is said."""
+
+    path = "/ws/kept/{room}/"
 
 
 class StockPersist(Stock):
@@ -149,6 +179,11 @@ DIALECTS: dict[str, Dialect] = {
     "hello": Hello(),
     "signal": Signal(),
     "ndjson-signal": NdjsonSignal(),
+    "feed": Feed(),
+    "ndjson-feed": NdjsonFeed(),
+    "flash": Feed("flash"),
+    "tutorial": Tutorial(),
+    "kept-tutorial": KeptTutorial(),
     "stock": Stock(),
     "stock-persist": StockPersist(),
     "stock-session": StockSession(),

@@ -24,9 +24,12 @@ from .crowd import (
     timed,
 )
 from .dialects import DIALECTS, Realtime
+from .many_topics import topics
 from .senders import Latencies, Pace, Window
 from .sockets import Book, Socket, until
 from .stream import SIZE
+from .topics import publish, tell
+from .values import values
 
 __all__ = ["SCENARIOS"]
 
@@ -36,22 +39,27 @@ ROOMS_TOLD_PER_SECOND = 500
 
 
 async def fanout(options: Options) -> Figures:
-    """One room, one sender with a window; a message has landed when another member has it."""
+    """One room, senders with a window each; a message has landed when another member has it."""
     dialect, book = DIALECTS[options["dialect"]], Book()
     bases = options["bases"]
     sockets = await members(dialect, book, bases, ["general"], options["members"])
-    sender, observer = sockets[0], sockets[1]
-    window = Window(sender, "general", 1, options["outstanding"], Latencies())
-    await ready(book, sender, "general", options)
-    observer.on_run = window.run_arrived
-    window.start()
+    latencies = Latencies()
+    windows = {
+        number: Window(socket, "general", number, options["outstanding"], latencies)
+        for number, socket in enumerate(sockets[: options.get("senders", 1)], 1)
+    }
+    await ready(book, sockets[0], "general", options)
+    sockets[len(windows)].on_run = lambda run: windows[run[0]].run_arrived(run)
+    for window in windows.values():
+        window.start()
     await asyncio.sleep(options["warm_up"])
-    before = window.landings
-    figures = await measure(sockets, options["seconds"], window.latencies)
-    figures["messages"] = window.landings - before
-    window.is_stopped = True
+    before = sum(window.landings for window in windows.values())
+    figures = await measure(sockets, options["seconds"], latencies)
+    figures["messages"] = sum(window.landings for window in windows.values()) - before
+    for window in windows.values():
+        window.is_stopped = True
     told = await compare([book], sockets)
-    told["faults"] += window.faults
+    told["faults"] += sum(window.faults for window in windows.values())
     return figures | told
 
 
@@ -299,4 +307,8 @@ SCENARIOS: dict[str, Callable[[Options], Awaitable[Figures]]] = {
     "idle": idle,
     "resume": resume,
     "rooms": rooms,
+    "publish": publish,
+    "tell": tell,
+    "values": values,
+    "topics": topics,
 }
