@@ -23,6 +23,7 @@ def main() -> int:
         seconds=2 if options.quick else options.seconds,
         warm_up=1 if options.quick else 2,
         quick=options.quick,
+        only=options.only,
         servers=(options.server,) if options.server else ("daphne", "uvicorn"),
         peers=None if options.peers is None else tuple(options.peers),
     )
@@ -43,6 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--server", choices=["daphne", "uvicorn"], help="only on this one")
     parser.add_argument("--peers", nargs="*", choices=peers, help="only against these")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only entries named like this")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="how long each is measured")
     parser.add_argument("--quick", action="store_true", help="one short round of small cases")
