@@ -176,11 +176,10 @@ def newest(runs: Sequence[Run]) -> dict[str, Run]:
 def markdown(runs: Sequence[Run]) -> str:
     """The page."""
     parts = [INTRO.read_text().strip(), _grid(list(_measured_on(runs)))]
+    parts.append(_grid(list(_versions(runs))))
     for name, run in newest(runs).items():
         results = run.results[name]
-        parts.append(f"## {name}")
-        if len(runs) > 1:
-            parts.append(f"Run {runs.index(run) + 1}.")
+        parts += [f"## {name}", f"Run {runs.index(run) + 1}."]
         if run.is_quick:
             parts.append(QUICK)
         parts += [summary(results.case), *_section(results)]
@@ -213,26 +212,18 @@ def main() -> None:
 
 
 def _measured_on(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """The rows of what is known of each run, a column a run."""
-    if len(runs) > 1:
-        yield ["run", *(str(number) for number, _ in enumerate(runs, 1))]
-    yield ["day", *(run.about["day"] for run in runs)]
-    if len(runs) > 1:
-        yield ["cases", *(_names(run, newest(runs)) for run in runs)]
-    yield ["command", *(f"`{run.command}`" for run in runs)]
-    yield ["machine", *(run.about["machine"] for run in runs)]
-    yield from _versions([run.about["versions"] for run in runs])
+    """A row for each run: when, how and where it was."""
+    yield ["run", "day", "command", "machine"]
+    for place, run in enumerate(runs, 1):
+        yield [str(place), run.about["day"], f"`{run.command}`", run.about["machine"]]
 
 
-def _names(run: Run, last: dict[str, Run]) -> str:
-    names = [f"`{name}`" for name, one in last.items() if one is run]
-    return ", ".join(names) or "none, a later run has all of them"
-
-
-def _versions(runs: Sequence[dict[str, str]]) -> Iterator[list[str]]:
-    """A row for each program, whose number may stand in a whole sentence."""
-    for name in dict.fromkeys(name for run in runs for name in run):
-        numbers = [VERSION.search(run.get(name, "")) for run in runs]
+def _versions(runs: Sequence[Run]) -> Iterator[list[str]]:
+    """A row for each program, whose number may stand in a whole sentence, and a column a run."""
+    known = [run.about["versions"] for run in runs]
+    yield ["run", *(str(place) for place, _ in enumerate(runs, 1))]
+    for name in dict.fromkeys(name for versions in known for name in versions):
+        numbers = [VERSION.search(versions.get(name, "")) for versions in known]
         yield [name, *(found[0] if found else "?" for found in numbers)]
 
 
