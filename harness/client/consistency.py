@@ -32,9 +32,11 @@ async def all_caught_up(
     """Wait until each client has its answers, and has reached the end of its rooms' logs."""
     chatters = list(chatters)
     rooms = {room for chatter in chatters for room in chatter.known}
-    ends: dict[str, tuple[int, int, str]] = {}
-    # A client that learns late that a log has begun anew sends messages again.
-    while ends != (ends := {room: _end(database, room) for room in rooms}):
+    restarts: list[tuple[int, int]] = []
+    # A client that learns late that a log has begun anew sends messages again. Other messages
+    # may be sent all the time.
+    while restarts != (restarts := [(one.restarts, one.resent) for one in chatters]):
+        ends = {room: _end(database, room) for room in rooms}
         for chatter in chatters:
             await chatter.until(partial(_is_answered, chatter), timeout)
             for room, known in chatter.known.items():
