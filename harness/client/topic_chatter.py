@@ -73,7 +73,8 @@ class TopicChatter(Chatter):
         kind, fields = self._open[ref]
         if page["has_more"]:
             self._pages[room] = found
-            since = {"seq": page["through"], "epoch": page["epoch"], "until": page["until"]}
+            since = {"seq": page["through"], "epoch": page["epoch"]}
+            since |= {"until": page["until"]} if "until" in page else {}
             self._open[ref] = kind, fields | {"since": since}
             await self._transmit(ref)
             return
