@@ -103,8 +103,10 @@ class TopicDatabase(Database):
             " WHERE h.name = %s ORDER BY e.seq",
             TOPIC + room,
         )
-        said = [(seq, json.loads(data)) for seq, data in found]
-        return [Row(seq, str(seq), one["sender"], one["content"]) for seq, one in said]
+        said = [(seq, json.loads(data or "{}")) for seq, data in found]
+        return [
+            Row(seq, str(seq), one.get("sender", ""), one.get("content", "")) for seq, one in said
+        ]
 
     def last_seq(self, room: str) -> int:
         found = self.rows("SELECT last_seq FROM realtime_head WHERE name = %s", TOPIC + room)

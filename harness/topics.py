@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from realtime.models import Room
 from realtime.topics import Command, Event, Topic, command
 
 
@@ -19,21 +20,49 @@ class Say(Command):
     nonce: str
 
 
-class SpeechTopic(Topic):
-    """Everybody may listen and speak."""
+class Note(Command):
+    """Set a text that may be changed later."""
 
-    path = "speech/<slug:room>"
+    key: str
+    content: str
+
+
+class Erase(Command):
+    """Delete a text."""
+
+    key: str
+
+
+class SpeechTopic(Topic):
+    """Everybody may listen and speak. It is about the room of the same name."""
+
+    model = Room
+    path = "speech/<slug:slug>"
     events = [Said]
     keep = timedelta(days=7)
-    room: str
+    slug: str
 
     def may_subscribe(self) -> bool:
-        return True
+        return bool(self.object.kind == Room.Kind.PUBLIC)
 
     @command
     async def say(self, command: Say) -> None:
-        said = Said(content=command.content, sender=self.identity.user_id)
-        await self.apublish(said, nonce=command.nonce)
+        # Two clients may choose the same nonce.
+        await self.apublish(self._said(command.content), nonce=self._own(command.nonce))
+
+    @command
+    async def note(self, command: Note) -> None:
+        await self.aset(command.key, self._said(command.content))
+
+    @command
+    async def erase(self, command: Erase) -> None:
+        await self.adelete(command.key)
+
+    def _said(self, content: str) -> Said:
+        return Said(content=content, sender=self.identity.user_id)
+
+    def _own(self, nonce: str) -> str:
+        return f"{nonce} {self.identity.user_id[-12:]}"
 
 
 class Count(Event):

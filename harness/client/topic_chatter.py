@@ -5,10 +5,15 @@ from typing import Any
 from harness.client.chatter import Chatter
 from harness.client.encoding import Object
 
-__all__ = ["TOPIC", "TopicChatter"]
+__all__ = ["TOPIC", "NoteChatter", "TopicChatter", "nonce_of"]
 
 TOPIC = "speech/"
 """The topic of a room (`harness/topics.py`) is this and its slug."""
+
+
+def nonce_of(entry: Object) -> str:
+    """Return the nonce of the client that published an entry; it is followed by the sender."""
+    return str(entry.get("id", "")).rpartition(" ")[0]
 
 
 class TopicChatter(Chatter):
@@ -18,9 +23,11 @@ class TopicChatter(Chatter):
     only with both a message is acknowledged.
     """
 
+    command = "say"
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._places: dict[str, int] = {}
+        self._places: dict[str, tuple[int, Any]] = {}
         self._pages: dict[str, list[Object]] = {}
 
     async def say(self, room: str, content: str) -> Object:
@@ -39,9 +46,12 @@ class TopicChatter(Chatter):
             case "join":
                 return "subscribe", {"since": {"seq": 0, "epoch": ""}} | fields
             case "message":
-                data = {name: fields.pop(name) for name in ("content", "nonce")}
-                return "call", {**fields, "name": "say", "data": data}
+                data = self._data(fields.pop("nonce"), fields.pop("content"))
+                return "call", {**fields, "name": self.command, "data": data}
         return kind, fields
+
+    def _data(self, nonce: str, content: str) -> Object:
+        return {"nonce": nonce, "content": content}
 
     # What comes.
 
@@ -62,8 +72,8 @@ class TopicChatter(Chatter):
             case "history":
                 item["messages"] = [self._message(entry) for entry in item["entries"]]
             case "result":
-                place = self._places.get(item["ref"])
-                item |= {"type": "ack", "nonce": item["ref"], "seq": place, "id": place}
+                seq, key = self._places.get(item["ref"], (None, None))
+                item |= {"type": "ack", "nonce": item["ref"], "seq": seq, "id": key}
         await super()._take(item)
 
     async def _take_page(self, page: Object) -> None:
@@ -83,10 +93,37 @@ class TopicChatter(Chatter):
         await super()._take({**page, "type": "joined", "messages": found, "has_more": is_part})
 
     def _message(self, entry: Object) -> Object:
-        seq, nonce = entry["seq"], entry.get("id", "")
-        self._places[nonce] = seq
+        nonce, place = self._nonce(entry), self._place(entry)
+        seq, key = self._places[nonce] = entry["seq"], place
         if nonce in self.acks:
-            self.acks[nonce].update(seq=seq, id=seq)
-        data = entry["data"]
-        said = {"content": data["content"], "user_id": data["sender"], "created_at": entry["at"]}
-        return {"id": seq, "seq": seq, "nonce": nonce, **said}
+            self.acks[nonce].update(seq=seq, id=key)
+        return {"id": key, "seq": seq, "nonce": nonce, **_said(entry)}
+
+    def _nonce(self, entry: Object) -> str:
+        return nonce_of(entry)
+
+    def _place(self, entry: Object) -> Any:
+        """Return what is the id of a message in a room."""
+        return entry["seq"]
+
+
+class NoteChatter(TopicChatter):
+    """Sets values instead of publishing events, so that they can be changed later."""
+
+    command = "note"
+
+    def _data(self, nonce: str, content: str) -> Object:
+        return {"key": nonce, "content": content}
+
+    def _nonce(self, entry: Object) -> str:
+        return str(entry["key"])
+
+    def _place(self, entry: Object) -> Any:
+        return entry["key"]
+
+
+def _said(entry: Object) -> Object:
+    if entry.get("deleted"):
+        return {"deleted": True}
+    data = entry["data"]
+    return {"content": data["content"], "user_id": data["sender"], "created_at": entry["at"]}

@@ -63,7 +63,7 @@ def _killed_without_transaction(room: str, number: int) -> None:
         cursor.execute(f"INSERT INTO {DONE} VALUES (%s)", [number])
     from harness.topics import Said, SpeechTopic
 
-    SpeechTopic(room=room).publish(Said(content=str(number), sender="publisher"))
+    SpeechTopic(slug=room).publish(Said(content=str(number), sender="publisher"))
     _die()
 
 
@@ -94,7 +94,7 @@ def _publish(room: str, number: int) -> None:
 
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {DONE} VALUES (%s)", [number])
-    SpeechTopic(room=room).publish(Said(content=str(number), sender="publisher"))
+    SpeechTopic(slug=room).publish(Said(content=str(number), sender="publisher"))
 
 
 def _die() -> None:

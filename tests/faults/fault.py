@@ -27,6 +27,8 @@ class Ground:
     make_site: Factory
     services: Services
     is_full: bool = False
+    in_topics: bool = False
+    """Whether clients speak in topics instead of rooms."""
 
     def size(self, short: T, full: T) -> T:
         """How much: `short` in CI, `full` by command."""
@@ -77,23 +79,31 @@ class Fault:
     async def outcome(self, ground: Ground) -> Outcome:
         """Do it."""
         if self.in_topics:
-            ground = replace(ground, make_site=partial(ground.make_site, in_topics=True))
+            make_site = partial(ground.make_site, in_topics=True)
+            ground = replace(ground, make_site=make_site, in_topics=True)
         return Outcome(self, await self.run(ground))
 
 
 def fault(
-    name: str, title: str, must: Figures, *, in_topics: bool = False
+    name: str,
+    title: str,
+    must: Figures,
+    *,
+    in_topics: bool = False,
+    must_in_topics: Figures | None = None,
 ) -> Callable[[Callable[[Ground], Awaitable[Figures]]], Fault]:
     """Make a function the fault `name` (a section of docs/reliability.md).
 
     It returns its figures; those that `must` names may be at most so much. With `in_topics` there
-    is another fault, `T` and the name, whose clients speak in topics instead of rooms.
+    is another fault, `T` and the name, whose clients speak in topics instead of rooms. With
+    `must_in_topics` other figures must hold there.
     """
 
     def register(run: Callable[[Ground], Awaitable[Figures]]) -> Fault:
         _faults[name] = Fault(name, title, must, run)
         if in_topics:
-            _faults[f"T{name}"] = Fault(f"T{name}", f"in topics, {title}", must, run, True)
+            also = must if must_in_topics is None else must_in_topics
+            _faults[f"T{name}"] = Fault(f"T{name}", f"in topics, {title}", also, run, True)
         return _faults[name]
 
     return register

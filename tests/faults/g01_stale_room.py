@@ -1,4 +1,4 @@
-"""G1: somebody saves a room as it was some messages ago."""
+"""G1: somebody saves a room as it was some messages ago; a topic is about that room."""
 
 import asyncio
 import sys
@@ -26,9 +26,10 @@ for title in iter(input, ""):
     "G1",
     "a stale `room.save()` between two appends, by another process",
     must={**NOTHING_BROKEN, "sockets closed": 0, "saves without effect": 0},
+    in_topics=True,
 )
 async def stale(ground: Ground) -> Figures:
-    """The room is saved, and its numbering goes on."""
+    """The room is saved, and the numbering of its log goes on."""
     number, rate, saves = ground.size((4, 20, 3), (20, 20, 50))
     site = ground.make_site(servers=TWO)
     pipe = asyncio.subprocess.PIPE
