@@ -7,7 +7,8 @@ from django.db import transaction
 
 from realtime.models import Room
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages.log import Draft, append
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox.room_numbering import append
 
 ROOMS = {
     "General": [

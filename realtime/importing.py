@@ -24,8 +24,8 @@ from django.utils.timezone import is_aware
 from .models import Message, Room
 from .store.accounts.identity import SITE, Identity, fault_of_key
 from .store.database.servers import on_working_server
-from .store.messages import log
-from .store.messages.log import Draft
+from .store.messages import rows
+from .store.messages.drafts import Draft
 from .store.messages.plain import plain
 from .wire.body import fields_of
 
@@ -77,7 +77,7 @@ def _find(room: Room | str) -> int:
 
 @on_working_server
 def _store(drafts: list[Draft]) -> int:
-    return log.import_drafts(drafts)
+    return rows.import_drafts(drafts)
 
 
 def _draft(room_id: int, one: OldMessage) -> Draft:

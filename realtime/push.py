@@ -31,11 +31,11 @@ from .screening import screen_now
 from .store.database.alias import database
 from .store.database.servers import on_working_server
 from .store.database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
+from .store.messages.drafts import Draft
 from .store.messages.history import room_key
-from .store.messages.log import Draft
 from .store.messages.plain import plain
-from .store.messages.posting import draft_of, post, row_of
 from .store.outbox.pending import publish_message
+from .store.outbox.posting import draft_of, post, row_of
 from .store.rooms.access import room_id_of
 from .wire.codecs import Frame
 from .wire.errors import REASONS, CloseCode, CommandError, ErrorCode

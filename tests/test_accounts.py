@@ -18,9 +18,10 @@ from realtime import accounts, moderation, retention, rooms, testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Block, Log, Membership, Message, Report, Room, Sanction
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages import history, log
-from realtime.store.messages.log import Draft
+from realtime.store.messages import history
+from realtime.store.messages.drafts import Draft
 from realtime.store.moderation import erasing
+from realtime.store.outbox import room_numbering
 from realtime.wire.errors import CommandError
 from tests.consumers.conftest import ada, bob, database, room, sqlite_url
 
@@ -30,7 +31,7 @@ __all__ = ["ada", "bob", "database", "room", "sqlite_url"]
 def say(room: Room, who: Any, *contents: str) -> list[int]:
     identity = who if isinstance(who, Identity) else Identity.of(who)
     drafts = [Draft.by(identity, room.pk, one, data={"x": one}, nonce=one) for one in contents]
-    return [stored.state.id for stored in log.append(drafts)]
+    return [stored.state.id for stored in room_numbering.append(drafts)]
 
 
 def rows_with(text: str) -> list[str]:

@@ -15,8 +15,8 @@ from pytest_django import Settings
 from realtime import moderation, push
 from realtime.conf import known_keys
 from realtime.models import Membership, Message, Report, Room, Sanction
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 from realtime.wire import events
 from realtime.wire.codecs import CODECS
 from realtime.wire.commands import COMMANDS
@@ -124,7 +124,7 @@ def test_the_functions_of_moderation_do_what_their_page_says() -> None:
     given = {
         "room": room,
         "user": User.objects.create(username="ada"),
-        "message": log.append([draft])[0].state.id,
+        "message": room_numbering.append([draft])[0].state.id,
         "request": SimpleNamespace(user=admin),
     }
     exec(snippet, given)

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from realtime.importing import OldMessage, import_messages
 from realtime.models import Message, Room
-from realtime.store.messages import history, log
+from realtime.store.messages import history, logs
 from realtime.wire.errors import CommandError
 from tests.store.conftest import database, room, url
 from tests.store.says import say
@@ -57,7 +57,7 @@ def test_they_come_after_what_the_room_has_and_before_what_it_gets(room: Room) -
     assert rows[0] == ("a", 1)
     assert rows[-1] == ("b", 1202)
     assert [content for content, _ in rows[1:-1]] == [str(n) for n in range(1200)]
-    assert len(log.newest(room.pk, 2000).states) == 1202
+    assert len(logs.newest(room.pk, 2000).states) == 1202
 
 
 def test_with_a_nonce_another_try_imports_nothing_twice(room: Room) -> None:

@@ -18,7 +18,8 @@ from realtime import testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Membership, Message, Report, Room, Sanction
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages.log import Draft, append
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox.room_numbering import append
 from realtime.store.rooms import memberships
 from realtime.store.rooms.access import direct_key
 from realtime.wire.commands import COMMANDS

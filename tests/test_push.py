@@ -36,7 +36,7 @@ from realtime.engine.engine import Engine, user_topic
 from realtime.models import Message, Room
 from realtime.signals import messages_stored
 from realtime.store.database import site, transactions
-from realtime.store.messages import log
+from realtime.store.outbox import posting
 from realtime.wire.errors import CloseCode, CommandError
 from tests.store.conftest import another_database, empty, switched
 
@@ -300,7 +300,7 @@ async def test_a_lost_answer_is_repeated_and_told(
     member: Socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit went through, the connection did not: still one message, and told."""
-    append, calls = log.append, list[Any]()
+    append, calls = posting.append, list[Any]()
 
     def losing(*args: Any, **options: Any) -> Any:
         stored = append(*args, **options)
@@ -309,7 +309,7 @@ async def test_a_lost_answer_is_repeated_and_told(
             raise OperationalError("the connection was lost")
         return stored
 
-    monkeypatch.setattr(log, "append", losing)
+    monkeypatch.setattr(posting, "append", losing)
     await push.room("general").amessage("hi")
     assert (await member.expect("message"))["content"] == "hi"
     assert await Message.objects.acount() == 1

@@ -18,8 +18,8 @@ from realtime.auth import changes
 from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
 from realtime.store import presence
 from realtime.store.database.primary import reading_primary
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 from realtime.store.presence import LiveNode
 from tests import test_permissions
 from tests.store.conftest import another_database, empty, switched
@@ -83,7 +83,7 @@ class Stage:
             self.room = Room.objects.create(slug="general", kind="private")
             Membership.objects.create(room=self.room, user=self.ada, role="owner")
             Membership.objects.create(room=self.room, user=self.bob)
-            [stored] = log.append(
+            [stored] = room_numbering.append(
                 [Draft(room_id=self.room.pk, content="a", sender=str(self.bob.pk), username="bob")]
             )
             self.message = stored.state.id

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from ..hooks import StoredMessage, hooks
 from ..logs import get_logger
 from ..store import occupancy
-from ..store.messages.log import Stored
+from ..store.messages.drafts import Stored
 from ..store.occupancy import Turnover
 from ..store.presence import Announcement
 from ..wire.errors import CommandError

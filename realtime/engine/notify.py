@@ -21,8 +21,8 @@ from ..signals import (
 )
 from ..store.accounts.identity import Identity
 from ..store.database.transactions import awaited, on_commit
+from ..store.messages.drafts import Stored
 from ..store.messages.history import room_key
-from ..store.messages.log import Stored
 from ..store.topics.drafts import StoredEntry
 from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame

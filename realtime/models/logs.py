@@ -19,9 +19,8 @@ TOPIC_CHARACTERS = 200
 class Log(models.Model):
     """The end of the log of a room or topic, written by the store alone.
 
-    Positions are assigned under the lock of this row. `store/messages/` writes the logs of rooms,
-    and `store/topics/` those of topics. No column that an append changes may have an index: the
-    row then stays in its page.
+    Positions are assigned under the lock of this row, by `store/outbox/`. No column that an append
+    changes may have an index: the row then stays in its page.
     """
 
     id = models.BigAutoField(primary_key=True)

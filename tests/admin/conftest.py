@@ -11,8 +11,8 @@ from django.test import Client
 
 from realtime.models import Connection, Message, Node, Presence, Room
 from realtime.store import presence
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 from realtime.store.presence import LiveNode
 
 LIVE = LiveNode("live", "host", 1, lease_seconds=60)
@@ -68,7 +68,7 @@ def staff(db: None) -> Callable[..., Client]:
 def say(room: Room, content: str, username: str = "Ada", sender: str = "7") -> Message:
     """A message that stands in the log."""
     draft = Draft(room_id=room.pk, content=content, sender=sender, username=username)
-    [stored] = log.append([draft])
+    [stored] = room_numbering.append([draft])
     return Message.objects.get(pk=stored.state.id)
 
 

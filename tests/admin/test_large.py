@@ -15,8 +15,8 @@ from realtime.admin.large import BoundedPaginator, MoreThan
 from realtime.admin.messages import MessageAdmin
 from realtime.models import Connection, Membership, Message, Node, Report, Room, Sanction
 from realtime.store import presence
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 from realtime.store.presence import LiveNode
 from tests.admin.conftest import Connect
 
@@ -26,7 +26,7 @@ def say(room: Room, number: int) -> None:
         Draft(room_id=room.pk, content=f"text {n}", sender=str(n), username=f"user {n}")
         for n in range(number)
     ]
-    log.append(drafts)
+    room_numbering.append(drafts)
 
 
 def some_rooms(number: int, connect: Connect) -> None:

@@ -11,8 +11,9 @@ from django.urls import reverse
 
 from realtime.admin import RoomAdmin
 from realtime.models import Membership, Room
-from realtime.store.messages import history, log
-from realtime.store.messages.log import Draft
+from realtime.store.messages import history
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 from realtime.store.rooms.access import direct_key
 from tests.admin.conftest import LOST, Connect, act, offered
 
@@ -60,9 +61,9 @@ def test_saving_a_room_between_two_messages_rewinds_nothing(
 ) -> None:
     draft = {"room_id": room.pk, "content": "a", "sender": "1", "username": "a"}
     form = admin_client.get(change(room)).context["adminform"].form
-    log.append([Draft(**draft), Draft(**draft)])
+    room_numbering.append([Draft(**draft), Draft(**draft)])
     admin_client.post(change(room), {**form.initial, "title": "New"})
-    [stored] = log.append([Draft(**draft)])
+    [stored] = room_numbering.append([Draft(**draft)])
     assert stored.state.seq == 3
 
 
@@ -82,7 +83,7 @@ def test_the_list_shows_the_position_and_the_live_users(
     admin_client: Client, room: Room, connect: Connect
 ) -> None:
     Room.objects.create(slug="quiet")
-    log.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
+    room_numbering.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
     connect("ada", room)
     connect("ada", room)
     connect("bob", room)

@@ -19,8 +19,8 @@ from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
 from realtime.store import presence
 from realtime.store.messages import history
-from realtime.store.messages.log import Draft
-from realtime.store.messages.log import append as append_drafts
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox.room_numbering import append as append_drafts
 from realtime.store.rooms import access
 from realtime.store.rooms.access import AccessRequest, AccessResult
 from tests.engine import log

@@ -14,8 +14,9 @@ from django.test import Client  # noqa: E402
 
 from realtime.models import Membership, Message, Report, Room, Sanction  # noqa: E402
 from realtime.store.accounts.identity import Identity  # noqa: E402
-from realtime.store.messages.log import Draft, append  # noqa: E402
+from realtime.store.messages.drafts import Draft  # noqa: E402
 from realtime.store.moderation import actions  # noqa: E402
+from realtime.store.outbox.room_numbering import append  # noqa: E402
 from realtime.store.rooms import management  # noqa: E402
 from realtime.wire.errors import CommandError  # noqa: E402
 from tests.e2e.payloads import PAYLOADS, packed  # noqa: E402

@@ -5,14 +5,15 @@ from django.db.models import F
 from django.utils import timezone
 
 from realtime.models import Log, Message
-from realtime.store.messages import history, log
-from realtime.store.messages.log import Draft, Stored
+from realtime.store.messages import history
+from realtime.store.messages.drafts import Draft, Stored
+from realtime.store.outbox import room_numbering
 from realtime.wire.events import MessageState
 
 
 def append(room_id: int, *contents: str) -> list[Stored]:
     """Store messages without a broadcast."""
-    return log.append(
+    return room_numbering.append(
         [Draft(room_id=room_id, content=text, sender="7", username="ada") for text in contents]
     )
 

@@ -13,7 +13,7 @@ from realtime.engine.delivery.catchup import attach
 from realtime.engine.delivery.hub import Hub
 from realtime.engine.delivery.room_topic import RoomTopic, room_event
 from realtime.models import Room
-from realtime.store.messages.log import Stored
+from realtime.store.messages.drafts import Stored
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.events import MessageState

@@ -25,7 +25,7 @@ from realtime.engine.engine import Engine
 from realtime.models import Message, Room
 from realtime.store.database import life
 from realtime.store.database.servers import is_fault, is_writable, servers
-from realtime.store.messages.log import lock_logs
+from realtime.store.messages.logs import lock_logs
 from tests.proxy import Proxy, beside
 
 pytestmark = pytest.mark.servers

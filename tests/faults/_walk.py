@@ -30,7 +30,7 @@ from realtime.engine.delivery import catchup, follower
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic
 from realtime.models import Connection, Node, Presence
-from realtime.store.messages.log import append
+from realtime.store.outbox.room_numbering import append
 from tests.engine import log
 from tests.faults._device import OUTSIDE, Device
 from tests.faults._world import (

@@ -18,7 +18,7 @@ from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.room_topic import room_event
 from realtime.models import Log, Membership, Message, Room
 from realtime.store.messages import history
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
 from realtime.wire.events import MessageState
 from tests.faults._device import Device, Said, Shown, shown
 from tests.store.conftest import empty

@@ -34,14 +34,15 @@ import django
 django.setup()
 from django.contrib.auth import get_user_model
 from realtime.models import Membership, Room
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 room = Room.objects.get(slug="general")
 for user in get_user_model().objects.all():
     Membership.objects.create(room=room, user=user, role="owner")
 for start in range(0, 1000, 100):
     texts = [f"message {number} " + "x" * 100 for number in range(start, start + 100)]
-    log.append([Draft(room_id=room.pk, content=text, sender="1", username="x") for text in texts])
+    drafts = [Draft(room_id=room.pk, content=one, sender="1", username="x") for one in texts]
+    room_numbering.append(drafts)
 """
 
 

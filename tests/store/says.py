@@ -5,8 +5,9 @@ from typing import Any
 from django.db import transaction
 
 from realtime.models import Message, Room
-from realtime.store.messages import changes, log
-from realtime.store.messages.log import Draft, Stored
+from realtime.store.messages import changes
+from realtime.store.messages.drafts import Draft, Stored
+from realtime.store.outbox import room_numbering
 
 
 def draft(room: Room, content: str = "hi", **fields: Any) -> Draft:
@@ -16,7 +17,7 @@ def draft(room: Room, content: str = "hi", **fields: Any) -> Draft:
 
 
 def say(room: Room, *contents: str) -> list[Message]:
-    stored = log.append([draft(room, text) for text in contents])
+    stored = room_numbering.append([draft(room, text) for text in contents])
     found = Message.objects.in_bulk([one.state.id for one in stored])
     return [found[one.state.id] for one in stored]
 

@@ -14,7 +14,7 @@ from realtime.importing import OldMessage
 from realtime.models import Message
 from realtime.push import RoomTarget
 from realtime.store.messages import changes
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
 from realtime.wire import commands
 from realtime.wire.body import (
     BODY_FIELDS,

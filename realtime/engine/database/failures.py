@@ -4,10 +4,11 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 from django.utils.translation import gettext_lazy as _
 
 from ...logs import get_logger
-from ...store.messages.batch import Change
-from ...store.messages.log import Draft, is_number_taken
-from ...store.messages.outbox import BacklogError
+from ...store.messages.drafts import Draft
+from ...store.messages.logs import is_number_taken
 from ...store.outbox.batch import Entry
+from ...store.outbox.pending_messages import BacklogError
+from ...store.outbox.room_batch import Change
 from ...wire.errors import CommandError, ErrorCode
 
 __all__ = ["is_lock_timeout", "is_passing", "refusal", "unavailable"]

@@ -20,12 +20,12 @@ from msgspec.structs import replace
 
 from ...conf import config
 from ...logs import get_logger
-from ...store.messages.batch import Change
+from ...store.messages.drafts import Draft, Stored
 from ...store.messages.history import MADE_NONCE
-from ...store.messages.log import Draft, Stored
-from ...store.messages.outbox import BacklogError
 from ...store.outbox.batch import Entry, Numbering, number_log, write_all
 from ...store.outbox.batch import Result as AnyResult
+from ...store.outbox.pending_messages import BacklogError
+from ...store.outbox.room_batch import Change
 from ...store.topics.drafts import EntryDraft, FirstTry, StoredEntry
 from ...wire.errors import CommandError
 from .executor import Database

@@ -12,8 +12,8 @@ from typing import Any
 from ...logs import get_logger
 from ...store import presence
 from ...store.database import site
+from ...store.messages.drafts import Stored
 from ...store.messages.history import LogMark, RightsVersion, room_key
-from ...store.messages.log import Stored
 from ...store.messages.room_log import RoomLog
 from ...store.presence import Place
 from ...store.topics.drafts import StoredEntry

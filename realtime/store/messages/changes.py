@@ -8,8 +8,9 @@ from ...models import Log, Message
 from ...wire.body import BODY_FIELDS
 from ..database.alias import database
 from . import nonces
+from .drafts import Stored
 from .history import state_of
-from .log import LockedLog, Stored, lock_logs
+from .logs import LockedLog, lock_logs
 
 __all__ = ["EMPTIED", "delete_locked", "empty", "lock_message"]
 

@@ -1,4 +1,4 @@
-"""Read the logs of rooms and their counters; `log.py` writes the logs.
+"""Read the logs of rooms and their counters; `rows.py` writes the logs.
 
 The database is the log. All reads use the primary database, so that no client resumes from a
 replica that lags.

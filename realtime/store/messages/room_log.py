@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...wire.events import MessageState
-from . import history, log
+from . import history, logs
 from .history import Changes, LogMark, room_key
 
 __all__ = ["RoomLog"]
@@ -26,8 +26,8 @@ class RoomLog:
         return history.since(self.room_id, position, limit)
 
     def newest(self, limit: int) -> Changes[MessageState]:
-        """Return the last changes, as `log.newest` does."""
-        return log.newest(self.room_id, limit)
+        """Return the last changes, as `logs.newest` does."""
+        return logs.newest(self.room_id, limit)
 
     def older(self, position: int, limit: int) -> Changes[MessageState]:
         """Return the last changes up to a position, as `history.older` does."""

@@ -4,7 +4,7 @@ It is checked under the lock of the room's log, so that several connections do n
 address of a guest counts as a sender too, so that a new token does not evade it either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2s
 
@@ -18,10 +18,10 @@ from ...wire.commands import MAX_SLOW_SECONDS
 from ...wire.errors import CommandError, ErrorCode
 from ..accounts.visitor import Visitor
 from ..database.alias import database
-from . import log
-from .log import Draft, Key, Stored
+from .drafts import Draft, Key
+from .logs import lock_logs
 
-__all__ = ["append", "delete_old_voices", "signal"]
+__all__ = ["delete_old_voices", "note_addresses", "refused", "signal"]
 
 Speaker = tuple[int, str]
 """A room and a sender in it: a `user_id`, or the `voice` of a `Voice`."""
@@ -29,23 +29,27 @@ ADDRESS, SIGNAL = "address ", "signal "
 VOICE_CHARACTERS = 150
 
 
-def append(
-    drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None, bounded: bool = False
-) -> list[Stored | CommandError]:
-    """As `log.append`, but a draft that comes too soon is refused with `rate_limited`.
+def refused(drafts: Sequence[Draft]) -> dict[Key, CommandError]:
+    """Return the refusals of drafts that come too soon, by their keys; their logs are locked."""
+    now = timezone.now()
+    spoke = _last_spoken(drafts, now)
+    found: dict[Key, CommandError] = {}
+    for draft in drafts:
+        voices = [(draft.room_id, one) for one in draft.senders]
+        voices += [_address_of(draft)] if draft.address else []
+        last = max((spoke[voice] for voice in voices if voice in spoke), default=None)
+        ago = draft.slow_seconds if last is None else (now - last).total_seconds()
+        if ago < draft.slow_seconds:
+            # Another host's clock may be ahead: never wait longer than the slow mode of the room.
+            found[draft.key] = _too_soon(draft.slow_seconds - max(0.0, ago))
+        else:
+            spoke |= dict.fromkeys(voices, now)
+    return found
 
-    A repeated message is not checked again: it gets the result of the first one.
-    """
-    alias, slow = database(), {draft.key: draft for draft in drafts if draft.slow_seconds}
-    with transaction.atomic(using=alias):
-        logs = log.lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        known = log.known_ids(alias, slow) | log.spent_ids(alias, slow, logs)
-        new = [draft for key, draft in slow.items() if key not in known]
-        refused = _refused(new)
-        accepted = [draft for draft in drafts if draft.key not in refused]
-        stored = iter(log.append(accepted, bounded=bounded))
-        _note({_address_of(one) for one in new if one.address and one.key not in refused})
-        return [refused.get(draft.key) or next(stored) for draft in drafts]
+
+def note_addresses(drafts: Iterable[Draft]) -> None:
+    """Note when the addresses of guests sent these messages."""
+    _note({_address_of(one) for one in drafts if one.address})
 
 
 def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
@@ -60,7 +64,7 @@ def signal(room_id: int, visitor: Visitor, seconds: int) -> None:
     signals = {(room_id, _signal_of(voice)) for _, voice in own}
     now = timezone.now()
     with transaction.atomic(using=database()):
-        log.lock_logs(database(), {room_id})
+        lock_logs(database(), {room_id})
         since = now - timedelta(seconds=seconds)
         spoke = _messages_of({room_id}, {*identity.user_ids}, since) | _noted(
             {*own, *signals}, since
@@ -74,23 +78,6 @@ def delete_old_voices() -> None:
     """Delete the rows that are older than the longest slow mode."""
     most = timezone.now() - timedelta(seconds=MAX_SLOW_SECONDS)
     Voice.objects.using(database()).filter(spoke_at__lt=most).delete()
-
-
-def _refused(drafts: Sequence[Draft]) -> dict[Key, CommandError]:
-    now = timezone.now()
-    spoke = _last_spoken(drafts, now)
-    refused: dict[Key, CommandError] = {}
-    for draft in drafts:
-        voices = [(draft.room_id, one) for one in draft.senders]
-        voices += [_address_of(draft)] if draft.address else []
-        last = max((spoke[voice] for voice in voices if voice in spoke), default=None)
-        ago = draft.slow_seconds if last is None else (now - last).total_seconds()
-        if ago < draft.slow_seconds:
-            # Another host's clock may be ahead: never wait longer than the slow mode of the room.
-            refused[draft.key] = _too_soon(draft.slow_seconds - max(0.0, ago))
-        else:
-            spoke |= dict.fromkeys(voices, now)
-    return refused
 
 
 def _last_spoken(drafts: Sequence[Draft], now: datetime) -> dict[Speaker, datetime]:

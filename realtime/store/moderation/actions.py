@@ -22,7 +22,7 @@ from ..accounts.identity import GUEST, Identity
 from ..accounts.users import any_user, canonical, is_good, pk_of, unknown_user, users_by_pk
 from ..database.alias import database
 from ..messages import changes
-from ..messages.log import Stored
+from ..messages.drafts import Stored
 from . import audit, names
 from .reports import dismiss, report, resolve, unknown_message
 from .sanctions import is_in_force

@@ -28,8 +28,9 @@ from ...signals import messages_stored
 from ..accounts.identity import GUEST
 from ..database.alias import database
 from ..messages import changes, nonces
+from ..messages.drafts import Stored
 from ..messages.history import state_of
-from ..messages.log import Stored, lock_logs
+from ..messages.logs import lock_logs
 from .sanctions import in_force
 
 __all__ = ["erase_guests", "erase_texts", "erase_traces", "rename", "scrub_nonces"]

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from ...wire.errors import CommandError
 from ..database.alias import database
 from ..database.transactions import LOCK_MS, own_transaction
-from ..messages import batch as messages
+from ..messages.drafts import Stored
 from ..messages.history import room_key
-from ..messages.log import Stored
 from ..topics.drafts import EntryDraft, StoredEntry
 from ..topics.entries import topic_key
-from . import topic_numbering
+from . import room_batch, topic_numbering
 from .room_numbering import number as number_rooms
 
 __all__ = ["Entry", "Numbering", "Result", "number_log", "write_all"]
@@ -37,7 +36,7 @@ class Numbering:
         return topic_key(self.topic) if self.topic else room_key(self.room_id)
 
 
-Entry = messages.Entry | EntryDraft | Numbering
+Entry = room_batch.Entry | EntryDraft | Numbering
 Result = Stored | StoredEntry | CommandError | None
 """None is the result of a `Numbering`."""
 
@@ -55,7 +54,9 @@ def write_all(
     """
     of_rooms = [one for one in entries if not isinstance(one, EntryDraft | Numbering)]
     if len(of_rooms) == len(entries):
-        return list(messages.write_all(of_rooms, lock_timeout_ms=lock_timeout_ms, bounded=bounded))
+        return list(
+            room_batch.write_all(of_rooms, lock_timeout_ms=lock_timeout_ms, bounded=bounded)
+        )
     others = [one for one in entries if isinstance(one, EntryDraft | Numbering)]
     rooms = {one.room_id for one in others if isinstance(one, Numbering) and one.room_id}
     number_rooms(rooms, bounded=bounded)
@@ -63,7 +64,7 @@ def write_all(
     if not of_rooms:
         return _write_topics(others, lock_ms, bounded)
     with own_transaction(database(), lock_ms):
-        stored: Iterator[Result] = iter(messages.write_all(of_rooms, bounded=bounded))
+        stored: Iterator[Result] = iter(room_batch.write_all(of_rooms, bounded=bounded))
         rest = iter(_write_topics(others, lock_ms, bounded))
     return [next(rest if isinstance(one, EntryDraft | Numbering) else stored) for one in entries]
 

@@ -30,11 +30,10 @@ from ..database.transactions import (
     on_commit,
     warn_of_others,
 )
-from ..messages import log, outbox
-from ..messages.log import Draft
+from ..messages.drafts import Draft
 from ..topics import rows
 from ..topics.drafts import EntryDraft, check
-from . import room_numbering, topic_numbering
+from . import pending_messages, room_numbering, topic_numbering
 from .sequencer import sequencer
 
 __all__ = ["publish", "publish_message", "sweep"]
@@ -124,14 +123,15 @@ def publish_message(draft: Draft) -> None:
     Raises `CommandError` for a draft that cannot be stored, and `Room.DoesNotExist`.
     """
     alias = database()
-    outbox.check(draft)
+    pending_messages.check(draft)
     if connections[alias].vendor != "sqlite":
-        outbox.insert(alias, draft)
+        pending_messages.insert(alias, draft)
         _number_after_commit(alias, (), [draft.room_id])
         return
     # A missing room would only be found at the commit, which would then fail.
     Room.objects.using(alias).only("pk").get(pk=draft.room_id)
-    messages_stored.send_robust(None, stored=[one for one in log.append([draft]) if one.is_new])
+    stored = [one for one in room_numbering.append([draft]) if one.is_new]
+    messages_stored.send_robust(None, stored=stored)
 
 
 def _append(alias: str, drafts: Sequence[EntryDraft]) -> None:

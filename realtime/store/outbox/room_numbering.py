@@ -1,17 +1,57 @@
-"""Number the pending messages of rooms; `log.append` does so too before it appends."""
+"""Give messages of rooms their positions, those that are pending before those of a call.
 
-from collections.abc import Iterable
+Numbering moves pending messages into the log of their room after their commit, in a transaction of
+its own.
+"""
 
-from django.db import DataError, IntegrityError
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from django.db import DataError, IntegrityError, connections, transaction
 
 from ...logs import get_logger
 from ...models import Pending, Room
+from ...signals import messages_stored
 from ..database.alias import database
-from ..messages import log, outbox
+from ..database.transactions import own_transaction
+from ..messages.drafts import Draft, Stored
+from ..messages.logs import is_number_taken, lock_logs
+from ..messages.rows import store
+from . import pending_messages
+from .pending_messages import BacklogError
 
-__all__ = ["number"]
+__all__ = ["append", "number"]
 
 logger = get_logger("realtime.log")
+
+FOREIGN_KEY = "23503"
+"""The SQLSTATE of a row that refers to one that does not exist."""
+DROPPED = "room %s: a message of the site is dropped, because it cannot be stored: %s"
+
+
+def append(
+    drafts: Sequence[Draft], *, lock_timeout_ms: int | None = None, bounded: bool = False
+) -> list[Stored]:
+    """Number and store drafts in one transaction; return the result of each, in order.
+
+    Inside a caller's transaction the rooms stay locked until its commit. With `lock_timeout_ms`,
+    PostgreSQL waits no longer than that for the lock of a room, and three seconds for a statement.
+    What is pending in the rooms is stored before. Raises what the database raises, and with
+    `bounded` a `BacklogError` if more is pending than one transaction numbers; then nothing is
+    stored.
+    """
+    if not drafts:
+        return []
+    try:
+        return _append(drafts, lock_timeout_ms, bounded=bounded)
+    except (DataError, IntegrityError):
+        # A row was written past the log since the lock, and the next lock repairs the log. Or a
+        # message that was pending cannot be stored: another process may have dropped it already.
+        rooms = {draft.room_id for draft in drafts}
+        for room_id in pending_messages.waiting_rooms(database(), rooms):
+            _move_each(room_id)
+        return _append(drafts, lock_timeout_ms, bounded=bounded)
 
 
 def number(room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool = False) -> int:
@@ -34,24 +74,134 @@ def number(room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool 
         return sum(_number_each(room_id) for room_id in sorted(rooms))
 
 
+def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None, *, bounded: bool) -> list[Stored]:
+    alias = database()
+    with transaction.atomic(using=alias):
+        logs = lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
+        rooms = {room_id for room_id, end in logs.items() if end.has_pending}
+        pending = list(_take_all(alias, rooms, bounded=bounded)) if rooms else []
+        results = store(alias, [*pending, *drafts], logs)
+        if pending:
+            _announce(alias, results[: len(pending)])
+    return results[len(pending) :]
+
+
+def _take_all(alias: str, room_ids: set[int], *, bounded: bool) -> Iterator[Draft]:
+    has_more = True
+    while has_more:
+        taken, has_more = pending_messages.take(alias, room_ids)
+        if has_more and bounded:
+            raise BacklogError("much is pending in a room")
+        yield from (Draft(**fields) for fields in taken)
+
+
+def _announce(alias: str, results: Sequence[Stored]) -> None:
+    """Send the signal of pending messages after the commit."""
+    if new := [one for one in results if one.is_new]:
+        send = partial(messages_stored.send_robust, None, stored=new)
+        transaction.on_commit(send, using=alias, robust=True)
+
+
 def _number(room_ids: set[int], bounded: bool, skip_locked: bool) -> int:
     count, has_more = 0, bool(room_ids)
     while has_more:
-        moved, has_more = log.number_pending(room_ids, skip_locked=skip_locked)
+        moved, has_more = _move(room_ids, skip_locked=skip_locked)
         count += moved
         if has_more and bounded:
-            raise outbox.BacklogError("much is pending in a room")
+            raise BacklogError("much is pending in a room")
     return count
+
+
+def _move(room_ids: set[int], *, skip_locked: bool = False) -> tuple[int, bool]:
+    """Move the first pending messages of rooms into their logs, in one transaction.
+
+    With `skip_locked`, rooms that another transaction has locked are left out. Returns how many
+    there were, and whether there may be more; their signal is sent after the commit. Raises what
+    the database raises; then nothing is moved.
+    """
+    alias = database()
+    with own_transaction(alias):
+        logs = lock_logs(alias, room_ids, skip_locked=skip_locked)
+        taken, has_more = pending_messages.take(alias, logs)
+        drafts = [Draft(**fields) for fields in taken]
+        _announce(alias, store(alias, drafts, logs) if drafts else [])
+    return len(drafts), has_more
 
 
 def _number_each(room_id: int) -> int:
     try:
-        return log.number_each(room_id)
+        return _move_each(room_id)
     except IntegrityError:
         if _existing({room_id}):
             raise
         _drop_all({room_id})
         return 0
+
+
+def _move_each(room_id: int) -> int:
+    """Move the pending messages of a room into its log, each in its own transaction.
+
+    A message that cannot be stored is dropped with an error in the log, as it would stop its room.
+    Returns how many were moved. Stops at one that may be stored later, and raises what the database
+    raises otherwise.
+    """
+    count = 0
+    while (moved := _move_one(room_id)) is not None:
+        count += moved
+    return count
+
+
+def _move_one(room_id: int) -> bool | None:
+    """Move the first pending message of a room; return whether it was stored.
+
+    None if there is none, or none that can be stored or dropped now.
+    """
+    alias = database()
+    with own_transaction(alias):
+        lock_logs(alias, {room_id})
+        pk = pending_messages.first(alias, room_id)
+        if pk is None:
+            return None
+        # The second try sees what was committed since the first one, such as the deletion of the
+        # user, or rows past the log.
+        if (first := _try_one(alias, room_id, pk)) is None:
+            return True
+        if (second := _try_one(alias, room_id, pk)) is None:
+            return True
+        if _may_pass(second) or _reason(first) != _reason(second):
+            logger.warning("room %s: a message of the site waits: %s", room_id, type(second))
+            return None
+        pending_messages.drop(alias, pk)
+        # Not the error itself: it may have the text of the message.
+        logger.error(DROPPED, room_id, type(second).__name__)
+        return False
+
+
+def _try_one(alias: str, room_id: int, pk: int) -> DataError | IntegrityError | None:
+    """Move a pending message of a locked room in a savepoint; return the error."""
+    try:
+        with transaction.atomic(using=alias):
+            logs = lock_logs(alias, {room_id})
+            _announce(alias, store(alias, [Draft(**pending_messages.take_one(alias, pk))], logs))
+            if len(connections[alias].savepoint_ids) == 1:
+                # Otherwise a foreign key fails at the commit. Not in a transaction of the site,
+                # which may have broken other constraints for a while.
+                connections[alias].check_constraints()
+    except (DataError, IntegrityError) as error:
+        return error
+    return None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether a message may be stored later: its position was taken, or its user deleted."""
+    is_taken = isinstance(error, IntegrityError) and is_number_taken(error)
+    return is_taken or getattr(error.__cause__, "sqlstate", "") == FOREIGN_KEY
+
+
+def _reason(error: Exception) -> tuple[Any, ...]:
+    cause = error.__cause__
+    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    return type(error), getattr(cause, "sqlstate", None), constraint
 
 
 def _existing(room_ids: set[int]) -> set[int]:

@@ -14,11 +14,11 @@ from django.db import transaction
 from ...signals import entries_stored, topic_rights_changed
 from ..database.alias import database
 from ..database.transactions import LOCK_MS
-from ..messages.outbox import BacklogError
 from ..topics import rows
 from ..topics.drafts import EntryDraft, StoredEntry
 from ..topics.logs import LockedLog, locked
 from ..topics.plan import Outcome, Plan, batches
+from .pending_messages import BacklogError
 
 __all__ = ["append", "number"]
 

@@ -8,8 +8,8 @@ from ...models import Message
 from ...policy import policy
 from ..accounts.identity import Identity
 from ..database.alias import database
-from ..messages.batch import Change
 from ..moderation import actions
+from ..outbox.room_batch import Change
 from .access import RoomAccess, denied, membership_of
 
 __all__ = ["change_of"]

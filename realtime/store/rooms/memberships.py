@@ -16,7 +16,7 @@ from ...wire.errors import CommandError, ErrorCode
 from ..accounts.identity import Identity
 from ..accounts.visitor import Subject
 from ..database.alias import database
-from ..messages import log
+from ..messages import logs
 from ..messages.history import change_rights
 from ..moderation import audit
 from ..moderation.actions import find_user
@@ -177,7 +177,7 @@ def _close(room: Room) -> bool:
 
     Return whether it was deleted. A room that a user made must not stay open without a moderator.
     """
-    end = log.lock_logs(database(), {room.pk})[room.pk]  # no message is appended meanwhile
+    end = logs.lock_logs(database(), {room.pk})[room.pk]  # no message is appended meanwhile
     if end.last_seq == 0:
         room.delete()
         return True

@@ -17,9 +17,10 @@ from realtime.engine.database import writer as module
 from realtime.engine.database.executor import Database
 from realtime.engine.database.writer import Result, Writer
 from realtime.models import Message, Room
-from realtime.store.messages import history, outbox
-from realtime.store.messages.batch import Change
-from realtime.store.messages.log import Draft, Stored
+from realtime.store.messages import history
+from realtime.store.messages.drafts import Draft, Stored
+from realtime.store.outbox import pending_messages
+from realtime.store.outbox.room_batch import Change
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.engine.ends import in_thread
 from tests.store.says import delete, draft
@@ -526,13 +527,13 @@ async def test_a_room_with_a_backlog_delays_no_other_and_keeps_its_order(
     postgres: str, desk: Desk, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One transaction never stores all that the site has published there, beside a client."""
-    monkeypatch.setattr(outbox, "BATCH_BYTES", 2000)
+    monkeypatch.setattr(pending_messages, "BATCH_BYTES", 2000)
     busy = await in_thread(make_room, "busy")
     free = await in_thread(make_room, "free")
 
     def publish() -> None:
         for number in range(20):
-            outbox.insert("default", draft(busy, f"site {number} " + "x" * 500))
+            pending_messages.insert("default", draft(busy, f"site {number} " + "x" * 500))
 
     await in_thread(publish)
     desk.submit(busy, "client")

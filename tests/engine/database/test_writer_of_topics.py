@@ -13,9 +13,8 @@ from realtime.engine.database import writer as module
 from realtime.engine.database.writer import Committed, Writer
 from realtime.models import Message, Pending, Room
 from realtime.signals import entries_pending, entries_stored
-from realtime.store.messages import outbox
-from realtime.store.messages.log import Draft, Stored
-from realtime.store.outbox import batch, pending
+from realtime.store.messages.drafts import Draft, Stored
+from realtime.store.outbox import batch, pending, pending_messages
 from realtime.store.topics import rows
 from realtime.store.topics.drafts import EntryDraft, StoredEntry
 from realtime.wire.errors import CommandError, ErrorCode
@@ -284,12 +283,12 @@ async def test_a_room_with_a_backlog_is_numbered_beside_the_others(
     postgres: str, db: Unsteady, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction of the site that has published much delays no client of another room."""
-    monkeypatch.setattr(outbox, "BATCH_BYTES", 2000)
+    monkeypatch.setattr(pending_messages, "BATCH_BYTES", 2000)
     room = await in_thread(lambda: Room.objects.create(slug="busy"))
 
     def publish() -> None:
         for number in range(20):
-            outbox.insert("default", draft(room, f"{number} " + "x" * 500))
+            pending_messages.insert("default", draft(room, f"{number} " + "x" * 500))
 
     await in_thread(publish)
     separately: list[str] = []

@@ -16,7 +16,7 @@ from realtime.engine.delivery.topic import State
 from realtime.models import Room
 from realtime.store.database import life
 from realtime.store.messages import history
-from realtime.store.messages.log import Stored
+from realtime.store.messages.drafts import Stored
 from realtime.wire.codecs import JSON, NDJSON
 from realtime.wire.errors import CloseCode
 from realtime.wire.events import Notice

@@ -8,9 +8,11 @@ from django.db import connection, transaction
 
 from realtime.models import Log, Room
 from realtime.store.database import life
-from realtime.store.messages import history, log
-from realtime.store.messages.log import Stored, lock_logs
+from realtime.store.messages import history
+from realtime.store.messages.drafts import Stored
+from realtime.store.messages.logs import lock_logs
 from realtime.store.moderation import erasing
+from realtime.store.outbox import room_numbering
 from tests.store.says import delete, draft
 
 OTHER = "7000000000000000000:00000001:5"
@@ -40,7 +42,7 @@ def now(is_postgres: bool) -> str:
 
 
 def say(room: Room, content: str) -> Stored:
-    [stored] = log.append([draft(room, content)])
+    [stored] = room_numbering.append([draft(room, content)])
     return stored
 
 

@@ -10,8 +10,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from realtime.models import Log, Message, Room
-from realtime.store.messages import history, log, slow_mode
-from realtime.store.messages.log import Draft
+from realtime.store.messages import history, rows
+from realtime.store.messages.drafts import Draft, Stored
+from realtime.store.outbox import room_numbering
+from realtime.store.outbox.room_batch import write_all
 from tests.store.conftest import together
 from tests.store.says import delete
 
@@ -21,7 +23,7 @@ def say(room: Room, *contents: str) -> list[int]:
         Draft(room_id=room.pk, content=one, sender="1", username="ada", data={"x": 1}, nonce=one)
         for one in contents
     ]
-    return [stored.state.id for stored in log.append(drafts)]
+    return [stored.state.id for stored in room_numbering.append(drafts)]
 
 
 def test_a_deleted_message_keeps_its_place_and_nothing_else(room: Room) -> None:
@@ -65,7 +67,7 @@ def test_its_nonce_is_still_that_of_one_message(room: Room) -> None:
     assert Message.objects.get(pk=message).content == ""
     assert Message.objects.count() == 3
     other = Draft(room_id=room.pk, content="a", sender="2", username="bob", nonce="a")
-    assert log.append([other])[0].is_new
+    assert room_numbering.append([other])[0].is_new
 
 
 def test_a_repeat_of_a_deleted_message_is_not_judged_by_slow_mode(room: Room) -> None:
@@ -74,8 +76,8 @@ def test_a_repeat_of_a_deleted_message_is_not_judged_by_slow_mode(room: Room) ->
     draft = Draft(
         room_id=room.pk, content="a", sender="1", username="ada", nonce="a", slow_seconds=60
     )
-    [again] = slow_mode.append([draft])
-    assert isinstance(again, log.Stored)
+    [again] = write_all([draft])
+    assert isinstance(again, Stored)
     assert (again.state.id, again.state.deleted, again.is_new) == (message, True, False)
 
 
@@ -87,7 +89,7 @@ def test_a_deleted_message_is_not_imported_again(room: Room) -> None:
         Draft(room_id=room.pk, content=one, sender="1", username="ada", nonce=one)
         for one in ("a", "b")
     ]
-    assert log.import_drafts(drafts) == 1
+    assert rows.import_drafts(drafts) == 1
     assert sorted(Message.objects.values_list("content", flat=True)) == ["", "b"]
 
 

@@ -11,7 +11,8 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from realtime.models import Log, Message, Room
-from realtime.store.messages import history, log
+from realtime.store.messages import history
+from realtime.store.outbox import room_numbering
 from realtime.wire.events import MessageState
 from tests.store.says import draft, say
 
@@ -114,7 +115,7 @@ def test_since_reaches_past_positions_that_were_superseded(room: Room) -> None:
 
 
 def test_a_deleted_message_is_a_tombstone_without_text(room: Room) -> None:
-    [stored] = log.append([draft(room, "secret", data={"k": "secret"}, nonce="n")])
+    [stored] = room_numbering.append([draft(room, "secret", data={"k": "secret"}, nonce="n")])
     delete(Message.objects.get(pk=stored.state.id))
     [state] = history.since(room.pk, 1, 10).states
     assert (state.deleted, state.content, state.data) == (True, None, None)
@@ -203,7 +204,7 @@ def test_a_head_cannot_be_purged_beyond_its_end(room: Room) -> None:
 
 def test_a_message_outlives_its_user(room: Room) -> None:
     user = get_user_model().objects.create(username="ada")
-    log.append([draft(room, user_pk=user.pk, sender=str(user.pk))])
+    room_numbering.append([draft(room, user_pk=user.pk, sender=str(user.pk))])
     pk = user.pk
     user.delete()
     [state] = history.since(room.pk, 0, 10).states
@@ -287,9 +288,9 @@ QUERIES: dict[str, Callable[[Room], object]] = {
     "page": lambda room: history.page(room.pk, 3000, 100),
     "recent": lambda room: history.recent(room.pk, 100),
     "newest": lambda room: history.newest(room.pk, 500),
-    "append": lambda room: log.append([draft(room)]),
-    "append again": lambda room: log.append([draft(room, sender="1", nonce="~1")] * 2),
-    "append many": lambda room: log.append(
+    "append": lambda room: room_numbering.append([draft(room)]),
+    "append again": lambda room: room_numbering.append([draft(room, sender="1", nonce="~1")] * 2),
+    "append many": lambda room: room_numbering.append(
         [draft(one, sender=str(n)) for n in range(100) for one in Room.objects.all()]
     ),
 }

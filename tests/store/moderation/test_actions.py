@@ -20,9 +20,9 @@ from realtime import moderation as acts
 from realtime.models import Connection, Log, Membership, Message, Node, Report, Room, Sanction
 from realtime.store.accounts.identity import Identity
 from realtime.store.accounts.visitor import Visitor
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
 from realtime.store.moderation import actions, sanctions
+from realtime.store.outbox import room_numbering
 from realtime.store.rooms import access, management, memberships, sanctioning
 from realtime.store.rooms.access import AccessRequest, RoomAccess
 from realtime.wire.commands import Ban, Kick
@@ -54,7 +54,7 @@ def verdict(room: Room, who: Identity, address: str = "") -> RoomAccess | ErrorC
 
 def say(room: Room, content: str = "a") -> int:
     draft = Draft(room_id=room.pk, content=content, sender="guest:1", username="Guest")
-    return log.append([draft])[0].state.id
+    return room_numbering.append([draft])[0].state.id
 
 
 # Whom it hits.
@@ -180,7 +180,7 @@ def test_lifting_a_mute_leaves_the_ban(room: Room) -> None:
 def test_each_change_of_rights_is_counted(room: Room, ada: Any) -> None:
     """So that whoever is in the room is asked again."""
     Membership.objects.create(room=room, user=ada)
-    log.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
+    room_numbering.append([Draft(room_id=room.pk, content="a", sender="1", username="a")])
     counts = [Log.objects.get(room=room).rights_seq]
     for act in (
         lambda: actions.sanction("mute", room, "guest:1"),
@@ -367,7 +367,7 @@ def test_a_hidden_user_keeps_the_rank(
     room: Room, hidden: Any, moderator: Identity, command: type[Ban | Kick]
 ) -> None:
     """An owner who has been deactivated is not for a moderator to ban."""
-    log.append([Draft.by(Identity.of(hidden), room.pk, "hi")])
+    room_numbering.append([Draft.by(Identity.of(hidden), room.pk, "hi")])
     Membership.objects.create(room=room, user=hidden, role="owner")
     Membership.objects.create(room=room, user_id=moderator.user.pk, role="moderator")
     found = verdict(room, moderator)

@@ -3,8 +3,8 @@
 import pytest
 
 from realtime.models import Log, Message, Room
-from realtime.store.messages import log
 from realtime.store.moderation import erasing
+from realtime.store.outbox import room_numbering
 from tests.store.conftest import together
 from tests.store.says import draft, say
 
@@ -22,7 +22,7 @@ def test_only_the_senders_messages_are_emptied(
     monkeypatch.setattr(erasing, "MOST_EVENTS", told)
     say(room, *"abcde")
     say(other_room, "f")
-    log.append([draft(room, "kept", sender="8")])
+    room_numbering.append([draft(room, "kept", sender="8")])
     before = Log.objects.get(room=room)
     assert erase() == [2, 2, 1, 1]
     assert erase() == []
@@ -54,7 +54,9 @@ def test_a_repeat_after_an_interruption_tells_of_all(
 
 def test_erasing_while_others_write_leaves_no_hole(room: Room) -> None:
     say(room, *"abcdefgh")
-    jobs = [lambda n=n: log.append([draft(room, f"new {n}", sender="8")]) for n in range(8)]
+    jobs = [
+        lambda n=n: room_numbering.append([draft(room, f"new {n}", sender="8")]) for n in range(8)
+    ]
     together([erase, *jobs, erase])
     positions = sorted(Message.objects.values_list("changed_seq", flat=True))
     last = Log.objects.get(room=room).last_seq

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from realtime import push
 from realtime.models import Log, Message, Pending, Room
-from realtime.store.messages import log, outbox
-from realtime.store.messages.log import Stored
+from realtime.store.messages.drafts import Stored
+from realtime.store.outbox import pending_messages, room_numbering
 from realtime.store.outbox.batch import Numbering, write_all
 from realtime.store.topics.drafts import StoredEntry
 from realtime.store.topics.entries import topic_key
@@ -111,8 +111,8 @@ def is_waiting() -> bool:
 @pytest.fixture
 def rooms(room: Room, other_room: Room) -> list[Room]:
     """Rooms whose logs were made in the other order."""
-    log.append([draft(other_room)])
-    log.append([draft(room)])
+    room_numbering.append([draft(other_room)])
+    room_numbering.append([draft(room)])
     return [room, other_room]
 
 
@@ -127,7 +127,7 @@ def test_drafts_and_numbering_lock_rooms_together(rooms: list[Room], is_postgres
     if not is_postgres:
         pytest.skip("SQLite has one writer")
     first, second = rooms
-    outbox.insert("default", draft(first))
+    pending_messages.insert("default", draft(first))
     locks_in_order(rooms, lambda: write_all([draft(second), Numbering(room_id=first.pk)]))
     assert not Pending.objects.exists()
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from realtime.models import Entry, Log, Pending
-from realtime.store.messages import log
+from realtime.store.messages import logs
 from realtime.store.outbox import pending, topic_numbering
 from realtime.store.outbox.batch import write_all
 from realtime.store.topics import retention
@@ -172,4 +172,4 @@ def test_a_message_and_an_entry_lock_in_one_order(room: Any, other_room: Any) ->
 
     together([work] * 5, seconds=60)
     assert TopicLog("a").mark().last_seq == TopicLog("b").mark().last_seq == 75
-    assert log.lock_logs("default", {room.pk})[room.pk].last_seq == 75
+    assert logs.lock_logs("default", {room.pk})[room.pk].last_seq == 75

@@ -13,8 +13,7 @@ from django.utils import timezone
 from realtime import push
 from realtime.models import Message, Pending, Room
 from realtime.signals import messages_stored
-from realtime.store.messages import log, outbox
-from realtime.store.outbox import pending, room_numbering
+from realtime.store.outbox import pending, pending_messages, room_numbering
 from realtime.wire.errors import CommandError
 from tests.store.conftest import together
 from tests.store.says import draft, say
@@ -86,7 +85,7 @@ def test_an_append_numbers_first_what_is_pending(
             push.room(room).message(text, nonce=text)
     assert sequencer[-1] == (set(), {room.pk})
     assert contents() == []
-    stored = log.append([draft(room, "c"), draft(other_room, "d")])
+    stored = room_numbering.append([draft(room, "c"), draft(other_room, "d")])
     assert [(one.state.content, one.state.seq) for one in stored] == [("c", 3), ("d", 1)]
     assert contents() == ["a", "b", "c", "d"]
 
@@ -171,13 +170,13 @@ def test_the_clock_of_a_host_does_not_delay_a_message(
         pytest.skip("SQLite has no pending rows")
     ahead = timezone.now() + timedelta(hours=1)
     monkeypatch.setattr(Pending._meta.get_field("created_at"), "_get_default", lambda: ahead)
-    outbox.insert("default", draft(room))
+    pending_messages.insert("default", draft(room))
     assert Pending.objects.get().created_at < ahead - timedelta(minutes=30)
 
 
 def bad(room: Room, text: str = "bad") -> None:
     """Let a message wait that the database refuses."""
-    outbox.insert("default", draft(room, text))
+    pending_messages.insert("default", draft(room, text))
     waiting = Pending.objects.filter(room_id=room.pk, data__contains=text)
     waiting.update(data='{"content": null, "username": "a", "user_pk": null, "slug": "x"}')
 
@@ -189,7 +188,7 @@ def test_two_processes_drop_a_bad_message_once(room: Room, is_postgres: bool) ->
     for number in range(12):
         bad(room, f"bad{number}")
         for text in ("a", "b"):
-            outbox.insert("default", draft(room, f"{text}{number}"))
+            pending_messages.insert("default", draft(room, f"{text}{number}"))
         together([lambda: room_numbering.number({room.pk})] * 3)
         room_numbering.number({room.pk})
         assert contents()[-2:] == [f"a{number}", f"b{number}"]
@@ -201,8 +200,8 @@ def test_a_client_is_not_refused_beside_a_bad_message(room: Room, is_postgres: b
         pytest.skip("SQLite has no pending rows")
     say(room, "first")
     bad(room)
-    outbox.insert("default", draft(room, "good"))
-    log.append([draft(room, "client")])
+    pending_messages.insert("default", draft(room, "good"))
+    room_numbering.append([draft(room, "client")])
     assert contents() == ["first", "good", "client"]
     assert not Pending.objects.exists()
 
@@ -214,7 +213,7 @@ def test_users_that_are_deleted_meanwhile_lose_no_message(room: Room, is_postgre
     say(room, "first")
     users = [get_user_model().objects.create(username=name) for name in ("ada", "bob")]
     for user in users:
-        outbox.insert("default", draft(room, user.username, sender="u", user_pk=user.pk))
+        pending_messages.insert("default", draft(room, user.username, sender="u", user_pk=user.pk))
     has_deleted, may_commit = Event(), Event()
 
     def delete() -> None:
@@ -240,7 +239,7 @@ def test_rows_that_are_written_past_the_log_drop_no_message(
     """A position that was taken between the lock and the insert is tried again."""
     if not is_postgres:
         pytest.skip("SQLite has one writer")
-    real = log._store
+    real = room_numbering.store
     left = [3]
 
     def write_past(end: int) -> None:
@@ -253,9 +252,9 @@ def test_rows_that_are_written_past_the_log_drop_no_message(
             together([lambda: write_past(logs[room.pk].last_seq + 1)])
         return real(alias, drafts, logs)
 
-    monkeypatch.setattr(log, "_store", store)
+    monkeypatch.setattr(room_numbering, "store", store)
     for text in ("a", "b"):
-        outbox.insert("default", draft(room, text))
+        pending_messages.insert("default", draft(room, text))
     room_numbering.number({room.pk})
     assert Pending.objects.count() == 2
     room_numbering.number({room.pk})

@@ -12,8 +12,7 @@ from django.utils import timezone
 
 from realtime.models import Log, Pending, Room
 from realtime.signals import entries_stored
-from realtime.store.messages import log, outbox
-from realtime.store.outbox import pending, topic_numbering
+from realtime.store.outbox import pending, pending_messages, room_numbering, topic_numbering
 from realtime.store.outbox.sequencer import Sequencer, sequencer
 from tests.store.conftest import together
 from tests.store.says import draft
@@ -126,13 +125,13 @@ def test_a_locked_log_leaves_the_others_numbered(room: Room, is_postgres: bool) 
         pytest.skip("SQLite has one writer")
     other = Room.objects.create(slug="locked")
     append(event(0, "a"), event(0, "b"))
-    log.append([draft(room), draft(other)])
+    room_numbering.append([draft(room), draft(other)])
     drafts = [event(1, "a"), event(1, "b"), event(1, "new")]
 
     def leave_pending() -> None:
         pending._insert("default", drafts)
         for one in (room, other):
-            outbox.insert("default", draft(one))
+            pending_messages.insert("default", draft(one))
 
     def left() -> tuple[set[str], set[int]]:
         rows = Pending.objects.values_list("topic", "room_id")
@@ -160,7 +159,7 @@ def test_a_row_that_cannot_be_decoded_stops_its_topic_only(room: Room, is_postgr
         pytest.skip("SQLite has no pending rows")
     pending._insert("default", [event(1, "b"), value("k", 1, "a"), event(1, "c")])
     Pending.objects.filter(topic="a").update(expires_seconds=1e300)
-    outbox.insert("default", draft(room))
+    pending_messages.insert("default", draft(room))
     Pending.objects.update(created_at=timezone.now() - timedelta(hours=1))
     with pytest.raises(OverflowError):
         pending.sweep()

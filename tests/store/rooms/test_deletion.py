@@ -10,10 +10,10 @@ from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
 from realtime.signals import messages_stored
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages import log
-from realtime.store.messages.batch import write_all
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
 from realtime.store.moderation import actions
+from realtime.store.outbox import room_numbering
+from realtime.store.outbox.room_batch import write_all
 from realtime.store.rooms import access, deletion
 from realtime.wire.errors import CommandError, ErrorCode
 
@@ -43,7 +43,7 @@ def member(room: Room, name: str, role: str = "member") -> Identity:
 
 
 def say(room: Room, who: Identity) -> int:
-    return log.append([Draft.by(who, room.pk, "hi")])[0].state.id
+    return room_numbering.append([Draft.by(who, room.pk, "hi")])[0].state.id
 
 
 def outcome(room: Room, who: Identity, message: int) -> ErrorCode | None:

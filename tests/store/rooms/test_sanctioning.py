@@ -8,8 +8,8 @@ from django.contrib.auth import get_user_model
 
 from realtime.models import Membership, Room, Sanction
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages import log
-from realtime.store.messages.log import Draft
+from realtime.store.messages.drafts import Draft
+from realtime.store.outbox import room_numbering
 from realtime.store.rooms import access, sanctioning
 from realtime.wire.commands import Ban, Kick, Mute, Unban, Unmute
 from realtime.wire.errors import CommandError, ErrorCode
@@ -78,7 +78,7 @@ def test_a_deleted_user_gets_no_new_sanction(
 ) -> None:
     """Though the room knows the user by a message; what is there can be lifted."""
     ada = member(room, "ada")
-    log.append([Draft.by(ada, room.pk, "hi")])
+    room_numbering.append([Draft.by(ada, room.pk, "hi")])
     outcome(room, moderator, Mute(room=room.slug, user_id=ada.user_id))
     ada.user.delete()
     command = kind(room=room.slug, user_id=ada.user_id)

@@ -15,8 +15,8 @@ from ...wire.events import MessageState
 from ..accounts.identity import SITE, Identity, fault_of_key
 from ..database.alias import database
 from ..database.servers import is_temporary, on_working_server
-from . import log
-from .log import Draft, Stored
+from ..messages.drafts import Draft, Stored
+from .room_numbering import append
 
 __all__ = ["draft_of", "post", "row_of"]
 
@@ -66,7 +66,7 @@ def _append_with_retry(draft: Draft) -> Stored:
 
 @on_working_server
 def _append(draft: Draft) -> Stored:
-    [stored] = log.append([draft])
+    [stored] = append([draft])
     return stored
 
 

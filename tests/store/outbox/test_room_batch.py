@@ -7,9 +7,9 @@ from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
 from realtime.models import Log, Message, Room
-from realtime.store.messages import log
-from realtime.store.messages.batch import Change, Entry, write_all
-from realtime.store.messages.log import Stored
+from realtime.store.messages.drafts import Stored
+from realtime.store.outbox import room_numbering
+from realtime.store.outbox.room_batch import Change, Entry, write_all
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 from tests.store.says import delete, draft, say
@@ -87,7 +87,7 @@ def test_messages_alone_cost_no_query_more(room: Room) -> None:
     say(room, "a")
     drafts = [draft(room, "b"), draft(room, "c")]
     with CaptureQueriesContext(connection) as before:
-        log.append(drafts)
+        room_numbering.append(drafts)
     with CaptureQueriesContext(connection) as queries:
         write_all([draft(room, "d"), draft(room, "e")])
     assert len(queries) == len(before)

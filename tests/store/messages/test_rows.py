@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from realtime.models import Log, Message, Room
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages import history, log
+from realtime.store.messages import history, rows
+from realtime.store.outbox import room_numbering
 from realtime.store.rooms import access
 from tests.store.conftest import together
 from tests.store.says import draft, say
@@ -25,7 +26,7 @@ def test_messages_are_numbered_from_one_without_a_gap(room: Room) -> None:
 
 def test_results_come_in_the_order_of_the_drafts(room: Room, other_room: Room) -> None:
     drafts = [draft(room, "a"), draft(other_room, "b"), draft(room, "c"), draft(other_room, "d")]
-    stored = log.append(drafts)
+    stored = room_numbering.append(drafts)
     assert [(one.state.content, one.state.seq) for one in stored] == [
         ("a", 1),
         ("b", 1),
@@ -38,8 +39,10 @@ def test_results_come_in_the_order_of_the_drafts(room: Room, other_room: Room) -
 
 def test_rooms_that_get_different_numbers_of_messages_move_by_their_own(room: Room) -> None:
     several = [Room.objects.create(slug=f"r{number}") for number in range(5)]
-    log.append([draft(one) for number, one in enumerate(several) for _ in range(number + 1)])
-    log.append([draft(one) for one in several])
+    room_numbering.append(
+        [draft(one) for number, one in enumerate(several) for _ in range(number + 1)]
+    )
+    room_numbering.append([draft(one) for one in several])
     assert [history.mark(one.pk).last_seq for one in several] == [2, 3, 4, 5, 6]
 
 
@@ -47,7 +50,9 @@ def test_everything_a_draft_says_is_kept(room: Room) -> None:
     user = get_user_model().objects.create(username="ada")
     data = {"deep": [1, 2.5, None, True, {"é": "👩‍👩‍👧‍👦"}]}
     text = "שָׁלוֹם \u202e‮ \\ ' \" %s {} \u2028"
-    log.append([draft(room, text, user_pk=user.pk, data=data, sender=str(user.pk), nonce="n")])
+    room_numbering.append(
+        [draft(room, text, user_pk=user.pk, data=data, sender=str(user.pk), nonce="n")]
+    )
     row = Message.objects.get()
     assert (row.content, row.data, row.user, row.nonce) == (text, data, user, "n")
     assert (row.sender, row.username) == (str(user.pk), "ada")
@@ -68,7 +73,7 @@ def test_both_ways_to_insert_keep_the_same(
     """What is told is what is read back, whoever the sender."""
     if not is_postgres and insert == "_insert_at_once":
         pytest.skip("only PostgreSQL numbers by itself")
-    monkeypatch.setattr(log, "_insert_at_once", getattr(log, insert))
+    monkeypatch.setattr(rows, "_insert_at_once", getattr(rows, insert))
     user = get_user_model().objects.create(username="ada")
     drafts = [
         draft(room, words, data=data, user_pk=pk)
@@ -76,7 +81,7 @@ def test_both_ways_to_insert_keep_the_same(
         for data in DATA
         for pk in (None, user.pk)
     ]
-    stored = log.append(drafts)
+    stored = room_numbering.append(drafts)
     read = history.since(room.pk, 0, 100).states
     assert [one.state for one in stored] == read
     assert [(state.content, state.data) for state in read] == [
@@ -91,20 +96,20 @@ def test_text_that_the_database_cannot_hold_stores_nothing(room: Room, is_postgr
     if not is_postgres:
         pytest.skip("SQLite can hold it")
     with pytest.raises((DataError, ValueError)):
-        log.append([draft(room, "a"), draft(room, "a\x00b")])
+        room_numbering.append([draft(room, "a"), draft(room, "a\x00b")])
     assert history.mark(room.pk).last_seq == 0
 
 
 def test_nothing_to_append_asks_the_database_nothing() -> None:
     with CaptureQueriesContext(connection) as queries:
-        assert log.append([]) == []
+        assert room_numbering.append([]) == []
     assert len(queries) == 0
 
 
 def test_the_same_nonce_is_stored_once_and_answered_alike(room: Room) -> None:
-    [first] = log.append([draft(room, "a", nonce="n")])
+    [first] = room_numbering.append([draft(room, "a", nonce="n")])
     say(room, "between")
-    [again] = log.append([draft(room, "other words", nonce="n")])
+    [again] = room_numbering.append([draft(room, "other words", nonce="n")])
     assert (first.is_new, again.is_new) == (True, False)
     assert again.state == first.state
     assert (again.state.seq, again.state.content) == (1, "a")
@@ -112,26 +117,30 @@ def test_the_same_nonce_is_stored_once_and_answered_alike(room: Room) -> None:
 
 
 def test_the_same_nonce_twice_in_a_batch_is_one_message(room: Room) -> None:
-    stored = log.append([draft(room, "a", nonce="n"), draft(room), draft(room, "b", nonce="n")])
+    stored = room_numbering.append(
+        [draft(room, "a", nonce="n"), draft(room), draft(room, "b", nonce="n")]
+    )
     assert [(one.state.seq, one.is_new) for one in stored] == [(1, True), (2, True), (1, False)]
     assert Message.objects.count() == 2
 
 
 @pytest.mark.parametrize("other", [{"sender": "8"}, {"nonce": "m"}, {"sender": "guest:7"}])
 def test_only_the_same_sender_and_nonce_are_the_same(room: Room, other: dict[str, str]) -> None:
-    stored = log.append([draft(room, nonce="n"), draft(room, **{"nonce": "n"} | other)])
+    stored = room_numbering.append([draft(room, nonce="n"), draft(room, **{"nonce": "n"} | other)])
     assert [one.state.seq for one in stored] == [1, 2]
 
 
 def test_the_same_nonce_in_another_room_is_another_message(room: Room, other_room: Room) -> None:
-    log.append([draft(room, nonce="n")])
-    [stored] = log.append([draft(other_room, nonce="n")])
+    room_numbering.append([draft(room, nonce="n")])
+    [stored] = room_numbering.append([draft(other_room, nonce="n")])
     assert stored.is_new
 
 
 def test_a_batch_of_old_and_new_keeps_what_is_old(room: Room) -> None:
-    old = log.append([draft(room, str(number), nonce=str(number)) for number in range(0, 10, 2)])
-    batch = log.append([draft(room, "x", nonce=str(number)) for number in range(10)])
+    old = room_numbering.append(
+        [draft(room, str(number), nonce=str(number)) for number in range(0, 10, 2)]
+    )
+    batch = room_numbering.append([draft(room, "x", nonce=str(number)) for number in range(10)])
     assert [one.is_new for one in batch] == [False, True] * 5
     assert [one.state for one in batch[::2]] == [one.state for one in old]
     assert [one.state.seq for one in batch[1::2]] == [6, 7, 8, 9, 10]
@@ -144,7 +153,7 @@ def test_drafts_without_a_nonce_are_never_the_same(room: Room) -> None:
 
 
 def test_a_given_nonce_is_told(room: Room) -> None:
-    [stored] = log.append([draft(room, nonce="mine")])
+    [stored] = room_numbering.append([draft(room, nonce="mine")])
     assert stored.state.nonce == "mine"
 
 
@@ -160,14 +169,14 @@ def test_a_rollback_leaves_no_hole(room: Room) -> None:
 
 def test_one_bad_draft_stores_nothing_of_its_batch(room: Room) -> None:
     with pytest.raises(DatabaseError), transaction.atomic():
-        log.append([draft(room), draft(room, user_pk=999_999)])
+        room_numbering.append([draft(room), draft(room, user_pk=999_999)])
     assert Message.objects.count() == 0
     assert say(room, "next")[0].seq == 1
 
 
 def test_a_room_that_does_not_exist_is_refused(room: Room) -> None:
     with pytest.raises(IntegrityError):
-        log.append([draft(room, room_id=999_999)])
+        room_numbering.append([draft(room, room_id=999_999)])
     assert not Log.objects.filter(room=999_999).exists()
 
 
@@ -183,7 +192,7 @@ def test_a_stale_room_saved_between_two_messages_rewinds_nothing(room: Room) -> 
 
 def test_a_missing_head_is_made_by_the_first_message(room: Room) -> None:
     assert not Log.objects.exists()
-    [stored] = log.append([draft(room)])
+    [stored] = room_numbering.append([draft(room)])
     assert (stored.state.seq, len(stored.epoch)) == (1, 8)
     assert history.mark(room.pk).epoch == stored.epoch
 
@@ -197,7 +206,7 @@ def test_a_batch_costs_the_same_few_queries_whatever_its_size(room: Room, other_
             draft(one, nonce=f"{size}.{n}") for n in range(size // 2) for one in (room, other_room)
         ]
         with CaptureQueriesContext(connection) as queries:
-            log.append(drafts)
+            room_numbering.append(drafts)
         statements = [query["sql"].split()[0] for query in queries]
         numbers.append(len([word for word in statements if word not in ("BEGIN", "COMMIT")]))
     # PostgreSQL: lock, insert. SQLite: lock, read heads, look for nonces, insert, move each head.
@@ -210,13 +219,13 @@ def test_a_batch_costs_the_same_few_queries_whatever_its_size(room: Room, other_
 @pytest.mark.parametrize("made", [True, False], ids=["heads exist", "heads are made"])
 def test_eight_writers_leave_no_gap_and_no_deadlock(four_rooms: list[Room], made: bool) -> None:
     if made:
-        log.append([draft(one) for one in four_rooms])
+        room_numbering.append([draft(one) for one in four_rooms])
 
     def write(number: int) -> None:
         order = four_rooms if number % 2 else four_rooms[::-1]
         for turn in range(6):
             batch = [draft(one, nonce=f"{number}.{turn}.{n}") for one in order for n in range(3)]
-            log.append(batch)
+            room_numbering.append(batch)
 
     together([lambda number=number: write(number) for number in range(8)])
     for one in four_rooms:
@@ -231,7 +240,7 @@ def test_the_same_nonce_from_two_writers_is_one_message(room: Room) -> None:
     drafts = [draft(room, str(number), nonce=str(number)) for number in range(20)]
 
     def write() -> list[int]:
-        return [log.append([one])[0].state.seq for one in drafts]
+        return [room_numbering.append([one])[0].state.seq for one in drafts]
 
     results = together([write] * 4)
     assert Message.objects.count() == 20
@@ -247,7 +256,7 @@ def test_a_locked_room_is_given_up_after_the_timeout(room: Room, is_postgres: bo
 
         def write() -> str:
             try:
-                log.append([draft(room)], lock_timeout_ms=100)
+                room_numbering.append([draft(room)], lock_timeout_ms=100)
             except DatabaseError as error:
                 return str(error.__cause__.sqlstate)  # type: ignore[union-attr]
             return "stored"
@@ -265,14 +274,16 @@ def test_a_lock_on_one_room_delays_no_other(
     say(other_room, "a")
     with transaction.atomic():
         Log.objects.select_for_update().get(room=room.pk)
-        [[stored]] = together([lambda: log.append([draft(other_room)], lock_timeout_ms=100)])
+        [[stored]] = together(
+            [lambda: room_numbering.append([draft(other_room)], lock_timeout_ms=100)]
+        )
     assert stored.state.seq == 2
 
 
 def test_a_lock_timeout_does_not_outlive_its_transaction(room: Room, is_postgres: bool) -> None:
     if not is_postgres:
         pytest.skip("only PostgreSQL has one")
-    log.append([draft(room)], lock_timeout_ms=100)
+    room_numbering.append([draft(room)], lock_timeout_ms=100)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"

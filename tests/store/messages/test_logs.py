@@ -10,7 +10,8 @@ from django.db import IntegrityError, connection, transaction
 
 from realtime.models import Log, Message, Room
 from realtime.store.accounts.identity import Identity
-from realtime.store.messages import history, log
+from realtime.store.messages import history, logs, rows
+from realtime.store.outbox import room_numbering
 from realtime.store.rooms import access
 from tests.store.says import delete, draft, say
 
@@ -89,7 +90,7 @@ def test_the_next_message_is_stored_after_the_rows(
 ) -> None:
     write(room)
     last = Message.objects.filter(room=room).count()
-    [stored] = log.append([draft(room, "new")])
+    [stored] = room_numbering.append([draft(room, "new")])
     assert stored.is_new
     newest = Message.objects.order_by("-changed_seq").first()
     assert newest is not None
@@ -103,7 +104,7 @@ def test_the_next_message_is_stored_after_the_rows(
 def test_a_room_that_is_opened_shows_the_rows(room: Room, write: Callable[[Room], None]) -> None:
     write(room)
     total = Message.objects.filter(room=room).count()
-    opened = log.newest(room.pk, 200)
+    opened = logs.newest(room.pk, 200)
     assert len(opened.states) == total
     assert opened.mark.last_seq == opened.states[-1].position
     states, _, mark = history.recent(room.pk, 50)
@@ -123,14 +124,14 @@ def test_the_old_rows_can_be_deleted_and_read(room: Room, write: Callable[[Room]
 def test_who_is_behind_the_rows_gets_them_as_what_was_missed(room: Room) -> None:
     say(room, "a")
     Message.objects.bulk_create([row(room, 2), row(room, 3)])
-    log.append([draft(room, "new")])
+    room_numbering.append([draft(room, "new")])
     missed = history.since(room.pk, 1, 10)
     assert [one.content for one in missed.states] == ["old 2", "old 3", "new"]
 
 
 def test_a_batch_with_a_good_room_is_stored_too(room: Room, other_room: Room) -> None:
     by_bulk_create(room)
-    stored = log.append([draft(room, "a"), draft(other_room, "b"), draft(room, "c")])
+    stored = room_numbering.append([draft(room, "a"), draft(other_room, "b"), draft(room, "c")])
     assert [one.state.seq for one in stored] == [101, 1, 102]
 
 
@@ -139,7 +140,7 @@ def test_a_row_that_comes_between_lock_and_insert_costs_another_try(
 ) -> None:
     """No lock keeps out who writes past the log."""
     name = "_insert_at_once" if connection.vendor == "postgresql" else "_insert_by_orm"
-    insert, tries = getattr(log, name), []
+    insert, tries = getattr(rows, name), []
 
     def late(*args: Any) -> Any:
         tries.append(1)
@@ -147,8 +148,8 @@ def test_a_row_that_comes_between_lock_and_insert_costs_another_try(
             raise IntegrityError(NUMBER_TAKEN)
         return insert(*args)
 
-    monkeypatch.setattr(log, name, late)
-    [stored] = log.append([draft(room, "a")])
+    monkeypatch.setattr(rows, name, late)
+    [stored] = room_numbering.append([draft(room, "a")])
     assert (stored.state.seq, len(tries)) == (1, 2)
 
 
@@ -165,7 +166,7 @@ def test_a_taken_number_is_known_by_its_error(room: Room, fields: str) -> None:
         taken = row(room, 1, 2)
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
         Message.objects.bulk_create([taken])
-    assert log.is_number_taken(caught.value)
+    assert logs.is_number_taken(caught.value)
 
 
 def test_another_unique_value_is_no_number(room: Room) -> None:
@@ -173,13 +174,13 @@ def test_another_unique_value_is_no_number(room: Room) -> None:
     Message.objects.update(nonce="n", sender="s")
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
         Message.objects.bulk_create([row(room, 7, nonce="n", sender="s")])
-    assert not log.is_number_taken(caught.value)
+    assert not logs.is_number_taken(caught.value)
 
 
 def test_a_log_that_is_whole_keeps_its_epoch_and_end(room: Room) -> None:
     say(room, "a")
     before = history.mark(room.pk)
-    log.repair(room.pk)
+    logs.repair(room.pk)
     assert history.mark(room.pk) == before
 
 
@@ -189,7 +190,7 @@ def test_numbers_that_are_too_large_begin_another_life_of_the_log(room: Room) ->
     before = history.mark(room.pk)
     beyond = row(room, 2**63 - 1)
     Message.objects.bulk_create([beyond])
-    log.repair(room.pk)
+    logs.repair(room.pk)
     after = history.mark(room.pk)
     assert (after.last_seq, after.epoch != before.epoch) == (2, True)
     assert list(Message.objects.order_by("seq").values_list("seq", "changed_seq")) == [
@@ -204,13 +205,13 @@ def test_a_database_without_own_statements_is_asked_by_the_orm(room: Room) -> No
     say(room, *"abc")
     delete(Message.objects.latest("pk").pk)
     by_bulk_create(other)
-    log.lock_logs("default", {other.pk})
+    logs.lock_logs("default", {other.pk})
     by_bulk = row(other, 500)
     Message.objects.bulk_create([by_bulk])
     both = {room.pk, other.pk}
     with transaction.atomic():
-        by_orm = {end[0]: tuple(end[1:6]) for end in log._lock_by_orm("default", both)}
-        own = log.lock_logs("default", both)
+        by_orm = {end[0]: tuple(end[1:6]) for end in logs._lock_by_orm("default", both)}
+        own = logs.lock_logs("default", both)
     assert by_orm[room.pk] == (*own[room.pk], 4)
     assert by_orm[other.pk] == (100, own[other.pk].epoch, False, False, 500)
     assert own[other.pk].last_seq == 500
