@@ -173,7 +173,7 @@ class Config:
     db_threads: int = 4
     """Threads for reading; 0 shares Django's own thread, as tests need."""
     call_threads: int = 4
-    """Threads for the synchronous handlers of commands; two more ask for permissions."""
+    """Threads for synchronous commands, and as many for hooks; four more ask for permissions."""
     ring_bytes: int = 64 * 1024 * 1024
     """Memory of a process for recent messages."""
 

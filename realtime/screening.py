@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,7 @@ async def screen(rules: Hooks, message: NewMessage, kind: str, db: Database) -> 
     message.data = rules.converted(message.data, kind)
     if "before_message" not in rules.is_overridden:
         return message
-    changed = replace(message)
+    changed = replace(message, data=deepcopy(message.data))
     try:
         async with asyncio.timeout(config().hook_seconds):
             await _call(rules.before_message, changed, db)
@@ -49,7 +50,7 @@ def screen_now(rules: Hooks, message: NewMessage, kind: str) -> NewMessage:
     message.data = rules.converted(message.data, kind)
     if "before_message" not in rules.is_overridden:
         return message
-    changed = replace(message)
+    changed = replace(message, data=deepcopy(message.data))
     try:
         if iscoroutinefunction(rules.before_message):
             async_to_sync(_in_time)(rules.before_message, changed)
@@ -71,7 +72,8 @@ async def _call(check: Check, message: NewMessage, db: Database) -> None:
     if iscoroutinefunction(check):
         await check(message)
     else:
-        await asyncio.wrap_future(db.call(check, message))
+        owner = message.address if message.user is None else ""
+        await asyncio.wrap_future(db.hook(check, message, owner=owner or message.user_id))
 
 
 def _checked(message: NewMessage) -> NewMessage:

@@ -796,7 +796,7 @@ def test_the_pool_fits_the_threads(settings: Settings, threads: int, found: list
         assert ids(checks.check_database()) == found
 
 
-@pytest.mark.parametrize(("topics", "size", "found"), [(0, 11, []), (1, 16, ["W005"]), (1, 17, [])])
+@pytest.mark.parametrize(("topics", "size", "found"), [(0, 11, []), (1, 18, ["W005"]), (1, 19, [])])
 def test_the_pool_fits_the_threads_for_topics_if_there_are_any(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -807,6 +807,16 @@ def test_the_pool_fits_the_threads_for_topics_if_there_are_any(
     """Permissions and commands of topics have threads of their own."""
     settings.REALTIME = {}
     monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[1] * topics))
+    with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": size}}):
+        assert ids(checks.check_database()) == found
+
+
+@pytest.mark.parametrize(("size", "found"), [(14, ["W005"]), (15, [])])
+def test_the_pool_fits_the_threads_for_hooks_if_there_are_any(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int, found: list[str]
+) -> None:
+    settings.REALTIME = {"HOOKS": "shop.hooks.ChatHooks"}
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[]))
     with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": size}}):
         assert ids(checks.check_database()) == found
 

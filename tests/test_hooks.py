@@ -157,6 +157,31 @@ async def test_a_hook_that_fails_may_let_the_message_through(ada: Any, room: Roo
         assert (await client.next("message"))["content"] == "hi"
 
 
+class HalfDone(Hooks):
+    accepts_unchecked = True
+
+    def before_message(self, message: NewMessage) -> None:
+        assert message.data is not None
+        message.data["place"]["name"] = "hidden"
+        raise ZeroDivisionError
+
+
+def test_a_hook_that_fails_has_changed_nothing_also_inside_of_data(room: Room) -> None:
+    data = {"place": {"name": "home"}}
+    with in_sync(HalfDone):
+        push.room(room.slug).message("hi", data=data)
+    assert Message.objects.get().data == data == {"place": {"name": "home"}}
+
+
+async def test_a_message_of_a_client_is_stored_as_it_was_sent_by_a_hook_that_fails(
+    ada: Any, room: Room
+) -> None:
+    async with use(HalfDone), connect(ada) as client:
+        await client.join(room)
+        await client.message(room, "hi", data={"place": {"name": "home"}})
+    assert (await Message.objects.aget()).data == {"place": {"name": "home"}}
+
+
 def test_a_failing_hook_is_told_to_code_of_the_site(room: Room) -> None:
     with in_sync(Failing), pytest.raises(CommandError) as caught:
         push.room(room).message("hi")

@@ -9,7 +9,8 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
-from ..engine.database.executor import ASK_THREADS
+from ..conf import Config
+from ..engine.database.executor import ASK_THREADS, hook_threads
 from ..topics.registry import registry
 from .configured import configured
 
@@ -53,6 +54,8 @@ def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
     needed = configured("db_threads") + OTHER_THREADS
     if registry.classes:
         needed += configured("call_threads") + ASK_THREADS
+    if configured("hooks") != Config().hooks:
+        needed += hook_threads(configured("call_threads"))
     pool = database["OPTIONS"].get("pool")
     if not pool and database["CONN_MAX_AGE"] == 0:
         yield CheckWarning(

@@ -6,6 +6,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar, overload
 
+from ..store.accounts.visitor import Visitor
 from ..wire.costs import Cost
 from ..wire.handlers import Batching, Mark, mark
 
@@ -93,7 +94,8 @@ def _in_thread(method: Callable[..., Any]) -> Method:
 
     @wraps(method)
     async def run(consumer: Any, argument: Any) -> Any:
-        future = consumer.engine.db.call(method, consumer, argument)
+        owner = Visitor(consumer.identity, consumer.address).thread_owner
+        future = consumer.engine.db.call(method, consumer, argument, owner=owner)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:

@@ -28,7 +28,7 @@ WAITING_MESSAGES = 50_000
 HOOK_SECONDS = 30.0
 """A hook that takes longer is not waited for."""
 CROWDED_SECONDS = 0.1
-"""The pause before the next attempt, if all threads for the site's code are taken."""
+"""The pause before the next attempt, if too many hooks wait for a thread."""
 
 
 def new_message(stored: Stored) -> StoredMessage | None:
@@ -150,8 +150,8 @@ class AfterHooks:
     async def _call(self, hook: Callable[..., Any], *args: Any) -> None:
         while True:
             try:
-                future = self._db.call(hook, *args)
-            except CommandError:  # too many calls of clients wait for a thread
+                future = self._db.hook(hook, *args, owner=AfterHooks)
+            except CommandError:  # too many hooks wait for a thread
                 await asyncio.sleep(CROWDED_SECONDS)
             else:
                 await asyncio.wrap_future(future)

@@ -57,9 +57,9 @@ class Quiet:
     @classmethod
     def watch(cls, watched: Engine) -> None:
         """Count the database work of an engine, and have it committed as far as a test can."""
-        quiet, call = cls(watched), watched.db.call
+        quiet, submit = cls(watched), watched.db._submit
         vars(watched.db)["_run"] = quiet._counted
-        vars(watched.db)["call"] = partial(call, run_committed)
+        vars(watched.db)["_submit"] = partial(_submit_committed, submit)
 
     @classmethod
     def of(cls, watched: Engine) -> "Quiet":
@@ -92,6 +92,10 @@ class Quiet:
             return await self._run(name, run_committed, function, *args)
         finally:
             self._jobs -= 1
+
+
+def _submit_committed(submit: Callable[..., Any], name: str, owner: object, *call: Any) -> Any:
+    return submit(name, owner, run_committed, *call)
 
 
 class _Shared:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ...engine.connections.connection import Connection
 from ...engine.engine import Engine
 from ...logs import get_logger
+from ...store.accounts.visitor import Visitor
 from ...store.database.servers import is_temporary
 from ...topics.calls import result
 from ...topics.registry import registry
@@ -96,7 +97,9 @@ class Calls:
         if handler.is_async:
             reply = await call.in_loop(handler.method(topic, argument))
         else:
-            reply = await call.in_thread(self._engine.db.call(handler.method, topic, argument))
+            owner = Visitor(topic.identity, self._connection.address).thread_owner
+            future = self._engine.db.call(handler.method, topic, argument, owner=owner)
+            reply = await call.in_thread(future)
         return result(topic.name, reply, command.ref)
 
     async def _permitted(self, name: str) -> Topic:

@@ -1,10 +1,11 @@
 """The bounded executor through which async code reaches the database.
 
-It has six pools of threads, so that one slow query never blocks writing, leases or all sockets:
+It has several pools of threads, so that one slow query never blocks writing, leases or all sockets:
 `write` (one thread: new messages and changes), `blocking` (one: writes that may wait for a lock),
 `pulse` (one: leases and presence) and `read`. The code of the site may be slow or hang, so it has
-threads of its own: `call` for the handlers of commands, and `ask` for permissions. Slow handlers
-must not delay the answer that a user may no longer subscribe.
+threads of its own: `call` for the handlers of commands, `hook` for hooks, and `ask` for
+permissions. Slow handlers must not delay the answer that a user may no longer subscribe. There one
+user, or one question, has at most half of the threads.
 """
 
 import asyncio
@@ -26,19 +27,20 @@ from ...store.database.primary import on_primary
 from ...store.database.servers import servers
 from ...wire.errors import CommandError, ErrorCode
 from .batch_loader import BatchLoader
+from .fair_pool import FairPool
 from .thread_pool import ThreadPool, settle
 
-__all__ = ["Database"]
+__all__ = ["ASK_THREADS", "Database", "hook_threads"]
 
 logger = get_logger("realtime.database")
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 READ_SECONDS = 5.0
-ASK_THREADS = 2
-"""The threads that ask the site for permissions: as many as the queries of one batch loader."""
-CALLS_WAITING = 100
-"""The most calls that may wait for a thread."""
+ASK_THREADS = 4
+"""The threads that ask the site for permissions; each topic class has at most half of them."""
+CALLS_WAITING, OWN_CALLS_WAITING = 100, 25
+"""The most calls that may wait for a thread: of all users, and of one."""
 STOP_SECONDS = 2.0
 ROWS_AT_ONCE = 2
 """The queries with many rows that may run at once: their threads compete with the event loop."""
@@ -51,13 +53,19 @@ CHECK_SECONDS = 1.0
 CROWDED = _("The server has too many calls to execute. Try again in a moment.")
 
 
+def hook_threads(call_threads: int) -> int:
+    """Return the number of threads for hooks: as for calls, and one beside a slow hook."""
+    return max(2, call_threads)
+
+
 class Database:
     """Runs store functions in threads that keep their connections healthy."""
 
     def __init__(self) -> None:
         self._threads = config().db_threads
-        self._sizes = {"read": self._threads, "call": config().call_threads, "ask": ASK_THREADS}
-        """The number of threads of each pool that has more than one."""
+        calls = config().call_threads
+        self._sizes = {"call": calls, "hook": hook_threads(calls), "ask": ASK_THREADS}
+        """The number of threads of each pool for the code of the site."""
         self._idle = local()
         self._busy: dict[int, tuple[float, list[Any]]] = {}
         """For each thread, when its job began, and its connections."""
@@ -65,6 +73,7 @@ class Database:
         self._is_abandoned = False
         self._rows = asyncio.Semaphore(ROWS_AT_ONCE)
         self._pools: dict[str, ThreadPool] = {}
+        self._fair_pools: dict[str, FairPool] = {}
         self._loaders: dict[Callable[..., Any], BatchLoader[Any, Any]] = {}
         self._shared_calls: set[asyncio.Task[None]] = set()
 
@@ -101,21 +110,18 @@ class Database:
         """
         return await self._load("ask", find, key)
 
-    def call(self, function: Callable[..., T], *args: Any) -> Future[T]:
+    def call(self, function: Callable[..., T], *args: Any, owner: Hashable) -> Future[T]:
         """Run a function of the site in one of the threads for calls; return its future.
 
         The future can be cancelled until the function begins. A thread that has begun cannot be
-        interrupted, so it counts as taken until it ends. Raises `CommandError` with `unavailable`
-        if too many calls wait.
+        interrupted, so it counts as taken until it ends. One owner has at most half of the threads.
+        Raises `CommandError` with `unavailable` if too many calls wait.
         """
-        self._refuse_if_abandoned()
-        if self._threads == 0:
-            return self._call_in_shared_thread(function, *args)
-        pool = self._pool("call")
-        if pool.waiting >= CALLS_WAITING:
-            raise CommandError(ErrorCode.UNAVAILABLE, CROWDED, retry_after=1)
-        self._check_soon()
-        return pool.submit(self._job, function, *args)
+        return self._submit("call", owner, function, *args)
+
+    def hook(self, function: Callable[..., T], *args: Any, owner: Hashable) -> Future[T]:
+        """Run a hook of the site in one of the threads for hooks, as `call` does."""
+        return self._submit("hook", owner, function, *args)
 
     async def write_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run a write that may wait for a lock, in a separate thread that delays no message."""
@@ -140,17 +146,15 @@ class Database:
     async def stop(self) -> None:
         """Close the connections of all threads and end the threads, except those that hang."""
         self._cancel_timer()
-        pools, self._pools = self._pools, {}
         await asyncio.gather(
-            *(asyncio.to_thread(pool.finish, STOP_SECONDS) for pool in pools.values())
+            *(asyncio.to_thread(pool.finish, STOP_SECONDS) for pool in self._all_pools())
         )
 
     def abandon(self) -> None:
         """Stop as `stop` does, in a loop that ends: block until the running jobs are done."""
-        pools, self._pools = self._pools, {}
         self._is_abandoned = True
         self._cancel_timer()
-        for pool in pools.values():
+        for pool in self._all_pools():
             pool.finish(STOP_SECONDS)
 
     async def _run(self, name: str, function: Callable[..., T], *args: Any) -> T:
@@ -158,6 +162,9 @@ class Database:
         if self._threads == 0:
             return await sync_to_async(on_primary, thread_sensitive=True)(function, *args)
         self._check_soon()
+        if name in self._sizes:
+            job = self._fair_pool(name).submit(function, self._job, function, *args)
+            return await asyncio.wrap_future(job)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool(name), self._job, function, *args)
 
@@ -176,6 +183,18 @@ class Database:
                 return await self._loaders[find].get(key)
         except TimeoutError:
             raise _too_slow() from None
+
+    def _submit(
+        self, name: str, owner: Hashable, function: Callable[..., T], *args: Any
+    ) -> Future[T]:
+        self._refuse_if_abandoned()
+        if self._threads == 0:
+            return self._call_in_shared_thread(function, *args)
+        pool = self._fair_pool(name)
+        if pool.waiting >= CALLS_WAITING or pool.waiting_of(owner) >= OWN_CALLS_WAITING:
+            raise CommandError(ErrorCode.UNAVAILABLE, CROWDED, retry_after=1)
+        self._check_soon()
+        return pool.submit(owner, self._job, function, *args)
 
     def _call_in_shared_thread(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Run a call as tests need it: in Django's own thread, after what is queued there."""
@@ -211,9 +230,25 @@ class Database:
 
     def _pool(self, name: str) -> ThreadPool:
         if name not in self._pools:
-            size = self._sizes.get(name, 1)
-            self._pools[name] = ThreadPool(size, f"realtime-{name}", connections.close_all)
+            size = self._threads if name == "read" else 1
+            self._pools[name] = self._new_pool(name, size)
         return self._pools[name]
+
+    def _fair_pool(self, name: str) -> FairPool:
+        if name not in self._fair_pools:
+            size = self._sizes[name]
+            pool = self._new_pool(name, size)
+            self._fair_pools[name] = FairPool(pool, size, share=max(1, size // 2))
+        return self._fair_pools[name]
+
+    def _new_pool(self, name: str, size: int) -> ThreadPool:
+        return ThreadPool(size, f"realtime-{name}", connections.close_all)
+
+    def _all_pools(self) -> list[ThreadPool | FairPool]:
+        """Return all pools, which are not used any more."""
+        pools: list[ThreadPool | FairPool] = [*self._pools.values(), *self._fair_pools.values()]
+        self._pools, self._fair_pools = {}, {}
+        return pools
 
     def _job(self, function: Callable[..., T], *args: Any) -> T:
         self._busy[get_ident()] = time.monotonic(), list(connections.all())

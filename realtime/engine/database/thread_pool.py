@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import ParamSpec, TypeVar
 
-__all__ = ["ThreadPool", "settle"]
+__all__ = ["Job", "ThreadPool", "settle"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,22 +35,17 @@ class ThreadPool(Executor):
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run `function` in a thread; return a future with its result or exception."""
         future: Future[T] = Future()
+        self.start(lambda: settle(future, function, *args, **kwargs))
+        return future
 
-        def job() -> None:
-            settle(future, function, *args, **kwargs)
-
+    def start(self, job: Job) -> None:
+        """Run a job in a thread; what it raises ends the thread."""
         with self._lock:
             if len(self._threads) < self._size:
                 name = f"{self._name}_{len(self._threads)}"
                 self._threads.append(Thread(target=self._work, name=name, daemon=True))
                 self._threads[-1].start()
         self._jobs.put(job)
-        return future
-
-    @property
-    def waiting(self) -> int:
-        """The number of jobs that wait for a thread; one that was cancelled waits too."""
-        return self._jobs.qsize()
 
     def finish(self, seconds: float) -> None:
         """Finish the queued jobs and end the threads; a slower thread ends after its job."""

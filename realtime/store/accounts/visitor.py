@@ -41,3 +41,9 @@ class Visitor:
     def subject(self) -> Subject:
         """Return the target of sanctions."""
         return Subject.of(self.identity, self.address)
+
+    @property
+    def thread_owner(self) -> str:
+        """Return who has a share of the threads for calls: a user, or the guests of an address."""
+        is_shared = self.identity.is_guest and self.address
+        return f"guests of {self.address}" if is_shared else self.identity.user_id

@@ -14,11 +14,18 @@ from realtime import testing
 from realtime.consumers.topics import call_queue
 from realtime.engine.database import executor
 from realtime.engine.engine import Engine
+from realtime.hooks import Hooks, NewMessage
+from realtime.models import Membership
 from realtime.topics import Command, Topic, command
 from tests.consumers.failures import FAILURES
 from tests.consumers.topics.shop import Shop
 
 THREADS = {"DB_THREADS": 2, "GUESTS": True, **UNLIMITED}
+
+
+class Checked(Hooks):
+    def before_message(self, message: NewMessage) -> None:
+        """Change nothing, in a thread."""
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -164,11 +171,12 @@ async def test_calls_to_one_topic_are_executed_in_their_order(
 
 
 async def test_slow_calls_hold_up_no_reads_and_no_permissions(
-    shop: Shop, order: Any, ada: Any
+    shop: Shop, order: Any, private: Any, ada: Any, bob: Any
 ) -> None:
     """Four connections have a call in each of the four threads; all the rest goes on."""
+    await Membership.objects.acreate(room=private, user=bob)
     async with testing.engine(**THREADS):
-        sockets = [Socket(user=ada) for _ in range(5)]
+        sockets = [Socket(user=user) for user in (ada, ada, bob, bob, ada)]
         for socket in sockets:
             await socket.__aenter__()
         for number, socket in enumerate(sockets[:4]):
@@ -180,6 +188,31 @@ async def test_slow_calls_hold_up_no_reads_and_no_permissions(
         assert (await sockets[4].ask("join", room="nowhere"))["code"] == "unknown_room"
         shop.gate.open.set()
         for socket in sockets:
+            await socket.close()
+
+
+async def test_slow_calls_of_one_user_leave_threads_for_others_and_for_hooks(
+    shop: Shop, order: Any, private: Any, ada: Any, bob: Any
+) -> None:
+    """Over all connections of the user; guests of one address are one user."""
+    await Membership.objects.acreate(room=private, user=bob)
+    hooks = f"{__name__}.Checked"
+    async with testing.engine(**THREADS, HOOKS=hooks), Socket(user=bob) as other:
+        sockets = [Socket(user=ada) for _ in range(5)]
+        for number, socket in enumerate(sockets):
+            await socket.__aenter__()
+            data = {"name": str(number)}
+            await socket.send("call", topic=order.name, name="slow", data=data)
+        await eventually(lambda: len(shop.gate.begun) == 2)
+        told = await other.ask("call", topic=order.name, name="quiet")
+        assert told["type"] == "result"
+        await other.ask("join", room=private.slug)
+        told = await other.ask("message", room=private.slug, content="hi", nonce="1")
+        assert told["type"] == "ack"
+        assert len(shop.gate.begun) == 2
+        shop.gate.open.set()
+        for socket in sockets:
+            await socket.expect("result")
             await socket.close()
 
 
@@ -224,7 +257,9 @@ async def test_more_calls_than_may_wait_are_refused_at_once(
             await socket.send("call", topic=order.name, name="slow", data=data)
             waiting = min(number, 2)
             await eventually(lambda: shop.gate.begun)
-            await eventually(lambda waiting=waiting: engine.db._pool("call").waiting == waiting)
+            await eventually(
+                lambda waiting=waiting: engine.db._fair_pool("call").waiting == waiting
+            )
         error = await sockets[3].expect("error")
         assert (error["code"], error["retry_after"], "outcome" in error) == (
             "unavailable",

@@ -167,7 +167,7 @@ async def test_slow_calls_of_a_site_delay_neither_reads_nor_permissions(
     db: Database, settings: Any
 ) -> None:
     site = Site()
-    calls = [asyncio.wrap_future(db.call(site.slow)) for _ in range(9)]
+    calls = [asyncio.wrap_future(db.call(site.slow, owner=number % 3)) for number in range(9)]
     await eventually(lambda: site.begun == 4)
     assert await db.read(str, 1) == "1"
     assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")
@@ -179,7 +179,7 @@ async def test_slow_calls_of_a_site_delay_neither_reads_nor_permissions(
 async def test_the_number_of_threads_for_calls_can_be_set(settings: Any) -> None:
     settings.REALTIME = {"CALL_THREADS": 1}
     db, site = Database(), Site()
-    calls = [asyncio.wrap_future(db.call(site.slow)) for _ in range(2)]
+    calls = [asyncio.wrap_future(db.call(site.slow, owner=one)) for one in "ab"]
     await eventually(lambda: site.begun == 1)
     await db.read(str, 1)
     assert site.begun == 1
@@ -191,34 +191,71 @@ async def test_the_number_of_threads_for_calls_can_be_set(settings: Any) -> None
 async def test_a_call_beyond_those_that_may_wait_is_refused(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CALLS_WAITING", 3)
+    """Those of one user, and those of all."""
+    monkeypatch.setattr(module, "CALLS_WAITING", 4)
+    monkeypatch.setattr(module, "OWN_CALLS_WAITING", 3)
     site = Site()
-    calls = [asyncio.wrap_future(db.call(site.slow))]
-    for number in range(2, 5):
-        await eventually(lambda number=number: site.begun == number - 1)
-        calls.append(asyncio.wrap_future(db.call(site.slow)))
-    await eventually(lambda: site.begun == 4)
-    calls += [asyncio.wrap_future(db.call(site.slow)) for _ in range(3)]
+    calls = [asyncio.wrap_future(db.call(site.slow, owner="a")) for _ in range(5)]
+    calls.append(asyncio.wrap_future(db.call(site.slow, owner="b")))
+    await eventually(lambda: site.begun == 3)
     with pytest.raises(CommandError) as refusal:
-        db.call(site.slow)
+        db.call(site.slow, owner="a")
     assert (refusal.value.code, refusal.value.retry_after) == ("unavailable", 1)
+    calls += [asyncio.wrap_future(db.call(site.slow, owner="b")) for _ in range(2)]
+    await eventually(lambda: site.begun == 4)
+    with pytest.raises(CommandError):
+        db.call(site.slow, owner="c")
     site.go.set()
     await asyncio.gather(*calls)
-    assert await asyncio.wrap_future(db.call(str, 1)) == "1"
+    assert await asyncio.wrap_future(db.call(str, 1, owner="a")) == "1"
 
 
 async def test_a_call_that_waits_can_be_cancelled_and_never_begins(db: Database) -> None:
     """One that has begun cannot: its thread is taken until it ends."""
     site = Site()
-    begun = [db.call(site.slow) for _ in range(4)]
+    begun = [db.call(site.slow, owner=number % 2) for number in range(4)]
     await eventually(lambda: site.begun == 4)
-    waiting = db.call(site.slow)
+    waiting = db.call(site.slow, owner=0)
     assert waiting.cancel()
     assert not begun[0].cancel()
     site.go.set()
     assert sorted(one.result(5) for one in begun) == [1, 2, 3, 4]
-    await asyncio.wrap_future(db.call(int))
+    await asyncio.wrap_future(db.call(int, owner=0))
     assert site.begun == 4
+
+
+async def test_calls_that_hang_leave_threads_for_hooks_and_for_other_users(db: Database) -> None:
+    site, other = Site(), Site()
+    calls = [asyncio.wrap_future(db.call(site.slow, owner="a")) for _ in range(9)]
+    await eventually(lambda: site.begun == 2)
+    assert await asyncio.wrap_future(db.call(str, 1, owner="b")) == "1"
+    assert await asyncio.wrap_future(db.hook(str, 2, owner="a")) == "2"
+    hooks = [asyncio.wrap_future(db.hook(other.slow, owner="after")) for _ in range(9)]
+    await eventually(lambda: other.begun == 2)
+    assert await asyncio.wrap_future(db.hook(str, 3, owner="a")) == "3"
+    assert site.begun == 2
+    site.go.set()
+    other.go.set()
+    await asyncio.gather(*calls, *hooks)
+
+
+async def test_permissions_that_hang_leave_threads_for_those_of_other_classes(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the askers have given up."""
+    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
+    site = Site()
+
+    def hang(keys: list[int]) -> dict[int, str]:
+        site.slow()
+        return {}
+
+    for number in range(3):
+        with pytest.raises(DatabaseError):
+            await db.ask(hang, number)
+    assert site.begun == 2
+    assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")
+    site.go.set()
 
 
 async def test_a_call_and_a_permission_raise_what_the_site_raises(db: Database) -> None:
@@ -226,7 +263,7 @@ async def test_a_call_and_a_permission_raise_what_the_site_raises(db: Database) 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wrap_future(db.call(broken))
+        await asyncio.wrap_future(db.call(broken, owner=1))
     with pytest.raises(ZeroDivisionError):
         await db.ask(broken, 1)
 
@@ -244,10 +281,10 @@ async def test_without_threads_calls_run_in_the_thread_of_django(settings: Any) 
     """As the tests of a site need it: a call sees what the test has written."""
     settings.REALTIME = {"DB_THREADS": 0}
     db = Database()
-    there = await asyncio.wrap_future(db.call(threading.get_ident))
+    there = await asyncio.wrap_future(db.call(threading.get_ident, owner=1))
     assert there == await db.read(threading.get_ident)
-    ended = db.call(int)
+    ended = db.call(int, owner=1)
     assert ended.cancel()
     db.abandon()
     with pytest.raises(asyncio.CancelledError):
-        db.call(int)
+        db.call(int, owner=1)
