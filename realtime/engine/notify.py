@@ -36,6 +36,7 @@ from .delivery.room_topic import room_event
 from .engine import EVERYONE, Engine, user_topic
 
 __all__ = [
+    "hand_over_here",
     "hand_over_on_commit",
     "notify",
     "revalidate_all",
@@ -72,24 +73,34 @@ def hand_over_on_commit(topic: str, notes: Iterable[Note], using: str | None) ->
     return handover
 
 
+def hand_over_here(engine: Engine, topic: str, notes: Iterable[Note]) -> Handover:
+    """Publish notes that are not stored, from the event loop of an engine."""
+    handover = Handover()
+    for note in notes:
+        result: Future[str] = Future()
+        handover.follow(result)
+        engine.hub.publish(topic, note, partial(_settle, topic, result))
+    return handover
+
+
 def _hand_over(topic: str, note: Note) -> Future[str]:
     """Publish a note that is not stored; the future has the reason of a failure, or ''."""
     engine = Engine.running()
     if engine is None:
         return _submit(topic, note)
     result: Future[str] = Future()
-
-    def sent(is_sent: bool) -> None:
-        if not is_sent:
-            logger.warning("topic %s: %s", topic, ONLY_HERE)
-        if not result.done():
-            result.set_result("" if is_sent else ONLY_HERE)
-
     layer = engine.hub.layer
     if not layer.is_shared or is_in_a_loop():  # a loop cannot wait for itself
         result.set_result(ONLY_HERE if layer.is_away else "")
-    engine.call_soon(engine.hub.publish, topic, note, sent)
+    engine.call_soon(engine.hub.publish, topic, note, partial(_settle, topic, result))
     return result
+
+
+def _settle(topic: str, result: Future[str], is_sent: bool) -> None:
+    if not is_sent:
+        logger.warning("topic %s: %s", topic, ONLY_HERE)
+    if not result.done():
+        result.set_result("" if is_sent else ONLY_HERE)
 
 
 def _submit(topic: str, note: Note) -> Future[str]:

@@ -10,9 +10,9 @@ from django.db.transaction import TransactionManagementError
 from msgspec import Raw
 
 from ..engine.bus.handover import Handover
-from ..engine.bus.notes import Broadcast
+from ..engine.bus.notes import Broadcast, Note
 from ..engine.engine import Engine
-from ..engine.notify import hand_over_on_commit
+from ..engine.notify import hand_over_here, hand_over_on_commit
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
 from ..store.database.transactions import (
@@ -63,9 +63,13 @@ class Publishing(Declared):
         In the event loop of a server, its writer stores the event, together with others. Raises
         `CommandError` with `unavailable` if that is not possible now.
         """
-        if self.keep is not None and await _write(self._draft(event, nonce=nonce), using):
-            return _stored()
-        handover = await sync_to_async(self.publish)(event, nonce=nonce, using=using)
+        draft, engine = self._draft(event, nonce=nonce), _engine_here(using)
+        if engine is not None and self.keep is None:
+            handover = _send_here(engine, [draft])
+        elif await _write(draft, using):
+            handover = _stored()
+        else:
+            handover = await sync_to_async(self._publish)("publish", [draft], using)
         return await handover.settled()
 
     def publish_many(self, events: Iterable[Event], *, using: str | None = None) -> Handover:
@@ -74,7 +78,11 @@ class Publishing(Declared):
 
     async def apublish_many(self, events: Iterable[Event], *, using: str | None = None) -> Handover:
         """Publish several events at once."""
-        handover = await sync_to_async(self.publish_many)(list(events), using=using)
+        drafts, engine = [self._draft(event) for event in events], _engine_here(using)
+        if engine is not None and self.keep is None:
+            handover = _send_here(engine, drafts)
+        else:
+            handover = await sync_to_async(self._publish)("publish_many", drafts, using)
         return await handover.settled()
 
     def set(
@@ -182,6 +190,8 @@ class Publishing(Declared):
         return EntryDraft(topic=self.name, kind=Kind.DELETE, key=key, if_seq=if_seq)
 
     def _publish(self, method: str, drafts: list[EntryDraft], using: str | None) -> Handover:
+        if not drafts:
+            return _stored()
         if self.keep is None:
             return _send(drafts, using)
         self._check_thread(method)
@@ -217,13 +227,21 @@ def _position(draft: EntryDraft, stored: StoredEntry) -> int | None:
 
 async def _write(draft: EntryDraft, using: str | None) -> StoredEntry | None:
     """Write a draft through the writer of this event loop; None if sync code has to store it."""
+    engine = _engine_here(using)
+    if engine is None:
+        return None
+    _check(draft)
+    return await engine.writer.write(draft)
+
+
+def _engine_here(using: str | None) -> Engine | None:
+    """Return the engine of this event loop; None if sync code has to publish."""
     engine = Engine.here()
     if engine is None or engine.is_stopping or using is not None:
         return None
     if getattr(AsyncToSync.executors, "current", None) is not None:
         return None  # it runs for sync code, which may have a transaction open
-    _check(draft)
-    return await engine.writer.write(draft)
+    return engine
 
 
 def _stored() -> Handover:
@@ -258,8 +276,18 @@ def _invalid_events() -> Iterator[None]:
 
 def _send(drafts: list[EntryDraft], using: str | None) -> Handover:
     """Send events once, after the commit."""
-    notes = [Broadcast(_frame(draft), "") for draft in drafts]
-    return hand_over_on_commit(topic_key(drafts[0].topic), notes, using)
+    return hand_over_on_commit(topic_key(drafts[0].topic), _notes(drafts), using)
+
+
+def _send_here(engine: Engine, drafts: list[EntryDraft]) -> Handover:
+    """Send events once, from the event loop of an engine."""
+    if not drafts:
+        return _stored()
+    return hand_over_here(engine, topic_key(drafts[0].topic), _notes(drafts))
+
+
+def _notes(drafts: list[EntryDraft]) -> list[Note]:
+    return [Broadcast(_frame(draft), "") for draft in drafts]
 
 
 def _frame(draft: EntryDraft) -> str:

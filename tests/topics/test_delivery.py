@@ -1,5 +1,7 @@
 """What is published reaches the members of a topic, stored or not."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -80,6 +82,30 @@ async def test_an_event_that_is_not_stored_is_sent_once(engine: Engine, encoding
                 {"x": 5, "name": "é"},
             )
         ]
+
+
+async def test_async_code_waits_for_no_thread(engine: Engine) -> None:
+    """The event loop itself sends what is not stored, while sync code is busy."""
+    async with Socket() as socket:
+        await member(engine, socket, Cursor())
+        free = threading.Event()
+        busy = asyncio.create_task(sync_to_async(free.wait)())
+        try:
+            async with asyncio.timeout(2):
+                assert (await Cursor().apublish(Moved(1))).is_handed_over
+                assert (await Cursor().apublish_many([Moved(2), Moved(3)])).is_handed_over
+        finally:
+            free.set()
+            await busy
+        found = await socket.all("event", 3)
+        assert [one["data"]["x"] for one in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("topic", [Cursor(), Game()])
+async def test_no_events_are_nothing_to_publish(engine: Engine, topic: Topic) -> None:
+    """As a queryset without rows gives none."""
+    assert (await topic.apublish_many([])).is_handed_over
+    assert (await sync_to_async(topic.publish_many)([])).is_handed_over
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
