@@ -8,14 +8,17 @@ from typing import Any
 
 import msgspec
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import OperationalError, connections
 from django.db.models import DateTimeField, Func
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from ...logs import get_logger
 from ...models import Message, Pending
 from ...wire.body import fields_of
 from ...wire.errors import CommandError, ErrorCode
+from ..messages.drafts import Draft
 
 __all__ = [
     "BATCH",
@@ -28,6 +31,8 @@ __all__ = [
     "take_one",
     "waiting_rooms",
 ]
+
+logger = get_logger("realtime.log")
 
 BATCH = 1000
 """The most pending messages that one transaction numbers."""
@@ -48,6 +53,7 @@ TAKE = """
     SELECT room_id, sender, nonce, data FROM taken ORDER BY id
 """
 COLUMNS = ("room_id", "sender", "nonce", "data")
+UNDECODABLE = "room %s: a message of the site is dropped, because it cannot be decoded: %s"
 LIMITED = ("sender", "username", "nonce")
 """The fields of a message that have a longest length."""
 
@@ -63,7 +69,7 @@ class BacklogError(OperationalError):
     """More is pending in a log than one transaction numbers: it has to be numbered first."""
 
 
-def check(draft: Any) -> None:
+def check(draft: Draft) -> None:
     """Refuse a draft that could not be stored; an error after the commit would lose it.
 
     Raises `CommandError` with `invalid_message`.
@@ -79,7 +85,7 @@ def check(draft: Any) -> None:
         raise CommandError(ErrorCode.INVALID_MESSAGE, message)
 
 
-def insert(alias: str, draft: Any) -> None:
+def insert(alias: str, draft: Draft) -> None:
     """Write the pending row of a draft."""
     fields = {
         **fields_of(draft),
@@ -97,12 +103,11 @@ def insert(alias: str, draft: Any) -> None:
     )
 
 
-def take(
-    alias: str, room_ids: Collection[int], limit: int = BATCH
-) -> tuple[list[dict[str, Any]], bool]:
+def take(alias: str, room_ids: Collection[int], limit: int = BATCH) -> tuple[list[Draft], bool]:
     """Delete the first pending messages of locked rooms.
 
-    Returns the fields of their drafts, and whether there may be more.
+    Returns their drafts, and whether there may be more. A message that cannot be decoded has no
+    draft: it is dropped with an error in the log, as it would stop its room.
     """
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
@@ -111,7 +116,7 @@ def take(
     else:
         rows = _take_by_orm(alias, room_ids, limit)
     size = sum(len(row[-1].encode()) for row in rows)
-    return _fields(alias, rows), len(rows) == limit or size >= BATCH_BYTES
+    return _drafts(alias, rows), len(rows) == limit or size >= BATCH_BYTES
 
 
 def first(alias: str, room_id: int) -> int | None:
@@ -120,12 +125,11 @@ def first(alias: str, room_id: int) -> int | None:
     return waiting.order_by("pk").values_list("pk", flat=True).first()
 
 
-def take_one(alias: str, pk: int) -> dict[str, Any]:
-    """Delete a pending message of a locked room; return the fields of its draft."""
+def take_one(alias: str, pk: int) -> list[Draft]:
+    """As `take`, for one pending message of a locked room."""
     rows = list(Pending.objects.using(alias).filter(pk=pk).values_list(*COLUMNS))
     drop(alias, pk)
-    [fields] = _fields(alias, rows)
-    return fields
+    return _drafts(alias, rows)
 
 
 def drop(alias: str, pk: int) -> None:
@@ -140,13 +144,24 @@ def waiting_rooms(alias: str, room_ids: Collection[int]) -> list[int]:
     return list(found)
 
 
-def _fields(alias: str, rows: Iterable[Any]) -> list[dict[str, Any]]:
-    found = [
-        {"room_id": room_id, "sender": sender, "nonce": nonce, **msgspec.json.decode(data)}
-        for room_id, sender, nonce, data in rows
-    ]
+def _drafts(alias: str, rows: Iterable[Any]) -> list[Draft]:
+    found = [draft for row in rows if (draft := _draft(*row)) is not None]
     _forget_deleted_users(alias, found)
     return found
+
+
+def _draft(room_id: int, sender: str, nonce: str, data: str) -> Draft | None:
+    to_python: Any = get_user_model()._meta.pk.to_python
+    try:
+        fields = msgspec.json.decode(data, type=dict[str, Any])
+        fields |= {"room_id": room_id, "sender": sender, "nonce": nonce}
+        draft = msgspec.convert(fields, Draft)
+        draft.user_pk = to_python(draft.user_pk)
+    except (msgspec.DecodeError, ValidationError) as error:
+        # Not the error itself: it may have the text of the message.
+        logger.error(UNDECODABLE, room_id, type(error).__name__)
+        return None
+    return draft
 
 
 def _take_by_orm(alias: str, room_ids: Collection[int], limit: int) -> list[Any]:
@@ -157,14 +172,11 @@ def _take_by_orm(alias: str, room_ids: Collection[int], limit: int) -> list[Any]
     return [row[1:] for row in rows]
 
 
-def _forget_deleted_users(alias: str, found: list[dict[str, Any]]) -> None:
+def _forget_deleted_users(alias: str, found: list[Draft]) -> None:
     """Clear the user of messages whose user was deleted meanwhile, as for stored messages."""
     users = get_user_model()._base_manager.using(alias)
-    to_python: Any = get_user_model()._meta.pk.to_python
-    for fields in found:
-        fields["user_pk"] = to_python(fields["user_pk"])
-    wanted = {fields["user_pk"] for fields in found if fields["user_pk"] is not None}
+    wanted = {draft.user_pk for draft in found if draft.user_pk is not None}
     known = set(users.filter(pk__in=wanted).values_list("pk", flat=True)) if wanted else set()
-    for fields in found:
-        if fields["user_pk"] not in known:
-            fields["user_pk"] = None
+    for draft in found:
+        if draft.user_pk not in known:
+            draft.user_pk = None

@@ -92,7 +92,7 @@ def _take_all(alias: str, room_ids: set[int], *, bounded: bool) -> Iterator[Draf
         taken, has_more = pending_messages.take(alias, room_ids)
         if has_more and bounded:
             raise BacklogError("much is pending in a room")
-        yield from (Draft(**fields) for fields in taken)
+        yield from taken
 
 
 def _announce(alias: str, results: Sequence[Stored]) -> None:
@@ -122,8 +122,7 @@ def _move(room_ids: set[int], *, skip_locked: bool = False) -> tuple[int, bool]:
     alias = database()
     with own_transaction(alias):
         logs = lock_logs(alias, room_ids, skip_locked=skip_locked)
-        taken, has_more = pending_messages.take(alias, logs)
-        drafts = [Draft(**fields) for fields in taken]
+        drafts, has_more = pending_messages.take(alias, logs)
         _announce(alias, store(alias, drafts, logs) if drafts else [])
     return len(drafts), has_more
 
@@ -182,7 +181,7 @@ def _try_one(alias: str, room_id: int, pk: int) -> DataError | IntegrityError | 
     try:
         with transaction.atomic(using=alias):
             logs = lock_logs(alias, {room_id})
-            _announce(alias, store(alias, [Draft(**pending_messages.take_one(alias, pk))], logs))
+            _announce(alias, store(alias, pending_messages.take_one(alias, pk), logs))
             if len(connections[alias].savepoint_ids) == 1:
                 # Otherwise a foreign key fails at the commit. Not in a transaction of the site,
                 # which may have broken other constraints for a while.

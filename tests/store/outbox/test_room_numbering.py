@@ -178,7 +178,7 @@ def bad(room: Room, text: str = "bad") -> None:
     """Let a message wait that the database refuses."""
     pending_messages.insert("default", draft(room, text))
     waiting = Pending.objects.filter(room_id=room.pk, data__contains=text)
-    waiting.update(data='{"content": null, "username": "a", "user_pk": null, "slug": "x"}')
+    waiting.update(data=f'{{"content": "b", "username": "{"x" * 200}", "user_pk": null}}')
 
 
 def test_two_processes_drop_a_bad_message_once(room: Room, is_postgres: bool) -> None:
@@ -204,6 +204,39 @@ def test_a_client_is_not_refused_beside_a_bad_message(room: Room, is_postgres: b
     room_numbering.append([draft(room, "client")])
     assert contents() == ["first", "good", "client"]
     assert not Pending.objects.exists()
+
+
+BROKEN = ["", "{", "[]", "null", '{"content": null}', '{"content": "a", "username": 5}']
+
+
+@pytest.mark.parametrize("data", [*BROKEN, '{"content": "a", "username": "a", "user_pk": "x"}'])
+def test_a_message_that_cannot_be_decoded_stops_nothing(
+    room: Room,
+    other_room: Room,
+    is_postgres: bool,
+    data: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    for one in (room, other_room):
+        pending_messages.insert("default", draft(one, "bad", nonce=f"bad {one.pk}"))
+        Pending.objects.filter(nonce=f"bad {one.pk}").update(data=data)
+        pending_messages.insert("default", draft(one, "good"))
+    room_numbering.append([draft(room, "client")])
+    assert room_numbering.number([room.pk, other_room.pk]) == 1
+    assert contents() == ["good", "client", "good"]
+    assert caplog.text.count("cannot be decoded") >= 1
+    assert not Pending.objects.exists()
+
+
+def test_a_field_of_a_newer_release_is_left_out(room: Room, is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    pending_messages.insert("default", draft(room, "new"))
+    Pending.objects.update(data='{"content": "new", "username": "a", "topping": 1}')
+    assert room_numbering.number([room.pk]) == 1
+    assert contents() == ["new"]
 
 
 def test_users_that_are_deleted_meanwhile_lose_no_message(room: Room, is_postgres: bool) -> None:
