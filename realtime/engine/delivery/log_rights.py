@@ -13,8 +13,11 @@ from .topic import AnyLogTopic
 
 __all__ = ["LogRights", "recheck_members"]
 
-RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 5.0
-"""The pause between two rechecks of all members of a topic; it grows with their number."""
+RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 0.75
+"""The pause between two rechecks of all members of a topic; it grows with their number.
+
+Until the second recheck, a member whose right has ended still gets events: so it is never long.
+"""
 
 
 class LogRights:
@@ -51,7 +54,7 @@ class LogRights:
         if topic.is_recheck_due:
             return
         loop, members = asyncio.get_running_loop(), len(topic.members)
-        pause = min(max(RECHECK_SECONDS, members * MEMBER_SECONDS), MOST_SECONDS)
+        pause = max(RECHECK_SECONDS, min(members * MEMBER_SECONDS, MOST_SECONDS))
         wait = topic.rechecked_at + pause - loop.time()
         if wait > 0:
             topic.is_recheck_due = True

@@ -4,7 +4,7 @@ import pytest
 
 from harness.waiting import eventually
 from realtime.engine.bus.notes import RightsChanged
-from realtime.engine.delivery.log import read_marks
+from realtime.engine.delivery import log_rights
 from realtime.models import Room
 from realtime.store.messages import history
 from tests.engine.ends import in_thread
@@ -17,7 +17,7 @@ async def test_a_user_is_rechecked_even_if_the_change_was_counted_before(
     """The pulse may have come before the note."""
     rechecked = await _rechecked(process, room)
     await in_thread(lambda: history.change_rights([room.pk], "7"))
-    process.hub.recheck(await process.db.read(read_marks, process.hub.logs))
+    process.hub.recheck(await process.marks())
     await in_thread(lambda: history.change_rights([room.pk], "8"))
     for seq, user_id in enumerate(["7", "8"], start=1):
         process.hub.publish(f"room.{room.pk}", RightsChanged(user_id, seq))
@@ -47,6 +47,19 @@ async def test_a_change_for_all_rechecks_all_in_any_order_of_notes(
     for seq in order:
         process.hub.publish(f"room.{room.pk}", RightsChanged({1: "", 2: "7"}[seq], seq))
     await eventually(lambda: "" in rechecked)
+
+
+async def test_a_second_change_in_a_large_topic_is_not_put_off_for_long(
+    process: Process, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then, a member whose right has ended would still get events."""
+    monkeypatch.setattr(log_rights, "MEMBER_SECONDS", 10)  # as if there were thousands
+    rechecked = await _rechecked(process, room)
+    for seq in (1, 2):
+        await in_thread(lambda: history.change_rights([room.pk]))
+        process.hub.publish(f"room.{room.pk}", RightsChanged("", seq))
+        await eventually(lambda: rechecked or process.hub.room(room.pk).is_recheck_due)
+    await eventually(lambda: rechecked == ["", ""], timeout=1)
 
 
 async def _rechecked(process: Process, room: Room) -> list[str]:
