@@ -18,7 +18,7 @@ from ..store import presence
 from ..store.database import machine
 from ..store.outbox import expiry, pending
 from ..store.presence import LiveNode
-from .delivery.log import read_marks
+from .delivery.comparison import differences
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -150,8 +150,7 @@ class Pulse:
 
     async def _compare(self) -> None:
         engine, layer = self._engine, self._engine.hub.layer
-        positions = engine.hub.positions()
-        marks = await engine.db.pulse(read_marks, engine.hub.logs)
+        positions, marks = await engine.db.pulse(differences, engine.hub.live)
         engine.hub.recheck(marks)  # at once: a right that was taken must not last longer
         is_received, _ = await asyncio.gather(
             layer.probe(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)

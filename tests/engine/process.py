@@ -11,9 +11,11 @@ from harness.waiting import eventually
 from realtime.engine.database.executor import Database
 from realtime.engine.delivery.catchup import attach
 from realtime.engine.delivery.hub import Hub
+from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.room_topic import RoomTopic, room_event
 from realtime.models import Room
 from realtime.store.messages.drafts import Stored
+from realtime.store.messages.history import LogMark
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.events import MessageState
@@ -121,6 +123,14 @@ class Process:
         made = self.member(codec)
         await made.join(room, **options)
         return made
+
+    def positions(self) -> dict[str, int]:
+        """The positions of all topics by log key."""
+        return {topic.name: topic.position.seq for topic in self.hub.live}
+
+    async def marks(self) -> dict[str, LogMark]:
+        """The ends of the logs of all topics by log key."""
+        return await self.db.read(read_marks, [topic.log for topic in self.hub.live])
 
     async def append(self, room: Room, *contents: str) -> list[Stored]:
         """Store messages without a broadcast."""

@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from harness.client.encoding import ENCODINGS, Object
 from harness.site import UNLIMITED
 from realtime import testing
-from realtime.engine.delivery.log import read_marks
+from realtime.engine.delivery.comparison import differences
 from realtime.engine.delivery.room_topic import room_event
 from realtime.models import Log, Membership, Message, Room
 from realtime.store.messages import history
@@ -217,8 +217,7 @@ class World:
     async def _beat(self) -> None:
         """What the pulse does with rooms."""
         engine = self.engine
-        positions = engine.hub.positions()
-        marks = await engine.db.pulse(read_marks, engine.hub.logs)
+        positions, marks = await engine.db.pulse(differences, engine.hub.live)
         engine.hub.compare(positions, marks)
         engine.hub.recheck(marks)
         self.behind.clear()

@@ -73,6 +73,10 @@ class EntryTopic(LogTopic[TopicLog, EntryState]):
         if self.state is not State.OPENING or not is_newer:
             self.rights = mark.rights
 
+    def knows_rights(self, mark: LogMark) -> bool:
+        """Return whether the version of rights of the database is the known one."""
+        return self.rights == mark.rights
+
     def accept_rights(self, mark: LogMark) -> bool:
         """Use the version of the database from now on; return whether it is another one."""
         # Not a larger one: a restored database counts again from an earlier number.

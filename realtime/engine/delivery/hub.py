@@ -42,13 +42,12 @@ from .entry_topic import EntryTopic, entry_event
 from .event import Event
 from .flusher import Flusher
 from .follower import LogFollower
-from .log import Log
 from .log_rights import LogRights, recheck_members
 from .registry import Registry
 from .ring import Ring
 from .room_topic import RoomTopic, room_event
 from .rosters import Rosters
-from .topic import AnyLogTopic, LogTopic, Topic
+from .topic import AnyLogTopic, LogTopic, State, Topic
 from .topic_presence import TopicPresence
 
 __all__ = ["Hub"]
@@ -80,6 +79,8 @@ class Hub:
         self._emptied = self._topics.linger  # one method object for all topics
         self._rosters = Rosters(db, self._spawn)
         self._rights = LogRights(db)
+        self._behind: set[str] = set()
+        """The keys of the logs that were ahead at the last comparison."""
 
     def start(self) -> None:
         """Start to receive and to send."""
@@ -251,25 +252,22 @@ class Hub:
     # Comparing with the database.
 
     @property
-    def logs(self) -> list[Log]:
-        """The logs of all live topics, for `read_marks`."""
-        return [topic.log for topic in self._topics.live]
-
-    def positions(self) -> dict[str, int]:
-        """Return the position of each live topic by log key."""
-        return {topic.name: topic.position.seq for topic in self._topics.live}
+    def live(self) -> list[AnyLogTopic]:
+        """The topics with a log that are not being opened any more, for `differences`."""
+        return self._topics.live
 
     def compare(self, positions: dict[str, int], marks: dict[str, LogMark]) -> bool:
         """Repair the topics that are behind `marks`, which the database had a second ago.
 
-        `positions` are those from just before `marks` were read. Returns whether a log was behind
-        twice in a row, which shows that this process no longer receives from the layer.
+        Only those in `positions` are compared, which they had just before `marks` were read.
+        Returns whether a log was behind twice in a row, which shows that this process no longer
+        receives from the layer.
         """
-        is_deaf = False
+        behind: set[str] = set()
         broken: list[AnyLogTopic] = []
-        for topic in self._topics.live:
-            mark, position = marks.get(topic.name), positions.get(topic.name)
-            if position is None:
+        for key, position in positions.items():
+            topic, mark = self._topics.log(key), marks.get(key)
+            if topic is None or topic.state is State.OPENING:
                 continue
             if mark is None:  # the room was deleted
                 recheck_members(topic)
@@ -277,13 +275,14 @@ class Hub:
             if mark.purged_seq > topic.ring.purged_seq:
                 self.follower.purge(topic, mark.purged_seq)
             is_behind = mark.last_seq > topic.position.seq
-            topic.times_behind = topic.times_behind + 1 if is_behind else 0
+            if is_behind:
+                behind.add(key)
             if is_behind or mark.epoch != topic.position.epoch or mark.last_seq < position:
                 broken.append(topic)
-            is_deaf |= topic.times_behind > 1
         for topic in sorted(broken, key=lambda topic: -len(topic.members)):
             self.follower.repair(topic)
-        return is_deaf
+        before, self._behind = self._behind, behind
+        return not before.isdisjoint(behind)
 
     def recheck(self, marks: dict[str, LogMark]) -> None:
         """Have the members of topics whose rights have changed recheck them."""

@@ -73,6 +73,10 @@ class RoomTopic(LogTopic[RoomLog, MessageState]):
         self.rights_seq = max(self.rights_seq if is_new else 0, mark.rights_seq)
         self.members_rights_seq = self.rights_seq
 
+    def knows_rights(self, mark: LogMark) -> bool:
+        """Return whether the version of rights of the database is the known one."""
+        return mark.rights_seq == self.rights_seq
+
     def accept_rights(self, mark: LogMark) -> bool:
         """Use the version of the database from now on; return whether it is a newer one."""
         if mark.rights_seq <= self.rights_seq:

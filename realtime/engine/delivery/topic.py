@@ -126,7 +126,6 @@ class LogTopic(Topic, Generic[L, S]):
         self.is_repair_due = False
         self.is_recheck_due = False
         self.rechecked_at = -math.inf
-        self.times_behind = 0
         self.requested_at = 0.0
         self._hole: int | None = None
 
@@ -171,6 +170,10 @@ class LogTopic(Topic, Generic[L, S]):
         """Use the version of rights with which the topic starts or starts again."""
         raise NotImplementedError
 
+    def knows_rights(self, mark: LogMark) -> bool:
+        """Return whether the version of rights of the database is the known one."""
+        raise NotImplementedError
+
     def accept_rights(self, mark: LogMark) -> bool:
         """Use the version of the database from now on; return whether it is another one."""
         raise NotImplementedError
@@ -180,6 +183,11 @@ class LogTopic(Topic, Generic[L, S]):
         return False
 
     # The position.
+
+    def differs_from(self, mark: LogMark) -> bool:
+        """Return whether a log with this end differs in more than its last position."""
+        is_purged = mark.purged_seq > self.ring.purged_seq
+        return is_purged or mark.epoch != self.position.epoch or not self.knows_rights(mark)
 
     def open(self, mark: LogMark, ring: Ring[S]) -> None:
         """Start at a position, with the recent changes up to there."""

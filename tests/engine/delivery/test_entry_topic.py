@@ -9,7 +9,6 @@ from harness.waiting import eventually
 from realtime.engine.bus.notes import Broadcast, LogEvent, PresenceDiff, RightsChanged, encode
 from realtime.engine.delivery.entry_topic import EntryTopic, entry_event
 from realtime.engine.delivery.flusher import Flusher
-from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.topic import State
 from realtime.models import Log
@@ -143,7 +142,7 @@ async def test_a_lost_note_about_rights_is_found_by_the_pulse(process: Process) 
     one = Subscriber(process, "one.1")
     await one.subscribe(ORDER)
     await process.db.write(topic_log.publish, rights(ORDER))
-    process.hub.recheck(await process.db.read(read_marks, process.hub.logs))
+    process.hub.recheck(await process.marks())
     await eventually(lambda: one.rechecked == [ORDER])
 
 
@@ -151,7 +150,7 @@ async def test_marks_that_are_older_than_a_note_cause_no_recheck(process: Proces
     """The pulse has read them before the change."""
     one = Subscriber(process, "one.1")
     await one.subscribe(ORDER)
-    stale = await process.db.read(read_marks, process.hub.logs)
+    stale = await process.marks()
     await process.db.write(topic_log.publish, rights(ORDER))
     topic = await process.hub.open_topic(ORDER)
     process.hub.publish(KEY, RightsChanged("", 1))
@@ -178,10 +177,10 @@ async def test_a_lost_last_event_is_found_by_comparing(process: Process) -> None
     """In topics as in rooms, also if the log was made meanwhile."""
     one = Subscriber(process, "one.1")
     await one.subscribe(ORDER)
-    positions = process.hub.positions()
+    positions = process.positions()
     assert positions == {KEY: 0}
     await process.db.write(topic_log.publish, event(ORDER, "a"))
-    marks = await process.db.read(read_marks, process.hub.logs)
+    marks = await process.marks()
     assert process.hub.compare(positions, marks) is False
     await reached(one, 1)
     assert one.kinds("resync") == []
@@ -190,8 +189,8 @@ async def test_a_lost_last_event_is_found_by_comparing(process: Process) -> None
 async def test_a_topic_without_a_log_is_neither_behind_nor_broken(process: Process) -> None:
     """It has the mark of no log."""
     topic = await process.hub.open_topic(ORDER)
-    positions = process.hub.positions()
-    marks = await process.db.read(read_marks, process.hub.logs)
+    positions = process.positions()
+    marks = await process.marks()
     assert process.hub.compare(positions, marks) is False
     assert topic.repair is None
 
@@ -203,8 +202,8 @@ async def test_a_log_that_was_deleted_makes_all_subscribe_again(process: Process
         process.hub.publish_entry(stored)
     await one.subscribe(ORDER)
     await in_thread(lambda: Log.objects.filter(name=ORDER).delete())
-    positions = process.hub.positions()
-    process.hub.compare(positions, await process.db.read(read_marks, process.hub.logs))
+    positions = process.positions()
+    process.hub.compare(positions, await process.marks())
     await eventually(lambda: one.kinds("resync"))
     assert (one.kinds("resync")[0]["seq"], one.kinds("resync")[0]["epoch"]) == (0, "")
     [page] = await one.subscribe(ORDER)

@@ -11,7 +11,6 @@ from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe
 from realtime.engine.delivery import follower
 from realtime.engine.delivery import registry as module
-from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.topic import State
 from realtime.models import Room
 from realtime.store.database import life
@@ -127,16 +126,16 @@ async def test_a_last_event_that_was_lost_is_found_by_comparing(
 ) -> None:
     """No later event shows the gap, so the pulse does. Behind twice in a row means deaf."""
     member = await process.joined(room)
-    positions = process.hub.positions()
+    positions = process.positions()
     await process.append(room, "a")
-    marks = await process.db.read(read_marks, process.hub.logs)
+    marks = await process.marks()
     assert process.hub.compare(positions, marks) is False
     await arrived(member, 1)
-    assert process.hub.compare(process.hub.positions(), marks) is False
+    assert process.hub.compare(process.positions(), marks) is False
     for expected in (False, True):
-        positions = process.hub.positions()
+        positions = process.positions()
         await process.append(room, "b")
-        marks = await process.db.read(read_marks, process.hub.logs)
+        marks = await process.marks()
         assert process.hub.compare(positions, marks) is expected
         await process.hub.follower.catch_up(process.topic(room))
 
@@ -145,8 +144,8 @@ async def test_comparing_equal_positions_causes_no_query(process: Process, room:
     """An idle process reads no log."""
     await process.joined(room)
     await process.say(room, "a")
-    positions = process.hub.positions()
-    marks = await process.db.read(read_marks, process.hub.logs)
+    positions = process.positions()
+    marks = await process.marks()
     assert process.hub.compare(positions, marks) is False
     assert process.topic(room).repair is None
 
@@ -179,8 +178,8 @@ async def test_a_log_that_ends_before_our_position_begins_a_new_epoch(
     await arrived(member, 3)
     epoch = process.topic(room).position.epoch
     await process.db.write(log.restore, room.pk, 1)
-    positions = process.hub.positions()
-    process.hub.compare(positions, await process.db.read(read_marks, process.hub.logs))
+    positions = process.positions()
+    process.hub.compare(positions, await process.marks())
     await eventually(lambda: member.kinds("resync"))
     mark = await process.db.read(history.mark, room.pk)
     assert mark.epoch != epoch
@@ -322,7 +321,7 @@ async def test_a_room_lingers_and_is_then_closed(
     assert process.hub.room(room.pk) is not None
     member.leave()
     await eventually(lambda: process.hub.room(room.pk) is None)
-    assert process.hub.positions() == {}
+    assert process.positions() == {}
     reply = await member.join(room, comes_back=True)
     assert (reply["recovered"], reply["messages"]) == (True, [])
     await process.say(room, "b")
