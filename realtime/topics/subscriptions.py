@@ -7,15 +7,14 @@ import asyncio
 import random
 from dataclasses import dataclass
 
-from django.db import Error as DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import config
 from ..engine.connections.connection import Connection
+from ..engine.connections.rechecks import AGAIN_SECONDS, Rechecks
 from ..engine.delivery.entry_catchup import EntryPage, attach_entries
 from ..engine.delivery.entry_topic import EntryTopic
 from ..engine.engine import Engine
-from ..logs import get_logger
 from ..wire.commands import TopicSince
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Removed
@@ -25,12 +24,8 @@ from .topic import Topic
 
 __all__ = ["Subscriptions"]
 
-logger = get_logger("realtime.topics")
-
 ATTEMPTS = 3
 """How often a subscription is tried again because the rights have changed meanwhile."""
-AGAIN_SECONDS = 1.0
-"""If the database fails, rights are read again after so many seconds."""
 UNDECIDED_SECONDS = 60.0
 """A subscription whose rights cannot be read for so long ends."""
 CHANGING = _("The rights in this topic are changing. Try again in a moment.")
@@ -67,7 +62,7 @@ class Subscriptions:
         self._engine = engine
         self._connection = connection
         self._subscriptions: dict[str, Subscription] = {}
-        self._rechecks: dict[str, asyncio.Task[None]] = {}
+        self._rechecks = Rechecks(connection.id, self._is_recheck_due, self._recheck, self._give_up)
         self.changes = 0
         """Rises when all rights have to be checked again, as those of another user."""
         self._timer: asyncio.TimerHandle | None = None
@@ -143,8 +138,7 @@ class Subscriptions:
         if subscription is None:
             return
         subscription.changes += 1
-        if name not in self._rechecks:
-            self._rechecks[name] = asyncio.get_running_loop().create_task(self._recheck(name))
+        self._rechecks.start(name)
 
     def recheck_all(self) -> None:
         """Check the rights in all topics again, and in the one that is being entered."""
@@ -154,8 +148,7 @@ class Subscriptions:
 
     def _close(self, connection: Connection) -> None:
         """Stop the checks of rights."""
-        for task in self._rechecks.values():
-            task.cancel()
+        self._rechecks.stop()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -221,35 +214,16 @@ class Subscriptions:
         if subscription is not None and is_newest:
             subscription.verdict, subscription.known_changes = verdict, changes
 
-    async def _recheck(self, name: str) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + UNDECIDED_SECONDS
-        try:
-            while (subscription := self._get(name)) is not None and subscription.is_recheck_due:
-                try:
-                    topic = registry.resolve(name, self._connection.identity)
-                    await self._decide(topic, subscription)
-                except DatabaseError as error:
-                    await self._wait(name, error, is_over=loop.time() > until)
-        except CommandError as error:  # the client has got a `removed` event
-            logger.info(
-                "connection %s was removed from the topic %r: %s",
-                self._connection.id,
-                name,
-                error.code,
-            )
-        finally:
-            del self._rechecks[name]
+    def _is_recheck_due(self, name: str) -> bool:
+        subscription = self._get(name)
+        return subscription is not None and subscription.is_recheck_due
 
-    async def _wait(self, name: str, error: Exception, *, is_over: bool) -> None:
-        """Pause after a failure of the database; after many, end the subscription."""
-        logger.warning(
-            "connection %s: reading rights in the topic %r failed: %r",
-            self._connection.id,
-            name,
-            error,
-        )
-        if is_over:
+    async def _recheck(self, name: str) -> None:
+        topic = registry.resolve(name, self._connection.identity)
+        await self._decide(topic, self._subscriptions[name])
+
+    def _give_up(self, name: str, seconds: float) -> None:
+        """End a subscription whose rights could not be read for long."""
+        if seconds > UNDECIDED_SECONDS:
             refusal = CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=AGAIN_SECONDS)
             self._remove(name, refusal)
-        await asyncio.sleep(AGAIN_SECONDS)

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-from django.db import Error as DatabaseError
 from django.db import IntegrityError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
+from ...engine.connections.rechecks import Rechecks
 from ...engine.delivery.catchup import CaughtUp, attach
 from ...engine.delivery.room_topic import RoomTopic
-from ...logs import get_logger
 from ...store.rooms import access, memberships
 from ...store.rooms.access import RoomAccess
 from ...wire import events
@@ -40,16 +40,12 @@ from .subscription import RoomSubscription, room_fields
 
 __all__ = ["Joining"]
 
-AGAIN_SECONDS = 1.0
-"""If the database fails, rights are read again after so many seconds."""
 ATTEMPTS = 3
 """How often a join is tried again because the rights have changed meanwhile."""
 TAKEN_OUT = _("The site has taken you out of this room. You may join it again.")
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
 CHANGING = _("The rights in this room are changing. Try again in a moment.")
 Decide = Callable[[list[access.AccessRequest]], dict[access.AccessRequest, access.AccessResult]]
-
-logger = get_logger("realtime.consumer")
 
 
 class Joining(Subscribing):
@@ -72,7 +68,6 @@ class Joining(Subscribing):
         super().__init__()
         self._subscriptions: dict[str, RoomSubscription] = {}
         self._changes = 0
-        self._rechecks: dict[str, asyncio.Task[None]] = {}
         self._steering = Steering(self._make_move)
 
     @command
@@ -112,8 +107,7 @@ class Joining(Subscribing):
     async def on_disconnect(self) -> None:
         """Stop the checks of access to rooms."""
         self._steering.stop()
-        for task in self._rechecks.values():
-            task.cancel()
+        self._rechecks.stop()
         for subscription in self._subscriptions.values():
             subscription.cancel_recheck()
 
@@ -142,8 +136,11 @@ class Joining(Subscribing):
             self._drop_subscription(room)  # the hub has detached the connection
         elif user_id in ("", *self.identity.user_ids):
             subscription.is_recheck_due = True
-            if room not in self._rechecks:
-                self._rechecks[room] = asyncio.get_running_loop().create_task(self._recheck(room))
+            self._rechecks.start(room)
+
+    @cached_property
+    def _rechecks(self) -> Rechecks:
+        return Rechecks(self.id, self._is_recheck_due, self._recheck)
 
     async def _make_move(self, move: Move) -> None:
         """Send `joined` or `removed` to a client that was moved; nothing if it was there before."""
@@ -293,21 +290,14 @@ class Joining(Subscribing):
         if (now := self._fields(subscription.access)) != before:
             self.reply(RoomState(room=entry.slug, **now))
 
+    def _is_recheck_due(self, room: str) -> bool:
+        subscription = self._subscriptions.get(room)
+        if subscription is None or self.id not in subscription.topic.members:
+            return False
+        return subscription.is_recheck_due
+
     async def _recheck(self, room: str) -> None:
-        try:
-            while (
-                subscription := self._subscriptions.get(room)
-            ) is not None and subscription.is_recheck_due:
-                await self._refresh_access(subscription)
-        except CommandError as error:  # the client has got a `removed` event
-            logger.info("connection %s was removed from %r: %s", self.id, room, error.code)
-        except DatabaseError as error:  # the next command tries again, and so does the timer
-            logger.warning("connection %s: reading rights in %r failed: %r", self.id, room, error)
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.recheck, room)
-        except Exception:  # of a site's own policy; the next command raises it as well
-            logger.exception("connection %s: reading rights in %r failed", self.id, room)
-        finally:
-            del self._rechecks[room]
+        await self._refresh_access(self._subscriptions[room])
 
     async def _act(
         self,

@@ -13,6 +13,7 @@ from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
+from realtime.engine.connections import rechecks
 from realtime.engine.database import executor
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
@@ -257,7 +258,7 @@ async def test_a_subscription_whose_permission_is_broken_ends(
 async def test_a_subscription_stays_while_the_database_is_away_and_then_is_decided(
     engine: Engine, shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(rechecks, "AGAIN_SECONDS", 0.02)
     async with Socket(user=ada) as socket:
         await subscribed(socket, order.name)
         shop.failure = OperationalError("server closed the connection")
@@ -272,7 +273,7 @@ async def test_a_subscription_stays_while_the_database_is_away_and_then_is_decid
 async def test_a_subscription_that_cannot_be_decided_for_long_ends(
     engine: Engine, shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(rechecks, "AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(module, "UNDECIDED_SECONDS", 0.1)
     async with Socket(user=ada) as socket:
         await subscribed(socket, order.name)
