@@ -14,18 +14,15 @@ from ...store.messages.history import Changes, LogMark
 from ...store.topics.entries import TopicLog
 from ...wire.commands import TopicSince
 from ...wire.entries import EntryState
-from ...wire.errors import CommandError, ErrorCode
 from ..connections.connection import Connection
 from ..database.executor import Database
-from .catchup import ATTEMPTS, ROOM_BYTES, latest
+from .attachment import REPLY_BYTES, Attachment, latest
 from .entry_topic import EntryTopic
-from .flusher import Lane
 from .hub import Hub
 
 __all__ = ["EntryPage", "attach_entries", "fitting"]
 
 PAGE_STATES = 500
-TOO_BUSY = _("The topic is too busy. Try again in a moment.")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,52 +58,38 @@ async def attach_entries(
     `history` events. Raises `CommandError` with `unavailable` if the topic changes faster than it
     can be read.
     """
-    hub.check_open(topic, TOO_BUSY)
+    attachment = _EntryAttachment(hub, db, topic, connection, history)
+    hub.check_open(topic, attachment.too_busy)
     # A member that subscribes again must not get an event that the reply repeats.
     connection.unsubscribe(topic)
-    attachment = _Attachment(hub, db, topic, connection)
-    topic.readers += 1
-    try:
-        page = await attachment.resume(since) if since is not None else None
-        for _attempt in range(ATTEMPTS):
-            page = page or await attachment.start(history)
-            if page is not None:
-                return page
-    finally:
-        topic.readers -= 1
-    raise CommandError(ErrorCode.UNAVAILABLE, TOO_BUSY, retry_after=1)
+    return await attachment.attach(since)
 
 
 @dataclass(slots=True)
-class _Attachment:
-    """The way of one connection into a topic. A method returns None if the topic has changed."""
+class _EntryAttachment(Attachment[EntryTopic, EntryPage]):
+    """The way of one connection into a topic of the site."""
 
-    hub: Hub
-    db: Database
-    topic: EntryTopic
-    connection: Connection
+    history: int
 
-    @property
-    def lane(self) -> Lane:
-        """The lane of the connection; its position is that of an attached client."""
-        return self.topic.lane(self.connection.codec)
+    too_busy = _("The topic is too busy. Try again in a moment.")
 
     async def resume(self, since: TopicSince) -> EntryPage | None:
         """Continue from a position, with a page or to the end."""
         topic, position, until = self.topic, since.seq, since.until or 0
-        if not await self._reach(since):
+        end = max(position, until)
+        if not await self.reach(since.epoch, end):
             return None
-        states = await self._remembered(position) if until <= position else None
+        states = await self.remembered(position) if until <= position else None
         if states is None:
             changes = await self.db.read(topic.log.since, position, PAGE_STATES, until)
             mark = changes.mark
-            if not self._is_epoch(mark) or mark.purged_seq > max(position, until):
+            if not self._is_epoch(mark) or mark.purged_seq > end:
                 return None
             states = None if changes.has_more else latest(topic, changes)
             if states is None:
                 changes = changes.cut(fitting(changes.states))
                 return self._page(changes.states, changes.through, until, recovered=True)
-        if not self._continues(since) or self.lane.position < max(position, until):
+        if not self.continues(since.epoch, end) or self.lane.position < end:
             return None
         states = [state for state in states if state.position <= self.lane.position]
         kept = fitting(states)
@@ -114,9 +97,9 @@ class _Attachment:
             return self._page(kept, kept[-1].position, until, recovered=True)
         return self._last_page(states, recovered=True)
 
-    async def start(self, history: int) -> EntryPage | None:
+    async def start(self) -> EntryPage | None:
         """Begin with a snapshot, or with its first page."""
-        topic = self.topic
+        topic, history = self.topic, self.history
         states = topic.ring.since(0)  # all there is, in a small topic
         if states is None:
             changes = await self.db.load(_find_starts, (topic.log, history))
@@ -134,34 +117,12 @@ class _Attachment:
         states = [state for state in states if state.position <= self.lane.position]
         return self._first_page(states, history, self.lane.position, is_all=True)
 
-    async def _reach(self, since: TopicSince) -> bool:
-        """Wait until the lane is at the position of the client; return False if it cannot be."""
-        topic, lane, end = self.topic, self.lane, max(since.seq, since.until or 0)
-        if since.epoch == topic.position.epoch and end > topic.position.seq:
-            await self.hub.follower.catch_up(topic)  # the client got it from a faster process
-        if not self._continues(since):
+    def continues(self, epoch: str, end: int) -> bool:
+        """As for all topics, and also from the beginning: a topic may have had no log yet."""
+        position, is_beginning = self.topic.position, not epoch and not end
+        if epoch != position.epoch and not is_beginning:
             return False
-        while lane.position < end <= topic.position.seq:
-            await lane.flushed()
-            lane.move(topic.position.seq)
-        return True
-
-    def _continues(self, since: TopicSince) -> bool:
-        """Return whether the log continues from the position of a client, and nothing is purged."""
-        topic, end = self.topic, max(since.seq, since.until or 0)
-        is_beginning = not since.epoch and not end
-        if since.epoch != topic.position.epoch and not is_beginning:
-            return False
-        return topic.ring.purged_seq <= end <= topic.position.seq
-
-    async def _remembered(self, position: int) -> list[EntryState] | None:
-        """Return the changes since a position from memory, or None."""
-        topic = self.topic
-        states = topic.ring.since(position)
-        if states is None and (topic.is_shared or topic.readers > 1):
-            await self.hub.follower.extend_ring(topic)
-            states = topic.ring.since(position)
-        return states
+        return self.topic.ring.purged_seq <= end <= position.seq
 
     def _is_epoch(self, mark: LogMark) -> bool:
         topic = self.topic
@@ -175,8 +136,8 @@ class _Attachment:
         """Return the living values, as many as fit, and the newest events before `end`."""
         values = [state for state in states if state.key is not None and not state.deleted]
         events = [state for state in states if state.key is None][-history:] if history else []
-        events = fitting(events[::-1], ROOM_BYTES // 2)[::-1]
-        kept = fitting(values, ROOM_BYTES - sum(map(_size, events)))
+        events = fitting(events[::-1], REPLY_BYTES // 2)[::-1]
+        kept = fitting(values, REPLY_BYTES - sum(map(_size, events)))
         shown = sorted([*kept, *events], key=lambda state: state.position)
         if is_all and len(kept) == len(values):
             return self._last_page(shown, recovered=False)
@@ -190,7 +151,7 @@ class _Attachment:
         return EntryPage(states, epoch, through, recovered, has_more=True, until=left)
 
     def _last_page(self, states: list[EntryState], *, recovered: bool) -> EntryPage:
-        self.hub.check_open(self.topic, TOO_BUSY)
+        self.hub.check_open(self.topic, self.too_busy)
         self.connection.subscribe(self.topic)
         return EntryPage(states, self.topic.position.epoch, self.lane.position, recovered)
 
@@ -202,7 +163,7 @@ def _find_starts(
     return {(log, history): log.start(PAGE_STATES, history) for log, history in keys}
 
 
-def fitting(states: list[EntryState], size: int = ROOM_BYTES) -> list[EntryState]:
+def fitting(states: list[EntryState], size: int = REPLY_BYTES) -> list[EntryState]:
     """Return the first states that fit into so many bytes, at least one."""
     for number, state in enumerate(states):
         size -= _size(state)
