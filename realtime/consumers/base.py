@@ -189,7 +189,8 @@ class Consumer(Sending):
             size = sum(map(len, frames)) / REPLY_BYTES
             self.engine.limits.owe(self.connection, handler.cost.allowance, size)
         if frames:
-            self.outbox.post(Packet(self.connection.codec.pack(frames)))
+            packet = Packet(self.connection.codec.pack(frames))
+            self.outbox.post(packet, is_requested=True)
 
     @command
     async def ping(self, command: Ping) -> events.Pong:

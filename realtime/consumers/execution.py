@@ -70,6 +70,8 @@ class Execution(ABC, Generic[T]):
         batch, self._batch = self._batch, None
         if batch is None:
             return
+        if self._connection.phase is OPEN:
+            await self._wait_for_client()
         try:
             await self._attempt(self._handle_batch(batch.handler, batch.items), batch.items)
         except asyncio.CancelledError:
@@ -108,6 +110,10 @@ class Execution(ABC, Generic[T]):
         self._refuse(items, CommandError(ErrorCode.INTERNAL, INTERNAL))
         if end is not None:
             raise end
+
+    async def _wait_for_client(self) -> bool:
+        """Wait until the client has read earlier replies; return whether the connection is open."""
+        return self._connection.outbox.is_free or await self._consumer.pace()
 
     def _pay(self, size: float) -> float:
         """Charge the allowance of bytes; return the seconds to pause, or 0."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -27,6 +27,8 @@ BAD_FRAMES = 5
 """So many bad frames in a row end a connection."""
 BAD_OBJECTS = 5
 """After so many bad commands, the rest of a frame is not read."""
+PONG_BYTES = 1024
+"""A larger frame is not read ahead."""
 REFUSAL_BYTES = 256
 """The cost of a refusal, in bytes of the allowance."""
 SLOW_SECONDS, SECOND_BYTES = 0.0005, 16 * 1024 * 1024
@@ -80,6 +82,15 @@ class Frames(Execution[Command]):
         if self._bad_frames >= BAD_FRAMES:
             raise Disconnect(CloseCode.TOO_MANY_ERRORS)
 
+    def read_ahead(self, event: Any) -> None:
+        """Accept a `pong` before its turn: a command may wait for what it acknowledges."""
+        frame = event.get("bytes") or event.get("text") or ""
+        name = "pong" if isinstance(frame, str) else b"pong"
+        if len(frame) <= PONG_BYTES and name in frame:
+            for command in self._codec.decode(frame):
+                if isinstance(command, Pong):
+                    self._connection.outbox.acknowledge(command.t)
+
     def refuse_large(self) -> None:
         """Refuse a frame that was too large to be read, as a bad frame."""
         self._bad_frames += 1
@@ -101,7 +112,8 @@ class Frames(Execution[Command]):
             return
         if self._batch is not None and not isinstance(command, Ping | Pong):
             await self.flush()  # it came before this command
-        await self._attempt(self._consumer.handle(command), (command,))
+        if not handler.cost.is_reply_charged or await self._wait_for_client():
+            await self._attempt(self._consumer.handle(command), (command,))
 
     async def _handle_batch(self, handler: Handler, items: list[Command]) -> None:
         await self._consumer.handle_batch(handler, items)

@@ -14,13 +14,17 @@ class Inbox:
     """Lets the handler of a batch stop waiting for the next event.
 
     The `receive` of a server is not cancelled before its end: an event might be lost by that. One
-    task for all events of a connection costs a third of a task for each.
+    task for all events of a connection costs a third of a task for each. `arrived` is called with
+    each event before its turn.
     """
 
-    __slots__ = ("_queue", "_receive", "_task")
+    __slots__ = ("_arrived", "_queue", "_receive", "_task")
 
-    def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(
+        self, receive: Callable[[], Awaitable[Any]], arrived: Callable[[Any], None] | None = None
+    ) -> None:
         self._receive = receive
+        self._arrived = arrived
         self._queue: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -51,6 +55,8 @@ class Inbox:
             try:
                 event = await self._receive()
                 is_open = event["type"] != "websocket.disconnect"
+                if self._arrived is not None:
+                    self._arrived(event)
             except Exception as error:
                 event, is_open = error, False
             await self._queue.put(event)

@@ -8,7 +8,7 @@ from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
 from ..engine.connections.phase import Phase
 from ..engine.engine import shutdown
-from ..engine.servers.transport import end_pings
+from ..engine.servers.transport import end_pings, lacks_backpressure
 from ..logs import get_logger
 from ..wire.codecs import CODECS, Part
 from ..wire.commands import Auth
@@ -58,7 +58,7 @@ class Lifecycle:
         self._intake = intake
         self._receive = receive
         self._inbox: Inbox | None = None
-        """Only a connection whose frames are gathered has one."""
+        """Only a connection whose frames are gathered, or acknowledged, has one."""
         is_raw = not self._connection.codec.is_protocol
         self._frames = RawFrames(consumer) if is_raw else Frames(consumer)
         self._heartbeat = Heartbeat(
@@ -133,6 +133,8 @@ class Lifecycle:
         self._login.track()
         if not connection.codec.is_protocol:
             return  # the server's own pings find a client that is gone
+        if isinstance(self._frames, Frames) and lacks_backpressure(self._consumer.scope, server):
+            self._inbox = Inbox(self._receive, self._frames.read_ahead)
         connection.reply(welcome(connection))
         if connection.subprotocol is not None:
             end_pings(server)

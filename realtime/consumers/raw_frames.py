@@ -47,7 +47,8 @@ class RawFrames(Execution[Frame]):
             await self._gather(handler, handler.batching, frame)
             return
         await self.flush()  # it came before this frame
-        await self._attempt(self._handle(handler, frame), (frame,))
+        if await self._wait_for_client():
+            await self._attempt(self._handle(handler, frame), (frame,))
 
     def refuse_large(self) -> None:
         """Close the connection: a frame was too large to be read."""
@@ -79,7 +80,7 @@ class RawFrames(Execution[Frame]):
         encode = self._connection.codec.encode_data
         frames = [encode(reply) for reply in replies if reply is not None]
         if frames:
-            self._connection.outbox.post(Packet(frames))
+            self._connection.outbox.post(Packet(frames), is_requested=True)
 
     def _refuse(self, items: Sequence[Frame], error: CommandError) -> None:
         for _item in items:

@@ -8,11 +8,13 @@ from channels.consumer import AsyncConsumer
 
 from ..engine.connections.connection import Connection
 from ..engine.connections.outbox import Outbox
+from ..engine.connections.phase import Phase
 from ..engine.engine import Engine
 from ..wire.codecs import RAW
 from ..wire.costs import REPLY_BYTES
 from ..wire.errors import CloseCode, Disconnect
 from ..wire.events import Outgoing
+from ..wire.packet import Packet
 
 __all__ = ["Sending"]
 
@@ -67,9 +69,26 @@ class Sending(AsyncConsumer):
 
     def reply_paid(self, outgoing: Outgoing, allowance: str) -> None:
         """Send a reply that may be large, and charge its bytes to an allowance."""
+        size = self.reply_large(outgoing)
+        self.engine.limits.owe(self.connection, allowance, size / REPLY_BYTES)
+
+    def reply_large(self, outgoing: Outgoing) -> int:
+        """Send what may be large to a client that has read the rest; return its size."""
         frame = self.connection.codec.encode(outgoing)
-        self.outbox.send(frame)
-        self.engine.limits.owe(self.connection, allowance, len(frame) / REPLY_BYTES)
+        self.outbox.post(Packet([frame]), is_requested=True)
+        return len(frame)
+
+    async def pace(self) -> bool:
+        """Wait until the client has read what it was sent, and let other connections go on.
+
+        Returns whether the connection is still open.
+        """
+        self.engine.watchdog.finish(self.connection)  # it is the client that takes so long
+        if not self.outbox.is_free:
+            self.connection.stop_reading()
+            await self.outbox.until_free()
+        await asyncio.sleep(0)
+        return self.connection.phase is Phase.OPEN
 
     def _may_close_with(self, code: int) -> bool:
         if code == NORMAL or code in CloseCode.__members__.values():

@@ -1,6 +1,5 @@
 """Commands to join and leave rooms; the rights in joined rooms are kept up to date."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -68,7 +67,7 @@ class Joining(Subscribing):
         super().__init__()
         self._subscriptions: dict[str, RoomSubscription] = {}
         self._changes = 0
-        self._steering = Steering(self._make_move)
+        self._steering = Steering(self._make_move, lambda: self.outbox.until_free())
 
     @command
     async def join(self, command: Join) -> Joined:
@@ -82,6 +81,8 @@ class Joining(Subscribing):
         for target in command.rooms:
             known = results.get(target.room) if changes == self._changes else None
             try:
+            if not await self.pace():
+                return
                 joined = await self.in_time(self._join(target, known))
                 self.reply_paid(with_ref(joined, command), "join")
             except CommandError as error:
@@ -89,7 +90,6 @@ class Joining(Subscribing):
             except IntegrityError as error:  # the user or the room was deleted meanwhile
                 refusal = unavailable(self.id, error)
                 self.connection.refuse(refusal, ref=command.ref, room=target.room)
-            await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
     @command
     async def leave(self, command: Leave) -> Left:
@@ -146,7 +146,7 @@ class Joining(Subscribing):
         """Send `joined` or `removed` to a client that was moved; nothing if it was there before."""
         is_here = move.room in self._subscriptions
         if move.joins and not is_here:
-            self.reply(await self._join(Join(room=move.room)))
+            self.reply_large(await self._join(Join(room=move.room)))
         elif is_here and not move.joins:
             self._drop_subscription(move.room)
             text = move.reason or TAKEN_OUT

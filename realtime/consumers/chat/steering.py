@@ -27,8 +27,11 @@ class Move(NamedTuple):
 class Steering:
     """The moves of one connection, which are made one after the other."""
 
-    def __init__(self, make: Callable[[Move], Awaitable[None]]) -> None:
+    def __init__(
+        self, make: Callable[[Move], Awaitable[None]], ready: Callable[[], Awaitable[None]]
+    ) -> None:
         self._make = make
+        self._ready = ready
         self._moves: deque[Move] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -46,6 +49,7 @@ class Steering:
 
     async def _run(self) -> None:
         while self._moves:
+            await self._ready()  # each `joined` event may be large
             move = self._moves.popleft()
             verb = "join" if move.joins else "leave"
             try:

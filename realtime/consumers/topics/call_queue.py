@@ -70,16 +70,16 @@ class PendingCall:
         self._work = task = asyncio.get_running_loop().create_task(handler)
         return await self._end(task)
 
-    def answer(self, send: Callable[[], object]) -> None:
-        """Send the answer, unless there was one."""
-        if not self.is_answered:
-            self.is_answered = True
-            self._timer.cancel()
-            send()
+    def claim_answer(self) -> bool:
+        """Count the call as answered; return whether the caller has to send the answer."""
+        is_first, self.is_answered = not self.is_answered, True
+        self._timer.cancel()
+        return is_first
 
     def refuse(self, error: CommandError) -> None:
         """Answer with an error, unless there was an answer."""
-        self.answer(lambda: self._refuse(error))
+        if self.claim_answer():
+            self._refuse(error)
 
     def expire(self) -> bool:
         """Answer that the call takes too long; return whether its handler has begun."""
@@ -91,7 +91,8 @@ class PendingCall:
 
     def drop(self) -> None:
         """End the call without an answer, because the connection is gone."""
-        self.answer(self._stop)
+        if self.claim_answer():
+            self._stop()
 
     def _stop(self) -> bool:
         """Stop the handler where possible; return whether it has begun."""

@@ -20,6 +20,7 @@ from ...wire.costs import REPLY_BYTES, Cost
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import Result
 from ...wire.handlers import USUAL_COST
+from ...wire.packet import Packet
 from ..failures import Failures
 from .call_queue import CallQueue, PendingCall
 
@@ -77,7 +78,8 @@ class Calls:
         try:
             frame = self._connection.codec.encode(await self._reply_to(call))
             self._failures.clear()
-            call.answer(lambda: self._send(frame))
+            if call.claim_answer():
+                await self._send(frame)
         except CommandError as error:
             self._failures.clear()
             call.refuse(error)
@@ -124,9 +126,11 @@ class Calls:
             )
             raise CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=1) from None
 
-    def _send(self, frame: str | bytes) -> None:
-        """Send a reply, and charge its bytes as those of other replies that may be large."""
-        self._connection.outbox.send(frame)
+    async def _send(self, frame: str | bytes) -> None:
+        """Send a reply when the client has read others; charge its bytes, as they may be many."""
+        outbox = self._connection.outbox
+        await outbox.until_free()
+        outbox.post(Packet([frame]), is_requested=True)
         self._engine.limits.owe(self._connection, "command", len(frame) / REPLY_BYTES)
 
     def _refuse_while_away(self, call: PendingCall, error: Exception) -> None:

@@ -1,6 +1,5 @@
 """Commands to subscribe to topics, to call their commands, and to read their entries."""
 
-import asyncio
 from contextlib import suppress
 from functools import cached_property
 from typing import ClassVar
@@ -62,11 +61,12 @@ class Subscribing(Consumer):
         for target in command.topics:
             known = verdicts.get(target.topic) if changes == self._topics.changes else None
             try:
+            if not await self.pace():
+                return
                 subscribed = await self.in_time(self._subscribe(target, known))
                 self.reply_paid(with_ref(subscribed, command), "subscribe")
             except CommandError as error:
                 self.connection.refuse(error, ref=command.ref, topic=target.topic)
-            await asyncio.sleep(0)  # yield to other connections if nothing was awaited above
 
     @command
     async def unsubscribe(self, command: Unsubscribe) -> Unsubscribed:

@@ -209,8 +209,8 @@ class Connection(Request):
             phase=self.phase,
             connected_at=self.connected_at,
             last_active_at=active_at,
-            queued_frames=self.outbox.queued_frames,
-            queued_bytes=self.outbox.queued_bytes,
+            queued_frames=len(self.outbox.queue),
+            queued_bytes=self.outbox.queue.size,
         )
 
     # Input.

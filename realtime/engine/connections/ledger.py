@@ -1,5 +1,6 @@
 """Count unacknowledged bytes, for a server that never reports that its buffer is full."""
 
+import asyncio
 import secrets
 
 __all__ = ["Ledger"]
@@ -15,12 +16,13 @@ class Ledger:
     before it, can answer with that token.
     """
 
-    __slots__ = ("_acknowledged", "_given", "_most", "_pinged", "_token")
+    __slots__ = ("_acknowledged", "_given", "_most", "_pinged", "_room", "_token")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._given = self._acknowledged = self._pinged = 0
         self._token: str | None = None
+        self._room = asyncio.Event()
 
     @property
     def is_full(self) -> bool:
@@ -40,4 +42,11 @@ class Ledger:
         if self._token is None or token != self._token:
             return False
         self._acknowledged, self._token = self._pinged, None
+        self._room.set()
         return True
+
+    async def has_room(self) -> None:
+        """Wait until more bytes may be sent."""
+        while self.is_full:
+            self._room.clear()
+            await self._room.wait()

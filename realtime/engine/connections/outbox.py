@@ -6,11 +6,11 @@ costs no task, no queue and no copy. Any other `send` (of an unknown server or o
 awaited in a task, in the context of the connection. While the server reports that its buffer is
 full, frames wait in a bounded queue. A connection whose queue overflows, or that stays blocked too
 long, is closed as slow. If a server reports nothing, the client has to acknowledge what it reads.
+A sender of large replies waits by `until_free`, so a client that reads is not closed as slow.
 """
 
 import asyncio
 import contextvars
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
@@ -22,6 +22,7 @@ from ...wire.events import DisconnectEvent, Outgoing, Ping, Translate
 from ...wire.packet import Packet
 from ..servers import transport
 from .ledger import Ledger
+from .send_queue import SendQueue, byte_length
 
 __all__ = ["Outbox"]
 
@@ -52,13 +53,11 @@ class Outbox:
     """
 
     __slots__ = (
-        "_acknowledged",
         "_blocked",
         "_buffered",
-        "_bytes",
-        "_config",
         "_context",
         "_end",
+        "_freed",
         "_is_closed",
         "_is_closing",
         "_is_direct",
@@ -92,12 +91,10 @@ class Outbox:
         self._is_direct = server is None or (server is send and transport.is_direct(send))
         self._context = None if self._is_direct else contextvars.copy_context()
         self._write_raw: transport.Write | None = None
-        self._config = config()
         self._ledger = ledger
-        self._acknowledged: asyncio.Event | None = None if ledger is None else asyncio.Event()
-        self._queue: deque[str | bytes] = deque()
+        self._queue = SendQueue()
         self._soon: list[str | bytes] = []
-        self._bytes = 0
+        self._freed: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._blocked: asyncio.TimerHandle | None = None
         self._buffered = 0
@@ -126,19 +123,30 @@ class Outbox:
         """Send one frame, as `post` does."""
         self.post(Packet([frame]))
 
-    def post(self, packet: Packet) -> None:
-        """Send frames now if the socket accepts them, else queue them; never wait, never raise."""
-        self._send_soon()
-        if not self.is_free or not self._write(packet):
-            for frame in packet.frames:
-                self._hand_over(frame)
+    def post(self, packet: Packet, *, is_requested: bool = False) -> None:
+        """Send frames now if the socket accepts them, else queue them; never wait, never raise.
 
-    def _hand_over(self, frame: str | bytes) -> None:
+        What the client has requested does not count as waiting. Its sender waits by `until_free`.
+        """
+        self._send_soon()
+        if self.is_free and self._write(packet):
+            return
+        for frame in packet.frames:
+            self._hand_over(frame, is_counted=not is_requested)
+
+    async def until_free(self) -> None:
+        """Wait until the client has read so much that no frame waits, or nothing more is sent."""
+        while not self.is_free and not self._is_closed:
+            self._freed = self._freed or asyncio.Event()
+            self._freed.clear()
+            await self._freed.wait()
+
+    def _hand_over(self, frame: str | bytes, *, is_counted: bool) -> None:
         """Give a frame to the server, or to the queue if other frames wait."""
         if self._is_closed:
             return
         if not self._is_direct or not self.is_free:
-            self._enqueue(frame)
+            self._enqueue(frame, is_counted=is_counted)
             self._begin()
             return
         coroutine: Any = self._send(_message(frame))
@@ -149,7 +157,7 @@ class Outbox:
         except RuntimeError:
             # This `send` has to run in a task, as code with `asyncio.timeout` does.
             coroutine.close()
-            self._enqueue(frame)
+            self._enqueue(frame, is_counted=is_counted)
             self._drain()
         except (Exception, asyncio.CancelledError) as error:
             # A step by hand runs in the task of the sender, which this must not cancel.
@@ -174,7 +182,7 @@ class Outbox:
 
     @property
     def is_closing(self) -> bool:
-        """Whether a close was sent to the client, or is being sent."""
+        """Whether a close is being sent to the client, or was sent."""
         return self._is_closing
 
     @property
@@ -183,14 +191,9 @@ class Outbox:
         return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
 
     @property
-    def queued_frames(self) -> int:
-        """How many frames wait because the socket does not take them."""
-        return len(self._queue)
-
-    @property
-    def queued_bytes(self) -> int:
-        """How many bytes the frames that wait have."""
-        return self._bytes if self._queue else 0
+    def queue(self) -> SendQueue:
+        """The frames that wait because the socket does not take them."""
+        return self._queue
 
     async def close_with(self, why: Disconnect, translate: Translate) -> None:
         """Send the reason and close the socket; abort it if the client does not accept that."""
@@ -224,39 +227,36 @@ class Outbox:
 
     def acknowledge(self, token: object) -> None:
         """Note that the client has read everything up to the `ping` with this token."""
-        if self._ledger is None or self._acknowledged is None:
-            return
-        if self._ledger.acknowledge(token):
-            self._acknowledged.set()
+        if self._ledger is not None:
+            self._ledger.acknowledge(token)
 
     def close(self) -> None:
         """Send nothing more; the client gets the queued events when it resumes."""
-        self._is_closed = True
-        self._queue.clear()
-        self._unblock()
+        self._stop()
         if self._task is not None:
             self._task.cancel()
 
-    def _enqueue(self, frame: str | bytes) -> None:
-        self._queue.append(frame)
-        self._bytes += _size(frame)
-        limits = self._config
-        filled = max(len(self._queue) / limits.outbox_frames, self._bytes / limits.outbox_bytes)
-        if filled > 1:
-            self._cut(f"{len(self._queue)} frames and {self._bytes} bytes wait")
-        elif filled > limits.outbox_warn_at and not self._warned:
+    def _enqueue(self, frame: str | bytes, *, is_counted: bool) -> None:
+        self._queue.add(frame, is_counted=is_counted)
+        if (filled := self._queue.filled) > 1:
+            self._cut(f"{len(self._queue)} frames and {self._queue.size} bytes wait")
+        elif filled > config().outbox_warn_at and not self._warned:
             self._warned = True
-            waiting = len(self._queue)
-            logger.warning("connection %s reads slowly: %d frames wait", self.id, waiting)
+            logger.warning("connection %s reads slowly: %d frames wait", self.id, len(self._queue))
 
     def _cut(self, why: str) -> None:
         logger.info("connection %s is closed as slow: %s", self.id, why)
+        self._stop()
+        self._end(Disconnect(CloseCode.SLOW))
+
+    def _stop(self) -> None:
         self._is_closed = True
         self._queue.clear()
-        self._end(Disconnect(CloseCode.SLOW))
+        self._unblock()
 
     def _fail(self, error: BaseException) -> None:
         was_closed, self._is_closed = self._is_closed, True
+        self._announce()
         # An OSError means that the peer has gone, which `receive` is about to report as well.
         if not was_closed and not isinstance(error, OSError):
             logger.error("connection %s: a frame cannot be sent", self.id, exc_info=error)
@@ -289,20 +289,17 @@ class Outbox:
             self._unblock()
 
     async def _send_next(self) -> None:
-        frame = self._queue.popleft()
-        size = _size(frame)
-        self._bytes -= size
+        frame = self._queue.take()
         await self._send(_message(frame))
-        if self._ledger is not None and (token := self._ledger.give(size)):
+        if self._ledger is not None and (token := self._ledger.give(byte_length(frame))):
             await self._send(_message(self.codec.encode(Ping(t=token))))
 
     async def _wait_for_capacity(self) -> bool:
         """Wait for the transport to drain, or for the client to acknowledge."""
         while transport.buffered_bytes(self._server) > BUFFERED_BYTES:
             await asyncio.sleep(POLL_SECONDS)
-        while self._acknowledged is not None and self._ledger is not None and self._ledger.is_full:
-            self._acknowledged.clear()
-            await self._acknowledged.wait()
+        if self._ledger:
+            await self._ledger.has_room()
         return bool(self._queue) and not self._is_paused
 
     def _pause(self) -> None:
@@ -337,6 +334,12 @@ class Outbox:
         if self._blocked is not None:
             self._blocked.cancel()
             self._blocked = None
+        self._announce()
+
+    def _announce(self) -> None:
+        """Wake the senders that wait by `until_free`; they look again."""
+        if self._freed is not None:
+            self._freed.set()
 
 
 class _Rest:
@@ -359,10 +362,6 @@ class _Rest:
                 future = step[0](step[1])
             except StopIteration:
                 return
-
-
-def _size(frame: str | bytes) -> int:
-    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())
 
 
 def _shortened(reason: str) -> str:

@@ -27,7 +27,8 @@ class Site:
         name = call.command.name
         try:
             await call.in_loop(self.handle(name))
-            call.answer(lambda: self.done.append(name))
+            if call.claim_answer():
+                self.done.append(name)
         except CommandError as error:
             call.refuse(error)
 
@@ -134,7 +135,8 @@ class Threads(Site):
         self.futures[name] = Future()
         try:
             result = await call.in_thread(self.futures[name])
-            call.answer(lambda: self.done.append(result))
+            if call.claim_answer():
+                self.done.append(result)
         except CommandError as error:
             call.refuse(error)
 

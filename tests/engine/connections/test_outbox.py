@@ -19,6 +19,7 @@ from realtime.engine.connections.outbox import Outbox
 from realtime.wire.codecs import JSON, MSGPACK
 from realtime.wire.errors import CloseCode, Disconnect
 from realtime.wire.events import Notice
+from realtime.wire.packet import Packet
 from tests.engine.ends import End, Server, ticks
 from tests.lines import all_again
 
@@ -593,3 +594,75 @@ async def test_a_reason_that_cannot_be_made_aborts_the_socket(
     await end.outbox.close_with(Disconnect(CloseCode.KICKED), fail)
     assert aborted == [True]
     assert end.server.messages == []
+
+
+# What a client has requested.
+
+
+async def test_a_sender_waits_until_the_client_has_read() -> None:
+    end = blocked()
+    end.outbox.send("a")
+    waiting = [asyncio.create_task(end.outbox.until_free()) for _ in range(2)]
+    await ticks()
+    assert not any(one.done() for one in waiting)
+    end.server.gate.set()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert end.outbox.is_free
+
+
+async def test_a_sender_does_not_wait_for_an_outbox_that_is_free_or_closed() -> None:
+    end = blocked()
+    end.outbox.send("a")
+    waiting = asyncio.create_task(end.outbox.until_free())
+    await ticks()
+    end.outbox.close()
+    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(end.outbox.until_free(), 5)
+    await asyncio.wait_for(End().outbox.until_free(), 5)
+
+
+async def test_a_sender_waits_for_a_full_transport() -> None:
+    daphne, end = on_daphne()
+    daphne.producer.pauseProducing()
+    waiting = asyncio.create_task(end.outbox.until_free())
+    await ticks()
+    assert not waiting.done()
+    daphne.producer.resumeProducing()
+    await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_a_sender_ends_its_wait_with_a_client_that_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    monkeypatch.setattr(module, "BLOCKED_SECONDS", 0.01 if cut else 60)
+    end = blocked()
+    end.outbox.send("a")
+    waiting = asyncio.create_task(end.outbox.until_free())
+    if not cut:
+        await ticks()
+        end.outbox._fail(RuntimeError("broken"))
+    await asyncio.wait_for(waiting, 5)
+    assert not end.outbox.is_free
+
+
+async def test_what_was_requested_does_not_end_it_as_slow(settings: Settings) -> None:
+    """It is sent in its order, and what comes beside it counts as before."""
+    limit(settings, OUTBOX_FRAMES=3, OUTBOX_BYTES=10)
+    end = blocked()
+    end.outbox.send("1")
+    end.outbox.post(Packet(["page"] * 20), is_requested=True)
+    for letter in "bc":
+        end.outbox.send(letter)
+    assert end.ends == []
+    assert (len(end.outbox.queue), end.outbox.queue.size) == (23, 83)
+    end.server.gate.set()
+    await asyncio.wait_for(end.outbox.until_free(), 5)
+    assert end.server.frames[1:] == ["1", *["page"] * 20, "b", "c"]
+    end.server.gate.clear()
+    end.outbox.send("d")
+    for letter in "efg":
+        end.outbox.send(letter)
+    assert end.ends == []
+    end.outbox.send("h")
+    assert [why.code for why in end.ends] == [CloseCode.SLOW]

@@ -1,0 +1,57 @@
+"""The frames that wait until a client reads, and how much of the limits they use."""
+
+from collections import deque
+
+from ...conf import config
+
+__all__ = ["SendQueue"]
+
+Frame = str | bytes
+
+
+class SendQueue(deque[tuple[Frame, int]]):
+    """Frames in order, each with its size; the size is 0 if it does not count as waiting."""
+
+    __slots__ = ("counted_bytes", "counted_frames")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted_frames = self.counted_bytes = 0
+
+    def add(self, frame: Frame, *, is_counted: bool) -> None:
+        """Append a frame."""
+        size = byte_length(frame) if is_counted else 0
+        self.append((frame, size))
+        self.counted_frames += is_counted
+        self.counted_bytes += size
+
+    def take(self) -> Frame:
+        """Remove the first frame and return it."""
+        frame, size = self.popleft()
+        self.counted_frames -= size > 0
+        self.counted_bytes -= size
+        return frame
+
+    def clear(self) -> None:
+        """Remove all frames."""
+        super().clear()
+        self.counted_frames = self.counted_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes wait, also of what does not count."""
+        return sum(byte_length(frame) for frame, _size in self)
+
+    @property
+    def filled(self) -> float:
+        """The part of the limits that is used; the client is too slow above 1."""
+        limits = config()
+        frames = self.counted_frames / limits.outbox_frames
+        return max(frames, self.counted_bytes / limits.outbox_bytes)
+
+
+def byte_length(frame: Frame) -> int:
+    """Return the number of bytes that a frame has on the wire; at least 1."""
+    if isinstance(frame, str) and not frame.isascii():
+        return len(frame.encode())
+    return max(1, len(frame))
