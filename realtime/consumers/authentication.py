@@ -85,7 +85,7 @@ class Login:
             self._engine.change_identity(self._connection, identity)
         self._connection.identity = identity
 
-    async def change(self, command: Auth, may_change_identity: Callable[[], bool]) -> None:
+    async def change(self, command: Auth, reason_against_auth: Callable[[], object]) -> None:
         """Accept a new token or name; raise `CommandError` or `Disconnect` to refuse it."""
         before = self._connection.identity
         identity, credential = await self._claimed(command)
@@ -96,8 +96,8 @@ class Login:
                 visitor = Visitor(identity, self._connection.address)
                 await self._engine.db.read(_check_name, visitor)
             is_other = identity.is_guest or identity.user_id != before.user_id
-            if is_other and not may_change_identity():
-                raise CommandError(ErrorCode.PERMISSION_DENIED, _("Leave your rooms first."))
+            if is_other and (reason := reason_against_auth()) is not None:
+                raise CommandError(ErrorCode.PERMISSION_DENIED, reason)
             if len(identity.formerly) > IDENTITIES:
                 message = _("Open a new connection to sign in as another user.")
                 raise CommandError(ErrorCode.PERMISSION_DENIED, message)

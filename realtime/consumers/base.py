@@ -205,7 +205,7 @@ class Consumer(Sending):
     @command
     async def auth(self, command: Auth) -> Authenticated:
         """Sign in as another user, renew a token, or give a guest another name."""
-        await self._login.change(command, self.may_change_identity)
+        await self._login.change(command, self.reason_against_auth)
         return authenticated(self.connection)
 
     def refuse(self, command: Command, error: CommandError) -> None:
@@ -240,9 +240,12 @@ class Consumer(Sending):
         """Return what is charged for a command of this cost; the call of a topic has its own."""
         return command, cost
 
-    def may_change_identity(self) -> bool:
-        """Return whether `auth` may give this connection another identity."""
-        return True
+    def reason_against_auth(self) -> object:
+        """Return why `auth` may not give the connection another identity; None if it may.
+
+        The reason is a sentence for people that says what to do, and may be a lazy translation.
+        """
+        return None
 
     # Called by the engine: see `ConnectionEvents`.
 

@@ -41,6 +41,8 @@ __all__ = ["Joining"]
 
 ATTEMPTS = 3
 """How often a join is tried again because the rights have changed meanwhile."""
+ENDED = _("You are not in this room any more. Join it again.")
+LEAVE_FIRST = _("Leave your rooms first.")
 TAKEN_OUT = _("The site has taken you out of this room. You may join it again.")
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
 CHANGING = _("The rights in this room are changing. Try again in a moment.")
@@ -111,9 +113,9 @@ class Joining(Subscribing):
         for subscription in self._subscriptions.values():
             subscription.cancel_recheck()
 
-    def may_change_identity(self) -> bool:
-        """Return whether the connection is in no room: others know it there by its user."""
-        return super().may_change_identity() and not self._subscriptions
+    def reason_against_auth(self) -> object:
+        """Return a reason if the connection is in a room: others know it there by its user."""
+        return LEAVE_FIRST if self._subscriptions else super().reason_against_auth()
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Check the rights again: in a room, or in all rooms and the one that is being joined."""

@@ -41,6 +41,8 @@ from .calls import Calls
 
 __all__ = ["Subscribing"]
 
+UNSUBSCRIBE_FIRST = _("Unsubscribe from your topics first.")
+WAIT_FIRST = _("Wait for the replies to your calls first.")
 NO_ROOMS = _("This address has no rooms. Name a topic.")
 
 
@@ -98,10 +100,11 @@ class Subscribing(Consumer):
         """Charge a call what its handler says."""
         return self._calls.charge_for(command) if isinstance(command, Call) else (command, cost)
 
-    def may_change_identity(self) -> bool:
-        """Return whether no subscription and no call depends on the rights of the user."""
-        used = [vars(self)[name] for name in ("_topics", "_calls") if name in vars(self)]
-        return super().may_change_identity() and not any(used)
+    def reason_against_auth(self) -> object:
+        """Return a reason if a subscription or a call depends on the rights of the user."""
+        if vars(self).get("_topics"):
+            return UNSUBSCRIBE_FIRST
+        return WAIT_FIRST if vars(self).get("_calls") else super().reason_against_auth()
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Check the rights in all topics again, if no room is named."""

@@ -102,7 +102,11 @@ async def test_a_call_under_way_keeps_its_user(
         await socket.send("call", **slow, ref=1)
         await socket.send("call", topic=order.name, name="cancel", ref=2)
         await eventually(lambda: shop.gate.begun == ["a"])
-        assert (await socket.ask("auth", token=first))["code"] == "permission_denied"
+        refused = await socket.ask("auth", token=first)
+        assert (refused["code"], refused["message"]) == (
+            "permission_denied",
+            "Wait for the replies to your calls first.",
+        )
         shop.gate.open.set()
         await socket.expect("result", ref=2)
         assert [one.identity.user_id for one in shop.instances] == [str(ada.pk)]

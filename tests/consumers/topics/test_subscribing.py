@@ -251,8 +251,15 @@ async def test_a_subscribed_client_keeps_its_identity(
     async with Socket() as socket:
         await socket.ask("subscribe", topic="news")
         error = await socket.ask("auth", name="Grace")
-        assert error["code"] == "permission_denied"
+        assert (error["code"], error["message"]) == (
+            "permission_denied",
+            "Unsubscribe from your topics first.",
+        )
         await socket.ask("unsubscribe", topic="news")
+        await socket.join("general")
+        error = await socket.ask("auth", name="Grace")
+        assert error["message"] == "Leave your rooms first."
+        await socket.ask("leave", room="general")
         assert (await socket.ask("auth", name="Grace"))["username"] == "Grace"
 
 
