@@ -16,7 +16,7 @@ from ..engine.delivery.entry_catchup import EntryPage, attach_entries
 from ..engine.delivery.entry_topic import EntryTopic
 from ..engine.engine import Engine
 from ..wire.commands import TopicSince
-from ..wire.errors import CommandError, ErrorCode
+from ..wire.errors import CommandError, ErrorCode, refusal_of
 from ..wire.events import Removed
 from .permissions import Verdict, verdict_on
 from .registry import registry
@@ -30,6 +30,7 @@ UNDECIDED_SECONDS = 60.0
 """A subscription whose rights cannot be read for so long ends."""
 CHANGING = _("The rights in this topic are changing. Try again in a moment.")
 UNDECIDED = _("The server cannot decide whether you may subscribe. Try again in a moment.")
+ENDED = _("Your subscription to this topic has ended. Subscribe again.")
 TOO_MANY_TOPICS = _("You are subscribed to too many topics. Unsubscribe from one first.")
 
 
@@ -43,6 +44,8 @@ class Subscription:
     """How often the rights may have changed since the connection was subscribed."""
     known_changes: int = 0
     """How many of these changes the verdict takes into account."""
+    is_removed: bool = False
+    """Whether the client has got a `removed` event."""
 
     @property
     def is_recheck_due(self) -> bool:
@@ -83,8 +86,19 @@ class Subscriptions:
 
         The verdict that is `known` is not asked for again, as long as nothing has changed. While
         there are more pages, the connection gets no events and is not subscribed.
-        Raises `CommandError` to refuse.
+        Raises `CommandError` to refuse. If that ends an earlier subscription, the client is told.
         """
+        before = self._get(topic.name)
+        try:
+            return await self._enter(topic, since, history, known)
+        except BaseException as error:
+            if before is not None:
+                self._tell_of_end(before, error)
+            raise
+
+    async def _enter(
+        self, topic: Topic, since: TopicSince | None, history: int, known: Verdict | None
+    ) -> EntryPage:
         self._check_number(topic.name)
         hub, db = self._engine.hub, self._engine.db
         for _attempt in range(ATTEMPTS):
@@ -178,9 +192,21 @@ class Subscriptions:
             self._remove(name, verdict.refusal)
             raise verdict.refusal
 
+    def _tell_of_end(self, subscription: Subscription, error: BaseException) -> None:
+        """Tell the client if a failed attempt to subscribe again has ended its subscription."""
+        if self._connection.id not in subscription.topic.members:
+            self._end(subscription, refusal_of(error, ENDED))
+
     def _remove(self, name: str, refusal: CommandError) -> None:
-        if name in self._subscriptions:
-            self.drop(name)
+        if subscription := self._subscriptions.get(name):
+            self._end(subscription, refusal)
+
+    def _end(self, subscription: Subscription, refusal: CommandError) -> None:
+        """End a subscription, and tell the client once."""
+        name = subscription.topic.topic_name
+        self.drop(name)
+        if not subscription.is_removed:
+            subscription.is_removed = True
             translate = self._connection.translate
             self._connection.reply(Removed.of(refusal, None, translate, topic=name))
 

@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 
 from .text import Text as _
 
-__all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "RealtimeError"]
+__all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "RealtimeError", "refusal_of"]
 
 
 class ErrorCode(StrEnum):
@@ -126,6 +126,13 @@ class CommandError(RealtimeError):
     def retryable(self) -> bool:
         """Whether the same command may succeed later."""
         return self.code in RETRYABLE
+
+
+def refusal_of(error: BaseException, otherwise: object) -> CommandError:
+    """Return the error if it refuses a command, else `unavailable` with another sentence."""
+    if isinstance(error, CommandError):
+        return error
+    return CommandError(ErrorCode.UNAVAILABLE, otherwise, retry_after=1)
 
 
 class Disconnect(RealtimeError):  # noqa: N818

@@ -44,6 +44,30 @@ async def say(socket: Socket, *contents: str) -> None:
 # Joining.
 
 
+async def test_a_client_is_told_if_joining_again_ends_its_membership_of_the_room(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rights have changed during each attempt; it would wait for events that never come."""
+    attach = module.attach
+
+    async def changed(*args: Any, **options: Any) -> Any:
+        caught = await attach(*args, **options)
+        [connection] = engine.connections.values()
+        connection.events.on_rights_changed()
+        return caught
+
+    async with Socket() as socket:
+        await socket.join("general")
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "attach", changed)
+            assert await socket.refused("join", room="general") == "unavailable"
+        removed = [one for one in socket.seen if one["type"] == "removed"]
+        assert [(one["room"], one["code"]) for one in removed] == [("general", "unavailable")]
+        await socket.join("general")
+        await say(socket, "a")
+        assert (await socket.expect("message"))["content"] == "a"
+
+
 async def test_a_join_brings_the_state_of_the_room(engine: Engine, room: Room) -> None:
     """Messages, position, epoch, who is there and what one is."""
     await append(room, "a", "b")

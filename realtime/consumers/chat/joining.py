@@ -23,7 +23,7 @@ from ...wire.commands import (
     JoinTarget,
     Leave,
 )
-from ...wire.errors import CommandError, ErrorCode
+from ...wire.errors import CommandError, ErrorCode, refusal_of
 from ...wire.events import (
     Done,
     Joined,
@@ -81,10 +81,10 @@ class Joining(Subscribing):
         """Enter many rooms; each has a reply of its own."""
         changes, results = self._changes, await self._read_ahead(command.rooms)
         for target in command.rooms:
-            known = results.get(target.room) if changes == self._changes else None
-            try:
             if not await self.pace():
                 return
+            known = results.get(target.room) if changes == self._changes else None
+            try:
                 joined = await self.in_time(self._join(target, known))
                 self.reply_paid(with_ref(joined, command), "join")
             except CommandError as error:
@@ -134,7 +134,7 @@ class Joining(Subscribing):
     def recheck(self, room: str, user_id: str = "") -> None:
         """Check the rights in a room again, and leave it if the connection may not be there."""
         subscription = self._subscriptions.get(room)
-        if subscription is None or self.id not in subscription.topic.members:
+        if subscription is None or not self._is_here(room):
             self._drop_subscription(room)  # the hub has detached the connection
         elif user_id in ("", *self.identity.user_ids):
             subscription.is_recheck_due = True
@@ -150,10 +150,9 @@ class Joining(Subscribing):
         if move.joins and not is_here:
             self.reply_large(await self._join(Join(room=move.room)))
         elif is_here and not move.joins:
-            self._drop_subscription(move.room)
             text = move.reason or TAKEN_OUT
             refusal = CommandError(ErrorCode.NOT_JOINED, text)
-            self.reply(Removed.of(refusal, move.room, self.connection.translate))
+            self._remove(self._subscriptions[move.room], refusal)
 
     async def _read_ahead(self, targets: list[JoinTarget]) -> dict[str, access.AccessResult]:
         """Read the access to many rooms in a few queries; after an error, each join does so."""
@@ -179,7 +178,13 @@ class Joining(Subscribing):
         ):
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, TOO_MANY_ROOMS)
         engine = self.engine
-        entry, topic, caught = await self._enter(target, known)
+        before = self._subscriptions.get(target.room) if self._is_here(target.room) else None
+        try:
+            entry, topic, caught = await self._enter(target, known)
+        except BaseException as error:
+            if before is not None and self.id not in before.topic.members:
+                self._remove(before, refusal_of(error, ENDED))
+            raise
         may_read = entry.may_read_history
         self._add_subscription(RoomSubscription(entry, topic, self._since(entry.slug)))
         engine.presence.join(self.connection, entry.room_id)
@@ -239,9 +244,21 @@ class Joining(Subscribing):
             return result
         refusal = result or access.unknown(room)
         if isinstance(refusal, CommandError) and room in self._subscriptions:
-            self._drop_subscription(room)
-            self.reply(Removed.of(refusal, room, self.connection.translate))
+            self._remove(self._subscriptions[room], refusal)
         raise refusal
+
+    def _is_here(self, room: str) -> bool:
+        """Return whether the connection gets the events of a room."""
+        subscription = self._subscriptions.get(room)
+        return subscription is not None and self.id in subscription.topic.members
+
+    def _remove(self, subscription: RoomSubscription, refusal: CommandError) -> None:
+        """End the subscription to a room, and tell the client once."""
+        room = subscription.access.slug
+        self._drop_subscription(room)
+        if not subscription.is_removed:
+            subscription.is_removed = True
+            self.reply(Removed.of(refusal, room, self.connection.translate))
 
     def _drop_subscription(self, room: str) -> None:
         """Drop the subscription to a room, if there is one."""
@@ -263,7 +280,7 @@ class Joining(Subscribing):
 
     def _subscription(self, room: str) -> RoomSubscription:
         subscription = self._subscriptions.get(room)
-        if subscription is not None and self.id in subscription.topic.members:
+        if subscription is not None and self._is_here(room):
             return subscription
         self._drop_subscription(room)  # the hub may have detached the connection
         raise CommandError(ErrorCode.NOT_JOINED, _("Join the room first."), room=room)

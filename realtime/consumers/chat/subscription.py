@@ -30,6 +30,8 @@ class RoomSubscription:
     """When the connection entered the room."""
     is_recheck_due: bool = False
     """Whether the rights have changed since the access was read."""
+    is_removed: bool = False
+    """Whether the client has got a `removed` event."""
     reminder: asyncio.TimerHandle | None = None
     typed_at: float | None = None
     """The time of the last typing event of this client."""

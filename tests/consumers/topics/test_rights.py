@@ -1,6 +1,9 @@
 """The right to be subscribed: when it is asked for, and what happens when it ends."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from realtime.engine.connections import rechecks
 from realtime.engine.database import executor
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
+from realtime.store.topics.entries import TopicLog
 from realtime.topics import CommandError, ErrorCode
 from realtime.topics import subscriptions as module
 from tests.consumers.topics.shop import Shop
@@ -33,6 +37,23 @@ async def subscribed(socket: Socket, topic: str, **fields: Any) -> Object:
     told = await socket.ask("subscribe", topic=topic, **fields)
     assert told["type"] == "subscribed", told
     return told
+
+
+@contextmanager
+def hanging(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> Iterator[None]:
+    """Have a method hang in its thread until the end of a block."""
+    gate, method = threading.Event(), getattr(kind, name)
+
+    def hang(*args: Any) -> Any:
+        gate.wait(5)
+        return method(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, name, hang)
+        try:
+            yield
+        finally:
+            gate.set()
 
 
 async def assert_nothing_comes(socket: Socket, order: Any, shop: Shop) -> None:
@@ -224,6 +245,70 @@ async def test_a_permission_that_fails_spoils_no_answer_of_others(
             "error",
             "subscribed",
         ]
+
+
+async def test_a_client_is_told_if_subscribing_again_ends_its_subscription(
+    shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for events that never come."""
+    monkeypatch.setattr(executor, "READ_SECONDS", 0.2)
+    async with testing.engine(DB_THREADS=2, **UNLIMITED) as engine, Socket(user=ada) as socket:
+        await subscribed(socket, order.name)
+        await order.apublish(shop.Paid(total=1))
+        await socket.expect("event")
+        topic = await engine.hub.open_topic(order.name)
+        topic.ring.shrink()
+        with hanging(monkeypatch, TopicLog, "start"):
+            error = await socket.ask("subscribe", topic=order.name, history=5)
+        assert (error["type"], error["code"]) == ("error", "unavailable")
+        told = next(one for one in socket.seen if one["type"] == "removed")
+        assert (told["topic"], told["code"], told["retry_after"]) == (order.name, "unavailable", 1)
+        assert told["message"] == "Your subscription to this topic has ended. Subscribe again."
+        await subscribed(socket, order.name)
+        await order.apublish(shop.Paid(total=2))
+        assert (await socket.expect("event"))["data"] == {"total": 2}
+
+
+async def test_a_client_is_told_if_changing_rights_end_its_subscription(
+    engine: Engine, shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have changed during each attempt; a first attempt ends nothing."""
+    async with Socket(user=ada) as socket:
+        await subscribed(socket, order.name)
+        await subscribed(socket, "news")
+        attach = module.attach_entries
+
+        async def changed(*args: Any, **options: Any) -> Any:
+            page = await attach(*args, **options)
+            [connection] = engine.connections.values()
+            connection.events.on_rights_changed()
+            return page
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "attach_entries", changed)
+            for name in (order.name, "cursors/a"):
+                error = await socket.ask("subscribe", topic=name)
+                assert error["code"] == "unavailable"
+        told = [one for one in await socket.settled() if one["type"] == "removed"]
+        told += [one for one in socket.seen if one["type"] == "removed"]
+        assert {one["topic"] for one in told} == {order.name}
+        await shop.NewsTopic().apublish(shop.Paid(total=1))
+        assert (await socket.expect("event"))["topic"] == "news"
+
+
+async def test_a_subscription_goes_on_if_a_refused_attempt_has_not_touched_it(
+    shop: Shop, order: Any, ada: Any
+) -> None:
+    shop.failure = None
+    async with testing.engine(**UNLIMITED), Socket(user=ada) as socket:
+        await subscribed(socket, order.name)
+        shop.failure = OperationalError("server closed the connection")
+        error = await socket.ask("subscribe", topic=order.name)
+        assert error["code"] == "unavailable"
+        shop.failure = None
+        await order.apublish(shop.Paid(total=1))
+        await socket.expect("event")
+        assert not [one for one in socket.seen if one["type"] == "removed"]
 
 
 async def test_a_permission_that_hangs_is_a_typed_error(
