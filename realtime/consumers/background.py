@@ -20,11 +20,12 @@ STOP_SECONDS = 1.0
 class Background:
     """Runs coroutines until the connection closes; one that fails closes it."""
 
-    __slots__ = ("_connection", "_tasks")
+    __slots__ = ("_connection", "_is_stopped", "_tasks")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Start a coroutine; raise `RuntimeError` if the connection is closed, or in a thread."""
@@ -33,7 +34,7 @@ class Background:
         except RuntimeError:
             work.close()
             raise RuntimeError("spawn() needs an async handler: write `async def`.") from None
-        if self._connection.phase is Phase.CLOSED:
+        if self._is_stopped or self._connection.phase is Phase.CLOSED:
             work.close()
             raise RuntimeError("The connection is closed: nothing can run in its background.")
         task = loop.create_task(self._run(work))
@@ -43,7 +44,8 @@ class Background:
         return task
 
     async def stop(self) -> None:
-        """Cancel all tasks, and wait until they have ended."""
+        """Cancel all tasks, and wait until they have ended; start no others."""
+        self._is_stopped = True
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

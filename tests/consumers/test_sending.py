@@ -425,6 +425,36 @@ async def test_nothing_runs_in_the_background_of_a_closed_connection(engine: Eng
     assert raised == ["The connection is closed: nothing can run in its background."]
 
 
+async def test_nothing_begins_in_the_background_while_that_ends(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in the `finally` of what is cancelled: it would run on without its connection."""
+    begun: list[str] = []
+
+    class Restarting(Consumer):
+        async def on_text(self, text: str) -> None: ...
+
+        async def on_connect(self) -> None:
+            self.spawn(self.tick())
+
+        async def tick(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.spawn(self.again())
+
+        async def again(self) -> None:
+            begun.append("again")
+            await asyncio.Event().wait()
+
+    async with PlainSocket(Restarting.as_asgi()):
+        pass
+    await eventually(lambda: not engine.connections)
+    assert "nothing can run in its background" in caplog.text
+    assert begun == []
+    assert not any("again" in repr(task) for task in asyncio.all_tasks())
+
+
 # Threads.
 
 
