@@ -72,6 +72,10 @@ class Execution(ABC, Generic[T]):
             return
         if self._connection.phase is OPEN:
             await self._wait_for_client()
+        if self._connection.was_dismissed:
+            dropped = "connection %s: a batch of %d was dropped, as the site has ended it"
+            logger.info(dropped, self._connection.id, len(batch.items))
+            return
         try:
             await self._attempt(self._handle_batch(batch.handler, batch.items), batch.items)
         except asyncio.CancelledError:

@@ -392,15 +392,48 @@ async def test_a_last_batch_that_fails_or_ends_leaves_nothing(engine: Engine) ->
         assert engine.connections == {}
 
 
-async def test_a_connection_that_is_closed_from_outside_handles_its_batch(engine: Engine) -> None:
-    consumer = upper()
+@pytest.mark.parametrize(
+    ("code", "is_handled"),
+    [
+        (CloseCode.KICKED, False),
+        (CloseCode.EXPIRED, False),
+        (CloseCode.UNAUTHENTICATED, False),
+        (4900, False),
+        (CloseCode.SILENT, True),
+        (CloseCode.SLOW, True),
+    ],
+)
+async def test_a_batch_of_a_connection_that_the_site_ends_is_dropped(
+    engine: Engine, code: int, is_handled: bool
+) -> None:
+    """Its user may not be here any more; one that the network ends has sent it in time."""
+    ended: list[int] = []
+
+    async def on_disconnect(self: Any) -> None:
+        ended.append(1)
+
+    consumer = upper(on_disconnect=on_disconnect)
+    async with PlainSocket(consumer.as_asgi()) as socket:
+        await socket.send("a")
+        await eventually(lambda: bool(gathered(engine)))
+        [connection] = engine.connections.values()
+        connection.close(Disconnect(code))
+        assert await socket.closed() == code
+    await eventually(lambda: bool(ended))
+    assert consumer.seen == ([["a"]] if is_handled else [])
+
+
+async def test_a_batch_that_is_due_after_the_user_was_sent_away_is_dropped(engine: Engine) -> None:
+    """While the close is under way, the handler is not called by its time either."""
+    consumer = upper(within=0.05)
     async with PlainSocket(consumer.as_asgi()) as socket:
         await socket.send("a")
         await eventually(lambda: bool(gathered(engine)))
         [connection] = engine.connections.values()
         connection.close(Disconnect(CloseCode.KICKED))
+        await eventually(lambda: not gathered(engine))
         assert await socket.closed() == CloseCode.KICKED
-    await eventually(lambda: consumer.seen == [["a"]])
+    assert consumer.seen == []
 
 
 def gathered(engine: Engine) -> list[Any]:

@@ -36,6 +36,9 @@ ABUSE = {
     CloseCode.TOO_MANY_ERRORS,
 }
 """The codes that are logged as warnings, so that a site sees them by default."""
+DISMISSALS = {CloseCode.UNAUTHENTICATED, CloseCode.KICKED, CloseCode.EXPIRED}
+"""The codes with which the site ends a connection, besides those of its own."""
+CLOSE_CODES = frozenset(CloseCode)
 UNKNOWN = ""
 """The language of a client before it is needed."""
 OVERDUE, DROPPED = "overdue", "dropped"
@@ -96,6 +99,7 @@ class Connection(Request):
 
     __slots__ = (
         "_acquired",
+        "_end_code",
         "_interruption",
         "_language",
         "_paused",
@@ -146,6 +150,7 @@ class Connection(Request):
         self.connected_at = time.time()
         self.is_gone = False
         """Whether the client has closed the socket."""
+        self._end_code: int | None = None
         self.outbox = Outbox(connection_id, send, codec, self.close, server, ledger)
         self._acquired: list[Release | Subscribable] = []
         self._paused: asyncio.Future[None] | None = None
@@ -308,6 +313,7 @@ class Connection(Request):
         """
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
+            self._end_code = why.code
             closing = asyncio.get_running_loop().create_task(self._close(why))
             self.acquire(lambda _: closing.cancel())
             if self._paused is not None and not self._paused.done():
@@ -323,6 +329,7 @@ class Connection(Request):
         """Close the socket as `finish` does, without a log line."""
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
+            self._end_code = why.code
         await self.outbox.close_with(why, self.translate)
 
     def lose(self) -> None:
@@ -330,6 +337,12 @@ class Connection(Request):
         self.is_gone = True
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
+
+    @property
+    def was_dismissed(self) -> bool:
+        """Whether the site has ended the connection, as its user may not be here any more."""
+        code = self._end_code
+        return code is not None and (code in DISMISSALS or code not in CLOSE_CODES)
 
     async def _close(self, why: Disconnect) -> None:
         await self.finish(why)
