@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from ...conf import config
 from ...engine.connections.phase import Phase
 from ...logs import get_logger
+from ...topics.topic import Topic
 from ...wire.commands import Call
 from ...wire.errors import CommandError, ErrorCode
 
@@ -39,7 +40,7 @@ class PendingCall:
 
     def __init__(
         self,
-        topic: str,
+        topic: Topic,
         command: Call,
         refuse: Answer,
         expired: Callable[["PendingCall"], None],
@@ -128,18 +129,18 @@ class CallQueue:
         """Return the number of calls that wait or run."""
         return len(self._calls)
 
-    async def add(self, topic: str, command: Call, refuse: Answer) -> None:
+    async def add(self, topic: Topic, command: Call, refuse: Answer) -> None:
         """Queue a call behind the others to its topic; wait while too many are in flight."""
         while len(self._calls) >= IN_FLIGHT:
             self._slot_free.clear()
             await self._slot_free.wait()
         call = PendingCall(topic, command, refuse, self._expire)
         self._calls.add(call)
-        if topic in self._waiting:
-            self._waiting[topic][call] = None
+        if topic.name in self._waiting:
+            self._waiting[topic.name][call] = None
             return
-        self._waiting[topic] = {call: None}
-        worker = asyncio.get_running_loop().create_task(self._work(topic))
+        self._waiting[topic.name] = {call: None}
+        worker = asyncio.get_running_loop().create_task(self._work(topic.name))
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
@@ -150,15 +151,15 @@ class CallQueue:
         for call in self._calls:
             call.drop()
 
-    async def _work(self, topic: str) -> None:
-        waiting = self._waiting[topic]
+    async def _work(self, name: str) -> None:
+        waiting = self._waiting[name]
         try:
             while waiting:
                 async with self._turns:
                     if waiting:  # they may have expired meanwhile
                         await self._execute_next(waiting)
         finally:
-            del self._waiting[topic]
+            del self._waiting[name]
 
     async def _execute_next(self, waiting: dict[PendingCall, None]) -> None:
         call = next(iter(waiting))
@@ -168,7 +169,7 @@ class CallQueue:
 
     def _expire(self, call: PendingCall) -> None:
         if not call.expire():
-            self._waiting.get(call.topic, {}).pop(call, None)
+            self._waiting.get(call.topic.name, {}).pop(call, None)
             self._discard(call)
 
     def _discard(self, call: PendingCall) -> None:

@@ -48,6 +48,8 @@ class Calls:
         self._refuse = refuse
         self._queue = CallQueue(self._execute)
         self._failures = Failures()
+        self._found: tuple[Call, Topic] | None = None
+        """The call that is charged now, with its topic."""
         connection.acquire(lambda _: self._queue.close())
 
     def charge_for(self, command: Call) -> tuple[Struct, Cost]:
@@ -56,7 +58,7 @@ class Calls:
         It is refused in its turn, after the check of rights: so nobody learns which topics exist.
         """
         try:
-            topic = registry.resolve(command.topic, self._connection.identity)
+            topic = self._find(command)
             handler = topic.calls.get(command.name)
             if handler is None or handler.cost is USUAL_COST:
                 return command, USUAL_COST
@@ -70,8 +72,9 @@ class Calls:
 
     async def add(self, command: Call) -> None:
         """Queue a call behind the others to its topic; raise `CommandError` for no topic."""
-        topic = registry.resolve(command.topic, self._connection.identity)
-        await self._queue.add(topic.name, command, lambda error: self._refuse(command, error))
+        topic = self._find(command)
+        self._found = None
+        await self._queue.add(topic, command, lambda error: self._refuse(command, error))
 
     async def _execute(self, call: PendingCall) -> None:
         """Execute a call, and answer it; raise nothing."""
@@ -93,7 +96,7 @@ class Calls:
         """Return the reply to a call; raise what its handler raises."""
         command = call.command
         call.begin(self._connection.phase)
-        topic = await self._permitted(command.topic)
+        topic = await self._permitted(call.topic)
         handler, argument = topic.calls.decode(command)
         call.begin(self._connection.phase)
         if handler.is_async:
@@ -104,16 +107,22 @@ class Calls:
             reply = await call.in_thread(future)
         return result(topic.name, reply, command.ref)
 
-    async def _permitted(self, name: str) -> Topic:
-        """Return a topic of the user of this moment, who may subscribe to it.
+    def _find(self, command: Call) -> Topic:
+        """Return the topic of a call, which is resolved once; raise `CommandError` for no topic."""
+        if self._found is None or self._found[0] is not command:
+            self._found = command, registry.resolve(command.topic, self._connection.identity)
+        return self._found[1]
+
+    async def _permitted(self, topic: Topic) -> Topic:
+        """Return the topic of a call, for the user of this moment, who may subscribe to it.
 
         It is an instance for each call, and keeps nothing. Raises `CommandError` to refuse.
         """
         for _attempt in range(ATTEMPTS):
-            identity = self._connection.identity
-            topic = registry.resolve(name, identity)
+            if topic.identity is not self._connection.identity:  # it has changed meanwhile
+                topic = registry.resolve(topic.name, self._connection.identity)
             await self._check_rights(topic)
-            if identity is self._connection.identity:  # it may have changed during the check
+            if topic.identity is self._connection.identity:
                 return topic
         raise CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=1)
 

@@ -61,10 +61,10 @@ class Subscribing(Consumer):
         """Subscribe to many topics; each has a reply of its own."""
         changes, verdicts = self._topics.changes, await self._ask_ahead(command.topics)
         for target in command.topics:
-            known = verdicts.get(target.topic) if changes == self._topics.changes else None
-            try:
             if not await self.pace():
                 return
+            known = verdicts.get(target.topic) if changes == self._topics.changes else None
+            try:
                 subscribed = await self.in_time(self._subscribe(target, known))
                 self.reply_paid(with_ref(subscribed, command), "subscribe")
             except CommandError as error:

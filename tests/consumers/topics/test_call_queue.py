@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ class Site:
 
     async def call(self, topic: str, name: str) -> None:
         command = Call(topic=topic, name=name)
-        await self.queue.add(topic, command, lambda error: self.refused.append((name, error)))
+        named: Any = SimpleNamespace(name=topic)
+        await self.queue.add(named, command, lambda error: self.refused.append((name, error)))
 
     def _gate(self, name: str) -> asyncio.Event:
         return self._gates.setdefault(name, asyncio.Event())

@@ -17,6 +17,7 @@ from realtime.engine.engine import Engine
 from realtime.hooks import Hooks, NewMessage
 from realtime.models import Membership
 from realtime.topics import Command, Topic, command
+from realtime.topics.registry import registry
 from tests.consumers.failures import FAILURES
 from tests.consumers.topics.shop import Shop
 
@@ -53,6 +54,24 @@ async def test_an_instance_is_made_for_each_call_with_its_client(
     one, other = shop.instances
     assert one is not other
     assert [one.identity.user_id, other.identity.user_id] == [str(ada.pk)] * 2
+
+
+async def test_the_topic_of_a_call_is_resolved_once(
+    engine: Engine, shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved: list[str] = []
+    resolve = registry.resolve
+
+    def counted(name: str, *args: Any) -> Topic:
+        resolved.append(name)
+        return resolve(name, *args)
+
+    monkeypatch.setattr(registry, "resolve", counted)
+    async with Socket(user=ada) as socket:
+        for name in ("cancel", "costly", "quiet"):
+            assert (await socket.ask("call", topic=order.name, name=name))["type"] == "result"
+        assert resolved == [order.name] * 3
+        assert (await socket.ask("call", topic="no/such", name="quiet"))["code"] == "unknown_topic"
 
 
 @pytest.mark.parametrize(
