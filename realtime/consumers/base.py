@@ -179,12 +179,13 @@ class Consumer(Sending):
         replies = await handler.method(self, commands)
         if replies is None:
             return
-        frames = []
-        for one, reply in zip(commands, checked_list(replies, len(commands)), strict=True):
+        pairs = list(zip(commands, checked_list(replies, len(commands)), strict=True))
+        encode = self.connection.codec.encode
+        # All of them first: after an error here, each command is answered with that.
+        frames = [encode(with_ref(reply, one)) for one, reply in pairs if _is_sent(reply)]
+        for one, reply in pairs:
             if isinstance(reply, CommandError):
                 self.refuse(one, reply)
-            elif reply is not None:
-                frames.append(self.connection.codec.encode(with_ref(reply, one)))
         if handler.cost.is_reply_charged:
             size = sum(map(len, frames)) / REPLY_BYTES
             self.engine.limits.owe(self.connection, handler.cost.allowance, size)
@@ -270,6 +271,10 @@ class Consumer(Sending):
 
     def _refuse_large(self) -> None:
         self._lifecycle.refuse_large()
+
+def _is_sent(reply: object) -> bool:
+    return reply is not None and not isinstance(reply, CommandError)
+
 
 
 def unavailable(connection_id: str, error: DatabaseError) -> CommandError:

@@ -23,6 +23,7 @@ from realtime.consumers import (
     Disconnect,
     Done,
     ErrorCode,
+    Reply,
     command,
     frames,
 )
@@ -240,6 +241,26 @@ async def test_one_command_of_a_batch_may_be_refused(engine: Engine) -> None:
         found = {one["ref"]: one for one in [await socket.receive() for _ in range(3)]}
         assert [found[one]["type"] for one in range(3)] == ["error", "done", "error"]
         assert found[0]["path"] == "number"
+
+
+async def test_a_reply_that_cannot_be_encoded_leaves_each_command_with_one_answer(
+    engine: Engine,
+) -> None:
+    """Also those that the same batch has refused."""
+
+    class Answer(Reply):
+        value: Any
+
+    def answer(commands: list[Value]) -> list[Any]:
+        return [Answer(value=1), CommandError("bad", "Bad."), Answer(value=object())]
+
+    async with Socket(application=values([], answer).as_asgi()) as socket:
+        for number in range(3):
+            await socket.send("value", number=number, ref=number)
+        await socket.all("error", 3)
+        await socket.settled()
+        errors = [one for one in socket.seen if one["type"] == "error"]
+        assert [(one["ref"], one["code"]) for one in errors] == [(n, "internal") for n in range(3)]
 
 
 WRONG: dict[str, Callable[[list[Value]], Any]] = {
