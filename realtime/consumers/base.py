@@ -32,7 +32,7 @@ from ..wire.packet import Packet
 from .authentication import Login, authenticated
 from .background import Background
 from .commands import CommandSet, Handler, command, with_ref
-from .execution import checked_list
+from .execution import check_cancelled, checked_list
 from .handlers import RUNS_ON
 from .handshake import connect
 from .lifecycle import Lifecycle
@@ -227,6 +227,7 @@ class Consumer(Sending):
             return await work
         except asyncio.CancelledError as cancelled:
             if not self.connection.was_given_up():
+                check_cancelled(cancelled)
                 raise
             outcome = "unknown" if RUNS_ON in cancelled.args else None
             raise CommandError(
@@ -272,9 +273,9 @@ class Consumer(Sending):
     def _refuse_large(self) -> None:
         self._lifecycle.refuse_large()
 
+
 def _is_sent(reply: object) -> bool:
     return reply is not None and not isinstance(reply, CommandError)
-
 
 
 def unavailable(connection_id: str, error: DatabaseError) -> CommandError:

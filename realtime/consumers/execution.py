@@ -16,7 +16,14 @@ from .handlers import Handler
 if TYPE_CHECKING:
     from .base import Consumer
 
-__all__ = ["OBJECT_BYTES", "OPEN", "Execution", "checked_list"]
+__all__ = [
+    "OBJECT_BYTES",
+    "OPEN",
+    "OWN_CANCELLATION",
+    "Execution",
+    "check_cancelled",
+    "checked_list",
+]
 
 logger = get_logger("realtime.consumer")
 
@@ -25,6 +32,7 @@ OPEN = Phase.OPEN
 """A constant, because the member of an enum is slow to look up for each command."""
 OBJECT_BYTES = 512
 """The cost of an object or raw frame besides its size, in bytes of the allowance."""
+OWN_CANCELLATION = "The handler has raised CancelledError, but nothing has cancelled it."
 INTERNAL = REASONS[CloseCode.INTERNAL]
 
 
@@ -139,6 +147,16 @@ class Execution(ABC, Generic[T]):
     @abstractmethod
     def _refuse(self, items: Sequence[T], error: CommandError) -> None:
         """Reply to each item that it failed."""
+
+
+def check_cancelled(error: asyncio.CancelledError) -> None:
+    """Raise `RuntimeError` if a handler was not cancelled, but has raised the error by itself.
+
+    It does so if it awaits a task that was cancelled. That must not look like a shutdown.
+    """
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
+        raise RuntimeError(OWN_CANCELLATION) from error
 
 
 def checked_list(replies: Any, number: int) -> list[Any]:

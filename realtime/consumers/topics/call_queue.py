@@ -18,6 +18,7 @@ from ...logs import get_logger
 from ...topics.topic import Topic
 from ...wire.commands import Call
 from ...wire.errors import CommandError, ErrorCode
+from ..execution import OWN_CANCELLATION
 
 __all__ = ["CallQueue", "PendingCall"]
 
@@ -109,6 +110,8 @@ class PendingCall:
         except asyncio.CancelledError:  # the connection is gone
             work.add_done_callback(_log_failure)
             raise
+        if work.cancelled() and not self.is_answered:
+            raise RuntimeError(OWN_CANCELLATION)
         if work.cancelled():
             raise CommandError(ErrorCode.UNAVAILABLE, NOT_ENDED, retry_after=1, outcome="unknown")
         return work.result()

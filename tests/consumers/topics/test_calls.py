@@ -119,6 +119,44 @@ async def test_a_handler_that_fails_is_internal_and_five_in_a_row_close(
         assert (notice["code"], code) == (4511, 4511)
 
 
+async def test_a_handler_that_raises_a_cancellation_by_itself_has_failed(
+    engine: Engine, shop: Shop, order: Any, ada: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.broken = asyncio.CancelledError()  # type: ignore[assignment]
+    async with Socket(user=ada) as socket:
+        error = await socket.ask("call", topic=order.name, name="break")
+        assert (error["code"], "outcome" in error) == ("internal", False)
+    assert "nothing has cancelled it" in caplog.text
+
+
+async def test_five_calls_that_fail_at_once_close_the_connection(
+    engine: Engine, shop: Shop, ada: Any
+) -> None:
+    """Each is answered, or the close comes first."""
+
+    class Fail(Command):
+        pass
+
+    class FailingTopic(Topic):
+        path = "failing/<int:pk>"
+
+        def may_subscribe(self) -> bool:
+            return True
+
+        @command
+        async def fail(self, command: Fail) -> None:
+            await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+    async with Socket(user=ada) as socket:
+        for number in range(8):
+            await socket.send("call", topic=f"failing/{number}", name="fail", ref=number)
+        notice, code = await socket.ended()
+        assert (notice["code"], code) == (4511, 4511)
+        refs = [one["ref"] for one in socket.seen if one["type"] == "error"]
+        assert len(refs) == len(set(refs)) >= 5
+
+
 @pytest.mark.parametrize(("broken", "code"), FAILURES)
 async def test_only_a_database_that_is_away_is_unavailable(
     engine: Engine, shop: Shop, order: Any, ada: Any, broken: Exception, code: str
