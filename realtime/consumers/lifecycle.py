@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..conf import config
 from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
 from ..engine.connections.phase import Phase
@@ -31,6 +32,7 @@ __all__ = ["Lifecycle"]
 
 logger = get_logger("realtime.consumer")
 
+TOO_LONG = "connection %s: on_disconnect() of the consumer takes too long, and was cancelled"
 PING = {codec: Packet([codec.encode(Ping())]) for codec in CODECS.values()}
 """The frame that pings a silent client, by codec."""
 
@@ -215,8 +217,12 @@ class Lifecycle:
             await self._consumer.stop_background()
 
     async def _say_goodbye(self) -> None:
+        """Let the consumer act on the end, within the time of a command."""
         try:
-            await self._consumer.on_disconnect()
+            async with asyncio.timeout(config().handler_seconds):
+                await self._consumer.on_disconnect()
+        except TimeoutError:
+            logger.warning(TOO_LONG, self._connection.id)
         except Exception:
             logger.exception(
                 "connection %s: on_disconnect() of the consumer failed", self._connection.id

@@ -11,13 +11,16 @@ from pytest_django.fixtures import Settings
 from harness.client.conversation import Closed
 from harness.client.encoding import ENCODINGS, encode
 from harness.client.in_process import Socket
+from harness.site import UNLIMITED
 from harness.waiting import eventually
+from realtime import testing
 from realtime.auth.guests import token_of
-from realtime.consumers import Consumer, RoomConsumer, heartbeat
+from realtime.consumers import Consumer, RoomConsumer, command, heartbeat
 from realtime.consumers.authentication import Login
 from realtime.engine.connections import admission
 from realtime.engine.delivery import registry
 from realtime.engine.engine import EVERYONE, Engine
+from realtime.models import Room
 from realtime.store.accounts.identity import Identity
 from realtime.wire.commands import Command, Ping
 from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
@@ -161,6 +164,35 @@ async def test_a_handler_that_raises_is_answered(
         assert "secret" not in str(error)
         await socket.join("general")
     assert "ValueError: secret" in caplog.text
+
+
+async def test_a_handler_that_raises_a_cancellation_by_itself_has_failed(engine: Engine) -> None:
+    """As it does if it awaits a task that was cancelled; that is no shutdown."""
+
+    class Cancelled(Consumer):
+        @command
+        async def ping(self, command: Ping) -> None:
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+
+    async with Socket(application=Cancelled.as_asgi()) as socket:
+        for _ in range(2):
+            assert await socket.refused("ping") == "internal"
+
+
+async def test_an_end_that_the_consumer_delays_takes_no_longer_than_a_command(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hanging(Consumer):
+        async def on_disconnect(self) -> None:
+            await asyncio.Event().wait()
+
+    async with testing.engine(GUESTS=True, HANDLER_SECONDS=0.1, **UNLIMITED):
+        async with Socket(application=Hanging.as_asgi()) as socket:
+            pass
+        await asyncio.wait_for(socket.communicator.future, 5)
+    assert "on_disconnect() of the consumer takes too long" in caplog.text
 
 
 async def test_five_commands_in_a_row_that_raise_end_their_connection_and_leave_nothing(
