@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from inspect import iscoroutine
 from typing import Any
 
 from ..engine.connections.connection import Connection
@@ -29,6 +30,8 @@ class Background:
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Start a coroutine; raise `RuntimeError` if the connection is closed, or in a thread."""
+        if not iscoroutine(work):
+            raise TypeError(f"spawn() needs a coroutine, not {work!r}: call the function first.")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

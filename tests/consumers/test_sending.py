@@ -425,6 +425,16 @@ async def test_nothing_runs_in_the_background_of_a_closed_connection(engine: Eng
     assert raised == ["The connection is closed: nothing can run in its background."]
 
 
+@pytest.mark.parametrize("work", [5, test_nothing_runs_in_the_background_of_a_closed_connection])
+async def test_only_a_coroutine_can_run_in_the_background(
+    engine: Engine, caplog: pytest.LogCaptureFixture, work: Any
+) -> None:
+    """A function that was not called is the likely mistake."""
+    async with Socket(application=doing(spawn=lambda self: self.spawn(work))) as socket:
+        assert await socket.refused("do", what="spawn") == "internal"
+    assert "call the function first" in caplog.text
+
+
 async def test_nothing_begins_in_the_background_while_that_ends(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
