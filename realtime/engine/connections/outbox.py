@@ -238,7 +238,7 @@ class Outbox:
 
     def _enqueue(self, frame: str | bytes, *, is_counted: bool) -> None:
         self._queue.add(frame, is_counted=is_counted)
-        if (filled := self._queue.filled) > 1:
+        if (filled := self._queue.filled) > 1 and len(self._queue) > 1:
             self._cut(f"{len(self._queue)} frames and {self._queue.size} bytes wait")
         elif filled > config().outbox_warn_at and not self._warned:
             self._warned = True

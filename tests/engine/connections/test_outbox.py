@@ -666,3 +666,13 @@ async def test_what_was_requested_does_not_end_it_as_slow(settings: Settings) ->
     assert end.ends == []
     end.outbox.send("h")
     assert [why.code for why in end.ends] == [CloseCode.SLOW]
+
+
+async def test_one_frame_that_is_larger_than_the_limit_does_not_end_it(settings: Settings) -> None:
+    """It says nothing about how the client reads."""
+    limit(settings, OUTBOX_BYTES=10)
+    end = End()
+    end.outbox._enqueue("x" * 100, is_counted=True)
+    assert end.ends == []
+    end.outbox._enqueue("x", is_counted=True)
+    assert [why.code for why in end.ends] == [CloseCode.SLOW]
