@@ -103,6 +103,8 @@ class CommandError(RealtimeError):
         ref: str | int | None = None,
         retry_after: float | None = None,
     ) -> None:
+        if not isinstance(code, str) or not code:
+            raise TypeError(f"the code of a CommandError is an ErrorCode or a text, not {code!r}")
         super().__init__(code, message)
         self.code: ErrorCode | str = code
         self.text = message

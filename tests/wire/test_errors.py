@@ -129,3 +129,9 @@ def test_the_document_names_every_error_code() -> None:
 def test_the_document_names_every_close_code() -> None:
     told = re.findall(r"^\| (4\d{3}) \|", PAGE, re.MULTILINE)
     assert told == [str(int(code)) for code in CloseCode]
+
+
+@pytest.mark.parametrize("code", [None, "", 4400])
+def test_an_error_needs_a_code(code: object) -> None:
+    with pytest.raises(TypeError, match="the code of a CommandError is an ErrorCode or a text"):
+        CommandError(code, "There are no seats left.")  # type: ignore[arg-type]
