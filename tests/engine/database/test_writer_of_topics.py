@@ -137,14 +137,14 @@ async def test_an_event_that_cannot_be_stored_fails_alone(
     either: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others of its batch are stored."""
-    real = batch.numbering.append
+    real = batch.topic_numbering.append
 
     def append(drafts: list[EntryDraft], **options: Any) -> Any:
         if any("bad" in one.data for one in drafts):
             raise ValueError("a defect")
         return real(drafts, **options)
 
-    monkeypatch.setattr(batch.numbering, "append", append)
+    monkeypatch.setattr(batch.topic_numbering, "append", append)
     results = await asyncio.gather(
         *(desk.writer.write(event(ORDER, text)) for text in ("a", "bad", "c")),
         return_exceptions=True,
