@@ -116,15 +116,3 @@ async def test_a_child_of_a_server_process_has_no_engine(room: Any) -> None:
         os.waitpid(child, 0)
         assert os.read(read, 4) == b"none"
         assert Engine.running() is not None
-
-
-def announce(text: str) -> None:
-    """The function of a task."""
-    push.room("general").message(text, username="CI")
-
-
-def test_a_task_of_django_publishes(room: Any) -> None:
-    """With the backend that runs it at once; other backends run it in processes like these."""
-    tasks = pytest.importorskip("django.tasks")
-    tasks.task(announce).enqueue("done")
-    testing.assert_published("general", content="done", username="CI")
