@@ -43,12 +43,12 @@ class Socket(Conversation):
 
     async def open(self) -> None:
         """Connect, and wait for no welcome."""
-        is_open, chosen = await self.communicator.connect(timeout=5)
+        is_open, chosen = await self.communicator.connect(timeout=30)
         assert is_open
         assert chosen == subprotocol(self.encoding)
 
     async def close(self) -> None:
-        await self.communicator.disconnect(timeout=5)
+        await self.communicator.disconnect(timeout=30)
 
     async def raw(self, frame: str | bytes) -> None:
         key = "text" if isinstance(frame, str) else "bytes"

@@ -33,12 +33,12 @@ class PlainSocket:
         self.reason = ""
 
     async def __aenter__(self) -> Self:
-        is_open, self.subprotocol = await self.communicator.connect(timeout=5)
+        is_open, self.subprotocol = await self.communicator.connect(timeout=30)
         assert is_open
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.communicator.disconnect(timeout=5)
+        await self.communicator.disconnect(timeout=30)
 
     async def send(self, frame: Frame) -> None:
         key = "text" if isinstance(frame, str) else "bytes"

@@ -52,7 +52,7 @@ async def say(socket: Socket, content: str, room: str = "general") -> Object:
 
 async def connected(number: int) -> None:
     """Wait until so many connections stand in the tables."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await sync_to_async(Connection.objects.count)() != number:
             pass
 

@@ -182,7 +182,7 @@ async def test_a_client_that_is_read_slowly_can_be_ended_at_once(
         await eventually(lambda: consumer.connection.is_paused)
         consumer.end(Disconnect(CloseCode.KICKED))
         assert (await socket.ended())[1] == CloseCode.KICKED
-        await eventually(lambda: not consumer.connection.is_paused, timeout=5)
+        await eventually(lambda: not consumer.connection.is_paused)
 
 
 async def test_a_client_that_is_read_slowly_is_not_silent(

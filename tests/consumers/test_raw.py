@@ -202,7 +202,7 @@ async def test_a_raw_client_is_closed_when_its_user_is_deactivated(
 
 async def test_a_foreign_origin_is_refused(engine: Engine) -> None:
     socket = PlainSocket(Echo.as_asgi(), headers=[(b"origin", b"https://evil.example")])
-    is_open, _ = await socket.communicator.connect(timeout=5)
+    is_open, _ = await socket.communicator.connect(timeout=30)
     assert not is_open
 
 

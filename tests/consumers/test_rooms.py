@@ -502,7 +502,7 @@ async def test_presence_counts_users_and_their_connections(
     async with Socket(user=ada) as one, Socket(user=ada) as two, Socket() as guest:
         for socket in (one, two, guest):
             await socket.join("general")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 told = await one.ask("presence", room="general")
                 members = {item["username"]: item["connections"] for item in told["members"]}
@@ -576,7 +576,7 @@ async def test_an_earlier_position_is_a_gap_a_client_can_fill(engine: Engine, ro
 
 async def present(engine: Engine, room: Room, number: int) -> None:
     """Wait until so many users are in a room."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await engine.db.read(presence.members, room.pk, 9))[1] != number:
             await asyncio.sleep(0.01)
 

@@ -563,7 +563,7 @@ async def test_plain_functions_that_hang_starve_nobody(threaded: Engine, setting
     finally:
         free.set()
         for socket in sockets:
-            await socket.communicator.disconnect(timeout=5)
+            await socket.communicator.disconnect(timeout=30)
 
 
 async def test_a_plain_function_sees_the_transaction_of_a_test(engine: Engine) -> None:

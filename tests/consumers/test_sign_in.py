@@ -173,7 +173,7 @@ async def test_who_says_nothing_is_sent_away(strict: Engine, settings: Any) -> N
     await socket.open()
     began = time.monotonic()
     assert (await socket.ended())[1] == CloseCode.UNAUTHENTICATED
-    assert 0.15 < time.monotonic() - began < 2
+    assert 0.15 < time.monotonic() - began < 5
     await socket.communicator.wait()
     assert strict.admission.unauthenticated == 0
 
@@ -418,7 +418,7 @@ async def test_changed_rights_reach_open_connections(
             reply = await socket.ask("message", room="general", content="x")
             return bool(reply["type"] == "ack")
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await may():
                 await asyncio.sleep(0.02)
 
@@ -449,7 +449,7 @@ async def test_a_user_who_is_renamed_is_known_by_the_new_name(strict: Engine, ad
         fresh = await get_user_model().objects.aget(pk=ada.pk)
         fresh.username = "lovelace"
         await fresh.asave()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await socket.ask("auth"))["username"] != "lovelace":
                 await asyncio.sleep(0.02)
 

@@ -116,7 +116,7 @@ async def test_who_insists_does_not_wait(make_site: Factory) -> None:
             began = time.monotonic()
             with contextlib.suppress(ConnectionClosed):
                 await client.closed()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 1.5
             holder.rollback()
 
 

@@ -66,12 +66,12 @@ class Page:
         self.communicator.scope.update({"client": ["192.0.2.1", 50000], "user": user} | scope)
 
     async def __aenter__(self) -> "Page":
-        is_open, _ = await self.communicator.connect(timeout=5)
+        is_open, _ = await self.communicator.connect(timeout=30)
         assert is_open
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.communicator.disconnect(timeout=5)
+        await self.communicator.disconnect(timeout=30)
 
     async def receive(self) -> Any:
         return json.loads(await self.communicator.receive_from(timeout=10))
@@ -246,7 +246,7 @@ async def test_the_subscription_ends_with_the_socket(
             await page.communicator.receive_output(5)
         gc.collect()
     else:
-        await page.communicator.disconnect(timeout=5)
+        await page.communicator.disconnect(timeout=30)
     await eventually(lambda: not topic.members and not engine.connections)
     assert not engine.revalidator.connections()
     await order.apublish(shop.Paid(total=1))

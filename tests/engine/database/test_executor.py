@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -59,9 +58,8 @@ async def test_stopping_does_not_wait_for_ever(
         for run in (db.write, db.pulse, db.write_blocking)
     ]
     await eventually(lambda: len(threads()) == 3)
-    began = time.monotonic()
     await db.stop()
-    assert time.monotonic() - began < 1.5
+    assert not any(work.done() for work in works)
     await asyncio.gather(*works)
     await eventually(lambda: not threads())
 
@@ -99,11 +97,10 @@ async def test_lanes_have_as_many_threads_as_they_may_and_end_with_the_executor(
 
 
 async def test_a_slow_query_in_one_lane_holds_up_no_other(postgres: str, db: Database) -> None:
-    slow = asyncio.ensure_future(db.read(sleep_there, 1))
-    began = time.monotonic()
+    slow = asyncio.ensure_future(db.read(sleep_there, 2))
     for run in (db.read, db.write, db.pulse, db.write_blocking):
         await run(sleep_there, 0)
-    assert time.monotonic() - began < 0.9
+    assert not slow.done()
     await slow
 
 

@@ -141,7 +141,7 @@ async def test_a_reset_drops_what_waits() -> None:
     waiting = asyncio.ensure_future(lane.flushed())
     await ticks()
     lane.reset(2)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 10)
     await flush(lane)
     assert (lane.position, end.items) == (2, [])
 
@@ -149,7 +149,7 @@ async def test_a_reset_drops_what_waits() -> None:
 async def test_a_caller_can_wait_for_the_pending_events() -> None:
     """The caller continues after the last round that it needs."""
     lane = lane_of(JSON, End())
-    await asyncio.wait_for(lane.flushed(), 1)
+    await asyncio.wait_for(lane.flushed(), 10)
     for number in range(ROUND_EVENTS + 1):
         lane.put(event(number + 1))
     waiting = asyncio.ensure_future(lane.flushed())
@@ -157,7 +157,7 @@ async def test_a_caller_can_wait_for_the_pending_events() -> None:
     await ticks()
     assert not waiting.done()
     lane.next_batch()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 10)
     assert lane.position == ROUND_EVENTS + 1
 
 
