@@ -80,6 +80,7 @@ async def test_frames_hold_several_events_under_load_where_that_was_agreed(
         assert len(watcher.frames) < 1_000
 
 
+@pytest.mark.alone
 async def test_an_idle_server_sends_each_event_at_once(site: Site) -> None:
     """With nothing else to do, the coalescing encodings are as quick as the plain one."""
     async with AsyncExitStack() as stack:

@@ -148,6 +148,7 @@ async def test_a_client_whose_right_has_ended_gets_nothing_one_second_later(
         assert (await client.ask("subscribe", topic=f"order/{pk}"))["code"] == "unknown_topic"
 
 
+@pytest.mark.alone
 async def test_without_the_doorbell_a_right_ends_within_six_seconds(make_site: Factory) -> None:
     """And what is published later never comes."""
     site = make_site(servers=(), own_redis=True, urls="tests.e2e.orders")
