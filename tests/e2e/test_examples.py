@@ -117,13 +117,12 @@ async def test_the_pages_work_in_a_browser(site: Site, browser: Browser) -> None
     await expect(page.get_by_test_id("frames")).to_contain_text("TEXT 200")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("name", ["", "echo/", "batch/"])
 async def test_axe_finds_nothing_on_the_pages(
-    site: Site, browser: Browser, name: str, size: dict[str, Any], scheme: str
+    site: Site, browser: Browser, name: str, size: dict[str, Any]
 ) -> None:
-    page = await open_example(browser, site, name, **size, color_scheme=scheme, bypass_csp=True)
+    page = await open_example(browser, site, name, **size, bypass_csp=True)
     if name:
         await expect(page.get_by_test_id("state")).to_have_text("Connected")
         await page.get_by_role("button").first.click()
