@@ -34,17 +34,28 @@ SERVED_PARAMETERS = {"postgres", "pubsub", "core"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test without a marker of its own the one that follows from what it uses."""
+    """Give each test its marker."""
     for item in items:
-        is_marked = any(item.get_closest_marker(kind) for kind in KINDS)
-        if isinstance(item, pytest.Function) and not is_marked:
-            item.add_marker(kind_of(item))
+        mark(item)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let a `unit` test that starts a server fail, so that the markers stay true."""
     Process.may_start = item.get_closest_marker("unit") is None
+
+
+def mark(item: pytest.Item) -> None:
+    """Give a test without a marker of its own the one that follows from what it uses."""
+    if isinstance(item, pytest.Function) and not marker_of(item):
+        item.add_marker(kind_of(item))
+    if marker_of(item) == "browser":  # one browser serves all, in one event loop
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def marker_of(item: pytest.Item) -> str:
+    """Return which of the markers a test has; empty if none."""
+    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "")
 
 
 def kind_of(item: pytest.Function) -> str:
