@@ -26,7 +26,7 @@ services: setup  ## start a Redis and a PostgreSQL for development, and print th
 	$(BIN)/python -m harness $(ARGS)
 
 test: setup  ## run all tests: with servers, a browser and faults
-	$(BIN)/python -m pytest -n 3 -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
 test-fast: setup  ## run the tests that need no server, with fewer examples

@@ -20,7 +20,8 @@ from tests.lines import all_again
 settings.register_profile("short", max_examples=20)  # of hypothesis, for `make test-fast`
 
 TESTS = Path(__file__).parent
-KINDS = {"unit", "servers", "browser", "faults"}
+KINDS = ["faults", "browser", "servers", "unit"]
+"""In the order in which they run: the long ones first, so that the end is even on all workers."""
 SERVED_FIXTURES = {
     "make_site",
     "make_shared_site",
@@ -32,11 +33,13 @@ SERVED_FIXTURES = {
 SERVED_PARAMETERS = {"postgres", "pubsub", "core"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its marker."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Give each test its marker, and sort the tests that `-m` leaves by it."""
     for item in items:
         mark(item)
+    yield
+    items.sort(key=lambda item: KINDS.index(marker_of(item)))
 
 
 @pytest.hookimpl(tryfirst=True)
