@@ -66,7 +66,8 @@ async def malformed(ground: Ground) -> Figures:
     async with await Client.connect(server.ws) as newcomer:
         await newcomer.join("general")
     limited = ground.make_site(settings=BEHIND_PROXY)
-    felt = await felt_by_others(limited.urls[0], [Load(name) for name in LARGE], ground.size(1, 5))
+    loads, seconds_of_each = [Load(name) for name in LARGE], ground.size(0.6, 5)
+    felt = await felt_by_others(limited.urls[0], loads, seconds_of_each)
     return {
         "left open, or closed otherwise": sum(code not in ENDS for code in codes),
         "reset before 4511 was read": codes.count(RESET),

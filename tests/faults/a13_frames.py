@@ -57,7 +57,7 @@ class Flood:
 async def frames(ground: Ground) -> Figures:
     """Each kind of frame in turn, on Daphne and on uvicorn; the worse of the two counts."""
     site = ground.make_site(servers=("daphne", "uvicorn"), settings={"GUESTS": True})
-    of_each = [await _flooded(server, ground.size(1, 3)) for server in site.servers]
+    of_each = [await _flooded(server, ground.size(0.5, 3)) for server in site.servers]
     worst = {name: max(one[name] for one in of_each) for name in of_each[0]}
     return {
         "last cut, s": worst["cut"],
