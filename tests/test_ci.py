@@ -95,6 +95,6 @@ def test_hosted_ci_runs_the_same_program() -> None:
 def test_the_hooks_before_a_commit_are_the_static_checks_of_ci() -> None:
     """With the versions of `.venv`."""
     hooks = (CI.parent / ".pre-commit-config.yaml").read_text()
-    commands = re.findall(r"^\.venv/bin/(ruff \w+|mypy)", (CI / "run").read_text(), re.MULTILINE)
+    commands = re.findall(r"^ *\.venv/bin/(ruff \w+|mypy)", (CI / "run").read_text(), re.MULTILINE)
     entries = re.findall(r"entry: \.venv/bin/(ruff \w+|mypy)", hooks)
     assert entries == commands
