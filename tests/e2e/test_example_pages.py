@@ -3,12 +3,15 @@
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from harness.site import ROOT, Factory, Site
+from tests.e2e.errors import without_errors
 from tests.e2e.test_accessibility import NARROW, WIDE, found
 
 
@@ -17,11 +20,17 @@ def site(make_shared_site: Factory) -> Site:
     return make_shared_site(servers=("daphne", "uvicorn"), settings={"GUESTS": True})
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(browser: Browser) -> AsyncIterator[Browser]:
+    """One in which no page may have an error."""
+    with without_errors(browser):
+        yield browser
+
+
 async def connected(
     browser: Browser, site: Site, name: str, server: int = 0, **options: Any
 ) -> Page:
     page = await (await browser.new_context(**options)).new_page()
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
     await page.goto(f"{site.servers[server].url}/examples/{name}/")
     await expect(page.get_by_test_id("state")).to_have_text("Connected")
     return page

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from harness.client.raw import Raw
 from harness.site import Factory, Site
+from tests.e2e.errors import without_errors
 from tests.e2e.test_accessibility import NARROW, WIDE, found
 
 SERVERS = ["daphne", "uvicorn", "websockets"]
@@ -91,9 +94,15 @@ async def test_a_flood_of_raw_frames_is_held_back_or_cut(make_site: Factory, kin
         assert [await steady.recv() for _ in range(60)] == [str(one) for one in range(60)]
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(browser: Browser) -> AsyncIterator[Browser]:
+    """One in which no page may have an error."""
+    with without_errors(browser):
+        yield browser
+
+
 async def open_example(browser: Browser, site: Site, name: str, **options: Any) -> Page:
     page = await (await browser.new_context(**options)).new_page()
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
     await page.goto(f"{site.servers[0].url}/examples/{name}")
     return page
 
