@@ -240,16 +240,17 @@ async def test_permissions_that_hang_leave_threads_for_those_of_other_classes(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also after the askers have given up."""
-    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
     site = Site()
 
     def hang(keys: list[int]) -> dict[int, str]:
         site.slow()
         return {}
 
-    for number in range(3):
-        with pytest.raises(DatabaseError):
-            await db.ask(hang, number)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "READ_SECONDS", 0.2)
+        for number in range(3):
+            with pytest.raises(DatabaseError):
+                await db.ask(hang, number)
     assert site.begun == 2
     assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")
     site.go.set()
@@ -266,10 +267,11 @@ async def test_a_call_and_a_permission_raise_what_the_site_raises(db: Database) 
 
 
 async def test_a_permission_that_hangs_fails(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "READ_SECONDS", 0.1)
     site = Site()
-    with pytest.raises(DatabaseError):
-        await db.ask(lambda keys: {key: site.slow() for key in keys}, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "READ_SECONDS", 0.1)
+        with pytest.raises(DatabaseError):
+            await db.ask(lambda keys: {key: site.slow() for key in keys}, 1)
     assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")  # by the other thread
     site.go.set()
 
