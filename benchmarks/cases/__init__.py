@@ -4,7 +4,7 @@ from .case import Case, Entry, Figures, Target
 from .connections import CONNECT, IDLE, RESUME
 from .fanout import FANOUT, MEMBERS
 from .rooms import LATENCY, NODES, PERSIST, ROOMS, SLOW
-from .topics import BURST, PUBLISH, TELL
+from .topics import BURST, CONSUMER, PUBLISH, TELL, TOPICS, VALUES
 
 __all__ = ["CASES", "Case", "Entry", "Figures", "Target"]
 
@@ -24,5 +24,8 @@ CASES = {
         PUBLISH,
         BURST,
         TELL,
+        CONSUMER,
+        VALUES,
+        TOPICS,
     )
 }
