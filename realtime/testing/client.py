@@ -20,7 +20,7 @@ from .waiting import News
 
 __all__ = ["Client", "Refused", "connect"]
 
-SECONDS = 5.0
+SECONDS = 10.0
 """The longest wait, unless `timeout` says otherwise."""
 FIELDS_OF_ERROR = ("room", "topic", "path", "outcome", "ref", "retry_after")
 NO_CREDENTIALS = "The server waits for credentials: give a user, cookies, or a token."
@@ -144,19 +144,25 @@ class Client:
         if self._socket is not None:
             socket, self._socket = self._socket, None
             await socket.end(code)
-            socket.raise_failure()
+            if not socket.is_reported:
+                socket.raise_failure()
 
     # Commands.
 
     async def command(self, kind: str, /, **fields: Any) -> Item:
         """Send a command, and return the reply; raise `Refused` for an error."""
+        found = await self.ask(kind, **fields)
+        if found["type"] == "error":
+            raise Refused(found)
+        return found
+
+    async def ask(self, kind: str, /, **fields: Any) -> Item:
+        """Send a command, and return the reply, also if it is an error."""
         ref = f"{kind} {next(self._refs)}"
         self.send(kind, ref=ref, **fields)
         found: Item = await self._until(
             lambda: self._pop(lambda item: item.get("ref") == ref), f"the reply to {kind!r}"
         )
-        if found["type"] == "error":
-            raise Refused(found)
         return found
 
     def send(self, kind: str, /, **fields: Any) -> None:
@@ -168,6 +174,10 @@ class Client:
         if self._socket is None:
             raise RuntimeError("The client is not connected. Call `resume` first.")
         self._socket.send(frame)
+
+    def send_json(self, value: Any) -> None:
+        """Send any value as JSON text, to a consumer that does not speak the protocol."""
+        self.send_frame(msgspec.json.encode(value).decode())
 
     async def join(self, room: Any, **fields: Any) -> Item:
         """Join a room, given as a row or by its slug; return the `joined` reply."""

@@ -21,7 +21,7 @@ __all__ = ["Quiet", "engine", "sharing"]
 
 QUIET_TURNS = 3
 """After so many turns of the event loop without any work, nothing is under way."""
-QUIET_SECONDS = 5.0
+QUIET_SECONDS = 10.0
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, "_Shared"] = WeakKeyDictionary()
 
 

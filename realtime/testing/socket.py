@@ -8,7 +8,7 @@ __all__ = ["LOST", "Frame", "Socket"]
 
 LOST = 1006
 """The code of a connection that has ended without a close frame (RFC 6455, section 7.4.1)."""
-END_SECONDS = 5.0
+END_SECONDS = 10.0
 
 Frame = str | bytes
 
@@ -32,9 +32,16 @@ class Socket:
         self.is_accepted = False
         self.subprotocol: str | None = None
         self.code: int | None = None
+        self.is_reported = False
+        """Whether the test knows that the application has failed."""
         self._events.put_nowait({"type": "websocket.connect"})
         self._task = asyncio.create_task(application(scope, self._events.get, self._send))
         self._task.add_done_callback(lambda _: changed())
+
+    @property
+    def handshake_complete(self) -> bool:
+        """Whether the handshake is accepted, as servers say it of a socket."""
+        return self.is_accepted
 
     @property
     def is_ended(self) -> bool:
@@ -49,6 +56,7 @@ class Socket:
     def raise_failure(self) -> None:
         """Raise the exception with which the application has failed, if it has."""
         if self._task.done() and not self._task.cancelled() and (error := self._task.exception()):
+            self.is_reported = True
             raise error
 
     async def end(self, code: int) -> None:

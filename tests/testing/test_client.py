@@ -15,6 +15,7 @@ from realtime.engine.engine import Engine
 from realtime.models import Node, Room
 from realtime.testing import NotArrived, Refused, connect, engine, lose_layer_messages
 from realtime.testing.encoding import ENCODINGS
+from realtime.topics import subscribe
 from realtime.wire.errors import CommandError, Disconnect
 
 pytestmark = pytest.mark.usefixtures("room")
@@ -85,6 +86,12 @@ async def test_an_error_is_raised_with_all_of_its_reply(ada: Any) -> None:
         assert isinstance(caught.value, Refused)
         assert (caught.value.code, caught.value.room) == ("unknown_room", "nowhere")
         assert caught.value.reply["retryable"] is False
+
+
+async def test_a_refusal_can_be_asked_for_as_a_reply(ada: Any, room: Room) -> None:
+    async with connect(ada) as client:
+        assert (await client.ask("join", room="nowhere"))["code"] == "unknown_room"
+        assert (await client.ask("join", room="general"))["type"] == "joined"
 
 
 async def test_what_does_not_come_is_told_with_what_has_come_instead(ada: Any, room: Room) -> None:
@@ -239,8 +246,29 @@ async def test_an_exception_of_the_consumer_is_not_hidden(ada: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         async with connect(ada, application=failing) as client:
             await client.next()
+    async with connect(ada, application=failing) as client:
+        with pytest.raises(ZeroDivisionError):
+            await client.next()  # and not once more at the end of the block
     async with connect(ada, application=Broken.as_asgi()) as client:
         assert (await client.closed()).code == 4011
+
+
+async def test_any_json_can_be_sent_to_a_consumer_of_the_site(ada: Any) -> None:
+    async with connect(ada, application=Echo.as_asgi()) as client:
+        client.send_json({"x": [1, None]})
+        assert await client.next() == {"x": [1, None]}
+
+
+async def test_a_consumer_that_subscribes_before_it_accepts_fails_here_too(ada: Any) -> None:
+    """As it does on a server."""
+
+    class TooEarly(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await subscribe(self, "news")
+
+    with pytest.raises(RuntimeError, match=r"await self.accept\(\)"):
+        async with connect(ada, application=TooEarly.as_asgi()):
+            pass
 
 
 async def test_an_application_that_does_not_end_fails_the_test(
