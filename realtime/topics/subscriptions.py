@@ -5,12 +5,15 @@ An ended right ends the subscription: the client gets `removed`, and nothing aft
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import config
 from ..engine.connections.connection import Connection
+from ..engine.connections.phase import Phase
 from ..engine.connections.rechecks import AGAIN_SECONDS, Rechecks
 from ..engine.delivery.entry_catchup import EntryPage, attach_entries
 from ..engine.delivery.entry_topic import EntryTopic
@@ -65,6 +68,7 @@ class Subscriptions:
         self._engine = engine
         self._connection = connection
         self._subscriptions: dict[str, Subscription] = {}
+        self._entering: set[str] = set()
         self._rechecks = Rechecks(connection.id, self._is_recheck_due, self._recheck, self._give_up)
         self.changes = 0
         """Rises when all rights have to be checked again, as those of another user."""
@@ -90,7 +94,8 @@ class Subscriptions:
         """
         before = self._get(topic.name)
         try:
-            return await self._enter(topic, since, history, known)
+            with self._reserved(topic.name):
+                return await self._enter(topic, since, history, known)
         except BaseException as error:
             if before is not None:
                 self._tell_of_end(before, error)
@@ -99,7 +104,6 @@ class Subscriptions:
     async def _enter(
         self, topic: Topic, since: TopicSince | None, history: int, known: Verdict | None
     ) -> EntryPage:
-        self._check_number(topic.name)
         hub, db = self._engine.hub, self._engine.db
         for _attempt in range(ATTEMPTS):
             changes = self.changes
@@ -174,14 +178,23 @@ class Subscriptions:
         return subscription
 
     def _add(self, name: str, subscription: Subscription) -> None:
+        if self._connection.phase is Phase.CLOSED:
+            return  # meanwhile: its topics have been detached
         self._subscriptions[name] = subscription
         if self._timer is None:
             self._recheck_later()
 
-    def _check_number(self, name: str) -> None:
-        is_full = len(self._subscriptions) >= config().topics_per_connection
-        if is_full and name not in self._subscriptions:
+    @contextmanager
+    def _reserved(self, name: str) -> Iterator[None]:
+        """Count a topic that is being entered; raise `CommandError` if it is one too many."""
+        entered = self._subscriptions.keys() | self._entering
+        if name not in entered and len(entered) >= config().topics_per_connection:
             raise CommandError(ErrorCode.LIMIT_EXCEEDED, TOO_MANY_TOPICS)
+        self._entering.add(name)
+        try:
+            yield
+        finally:
+            self._entering.discard(name)
 
     async def _ask(self, topic: Topic) -> Verdict:
         return await verdict_on(self._engine.db, topic)
