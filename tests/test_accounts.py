@@ -13,7 +13,6 @@ from django.db.models.signals import post_delete
 from django.utils import timezone, translation
 from pytest_django import Settings
 
-from harness.client.in_process import Socket
 from realtime import accounts, moderation, retention, rooms, testing
 from realtime.consumers import ChatConsumer
 from realtime.models import Block, Log, Membership, Message, Report, Room, Sanction
@@ -22,6 +21,7 @@ from realtime.store.messages import history
 from realtime.store.messages.drafts import Draft
 from realtime.store.moderation import erasing
 from realtime.store.outbox import room_numbering
+from realtime.testing import Client, connect
 from realtime.wire.errors import CommandError
 from tests.consumers.conftest import ada, bob, database, room, sqlite_url
 
@@ -129,21 +129,21 @@ async def test_open_clients_hear_of_it(
     monkeypatch.setattr(erasing, "CHUNK", 1)
     async with (
         testing.engine(GUESTS=True, PULSE_SECONDS=0.2),
-        Socket(application=ChatConsumer.as_asgi(), user=bob) as socket,
+        connect(application=ChatConsumer.as_asgi(), user=bob) as socket,
     ):
         await sync_to_async(say)(room, ada, "secret one", "secret two")
         await socket.join("general")
-        before = len(socket.seen)
+        before = len(socket.arrived)
         assert await accounts.aerase_user(ada) == 2
         if is_told:
             for _ in range(2):
-                message = (await socket.expect("changed"))["message"]
+                message = (await socket.next("changed"))["message"]
                 assert (message["deleted"], message["username"]) == (True, "Deleted user")
         else:
-            await socket.expect("resync")
+            await socket.next("resync")
         joined = await socket.join("general")
         assert [one["username"] for one in joined["messages"]] == ["Deleted user"] * 2
-        assert "secret" not in str(socket.seen[before:])
+        assert "secret" not in str(socket.arrived[before:])
 
 
 def test_positions_stay_gapless(room: Room, ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ async def test_bytes_have_an_allowance(room: Room, ada: Any) -> None:
     text = "ä" * 450  # 900 bytes, and 200 for the row
     async with testing.engine(GUESTS=True, MESSAGE_BYTES_PER_HOUR=4600):
 
-        async def written(socket: Socket, **fields: Any) -> int:
+        async def written(socket: Client, **fields: Any) -> int:
             await socket.join("general")
             for number in range(20):
                 reply = await socket.ask("message", room="general", content=text, **fields)
@@ -219,11 +219,11 @@ async def test_bytes_have_an_allowance(room: Room, ada: Any) -> None:
                     return number
             return 20
 
-        async with Socket(user=ada) as one:
+        async with connect(ada) as one:
             assert await written(one) == 4
         guests = []
         for number in range(4):
-            async with Socket(client=["8.8.4.4", 1]) as guest:
+            async with connect(client=["8.8.4.4", 1]) as guest:
                 fields = {"data": {"x": "y" * 1100}} if number == 0 else {}
                 guests.append(await written(guest, **fields))
         assert guests == [2, 4, 0, 0]

@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 
-from harness.client.in_process import Socket
 from realtime.engine.engine import Engine
 from realtime.store.accounts.identity import Identity
+from realtime.testing import connect
 from realtime.topics.registry import registry
 from tests.consumers.conftest import database, engine, room, sqlite_url
 from tests.game import rules
@@ -75,12 +75,12 @@ async def test_the_game_is_played_with_chanx(users: dict[str, User]) -> None:
 async def test_the_game_is_played_with_a_topic(game: Any, engine: Engine) -> None:
     """The same steps and errors; all get the new state, and a player who comes back as well."""
     create = get_user_model().objects.acreate_user
-    sockets = {name: Socket(user=await create(name)) for name in NAMES}
     async with AsyncExitStack() as stack:
+        sockets = {
+            name: await stack.enter_async_context(connect(await create(name))) for name in NAMES
+        }
         for socket in sockets.values():
-            await stack.enter_async_context(socket)
-            await socket.ask("subscribe", topic="game/red")
-        states = 0
+            await socket.subscribe("game/red")
         for name, step, error in STEPS:
             fields = {key: value for key, value in step.items() if key != "action"}
             told = await sockets[name].ask(
@@ -92,12 +92,10 @@ async def test_the_game_is_played_with_a_topic(game: Any, engine: Engine) -> Non
                 assert (told["message"] == error) != (told.get("path") == wrong), (step, told)
                 continue
             assert told["type"] == "result", (step, told)
-            states += 1
             for one in sockets.values():
-                told_all = await one.all("event", states, name="state")
-                assert told_all[-1]["data"] == told["data"]
-    async with Socket(user=await get_user_model().objects.aget(username="ada")) as socket:
-        subscribed = await socket.ask("subscribe", topic="game/red")
+                assert (await one.next("event", name="state"))["data"] == told["data"]
+    async with connect(await get_user_model().objects.aget(username="ada")) as socket:
+        subscribed = await socket.subscribe("game/red")
         [entry] = subscribed["entries"]
         assert entry["data"] == {"players": ["ada"], "cells": [""] * 9, "turn": "ada"}
 

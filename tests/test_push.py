@@ -23,7 +23,6 @@ from django.utils.translation import gettext_lazy
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from harness.client.in_process import Socket
 from harness.services import Redis, free_port
 from harness.settings import layers
 from harness.site import UNLIMITED, Sites
@@ -37,6 +36,7 @@ from realtime.models import Message, Room
 from realtime.signals import messages_stored
 from realtime.store.database import site, transactions
 from realtime.store.outbox import posting
+from realtime.testing import Client, connect
 from realtime.wire.errors import CloseCode, CommandError
 from tests.store.conftest import another_database, empty, switched
 
@@ -65,9 +65,9 @@ async def engine(room: Room) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
-async def member(engine: Engine) -> AsyncIterator[Socket]:
+async def member(engine: Engine) -> AsyncIterator[Client]:
     """A guest in the room "general"."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         yield socket
 
@@ -75,37 +75,37 @@ async def member(engine: Engine) -> AsyncIterator[Socket]:
 # To whom.
 
 
-async def test_a_message_to_a_room_is_stored_and_told(member: Socket) -> None:
+async def test_a_message_to_a_room_is_stored_and_told(member: Client) -> None:
     """From the site itself, under the name it gives; the returned row has its number."""
     message = await push.room("general").amessage(
         "built", username="CI", data={"build": 7}, nonce="n"
     )
     assert message is not None
-    told = await member.expect("message")
+    told = await member.next("message")
     assert (told["seq"], told["id"]) == (1, message.pk)
     assert (told["content"], told["data"], told["nonce"]) == ("built", {"build": 7}, "n")
     assert (told["username"], told["user_id"]) == ("CI", "site:CI")
 
 
-async def test_a_message_may_come_from_a_user(member: Socket, ada: Any, room: Room) -> None:
+async def test_a_message_may_come_from_a_user(member: Client, ada: Any, room: Room) -> None:
     """As if that user had sent it; a room may be given as such."""
     await push.room(room).amessage("hi", user=ada)
-    told = await member.expect("message")
+    told = await member.next("message")
     assert (told["user_id"], told["username"]) == (str(ada.pk), "ada")
 
 
-async def test_the_same_nonce_is_one_message(member: Socket) -> None:
+async def test_the_same_nonce_is_one_message(member: Client) -> None:
     """A job that is run again tells nobody again."""
     first = await push.room("general").amessage("once", nonce="n")
     again = await push.room("general").amessage("twice", nonce="n")
     assert first == again
-    await member.expect("message")
+    await member.next("message")
     assert await member.settled() == []
 
 
 async def test_each_target_reaches_those_it_names(engine: Engine, ada: Any) -> None:
     """A room, a user with all connections, a guest, one connection, everyone."""
-    async with Socket(user=ada) as one, Socket(user=ada) as two, Socket() as guest:
+    async with connect(ada) as one, connect(ada) as two, connect() as guest:
         await guest.join("general")
         targets = {
             "room": push.room("general"),
@@ -128,17 +128,17 @@ async def test_each_target_reaches_those_it_names(engine: Engine, ada: Any) -> N
         ]
 
 
-async def test_a_signal_to_a_room_says_which(member: Socket) -> None:
+async def test_a_signal_to_a_room_says_which(member: Client) -> None:
     """From the site it has no user."""
     await push.room("general").asend({"x": 1})
-    told = await member.expect("signal")
+    told = await member.next("signal")
     assert told == {"type": "signal", "room": "general", "data": {"x": 1}}
 
 
-async def test_a_notice_has_a_level(member: Socket) -> None:
+async def test_a_notice_has_a_level(member: Client) -> None:
     """Info, unless said otherwise."""
     await push.everyone().anotice("Back soon.", level="warning")
-    assert await member.expect("notice") == {
+    assert await member.next("notice") == {
         "type": "notice",
         "level": "warning",
         "text": "Back soon.",
@@ -149,18 +149,18 @@ async def test_a_notice_has_a_level(member: Socket) -> None:
 
 async def test_a_connection_can_be_ended(engine: Engine) -> None:
     """One of them, with a reason; others stay."""
-    async with Socket() as one, Socket() as other:
+    async with connect() as one, connect() as other:
         await push.connection(one.welcome["connection"]).adisconnect("Out.")
-        told, code = await one.ended()
-        assert (code, told["reason"]) == (CloseCode.KICKED, "Out.")
+        end = await one.closed()
+        assert (end.code, end.reason) == (CloseCode.KICKED, "Out.")
         assert (await other.ask("ping"))["type"] == "pong"
 
 
-async def test_a_room_can_be_sent_away(member: Socket) -> None:
+async def test_a_room_can_be_sent_away(member: Client) -> None:
     """With a code after which clients come back."""
     await push.room("general").adisconnect("Later.", code=4400)
-    told, code = await member.ended()
-    assert (code, told["reconnect"]) == (4400, True)
+    assert (await member.next("disconnect"))["reconnect"]
+    assert (await member.closed()).code == 4400
 
 
 @pytest.mark.parametrize("code", [1000, 3999, 5000])
@@ -230,31 +230,30 @@ TAKEN = [
 
 @pytest.mark.parametrize(("value", "said"), TAKEN, ids=lambda value: type(value).__name__)
 async def test_data_may_hold_what_djangos_responses_take(
-    member: Socket, value: Any, said: Any
+    member: Client, value: Any, said: Any
 ) -> None:
     """In signals and in messages, which are stored as they are said."""
     given = {"value": value, "list": [value]}
     assert await push.room("general").asend(given)
-    assert (await member.expect("signal"))["data"] == {"value": said, "list": [said]}
+    assert (await member.next("signal"))["data"] == {"value": said, "list": [said]}
     message = await push.room("general").amessage("hi", data=given)
     assert message is not None
-    assert message.data == (await member.expect("message"))["data"]
+    assert message.data == (await member.next("message"))["data"]
     assert (await Message.objects.aget()).data == {"value": said, "list": [said]}
 
 
-async def test_texts_may_be_lazy(member: Socket) -> None:
+async def test_texts_may_be_lazy(member: Client) -> None:
     """As translations of a site are."""
     await push.everyone().anotice(gettext_lazy("room"))
-    assert (await member.expect("notice"))["text"] == "room"
+    assert (await member.next("notice"))["text"] == "room"
     await push.room("general").amessage(gettext_lazy("room"), username=gettext_lazy("rooms"))
-    told = await member.expect("message")
+    told = await member.next("message")
     assert (told["content"], told["username"]) == ("room", "rooms")
     await push.everyone().adisconnect(gettext_lazy("room"))
-    told, _ = await member.ended()
-    assert told["reason"] == "room"
+    assert (await member.closed()).reason == "room"
 
 
-async def test_data_is_taken_as_it_is_now(member: Socket) -> None:
+async def test_data_is_taken_as_it_is_now(member: Client) -> None:
     """What the caller does with it before the commit changes nothing."""
 
     def work() -> None:
@@ -263,7 +262,7 @@ async def test_data_is_taken_as_it_is_now(member: Socket) -> None:
         given["x"].append(2)
 
     await in_transaction(work)
-    assert (await member.expect("signal"))["data"] == {"x": [1]}
+    assert (await member.next("signal"))["data"] == {"x": [1]}
 
 
 REFUSED: list[Any] = [
@@ -297,7 +296,7 @@ def test_data_that_json_cannot_say_everywhere_is_refused(data: Any, room: Room) 
 
 
 async def test_a_lost_answer_is_repeated_and_told(
-    member: Socket, monkeypatch: pytest.MonkeyPatch
+    member: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit went through, the connection did not: still one message, and told."""
     append, calls = posting.append, list[Any]()
@@ -311,7 +310,7 @@ async def test_a_lost_answer_is_repeated_and_told(
 
     monkeypatch.setattr(posting, "append", losing)
     await push.room("general").amessage("hi")
-    assert (await member.expect("message"))["content"] == "hi"
+    assert (await member.next("message"))["content"] == "hi"
     assert await Message.objects.acount() == 1
 
 
@@ -340,14 +339,14 @@ def everything() -> object:
     return push.room("general").message("hi", username="CI")
 
 
-async def test_inside_a_transaction_everything_goes_out_on_commit(member: Socket) -> None:
+async def test_inside_a_transaction_everything_goes_out_on_commit(member: Client) -> None:
     """In the order in which it was said."""
     assert await in_transaction(everything) is None
-    told = [await member.receive() for _ in range(3)]
+    told = [await member.next() for _ in range(3)]
     assert [item["type"] for item in told] == ["signal", "notice", "message"]
 
 
-async def test_nothing_goes_out_when_it_is_rolled_back(member: Socket) -> None:
+async def test_nothing_goes_out_when_it_is_rolled_back(member: Client) -> None:
     """No signal, no message, no disconnect."""
 
     def work() -> None:
@@ -359,7 +358,7 @@ async def test_nothing_goes_out_when_it_is_rolled_back(member: Socket) -> None:
     assert await Message.objects.acount() == 0
 
 
-async def test_a_savepoint_that_is_rolled_back_takes_only_its_own_along(member: Socket) -> None:
+async def test_a_savepoint_that_is_rolled_back_takes_only_its_own_along(member: Client) -> None:
     """What was said around it goes out."""
 
     def work() -> None:
@@ -376,7 +375,7 @@ async def test_a_savepoint_that_is_rolled_back_takes_only_its_own_along(member: 
     assert [item["data"] for item in await member.settled()] == [{"n": 1}, {"n": 2}]
 
 
-async def test_a_message_to_a_deleted_room_stops_no_other_push(member: Socket) -> None:
+async def test_a_message_to_a_deleted_room_stops_no_other_push(member: Client) -> None:
     """The room takes it along."""
 
     def work() -> None:
@@ -385,18 +384,18 @@ async def test_a_message_to_a_deleted_room_stops_no_other_push(member: Socket) -
         Room.objects.filter(slug="general").delete()
 
     await in_transaction(work)
-    assert (await member.expect("signal"))["data"] == {"n": 1}
+    assert (await member.next("signal"))["data"] == {"n": 1}
     assert await Message.objects.acount() == 0
 
 
 # From elsewhere.
 
 
-async def test_a_plain_thread_can_push(member: Socket) -> None:
+async def test_a_plain_thread_can_push(member: Client) -> None:
     """It has no event loop; the engine of this process is woken at once."""
     thread = threading.Thread(target=lambda: push.everyone().send({"from": "thread"}))
     thread.start()
-    assert (await member.expect("signal"))["data"] == {"from": "thread"}
+    assert (await member.next("signal"))["data"] == {"from": "thread"}
     await asyncio.to_thread(thread.join)
 
 
@@ -536,7 +535,7 @@ async def test_a_server_says_whether_the_others_were_told(
 ) -> None:
     """Its own clients hear it in any case."""
     settings.CHANNEL_LAYERS = {"default": layers(layer, own_redis.url, "push")}
-    async with testing.engine(GUESTS=True, **UNLIMITED) as running, Socket() as socket:
+    async with testing.engine(GUESTS=True, **UNLIMITED) as running, connect() as socket:
         await eventually(lambda: not running.hub.layer.is_resubscription_due)
         assert (await push.everyone().asend({"n": 1})).is_handed_over
         await asyncio.to_thread(own_redis.stop)
@@ -545,7 +544,7 @@ async def test_a_server_says_whether_the_others_were_told(
             assert not found
             assert "only clients of this process" in found.reason
         assert not push.everyone().send({"n": 4})  # in the event loop, which must not wait
-        said = [(await socket.expect("signal"))["data"]["n"] for _ in range(4)]
+        said = [(await socket.next("signal"))["data"]["n"] for _ in range(4)]
         assert said == [1, 2, 3, 4]
         await asyncio.to_thread(own_redis.start)
         async with asyncio.timeout(30):

@@ -9,10 +9,10 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
 from harness.client.encoding import ENCODINGS
-from harness.client.in_process import Socket
 from realtime.consumers import ChatConsumer
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
+from realtime.testing import connect
 from realtime.wire.commands import Command, Ping
 from tests.consumers.conftest import ada, bob, database, engine, private, room, sqlite_url
 from tests.test_architecture import MODULES, imports_of
@@ -44,12 +44,12 @@ async def test_who_said_what_and_when_is_set_by_the_server(
     engine: Engine, room: Room, encoding: str, kind: str
 ) -> None:
     """Whatever else a client sends along is for nobody."""
-    async with Socket(encoding=encoding) as one, Socket() as other:
+    async with connect(encoding=encoding) as one, connect() as other:
         await one.join("general")
         await other.join("general")
         fields = {"message": {"content": "hi"}, "signal": {"data": {}}}.get(kind, {})
-        await one.send(kind, room="general", **fields, **FORGED)
-        heard = await other.expect(kind)
+        one.send(kind, room="general", **fields, **FORGED)
+        heard = await other.next(kind)
     own = {"user_id": one.welcome["user_id"], "username": one.welcome["username"]}
     assert {name: heard[name] for name in own} == own
     told = set(heard) & set(FORGED) - {"user_id", "username"}
@@ -71,19 +71,19 @@ async def test_to_resume_takes_the_rights_of_now(
     """Who lost the place while away gets nothing of what was missed, in whichever way."""
     for user in (ada, bob):
         await sync_to_async(Membership.objects.create)(room=private, user=user)
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         joined = await socket.join("secret")
     since = {"seq": joined["through"], "epoch": joined["epoch"]}
-    async with Socket(user=bob) as other:
+    async with connect(bob) as other:
         await other.join("secret")
         await other.ask("message", room="secret", content="missed", nonce="n")
     await sync_to_async(lambda: Membership.objects.get(user=ada).delete())()
-    async with Socket(user=ada) as socket:
-        assert await socket.refused("join", room="secret", since=since) == "unknown_room"
+    async with connect(ada) as socket:
+        assert (await socket.ask("join", room="secret", since=since))["code"] == "unknown_room"
         target = {"room": "secret", "since": since}
-        assert await socket.refused("joins", rooms=[target]) == "unknown_room"
-        assert await socket.refused("history", room="secret", after=0) == "not_joined"
-        assert "missed" not in str(socket.seen)
+        assert (await socket.ask("joins", rooms=[target]))["code"] == "unknown_room"
+        assert (await socket.ask("history", room="secret", after=0))["code"] == "not_joined"
+        assert "missed" not in str(socket.arrived)
 
 
 @pytest.mark.parametrize("error", [OperationalError, ValueError, KeyError, RecursionError])
@@ -98,12 +98,11 @@ async def test_what_was_raised_is_not_for_clients(
                 raise error("password of the database")
             await super().handle(command)
 
-    socket = Socket(application=Broken.as_asgi())
-    async with socket:
-        await socket.send("ping", ref="last")
-        reply = await socket.receive()
+    async with connect(application=Broken.as_asgi()) as socket:
+        socket.send("ping", ref="last")
+        reply = await socket.next()
         assert reply["type"] in ("error", "disconnect")
-    told = str(socket.frames)
+    told = str(socket.arrived)
     assert not re.search(r"password|Traceback|\.py|Error", told)
 
 

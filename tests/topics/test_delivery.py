@@ -9,10 +9,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import transaction
 
-from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from realtime import testing
 from realtime.engine.engine import Engine
+from realtime.testing import Client, connect
 from realtime.topics import Event, Topic
 
 ENCODINGS = ["json", "ndjson", "msgpack"]
@@ -48,7 +48,7 @@ async def engine(database: str) -> AsyncIterator[Engine]:
         yield running
 
 
-async def member(engine: Engine, socket: Socket, topic: Topic) -> None:
+async def member(engine: Engine, socket: Client, topic: Topic) -> None:
     """Make the client of a socket a member of a topic."""
     opened = await engine.hub.open_topic(topic.name)
     engine.connections[socket.welcome["connection"]].subscribe(opened)
@@ -67,12 +67,12 @@ def publish_twice(topic: Topic) -> None:
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_an_event_that_is_not_stored_is_sent_once(engine: Engine, encoding: str) -> None:
     """After the commit, and not at all after a rollback."""
-    async with Socket(encoding=encoding) as socket:
+    async with connect(encoding=encoding) as socket:
         await member(engine, socket, Cursor())
         await sync_to_async(publish_twice)(Cursor())
         handover = await Cursor().apublish(Moved(5))
         assert handover.is_handed_over
-        found = await socket.all("event", 4)
+        found = [await socket.next("event") for _ in range(4)]
         assert found == [
             {"type": "event", "topic": "delivered-cursor", "name": "moved", "data": data}
             for data in (
@@ -86,7 +86,7 @@ async def test_an_event_that_is_not_stored_is_sent_once(engine: Engine, encoding
 
 async def test_async_code_waits_for_no_thread(engine: Engine) -> None:
     """The event loop itself sends what is not stored, while sync code is busy."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await member(engine, socket, Cursor())
         free = threading.Event()
         busy = asyncio.create_task(sync_to_async(free.wait)())
@@ -97,7 +97,7 @@ async def test_async_code_waits_for_no_thread(engine: Engine) -> None:
         finally:
             free.set()
             await busy
-        found = await socket.all("event", 3)
+        found = [await socket.next("event") for _ in range(3)]
         assert [one["data"]["x"] for one in found] == [1, 2, 3]
 
 
@@ -110,13 +110,13 @@ async def test_no_events_are_nothing_to_publish(engine: Engine, topic: Topic) ->
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_a_stored_event_has_its_position(engine: Engine, encoding: str) -> None:
-    async with Socket(encoding=encoding) as socket:
+    async with connect(encoding=encoding) as socket:
         await member(engine, socket, Game())
         await sync_to_async(publish_twice)(Game())
         await Game().apublish(Moved(5))
         await Game().aset("ball", Moved(6))
         await Game().adelete("ball")
-        found = await socket.all("event", 6)
+        found = [await socket.next("event") for _ in range(6)]
         assert [one["seq"] for one in found] == [1, 2, 3, 4, 5, 6]
         assert [one.get("data", {}).get("x") for one in found] == [1, 3, 4, 5, 6, None]
         assert [one.get("key") for one in found[4:]] == ["ball", "ball"]

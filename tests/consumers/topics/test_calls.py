@@ -2,12 +2,12 @@
 
 import asyncio
 from concurrent import futures
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from harness.client.encoding import ENCODINGS
-from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
@@ -16,6 +16,7 @@ from realtime.engine.database import executor
 from realtime.engine.engine import Engine
 from realtime.hooks import Hooks, NewMessage
 from realtime.models import Membership
+from realtime.testing import connect
 from realtime.topics import Command, Topic, command
 from realtime.topics.registry import registry
 from tests.consumers.failures import FAILURES
@@ -33,7 +34,7 @@ class Checked(Hooks):
 async def test_a_call_is_answered_with_what_its_handler_returns(
     engine: Engine, shop: Shop, order: Any, ada: Any, encoding: str
 ) -> None:
-    async with Socket(user=ada, encoding=encoding) as socket:
+    async with connect(ada, encoding=encoding) as socket:
         data = {"reason": "late", "seats": [1, 2]}
         told = await socket.ask("call", topic=f"order/0{order.pk}", name="cancel", data=data)
         assert (told["type"], told["topic"]) == ("result", order.name)
@@ -48,7 +49,7 @@ async def test_a_call_is_answered_with_what_its_handler_returns(
 async def test_an_instance_is_made_for_each_call_with_its_client(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         for _ in range(2):
             await socket.ask("call", topic=order.name, name="cancel")
     one, other = shop.instances
@@ -67,7 +68,7 @@ async def test_the_topic_of_a_call_is_resolved_once(
         return resolve(name, *args)
 
     monkeypatch.setattr(registry, "resolve", counted)
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         for name in ("cancel", "costly", "quiet"):
             assert (await socket.ask("call", topic=order.name, name=name))["type"] == "result"
         assert resolved == [order.name] * 3
@@ -87,7 +88,7 @@ async def test_the_topic_of_a_call_is_resolved_once(
 async def test_a_wrong_call_is_refused_with_the_path_of_the_field(
     engine: Engine, shop: Shop, order: Any, ada: Any, fields: Any, code: str, path: str
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         error = await socket.ask("call", topic=order.name, **fields)
         assert (error["type"], error["code"], error["path"]) == ("error", code, path)
         assert (error["topic"], "outcome" in error) == (order.name, False)
@@ -99,7 +100,7 @@ async def test_a_wrong_call_is_refused_with_the_path_of_the_field(
 async def test_a_refusal_of_a_handler_keeps_its_fields(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         error = await socket.ask("call", topic=order.name, name="refuse")
         assert (error["message"], error["retry_after"]) == ("It is paid.", 3)
 
@@ -107,7 +108,7 @@ async def test_a_refusal_of_a_handler_keeps_its_fields(
 async def test_a_handler_that_fails_is_internal_and_five_in_a_row_close(
     engine: Engine, shop: Shop, order: Any, ada: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         for _ in range(4):
             error = await socket.ask("call", topic=order.name, name="break")
             assert (error["code"], "ZeroDivision" in error["message"]) == ("internal", False)
@@ -115,15 +116,14 @@ async def test_a_handler_that_fails_is_internal_and_five_in_a_row_close(
         await socket.ask("call", topic=order.name, name="refuse")  # starts the count again
         for _ in range(5):
             assert (await socket.ask("call", topic=order.name, name="break"))["code"] == "internal"
-        notice, code = await socket.ended()
-        assert (notice["code"], code) == (4511, 4511)
+        assert (await socket.closed()).code == 4511
 
 
 async def test_a_handler_that_raises_a_cancellation_by_itself_has_failed(
     engine: Engine, shop: Shop, order: Any, ada: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop.broken = asyncio.CancelledError()  # type: ignore[assignment]
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         error = await socket.ask("call", topic=order.name, name="break")
         assert (error["code"], "outcome" in error) == ("internal", False)
     assert "nothing has cancelled it" in caplog.text
@@ -148,12 +148,11 @@ async def test_five_calls_that_fail_at_once_close_the_connection(
             await asyncio.sleep(0)
             raise ZeroDivisionError
 
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         for number in range(8):
-            await socket.send("call", topic=f"failing/{number}", name="fail", ref=number)
-        notice, code = await socket.ended()
-        assert (notice["code"], code) == (4511, 4511)
-        refs = [one["ref"] for one in socket.seen if one["type"] == "error"]
+            socket.send("call", topic=f"failing/{number}", name="fail", ref=number)
+        assert (await socket.closed()).code == 4511
+        refs = [one["ref"] for one in socket.arrived if one["type"] == "error"]
         assert len(refs) == len(set(refs)) >= 5
 
 
@@ -162,7 +161,7 @@ async def test_only_a_database_that_is_away_is_unavailable(
     engine: Engine, shop: Shop, order: Any, ada: Any, broken: Exception, code: str
 ) -> None:
     shop.broken = broken
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         error = await socket.ask("call", topic=order.name, name="break")
         assert (error["code"], error["retryable"]) == (code, code == "unavailable")
 
@@ -170,7 +169,7 @@ async def test_only_a_database_that_is_away_is_unavailable(
 async def test_a_reply_that_is_too_large_is_refused(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         fields = {"topic": order.name, "name": "fill"}
         told = await socket.ask("call", **fields, data={"characters": 250_000})
         assert len(told["data"]["text"]) == 250_000
@@ -182,7 +181,7 @@ async def test_a_large_reply_costs_more(shop: Shop, order: Any, ada: Any) -> Non
     """As a page of history does: each 32 KiB are one more command."""
     limits = {"COMMANDS_BURST": 10, "COMMANDS_PER_SECOND": 0.001}
     fields = {"topic": order.name, "name": "fill", "data": {"characters": 250_000}}
-    async with testing.engine(**limits), Socket(user=ada) as socket:
+    async with testing.engine(**limits), connect(ada) as socket:
         for kind in ("result", "result", "error"):
             told = await socket.ask("call", **fields)
             assert told["type"] == kind
@@ -190,7 +189,7 @@ async def test_a_large_reply_costs_more(shop: Shop, order: Any, ada: Any) -> Non
 
 
 async def test_a_command_may_cost_more(shop: Shop, order: Any, ada: Any) -> None:
-    async with testing.engine(ACTS_PER_MINUTE=60), Socket(user=ada) as socket:
+    async with testing.engine(ACTS_PER_MINUTE=60), connect(ada) as socket:
         for _ in range(2):
             told = await socket.ask("call", topic=order.name, name="costly")
             assert told["type"] == "result"
@@ -201,7 +200,7 @@ async def test_a_command_may_cost_more(shop: Shop, order: Any, ada: Any) -> None
 async def test_another_allowance_pays_alone(shop: Shop, order: Any, ada: Any) -> None:
     """Also where the usual one is used up; a call that is refused costs as usual."""
     limits = {"COMMANDS_BURST": 2, "COMMANDS_PER_SECOND": 0.001, "ACTS_PER_MINUTE": 60}
-    async with testing.engine(**limits), Socket(user=ada) as socket:
+    async with testing.engine(**limits), connect(ada) as socket:
         told = await socket.ask("call", topic=order.name, name="costly")
         assert told["type"] == "result"
         error = await socket.ask("call", topic=order.name, name="costlier")
@@ -214,15 +213,15 @@ async def test_calls_to_one_topic_are_executed_in_their_order(
     shop: Shop, order: Any, ada: Any
 ) -> None:
     """Sync and async ones, while other commands of the connection go on."""
-    async with testing.engine(**THREADS), Socket(user=ada) as socket:
+    async with testing.engine(**THREADS), connect(ada) as socket:
         for number, kind in enumerate(("slow", "slow_async", "slow")):
             data = {"name": str(number)}
-            await socket.send("call", topic=order.name, name=kind, data=data, ref=number)
+            socket.send("call", topic=order.name, name=kind, data=data, ref=number)
         await eventually(lambda: shop.gate.begun == ["0"])
         assert (await socket.ask("ping"))["type"] == "pong"
         assert shop.gate.begun == ["0"]
         shop.gate.open.set()
-        results = await socket.all("result", 3)
+        results = [await socket.next("result") for _ in range(3)]
         assert [one["ref"] for one in results] == [0, 1, 2]
         assert shop.gate.begun == ["0", "1", "2"]
 
@@ -232,20 +231,17 @@ async def test_slow_calls_hold_up_no_reads_and_no_permissions(
 ) -> None:
     """Four connections have a call in each of the four threads; all the rest goes on."""
     await Membership.objects.acreate(room=private, user=bob)
-    async with testing.engine(**THREADS):
-        sockets = [Socket(user=user) for user in (ada, ada, bob, bob, ada)]
-        for socket in sockets:
-            await socket.__aenter__()
+    async with testing.engine(**THREADS), AsyncExitStack() as stack:
+        users = (ada, ada, bob, bob, ada)
+        sockets = [await stack.enter_async_context(connect(user)) for user in users]
         for number, socket in enumerate(sockets[:4]):
             data = {"name": str(number)}
-            await socket.send("call", topic=order.name, name="slow", data=data)
+            socket.send("call", topic=order.name, name="slow", data=data)
         await eventually(lambda: len(shop.gate.begun) == 4)
         assert (await sockets[4].ask("history", topic=order.name))["type"] == "history"
         assert (await sockets[4].ask("subscribe", topic="news"))["type"] == "subscribed"
         assert (await sockets[4].ask("join", room="nowhere"))["code"] == "unknown_room"
         shop.gate.open.set()
-        for socket in sockets:
-            await socket.close()
 
 
 async def test_slow_calls_of_one_user_leave_threads_for_others_and_for_hooks(
@@ -254,12 +250,15 @@ async def test_slow_calls_of_one_user_leave_threads_for_others_and_for_hooks(
     """Over all connections of the user; guests of one address are one user."""
     await Membership.objects.acreate(room=private, user=bob)
     hooks = f"{__name__}.Checked"
-    async with testing.engine(**THREADS, HOOKS=hooks), Socket(user=bob) as other:
-        sockets = [Socket(user=ada) for _ in range(5)]
+    async with (
+        testing.engine(**THREADS, HOOKS=hooks),
+        connect(bob) as other,
+        AsyncExitStack() as stack,
+    ):
+        sockets = [await stack.enter_async_context(connect(ada)) for _ in range(5)]
         for number, socket in enumerate(sockets):
-            await socket.__aenter__()
             data = {"name": str(number)}
-            await socket.send("call", topic=order.name, name="slow", data=data)
+            socket.send("call", topic=order.name, name="slow", data=data)
         await eventually(lambda: len(shop.gate.begun) == 2)
         told = await other.ask("call", topic=order.name, name="quiet")
         assert told["type"] == "result"
@@ -269,8 +268,7 @@ async def test_slow_calls_of_one_user_leave_threads_for_others_and_for_hooks(
         assert len(shop.gate.begun) == 2
         shop.gate.open.set()
         for socket in sockets:
-            await socket.expect("result")
-            await socket.close()
+            await socket.next("result")
 
 
 async def test_a_call_that_takes_too_long_has_an_unknown_outcome(
@@ -278,10 +276,10 @@ async def test_a_call_that_takes_too_long_has_an_unknown_outcome(
 ) -> None:
     """One behind it was not executed, and never is."""
     settings = {**THREADS, "HANDLER_SECONDS": 0.3}
-    async with testing.engine(**settings), Socket(user=ada) as socket:
+    async with testing.engine(**settings), connect(ada) as socket:
         for name in ("a", "b"):
-            await socket.send("call", topic=order.name, name="slow", data={"name": name}, ref=name)
-        first, second = await socket.all("error", 2)
+            socket.send("call", topic=order.name, name="slow", data={"name": name}, ref=name)
+        first, second = [await socket.next("error") for _ in range(2)]
         assert (first["ref"], first["code"], first["outcome"]) == ("a", "unavailable", "unknown")
         assert (second["ref"], second["code"], "outcome" in second) == ("b", "unavailable", False)
         shop.gate.open.set()
@@ -294,7 +292,7 @@ async def test_an_async_handler_that_takes_too_long_is_cancelled(
     shop: Shop, order: Any, ada: Any
 ) -> None:
     settings = {**THREADS, "HANDLER_SECONDS": 0.2}
-    async with testing.engine(**settings), Socket(user=ada) as socket:
+    async with testing.engine(**settings), connect(ada) as socket:
         error = await socket.ask("call", topic=order.name, name="slow_async", data={"name": "a"})
         assert (error["code"], error["outcome"]) == ("unavailable", "unknown")
         shop.gate.open.set()
@@ -306,18 +304,17 @@ async def test_more_calls_than_may_wait_are_refused_at_once(
     shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "CALLS_WAITING", 2)
-    async with testing.engine(CALL_THREADS=1, **THREADS) as engine:
-        sockets = [Socket(user=ada) for _ in range(4)]
+    async with testing.engine(CALL_THREADS=1, **THREADS) as engine, AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(connect(ada)) for _ in range(4)]
         for number, socket in enumerate(sockets):
-            await socket.__aenter__()
             data = {"name": str(number)}
-            await socket.send("call", topic=order.name, name="slow", data=data)
+            socket.send("call", topic=order.name, name="slow", data=data)
             waiting = min(number, 2)
             await eventually(lambda: shop.gate.begun)
             await eventually(
                 lambda waiting=waiting: engine.db._fair_pool("call").waiting == waiting
             )
-        error = await sockets[3].expect("error")
+        error = await sockets[3].next("error")
         assert (error["code"], error["retry_after"], "outcome" in error) == (
             "unavailable",
             1,
@@ -325,21 +322,19 @@ async def test_more_calls_than_may_wait_are_refused_at_once(
         )
         shop.gate.open.set()
         for socket in sockets[:3]:
-            await socket.expect("result")
-        for socket in sockets:
-            await socket.close()
+            await socket.next("result")
 
 
 async def test_a_closed_connection_leaves_its_waiting_calls(
     shop: Shop, order: Any, ada: Any
 ) -> None:
     async with testing.engine(**THREADS):
-        async with Socket(user=ada) as socket:
+        async with connect(ada) as socket:
             for name in ("a", "b"):
-                await socket.send("call", topic=order.name, name="slow", data={"name": name})
+                socket.send("call", topic=order.name, name="slow", data={"name": name})
             await eventually(lambda: shop.gate.begun == ["a"])
         shop.gate.open.set()
-        async with Socket(user=ada) as socket:
+        async with connect(ada) as socket:
             await socket.ask("call", topic=order.name, name="slow", data={"name": "c"})
     assert shop.gate.begun == ["a", "c"]
 
@@ -364,6 +359,6 @@ async def test_a_handler_in_a_thread_that_raises_a_cancellation_has_failed(
         def give(self, command: Give) -> None:
             raise error
 
-    async with testing.engine(**THREADS), Socket(user=ada) as socket:
+    async with testing.engine(**THREADS), connect(ada) as socket:
         for _ in range(2):
             assert (await socket.ask("call", topic="give", name="give"))["code"] == "internal"

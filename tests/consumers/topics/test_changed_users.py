@@ -12,6 +12,7 @@ from realtime import testing
 from realtime.auth import tickets
 from realtime.engine.engine import Engine
 from realtime.store.accounts.identity import Identity
+from realtime.testing import connect
 from realtime.topics import Command, Topic, command
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.consumers.topics.shop import Shop
@@ -68,12 +69,12 @@ def copy(user: Any) -> Any:
 async def test_a_subscription_is_not_of_the_user_before_a_change(
     database: Any, shop: Shop, topics: Any, staff: Any
 ) -> None:
-    async with testing.engine(**THREADS) as engine, Socket(user=await copy(staff)) as socket:
-        await socket.send("subscribe", topic="desk/a", ref=1)
+    async with testing.engine(**THREADS) as engine, connect(await copy(staff)) as socket:
+        socket.send("subscribe", topic="desk/a", ref=1)
         await eventually(lambda: shop.asked == [["a"]])
         await lose_staff(engine, staff)
         shop.asking.open.set()
-        assert (await socket.receive())["code"] == "unknown_topic"
+        assert (await socket.next())["code"] == "unknown_topic"
         assert shop.asked == [["a"], ["a"]]
 
 
@@ -83,12 +84,12 @@ async def test_a_subscription_is_not_of_the_user_before_a_change(
 async def test_a_call_is_not_of_the_user_before_a_change(
     database: Any, shop: Shop, topics: Any, staff: Any, part: str, outcome: Any
 ) -> None:
-    async with testing.engine(**THREADS) as engine, Socket(user=await copy(staff)) as socket:
-        await socket.send("call", topic=f"desk/{part}", name="say", ref=1)
+    async with testing.engine(**THREADS) as engine, connect(await copy(staff)) as socket:
+        socket.send("call", topic=f"desk/{part}", name="say", ref=1)
         await eventually(lambda: shop.asked == [[part]])
         await lose_staff(engine, staff)
         shop.asking.open.set()
-        told = await socket.receive()
+        told = await socket.next()
         assert {name: told.get(name) for name in outcome} == outcome
 
 
@@ -97,10 +98,10 @@ async def test_a_call_under_way_keeps_its_user(
 ) -> None:
     """Also one that waits: it is not executed for the user of a later `auth`."""
     first, again = [await sync_to_async(tickets.issue)(bob) for _ in range(2)]
-    async with testing.engine(**THREADS), Socket(user=ada) as socket:
+    async with testing.engine(**THREADS), connect(ada) as socket:
         slow = {"topic": order.name, "name": "slow_async", "data": {"name": "a"}}
-        await socket.send("call", **slow, ref=1)
-        await socket.send("call", topic=order.name, name="cancel", ref=2)
+        socket.send("call", **slow, ref=1)
+        socket.send("call", topic=order.name, name="cancel", ref=2)
         await eventually(lambda: shop.gate.begun == ["a"])
         refused = await socket.ask("auth", token=first)
         assert (refused["code"], refused["message"]) == (
@@ -108,7 +109,7 @@ async def test_a_call_under_way_keeps_its_user(
             "Wait for the replies to your calls first.",
         )
         shop.gate.open.set()
-        await socket.expect("result", ref=2)
+        await socket.next("result", ref=2)
         assert [one.identity.user_id for one in shop.instances] == [str(ada.pk)]
         assert (await socket.ask("auth", token=again))["user_id"] == str(bob.pk)
 
@@ -117,7 +118,7 @@ async def test_no_call_begins_once_the_site_has_sent_the_user_away(
     database: Any, shop: Shop, order: Any, ada: Any
 ) -> None:
     async with testing.engine(**THREADS) as engine:
-        socket = Socket(user=ada)
+        socket = Socket(user=ada)  # it does not answer the close
         await socket.open()
         for name in ("a", "b", "c"):
             data = {"name": name}

@@ -1,17 +1,18 @@
 """Subscribing to topics through a socket: what comes, in which order, and what is refused."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from harness.client.encoding import ENCODINGS, Object
-from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
 from realtime.engine.engine import Engine
 from realtime.models import Log, Membership, Room
+from realtime.testing import connect
 from tests.consumers.topics.shop import Shop
 
 
@@ -23,7 +24,7 @@ def names(item: Object) -> list[tuple[str, Any]]:
 async def test_a_subscriber_gets_the_events_of_its_topic(
     engine: Engine, shop: Shop, order: Any, ada: Any, encoding: str
 ) -> None:
-    async with Socket(user=ada, encoding=encoding) as socket:
+    async with connect(ada, encoding=encoding) as socket:
         told = await socket.ask("subscribe", topic=order.name)
         assert (told["type"], told["topic"], told["through"], told["epoch"]) == (
             "subscribed",
@@ -33,7 +34,7 @@ async def test_a_subscriber_gets_the_events_of_its_topic(
         )
         assert (told["recovered"], told["entries"], told["has_more"]) == (False, [], False)
         await order.apublish(shop.Paid(total=7))
-        event = await socket.expect("event", topic=order.name)
+        event = await socket.next("event", topic=order.name)
         assert (event["name"], event["data"], event["seq"]) == ("paid", {"total": 7}, 1)
         assert len(event["epoch"]) == 8  # the log begins with it
 
@@ -41,21 +42,21 @@ async def test_a_subscriber_gets_the_events_of_its_topic(
 async def test_a_resume_brings_what_was_missed_once(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.ask("subscribe", topic=order.name)
         await order.apublish(shop.Paid(total=1))
-        epoch = (await socket.expect("event"))["epoch"]
+        epoch = (await socket.next("event"))["epoch"]
     for total in (2, 3):
         await order.apublish(shop.Paid(total=total))
     topic = await engine.hub.open_topic(order.name)
     await eventually(lambda: topic.position.seq == 3)
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         since = {"seq": 1, "epoch": epoch}
         told = await socket.ask("subscribe", topic=order.name, since=since)
         assert (told["recovered"], told["through"]) == (True, 3)
         assert names(told) == [("paid", {"total": 2}), ("paid", {"total": 3})]
         await order.apublish(shop.Paid(total=4))
-        assert (await socket.expect("event"))["seq"] == 4
+        assert (await socket.next("event"))["seq"] == 4
 
 
 async def test_a_subscriber_gets_living_values_and_only_the_history_that_it_asks_for(
@@ -67,13 +68,13 @@ async def test_a_subscriber_gets_living_values_and_only_the_history_that_it_asks
     await order.aset("gone", shop.Position(x=3))
     await order.adelete("gone")
     await order.apublish(shop.Paid(total=2))
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         told = await socket.ask("subscribe", topic=order.name)
         assert [(one["key"], one["data"]) for one in told["entries"]] == [("courier", {"x": 2})]
         told = await socket.ask("subscribe", topic=order.name, history=1)
         assert names(told) == [("position", {"x": 2}), ("paid", {"total": 2})]
         await order.adelete("courier")
-        event = await socket.expect("event")
+        event = await socket.next("event")
         assert (event["key"], event["deleted"]) == ("courier", True)
         assert [one["type"] for one in await socket.settled()].count("event") == 0
 
@@ -83,7 +84,7 @@ async def test_a_snapshot_of_many_values_comes_in_pages_and_then_the_events(
 ) -> None:
     """No event comes before the last page."""
     await sync_to_async(order.set_many)({str(n): shop.Position(x=n) for n in range(1200)})
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         values, since, pages = {}, None, 0
         while True:
             told = await socket.ask("subscribe", topic=order.name, since=since)
@@ -92,16 +93,16 @@ async def test_a_snapshot_of_many_values_comes_in_pages_and_then_the_events(
             if not told["has_more"]:
                 break
             await order.aset(str(pages), shop.Position(x=-pages))
-            assert not [one for one in socket.seen if one["type"] == "event"]
+            assert not [one for one in socket.arrived if one["type"] == "event"]
             since = {"seq": told["through"], "epoch": told["epoch"]}
             since |= {"until": told["until"]} if "until" in told else {}
         assert pages >= 3
         expected = {str(n): n for n in range(1200)} | {str(n): -n for n in range(1, pages)}
         while values != expected:  # the last changes may come as events
-            event = await socket.expect("event")
+            event = await socket.next("event")
             values[event["key"]] = event["data"]["x"]
         await order.aset("5", shop.Position(x=55))
-        assert (await socket.expect("event"))["data"] == {"x": 55}
+        assert (await socket.next("event"))["data"] == {"x": 55}
 
 
 async def test_events_that_are_not_stored_are_sent_once(
@@ -109,12 +110,12 @@ async def test_events_that_are_not_stored_are_sent_once(
 ) -> None:
     cursors = shop.CursorsTopic(board="a")
     await cursors.apublish(shop.Position(x=1))
-    async with Socket() as socket, Socket() as other:
+    async with connect() as socket, connect() as other:
         told = await socket.ask("subscribe", topic="cursors/a", history=10)
         assert (told["through"], told["entries"]) == (0, [])
         await other.ask("subscribe", topic="cursors/b")
         await cursors.apublish(shop.Position(x=2))
-        event = await socket.expect("event")
+        event = await socket.next("event")
         assert (event["data"], "seq" in event) == ({"x": 2}, False)
         assert [one["type"] for one in await other.settled()] == []
     assert not await Log.objects.filter(name__isnull=False).aexists()
@@ -136,10 +137,10 @@ async def test_what_is_published_with_a_transaction_comes_with_its_commit(
             pass
         order.publish(shop.Paid(total=3))
 
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.ask("subscribe", topic=order.name)
         await sync_to_async(publish)()
-        events = await socket.all("event", 2)
+        events = [await socket.next("event") for _ in range(2)]
         assert [(one["seq"], one["data"]["total"]) for one in events] == [(1, 1), (2, 3)]
 
 
@@ -147,7 +148,7 @@ async def test_an_unsubscribed_client_gets_nothing_more(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
     """Also if it was not subscribed, or names the topic in another way, the reply is the same."""
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.ask("subscribe", topic=order.name)
         told = await socket.ask("unsubscribe", topic=f"order/00{order.pk}")
         assert (told["type"], told["topic"]) == ("unsubscribed", order.name)
@@ -155,18 +156,18 @@ async def test_an_unsubscribed_client_gets_nothing_more(
         for topic in (order.name, "news", "order/999", "order/x", "no/such"):
             told = await socket.ask("unsubscribe", topic=topic)
             assert (told["type"], told["topic"]) == ("unsubscribed", topic)
-        assert not [one for one in socket.seen if one["type"] == "event"]
+        assert not [one for one in socket.arrived if one["type"] == "event"]
 
 
 async def test_subscribing_again_changes_nothing_but_the_reply(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         for name in (order.name, f"order/0{order.pk}"):
             told = await socket.ask("subscribe", topic=name)
             assert told["topic"] == order.name
         await order.apublish(shop.Paid(total=1))
-        await socket.expect("event")
+        await socket.next("event")
         assert [one["type"] for one in await socket.settled()].count("event") == 0
 
 
@@ -177,9 +178,9 @@ async def test_many_topics_are_subscribed_by_one_command(
     room = await Room.objects.acreate(slug="other")
     await Membership.objects.acreate(room=room, user=ada)
     targets = ["news", f"parcel/{room.pk}", f"parcel/{order.pk}", "parcel/999", "no/such", "news"]
-    async with Socket(user=ada) as socket:
-        await socket.send("subscribes", topics=[{"topic": one} for one in targets], ref=1)
-        replies = [await socket.receive() for _ in targets]
+    async with connect(ada) as socket:
+        socket.send("subscribes", topics=[{"topic": one} for one in targets], ref=1)
+        replies = [await socket.next() for _ in targets]
     assert [one["topic"] for one in replies] == targets
     assert [one["ref"] for one in replies] == [1] * 6
     kinds = ["subscribed"] * 3 + ["error"] * 2 + ["subscribed"]
@@ -190,26 +191,26 @@ async def test_many_topics_are_subscribed_by_one_command(
 
 async def test_a_storm_of_subscribes_is_a_few_questions(shop: Shop, database: str) -> None:
     """2,000 subscriptions of 20 connections: one query for each hundred, not one for each."""
-    async with testing.engine(
-        GUESTS=True, TOPICS_PER_CONNECTION=100, SUBSCRIBES_PER_SECOND=100_000, DB_THREADS=2
+    async with (
+        testing.engine(
+            GUESTS=True, TOPICS_PER_CONNECTION=100, SUBSCRIBES_PER_SECOND=100_000, DB_THREADS=2
+        ),
+        AsyncExitStack() as stack,
     ):
-        sockets = [Socket() for _ in range(20)]
-        for socket in sockets:
-            await socket.__aenter__()
+        sockets = [await stack.enter_async_context(connect()) for _ in range(20)]
         for number, socket in enumerate(sockets):
             topics = [{"topic": f"parcel/{number * 100 + one}"} for one in range(1, 101)]
-            await socket.send("subscribes", topics=topics)
+            socket.send("subscribes", topics=topics)
         for socket in sockets:
-            await socket.all("error", 100, code="unknown_topic")
-        for socket in sockets:
-            await socket.close()
+            for _ in range(100):
+                await socket.next("error", code="unknown_topic")
     assert sum(map(len, shop.asked)) == 2000
     assert len(shop.asked) <= 40
 
 
 async def test_a_connection_has_at_most_so_many_topics(shop: Shop, order: Any, ada: Any) -> None:
     limits = {"TOPICS_PER_CONNECTION": 2, "SUBSCRIBES_PER_SECOND": 100_000}
-    async with testing.engine(**limits), Socket(user=ada) as socket:
+    async with testing.engine(**limits), connect(ada) as socket:
         for topic in ("news", "cursors/a", "cursors/a"):
             assert (await socket.ask("subscribe", topic=topic))["type"] == "subscribed"
         error = await socket.ask("subscribe", topic=order.name)
@@ -220,7 +221,7 @@ async def test_a_connection_has_at_most_so_many_topics(shop: Shop, order: Any, a
 
 async def test_subscribing_has_an_allowance_of_its_own(shop: Shop, order: Any, ada: Any) -> None:
     limits = {"TOPICS_PER_CONNECTION": 2, "SUBSCRIBES_PER_SECOND": 0.001}
-    async with testing.engine(**limits), Socket(user=ada) as socket:
+    async with testing.engine(**limits), connect(ada) as socket:
         for _ in range(3):
             assert (await socket.ask("subscribe", topic="news"))["type"] == "subscribed"
         error = await socket.ask("subscribe", topic="news")
@@ -234,11 +235,11 @@ async def test_subscribing_has_an_allowance_of_its_own(shop: Shop, order: Any, a
 async def test_one_socket_has_rooms_and_topics(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.join("general")
         await socket.ask("subscribe", topic=order.name)
         await order.apublish(shop.Paid(total=1))
-        await socket.expect("event")
+        await socket.next("event")
         await socket.ask("message", room="general", content="hello")
         assert (await socket.ask("history", room="general"))["messages"]
         assert (await socket.ask("history", topic=order.name))["entries"]
@@ -248,7 +249,7 @@ async def test_a_subscribed_client_keeps_its_identity(
     engine: Engine, shop: Shop, database: str
 ) -> None:
     """As in rooms: its rights are those of its user."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.ask("subscribe", topic="news")
         error = await socket.ask("auth", name="Grace")
         assert (error["code"], error["message"]) == (
@@ -266,7 +267,7 @@ async def test_a_subscribed_client_keeps_its_identity(
 async def test_a_closed_connection_leaves_nothing(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.ask("subscribe", topic=order.name)
         topic = await engine.hub.open_topic(order.name)
         assert len(topic.members) == 1
@@ -281,7 +282,7 @@ async def test_history_is_read_in_pages(engine: Engine, shop: Shop, order: Any, 
     for total in range(1, 4):
         await order.apublish(shop.Paid(total=total))
     await order.aset("courier", shop.Position(x=1))
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         page = await socket.ask("history", topic=order.name, limit=2)
         assert names(page) == [("paid", {"total": 2}), ("paid", {"total": 3})]
         assert (page["topic"], page["has_more"], len(page["epoch"])) == (order.name, True, 8)
@@ -301,10 +302,10 @@ async def test_history_beyond_the_log_ends_the_subscription(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
     await order.apublish(shop.Paid(total=1))
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.ask("subscribe", topic=order.name)
-        await socket.send("history", topic=order.name, after=9)
-        told = await socket.expect("resync", topic=order.name)
+        socket.send("history", topic=order.name, after=9)
+        told = await socket.next("resync", topic=order.name)
         assert told["seq"] == 1
         await order.apublish(shop.Paid(total=2))
         assert [one["type"] for one in await socket.settled()].count("event") == 0
@@ -313,7 +314,7 @@ async def test_history_beyond_the_log_ends_the_subscription(
 async def test_a_topic_without_entries_has_an_empty_history(
     engine: Engine, shop: Shop, order: Any, ada: Any
 ) -> None:
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         for topic in (order.name, "cursors/a"):
             page = await socket.ask("history", topic=topic)
             assert (page["entries"], page["has_more"], page["epoch"]) == ([], False, "")
@@ -324,10 +325,10 @@ async def test_a_topic_without_entries_has_an_empty_history(
 async def test_history_needs_a_room_or_a_topic(engine: Engine, shop: Shop, database: str) -> None:
     from realtime.consumers.topics import Subscribing
 
-    async with Socket() as socket:
+    async with connect() as socket:
         for fields in ({}, {"room": "general", "topic": "news"}):
             assert (await socket.ask("history", **fields))["code"] == "invalid_message"
-    async with Socket(application=Subscribing.as_asgi()) as socket:
+    async with connect(application=Subscribing.as_asgi()) as socket:
         error = await socket.ask("history", room="general")
         assert (error["code"], error["path"]) == ("invalid_message", "room")
         assert (await socket.ask("history", topic="news"))["entries"] == []
@@ -349,7 +350,7 @@ async def test_unknown_malformed_and_forbidden_topics_are_not_told_apart(
         "history": {},
         "call": {"name": "cancel"},
     }
-    async with Socket(user=bob) as socket:
+    async with connect(bob) as socket:
         for kind, fields in commands.items():
             answers = []
             for name in (topic, order.name):
@@ -368,7 +369,7 @@ async def test_a_call_tells_nothing_of_a_forbidden_topic(
     engine: Engine, shop: Shop, order: Any, bob: Any
 ) -> None:
     """Neither its commands nor their fields."""
-    async with Socket(user=bob) as socket:
+    async with connect(bob) as socket:
         for fields in ({"name": "no_such"}, {"name": "cancel", "data": {"seats": "x"}}):
             error = await socket.ask("call", topic=order.name, **fields)
             assert (error["code"], error.get("path")) == ("unknown_topic", None)
@@ -380,12 +381,12 @@ async def test_a_slow_permission_leaves_the_other_topics_of_the_command_alone(
 ) -> None:
     async with (
         testing.engine(DB_THREADS=2, HANDLER_SECONDS=0.5, **UNLIMITED),
-        Socket(user=ada) as socket,
+        connect(ada) as socket,
     ):
         shop.asking.open.clear()
         topics = [{"topic": order.name}, {"topic": "no/such"}, {"topic": "news"}]
-        await socket.send("subscribes", topics=topics, ref=1)
-        told = [await socket.receive() for _ in topics]
+        socket.send("subscribes", topics=topics, ref=1)
+        told = [await socket.next() for _ in topics]
         assert [(one.get("code"), one["topic"]) for one in told] == [
             ("unavailable", order.name),
             ("unknown_topic", "no/such"),

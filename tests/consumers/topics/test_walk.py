@@ -10,10 +10,10 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
 from harness.client.encoding import Object
-from harness.client.in_process import Socket
 from harness.site import UNLIMITED
 from realtime import testing
 from realtime.models import Membership
+from realtime.testing import connect
 from tests.consumers.topics.shop import Shop
 
 REVOKED_SECONDS = 1.5
@@ -41,14 +41,15 @@ class Walker:
         while True:
             self.is_subscribed, is_waiting = False, False
             until = time.monotonic() + self.dice.uniform(0.5, 5)
-            async with Socket(user=self.user) as socket:
+            async with connect(self.user) as socket:
                 while time.monotonic() < until:
                     if not self.is_subscribed and not is_waiting:
                         since = {"seq": self.seq, "epoch": self.epoch}
-                        await socket.send("subscribe", topic=self.order.name, since=since, ref=1)
+                        socket.send("subscribe", topic=self.order.name, since=since, ref=1)
                         is_waiting = True
                     await asyncio.sleep(0.01)
-                    for item in socket.arrived():
+                    items, socket.arrived[:] = socket.arrived[:], []
+                    for item in items:
                         is_waiting = is_waiting and "ref" not in item
                         self._take(item)
 
