@@ -79,14 +79,20 @@ def test_its_first_test_runs_with_manage_py(project: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["none", "strict", "auto"])
 def test_its_second_test_runs_with_pytest(project: Path, mode: str) -> None:
-    """Without pytest-asyncio, and with each of its modes."""
+    """Without pytest-asyncio, with each of its modes, and in a worker of pytest-xdist."""
     scope = ["-o", "asyncio_default_fixture_loop_scope=function"]
     options = ["-p", "no:asyncio"] if mode == "none" else ["-o", f"asyncio_mode={mode}", *scope]
     plugin = ["-p", "realtime.pytest_plugin", "--strict-markers"]
     found = run(
         project,
         *(sys.executable, "-W", "error", "-m", "pytest", "--ds=mysite.settings", *plugin),
-        *(*options, "-o", "python_files=test*.py", "chat"),
+        *(
+            *options,
+            *(["-n", "1"] if mode == "auto" else []),
+            "-o",
+            "python_files=test*.py",
+            "chat",
+        ),
     )
     assert "2 passed" in found
 
