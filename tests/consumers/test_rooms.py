@@ -23,6 +23,7 @@ from realtime.store.messages.drafts import Draft
 from realtime.store.outbox.room_numbering import append as append_drafts
 from realtime.store.rooms import access
 from realtime.store.rooms.access import AccessRequest, AccessResult
+from realtime.testing import Client, connect
 from tests.engine import log
 
 
@@ -35,7 +36,7 @@ def append(room: Room, *contents: str) -> None:
     log.append(room.pk, *contents)
 
 
-async def say(socket: Socket, *contents: str) -> None:
+async def say(socket: Client, *contents: str) -> None:
     for content in contents:
         reply = await socket.ask("message", room="general", content=content)
         assert reply["type"] == "ack", reply
@@ -56,22 +57,22 @@ async def test_a_client_is_told_if_joining_again_ends_its_membership_of_the_room
         connection.events.on_rights_changed()
         return caught
 
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         with monkeypatch.context() as patch:
             patch.setattr(module, "attach", changed)
-            assert await socket.refused("join", room="general") == "unavailable"
-        removed = [one for one in socket.seen if one["type"] == "removed"]
+            assert (await socket.ask("join", room="general"))["code"] == "unavailable"
+        removed = [one for one in socket.arrived if one["type"] == "removed"]
         assert [(one["room"], one["code"]) for one in removed] == [("general", "unavailable")]
         await socket.join("general")
         await say(socket, "a")
-        assert (await socket.expect("message"))["content"] == "a"
+        assert (await socket.next("message"))["content"] == "a"
 
 
 async def test_a_join_brings_the_state_of_the_room(engine: Engine, room: Room) -> None:
     """Messages, position, epoch, who is there and what one is."""
     await append(room, "a", "b")
-    async with Socket() as socket:
+    async with connect() as socket:
         told = await socket.join("general")
         assert contents(told) == ["a", "b"]
         assert (told["through"], told["has_more"], told["recovered"]) == (2, False, False)
@@ -85,7 +86,7 @@ async def test_a_join_brings_the_state_of_the_room(engine: Engine, room: Room) -
 async def test_a_join_may_want_less_history(engine: Engine, room: Room) -> None:
     """As much as asked for, and whether there is more."""
     await append(room, *"abc")
-    async with Socket() as socket:
+    async with connect() as socket:
         told = await socket.join("general", history=2)
         assert (contents(told), told["has_more"]) == (["b", "c"], True)
         told = await socket.join("general", history=0)
@@ -95,9 +96,9 @@ async def test_a_join_may_want_less_history(engine: Engine, room: Room) -> None:
 async def test_a_resume_brings_only_what_was_missed(engine: Engine, room: Room) -> None:
     """And says that nothing is missing."""
     await append(room, *"abc")
-    async with Socket() as socket:
+    async with connect() as socket:
         epoch = (await socket.join("general"))["epoch"]
-    async with Socket() as socket:
+    async with connect() as socket:
         told = await socket.join("general", since={"seq": 1, "epoch": epoch})
         assert (contents(told), told["recovered"], told["through"]) == (["b", "c"], True, 3)
         told = await socket.join("general", since={"seq": 1, "epoch": "other"})
@@ -108,20 +109,20 @@ async def test_joining_a_joined_room_refreshes_it_and_tells_nobody(
     engine: Engine, room: Room
 ) -> None:
     """And every later event still comes once."""
-    async with Socket() as one, Socket() as other:
+    async with connect() as one, connect() as other:
         await one.join("general")
         await other.join("general")
-        await one.expect("joined", user_id=other.welcome["user_id"])
+        await one.next("joined", user_id=other.welcome["user_id"])
         await other.join("general")
         await say(one, "a")
-        await other.expect("message", content="a")
+        await other.next("message", content="a")
         assert [item["type"] for item in await one.settled()].count("joined") == 0
-        assert [item["content"] for item in other.seen if item["type"] == "message"] == ["a"]
+        assert [item["content"] for item in other.arrived if item["type"] == "message"] == ["a"]
 
 
 async def test_a_room_that_does_not_exist_is_unknown(engine: Engine) -> None:
     """The error names the room."""
-    async with Socket() as socket:
+    async with connect() as socket:
         error = await socket.ask("join", room="nowhere")
         assert (error["code"], error["room"]) == ("unknown_room", "nowhere")
 
@@ -131,7 +132,7 @@ async def test_a_private_room_does_not_exist_for_others(
 ) -> None:
     """The same answer as for no room at all, word for word; a member gets in."""
     await sync_to_async(Membership.objects.create)(room=private, user=ada, role="owner")
-    async with Socket(user=ada) as member, Socket(user=bob) as other, Socket() as guest:
+    async with connect(ada) as member, connect(bob) as other, connect() as guest:
         assert (await member.join("secret"))["role"] == "owner"
         for socket in (other, guest):
             hidden = await socket.ask("join", room="secret")
@@ -142,14 +143,14 @@ async def test_a_private_room_does_not_exist_for_others(
             assert hidden == nothing
             for kind in ("message", "signal", "typing", "history", "presence", "read", "leave"):
                 fields: Object = {"content": "x", "data": {}, "seq": 1}
-                assert await socket.refused(kind, room="secret", **fields) == "not_joined"
+                assert (await socket.ask(kind, room="secret", **fields))["code"] == "not_joined"
 
 
 async def test_a_user_becomes_a_member_and_a_guest_does_not(
     engine: Engine, room: Room, ada: Any
 ) -> None:
     """By entering a public room."""
-    async with Socket(user=ada) as user, Socket() as guest:
+    async with connect(ada) as user, connect() as guest:
         assert (await user.join("general"))["role"] == "member"
         assert (await guest.join("general"))["role"] == "guest"
     users = await sync_to_async(list)(Membership.objects.values_list("user__username", flat=True))
@@ -159,10 +160,10 @@ async def test_a_user_becomes_a_member_and_a_guest_does_not(
 async def test_many_rooms_can_be_joined_at_once(engine: Engine, room: Room) -> None:
     """One reply each, in order; one that fails stops no other."""
     await sync_to_async(Room.objects.create)(slug="other")
-    async with Socket() as socket:
+    async with connect() as socket:
         rooms = [{"room": "general"}, {"room": "nowhere"}, {"room": "other", "history": 1}]
-        await socket.send("joins", rooms=rooms, ref=7)
-        items = [await socket.receive() for _ in range(3)]
+        socket.send("joins", rooms=rooms, ref=7)
+        items = [await socket.next() for _ in range(3)]
         assert [(item["type"], item["room"], item["ref"]) for item in items] == [
             ("joined", "general", 7),
             ("error", "nowhere", 7),
@@ -176,9 +177,9 @@ async def test_the_number_of_rooms_is_bounded(
     """A joined one may still be refreshed, and leaving makes room."""
     settings.REALTIME = {**settings.REALTIME, "ROOMS_PER_CONNECTION": 1}
     await sync_to_async(Room.objects.create)(slug="other")
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
-        assert await socket.refused("join", room="other") == "limit_exceeded"
+        assert (await socket.ask("join", room="other"))["code"] == "limit_exceeded"
         await socket.join("general")
         await socket.ask("leave", room="general")
         await socket.join("other")
@@ -189,16 +190,17 @@ async def test_the_number_of_rooms_is_bounded(
 
 async def test_who_has_left_hears_nothing_more(engine: Engine, room: Room) -> None:
     """The others hear that they left; the room is no longer theirs to use."""
-    async with Socket() as one, Socket() as other:
+    async with connect() as one, connect() as other:
         await one.join("general")
         await other.join("general")
-        await one.expect("joined", user_id=other.welcome["user_id"])
+        await one.next("joined", user_id=other.welcome["user_id"])
+        await other.settled()
         reply = await other.ask("leave", room="general")
         assert (reply["type"], reply["user_id"]) == ("left", other.welcome["user_id"])
-        await one.expect("left", user_id=other.welcome["user_id"])
+        await one.next("left", user_id=other.welcome["user_id"])
         await say(one, "a")
         assert await other.settled() == []
-        assert await other.refused("leave", room="general") == "not_joined"
+        assert (await other.ask("leave", room="general"))["code"] == "not_joined"
 
 
 async def test_who_disconnects_is_told_to_have_left_after_the_grace(
@@ -206,12 +208,12 @@ async def test_who_disconnects_is_told_to_have_left_after_the_grace(
 ) -> None:
     """Not at once: a reload would flap."""
     settings.REALTIME = {**settings.REALTIME, "PRESENCE_GRACE_SECONDS": 0.01}
-    async with Socket() as one:
+    async with connect() as one:
         await one.join("general")
-        async with Socket() as other:
+        async with connect() as other:
             await other.join("general")
-            await one.expect("joined", user_id=other.welcome["user_id"])
-        await one.expect("left", user_id=other.welcome["user_id"])
+            await one.next("joined", user_id=other.welcome["user_id"])
+        await one.next("left", user_id=other.welcome["user_id"])
 
 
 # Messages.
@@ -222,7 +224,7 @@ async def test_a_message_is_acknowledged_and_comes_to_everybody(
     engine: Engine, room: Room, encoding: str
 ) -> None:
     """The sender included, with all that was said, stored before it is told."""
-    async with Socket(encoding=encoding) as one, Socket(encoding=encoding) as other:
+    async with connect(encoding=encoding) as one, connect(encoding=encoding) as other:
         await one.join("general")
         await other.join("general")
         data = {"mood": ["😀", 1, 2.5, None, True]}
@@ -231,7 +233,7 @@ async def test_a_message_is_acknowledged_and_comes_to_everybody(
         row = await sync_to_async(Message.objects.get)()
         assert (row.pk, row.seq, row.content, row.data) == (ack["id"], 1, "hi", data)
         for socket in (one, other):
-            [event] = await socket.all("message", 1)
+            [event] = [await socket.next("message") for _ in range(1)]
             assert (event["seq"], event["id"]) == (1, ack["id"])
             assert (event["content"], event["data"], event["nonce"]) == ("hi", data, "n")
             assert event["user_id"] == one.welcome["user_id"]
@@ -243,17 +245,17 @@ async def test_a_message_without_ref_and_nonce_is_not_acknowledged(
     engine: Engine, room: Room
 ) -> None:
     """The event is answer enough; no made nonce goes out."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
-        await socket.send("message", room="general", content="hi")
-        event = await socket.expect("message")
+        socket.send("message", room="general", content="hi")
+        event = await socket.next("message")
         assert "nonce" not in event
         assert [item["type"] for item in await socket.settled()].count("ack") == 0
 
 
 async def test_the_same_nonce_is_one_message(engine: Engine, room: Room) -> None:
     """Every repeat is answered with the first one's ack; another user's nonce is another."""
-    async with Socket() as one, Socket() as other:
+    async with connect() as one, connect() as other:
         await one.join("general")
         await other.join("general")
         acks = [
@@ -267,14 +269,14 @@ async def test_the_same_nonce_is_one_message(engine: Engine, room: Room) -> None
 
 async def test_many_messages_may_be_on_their_way(engine: Engine, room: Room) -> None:
     """One client pipelines; acks and events come in order, also beyond the bound in flight."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         for number in range(150):
-            await socket.send("message", room="general", content=str(number), ref=number)
-        acks = [await socket.expect("ack") for _ in range(150)]
+            socket.send("message", room="general", content=str(number), ref=number)
+        acks = [await socket.next("ack") for _ in range(150)]
         assert [ack["ref"] for ack in acks] == list(range(150))
         assert [ack["seq"] for ack in acks] == list(range(1, 151))
-        told = [item["content"] for item in await socket.all("message", 150)]
+        told = [item["content"] for item in [await socket.next("message") for _ in range(150)]]
         assert told == [str(number) for number in range(150)]
 
 
@@ -291,17 +293,17 @@ async def test_messages_in_flight_are_bounded(
         await gate.wait()
         return await write(function, *args)
 
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         engine.writer._db.write = slow  # type: ignore[method-assign,assignment]
         for number in range(10):
-            await socket.send("message", room="general", content=str(number), ref=number)
+            socket.send("message", room="general", content=str(number), ref=number)
         await eventually(lambda: waiting)
         for _ in range(50):
             await asyncio.sleep(0)
         assert engine.writer._count == 3
         gate.set()
-        assert [(await socket.expect("ack"))["ref"] for _ in range(10)] == list(range(10))
+        assert [(await socket.next("ack"))["ref"] for _ in range(10)] == list(range(10))
 
 
 BAD = {
@@ -325,16 +327,16 @@ async def test_a_bad_message_is_refused_and_not_stored(
 ) -> None:
     """A typed error for each; the connection stays in the room."""
     fields, code = BAD[name]
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
-        assert await socket.refused("message", **{"room": "general"} | fields) == code
+        assert (await socket.ask("message", **{"room": "general"} | fields))["code"] == code
         assert await sync_to_async(Message.objects.count)() == 0
         await say(socket, "fine")
 
 
 async def test_data_may_stand_without_text(engine: Engine, room: Room) -> None:
     """A picture needs no words."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         reply = await socket.ask("message", room="general", content="", data={"image": 7})
         assert reply["type"] == "ack"
@@ -342,10 +344,10 @@ async def test_data_may_stand_without_text(engine: Engine, room: Room) -> None:
 
 async def test_a_room_that_was_deleted_takes_no_messages(engine: Engine, room: Room) -> None:
     """The sender hears that there is no such room, and stays connected."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         await sync_to_async(room.delete)()
-        assert await socket.refused("message", room="general", content="hi") == "unknown_room"
+        assert (await socket.ask("message", room="general", content="hi"))["code"] == "unknown_room"
         assert (await socket.ask("ping"))["type"] == "pong"
 
 
@@ -358,16 +360,16 @@ async def test_a_revoked_member_may_do_nothing_more(
     """Told at once, by the change itself: also who is silent hears nothing more."""
     for user in (ada, bob):
         await sync_to_async(Membership.objects.create)(room=private, user=user)
-    async with Socket(user=ada) as stays, Socket(user=bob) as goes:
+    async with connect(ada) as stays, connect(bob) as goes:
         await stays.join("secret")
         await goes.join("secret")
         await sync_to_async(lambda: Membership.objects.get(user=bob).delete())()
-        assert (await goes.expect("removed"))["code"] == "unknown_room"
+        assert (await goes.next("removed"))["code"] == "unknown_room"
         reply = await stays.ask("message", room="secret", content="among us")
         assert reply["type"] == "ack"
         assert [item["type"] for item in await goes.settled()].count("message") == 0
-        assert await goes.refused("message", room="secret", content="hi") == "not_joined"
-        assert await goes.refused("join", room="secret") == "unknown_room"
+        assert (await goes.ask("message", room="secret", content="hi"))["code"] == "not_joined"
+        assert (await goes.ask("join", room="secret"))["code"] == "unknown_room"
 
 
 async def test_a_policy_decides_command_by_command(
@@ -376,12 +378,12 @@ async def test_a_policy_decides_command_by_command(
     """Who may not post may still read, and hears why."""
     settings.REALTIME = {**settings.REALTIME, "POLICY": "tests.consumers.test_rooms.ReadOnly"}
     await append(room, "a")
-    async with Socket() as socket:
+    async with connect() as socket:
         told = await socket.join("general")
         assert (contents(told), told["has_more"]) == ([], False)
         fields: Object = {"room": "general", "content": "hi", "data": {}}
         for kind in ("message", "signal", "typing", "history"):
-            assert await socket.refused(kind, **fields) == "permission_denied"
+            assert (await socket.ask(kind, **fields))["code"] == "permission_denied"
         assert (await socket.ask("presence", room="general"))["type"] == "presence"
 
 
@@ -405,7 +407,7 @@ class ReadOnly(Policy):
 async def test_history_pages_back_to_the_beginning(engine: Engine, room: Room) -> None:
     """Ascending pages, without a hole and without an overlap."""
     await append(room, *[str(number) for number in range(25)])
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general", history=0)
         found: list[str] = []
         before, has_more = None, True
@@ -420,7 +422,7 @@ async def test_history_pages_back_to_the_beginning(engine: Engine, room: Room) -
 async def test_history_after_a_position_brings_what_changed(engine: Engine, room: Room) -> None:
     """Page by page, each with the position it reaches."""
     await append(room, *"abcde")
-    async with Socket() as socket:
+    async with connect() as socket:
         epoch = (await socket.join("general"))["epoch"]
         page = await socket.ask("history", room="general", after=1, limit=2)
         assert (contents(page), page["through"], page["has_more"]) == (["b", "c"], 3, True)
@@ -438,7 +440,7 @@ async def test_no_page_is_larger_than_a_frame_may_be(
     """256 KiB at most, and paging goes on where it stopped, in both directions."""
     texts = [f"{number}" + "😀" * 3990 for number in range(40)]
     await append(room, *texts)
-    async with Socket(encoding=encoding) as socket:
+    async with Socket(encoding=encoding) as socket:  # it keeps frames
         told = await socket.join("general", history=100)
         assert told["has_more"] is True
         assert contents(told) == texts[-len(told["messages"]) :]
@@ -466,13 +468,13 @@ async def test_history_that_was_purged_cannot_be_continued(engine: Engine, room:
     """The client joins again; paging back simply ends."""
     await append(room, *"abcde")
     await sync_to_async(log.purge)(room.pk, 3)
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         page = await socket.ask("history", room="general", before=6)
         assert (contents(page), page["has_more"]) == (["d", "e"], False)
-        await socket.send("history", room="general", after=1)
-        assert (await socket.expect("resync"))["seq"] == 5
-        assert await socket.refused("message", room="general", content="hi") == "not_joined"
+        socket.send("history", room="general", after=1)
+        assert (await socket.next("resync"))["seq"] == 5
+        assert (await socket.ask("message", room="general", content="hi"))["code"] == "not_joined"
         assert contents(await socket.join("general")) == ["d", "e"]
 
 
@@ -482,12 +484,12 @@ async def test_history_that_was_purged_cannot_be_continued(engine: Engine, room:
 @pytest.mark.parametrize("kind", ["typing", "signal"])
 async def test_the_others_hear_what_is_not_stored(engine: Engine, room: Room, kind: str) -> None:
     """Not the one who says it, and nobody outside of the room."""
-    async with Socket() as one, Socket() as other, Socket() as outside:
+    async with connect() as one, connect() as other, connect() as outside:
         await one.join("general")
         await other.join("general")
         fields = {"data": {"x": 1}} if kind == "signal" else {}
-        await one.send(kind, room="general", **fields)
-        told = await other.expect(kind)
+        one.send(kind, room="general", **fields)
+        told = await other.next(kind)
         assert (told["room"], told["user_id"]) == ("general", one.welcome["user_id"])
         assert told.get("data") == fields.get("data")
         assert [item["type"] for item in await one.settled()].count(kind) == 0
@@ -499,7 +501,7 @@ async def test_presence_counts_users_and_their_connections(
     engine: Engine, room: Room, ada: Any
 ) -> None:
     """Two tabs are one user; a guest is another."""
-    async with Socket(user=ada) as one, Socket(user=ada) as two, Socket() as guest:
+    async with connect(ada) as one, connect(ada) as two, connect() as guest:
         for socket in (one, two, guest):
             await socket.join("general")
         async with asyncio.timeout(30):
@@ -514,15 +516,15 @@ async def test_presence_counts_users_and_their_connections(
 async def test_a_read_mark_moves_forward_only(engine: Engine, room: Room, ada: Any) -> None:
     """Never back, never beyond the end of the log; a guest has none, and hears no error."""
     await append(room, *"abc")
-    async with Socket(user=ada) as socket, Socket() as guest:
+    async with connect(ada) as socket, connect() as guest:
         await socket.join("general")
         await guest.join("general")
         for seq, expected in ((2, 2), (1, 2), (9, 2), (3, 3)):
-            await socket.send("read", room="general", seq=seq)
+            socket.send("read", room="general", seq=seq)
             await socket.ask("ping")
             mark = await sync_to_async(Membership.objects.get)(user=ada)
             assert mark.read_seq == expected
-        await guest.send("read", room="general", seq=1)
+        guest.send("read", room="general", seq=1)
         assert "error" not in [item["type"] for item in await guest.settled()]
 
 
@@ -542,8 +544,8 @@ async def test_outside_of_a_room_nothing_can_be_done_in_it(
     engine: Engine, room: Room, kind: str, fields: Object
 ) -> None:
     """A public one neither: join first."""
-    async with Socket() as socket:
-        assert await socket.refused(kind, room="general", **fields) == "not_joined"
+    async with connect() as socket:
+        assert (await socket.ask(kind, room="general", **fields))["code"] == "not_joined"
 
 
 async def test_a_database_that_fails_is_unavailable_for_now(engine: Engine, room: Room) -> None:
@@ -552,7 +554,7 @@ async def test_a_database_that_fails_is_unavailable_for_now(engine: Engine, room
     async def away(*args: Any) -> Any:
         raise OperationalError("the server closed the connection unexpectedly")
 
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         read = engine.db.read
         engine.db.read = away  # type: ignore[method-assign,assignment]
@@ -565,12 +567,12 @@ async def test_a_database_that_fails_is_unavailable_for_now(engine: Engine, room
 
 async def test_an_earlier_position_is_a_gap_a_client_can_fill(engine: Engine, room: Room) -> None:
     """A message stored by other code is told with the next one, in order."""
-    async with Socket() as socket:
+    async with connect() as socket:
         await socket.join("general")
         draft = Draft(room_id=room.pk, content="untold", sender="7", username="ada")
         await sync_to_async(append_drafts)([draft])
         await say(socket, "told")
-        told = [item["content"] for item in await socket.all("message", 2)]
+        told = [item["content"] for item in [await socket.next("message") for _ in range(2)]]
         assert told == ["untold", "told"]
 
 
@@ -585,7 +587,7 @@ async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
     engine: Engine, room: Room, ada: Any
 ) -> None:
     """A restored log ends every subscription to its room, and with it the presence."""
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.join("general")
         await present(engine, room, 1)
         known = await engine.db.read(history.mark, room.pk)
@@ -593,7 +595,7 @@ async def test_who_is_sent_out_to_join_again_is_not_present_meanwhile(
         topic = engine.hub.room(room.pk)
         assert topic is not None
         await engine.hub.follower.catch_up(topic)
-        assert (await socket.expect("resync"))["epoch"] == topic.position.epoch
+        assert (await socket.next("resync"))["epoch"] == topic.position.epoch
         await present(engine, room, 0)
         assert (await socket.join("general"))["epoch"] == topic.position.epoch
 
@@ -618,14 +620,14 @@ async def test_rights_that_are_taken_while_somebody_enters_keep_them_out(
         history.change_rights([room.pk])
         return {history.room_key(room.pk): history.mark(room.pk)}
 
-    async with Socket() as watcher, Socket() as late:
+    async with connect() as watcher, connect() as late:
         await watcher.join("general")
         monkeypatch.setattr(module, "attach", attach)
-        await late.send("join", room="general", ref="j")
+        late.send("join", room="general", ref="j")
         await entering.wait()
         engine.hub.recheck(await sync_to_async(revoke)())
         going_on.set()
-        assert (await late.expect("error", ref="j"))["code"] == "unknown_room"
+        assert (await late.next("error", ref="j"))["code"] == "unknown_room"
         await push.room("general").amessage("secret")
         assert [item["type"] for item in await late.settled()] == []
         topic = engine.hub.room(room.pk)
@@ -644,13 +646,13 @@ async def test_a_row_that_was_deleted_meanwhile_is_unavailable_for_now(
     def none_found(asked: Iterable[AccessRequest]) -> dict[AccessRequest, AccessResult]:
         return {ask: IntegrityError("violates foreign key constraint") for ask in asked}
 
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await socket.join("general")
         monkeypatch.setattr(access, "mark_read", gone)
-        assert await socket.refused("read", room="general", seq=1) == "unavailable"
+        assert (await socket.ask("read", room="general", seq=1))["code"] == "unavailable"
         monkeypatch.setattr(access, "enter_all", none_found)
-        assert await socket.refused("join", room="general") == "unavailable"
-        await socket.send("joins", rooms=[{"room": "general"}, {"room": "two"}], ref="j")
+        assert (await socket.ask("join", room="general"))["code"] == "unavailable"
+        socket.send("joins", rooms=[{"room": "general"}, {"room": "two"}], ref="j")
         told = [item for item in await socket.settled() if item.get("ref") == "j"]
         assert [(item["room"], item["code"]) for item in told] == [
             ("general", "unavailable"),
@@ -670,9 +672,9 @@ async def test_each_room_of_many_is_answered_also_where_the_database_fails(
         return real(asked)
 
     monkeypatch.setattr(access, "enter_all", enter_all)
-    async with Socket() as socket:
+    async with connect() as socket:
         targets = [{"room": slug} for slug in ("general", "two", "three")]
-        await socket.send("joins", rooms=targets, ref="j")
+        socket.send("joins", rooms=targets, ref="j")
         told = [item for item in await socket.settled() if item.get("ref") == "j"]
         assert [(item["room"], item.get("code")) for item in told] == [
             ("general", None),
