@@ -32,6 +32,7 @@ from realtime.consumers import (
 )
 from realtime.consumers.commands import CommandSet
 from realtime.engine.engine import Engine
+from realtime.testing import connect
 from realtime.topics import Command as TopicCommand
 from realtime.wire.commands import (
     COMMANDS,
@@ -41,6 +42,7 @@ from realtime.wire.commands import (
     Pong,
 )
 from realtime.wire.costs import COSTS
+from realtime.wire.errors import Disconnect
 from tests.consumers.failures import FAILURES
 from tests.consumers.test_base import limited
 
@@ -147,18 +149,18 @@ class Game(Consumer):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_an_own_command_is_answered(engine: Engine, encoding: str) -> None:
     """With its ref, if it has one; wrong fields and other commands are refused as ours are."""
-    async with Socket(application=EchoConsumer.as_asgi(), encoding=encoding) as socket:
+    async with connect(application=EchoConsumer.as_asgi(), encoding=encoding) as socket:
         assert await socket.ask("echo", text="hé", times=2) == {
             "type": "echoed",
             "text": "héhé",
-            "ref": socket.seen[-1]["ref"],
+            "ref": socket.arrived[-1]["ref"],
         }
-        await socket.send("echo", text="x")
-        assert await socket.receive() == {"type": "echoed", "text": "x"}
-        assert await socket.refused("echo", text=7) == "invalid_message"
-        assert await socket.refused("echo", text="x", times=4) == "invalid_message"
-        assert await socket.refused("echo", text="\0") == "invalid_message"
-        assert await socket.refused("join", room="general") == "unknown_type"
+        socket.send("echo", text="x")
+        assert await socket.next() == {"type": "echoed", "text": "x"}
+        assert (await socket.ask("echo", text=7))["code"] == "invalid_message"
+        assert (await socket.ask("echo", text="x", times=4))["code"] == "invalid_message"
+        assert (await socket.ask("echo", text="\0"))["code"] == "invalid_message"
+        assert (await socket.ask("join", room="general"))["code"] == "unknown_type"
         assert (await socket.ask("auth", name="Grace"))["username"] == "Grace"
         assert (await socket.ask("ping", t=1))["t"] == 1
 
@@ -167,10 +169,9 @@ async def test_an_own_command_is_answered(engine: Engine, encoding: str) -> None
 async def test_a_game_is_played(engine: Engine, encoding: str) -> None:
     """Own commands with structs and lists, events, refusals and commands without a reply."""
     Game.taken.clear()
-    one = Socket(application=Game.as_asgi(), encoding=encoding)
-    other = Socket(application=Game.as_asgi(), encoding=encoding)
-    async with one, other:
-        assert await one.expect("board") == {"type": "board", "places": []}
+    game = {"application": Game.as_asgi(), "encoding": encoding}
+    async with connect(**game) as one, connect(**game) as other:
+        assert await one.next("board") == {"type": "board", "places": []}
         place = {"row": 1, "column": 2}
         moved = await one.ask("move", place=place)
         assert moved == {
@@ -184,31 +185,31 @@ async def test_a_game_is_played(engine: Engine, encoding: str) -> None:
             "permission_denied",
             "another player has that field",
         )
-        assert await other.refused("move", place={"row": 3, "column": 0}) == "invalid_message"
+        assert (await other.ask("move", place={"row": 3, "column": 0}))["code"] == "invalid_message"
         places = [{"row": 0, "column": 0}, {"row": 0, "column": 1}]
         board = await other.ask("moves", places=places, comments=["a", "b"])
         assert board["places"] == [place, *places]
-        assert await other.refused("moves", places=[], comments=["\0"]) == "invalid_message"
-        await one.send("reset", ref=1)
+        assert (await other.ask("moves", places=[], comments=["\0"]))["code"] == "invalid_message"
+        one.send("reset", ref=1)
         assert (await one.ask("look"))["places"] == []
-        assert not [item for item in one.seen if item.get("ref") == 1]
+        assert not [item for item in one.arrived if item.get("ref") == 1]
 
 
 async def test_an_own_command_is_paid_for(engine: Engine, settings: Any) -> None:
     """From the allowance that it names, by a field if it says so."""
     limited(settings, ACTS_PER_MINUTE=5)
     Game.taken.clear()
-    async with Socket(application=Game.as_asgi()) as socket:
+    async with connect(application=Game.as_asgi()) as socket:
         places = [{"row": 0, "column": number} for number in range(3)]
         await socket.ask("moves", places=places)
         assert (await socket.ask("move", place=places[0]))["type"] == "moved"
-        assert await socket.refused("move", place=places[0]) == "rate_limited"
+        assert (await socket.ask("move", place=places[0]))["code"] == "rate_limited"
         assert (await socket.ask("look"))["type"] == "board"
 
 
 async def test_a_similar_command_is_named(engine: Engine) -> None:
     """Only one that there is here; the text begins as ever."""
-    async with Socket(application=EchoConsumer.as_asgi()) as socket:
+    async with connect(application=EchoConsumer.as_asgi()) as socket:
         error = await socket.ask("ehco")
         assert error["message"] == "There is no command 'ehco'. Did you mean 'echo'?"
         assert (await socket.ask("fly"))["message"] == "There is no command 'fly'."
@@ -220,9 +221,9 @@ async def test_an_own_command_before_the_first_message_is_refused(
 ) -> None:
     """As a command of the chat is: the client has to say who it is."""
     limited(settings, GUESTS=False)
-    socket = Socket(application=EchoConsumer.as_asgi())
+    socket = Socket(application=EchoConsumer.as_asgi())  # it waits for no welcome
     await socket.open()
-    assert await socket.refused("echo", text="x") == "not_authenticated"
+    assert (await socket.ask("echo", text="x"))["code"] == "not_authenticated"
     await socket.close()
 
 
@@ -236,8 +237,8 @@ async def test_a_reply_without_a_ref_is_an_unexpected_error(
         async def echo(self, command: Echo) -> Any:
             return Event(text="x")
 
-    async with Socket(application=Bad.as_asgi()) as socket:
-        assert await socket.refused("echo", text="x") == "internal"
+    async with connect(application=Bad.as_asgi()) as socket:
+        assert (await socket.ask("echo", text="x"))["code"] == "internal"
     assert "Event cannot be a reply: it has no `ref`; derive it from `Reply`" in caplog.text
 
 
@@ -247,7 +248,7 @@ async def test_a_site_may_refuse_with_a_code_of_its_own(engine: Engine) -> None:
         async def echo(self, command: Echo) -> Echoed:
             raise CommandError("sold_out", "There are no seats left.", retry_after=60)
 
-    async with Socket(application=Selling.as_asgi()) as socket:
+    async with connect(application=Selling.as_asgi()) as socket:
         error = await socket.ask("echo", text="x")
         assert (error["code"], error["retryable"], error["retry_after"]) == ("sold_out", False, 60)
 
@@ -261,7 +262,7 @@ async def test_only_a_database_that_is_away_is_unavailable(
         async def echo(self, command: Echo) -> Echoed:
             raise failure
 
-    async with Socket(application=Failing.as_asgi()) as socket:
+    async with connect(application=Failing.as_asgi()) as socket:
         error = await socket.ask("echo", text="x")
         assert (error["code"], error["retryable"]) == (code, code == "unavailable")
 
@@ -280,9 +281,9 @@ async def test_a_group_of_the_chat_can_be_left_out(engine: Engine, left_out: typ
     """Its commands are unknown, and all others work; `Joining` is what the others stand on."""
     groups = tuple(group for group in (Account, Messages, Rooms, Moderation) if group != left_out)
     site = type("Site", groups, {})
-    async with Socket(application=site.as_asgi()) as socket:  # type: ignore[attr-defined]
+    async with connect(application=site.as_asgi()) as socket:  # type: ignore[attr-defined]
         for group, kind in GROUPS.items():
-            code = await socket.refused(kind)  # its fields are missing
+            code = (await socket.ask(kind))["code"]  # its fields are missing
             assert code == ("unknown_type" if group is left_out else "invalid_message")
             await socket.ask("ping")
         await socket.join("general")
@@ -295,32 +296,32 @@ async def test_the_page_of_consumers_is_true(engine: Engine) -> None:
         exec(snippet, page)
     [route, *chat] = page["websocket_urlpatterns"]
     assert (str(route.pattern), len(chat)) == ("ws/echo/", 1)
-    async with Socket(application=route.callback) as socket:
-        await socket.send("echo", text="hi", ref=1)
-        assert await socket.receive() == {"type": "echoed", "text": "hi", "ref": 1}
-    async with Socket(application=page["Game"].as_asgi()) as socket:
+    async with connect(application=route.callback) as socket:
+        socket.send("echo", text="hi", ref=1)
+        assert await socket.next() == {"type": "echoed", "text": "hi", "ref": 1}
+    async with connect(application=page["Game"].as_asgi()) as socket:
         assert (await socket.ask("guess", numbers=[1, 7]))["note"] == "right"
-        assert await socket.refused("guess", numbers=[1, 2, 3, 4]) == "permission_denied"
-    async with Socket(application=page["Clock"].as_asgi()) as socket:
-        assert (await socket.receive()) == {"type": "tick", "number": 0}
-    slow = Socket("/ws?slow=1", application=page["Clock"].as_asgi())
-    await slow.open()
-    assert (await slow.ended())[1] == 4900
-    async with Socket(application=page["Users"].as_asgi()) as socket:
+        assert (await socket.ask("guess", numbers=[1, 2, 3, 4]))["code"] == "permission_denied"
+    async with connect(application=page["Clock"].as_asgi()) as socket:
+        assert (await socket.next()) == {"type": "tick", "number": 0}
+    with pytest.raises(Disconnect, match="4900"):
+        async with connect(path="/ws/?slow=1", application=page["Clock"].as_asgi()) as slow:
+            await slow.next("tick")
+    async with connect(application=page["Users"].as_asgi()) as socket:
         assert (await socket.ask("count_users"))["number"] == 0
-    async with Socket(application=page["Meter"].as_asgi()) as socket:
+    async with connect(application=page["Meter"].as_asgi()) as socket:
         for number in (1, -1):
-            await socket.send("measure", value=number, ref=number)
-        replies = {one["ref"]: one for one in [await socket.receive(), await socket.receive()]}
+            socket.send("measure", value=number, ref=number)
+        replies = {one["ref"]: one for one in [await socket.next(), await socket.next()]}
         assert (replies[1]["type"], replies[-1]["path"]) == ("done", "value")
     async with PlainSocket(page["RawEcho"].as_asgi()) as plain:
         assert (await plain.ask("hi"), await plain.ask(b"\xff")) == ("hi", b"\xff")
     async with PlainSocket(page["Upper"].as_asgi()) as plain:
         assert await plain.ask("hi") == "HI"
-    async with Socket(application=page["ShopChat"].as_asgi()) as socket:
+    async with connect(application=page["ShopChat"].as_asgi()) as socket:
         await socket.join("general")
-        assert await socket.refused("appoint", room="general") == "unknown_type"
-        assert await socket.refused("ban", room="general", user_id="7") == "unknown_type"
+        assert (await socket.ask("appoint", room="general"))["code"] == "unknown_type"
+        assert (await socket.ask("ban", room="general", user_id="7"))["code"] == "unknown_type"
 
 
 # At the definition of a class.
