@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from enum import Enum
 from typing import Protocol
 
-__all__ = ["LogState", "Position", "Verdict"]
+__all__ = ["LogState", "Order", "Position"]
 
 
 class LogState(Protocol):
@@ -27,8 +27,8 @@ class LogState(Protocol):
         """About how many bytes the variable parts take in memory."""
 
 
-class Verdict(Enum):
-    """What to do with an event."""
+class Order(Enum):
+    """Where an event stands behind a position."""
 
     NEXT = "next"
     REPEAT = "repeat"
@@ -48,13 +48,13 @@ class Position:
         self.seq = seq
         self.epoch = epoch
 
-    def judge(self, seq: int, first: int | None = None) -> Verdict:
+    def judge(self, seq: int, first: int | None = None) -> Order:
         """Return whether an event is the next one, a repeat, or shows a gap."""
         if seq <= self.seq:
-            return Verdict.REPEAT
+            return Order.REPEAT
         if (seq if first is None else first) > self.seq + 1:
-            return Verdict.GAP
-        return Verdict.NEXT
+            return Order.GAP
+        return Order.NEXT
 
     def advance(self, seq: int) -> None:
         """Move forward to `seq`, never back."""

@@ -6,32 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.wire.position import Position, Verdict
+from realtime.wire.position import Order, Position
 
 
 @pytest.mark.parametrize(
     ("seq", "first", "verdict"),
     [
-        (6, None, Verdict.NEXT),
-        (5, None, Verdict.REPEAT),
-        (1, None, Verdict.REPEAT),
-        (7, None, Verdict.GAP),
-        (9, 6, Verdict.NEXT),
-        (9, 3, Verdict.NEXT),
-        (9, 7, Verdict.GAP),
-        (5, 2, Verdict.REPEAT),
-        (2**53, 6, Verdict.NEXT),
+        (6, None, Order.NEXT),
+        (5, None, Order.REPEAT),
+        (1, None, Order.REPEAT),
+        (7, None, Order.GAP),
+        (9, 6, Order.NEXT),
+        (9, 3, Order.NEXT),
+        (9, 7, Order.GAP),
+        (5, 2, Order.REPEAT),
+        (2**53, 6, Order.NEXT),
     ],
 )
-def test_an_event_is_judged_by_what_it_covers(
-    seq: int, first: int | None, verdict: Verdict
-) -> None:
+def test_an_event_is_judged_by_what_it_covers(seq: int, first: int | None, verdict: Order) -> None:
     assert Position(5, "e").judge(seq, first) is verdict
 
 
 def test_a_new_position_waits_for_the_first_event() -> None:
-    assert Position().judge(1) is Verdict.NEXT
-    assert Position().judge(2) is Verdict.GAP
+    assert Position().judge(1) is Order.NEXT
+    assert Position().judge(2) is Order.GAP
 
 
 def test_judging_moves_nothing() -> None:
@@ -51,7 +49,7 @@ def test_another_epoch_starts_again() -> None:
     position = Position(5, "old")
     position.reset(2, "new")
     assert (position.seq, position.epoch) == (2, "new")
-    assert position.judge(3) is Verdict.NEXT
+    assert position.judge(3) is Order.NEXT
 
 
 @given(
@@ -71,11 +69,11 @@ def test_whatever_is_lost_or_repeated_every_state_is_taken_in_order(
         events = [(seq, message)] * dice.choice([1, 1, 2])
         for event in events if dice.random() >= loss else []:
             verdict = position.judge(event[0])
-            if verdict is Verdict.GAP:
+            if verdict is Order.GAP:
                 rows = sorted((at, who) for who, at in _state(log, seq).items())
                 missed = [row for row in rows if row[0] > position.seq]
             else:
-                missed = [event] if verdict is Verdict.NEXT else []
+                missed = [event] if verdict is Order.NEXT else []
             for at, who in missed:
                 taken.append((at, who))
                 position.advance(at)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from ...logs import get_logger
 from ...store.messages.drafts import Draft
 from ...store.messages.logs import is_number_taken
-from ...store.outbox.batch import Entry
+from ...store.outbox.batch import Submission
 from ...store.outbox.pending_messages import BacklogError
 from ...store.outbox.room_batch import Change
 from ...wire.errors import CommandError, ErrorCode
@@ -17,7 +17,7 @@ logger = get_logger("realtime.writer")
 
 
 def is_passing(error: Exception) -> bool:
-    """Return whether the same entry may succeed later: lost connections, deadlocks, locks."""
+    """Return whether the same submission may succeed later: lost connections, deadlocks, locks."""
     if isinstance(error, (DataError, IntegrityError)):
         return False
     return isinstance(error, (DatabaseError, InterfaceError))
@@ -30,15 +30,17 @@ def is_lock_timeout(error: BaseException) -> bool:
     return is_late or isinstance(error, BacklogError)
 
 
-def refusal(entry: Entry, error: Exception) -> CommandError:
-    """Return what the sender of an entry that can never be stored is told, and log it."""
-    of_room = isinstance(entry, Draft | Change)
+def refusal(submission: Submission, error: Exception) -> CommandError:
+    """Return what the sender of a submission that can never be stored is told, and log it."""
+    of_room = isinstance(submission, Draft | Change)
     if of_room and isinstance(error, IntegrityError) and not is_number_taken(error):
-        logger.info("a %s of %s is refused: %r", _kind_of(entry), entry.log_key, error)
+        logger.info("a %s of %s is refused: %r", _kind_of(submission), submission.log_key, error)
         message = _("The room or its sender no longer exists.")
         return CommandError(ErrorCode.UNKNOWN_ROOM, message)
-    logger.error("a %s of %s cannot be stored", _kind_of(entry), entry.log_key, exc_info=error)
-    match entry:
+    logger.error(
+        "a %s of %s cannot be stored", _kind_of(submission), submission.log_key, exc_info=error
+    )
+    match submission:
         case Draft():
             message = _("The message cannot be stored.")
         case Change():
@@ -48,9 +50,9 @@ def refusal(entry: Entry, error: Exception) -> CommandError:
     return CommandError(ErrorCode.INTERNAL, message)
 
 
-def unavailable(entry: Entry) -> CommandError:
-    """Return what the sender of an entry is told that cannot be stored now."""
-    match entry:
+def unavailable(submission: Submission) -> CommandError:
+    """Return what the sender of a submission is told that cannot be stored now."""
+    match submission:
         case Draft():
             message = _("The message cannot be stored now. Send it again.")
         case Change():
@@ -60,8 +62,8 @@ def unavailable(entry: Entry) -> CommandError:
     return CommandError(ErrorCode.UNAVAILABLE, message, retry_after=1)
 
 
-def _kind_of(entry: Entry) -> str:
-    match entry:
+def _kind_of(submission: Submission) -> str:
+    match submission:
         case Draft():
             return "message"
         case Change():

@@ -1,9 +1,9 @@
 """Commit messages, changes and events in batches: while one commit runs, the next batch gathers.
 
 There is no artificial delay: a batch is what arrived meanwhile. A failure stays where it belongs:
-a bad entry fails alone, and a log that another transaction has locked waits alone. While the
-database is away, an entry is tried again until its deadline. Repeating is idempotent: a draft has
-a nonce, and a change that was made before changes nothing.
+a bad submission fails alone, and a log that another transaction has locked waits alone. While the
+database is away, a submission is tried again until its deadline. Repeating is idempotent: a draft
+has a nonce, and a change that was made before changes nothing.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from ...conf import config
 from ...logs import get_logger
 from ...store.messages.drafts import Draft, Stored
 from ...store.messages.history import MADE_NONCE
-from ...store.outbox.batch import Entry, Numbering, number_log, write_all
+from ...store.outbox.batch import Numbering, Submission, number_log, write_all
 from ...store.outbox.batch import Result as AnyResult
 from ...store.outbox.pending_messages import BacklogError
 from ...store.outbox.room_batch import Change
@@ -53,7 +53,7 @@ SQLITE_PAUSE_SECONDS = 0.001
 class Job:
     """A draft, a change, or a request to number a log, that has to be written."""
 
-    entry: Entry
+    submission: Submission
     done: Callable[[Any], None]
     deadline: float
     tried: bool = False
@@ -111,19 +111,19 @@ class Writer:
             task.cancel()
 
     @overload
-    def submit(self, entry: Draft | Change, done: Callable[[Result], None]) -> None: ...
+    def submit(self, submission: Draft | Change, done: Callable[[Result], None]) -> None: ...
     @overload
     def submit(
-        self, entry: EntryDraft, done: Callable[[StoredEntry | CommandError], None]
+        self, submission: EntryDraft, done: Callable[[StoredEntry | CommandError], None]
     ) -> None: ...
-    def submit(self, entry: Entry, done: Callable[[Any], None]) -> None:
+    def submit(self, submission: Submission, done: Callable[[Any], None]) -> None:
         """Queue a draft or a change; call `done` with the result once it is certain.
 
         Raises `CommandError` with `unavailable` if the queue is full.
         """
         if self._count >= QUEUE_ENTRIES:
-            raise unavailable(entry)
-        self._add(_repeatable(entry), done)
+            raise unavailable(submission)
+        self._add(_repeatable(submission), done)
 
     def number(self, topics: Iterable[str], room_ids: Iterable[int]) -> None:
         """Queue the numbering of what is pending in topics and rooms; if it fails, a pulse does it.
@@ -141,31 +141,31 @@ class Writer:
             if key not in self._numberings and not is_full:  # messages need space too
                 self._numberings[key] = self._add(request, lambda result: None)
 
-    def _add(self, entry: Entry, done: Callable[[Any], None]) -> Job:
-        job = self._open_job(entry, done)
-        if self._locked and (key := entry.log_key) in self._locked:
+    def _add(self, submission: Submission, done: Callable[[Any], None]) -> Job:
+        job = self._open_job(submission, done)
+        if self._locked and (key := submission.log_key) in self._locked:
             self._locked[key].append(job)
         else:
             self._jobs.append(job)
             self._wake.set()
         return job
 
-    def _open_job(self, entry: Entry, done: Callable[[Any], None]) -> Job:
+    def _open_job(self, submission: Submission, done: Callable[[Any], None]) -> Job:
         self._count += 1
         self._idle.clear()
-        job = Job(entry, done, time.monotonic() + config().write_timeout_seconds)
+        job = Job(submission, done, time.monotonic() + config().write_timeout_seconds)
         self._open.append(job)
         self._sweep_soon()
         return job
 
     @overload
-    async def write(self, entry: Draft | Change) -> Stored: ...
+    async def write(self, submission: Draft | Change) -> Stored: ...
     @overload
-    async def write(self, entry: EntryDraft) -> StoredEntry: ...
-    async def write(self, entry: Any) -> Any:
+    async def write(self, submission: EntryDraft) -> StoredEntry: ...
+    async def write(self, submission: Any) -> Any:
         """Write a draft or a change, and wait for it; raise the `CommandError` of a failure."""
         outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.submit(entry, partial(_settle, outcome))
+        self.submit(submission, partial(_settle, outcome))
         result = await outcome
         if isinstance(result, CommandError):
             raise result
@@ -210,13 +210,13 @@ class Writer:
         return []
 
     async def _commit(self, batch: list[Job], lock_ms: int, run: Callable[..., object]) -> None:
-        entries = [job.entry for job in batch]
+        submissions = [job.submission for job in batch]
         were_tried = [job.tried for job in batch]
         is_repeat = any(were_tried)
         for job in batch:
             job.tried = True
             self._forget_numbering(job)  # a later request may come too late for this one
-        results: Sequence[AnyResult] = await run(_write, entries, lock_ms)  # type: ignore[misc]
+        results: Sequence[AnyResult] = await run(_write, submissions, lock_ms)  # type: ignore[misc]
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
         self._drop_done()
@@ -228,7 +228,7 @@ class Writer:
                     self._tell_hooks_of(result)
 
     async def _write_each(self, batch: list[Job], run: Callable[..., object]) -> list[Job]:
-        """Write each entry in its own transaction, because foreign keys are checked at commit.
+        """Write each submission in its own transaction, because foreign keys are checked at commit.
 
         Returns the jobs to try again: from the first that may succeed later, to keep their order.
         """
@@ -238,13 +238,13 @@ class Writer:
             except Exception as error:
                 if is_passing(error):
                     return batch[number:]
-                self._finish(job, refusal(job.entry, error))
+                self._finish(job, refusal(job.submission, error))
         return []
 
     async def _write_by_log(self, batch: list[Job]) -> list[Job]:
         logs: dict[str, list[Job]] = {}
         for job in batch:
-            logs.setdefault(job.entry.log_key, []).append(job)
+            logs.setdefault(job.submission.log_key, []).append(job)
         left: list[Job] = []
         for jobs in logs.values():
             try:
@@ -262,9 +262,9 @@ class Writer:
     # numbers, is written separately, so that no other log waits.
 
     def _defer(self, jobs: list[Job]) -> None:
-        key = jobs[0].entry.log_key
-        mine = [job for job in self._jobs if job.entry.log_key == key]
-        self._jobs = [job for job in self._jobs if job.entry.log_key != key]
+        key = jobs[0].submission.log_key
+        mine = [job for job in self._jobs if job.submission.log_key == key]
+        self._jobs = [job for job in self._jobs if job.submission.log_key != key]
         if key not in self._locked:
             logger.warning("the log %s is locked, or much is pending: its entries wait", key)
         self._wait_in_lane(key, jobs + mine)
@@ -293,7 +293,7 @@ class Writer:
         try:
             await self._commit(batch, LOCK_MS, self._db.write_blocking)
         except BacklogError:
-            await _number_backlog(self._db, batch[0].entry)
+            await _number_backlog(self._db, batch[0].submission)
             return batch
         except Exception as error:
             if is_passing(error):
@@ -307,7 +307,7 @@ class Writer:
         now = time.monotonic()
         for job in batch:
             if job.deadline < now:
-                self._finish(job, unavailable(job.entry))
+                self._finish(job, unavailable(job.submission))
         return [job for job in batch if not job.is_done]
 
     def _sweep(self) -> None:
@@ -319,7 +319,7 @@ class Writer:
         now = time.monotonic()
         while self._open and self._open[0].deadline < now:
             job = self._open.popleft()
-            self._finish(job, unavailable(job.entry))
+            self._finish(job, unavailable(job.submission))
         self._drop_done()
         self._is_sweep_due = False
         if self._open:
@@ -339,8 +339,9 @@ class Writer:
             self._tell_hooks(stored._replace(is_new=True))
 
     def _forget_numbering(self, job: Job) -> None:
-        if isinstance(job.entry, Numbering) and self._numberings.get(job.entry.log_key) is job:
-            del self._numberings[job.entry.log_key]
+        key, is_numbering = job.submission.log_key, isinstance(job.submission, Numbering)
+        if is_numbering and self._numberings.get(key) is job:
+            del self._numberings[key]
 
     def _announce(self, stored: Committed) -> None:
         try:
@@ -362,8 +363,8 @@ class Writer:
             logger.exception("the sender of an entry cannot be answered")
 
 
-def _write(entries: list[Entry], lock_ms: int) -> list[AnyResult]:
-    return write_all(entries, lock_timeout_ms=lock_ms, bounded=True)
+def _write(submissions: list[Submission], lock_ms: int) -> list[AnyResult]:
+    return write_all(submissions, lock_timeout_ms=lock_ms, bounded=True)
 
 
 def _requests(topics: Iterable[str], room_ids: Iterable[int]) -> list[Numbering]:
@@ -371,11 +372,11 @@ def _requests(topics: Iterable[str], room_ids: Iterable[int]) -> list[Numbering]
     return [*(Numbering(topic=topic) for topic in topics), *of_rooms]
 
 
-async def _number_backlog(db: Database, entry: Entry) -> None:
+async def _number_backlog(db: Database, submission: Submission) -> None:
     try:
-        await db.write_blocking(number_log, entry)
+        await db.write_blocking(number_log, submission)
     except Exception as error:
-        logger.warning("the backlog of the log %s stays: %r", entry.log_key, error)
+        logger.warning("the backlog of the log %s stays: %r", submission.log_key, error)
 
 
 def _settle(outcome: asyncio.Future[Any], result: object) -> None:
@@ -383,12 +384,13 @@ def _settle(outcome: asyncio.Future[Any], result: object) -> None:
         outcome.set_result(result)
 
 
-def _repeatable(entry: Entry) -> Entry:
+def _repeatable(submission: Submission) -> Submission:
     """Return an entry that is stored once, also after a commit whose outcome is unknown."""
-    if not isinstance(entry, EntryDraft):
-        return entry
-    nonce = MADE_NONCE + uuid4().hex if entry.nonce is None else entry.nonce
-    return replace(entry, nonce=nonce, first_try=None if entry.key is None else FirstTry())
+    if not isinstance(submission, EntryDraft):
+        return submission
+    nonce = MADE_NONCE + uuid4().hex if submission.nonce is None else submission.nonce
+    first_try = None if submission.key is None else FirstTry()
+    return replace(submission, nonce=nonce, first_try=first_try)
 
 
 def _backoff(attempt: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...conf import config
 from ...store.messages.history import Changes
-from ...wire.position import Verdict
+from ...wire.position import Order
 from ..database.executor import Database
 from .event import Event
 from .log import Log, find_marks
@@ -51,12 +51,12 @@ class LogFollower:
             self.repair(topic)
             return
         match topic.position.judge(event.seq, event.first):
-            case Verdict.NEXT:
+            case Order.NEXT:
                 self._advance(topic, event)
-            case Verdict.REPEAT if event.state and topic.ring.contradicts(event.state):
+            case Order.REPEAT if event.state and topic.ring.contradicts(event.state):
                 topic.doubted = event.seq
                 self.repair(topic)
-            case Verdict.GAP:
+            case Order.GAP:
                 topic.keep(event, epoch)
                 self._repair_soon(topic)
 

@@ -10,7 +10,7 @@ from ..database.alias import database
 from . import nonces
 from .drafts import Stored
 from .history import state_of
-from .logs import LockedLog, lock_logs
+from .logs import LockedRoomLog, lock_logs
 
 __all__ = ["EMPTIED", "delete_locked", "empty", "lock_message"]
 
@@ -18,7 +18,7 @@ EMPTIED = (*BODY_FIELDS, "nonce", "deleted_at")
 """The columns that `empty` changes."""
 
 
-def lock_message(message_id: int) -> tuple[Message, LockedLog]:
+def lock_message(message_id: int) -> tuple[Message, LockedRoomLog]:
     """Return a message and the log of its room, which is locked until the transaction ends.
 
     The writers of all processes wait for that lock. Raises `Message.DoesNotExist`.
@@ -29,7 +29,7 @@ def lock_message(message_id: int) -> tuple[Message, LockedLog]:
     return messages.select_related("room").get(pk=message_id), end
 
 
-def delete_locked(message: Message, end: LockedLog) -> Stored:
+def delete_locked(message: Message, end: LockedRoomLog) -> Stored:
     """Delete the text, data and nonce of a message for good; a tombstone keeps its position.
 
     The room has to be locked. Deleting again changes nothing (`is_new` is false).

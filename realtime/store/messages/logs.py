@@ -18,7 +18,7 @@ from ..database.alias import database
 from . import history
 from .history import Changes, make_logs
 
-__all__ = ["LockedLog", "is_number_taken", "lock_logs", "newest", "repair"]
+__all__ = ["LockedRoomLog", "is_number_taken", "lock_logs", "newest", "repair"]
 
 logger = get_logger("realtime.log")
 
@@ -54,7 +54,7 @@ MAX_SEQ = 2**53 - 2**32
 """The last position after which a log can continue: JSON carries integers up to 2^53."""
 
 
-class LockedLog(NamedTuple):
+class LockedRoomLog(NamedTuple):
     """The values of a locked log."""
 
     last_seq: int
@@ -71,7 +71,7 @@ def lock_logs(
     lock_timeout_ms: int | None = None,
     *,
     skip_locked: bool = False,
-) -> dict[int, LockedLog]:
+) -> dict[int, LockedRoomLog]:
     """Lock the logs of rooms until the transaction ends, in the order of the rooms.
 
     Returns their ends. Processes of the last release lock in the same order, during a deploy.
@@ -123,7 +123,7 @@ def _limit_waiting(alias: str, lock_timeout_ms: int) -> None:
         )
 
 
-def _lock(alias: str, room_ids: set[int], skip_locked: bool) -> dict[int, LockedLog]:
+def _lock(alias: str, room_ids: set[int], skip_locked: bool) -> dict[int, LockedRoomLog]:
     match connections[alias].vendor:
         case "postgresql":
             with connections[alias].cursor() as cursor:
@@ -139,7 +139,7 @@ def _lock(alias: str, room_ids: set[int], skip_locked: bool) -> dict[int, Locked
     logs = {}
     for room_id, last_seq, epoch, has_spent, has_pending, last_row, log_id, *_ in rows:
         epoch = epochs.get(log_id, epoch)
-        end = LockedLog(last_seq, epoch, bool(has_spent), bool(has_pending))
+        end = LockedRoomLog(last_seq, epoch, bool(has_spent), bool(has_pending))
         is_behind = last_row is not None and last_row > last_seq
         logs[room_id] = _repair(alias, room_id, last_row, end) if is_behind else end
     return logs
@@ -170,7 +170,7 @@ def _lock_by_orm(alias: str, room_ids: set[int]) -> list[Any]:
     ]
 
 
-def _repair(alias: str, room_id: int, last_row: int, end: LockedLog) -> LockedLog:
+def _repair(alias: str, room_id: int, last_row: int, end: LockedRoomLog) -> LockedRoomLog:
     logs = Log.objects.using(alias).filter(room=room_id)
     epoch = end.epoch
     if last_row > MAX_SEQ:

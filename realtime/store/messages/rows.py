@@ -20,7 +20,7 @@ from ..database.alias import database
 from . import nonces
 from .drafts import Draft, Key, Stored
 from .history import MADE_NONCE, state_of
-from .logs import LockedLog, lock_logs
+from .logs import LockedRoomLog, lock_logs
 
 __all__ = ["import_drafts", "known_ids", "spent_ids", "store"]
 
@@ -67,7 +67,7 @@ INSERT_NEW = """
 """
 
 
-def store(alias: str, drafts: Sequence[Draft], logs: dict[int, LockedLog]) -> list[Stored]:
+def store(alias: str, drafts: Sequence[Draft], logs: dict[int, LockedRoomLog]) -> list[Stored]:
     """Give drafts their positions in locked logs, and store them; return the result of each."""
     is_postgres = connections[alias].vendor == "postgresql"
     insert = _insert_at_once if is_postgres else _insert_by_orm
@@ -99,7 +99,7 @@ def known_ids(alias: str, keys: Iterable[Key]) -> dict[Key, int]:
     return _ids(alias, [(key, key) for key in keys])
 
 
-def spent_ids(alias: str, keys: Iterable[Key], logs: dict[int, LockedLog]) -> dict[Key, int]:
+def spent_ids(alias: str, keys: Iterable[Key], logs: dict[int, LockedRoomLog]) -> dict[Key, int]:
     """Return the primary keys of deleted messages that had these keys.
 
     Without recent deletions, as in most rooms, there is no query.
@@ -118,7 +118,7 @@ def spent_ids(alias: str, keys: Iterable[Key], logs: dict[int, LockedLog]) -> di
 
 
 def _insert_at_once(
-    alias: str, wanted: dict[Key, Draft], logs: dict[int, LockedLog]
+    alias: str, wanted: dict[Key, Draft], logs: dict[int, LockedRoomLog]
 ) -> dict[Key, MessageState]:
     now = timezone.now()
     with connections[alias].cursor() as cursor:
@@ -175,7 +175,7 @@ def _state(draft: Draft, pk: int, seq: int, sent_at: str) -> MessageState:
 
 
 def _insert_by_orm(
-    alias: str, wanted: dict[Key, Draft], logs: dict[int, LockedLog]
+    alias: str, wanted: dict[Key, Draft], logs: dict[int, LockedRoomLog]
 ) -> dict[Key, MessageState]:
     known = known_ids(alias, wanted)
     drafts = [draft for draft in wanted.values() if draft.key not in known]
@@ -230,7 +230,7 @@ def _results(
     drafts: Sequence[Draft],
     new: dict[Key, MessageState],
     known: dict[Key, MessageState],
-    logs: dict[int, LockedLog],
+    logs: dict[int, LockedRoomLog],
 ) -> list[Stored]:
     returned: set[Key] = set()
     results = []

@@ -13,7 +13,7 @@ from ..topics.entries import topic_key
 from . import room_batch, topic_numbering
 from .room_numbering import number as number_rooms
 
-__all__ = ["Entry", "Numbering", "Result", "number_log", "write_all"]
+__all__ = ["Numbering", "Result", "Submission", "number_log", "write_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,16 @@ class Numbering:
         return topic_key(self.topic) if self.topic else room_key(self.room_id)
 
 
-Entry = room_batch.Entry | EntryDraft | Numbering
+Submission = room_batch.RoomSubmission | EntryDraft | Numbering
+"""What a batch of the writer writes."""
 Result = Stored | StoredEntry | CommandError | None
 """None is the result of a `Numbering`."""
 
 
 def write_all(
-    entries: Sequence[Entry], *, lock_timeout_ms: int | None = None, bounded: bool = False
+    submissions: Sequence[Submission], *, lock_timeout_ms: int | None = None, bounded: bool = False
 ) -> list[Result]:
-    """Write entries in their order within each log; return the result of each.
+    """Write submissions in their order within each log; return the result of each.
 
     They are one transaction, which locks the logs of rooms before those of topics, each in the
     order of their keys. Requests to number rooms, and those without drafts, are transactions of
@@ -52,12 +53,12 @@ def write_all(
     pending in a log than one transaction numbers, which `number_log` has to do first; then the
     drafts are not stored.
     """
-    of_rooms = [one for one in entries if not isinstance(one, EntryDraft | Numbering)]
-    if len(of_rooms) == len(entries):
+    of_rooms = [one for one in submissions if not isinstance(one, EntryDraft | Numbering)]
+    if len(of_rooms) == len(submissions):
         return list(
             room_batch.write_all(of_rooms, lock_timeout_ms=lock_timeout_ms, bounded=bounded)
         )
-    others = [one for one in entries if isinstance(one, EntryDraft | Numbering)]
+    others = [one for one in submissions if isinstance(one, EntryDraft | Numbering)]
     rooms = {one.room_id for one in others if isinstance(one, Numbering) and one.room_id}
     number_rooms(rooms, bounded=bounded)
     lock_ms = LOCK_MS if lock_timeout_ms is None else lock_timeout_ms
@@ -66,25 +67,29 @@ def write_all(
     with own_transaction(database(), lock_ms):
         stored: Iterator[Result] = iter(room_batch.write_all(of_rooms, bounded=bounded))
         rest = iter(_write_topics(others, lock_ms, bounded))
-    return [next(rest if isinstance(one, EntryDraft | Numbering) else stored) for one in entries]
+    return [
+        next(rest if isinstance(one, EntryDraft | Numbering) else stored) for one in submissions
+    ]
 
 
-def number_log(entry: Entry) -> None:
-    """Number what is pending in the log of an entry, in transactions of their own."""
-    if isinstance(entry, EntryDraft) or (isinstance(entry, Numbering) and entry.topic):
-        topic_numbering.number([entry.topic])
+def number_log(submission: Submission) -> None:
+    """Number what is pending in the log of a submission, in transactions of their own."""
+    if isinstance(submission, EntryDraft) or (
+        isinstance(submission, Numbering) and submission.topic
+    ):
+        topic_numbering.number([submission.topic])
     else:
-        number_rooms({entry.room_id})
+        number_rooms({submission.room_id})
 
 
 def _write_topics(
-    entries: Sequence[EntryDraft | Numbering], lock_ms: int, bounded: bool
+    submissions: Sequence[EntryDraft | Numbering], lock_ms: int, bounded: bool
 ) -> list[Result]:
-    numberings = [one for one in entries if isinstance(one, Numbering)]
+    numberings = [one for one in submissions if isinstance(one, Numbering)]
     topics = {one.topic for one in numberings if one.topic}.union(*(n.topics for n in numberings))
-    drafts = [one for one in entries if isinstance(one, EntryDraft)]
+    drafts = [one for one in submissions if isinstance(one, EntryDraft)]
     if not drafts:
         topic_numbering.number(topics, lock_ms=lock_ms)
-        return [None] * len(entries)
+        return [None] * len(submissions)
     results = iter(topic_numbering.append(drafts, lock_ms=lock_ms, also=topics, bounded=bounded))
-    return [next(results) if isinstance(one, EntryDraft) else None for one in entries]
+    return [next(results) if isinstance(one, EntryDraft) else None for one in submissions]

@@ -20,7 +20,7 @@ from ..messages.logs import lock_logs
 from ..messages.rows import known_ids, spent_ids
 from .room_numbering import append
 
-__all__ = ["Change", "Entry", "write_all"]
+__all__ = ["Change", "RoomSubmission", "write_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,26 @@ class Change:
         return room_key(self.room_id)
 
 
-Entry = Draft | Change
+RoomSubmission = Draft | Change
 
 
 def write_all(
-    entries: Sequence[Entry], *, lock_timeout_ms: int | None = None, bounded: bool = False
+    submissions: Sequence[RoomSubmission],
+    *,
+    lock_timeout_ms: int | None = None,
+    bounded: bool = False,
 ) -> list[Stored | CommandError]:
     """Append drafts and apply changes in their order; return the result of each.
 
     They are one transaction, which first locks the logs of all rooms, in the order of their keys.
     Raises what `room_numbering.append` raises; then nothing is stored.
     """
-    if not any(type(one) is Change for one in entries):
-        return _append(entries, lock_timeout_ms, bounded)  # type: ignore[arg-type]
+    if not any(type(one) is Change for one in submissions):
+        return _append(submissions, lock_timeout_ms, bounded)  # type: ignore[arg-type]
     results: list[Stored | CommandError] = []
     with transaction.atomic(using=database()):
-        lock_logs(database(), {one.room_id for one in entries}, lock_timeout_ms)
-        for kind, group in groupby(entries, key=type):
+        lock_logs(database(), {one.room_id for one in submissions}, lock_timeout_ms)
+        for kind, group in groupby(submissions, key=type):
             some: list[Any] = list(group)
             results += map(_apply, some) if kind is Change else _append(some, None, bounded)
     return results

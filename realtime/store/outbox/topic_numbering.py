@@ -16,7 +16,7 @@ from ..database.alias import database
 from ..database.transactions import LOCK_MS
 from ..topics import rows
 from ..topics.drafts import EntryDraft, StoredEntry
-from ..topics.logs import LockedLog, locked
+from ..topics.logs import LockedTopicLog, locked
 from ..topics.plan import Outcome, Plan, batches
 from .pending_messages import BacklogError
 
@@ -88,7 +88,7 @@ def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> list[Ent
 
 def _store(
     alias: str,
-    logs: dict[str, LockedLog],
+    logs: dict[str, LockedTopicLog],
     drafts: Sequence[EntryDraft],
     now: datetime,
     *,

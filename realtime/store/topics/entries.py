@@ -32,7 +32,7 @@ FIELDS = ("type", "data", "changed_seq", "key", "is_deleted", "at", "nonce")
 MARK = ("last_seq", "purged_seq", "rights_seq", "epoch")
 FIND_MARKS = f"SELECT name, {', '.join(MARK)} FROM realtime_head WHERE name = ANY(%s)"  # noqa: S608
 
-Row = tuple[str, str, int, str | None, bool, datetime, str | None]
+EntryFields = tuple[str, str, int, str | None, bool, datetime, str | None]
 
 
 def topic_key(name: str) -> str:
@@ -84,7 +84,7 @@ class TopicLog:
         was deleted meanwhile, it is read again.
         """
         log_id, end = self._end()
-        rows: list[Row] = []
+        rows: list[EntryFields] = []
         if position < until:
             keyed = _keyed(log_id, changed_seq__gt=position, changed_seq__lte=until)
             rows += keyed.order_by("changed_seq")[: limit + 1]

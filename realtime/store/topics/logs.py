@@ -13,7 +13,7 @@ from ...models import Entry, Log
 from ..database import life
 from ..database.transactions import own_transaction
 
-__all__ = ["LockedLog", "lock_logs", "locked"]
+__all__ = ["LockedTopicLog", "lock_logs", "locked"]
 
 logger = get_logger("realtime.topics")
 
@@ -29,7 +29,7 @@ TOUCH = "UPDATE realtime_head SET last_seq = last_seq WHERE name IN ({})"
 
 
 @dataclass(slots=True)
-class LockedLog:
+class LockedTopicLog:
     """The log of a topic while it is locked, with the values that its transaction writes."""
 
     id: int
@@ -48,7 +48,7 @@ def locked(
     missing: Callable[[set[str]], Collection[str]],
     *,
     skip_locked: bool = False,
-) -> Iterator[dict[str, LockedLog]]:
+) -> Iterator[dict[str, LockedTopicLog]]:
     """Open a transaction with the locked logs of topics.
 
     `missing` gets the names without a log, or with a skipped one, and returns those whose log has
@@ -68,7 +68,7 @@ def locked(
 
 def lock_logs(
     alias: str, names: Iterable[str], *, skip_locked: bool = False
-) -> dict[str, LockedLog]:
+) -> dict[str, LockedTopicLog]:
     """Lock those logs of topics that exist until the transaction ends, in the order of their keys.
 
     With `skip_locked`, logs that another transaction has locked are left out.
@@ -81,7 +81,7 @@ def lock_logs(
             if vendor == "sqlite":
                 _touch(alias, wanted)
             rows = _lock_by_orm(alias, wanted)
-    logs = {row[1]: _repaired(LockedLog(*row[:6]), row[6]) for row in rows}
+    logs = {row[1]: _repaired(LockedTopicLog(*row[:6]), row[6]) for row in rows}
     epochs = life.renew(alias, [life.Life(row[0], row[4], row[2], *row[7:]) for row in rows])
     for log in logs.values() if epochs else ():
         log.epoch = epochs.get(log.id, log.epoch)
@@ -96,10 +96,10 @@ def _make_logs(alias: str, names: Iterable[str]) -> None:
     )
 
 
-Row = tuple[int, str, int, int, str, datetime | None, int | None, str, str]
+LogFields = tuple[int, str, int, int, str, datetime | None, int | None, str, str]
 
 
-def _lock_in_postgres(alias: str, names: list[str], skip_locked: bool) -> list[Row]:
+def _lock_in_postgres(alias: str, names: list[str], skip_locked: bool) -> list[LogFields]:
     with connections[alias].cursor() as cursor:
         query = LOCK.format(life=life.expression(alias))
         cursor.execute(query + (" SKIP LOCKED" if skip_locked else ""), [names])
@@ -112,14 +112,14 @@ def _touch(alias: str, names: list[str]) -> None:
         cursor.execute(TOUCH.format(", ".join(["%s"] * len(names))), names)
 
 
-def _lock_by_orm(alias: str, names: list[str]) -> list[Row]:
+def _lock_by_orm(alias: str, names: list[str]) -> list[LogFields]:
     last = Entry.objects.filter(log=OuterRef("pk")).order_by("-changed_seq").values("changed_seq")
     logs = Log.objects.using(alias).filter(name__in=names).select_for_update().order_by("pk")
     columns = ("pk", "name", "last_seq", "rights_seq", "epoch", "last_at", Subquery(last[:1]))
     return [(*row, "", "") for row in logs.values_list(*columns)]
 
 
-def _repaired(log: LockedLog, last_row: int | None) -> LockedLog:
+def _repaired(log: LockedTopicLog, last_row: int | None) -> LockedTopicLog:
     if last_row is not None and last_row > log.last_seq:
         logger.warning(
             "topic %s: rows were written past its log: it ends at %s", log.name, last_row

@@ -15,12 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from ...wire.errors import CommandError, ErrorCode
 from .drafts import EntryDraft, Kind, StoredEntry
 from .entries import state_of
-from .logs import LockedLog
+from .logs import LockedTopicLog
 
-__all__ = ["Held", "Outcome", "Plan", "Row", "batches"]
+__all__ = ["EntryRow", "Held", "Outcome", "Plan", "batches"]
 
 Outcome = StoredEntry | CommandError
-Place = tuple[int, str]
+NameInLog = tuple[int, str]
 """A log, and a key or a nonce in it."""
 
 
@@ -47,13 +47,13 @@ class Held(NamedTuple):
         """Return whether the time of this value is over."""
         return self.expires_at is not None and self.expires_at <= now
 
-    def told(self, log: LockedLog) -> StoredEntry:
+    def told(self, log: LockedTopicLog) -> StoredEntry:
         """Return the result of a draft that has changed nothing."""
         state = state_of(*self[1:8])
         return StoredEntry(log.name, state, log.epoch, is_new=False)
 
 
-class Row(msgspec.Struct, kw_only=True):
+class EntryRow(msgspec.Struct, kw_only=True):
     """An entry to write: a new one, or the next value of a key."""
 
     log_id: int
@@ -91,11 +91,11 @@ class Plan:
     `held` has the entries with the keys of the batch, `known` those with its nonces.
     """
 
-    logs: dict[str, LockedLog]
-    held: dict[Place, Held]
-    known: dict[Place, Held]
+    logs: dict[str, LockedTopicLog]
+    held: dict[NameInLog, Held]
+    known: dict[NameInLog, Held]
     now: datetime
-    rows: list[Row] = field(default_factory=list)
+    rows: list[EntryRow] = field(default_factory=list)
     prolonged: dict[int, datetime] = field(default_factory=dict)
     """The new `expires_at` of values that stay, by primary key."""
     rights: dict[str, int] = field(default_factory=dict)
@@ -128,8 +128,8 @@ class Plan:
         This is the first one with its nonce, or the last one with its key.
         """
         leaders: dict[int, int] = {}
-        nonces: dict[Place, int] = {}
-        keys: dict[Place, int] = {}
+        nonces: dict[NameInLog, int] = {}
+        keys: dict[NameInLog, int] = {}
         for number, draft in enumerate(drafts):
             nonce = self._place(draft, draft.nonce)
             leaders[number] = number if nonce is None else nonces.setdefault(nonce, number)
@@ -140,10 +140,10 @@ class Plan:
                 keys[key] = number
         return leaders
 
-    def _place(self, draft: EntryDraft, name: str | None) -> Place | None:
+    def _place(self, draft: EntryDraft, name: str | None) -> NameInLog | None:
         return None if name is None else (self.logs[draft.topic].id, name)
 
-    def _decide(self, draft: EntryDraft, log: LockedLog) -> Outcome:
+    def _decide(self, draft: EntryDraft, log: LockedTopicLog) -> Outcome:
         nonce = self._place(draft, draft.nonce)
         if nonce is not None and nonce in self.known:
             return self.known[nonce].told(log)
@@ -162,33 +162,35 @@ class Plan:
             return self._set(draft, log, held)
         return self._delete(draft, log, held)
 
-    def _set(self, draft: EntryDraft, log: LockedLog, held: Held | None) -> Outcome:
+    def _set(self, draft: EntryDraft, log: LockedTopicLog, held: Held | None) -> Outcome:
         if held is None or draft.expires_seconds is None or not held.equals(draft):
             return self._add(draft, log)
         self.prolonged[held.pk] = self._now(log) + timedelta(seconds=draft.expires_seconds)
         return held.told(log)
 
-    def _delete(self, draft: EntryDraft, log: LockedLog, held: Held | None) -> Outcome:
+    def _delete(self, draft: EntryDraft, log: LockedTopicLog, held: Held | None) -> Outcome:
         if held is None:
             return StoredEntry(log.name, None, log.epoch, is_new=False)
         if draft.kind == Kind.EXPIRE and not held.is_over(self._now(log)):
             return held.told(log)
         return self._add(draft, log, held)
 
-    def _change_rights(self, log: LockedLog) -> Outcome:
+    def _change_rights(self, log: LockedTopicLog) -> Outcome:
         log.rights_seq += 1
         log.last_at = self._now(log)
         self.rights[log.name] = log.rights_seq
         self.changed.add(log.id)
         return StoredEntry(log.name, None, log.epoch, is_new=False)
 
-    def _add(self, draft: EntryDraft, log: LockedLog, deleted: Held | None = None) -> StoredEntry:
+    def _add(
+        self, draft: EntryDraft, log: LockedTopicLog, deleted: Held | None = None
+    ) -> StoredEntry:
         """Add the row of a draft, or the tombstone of a deleted value."""
         log.last_seq += 1
         log.last_at = at = self._now(log)
         self.changed.add(log.id)
         seconds = None if deleted else draft.expires_seconds
-        row = Row(
+        row = EntryRow(
             log_id=log.id,
             seq=log.last_seq,
             type=deleted.type if deleted else draft.type,
@@ -205,12 +207,12 @@ class Plan:
         state = state_of(row.type, row.data, row.seq, row.key, row.is_deleted, at, row.nonce)
         return StoredEntry(log.name, state, log.epoch, is_new=True)
 
-    def _now(self, log: LockedLog) -> datetime:
+    def _now(self, log: LockedTopicLog) -> datetime:
         """Return the time, which never decreases in a log."""
         return self.now if log.last_at is None else max(self.now, log.last_at)
 
 
-def _is_outdated(draft: EntryDraft, held: Held, log: LockedLog) -> bool:
+def _is_outdated(draft: EntryDraft, held: Held, log: LockedTopicLog) -> bool:
     """Return whether the key has changed since the first try of a draft.
 
     That try may have been committed, and the row of the key has only its last nonce. To apply it
@@ -231,6 +233,6 @@ def _shared(made: dict[int, Outcome], leaders: dict[int, int], number: int) -> O
     return outcome._replace(is_new=False) if isinstance(outcome, StoredEntry) else outcome
 
 
-def _conflict(held: Held | None, log: LockedLog) -> CommandError:
+def _conflict(held: Held | None, log: LockedTopicLog) -> CommandError:
     message = _("The value has changed meanwhile. Read it again, and repeat the change.")
     return CommandError(ErrorCode.CONFLICT, message, topic=log.name)

@@ -24,7 +24,7 @@ CHUNK = 500
 """The most rows that one transaction removes."""
 FIELDS = ("pk", "changed_seq", "at")
 
-Row = tuple[int, int, datetime]
+OldEntry = tuple[int, int, datetime]
 
 
 def topic_names() -> Iterator[str]:
@@ -67,7 +67,7 @@ def delete_idle_logs(before: datetime) -> int:
     return count
 
 
-def _purge(name: str, find: Callable[[Any], list[Row]]) -> int:
+def _purge(name: str, find: Callable[[Any], list[OldEntry]]) -> int:
     alias = database()
     with own_transaction(alias):
         log = lock_logs(alias, [name]).get(name)
@@ -78,14 +78,14 @@ def _purge(name: str, find: Callable[[Any], list[Row]]) -> int:
     return len(rows)
 
 
-def _old_events(entries: Any, before: datetime) -> list[Row]:
+def _old_events(entries: Any, before: datetime) -> list[OldEntry]:
     # In a log, times never decrease. With a condition on them, the database would read all rows
     # that are left.
     first = entries.filter(key__isnull=True).order_by("seq").values_list(*FIELDS)[:CHUNK]
     return list(takewhile(lambda row: row[2] < before, first))
 
 
-def _old_tombstones(entries: Any, before: datetime) -> list[Row]:
+def _old_tombstones(entries: Any, before: datetime) -> list[OldEntry]:
     tombstones = entries.filter(key__isnull=False, is_deleted=True, at__lt=before)
     return list(tombstones.order_by("changed_seq").values_list(*FIELDS)[:CHUNK])
 

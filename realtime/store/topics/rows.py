@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from ...models import Entry, Log, Pending
 from .drafts import EntryDraft, Kind
-from .logs import LockedLog
-from .plan import Held, Place, Plan, Row
+from .logs import LockedTopicLog
+from .plan import EntryRow, Held, NameInLog, Plan
 
 __all__ = ["BATCH", "KINDS", "find", "is_full", "take", "topics_without_log", "write"]
 
@@ -57,7 +57,7 @@ HELD_FIELDS = (
     *("id", "type", "data", "changed_seq", "key"),
     *("is_deleted", "at", "nonce", "expires_at"),
 )
-COLUMNS = Row.__struct_fields__
+COLUMNS = EntryRow.__struct_fields__
 TYPES = (
     "log_id bigint, seq bigint, type text, key text, data text, sender text, nonce text,"
     " at timestamptz, created_at timestamptz, expires_at timestamptz, is_deleted boolean"
@@ -85,7 +85,7 @@ PROLONG = """
     WHERE entry.id = later.id
 """
 
-Wanted = Collection[Place]
+Wanted = Collection[NameInLog]
 
 
 def take(alias: str, names: Collection[str]) -> tuple[datetime, list[EntryDraft]]:
@@ -115,8 +115,8 @@ def topics_without_log(alias: str, names: Collection[str]) -> set[str]:
 
 
 def find(
-    alias: str, logs: dict[str, LockedLog], drafts: Sequence[EntryDraft]
-) -> tuple[dict[Place, Held], dict[Place, Held]]:
+    alias: str, logs: dict[str, LockedTopicLog], drafts: Sequence[EntryDraft]
+) -> tuple[dict[NameInLog, Held], dict[NameInLog, Held]]:
     """Return the stored entries with the keys of drafts, and those with their nonces."""
     keys = {(logs[one.topic].id, one.key) for one in drafts if one.key is not None}
     nonces = {(logs[one.topic].id, one.nonce) for one in drafts if one.nonce is not None}
@@ -143,7 +143,7 @@ def write(alias: str, plan: Plan) -> None:
             cursor.execute(PROLONG, [_json(later)])
 
 
-def _find(alias: str, column: str, wanted: Wanted) -> dict[Place, Held]:
+def _find(alias: str, column: str, wanted: Wanted) -> dict[NameInLog, Held]:
     with connections[alias].cursor() as cursor:
         cursor.execute(
             FIND.format(columns=", ".join(HELD_FIELDS), column=column),
@@ -156,7 +156,7 @@ def _json(rows: Any) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _end(log: LockedLog) -> dict[str, Any]:
+def _end(log: LockedTopicLog) -> dict[str, Any]:
     return {
         "id": log.id,
         "last_seq": log.last_seq,
@@ -182,11 +182,11 @@ def _take_by_orm(alias: str, names: Collection[str]) -> tuple[datetime, list[Ent
     return timezone.now(), [_draft(*row) for row in found]
 
 
-def _find_by_orm(alias: str, column: str, wanted: Wanted) -> dict[Place, Held]:
+def _find_by_orm(alias: str, column: str, wanted: Wanted) -> dict[NameInLog, Held]:
     by_log: dict[int, list[str]] = {}
     for log_id, name in wanted:
         by_log.setdefault(log_id, []).append(name)
-    found: dict[Place, Held] = {}
+    found: dict[NameInLog, Held] = {}
     for log_id, names in by_log.items():
         entries = Entry.objects.using(alias).filter(Q((f"{column}__in", names)), log=log_id)
         for row in entries.values_list(column, *HELD_FIELDS):
@@ -194,7 +194,7 @@ def _find_by_orm(alias: str, column: str, wanted: Wanted) -> dict[Place, Held]:
     return found
 
 
-def _write_by_orm(alias: str, plan: Plan, moved: Iterable[LockedLog]) -> None:
+def _write_by_orm(alias: str, plan: Plan, moved: Iterable[LockedTopicLog]) -> None:
     entries = Entry.objects.using(alias)
     new: list[Entry] = []
     for row in plan.rows:

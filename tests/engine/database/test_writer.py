@@ -239,7 +239,7 @@ async def test_order_holds_when_single_drafts_have_to_wait(
     async def failing(batch: list[Any], *args: Any) -> None:
         nonlocal calls, deadlocks
         calls += 1
-        if calls > 1 and deadlocks and "b" in [job.entry.content for job in batch]:
+        if calls > 1 and deadlocks and "b" in [job.submission.content for job in batch]:
             deadlocks -= 1
             raise OperationalError("deadlock detected")
         await commit(batch, *args)

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from realtime.models import Log, Message, Room
 from realtime.store.messages.drafts import Stored
 from realtime.store.outbox import room_numbering
-from realtime.store.outbox.room_batch import Change, Entry, write_all
+from realtime.store.outbox.room_batch import Change, RoomSubmission, write_all
 from realtime.wire.errors import CommandError, ErrorCode
 from tests.store.conftest import together
 from tests.store.says import delete, draft, say
@@ -35,7 +35,7 @@ def positions(results: list[Stored | CommandError]) -> list[int]:
 
 def test_messages_and_changes_take_positions_in_their_order(room: Room) -> None:
     old = say(room, "a", "b")
-    batch: list[Entry] = [draft(room, "c"), deletion(room, old[0]), draft(room, "d")]
+    batch: list[RoomSubmission] = [draft(room, "c"), deletion(room, old[0]), draft(room, "d")]
     results = write_all([*batch, deletion(room, old[1])])
     assert positions(results) == [3, 4, 5, 6]
     assert [one.state.deleted for one in results if isinstance(one, Stored)] == [False, True] * 2
