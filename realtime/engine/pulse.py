@@ -31,6 +31,8 @@ COUNT_SECONDS = 30.0
 """The pause between two comparisons of rosters with the counts of the database."""
 PROBE_SECONDS = 2.0
 """The longest time that a probe may take through the layer."""
+CHECKED_AT_ONCE = 20
+"""The topics without positions whose subscriptions are checked in a round."""
 SETTLE_SECONDS = 1.0
 """The time an event may take to arrive, before a log that lacks it counts as behind."""
 AWAY_SECONDS = 1.0
@@ -152,8 +154,10 @@ class Pulse:
         engine, layer = self._engine, self._engine.hub.layer
         positions, marks = await engine.db.pulse(differences, engine.hub.live)
         engine.hub.recheck(marks)  # at once: a right that was taken must not last longer
-        is_received, _ = await asyncio.gather(
-            layer.probe(engine.topic, PROBE_SECONDS), asyncio.sleep(SETTLE_SECONDS)
+        is_received, *_ = await asyncio.gather(
+            layer.probe(engine.topic, PROBE_SECONDS),
+            asyncio.sleep(SETTLE_SECONDS),
+            *(layer.check(topic, PROBE_SECONDS) for topic in engine.hub.silent(CHECKED_AT_ONCE)),
         )
         is_deaf = engine.hub.compare(positions, marks)
         # One missed probe may mean a busy event loop; the next probe follows soon.

@@ -137,6 +137,12 @@ class Layer:
             del self._probes[token]
         return True
 
+    async def check(self, topic: str, seconds: float) -> None:
+        """Subscribe to a topic again if a probe of it does not come back in time."""
+        if not await self.probe(topic, seconds) and topic in self._topics and not self.is_away:
+            logger.warning("the subscription to %s was lost, and is made again", topic)
+            await self.subscribe(topic)
+
     async def try_identify(self) -> None:
         """Read the site identity before the first client connects; on an error, retry later."""
         try:

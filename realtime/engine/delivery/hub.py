@@ -5,6 +5,7 @@ checks the position of each event that the layer brings.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -255,6 +256,16 @@ class Hub:
     def live(self) -> list[AnyLogTopic]:
         """The topics with a log that are not being opened any more, for `differences`."""
         return self._topics.live
+
+    def silent(self, most: int) -> list[str]:
+        """Return the names of some topics with members whose logs are empty, any of them.
+
+        Topics that are not kept are among them. No position shows that their notes are lost.
+        """
+        live = self._topics.live
+        some = random.sample(live, min(10 * most, len(live)))  # not all: there may be very many
+        silent = [one for one in some if one.members and not one.position.seq and not one.is_polled]
+        return [topic.name for topic in silent[:most]]
 
     def compare(self, positions: dict[str, int], marks: dict[str, LogMark]) -> bool:
         """Repair the topics that are behind `marks`, which the database had a second ago.

@@ -384,6 +384,27 @@ async def test_a_layer_that_has_lost_the_subscriptions_works_again(own: Redis) -
         await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
 
 
+async def test_a_subscription_that_was_lost_alone_is_made_again(shared: str) -> None:
+    """No other subscription shows it."""
+    async with receivers("one", "two") as [one, two]:
+        await two.layer.subscribe("room.1")
+        await two.layer.check("room.1", 5)
+        await two.layer._change("group_discard", "room.1")
+        async with asyncio.timeout(15):
+            while not await two.layer.probe("room.1", 0.3):
+                await two.layer.check("room.1", 0.3)
+        one.layer.publish("room.1", Broadcast("hi", ""))
+        await eventually(lambda: two.notes("room.1") == [["say", "hi", ""]])
+
+
+async def test_a_topic_that_was_left_is_not_subscribed_again(shared: str) -> None:
+    async with receivers("one") as [one]:
+        await one.layer.subscribe("room.1")
+        await one.layer.unsubscribe("room.1")
+        await one.layer.check("room.1", 0.1)
+        assert not await one.layer.probe("room.1", 0.1)
+
+
 async def test_a_long_outage_keeps_a_bounded_number_of_notes(
     own: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

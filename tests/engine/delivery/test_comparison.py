@@ -13,6 +13,7 @@ from realtime.store.topics.entries import topic_key
 from tests.engine import topic_log
 from tests.engine.ends import in_thread
 from tests.engine.process import Process
+from tests.engine.subscriber import Subscriber
 from tests.engine.topic_log import event
 
 ORDERS = [f"order/{number}" for number in range(5)]
@@ -60,6 +61,16 @@ async def test_what_has_changed_is_found(opened: Process, change: str) -> None:
 async def test_a_deleted_room_has_no_mark(opened: Process, room: Room) -> None:
     await in_thread(lambda: Room.objects.filter(pk=room.pk).delete())
     assert await differing(opened) == ({history.room_key(room.pk)}, set())
+
+
+async def test_topics_without_positions_are_silent(opened: Process) -> None:
+    """Only if somebody is there to hear."""
+    one = Subscriber(opened, "one.1")
+    await opened.hub.open_topic("empty/1")
+    for name in ("empty/2", ORDERS[0]):
+        await one.subscribe(name)
+    assert opened.hub.silent(20) == [topic_key("empty/2")]
+    assert opened.hub.silent(0) == []
 
 
 async def test_a_topic_that_was_closed_meanwhile_is_no_obstacle(opened: Process) -> None:
