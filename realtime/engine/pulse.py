@@ -152,7 +152,7 @@ class Pulse:
 
     async def _compare(self) -> None:
         engine, layer = self._engine, self._engine.hub.layer
-        positions, marks = await engine.db.pulse(differences, engine.hub.live)
+        positions, marks = await engine.db.pulse(differences, engine.hub.logs)
         engine.hub.recheck(marks)  # at once: a right that was taken must not last longer
         is_received, *_ = await asyncio.gather(
             layer.probe(engine.topic, PROBE_SECONDS),

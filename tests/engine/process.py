@@ -126,11 +126,11 @@ class Process:
 
     def positions(self) -> dict[str, int]:
         """The positions of all topics by log key."""
-        return {topic.name: topic.position.seq for topic in self.hub.live}
+        return {topic.name: topic.position.seq for topic in self.hub.logs}
 
     async def marks(self) -> dict[str, LogMark]:
         """The ends of the logs of all topics by log key."""
-        return await self.db.read(read_marks, [topic.log for topic in self.hub.live])
+        return await self.db.read(read_marks, [topic.log for topic in self.hub.logs])
 
     async def append(self, room: Room, *contents: str) -> list[Stored]:
         """Store messages without a broadcast."""

@@ -217,7 +217,7 @@ class World:
     async def _beat(self) -> None:
         """What the pulse does with rooms."""
         engine = self.engine
-        positions, marks = await engine.db.pulse(differences, engine.hub.live)
+        positions, marks = await engine.db.pulse(differences, engine.hub.logs)
         engine.hub.compare(positions, marks)
         engine.hub.recheck(marks)
         self.behind.clear()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ...store.messages.history import LogMark
 from .log import read_marks
-from .topic import AnyLogTopic
+from .topic import AnyLogTopic, State
 
 __all__ = ["differences"]
 
@@ -21,12 +21,13 @@ def differences(topics: Sequence[AnyLogTopic]) -> tuple[dict[str, int], dict[str
     """Return the positions and the marks of the topics that differ from their logs, by log key.
 
     It runs in a thread, so a topic may move meanwhile: its position is from just before its mark. A
-    log that is gone has no mark.
+    log that is gone has no mark. Topics that are being opened are left out.
     """
     positions: dict[str, int] = {}
     marks: dict[str, LogMark] = {}
     for start in range(0, len(topics), TOPICS_AT_ONCE):
-        some = topics[start : start + TOPICS_AT_ONCE]
+        chunk = topics[start : start + TOPICS_AT_ONCE]
+        some = [topic for topic in chunk if topic.state is not State.OPENING]
         before = [topic.position.seq for topic in some]
         found = read_marks(topic.log for topic in some)
         for topic, position in zip(some, before, strict=True):

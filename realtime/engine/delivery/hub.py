@@ -253,17 +253,17 @@ class Hub:
     # Comparing with the database.
 
     @property
-    def live(self) -> list[AnyLogTopic]:
-        """The topics with a log that are not being opened any more, for `differences`."""
-        return self._topics.live
+    def logs(self) -> list[AnyLogTopic]:
+        """The topics with a log, also those that are being opened, for `differences`."""
+        return self._topics.logs
 
     def silent(self, most: int) -> list[str]:
         """Return the names of some topics with members whose logs are empty, any of them.
 
         Topics that are not kept are among them. No position shows that their notes are lost.
         """
-        live = self._topics.live
-        some = random.sample(live, min(10 * most, len(live)))  # not all: there may be very many
+        logs = self._topics.logs
+        some = random.sample(logs, min(10 * most, len(logs)))  # not all: there may be very many
         silent = [one for one in some if one.members and not one.position.seq and not one.is_polled]
         return [topic.name for topic in silent[:most]]
 

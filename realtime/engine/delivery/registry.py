@@ -61,6 +61,11 @@ class Registry:
         return self._logs.get(key)
 
     @property
+    def logs(self) -> list[AnyLogTopic]:
+        """The topics with a log, also those that are being opened."""
+        return list(self._logs.values())
+
+    @property
     def live(self) -> list[AnyLogTopic]:
         """The topics with a log that are not being opened any more."""
         return [topic for topic in self._logs.values() if topic.state is not State.OPENING]

@@ -33,12 +33,12 @@ async def opened(process: Process, room: Room, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def differing(process: Process) -> tuple[set[str], set[str]]:
-    positions, marks = await process.db.read(differences, process.hub.live)
+    positions, marks = await process.db.read(differences, process.hub.logs)
     return set(positions), set(marks)
 
 
 async def test_topics_that_have_not_changed_are_left_out(opened: Process) -> None:
-    assert len(opened.hub.live) == 6
+    assert len(opened.hub.logs) == 6
     assert await differing(opened) == (set(), set())
 
 
@@ -75,6 +75,6 @@ async def test_topics_without_positions_are_silent(opened: Process) -> None:
 
 async def test_a_topic_that_was_closed_meanwhile_is_no_obstacle(opened: Process) -> None:
     await in_thread(lambda: CHANGES["entry"](ORDERS[0]))
-    positions, marks = await opened.db.read(differences, opened.hub.live)
+    positions, marks = await opened.db.read(differences, opened.hub.logs)
     positions["topic.gone"], marks["topic.gone"] = 0, next(iter(marks.values()))
     assert opened.hub.compare(positions, marks) is False
