@@ -339,9 +339,8 @@ class Writer:
             self._tell_hooks(stored._replace(is_new=True))
 
     def _forget_numbering(self, job: Job) -> None:
-        key, is_numbering = job.submission.log_key, isinstance(job.submission, Numbering)
-        if is_numbering and self._numberings.get(key) is job:
-            del self._numberings[key]
+        if self._numberings and self._numberings.get(job.submission.log_key) is job:
+            del self._numberings[job.submission.log_key]
 
     def _announce(self, stored: Committed) -> None:
         try:
