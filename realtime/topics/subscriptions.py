@@ -258,7 +258,11 @@ class Subscriptions:
         return subscription is not None and subscription.is_recheck_due
 
     async def _recheck(self, name: str) -> None:
-        topic = registry.resolve(name, self._connection.identity)
+        try:
+            topic = registry.resolve(name, self._connection.identity)
+        except CommandError as refusal:
+            self._remove(name, refusal)
+            raise
         await self._decide(topic, self._subscriptions[name])
 
     def _give_up(self, name: str, seconds: float) -> None:

@@ -23,6 +23,7 @@ from realtime.store.topics.entries import TopicLog
 from realtime.testing import Client, connect
 from realtime.topics import CommandError, ErrorCode
 from realtime.topics import subscriptions as module
+from realtime.topics.registry import registry, unknown_topic
 from tests.consumers.topics.shop import Shop
 
 
@@ -324,6 +325,24 @@ async def test_a_permission_that_hangs_is_a_typed_error(
         shop.asking.open.set()
         await eventually(lambda: True)
         await subscribed(socket, order.name)
+
+
+async def test_a_subscription_to_a_topic_that_is_none_any_more_ends(
+    engine: Engine, shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A converter of the site may fail on a name that it once took."""
+
+    def fail(name: str, identity: object) -> None:
+        raise unknown_topic(name)
+
+    async with Socket(user=ada) as socket:
+        await subscribed(socket, order.name)
+        with monkeypatch.context() as patched:
+            patched.setattr(registry, "resolve", fail)
+            await order.arefresh_rights()
+            told = await socket.expect("removed", topic=order.name)
+        assert told["code"] == "unknown_topic"
+        await assert_nothing_comes(socket, order, shop)
 
 
 async def test_a_subscription_whose_permission_is_broken_ends(
