@@ -335,12 +335,12 @@ async def test_a_subscription_to_a_topic_that_is_none_any_more_ends(
     def fail(name: str, identity: object) -> None:
         raise unknown_topic(name)
 
-    async with Socket(user=ada) as socket:
+    async with connect(ada) as socket:
         await subscribed(socket, order.name)
         with monkeypatch.context() as patched:
             patched.setattr(registry, "resolve", fail)
             await order.arefresh_rights()
-            told = await socket.expect("removed", topic=order.name)
+            told = await socket.next("removed", topic=order.name)
         assert told["code"] == "unknown_topic"
         await assert_nothing_comes(socket, order, shop)
 
