@@ -122,7 +122,7 @@ async def flood(ground: Ground) -> Figures:
     base = max(p99(without), FLOOR_SECONDS)
     limited = ground.make_site(settings=BEHIND_PROXY)
     loads = _costly(_prepared(limited))
-    felt = await felt_by_others(limited.urls[0], loads, ground.size(0.6, 4))
+    felt = await felt_by_others(limited.urls[0], loads, ground.size(0.4, 4))
     return {
         "never warned": sum(not one.is_warned for one in flooders),
         "never closed with 4029": sum(RATE_LIMITED not in one.codes for one in flooders),
