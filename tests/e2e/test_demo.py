@@ -50,13 +50,13 @@ async def test_a_page_that_says_nothing_keeps_its_connection_by_its_answers(
     make_site: Factory, browser: Browser
 ) -> None:
     """The server ends whoever is silent for two heartbeats; a page needs no timers to answer."""
-    site = make_site(settings={"HEARTBEAT_SECONDS": 1, "GUESTS": True})
+    site = make_site(settings={"HEARTBEAT_SECONDS": 2, "GUESTS": True})
     errors: list[str] = []
     page = await _enter(browser, f"{site.servers[0].url}/", "Ann", errors)
     await eventually(lambda: site.database.count("connection") == 1)
     [first] = site.database.rows("SELECT id FROM realtime_connection")
     await page.evaluate("() => { window.setTimeout = window.setInterval = () => 0 }")
-    await page.wait_for_timeout(5_000)
+    await page.wait_for_timeout(7_000)
     assert site.database.rows("SELECT id FROM realtime_connection") == [first]
     assert errors == []
 
