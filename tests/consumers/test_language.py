@@ -1,5 +1,6 @@
 """Each client is told in its own language why something is refused."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -8,7 +9,6 @@ from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy, override, trans_real
 
-from harness.client.in_process import Socket
 from realtime import moderation, push, testing
 from realtime.consumers import (
     ChatConsumer,
@@ -22,8 +22,9 @@ from realtime.consumers import (
 from realtime.engine.connections import language as language_module
 from realtime.engine.connections.language import MIDDLEWARE
 from realtime.engine.engine import Engine
+from realtime.testing import Client, connect
 
-GERMAN = [(b"accept-language", b"de")]
+GERMAN = {"accept-language": "de"}
 
 
 def fail() -> str:
@@ -57,8 +58,8 @@ def languages(settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
 
 
-def german() -> Socket:
-    return Socket(application=OwnChat.as_asgi(), encoding="ndjson", headers=GERMAN)
+def german() -> AbstractAsyncContextManager[Client]:
+    return connect(application=OwnChat.as_asgi(), encoding="ndjson", headers=GERMAN)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ async def test_two_clients_of_one_process_are_told_in_two_languages(
     engine: Engine, kind: str, fields: dict[str, Any], texts: tuple[str, str]
 ) -> None:
     """By the store, by the wire, and with values in the sentence."""
-    async with Socket(application=OwnChat.as_asgi()) as english, german() as other:
+    async with connect(application=OwnChat.as_asgi()) as english, german() as other:
         for socket, text in zip((english, other, english), (*texts, texts[0]), strict=True):
             await socket.join("general")
             assert (await socket.ask(kind, **fields))["message"] == text
@@ -101,8 +102,8 @@ async def test_a_site_gives_its_own_refusals_lazily(engine: Engine) -> None:
 
 async def test_the_last_error_of_a_frame_is_two_sentences(engine: Engine) -> None:
     async with german() as socket:
-        await socket.raw("\n".join(["{}"] * 9))
-        errors = await socket.all("error", number=5)
+        socket.send_frame("\n".join(["{}"] * 9))
+        errors = [await socket.next("error") for _ in range(5)]
         rest = "Nach 5 fehlerhaften Befehlen wird der Rest des Frames nicht gelesen."
         assert [str(error["message"]).endswith(f". {rest}") for error in errors] == [False] * 4 + [
             True
@@ -114,12 +115,13 @@ async def test_a_mute_and_the_end_are_told_in_it(engine: Engine) -> None:
     async with german() as socket:
         await socket.join("general")
         await moderation.amute(None, socket.welcome["user_id"], reason="There is no such room.")
-        room = await socket.expect("room")
+        room = await socket.next("room")
         assert room["muted"] == "Sie sind stummgeschaltet. Grund: „There is no such room.“."
         reply = await socket.ask("auth", name="Eva")
         assert str(reply["message"]).endswith("behalten Sie Ihren Namen.")
         push.everyone().disconnect()
-        told, code = await socket.ended()
+        told = await socket.next("disconnect")
+        code = (await socket.closed()).code
         assert (told["reason"], code) == ("Ein Administrator hat die Verbindung beendet.", 4503)
 
 
@@ -131,26 +133,27 @@ async def test_any_sentence_of_a_site_is_answered(engine: Engine, how: str, text
     """A safe string is text, and a translation that fails has a default."""
     async with german() as socket:
         assert (await socket.ask("refuse", how=how))["message"] == text
-        await socket.send("refuse", how=how, is_end=True)
-        told, code = await socket.ended()
+        socket.send("refuse", how=how, is_end=True)
+        told = await socket.next("disconnect")
+        code = (await socket.closed()).code
         assert (told["reason"], code) == (text, 4900)
 
 
 async def test_a_safe_string_can_be_pushed(engine: Engine) -> None:
     async with german() as socket:
         await push.everyone().anotice(mark_safe("<b>"))
-        assert (await socket.expect("notice"))["text"] == "<b>"
+        assert (await socket.next("notice"))["text"] == "<b>"
         await push.everyone().adisconnect(mark_safe("<i>"))
-        told, _ = await socket.ended()
+        told = await socket.next("disconnect")
         assert told["reason"] == "<i>"
 
 
 async def test_a_push_of_the_default_reason_is_translated_by_each_process(engine: Engine) -> None:
     """Whatever language is active where it is called."""
-    async with Socket(application=OwnChat.as_asgi()) as english:
+    async with connect(application=OwnChat.as_asgi()) as english:
         with override("de"):
             push.everyone().disconnect()
-        told, _ = await english.ended()
+        told = await english.next("disconnect")
         assert told["reason"] == "An administrator ended the connection."
 
 
@@ -161,10 +164,11 @@ async def test_a_wrong_catalog_does_not_stop_a_ban(
     text = "You are banned until {end}."
     catalog = trans_real.translation("fr")._catalog
     monkeypatch.setattr(catalog, "_catalogs", [{text: "Exclu: {fin}."}, *catalog._catalogs])
-    french = Socket(application=OwnChat.as_asgi(), headers=[(b"accept-language", b"fr")])
-    async with french:
+    headers = {"accept-language": "fr"}
+    async with connect(application=OwnChat.as_asgi(), headers=headers) as french:
         await moderation.aban(None, french.welcome["user_id"], seconds=9999)
-        told, code = await french.ended()
+        told = await french.next("disconnect")
+        code = (await french.closed()).code
         assert str(told["reason"]).startswith("You are banned until ")
         assert code == 4503
 
@@ -179,13 +183,14 @@ async def test_a_handshake_that_is_refused_first_is_not_examined_for_its_languag
     )
     async with testing.engine(HANDSHAKES_PER_SECOND=1, HANDSHAKES_BURST=1):
         first, second = (
-            Socket(application=OwnChat.as_asgi(), headers=GERMAN, client=["8.8.8.8", 1])
+            connect(application=OwnChat.as_asgi(), headers=GERMAN, client=["8.8.8.8", 1])
             for _ in range(2)
         )
-        async with first:
-            await second.open()
-            told, code = await second.ended()
-            assert (told["reason"], code) == ("The connection sent too many commands.", 4029)
+        async with first as client:
+            with pytest.raises(Disconnect) as refused:
+                await second.__aenter__()
+            found = refused.value
+            assert (found.reason, found.code) == ("The connection sent too many commands.", 4029)
             assert examined == []
-            await first.ask("nonsense")
+            await client.ask("nonsense")
             assert examined != []
