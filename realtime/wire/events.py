@@ -474,13 +474,15 @@ class Notice(Outgoing, tag="notice"):
 class Resync(Outgoing, kw_only=True, tag="resync"):
     """The position of the client cannot be continued.
 
-    It must join the room or subscribe to the topic again, without `since`.
+    It must join the room or subscribe to the topic again, without `since`. With `ref`, this is the
+    reply to `history`.
     """
 
     room: str | None = None
     topic: str | None = None
     seq: int
     epoch: str
+    ref: Ref = None
 
 
 class Failure(Outgoing, tag="error"):

@@ -84,7 +84,7 @@ class Messages(Joining):
         self._in_flight += 1
 
     @command
-    async def history(self, command: History) -> HistoryPage | None:
+    async def history(self, command: History) -> HistoryPage | Resync:
         """Send a page of messages or entries, or the changes after a position."""
         if command.room is None:
             return await super().history(command)
@@ -197,13 +197,12 @@ class Messages(Joining):
 
     async def _changes_after(
         self, command: History, subscription: RoomSubscription, after: int
-    ) -> HistoryPage | None:
+    ) -> HistoryPage | Resync:
         changes = await self.engine.db.read_rows(
             history.since, subscription.access.room_id, after, command.limit
         )
         if not changes.mark.purged_seq <= after <= changes.through:
-            self._resync(subscription, changes.mark)
-            return None
+            return self._resync(subscription, changes.mark)
         changes = changes.cut(_oldest_fitting(changes.states))
         return HistoryPage(
             room=command.room,
@@ -213,10 +212,10 @@ class Messages(Joining):
             through=changes.through,
         )
 
-    def _resync(self, subscription: RoomSubscription, mark: LogMark) -> None:
-        """Tell the client to join again: some events after its position were purged."""
+    def _resync(self, subscription: RoomSubscription, mark: LogMark) -> Resync:
+        """Have the client join again: some events after its position were purged."""
         self._drop_subscription(subscription.access.slug)
-        self.reply(Resync(room=subscription.access.slug, seq=mark.last_seq, epoch=mark.epoch))
+        return Resync(room=subscription.access.slug, seq=mark.last_seq, epoch=mark.epoch)
 
 
 def _check(command: Message) -> None:

@@ -86,7 +86,7 @@ class Subscribing(Consumer):
         await self._calls.add(command)
 
     @command
-    async def history(self, command: History) -> HistoryPage | None:
+    async def history(self, command: History) -> HistoryPage | Resync:
         """Send a page of the entries of a topic, or the changes after a position."""
         if command.topic is None:
             raise CommandError(ErrorCode.INVALID_MESSAGE, NO_ROOMS, path="room")
@@ -173,13 +173,12 @@ class Subscribing(Consumer):
             has_more=has_more or len(states) < len(found),
         )
 
-    async def _changes_of(self, topic: Topic, command: History, after: int) -> HistoryPage | None:
+    async def _changes_of(self, topic: Topic, command: History, after: int) -> HistoryPage | Resync:
         changes = await self.engine.db.read_rows(TopicLog(topic.name).since, after, command.limit)
         if not changes.mark.purged_seq <= after <= changes.through:
             self._topics.drop(topic.name)
             mark = changes.mark
-            self.reply(Resync(topic=topic.name, seq=mark.last_seq, epoch=mark.epoch))
-            return None
+            return Resync(topic=topic.name, seq=mark.last_seq, epoch=mark.epoch)
         changes = changes.cut(fitting(changes.states))
         return HistoryPage(
             topic=topic.name,
