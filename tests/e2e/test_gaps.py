@@ -131,6 +131,20 @@ async def test_what_cannot_be_filled_is_told(page: Page) -> None:
     assert await script.run("client.rooms.get('general').list().length") == 50
 
 
+async def test_a_page_that_was_purged_rejects_its_request(page: Page) -> None:
+    """The room is joined anew."""
+    script = await Script.start(page)
+    socket = await script.connect()
+    await script.enter(socket, 10)
+    asked = """client.request({ type: "history", room: "general", after: 1 })
+      .then(() => "settled", ({ code }) => code)"""
+    asking = asyncio.create_task(script.run(asked))
+    ref = (await socket.expect("history"))["ref"]
+    socket.send({"type": "resync", "room": "general", "seq": 10, "epoch": "e", "ref": ref})
+    assert await asking == "resync"
+    assert "since" not in await socket.expect("join")
+
+
 @pytest.mark.parametrize("epoch", ["e", "other"])
 async def test_a_page_may_ask_for_the_newest_only(page: Page, epoch: str) -> None:
     """It is told how many it has missed, where that is known."""

@@ -4,10 +4,10 @@
  */
 
 import { Clock } from "./clock.js?61573d51";
-import { Connection } from "./connection.js?ab2f2f10";
+import { Connection } from "./connection.js?4f63dd36";
 import { Outbox, makeNonce } from "./outbox.js?7bfaeeef";
 import { Room } from "./room.js?2780ecfd";
-import { Subscription } from "./subscription.js?c9132bef";
+import { Subscription } from "./subscription.js?76379701";
 import { Topic } from "./topic.js?1fced2e7";
 
 export { Room, Topic, makeNonce };
@@ -15,7 +15,7 @@ export { Room, Topic, makeNonce };
 const isGuest = (userId) => userId.startsWith("guest:");
 
 /**
- * `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`, `duplicate`.
+ * `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`, `duplicate`, `resync`.
  * `path` names a wrong field, and `outcome` is `unknown` if the command may have been executed.
  */
 export class RealtimeError extends Error {

@@ -204,6 +204,7 @@ export class Connection {
     if (frame.type === "disconnect") return this.#lose(frame);
     if (frame.type === "error" && frame.code === "token_expired") this.#renew();
     if (frame.type === "error" && onError) return onError(this.#client.error(frame));
+    if (frame.type === "resync" && onError) onError(this.#client.error({ code: "resync" }));
     this.#client.receive(frame, onReply);
   }
 

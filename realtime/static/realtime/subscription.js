@@ -152,7 +152,7 @@ export class Subscription {
       { type: "history", ...this.#owner.address, after: this.position, limit: PAGE },
       (reply) => this.#repaired(reply),
       ({ code, retryable, retryAfter }) => {
-        if (code !== "offline") this.#after(retryAfter, () => (retryable ? this.#repair() : this.#open()));
+        if (code !== "offline" && code !== "resync") this.#after(retryAfter, () => (retryable ? this.#repair() : this.#open()));
       },
     );
   }
