@@ -21,6 +21,7 @@ LAYERS = {
     "store": 2,
     "policy": 2,
     "hooks": 2,
+    "client": 2,
     "engine": 3,
     "consumers": 4,
     "topics": 4,

@@ -1,0 +1,65 @@
+"""The one exception of the client, and the codes that are not the server's."""
+
+from typing import Final
+
+from ..wire.events import Failure
+
+__all__ = ["OWN_CODES", "RealtimeError"]
+
+OWN_CODES: Final = {
+    "offline": "There is no connection to the server at the moment.",
+    "closed": "The client is closed.",
+    "left": "The room or topic was left.",
+    "timeout": "The server did not answer in time.",
+    "queue_full": "Too many messages wait for the server. Wait until some are acknowledged.",
+    "expired": "The message has waited for a day, so it is not sent any more.",
+    "identity_changed": "The server takes this client for another user now.",
+    "resync": "The part of the log that was asked for was removed, or the log has begun anew.",
+    "invalid_frame": "The server sent something that is not part of the protocol.",
+    "invalid_event": "An event does not fit the struct that was given for it.",
+}
+"""Codes of this client, beside those of the protocol (docs/protocol.md)."""
+
+
+class RealtimeError(Exception):
+    """Something that was asked of the client or server failed.
+
+    Compare `code`: a code of the protocol, or one of `OWN_CODES`. `message` is a sentence for
+    people. `is_retryable` says whether the same may succeed later, and `retry_after` when (in
+    seconds). `path` is that of a wrong field, such as `data.seat`. `outcome` is "not_sent",
+    "refused" or "unknown": what has become of a command.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        *,
+        is_retryable: bool = False,
+        retry_after: float | None = None,
+        path: str | None = None,
+        outcome: str | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message or OWN_CODES.get(code, code)
+        self.is_retryable = is_retryable
+        self.retry_after = retry_after
+        self.path = path
+        self.outcome = outcome
+
+    @classmethod
+    def of(cls, failure: Failure) -> "RealtimeError":
+        """Return the exception for an `error` of the server."""
+        return cls(
+            failure.code,
+            failure.message,
+            is_retryable=failure.retryable,
+            retry_after=failure.retry_after,
+            path=failure.path,
+            outcome=failure.outcome or "refused",
+        )
+
+    def __str__(self) -> str:
+        place = f" ({self.path})" if self.path else ""
+        return f"{self.code}: {self.message}{place}"

@@ -1,0 +1,100 @@
+"""Frames of the server as structs, and commands as frames."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from ..wire.codecs import CODECS, Part
+from ..wire.errors import CommandError
+from ..wire.events import AnyOutgoing
+from .errors import RealtimeError
+
+__all__ = ["Encoding", "EncodingName", "Incoming", "Unknown", "encoding"]
+
+EncodingName = Literal["ndjson", "msgpack", "json"]
+FRAME_BYTES = 32 * 1024
+"""The size at which a frame of several commands is full; a server may accept no more than this."""
+FRAME_COMMANDS = 50
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """An event of a newer server that this version of the client does not know."""
+
+    type: str
+    fields: dict[str, Any]
+
+
+Incoming = AnyOutgoing | Unknown
+"""What a server may send."""
+
+
+class Encoding:
+    """One of the three encodings of the protocol."""
+
+    def __init__(self, name: EncodingName) -> None:
+        self.subprotocol = f"realtime.v1.{name}"
+        self._codec = CODECS[self.subprotocol]
+        module: Any = msgspec.msgpack if self._codec.is_binary else msgspec.json
+        self._decode_event = module.Decoder(AnyOutgoing).decode
+        self._decode_any = module.Decoder().decode
+        self._encode = module.Encoder().encode
+
+    def events(self, frame: str | bytes) -> Iterator[Incoming]:
+        """Yield what a frame of the server holds.
+
+        Raises `RealtimeError` (`invalid_frame`) for something that is not part of the protocol.
+        """
+        for part in self._codec.parts(frame):
+            yield self._event(part)
+
+    def data(self, raw: msgspec.Raw, kind: Any = Any) -> Any:
+        """Decode the data of an entry; raise `msgspec.ValidationError` if it is not of a kind."""
+        module: Any = msgspec.msgpack if self._codec.is_binary else msgspec.json
+        return module.decode(raw, type=kind) if raw else None
+
+    def frames(self, commands: Sequence[dict[str, Any]]) -> Iterator[str | bytes]:
+        """Yield frames with the commands, in their order."""
+        batch: list[bytes] = []
+        size = 0
+        for command in commands:
+            encoded = self._encode(command)
+            if batch and self._is_full(len(batch), size + len(encoded)):
+                yield self._joined(batch)
+                batch, size = [], 0
+            batch.append(encoded)
+            size += len(encoded)
+        if batch:
+            yield self._joined(batch)
+
+    def _event(self, part: Part) -> Incoming:
+        if isinstance(part, CommandError):
+            raise RealtimeError("invalid_frame", part.message)
+        try:
+            return self._decode_event(part)  # type: ignore[no-any-return]
+        except (msgspec.DecodeError, RecursionError) as error:
+            return self._unknown(part, error)
+
+    def _unknown(self, part: Part, cause: Exception) -> Unknown:
+        try:
+            fields = self._decode_any(part)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise RealtimeError("invalid_frame", str(error)) from error
+        if not isinstance(fields, dict) or not isinstance(kind := fields.get("type"), str):
+            raise RealtimeError("invalid_frame", str(cause)) from cause
+        return Unknown(kind, fields)
+
+    def _is_full(self, commands: int, size: int) -> bool:
+        return not self._codec.is_coalescing or commands == FRAME_COMMANDS or size > FRAME_BYTES
+
+    def _joined(self, batch: list[bytes]) -> str | bytes:
+        if self._codec.is_binary:
+            return b"".join(batch)
+        return b"\n".join(batch).decode()
+
+
+def encoding(name: EncodingName) -> Encoding:
+    """Return an encoding by its name; raise `ValueError` for another one."""
+    if name not in ("ndjson", "msgpack", "json"):
+        raise ValueError(f"encoding is {name!r}: it must be ndjson, msgpack or json")
+    return Encoding(name)

@@ -1,0 +1,319 @@
+"""What rooms and topics share: they are entered again on each line, at the position reached."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from ..wire.events import HistoryPage, Outgoing
+from ..wire.position import Position, Verdict
+from .errors import RealtimeError
+from .line import Command, Line
+from .session import Session
+from .stream import Page, Placed, Reset, Stream
+
+__all__ = ["Log", "LogState"]
+
+E = TypeVar("E")
+Self = TypeVar("Self", bound="Log[Any]")
+PAGE = 100
+
+
+class LogState(StrEnum):
+    """Whether what a room or topic shows is current."""
+
+    IDLE = "idle"
+    JOINING = "joining"
+    LIVE = "live"
+    STALE = "stale"
+    REFUSED = "refused"
+
+
+class Log(Generic[E]):
+    """A room or a topic of a client.
+
+    Iterate over it for its events, in the order of its log; `events` makes further iterators.
+    """
+
+    def __init__(self, session: Session, wanted: Callable[[Any], E | None]) -> None:
+        self._session = session
+        self._streams: WeakSet[Stream[Any]] = WeakSet()
+        self._known: Position | None = None
+        self._is_anew = False
+        self._stream: Stream[E] = self._new_stream(wanted)
+        self._line: Line | None = None
+        self._attempt: object | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self.state = LogState.IDLE
+        self.error: RealtimeError | None = None
+        """Why the server has refused or removed the client."""
+
+    # For applications
+
+    def __aiter__(self) -> Stream[E]:
+        return self._stream
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the client is to be in the room, or subscribed to the topic."""
+        return self.state not in (LogState.IDLE, LogState.REFUSED)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether new events come in now."""
+        return self.state is LogState.LIVE
+
+    @property
+    def handled(self) -> Position | None:
+        """The position that the loop over this object has handled."""
+        return self._stream.handled
+
+    # For the client
+
+    @property
+    def line(self) -> Line | None:
+        """The line on which the server knows that the client is here."""
+        return self._line if self.is_live else None
+
+    @property
+    def position(self) -> int:
+        """The position up to which streams that are not behind have got all events."""
+        return 0 if self._known is None else self._known.seq
+
+    def go_on_from(self, since: Position) -> None:
+        """Begin at a position that an earlier client has handled, unless there is one already."""
+        if self._known is None:
+            self._known = Position(since.seq, since.epoch)
+            for stream in self._streams:
+                stream.begin_anew((), since.seq, since.epoch)
+
+    def enter(self) -> None:
+        """Send the command that enters, if that is still to be done and there is a line."""
+        line = self._session.line
+        if line is None or not self.is_wanted or self._attempt is not None or self.line is not None:
+            return
+        self._attempt = attempt = object()
+        line.ask(
+            self._opening(self._known),
+            lambda reply: self._entered(line, attempt, reply),
+            lambda error: self._not_entered(line, attempt, error),
+        )
+
+    def reenter(self) -> None:
+        """Enter again: the server does not know that the client is here."""
+        self._detach()
+        self.enter()
+
+    def resync(self) -> None:
+        """Enter without a position, because what follows it was removed."""
+        self._known, self._is_anew = None, True
+        self.reenter()
+
+    def lost(self) -> None:
+        """Know that the line has ended."""
+        self._detach()
+
+    def removed(self, error: RealtimeError) -> None:
+        """Leave, because the server says so."""
+        self._end(LogState.REFUSED, error)
+
+    def fail(self, error: RealtimeError) -> None:
+        """Leave, because the client is closed."""
+        self._end(LogState.IDLE, error)
+
+    def forget(self) -> None:
+        """Drop what the last user saw."""
+        self._known = None
+
+    async def ready(self) -> None:
+        """Wait until the client is here; raise `RealtimeError` if that will not be."""
+        while not self.is_live:
+            if not self.is_wanted:
+                raise self.error or RealtimeError("left")
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+
+    async def page(self, after: int) -> Page:
+        """Return the events after a position.
+
+        Raises `RealtimeError`, with the code `resync` if they were removed.
+        """
+        reply = await self._session.request(self._history(after=after, limit=PAGE))
+        if self._known is not None and reply.epoch not in (self._known.epoch, ""):
+            self.resync()
+            raise RealtimeError("resync")
+        return Page(list(self._placed(reply, after)), reply.through or after)
+
+    def forget_stream(self, stream: Stream[Any]) -> None:
+        """Give a stream no more events."""
+        self._streams.discard(stream)
+
+    # For rooms and topics
+
+    async def _want(self, since: Position | None) -> None:
+        self._session.check_open()
+        if since is not None:
+            self.go_on_from(since)
+        if not self.is_wanted:
+            self._become(LogState.JOINING)
+            self.error = None
+            for stream in self._streams:
+                stream.restart()
+        self.enter()
+        try:
+            await self.ready()
+        except asyncio.CancelledError:
+            if not self.is_live:
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        if self.is_live and self._line is not None:
+            self._line.send(self._closing())
+        self._end(LogState.IDLE, None)
+
+    def _take(self, event: Any, seq: int, first: int | None, epoch: str | None = None) -> bool:
+        """Give an event of the log to the streams; returns whether it is the next one."""
+        known = self._known
+        if not self.is_live or known is None:
+            return False
+        if epoch and not known.epoch:
+            known.epoch = epoch
+        match known.judge(seq, first):
+            case Verdict.GAP:
+                self.reenter()
+                return False
+            case Verdict.REPEAT:
+                return False
+        known.advance(seq)
+        self._put(Placed(event, seq, epoch))
+        return True
+
+    def _put(self, placed: Placed) -> None:
+        for stream in list(self._streams):
+            stream.put(placed)
+
+    def _put_loose(self, event: object) -> None:
+        self._put(Placed(event, None))
+
+    def _missed(self, epoch: str, through: int) -> int | None:
+        """Return how many changes were missed; None if this log cannot be continued."""
+        known = self._known
+        if known is None or known.epoch != epoch or known.seq > through:
+            return None
+        return through - known.seq
+
+    def _resume(self, known: Position, events: Iterable[Placed], through: int) -> None:
+        """Go on from a position with all that was missed."""
+        for placed in events:
+            self._put(placed)
+        known.seq = through
+        for stream in self._streams:
+            stream.skip_to(through)
+
+    def _fall_behind(self, known: Position, through: int) -> None:
+        """Go on though much was missed: streams read it page by page, before anything newer."""
+        known.seq = through
+        for stream in self._streams:
+            stream.fall_behind()
+
+    def _begin_anew(self, shown: Sequence[Placed], known: Position, missed: int | None) -> None:
+        """Go on with the present state; streams that have begun get a `Reset` before it."""
+        self._known = known
+        for stream in self._streams:
+            mine = [Placed(Reset(missed), None), *shown] if stream.has_begun else shown
+            stream.begin_anew(_resumable(mine, known), known.seq, known.epoch)
+
+    def _confirm(self, line: Line) -> None:
+        self._line = line
+        self._become(LogState.LIVE)
+
+    def _new_stream(self, wanted: Callable[[Any], Any]) -> Stream[Any]:
+        stream: Stream[Any] = Stream(self, wanted)
+        if self._known is not None:
+            stream.begin_anew((), self._known.seq, self._known.epoch)
+        self._streams.add(stream)
+        return stream
+
+    # What differs
+
+    def _opening(self, known: Position | None) -> Command:
+        """Return the command that enters, from a position if there is one."""
+        raise NotImplementedError
+
+    def _closing(self) -> Command:
+        """Return the command that leaves."""
+        raise NotImplementedError
+
+    def _history(self, **fields: Any) -> Command:
+        """Return the command for a page of the history."""
+        raise NotImplementedError
+
+    def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:
+        """Yield the events of a page that follows a position."""
+        raise NotImplementedError
+
+    def _opened(self, line: Line, reply: Any) -> None:
+        """Take the reply to the command that enters."""
+        raise NotImplementedError
+
+    # States
+
+    def _entered(self, line: Line, attempt: object, reply: Outgoing) -> None:
+        """Take a reply; one that comes after the client has left is answered by leaving."""
+        if attempt is self._attempt:
+            self._attempt = None
+            self._opened(line, reply)
+        elif not self.is_wanted:
+            line.send(self._closing())
+
+    def _not_entered(self, line: Line, attempt: object, error: RealtimeError) -> None:
+        if attempt is not self._attempt:
+            return
+        if error.code == "offline":
+            self._attempt = None
+        elif error.is_retryable:
+            line.after(error.retry_after, lambda: self._retry(attempt))
+        else:
+            self._attempt = None
+            self._end(LogState.REFUSED, error)
+
+    def _retry(self, attempt: object) -> None:
+        if attempt is self._attempt:
+            self._attempt = None
+            self.enter()
+
+    def _detach(self) -> None:
+        self._line = self._attempt = None
+        if self.is_wanted:
+            self._become(LogState.STALE if self._known is not None else LogState.JOINING)
+
+    def _end(self, state: LogState, error: RealtimeError | None) -> None:
+        self._line = self._attempt = None
+        self.error = error
+        self._become(state)
+        for stream in self._streams:
+            stream.end(error)
+
+    def _become(self, state: LogState) -> None:
+        self.state = state
+        if state is LogState.LIVE or not self.is_wanted:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                if not one.done():
+                    one.set_result(None)
+
+
+def _resumable(shown: Sequence[Placed], known: Position) -> list[Placed]:
+    """Place events where a client that has handled them goes on to get the others.
+
+    They are in the order of their messages, of which a later change may have a higher position.
+    """
+    seq, found = known.seq, []
+    for placed in reversed(shown):
+        found.append(Placed(placed.event, seq, known.epoch))
+        if placed.position is not None:
+            seq = min(seq, placed.position - 1)
+    return found[::-1]

@@ -1,0 +1,86 @@
+"""Events for a terminal: as lines for people, or as JSON lines for programs."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..logs import one_line
+from ..wire.events import Changed, MessageEvent, Outgoing
+from .stream import Reset
+from .topic import TopicEvent
+
+__all__ = ["keep", "kept", "print_json", "print_line"]
+
+
+def print_json(event: object) -> None:
+    """Print an event as one line of JSON, at once."""
+    sys.stdout.write(msgspec.json.encode(_fields(event)).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_line(event: object) -> None:
+    """Print an event for people, if it is one for them; control characters are shown as escapes."""
+    if text := _text(event):
+        sys.stdout.write(one_line(text) + "\n")
+        sys.stdout.flush()
+
+
+def kept(file: Path | None) -> dict[str, Any]:
+    """Return the positions in a file; none if there is no file.
+
+    Raises `ValueError` for a file with something else.
+    """
+    if file is None or not file.exists():
+        return {}
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, int | str]])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{file} does not hold positions: {error}") from error
+
+
+def keep(file: Path, positions: Mapping[str, Any]) -> None:
+    """Replace the positions in a file; it always holds either the old or the new ones."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+    with os.fdopen(handle, "wb") as temporary:
+        temporary.write(msgspec.json.encode(positions))
+    Path(name).replace(file)
+
+
+def _fields(event: object) -> Any:
+    match event:
+        case Reset():
+            return {"type": "reset", "missed": event.missed}
+        case TopicEvent():
+            fields = {"type": "event", "name": event.name, "data": event.data, "seq": event.seq}
+            more: dict[str, Any] = {"key": event.key, "id": event.id, "at": event.at}
+            more["deleted"] = event.is_deleted or None
+            return fields | {name: value for name, value in more.items() if value is not None}
+    return event
+
+
+def _text(event: object) -> str:
+    match event:
+        case MessageEvent():
+            return f"{event.created_at[11:16]} {event.username}: {_content(event)}"
+        case Changed() if event.message.deleted:
+            return f"(message {event.message.id} was deleted)"
+        case Changed():
+            return f"(changed) {event.message.username}: {_content(event.message)}"
+        case Reset():
+            return "(messages are missing here)"
+        case TopicEvent():
+            return msgspec.json.encode(_fields(event)).decode()
+        case Outgoing():
+            return ""
+    return str(event)
+
+
+def _content(message: Any) -> str:
+    if message.content:
+        return str(message.content)
+    return "" if message.data is None else msgspec.json.encode(message.data).decode()
