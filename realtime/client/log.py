@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from ..wire.events import HistoryPage, Outgoing
-from ..wire.position import Position, Verdict
+from ..wire.position import Order, Position
 from .errors import RealtimeError
 from .line import Command, Line
 from .session import Session
@@ -182,10 +182,10 @@ class Log(Generic[E]):
         if epoch and not known.epoch:
             known.epoch = epoch
         match known.judge(seq, first):
-            case Verdict.GAP:
+            case Order.GAP:
                 self.reenter()
                 return False
-            case Verdict.REPEAT:
+            case Order.REPEAT:
                 return False
         known.advance(seq)
         self._put(Placed(event, seq, epoch))
