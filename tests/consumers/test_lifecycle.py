@@ -162,7 +162,7 @@ def held(engine: Engine) -> dict[str, Any]:
         ],
         "revalidator": engine.revalidator._tracked,
         "watchdog": engine.watchdog._since,
-        "presence": [*presence._connections, *presence._presences, *presence._rooms],
+        "presence": [*presence._connections, *presence._presences, *presence._places],
         "timers": timers,
     }
     return {name: one for name, one in found.items() if one}
