@@ -4,7 +4,7 @@ Numbering moves pending messages into the log of their room after their commit, 
 its own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,21 +37,18 @@ def append(
 
     Inside a caller's transaction the rooms stay locked until its commit. With `lock_timeout_ms`,
     PostgreSQL waits no longer than that for the lock of a room, and three seconds for a statement.
-    What is pending in the rooms is stored before. Raises what the database raises, and with
-    `bounded` a `BacklogError` if more is pending than one transaction numbers; then nothing is
-    stored.
+    What is pending in the rooms is stored before, a backlog in transactions of its own. With
+    `bounded` a backlog is left, and a `BacklogError` raised: more than one transaction numbers.
+    Raises what the database raises; then no draft is stored.
     """
-    if not drafts:
-        return []
-    try:
-        return _append(drafts, lock_timeout_ms, bounded=bounded)
-    except (DataError, IntegrityError):
-        # A row was written past the log since the lock, and the next lock repairs the log. Or a
-        # message that was pending cannot be stored: another process may have dropped it already.
-        rooms = {draft.room_id for draft in drafts}
-        for room_id in pending_messages.waiting_rooms(database(), rooms):
-            _move_each(room_id)
-        return _append(drafts, lock_timeout_ms, bounded=bounded)
+    rooms = {draft.room_id for draft in drafts}
+    while True:
+        try:
+            return _append_or_repair(drafts, rooms, lock_timeout_ms) if drafts else []
+        except BacklogError:
+            if bounded:
+                raise
+            number(rooms)
 
 
 def number(room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool = False) -> int:
@@ -74,25 +71,36 @@ def number(room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool 
         return sum(_number_each(room_id) for room_id in sorted(rooms))
 
 
-def _append(drafts: Sequence[Draft], lock_timeout_ms: int | None, *, bounded: bool) -> list[Stored]:
+def _append_or_repair(
+    drafts: Sequence[Draft], rooms: set[int], lock_timeout_ms: int | None
+) -> list[Stored]:
+    try:
+        return _append(drafts, rooms, lock_timeout_ms)
+    except (DataError, IntegrityError):
+        # A row was written past the log since the lock, and the next lock repairs the log. Or a
+        # message that was pending cannot be stored: another process may have dropped it already.
+        for room_id in pending_messages.waiting_rooms(database(), rooms):
+            _move_each(room_id)
+        return _append(drafts, rooms, lock_timeout_ms)
+
+
+def _append(drafts: Sequence[Draft], rooms: set[int], lock_timeout_ms: int | None) -> list[Stored]:
     alias = database()
     with transaction.atomic(using=alias):
-        logs = lock_logs(alias, {draft.room_id for draft in drafts}, lock_timeout_ms)
-        rooms = {room_id for room_id, end in logs.items() if end.has_pending}
-        pending = list(_take_all(alias, rooms, bounded=bounded)) if rooms else []
+        logs = lock_logs(alias, rooms, lock_timeout_ms)
+        waiting = {room_id for room_id, end in logs.items() if end.has_pending}
+        pending = _take_all(alias, waiting) if waiting else []
         results = store(alias, [*pending, *drafts], logs)
         if pending:
             _announce(alias, results[: len(pending)])
     return results[len(pending) :]
 
 
-def _take_all(alias: str, room_ids: set[int], *, bounded: bool) -> Iterator[Draft]:
-    has_more = True
-    while has_more:
-        taken, has_more = pending_messages.take(alias, room_ids)
-        if has_more and bounded:
-            raise BacklogError("much is pending in a room")
-        yield from taken
+def _take_all(alias: str, room_ids: set[int]) -> list[Draft]:
+    taken, has_more = pending_messages.take(alias, room_ids)
+    if has_more:
+        raise BacklogError("much is pending in a room")
+    return taken
 
 
 def _announce(alias: str, results: Sequence[Stored]) -> None:

@@ -54,22 +54,33 @@ def append(
 
     They are one transaction, or a part of the caller's. It numbers what is pending in the topics
     `also` too. Signals are sent after its commit: for the drafts only with `announces`, else the
-    caller announces them. With `bounded`, `BacklogError` is raised if more is pending than one
-    transaction should number. Raises what the database raises; then nothing is stored.
+    caller announces them. If more is pending than one transaction should number, it is numbered
+    before, or with `bounded` a `BacklogError` is raised. Raises what the database raises; then no
+    draft is stored.
     """
-    alias, own = database(), {draft.topic for draft in drafts}
+    own = {draft.topic for draft in drafts}
+    while True:
+        try:
+            return _append(drafts, own, own.union(also), lock_ms, announces)
+        except BacklogError:
+            if bounded:
+                raise
+            number(own.union(also), lock_ms=lock_ms)
 
-    def missing(names: set[str]) -> set[str]:
-        return names & own | rows.topics_without_log(alias, names - own)
 
-    with locked(alias, own.union(also), lock_ms, missing) as logs:
-        has_more = True
-        while has_more:
-            now, pending = rows.take(alias, logs)
-            has_more = rows.is_full(pending)
-            if has_more and bounded:
-                raise BacklogError("much is pending in a topic")
-            _store(alias, logs, pending, now, announces=True)
+def _append(
+    drafts: Sequence[EntryDraft], own: set[str], names: set[str], lock_ms: int, announces: bool
+) -> list[Outcome]:
+    alias = database()
+
+    def missing(absent: set[str]) -> set[str]:
+        return absent & own | rows.topics_without_log(alias, absent - own)
+
+    with locked(alias, names, lock_ms, missing) as logs:
+        now, pending = rows.take(alias, logs)
+        if rows.is_full(pending):
+            raise BacklogError("much is pending in a topic")
+        _store(alias, logs, pending, now, announces=True)
         return _store(alias, logs, drafts, now, announces=announces)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django import test
 from django.db import OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from realtime.models import Entry, Log, Pending
@@ -63,9 +64,7 @@ def sequencer() -> Iterator[list[Any]]:
 
 def age() -> None:
     """Let what is pending have waited."""
-    for row in Pending.objects.all():
-        row.created_at = row.created_at.replace(year=2020)
-        row.save()
+    Pending.objects.update(created_at=timezone.now() - timedelta(days=1))
 
 
 def test_without_a_transaction_an_event_is_stored_at_once() -> None:
@@ -260,6 +259,18 @@ def test_more_than_a_batch_is_numbered_in_order(is_postgres: bool) -> None:
         for number in range(5):
             publish(event(number))
     assert [what for _, what in stored()[-5:]] == [0, 1, 2, 3, 4]
+
+
+def test_a_backlog_is_numbered_in_several_transactions_before_an_append(is_postgres: bool) -> None:
+    """One transaction for all of it would hold the lock and the rows for as long as that takes."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    append(event(-1))
+    pending._insert("default", [event(number) for number in range(2500)])
+    with CaptureQueriesContext(connection) as queries:
+        append(event(2500))
+    assert sum(one["sql"] == "COMMIT" for one in queries) == 4
+    assert [what for _, what in stored()] == list(range(-1, 2501))
 
 
 def test_a_backlog_is_numbered_fast_also_with_statistics_of_an_empty_table(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from realtime import push
@@ -292,3 +293,24 @@ def test_rows_that_are_written_past_the_log_drop_no_message(
     assert Pending.objects.count() == 2
     room_numbering.number({room.pk})
     assert contents() == ["past"] * 3 + ["a", "b"]
+
+
+def test_a_backlog_is_numbered_in_several_transactions_before_an_append(
+    room: Room, is_postgres: bool
+) -> None:
+    """Also if one of its messages cannot be stored."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    pending_messages.insert("default", draft(room))
+    row = Pending.objects.values("kind", "room_id", "sender", "data").get()
+    waiting = [Pending(**row, nonce=f"n{number}") for number in range(pending_messages.BATCH)]
+    Pending.objects.bulk_create(waiting)
+    with CaptureQueriesContext(connection) as queries:
+        room_numbering.append([draft(room, "last")])
+    assert sum(one["sql"] == "COMMIT" for one in queries) == 3
+    assert Message.objects.count() == pending_messages.BATCH + 2
+    Pending.objects.bulk_create(waiting)
+    bad(room)
+    room_numbering.append([draft(room, "client")])
+    assert contents()[-1] == "client"
+    assert not Pending.objects.exists()
