@@ -568,8 +568,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Note]:
     """What a process without sockets publishes."""
     found: list[Note] = []
 
-    def submit(topic: str, note: Note) -> Future[str]:
-        found.append(note)
+    def submit(notes: list[tuple[str, Note]]) -> Future[str]:
+        found.extend(note for _, note in notes)
         result: Future[str] = Future()
         result.set_result("")
         return result

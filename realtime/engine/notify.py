@@ -1,9 +1,11 @@
 """Notify all server processes of a change, from any thread of any process of the site."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 from django.dispatch import receiver
 
@@ -29,6 +31,7 @@ from ..wire.codecs import Frame
 from ..wire.events import Invited, Outgoing
 from .after import new_message, tell_now
 from .bus.handover import Handover, is_in_a_loop
+from .bus.joint import Joint
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
 from .bus.publisher import publisher
 from .delivery.entry_topic import entry_event
@@ -53,69 +56,61 @@ def notify(topic: str, note: Note) -> None:
     """Publish a note now; a process that misses it finds the change in the database later."""
     engine = Engine.running()
     if engine is None:
-        _publish(topic, note)
+        _publish([(topic, note)])
     else:
         engine.call_soon(engine.hub.publish, topic, note)
 
 
-def hand_over_on_commit(topic: str, notes: Iterable[Note], using: str | None) -> Handover:
-    """Publish notes that are not stored after the commit; return the handover of the last one.
+def hand_over_on_commit(topic: str, notes: Sequence[Note], using: str | None) -> Handover:
+    """Publish notes that are not stored after the commit; return their joint handover.
 
     `using` names another database whose transaction must commit as well.
     """
     handover = Handover()
-
-    def publish() -> None:
-        for note in notes:
-            handover.follow(_hand_over(topic, note))
-
-    on_commit(publish, *awaited(using))
+    on_commit(lambda: handover.follow(_hand_over(topic, notes)), *awaited(using))
     return handover
 
 
-def hand_over_here(engine: Engine, topic: str, notes: Iterable[Note]) -> Handover:
+def hand_over_here(engine: Engine, topic: str, notes: Sequence[Note]) -> Handover:
     """Publish notes that are not stored, from the event loop of an engine."""
-    handover = Handover()
+    handover, joint = Handover(), Joint(len(notes))
+    handover.follow(joint.result)
     for note in notes:
-        result: Future[str] = Future()
-        handover.follow(result)
-        engine.hub.publish(topic, note, partial(_settle, topic, result))
+        engine.hub.publish(topic, note, partial(_settle, topic, joint))
     return handover
 
 
-def _hand_over(topic: str, note: Note) -> Future[str]:
-    """Publish a note that is not stored; the future has the reason of a failure, or ''."""
+def _hand_over(topic: str, notes: Sequence[Note]) -> Future[str]:
+    """Publish notes that are not stored; the future has the reason of a failure, or ''."""
     engine = Engine.running()
     if engine is None:
-        return _submit(topic, note)
-    result: Future[str] = Future()
+        what = "a push was not handed over"
+        return _submit([(topic, note) for note in notes], what, logging.WARNING)
+    joint = Joint(len(notes))
     layer = engine.hub.layer
     if not layer.is_shared or is_in_a_loop():  # a loop cannot wait for itself
-        result.set_result(ONLY_HERE if layer.is_away else "")
-    engine.call_soon(engine.hub.publish, topic, note, partial(_settle, topic, result))
-    return result
+        joint.result.set_result(ONLY_HERE if layer.is_away else "")
+    for note in notes:
+        engine.call_soon(engine.hub.publish, topic, note, partial(_settle, topic, joint))
+    return joint.result
 
 
-def _settle(topic: str, result: Future[str], is_sent: bool) -> None:
+def _settle(topic: str, joint: Joint, is_sent: bool) -> None:
     if not is_sent:
         logger.warning("topic %s: %s", topic, ONLY_HERE)
-    if not result.done():
-        result.set_result("" if is_sent else ONLY_HERE)
+    joint.settle("" if is_sent else ONLY_HERE)
 
 
-def _submit(topic: str, note: Note) -> Future[str]:
-    result = publisher.submit(topic, note)
-    result.add_done_callback(
-        partial(_log_failure, topic, "a push was not handed over", logging.WARNING)
-    )
-    return result
-
-
-def _publish(topic: str, note: Note) -> None:
-    result = publisher.submit(topic, note)
+def _publish(notes: Sequence[tuple[str, Note]]) -> None:
+    """Publish notes of what is stored, from a process without an engine."""
     level = logging.WARNING if publisher.is_shared else logging.DEBUG
-    what = "not published, but stored in the database"
-    result.add_done_callback(partial(_log_failure, topic, what, level))
+    _submit(notes, "not published, but stored in the database", level)
+
+
+def _submit(notes: Sequence[tuple[str, Note]], what: str, level: int) -> Future[str]:
+    result = publisher.submit(notes)
+    result.add_done_callback(partial(_log_failure, notes[0][0], what, level))
+    return result
 
 
 def _log_failure(topic: str, what: str, level: int, result: Future[str]) -> None:
@@ -154,7 +149,7 @@ def _publish_message(stored: Stored) -> None:
         return
     event = room_event(stored.slug, stored.state)
     # A process that misses the note finds the message in the database within one pulse.
-    _publish(room_key(stored.room_id), event.note(stored.epoch))
+    _publish([(room_key(stored.room_id), event.note(stored.epoch))])
 
 
 @receiver(rights_changed, dispatch_uid="realtime.notify.rights")
@@ -202,10 +197,18 @@ def _entries_stored(stored: list[StoredEntry], **_: object) -> None:
     if engine is not None:
         engine.call_soon(engine.hub.publish_entries, stored)
         return
-    for one in stored:
-        if one.state is not None:
-            event = entry_event(one.topic, one.state, epoch=one.epoch)
-            _publish(one.log_key, event.note(one.epoch))
+    if notes := list(_notes_of(stored)):
+        _publish(notes)
+
+
+def _notes_of(stored: list[StoredEntry]) -> Iterator[tuple[str, Note]]:
+    """Yield the notes of entries topic by topic: the layer carries those of a topic together."""
+    topic_of = attrgetter("topic")
+    for topic, entries in groupby(sorted(stored, key=topic_of), topic_of):
+        key = topic_key(topic)
+        for one in entries:
+            if one.state is not None:
+                yield key, entry_event(topic, one.state, epoch=one.epoch).note(one.epoch)
 
 
 @receiver(topic_rights_changed, dispatch_uid="realtime.notify.topic_rights")

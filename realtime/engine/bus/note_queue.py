@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 
 from .notes import LogEvent, Note
 
-__all__ = ["NoteQueue", "QueuedNote"]
+__all__ = ["QUEUE_BYTES", "NoteQueue", "QueuedNote", "size_of"]
 
 QUEUE_NOTES = 1000
 QUEUE_BYTES = 8 * 1024 * 1024
@@ -43,7 +43,7 @@ class NoteQueue:
 
     def append(self, topic: str, note: Note, sent: Callable[[bool], None]) -> None:
         """Add a note; call `sent(False)` for each note that is dropped."""
-        size = sum(len(part) for part in astuple(note) if isinstance(part, str)) + NOTE_BYTES
+        size = size_of(note)
         self._notes.append(QueuedNote(topic, note, size, time.monotonic(), sent))
         self._bytes += size
         while len(self._notes) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
@@ -70,3 +70,8 @@ class NoteQueue:
         kept = [entry for entry in batch if isinstance(entry.note, LogEvent) or entry.at > oldest]
         self._notes.extendleft(reversed(kept))
         self._bytes += sum(entry.size for entry in kept)
+
+
+def size_of(note: Note) -> int:
+    """Return about how many bytes a note takes."""
+    return sum(len(part) for part in astuple(note) if isinstance(part, str)) + NOTE_BYTES

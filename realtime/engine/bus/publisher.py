@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -14,8 +15,9 @@ from typing import Any
 from django.db import connections
 
 from ...store.database import site
+from .joint import Joint
 from .layer import BREAKER_SECONDS, SEND_SECONDS, envelope, group, make_backend
-from .note_queue import NoteQueue
+from .note_queue import QUEUE_BYTES, NoteQueue, size_of
 from .notes import Note
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
@@ -26,6 +28,8 @@ BURST_SECONDS, BURST_NOTES = 0.02, 20
 """After so many notes that followed each other within this time, callers do not wait."""
 UNANSWERED_NOTES = 500
 """The most notes of a burst that the layer has not accepted yet; more would be dropped."""
+PART_NOTES, PART_BYTES = 250, QUEUE_BYTES // 4
+"""The most notes that are queued at once."""
 NO_ANSWER = "The channel layer does not answer."
 NOT_SHARED = (
     "This process serves no sockets, and shares no channel layer with the processes that do."
@@ -51,7 +55,9 @@ class Publisher:
         self._backend: Any = None
         self._queue = NoteQueue()
         self._publishing: asyncio.Task[None] | None = None
-        self._unanswered: deque[Future[str]] = deque()
+        self._unanswered: deque[tuple[Future[str], int]] = deque()
+        """Results that are not known yet, with the number of their notes."""
+        self._unanswered_notes = 0
         self._submitted_at = 0.0
         self._in_a_row = 0
         self._failure = NO_ANSWER
@@ -59,45 +65,37 @@ class Publisher:
         self._site = ""
         self._site_until = 0.0
 
-    def publish(self, topic: str, note: Note) -> None:
-        """Publish a note, and wait at most two seconds for the layer.
+    def submit(self, notes: Sequence[tuple[str, Note]]) -> "Future[str]":
+        """Publish notes together, at least one; the future gets the reason of the first failure.
 
-        Raises `LayerUnavailable` if the layer did not accept the note, or if there is no shared
-        layer and other processes may serve sockets.
+        It gets an empty string once the layer has accepted all. Waits for the layer at most two
+        seconds, except in a burst of many calls, whose notes are published together. So a process
+        that ends without its exit handlers loses no single note.
         """
-        result = self.submit(topic, note)
-        try:
-            reason = result.result(SEND_SECONDS)
-        except TimeoutError:
-            reason = NO_ANSWER
-        if reason:
-            raise LayerUnavailable(reason)
-
-    def submit(self, topic: str, note: Note) -> "Future[str]":
-        """Publish a note; the future gets the reason of a failure, or an empty string.
-
-        Waits for the layer, except in a burst of many notes, which are published together. So a
-        process that ends without its exit handlers loses no single note.
-        """
-        result: Future[str] = Future()
+        joint = Joint(len(notes))
         loop, reason = self._ready()
         if loop is None:
-            result.set_result(reason)
-            return result
-        loop.call_soon_threadsafe(self._enqueue, topic, note, result)
-        self._wait(result)
-        return result
+            joint.settle(reason, len(notes))
+            return joint.result
+        for part in _parts(notes):
+            if time.monotonic() < self._closed_until:
+                loop.call_soon_threadsafe(joint.settle, self._failure)
+                break
+            accepted = Joint(len(part), joint)
+            loop.call_soon_threadsafe(self._enqueue, part, accepted)
+            self._wait(accepted.result, len(part))
+        return joint.result
 
     def flush(self, seconds: float = SEND_SECONDS) -> None:
         """Wait until the layer has accepted everything, at most for so many seconds."""
         until = time.monotonic() + seconds
-        for result in list(self._unanswered):
+        for result, _ in list(self._unanswered):
             with suppress(TimeoutError):
                 result.result(max(0.0, until - time.monotonic()))
 
     @property
     def is_shared(self) -> bool:
-        """Whether processes share a channel layer; known after the first `publish`."""
+        """Whether processes share a channel layer; known after the first `submit`."""
         return self._backend is not None
 
     def reset(self) -> None:
@@ -131,19 +129,20 @@ class Publisher:
         # Runs at the end of this process, also in a child of `multiprocessing`.
         Finalize(None, self.flush, exitpriority=0)
 
-    def _wait(self, result: "Future[str]") -> None:
-        """Wait for a single note, or for the oldest one of a long burst."""
+    def _wait(self, result: "Future[str]", number: int) -> None:
+        """Wait for so many notes, or for the oldest ones of a long burst."""
         with self._lock:
             now = time.monotonic()
             self._in_a_row = self._in_a_row + 1 if now < self._submitted_at + BURST_SECONDS else 0
             self._submitted_at = now
             is_burst = self._in_a_row >= BURST_NOTES
-            self._unanswered.append(result)
-            while self._unanswered and self._unanswered[0].done():
-                self._unanswered.popleft()
-            if is_burst and len(self._unanswered) < UNANSWERED_NOTES:
+            self._unanswered.append((result, number))
+            self._unanswered_notes += number
+            while self._unanswered and self._unanswered[0][0].done():
+                self._unanswered_notes -= self._unanswered.popleft()[1]
+            if is_burst and self._unanswered_notes < UNANSWERED_NOTES:
                 return
-            awaited = self._unanswered[0] if is_burst else result
+            awaited = self._unanswered[0][0] if is_burst and self._unanswered else result
         try:
             awaited.result(SEND_SECONDS)
         except TimeoutError:
@@ -152,14 +151,15 @@ class Publisher:
 
     # In the loop.
 
-    def _enqueue(self, topic: str, note: Note, result: "Future[str]") -> None:
-        self._queue.append(topic, note, partial(self._settle, result))
+    def _enqueue(self, notes: Sequence[tuple[str, Note]], joint: Joint) -> None:
+        settle = partial(self._settle, joint)
+        for topic, note in notes:
+            self._queue.append(topic, note, settle)
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.get_running_loop().create_task(self._publish_all())
 
-    def _settle(self, result: "Future[str]", is_sent: bool) -> None:
-        if not result.done():
-            result.set_result("" if is_sent else self._failure)
+    def _settle(self, joint: Joint, is_sent: bool) -> None:
+        joint.settle("" if is_sent else self._failure)
 
     async def _publish_all(self) -> None:
         is_sent = True
@@ -197,6 +197,19 @@ class Publisher:
                 raise
         self._site_until = time.monotonic() + SITE_SECONDS
         return self._site
+
+
+def _parts(notes: Sequence[tuple[str, Note]]) -> Iterator[list[tuple[str, Note]]]:
+    """Split notes so that the queue does not drop one for another."""
+    part: list[tuple[str, Note]] = []
+    size = 0
+    for topic, note in notes:
+        size += size_of(note)
+        if part and (len(part) == PART_NOTES or size > PART_BYTES):
+            yield part
+            part, size = [], size_of(note)
+        part.append((topic, note))
+    yield part
 
 
 def _find_site() -> str:
