@@ -299,8 +299,11 @@ class Hub:
         """Have the members of topics whose rights have changed recheck them."""
         for key, mark in marks.items():
             match self._topics.log(key):
-                case RoomTopic() as room:
+                case RoomTopic() as room if mark.rights_seq >= room.rights_seq:
                     self._rights.compare(room, mark)
+                case RoomTopic() as room:
+                    # The database was restored, or a note has come since `marks` were read.
+                    self._spawn(self._rights.refresh(room))
                 case EntryTopic() as topic if topic.rights != mark.rights:
                     # A note may have come since `marks` were read, and no version is newer.
                     self._spawn(self._rights.refresh(topic))

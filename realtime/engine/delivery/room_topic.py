@@ -78,15 +78,17 @@ class RoomTopic(LogTopic[RoomLog, MessageState]):
         return mark.rights_seq == self.rights_seq
 
     def accept_rights(self, mark: LogMark) -> bool:
-        """Use the version of the database from now on; return whether it is a newer one."""
-        if mark.rights_seq <= self.rights_seq:
+        """Use the version of the database from now on; return whether it is another one."""
+        # Not only a larger one: a restored database counts again from an earlier number.
+        if mark.rights_seq == self.rights_seq:
             return False
         self.rights_seq = self.members_rights_seq = mark.rights_seq
         return True
 
     def accept_user_rights(self, mark: LogMark, seq: int) -> bool:
         """Use version `seq` if it is the next one, or was counted before."""
-        if seq > min(self.rights_seq + 1, mark.rights_seq):
+        is_restored = mark.rights_seq < self.rights_seq
+        if is_restored or seq > min(self.rights_seq + 1, mark.rights_seq):
             return False
         self.rights_seq = max(self.rights_seq, seq)
         return True

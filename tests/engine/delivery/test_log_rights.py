@@ -5,7 +5,7 @@ import pytest
 from harness.waiting import eventually
 from realtime.engine.bus.notes import RightsChanged
 from realtime.engine.delivery import log_rights
-from realtime.models import Room
+from realtime.models import Log, Room
 from realtime.store.messages import history
 from tests.engine.ends import in_thread
 from tests.engine.process import Process
@@ -60,6 +60,23 @@ async def test_a_second_change_in_a_large_topic_is_not_put_off_for_long(
         process.hub.publish(f"room.{room.pk}", RightsChanged("", seq))
         await eventually(lambda: rechecked or process.hub.room(room.pk).is_recheck_due)
     await eventually(lambda: rechecked == ["", ""], timeout=1)
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_a_restored_database_has_earlier_versions_of_rights(
+    process: Process, room: Room, is_told: bool
+) -> None:
+    """A larger number that is remembered must not hide them, nor the next changes."""
+    for _ in range(3):
+        await in_thread(lambda: history.change_rights([room.pk]))
+    rechecked = await _rechecked(process, room)
+    await in_thread(lambda: Log.objects.filter(room=room).update(rights_seq=1))
+    if is_told:
+        await in_thread(lambda: history.change_rights([room.pk], "7"))
+        process.hub.publish(f"room.{room.pk}", RightsChanged("7", 2))
+    else:
+        process.hub.recheck(await process.marks())
+    await eventually(lambda: rechecked == [""])
 
 
 async def _rechecked(process: Process, room: Room) -> list[str]:
