@@ -32,10 +32,14 @@ LOCK_MS = 500
 ROLLED_BACK = ("55P03", "57014", "40P01", "40001")
 """SQLSTATEs after which nothing is stored for certain: a lock or a statement took too long, a
 deadlock, a serialization failure."""
+# An index scan skips the dead rows of a queue, and a bitmap scan reads them again each time. The
+# statistics, those of an empty table, do not show that.
 OWN = (
-    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_ms};"
-    " SET LOCAL statement_timeout = 3000; SELECT set_config('synchronous_commit', 'on', true)"
-    " WHERE current_setting('synchronous_commit') = 'off'"
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+    " SELECT set_config('lock_timeout', '{lock_ms}', true),"
+    " set_config('statement_timeout', '3000', true), set_config('enable_seqscan', 'off', true),"
+    " set_config('enable_bitmapscan', 'off', true), CASE current_setting('synchronous_commit')"
+    " WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
 )
 
 
