@@ -3,6 +3,7 @@
 from asgiref.sync import sync_to_async
 
 from ..store.database.primary import on_primary
+from ..store.outbox.sequencer import sequencer
 from ..store.topics.entries import TopicLog
 from ..wire.clean import MAX_INTEGER
 from ..wire.entries import EntryState
@@ -22,7 +23,7 @@ class Reading(Declared):
         """Return the value of a key, or None."""
         self._check_kept("values")
         self._check_thread("get")
-        state = on_primary(TopicLog(self.name).value, key)
+        state = on_primary(self._log().value, key)
         return None if state is None else self._stored(state)
 
     async def aget(self, key: str) -> StoredEvent | None:
@@ -33,7 +34,7 @@ class Reading(Declared):
         """Return the values of all keys, in the order of their last change."""
         self._check_kept("values")
         self._check_thread("values")
-        states = on_primary(lambda: list(TopicLog(self.name).values()))
+        states = on_primary(lambda: list(self._log().values()))
         return {str(state.key): self._stored(state) for state in states}
 
     async def avalues(self) -> dict[str, StoredEvent]:
@@ -47,12 +48,16 @@ class Reading(Declared):
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         place = MAX_INTEGER if before is None else before
-        states, _has_more = on_primary(TopicLog(self.name).page, place, limit)
+        states, _has_more = on_primary(self._log().page, place, limit)
         return [self._stored(state) for state in states]
 
     async def ahistory(self, limit: int = 50, *, before: int | None = None) -> list[StoredEvent]:
         """Return the newest events, oldest first."""
         return await sync_to_async(self.history)(limit, before=before)
+
+    def _log(self) -> TopicLog:
+        sequencer.settle()  # this process may have published it a moment ago
+        return TopicLog(self.name)
 
     def _stored(self, state: EntryState) -> StoredEvent:
         return StoredEvent.of(state, self.event_named(state.name))

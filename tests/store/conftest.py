@@ -37,6 +37,7 @@ from realtime.models import (
     Sanction,
     Voice,
 )
+from realtime.store.outbox.sequencer import sequencer
 
 User = get_user_model()
 MODELS = [
@@ -91,6 +92,7 @@ def switched(url: str) -> Iterator[None]:
     try:
         yield
     finally:
+        _end_numbering()
         SyncToAsync.single_thread_executor.submit(_forget).result()
         connections["default"].close()
         connections.settings["default"] = before
@@ -123,6 +125,13 @@ def _forget() -> None:
     # Django's own `close` leaves a connection to a database in memory open.
     BaseDatabaseWrapper.close(connections["default"])
     del connections["default"]
+
+
+def _end_numbering() -> None:
+    """Wait for the thread that numbers what publishers have left to it: it has a connection."""
+    sequencer.settle()
+    if (thread := sequencer._thread) is not None:
+        thread.join(10)
 
 
 def empty() -> None:

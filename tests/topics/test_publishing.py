@@ -102,6 +102,12 @@ def test_many_are_one_batch_in_their_order() -> None:
     ORDER.publish_many([])
 
 
+def test_no_event_at_all_is_published_with_success() -> None:
+    """A list may be empty, with `keep` and without."""
+    assert ORDER.publish_many([])
+    assert Loose().publish_many([]).is_handed_over
+
+
 def test_a_nonce_is_stored_once() -> None:
     for _repeat in range(2):
         ORDER.publish(Paid(Decimal(1)), nonce="payment 5")

@@ -6,7 +6,7 @@ The way of an entry:
    no log. `pending.publish_message` does the same for a message of a room.
 2. After the commit, the engine of this process is told by the signal `entries_pending`. Its writer
    numbers the log with its next batch (`batch.write_all`). Without an engine, the thread that has
-   published does so, one thread for all (`sequencer`).
+   published does so; if many publish, one thread of the process does so for all (`sequencer`).
 3. Numbering locks the log, takes what is pending in it, and stores it at the next positions
    (`topic_numbering.py`, `room_numbering.py`). Whatever appends to a log does this first.
 4. After that commit, the signal `entries_stored` or `messages_stored` tells what was numbered.

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
-from django.db import DatabaseError, connections, transaction
+from django.db import connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -24,7 +24,6 @@ from ...signals import entries_pending, messages_stored
 from ..database.alias import database
 from ..database.servers import is_fault, on_working_server
 from ..database.transactions import (
-    ROLLED_BACK,
     is_in_transaction,
     is_open,
     on_commit,
@@ -110,11 +109,10 @@ def _publish_now(ours: str, drafts: Sequence[EntryDraft]) -> None:
 def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
     if connections[alias].vendor == "sqlite":
         topic_numbering.append(drafts, announces=True)
-    elif len(drafts) > rows.BATCH or _hand_over(frozenset(), frozenset()):
+    else:
+        # Not appended: many publishers would wait for each other, each for the locks of its logs.
         _insert(alias, drafts)
         _number(frozenset(draft.topic for draft in drafts), frozenset())
-    else:
-        _append(alias, drafts)
 
 
 def publish_message(draft: Draft) -> None:
@@ -132,16 +130,6 @@ def publish_message(draft: Draft) -> None:
     Room.objects.using(alias).only("pk").get(pk=draft.room_id)
     stored = [one for one in room_numbering.append([draft]) if one.is_new]
     messages_stored.send_robust(None, stored=stored)
-
-
-def _append(alias: str, drafts: Sequence[EntryDraft]) -> None:
-    """Append drafts in one transaction; if their logs are locked, leave them pending."""
-    try:
-        topic_numbering.append(drafts, announces=True)
-    except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) not in ROLLED_BACK:
-            raise
-        _insert(alias, drafts)
 
 
 def _insert(alias: str, drafts: Sequence[EntryDraft]) -> None:
@@ -238,13 +226,12 @@ def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]
 
 
 def _number(topics: frozenset[str], rooms: frozenset[int]) -> None:
-    """Number what is committed: by the engine of this process, else here."""
+    """Number what is committed: by the engine of this process, or by its sequencer."""
     if _hand_over(topics, rooms):
         return
     try:
         sequencer.number(topics, rooms)
-    except DatabaseError as error:
-        # It is committed: a pulse numbers it.
+    except Exception as error:  # it is committed: a pulse numbers it
         logger.warning("published entries wait for their position: %r", error)
 
 

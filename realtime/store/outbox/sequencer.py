@@ -1,89 +1,168 @@
 """Number what the threads of a process without an engine have committed.
 
-One thread numbers at a time, for all that wait: they do not take turns at the lock of a busy log.
+A publisher numbers its own rows, so that they have their positions when it returns. If many publish
+at once or one after the other, a thread numbers for all of them (group commit). They leave their
+rows to it and go on, so none waits for the lock of a busy log, and the batches grow with the load.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
-from threading import Condition, Lock, get_ident
+from multiprocessing.util import Finalize
+from threading import Condition, Lock, Thread, get_ident
 from typing import Any
 
 from django.db import DatabaseError, connections
 
+from ...logs import get_logger
 from ..database.alias import database
 from ..database.transactions import ROLLED_BACK
 from . import topic_numbering
 from .room_numbering import number as number_rooms
 
-__all__ = ["Sequencer", "sequencer"]
+__all__ = ["BURST_CALLS", "Sequencer", "sequencer"]
 
-WAIT_SECONDS = 5.0
-"""How long a publisher waits for the thread that numbers, which may wait for the publisher."""
+logger = get_logger("realtime.topics")
+
+BURST_SECONDS, BURST_CALLS = 0.02, 20
+"""After so many publishers that followed each other within this time, the thread numbers."""
+PAUSE_SECONDS = 0.005
+"""The pause between two batches of the thread, in which the next one grows."""
+LINGER_SECONDS = 0.2
+"""After this time without work, the thread ends and closes its connection."""
+LAG_SECONDS, WAIT_SECONDS = 0.1, 0.5
+"""A publisher waits for the thread if that is so far behind, and how long at most."""
+SETTLE_SECONDS = 2.0
 
 
 @dataclass
 class Batch:
-    """What is numbered together."""
+    """The topics and rooms that are numbered together."""
 
     topics: set[str] = field(default_factory=set)
     rooms: set[int] = field(default_factory=set)
-    is_done: bool = False
+
+    def add(self, other: "Batch") -> None:
+        """Number those of another batch too."""
+        self.topics |= other.topics
+        self.rooms |= other.rooms
+
+    def __bool__(self) -> bool:
+        return bool(self.topics or self.rooms)
 
 
 class Sequencer:
-    """Gathers a batch of topics and rooms with pending rows while another batch is numbered."""
+    """Numbers one batch at a time, and gathers the next one meanwhile."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, as a forked process must: its lock may be held by a thread that it lacks."""
+        """Begin anew, as a forked process must: it has no thread of its parent."""
         self._changed = Condition(Lock())
         self._next = Batch()
-        self._is_busy = False
+        """What publishers have left to the thread."""
         self._owner = 0
-        """The thread that numbers."""
+        """The thread that numbers, or 0."""
+        self._left_at = 0.0
+        """When the first of it was left."""
+        self._thread: Thread | None = None
+        self._finalizer: Finalize | None = None
+        self._called_at = 0.0
+        self._in_a_row = 0
 
     def number(self, topics: Iterable[str], rooms: Iterable[int]) -> None:
-        """Number what is pending there, or wait until another thread has tried to.
+        """Number what is committed there, or leave it to the thread of this process.
 
         Raises what the database raises.
         """
-        is_inner = self._is_busy and self._owner == get_ident()
-        if is_inner or connections[database()].in_atomic_block:
-            # A receiver of a signal has published; or another thread does not see the rows of a
-            # test case.
-            _number(Batch(set(topics), set(rooms)))
-        elif (batch := self._join(topics, rooms)) is not None:
+        batch = Batch(set(topics), set(rooms))
+        if self._owner == get_ident() or connections[database()].in_atomic_block:
+            # A receiver of a signal has published; or the thread does not see the rows of a test
+            # case.
+            _number(batch)
+        elif self._begin(batch):
             try:
                 _number(batch)
             finally:
-                self._finish(batch)
+                self._end()
 
-    def _join(self, topics: Iterable[str], rooms: Iterable[int]) -> Batch | None:
-        """Return the next batch if this thread has to number it; None once another one has.
+    def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until everything that was left is numbered, at most for so many seconds."""
+        if (self._next or self._owner) and self._owner != get_ident():
+            with self._changed:
+                self._changed.wait_for(lambda: not self._next and not self._owner, seconds)
 
-        Also None if that takes too long: then the next publisher numbers it, or a pulse.
-        """
+    def _begin(self, batch: Batch) -> bool:
+        """Return whether the caller has to number a batch; else it is left to the thread."""
         with self._changed:
-            batch = self._next
-            batch.topics.update(topics)
-            batch.rooms.update(rooms)
-            can_go_on = partial(self._is_over, batch)
-            if not self._changed.wait_for(can_go_on, WAIT_SECONDS) or batch.is_done:
-                return None
-            self._is_busy, self._owner, self._next = True, get_ident(), Batch()
+            if not (self._is_burst() or self._owner or self._next):
+                self._owner = get_ident()
+                return True
+            self._leave(batch)
+            return False
+
+    def _leave(self, batch: Batch) -> None:
+        """Leave a batch to the thread; wait if the thread does not keep up with the publishers."""
+        if not self._next:
+            self._left_at = time.monotonic()
+        self._next.add(batch)
+        self._wake()
+        if time.monotonic() > self._left_at + LAG_SECONDS:
+            gathered = self._next
+            self._changed.wait_for(lambda: self._next is not gathered, WAIT_SECONDS)
+
+    def _is_burst(self) -> bool:
+        now = time.monotonic()
+        is_next = now < self._called_at + BURST_SECONDS
+        self._in_a_row = self._in_a_row + 1 if is_next else 0
+        self._called_at = now
+        return self._in_a_row >= BURST_CALLS
+
+    def _end(self) -> None:
+        with self._changed:
+            self._owner = 0
+            self._changed.notify_all()
+
+    def _wake(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = Thread(target=self._run, name="realtime-sequencer", daemon=True)
+            self._thread.start()
+            if self._finalizer is None:
+                # At the end of this process, also of a child of `multiprocessing`, and before the
+                # notes of the publisher are flushed.
+                self._finalizer = Finalize(None, self.settle, exitpriority=10)
+        self._changed.notify_all()
+
+    # In the thread.
+
+    def _run(self) -> None:
+        try:
+            while batch := self._next_batch():
+                try:
+                    _number(batch)
+                except Exception as error:  # it is committed: a pulse numbers it
+                    logger.warning("published entries wait for their position: %r", error)
+                finally:
+                    self._end()
+                time.sleep(PAUSE_SECONDS)
+        finally:
+            connections.close_all()
+
+    def _next_batch(self) -> Batch:
+        """Wait for what publishers leave; after a while without it, the thread ends."""
+        with self._changed:
+            while not self._changed.wait_for(self._has_work, LINGER_SECONDS):
+                if not self._next:
+                    self._thread = None
+                    return Batch()
+            batch, self._next, self._owner = self._next, Batch(), get_ident()
+            self._changed.notify_all()
             return batch
 
-    def _is_over(self, batch: Batch) -> bool:
-        return batch.is_done or not self._is_busy
-
-    def _finish(self, batch: Batch) -> None:
-        with self._changed:
-            batch.is_done, self._is_busy = True, False
-            self._changed.notify_all()
+    def _has_work(self) -> bool:
+        return bool(self._next) and not self._owner
 
 
 def _number(batch: Batch) -> None:

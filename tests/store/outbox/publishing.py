@@ -8,6 +8,7 @@ from typing import Any
 from realtime.models import Entry, Log
 from realtime.signals import entries_stored, topic_rights_changed
 from realtime.store.outbox import pending, topic_numbering
+from realtime.store.outbox.sequencer import sequencer
 from realtime.store.topics.drafts import EntryDraft, Kind, StoredEntry
 from realtime.store.topics.entries import TopicLog
 
@@ -48,18 +49,21 @@ def data(states: Sequence[Any]) -> list[Any]:
 
 def stored(topic: str = TOPIC) -> list[tuple[int, Any]]:
     """The positions and data of a topic's log."""
+    sequencer.settle()
     states = TopicLog(topic).since(0, 10_000).states
     return list(zip([one.position for one in states], data(states), strict=True))
 
 
 def living(topic: str = TOPIC) -> dict[str, Any]:
     """The values of a topic by key."""
+    sequencer.settle()
     rows = Entry.objects.filter(log__name=topic, key__isnull=False, is_deleted=False)
     return {row.key or "": json.loads(row.data) for row in rows}
 
 
 def is_without_holes(topic: str = TOPIC) -> bool:
     """Whether each position has one row; only events, as a change of a key leaves a hole."""
+    sequencer.settle()
     rows = Entry.objects.filter(log__name=topic).order_by("seq")
     last = Log.objects.get(name=topic).last_seq
     return list(rows.values_list("seq", flat=True)) == list(range(1, last + 1))

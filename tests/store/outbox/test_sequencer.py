@@ -2,7 +2,7 @@
 
 import os
 from datetime import timedelta
-from threading import Event
+from threading import Event, get_ident
 from typing import Any
 
 import pytest
@@ -13,46 +13,105 @@ from django.utils import timezone
 from realtime.models import Log, Pending, Room
 from realtime.signals import entries_stored
 from realtime.store.outbox import pending, pending_messages, room_numbering, topic_numbering
-from realtime.store.outbox.sequencer import Sequencer, sequencer
+from realtime.store.outbox.sequencer import BURST_CALLS, Sequencer, sequencer
 from tests.store.conftest import together
 from tests.store.says import draft
 
 from .publishing import append, event, publish, stored, value
 
 
-def test_one_thread_numbers_for_all_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None returns before its topic was numbered."""
-    calls: list[set[str]] = []
-    has_begun, may_end = Event(), Event()
-    mine, waiting = Sequencer(), [f"t{number}" for number in range(5)]
+class Numbering:
+    """Numbering that takes until `may_end`, and records its topics and threads."""
 
-    def number(topics: set[str]) -> int:
-        calls.append(set(topics))
-        has_begun.set()
-        assert may_end.wait(10)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.has_begun, self.may_end = Event(), Event()
+        self.topics: list[set[str]] = []
+        self.threads: list[int] = []
+        monkeypatch.setattr(topic_numbering, "number", self.number)
+
+    def number(self, topics: set[str]) -> int:
+        self.topics.append(set(topics))
+        self.threads.append(get_ident())
+        self.has_begun.set()
+        assert self.may_end.wait(10)
         return 0
 
-    monkeypatch.setattr(topic_numbering, "number", number)
 
-    def first() -> None:
-        mine.number(["first"], [])
+def test_one_thread_numbers_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others leave their topics to it, and do not wait."""
+    mine, names = Sequencer(), [f"t{number}" for number in range(5)]
+    numbering = Numbering(monkeypatch)
 
-    def other(name: str) -> None:
-        assert has_begun.wait(10)
-        mine.number([name], [])
-        assert any(name in topics for topics in calls)
+    def others() -> None:
+        assert numbering.has_begun.wait(10)
+        together([lambda name=name: mine.number([name], []) for name in names], seconds=5)
+        numbering.may_end.set()
+
+    together([lambda: mine.number(["first"], []), others])
+    mine.settle(10)
+    assert numbering.topics == [{"first"}, set(names)]
+
+
+def test_a_publisher_numbers_itself_until_many_follow_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then a thread does, which ends when nothing is left, and may be followed by another one."""
+    monkeypatch.setattr("realtime.store.outbox.sequencer.BURST_SECONDS", 10)
+    monkeypatch.setattr("realtime.store.outbox.sequencer.LINGER_SECONDS", 0.01)
+    mine, numbering = Sequencer(), Numbering(monkeypatch)
+    numbering.may_end.set()
+    for _ in range(2):
+        numbering.threads.clear()
+        for number in range(BURST_CALLS + 5):
+            mine.number([f"t{number}"], [])
+        mine.settle(10)
+        assert set().union(*numbering.topics) == {f"t{number}" for number in range(BURST_CALLS + 5)}
+        assert numbering.threads.count(get_ident()) == BURST_CALLS
+        assert len(set(numbering.threads)) == 2
+        thread = mine._thread
+        if thread is not None:
+            thread.join(10)
+        assert mine._thread is None
+        mine._called_at = 0.0
+
+
+def test_publishers_wait_for_a_thread_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise what is pending would grow without an end."""
+    monkeypatch.setattr("realtime.store.outbox.sequencer.LAG_SECONDS", 0)
+    monkeypatch.setattr("realtime.store.outbox.sequencer.WAIT_SECONDS", 10)
+    mine, numbering = Sequencer(), Numbering(monkeypatch)
+
+    def other() -> None:
+        assert numbering.has_begun.wait(10)
+        mine.number(["second"], [])
+        assert numbering.may_end.is_set()
 
     def release() -> None:
-        assert has_begun.wait(10)
-        while len(mine._next.topics) < len(waiting):  # they all wait
+        while not mine._next:
             pass
-        may_end.set()
+        numbering.may_end.set()
 
-    together([first, release, *((lambda name=name: other(name)) for name in waiting)])
-    assert calls == [{"first"}, set(waiting)]
+    together([lambda: mine.number(["first"], []), other, release])
+    mine.settle(10)
+    assert numbering.topics == [{"first"}, {"second"}]
 
 
-def test_an_error_reaches_its_thread_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thread_survives_what_it_cannot_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, numbered = Sequencer(), []
+
+    def number(topics: set[str]) -> int:
+        numbered.append(set(topics))
+        raise ValueError("no")
+
+    monkeypatch.setattr(topic_numbering, "number", number)
+    monkeypatch.setattr("realtime.store.outbox.sequencer.BURST_CALLS", 0)
+    for name in ("a", "b"):
+        mine.number([name], [])
+        mine.settle(10)
+    assert numbered == [{"a"}, {"b"}]
+
+
+def test_an_error_reaches_its_publisher_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = Sequencer()
 
     def fail(topics: set[str]) -> int:
@@ -84,17 +143,14 @@ def test_a_receiver_may_publish_in_a_transaction() -> None:
     assert [what for _, what in stored()] == [0, 1, 2, 3]
 
 
-def test_a_publisher_does_not_wait_for_ever(
-    is_postgres: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A receiver may wait for another thread that publishes."""
+def test_a_receiver_may_wait_for_another_thread_that_publishes(is_postgres: bool) -> None:
     if not is_postgres:
         pytest.skip("SQLite numbers in the transaction")
-    monkeypatch.setattr("realtime.store.outbox.sequencer.WAIT_SECONDS", 0.01)
+    texts = iter(["inner"])
 
     def work() -> None:
-        with transaction.atomic():
-            publish(event("inner"))
+        for text in texts:
+            publish(event(text))
 
     def hear(stored: list[Any], **_: Any) -> None:
         together([work], seconds=10)
@@ -103,10 +159,9 @@ def test_a_publisher_does_not_wait_for_ever(
     try:
         with transaction.atomic():
             publish(event("outer"))
+        sequencer.settle(10)
     finally:
         entries_stored.disconnect(hear)
-    with transaction.atomic():
-        publish(event("next", "other"))
     assert [what for _, what in stored()] == ["outer", "inner"]
 
 
