@@ -298,6 +298,8 @@ class Chatter:
         self._note_wait(ref)
         if command and error["retryable"]:
             self._aside(self._repeat(ref, error.get("retry_after") or 0.2, self._client))
+        elif command is None and ref in self.acks and error["retryable"]:
+            return  # a repeat of what was acknowledged meanwhile
         elif not (command and self.may_restart and error["code"] == "not_joined"):
             self.faults.append(f"error: {error}")
 
