@@ -312,6 +312,26 @@ async def test_a_subscription_goes_on_if_a_refused_attempt_has_not_touched_it(
         assert not [one for one in socket.arrived if one["type"] == "removed"]
 
 
+async def test_permissions_that_hang_leave_other_classes_alone(
+    shop: Shop, order: Any, ada: Any, bob: Any
+) -> None:
+    """Each of two questions at once takes a thread."""
+    shop.asking.open.clear()
+    async with (
+        testing.engine(DB_THREADS=2, **UNLIMITED),
+        connect(ada) as one,
+        connect(bob) as other,
+        connect(ada) as third,
+    ):
+        for number, socket in enumerate((one, other), 1):
+            socket.send("subscribe", topic=order.name)
+            await eventually(lambda number=number: len(shop.asking.begun) == number)
+        await subscribed(third, "cursors/a")
+        assert not shop.asking.open.is_set()
+        shop.asking.open.set()
+        assert (await one.next("subscribed"))["topic"] == order.name
+
+
 async def test_a_permission_that_hangs_is_a_typed_error(
     shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
