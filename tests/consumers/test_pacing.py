@@ -14,7 +14,7 @@ from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import push, testing
 from realtime.consumers import Command, Consumer, Reply, RoomConsumer, command, frames
-from realtime.engine.connections import outbox
+from realtime.engine.connections import connection, outbox
 from realtime.engine.engine import Engine
 from realtime.models import Room
 from realtime.testing.running import Quiet
@@ -48,8 +48,8 @@ class Gate:
 async def idle() -> None:
     """Let the server do what it can do before the client reads."""
     running = await Engine.current()
-    [connection] = running.connections.values()
-    await eventually(lambda: not connection.outbox.is_free)
+    [one] = running.connections.values()
+    await eventually(lambda: not one.outbox.is_free)
     for _ in range(20):
         await Quiet.of(running).wait()
 
@@ -240,3 +240,33 @@ async def test_a_client_that_has_to_acknowledge_is_read_meanwhile(
             else:
                 names.append(item["topic"])
         assert names == large
+
+
+async def test_a_user_who_is_sent_away_while_the_server_waits_leaves_nothing(
+    large: list[str], limited: Engine, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the command is not executed."""
+    for place in (outbox, connection):
+        monkeypatch.setattr(place, "CLOSE_SECONDS", 0.05)
+    async with Slow(user=ada) as socket:
+        await socket.send("subscribes", topics=[{"topic": name} for name in large], ref=1)
+        await idle()
+        [one] = limited.connections.values()
+        assert await push.user(ada).adisconnect()
+        await eventually(lambda: not limited.connections)
+        assert one.outbox.queue.size == 0
+        told = [item["type"] for item in socket.arrived()]
+    assert told.count("subscribed") < TOPICS
+
+
+async def test_a_client_that_disconnects_while_the_server_waits_leaves_nothing(
+    large: list[str], limited: Engine, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BLOCKED_SECONDS", 0.2)
+    monkeypatch.setattr(outbox, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.05)
+    async with Slow(user=ada) as socket:
+        await socket.send("subscribes", topics=[{"topic": name} for name in large], ref=1)
+        await idle()
+        await socket.communicator.send_input({"type": "websocket.disconnect", "code": 1001})
+        await eventually(lambda: not limited.connections)
