@@ -1,10 +1,8 @@
 """Run functions in daemon threads: a process that ends does not wait for one that hangs."""
 
-import asyncio
-import concurrent.futures
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import ParamSpec, TypeVar
@@ -14,7 +12,6 @@ __all__ = ["Job", "ThreadPool", "settle"]
 P = ParamSpec("P")
 T = TypeVar("T")
 Job = Callable[[], None]
-CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 
 
 class ThreadPool(Executor):
@@ -83,10 +80,13 @@ def settle(
         return
     try:
         future.set_result(function(*args, **kwargs))
-    except CANCELLED as error:
-        # Nobody has cancelled this future, and who waits for it must not take itself for cancelled.
-        failure = RuntimeError(f"{function!r} has raised {error!r} in its thread.")
-        failure.__cause__ = error
-        future.set_exception(failure)
     except BaseException as error:
-        future.set_exception(error)
+        is_failure = isinstance(error, Exception) and not isinstance(error, CancelledError)
+        future.set_exception(error if is_failure else _failure(function, error))
+
+
+def _failure(function: Callable[..., object], error: BaseException) -> RuntimeError:
+    """Return a failure for what would cancel the task that waits, or end the process."""
+    failure = RuntimeError(f"{function!r} has raised {error!r} in its thread.")
+    failure.__cause__ = error
+    return failure

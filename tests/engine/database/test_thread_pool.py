@@ -7,10 +7,17 @@ import pytest
 
 from realtime.engine.database.thread_pool import ThreadPool
 
+NO_FAILURES = [
+    asyncio.CancelledError,
+    concurrent.futures.CancelledError,
+    SystemExit,
+    KeyboardInterrupt,
+]
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError, concurrent.futures.CancelledError])
-async def test_a_job_that_raises_a_cancellation_has_failed(error: type[BaseException]) -> None:
-    """Nobody has cancelled it, so nobody who waits for it may seem to be cancelled."""
+
+@pytest.mark.parametrize("error", NO_FAILURES)
+async def test_a_job_that_raises_what_is_no_failure_has_failed(error: type[BaseException]) -> None:
+    """It must not cancel the task that waits for it, nor end the process, as `sys.exit()` would."""
 
     def job() -> None:
         raise error
