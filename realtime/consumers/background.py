@@ -67,6 +67,6 @@ class Background:
             await work
         except Disconnect as why:
             self._connection.close(why)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("connection %s: a background task failed", self._connection.id)
             self._connection.close(Disconnect(CloseCode.INTERNAL))

@@ -32,7 +32,7 @@ from ..wire.packet import Packet
 from .authentication import Login, authenticated
 from .background import Background
 from .commands import CommandSet, Handler, command, with_ref
-from .execution import check_cancelled, checked_list
+from .execution import EXIT, check_cancelled, checked_list
 from .handlers import RUNS_ON
 from .handshake import connect
 from .lifecycle import Lifecycle
@@ -233,6 +233,8 @@ class Consumer(Sending):
             raise CommandError(
                 ErrorCode.UNAVAILABLE, TOO_SLOW, retry_after=1, outcome=outcome
             ) from None
+        except SystemExit as error:
+            raise RuntimeError(EXIT) from error
         except DatabaseError as error:
             if not is_temporary(error):
                 raise

@@ -223,7 +223,7 @@ class Lifecycle:
                 await self._consumer.on_disconnect()
         except TimeoutError:
             logger.warning(TOO_LONG, self._connection.id)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception(
                 "connection %s: on_disconnect() of the consumer failed", self._connection.id
             )

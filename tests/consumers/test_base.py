@@ -22,7 +22,7 @@ from realtime.engine.delivery import registry
 from realtime.engine.engine import EVERYONE, Engine
 from realtime.models import Room
 from realtime.store.accounts.identity import Identity
-from realtime.wire.commands import Command, Ping
+from realtime.wire.commands import Command, Ping, Pong
 from realtime.wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 
 
@@ -179,6 +179,32 @@ async def test_a_handler_that_raises_a_cancellation_by_itself_has_failed(engine:
     async with Socket(application=Cancelled.as_asgi()) as socket:
         for _ in range(2):
             assert await socket.refused("ping") == "internal"
+
+
+async def test_a_handler_that_exits_does_not_end_the_server(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Exiting(Consumer):
+        @command
+        async def ping(self, command: Ping) -> None:
+            raise SystemExit(1)
+
+        async def work(self) -> None:
+            raise SystemExit(2)
+
+        @command
+        async def pong(self, command: Pong) -> None:
+            self.spawn(self.work())
+
+        async def on_disconnect(self) -> None:
+            raise SystemExit(3)
+
+    async with Socket(application=Exiting.as_asgi()) as socket:
+        assert await socket.refused("ping") == "internal"
+        await socket.send("pong")
+        assert await socket.closed() == CloseCode.INTERNAL
+    await eventually(lambda: not engine.connections)
+    assert "on_disconnect() of the consumer failed" in caplog.text
 
 
 async def test_an_end_that_the_consumer_delays_takes_no_longer_than_a_command(

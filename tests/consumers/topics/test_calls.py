@@ -119,14 +119,25 @@ async def test_a_handler_that_fails_is_internal_and_five_in_a_row_close(
         assert (await socket.closed()).code == 4511
 
 
-async def test_a_handler_that_raises_a_cancellation_by_itself_has_failed(
-    engine: Engine, shop: Shop, order: Any, ada: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [(asyncio.CancelledError(), "nothing has cancelled it"), (SystemExit(1), "sys.exit()")],
+)
+async def test_a_handler_that_raises_what_is_no_failure_has_failed(
+    engine: Engine,
+    shop: Shop,
+    order: Any,
+    ada: Any,
+    caplog: pytest.LogCaptureFixture,
+    broken: Any,
+    told: str,
 ) -> None:
-    shop.broken = asyncio.CancelledError()  # type: ignore[assignment]
+    """It is no shutdown of the server, and must not cause one."""
+    shop.broken = broken
     async with connect(ada) as socket:
         error = await socket.ask("call", topic=order.name, name="break")
         assert (error["code"], "outcome" in error) == ("internal", False)
-    assert "nothing has cancelled it" in caplog.text
+    assert told in caplog.text
 
 
 async def test_five_calls_that_fail_at_once_close_the_connection(
