@@ -22,7 +22,7 @@ from ...wire.events import DisconnectEvent, Outgoing, Ping, Translate
 from ...wire.packet import Packet
 from ..servers import transport
 from .ledger import Ledger
-from .send_queue import SendQueue, byte_length
+from .send_queue import Senders, SendQueue, byte_length
 
 __all__ = ["Outbox"]
 
@@ -57,7 +57,6 @@ class Outbox:
         "_buffered",
         "_context",
         "_end",
-        "_freed",
         "_is_closed",
         "_is_closing",
         "_is_direct",
@@ -65,6 +64,7 @@ class Outbox:
         "_ledger",
         "_queue",
         "_send",
+        "_senders",
         "_server",
         "_soon",
         "_task",
@@ -94,7 +94,7 @@ class Outbox:
         self._ledger = ledger
         self._queue = SendQueue()
         self._soon: list[str | bytes] = []
-        self._freed: asyncio.Event | None = None
+        self._senders: Senders | None = None
         self._task: asyncio.Task[None] | None = None
         self._blocked: asyncio.TimerHandle | None = None
         self._buffered = 0
@@ -136,10 +136,12 @@ class Outbox:
 
     async def until_free(self) -> None:
         """Wait until the client has read so much that no frame waits, or nothing more is sent."""
-        while not self.is_free and not self._is_closed:
-            self._freed = self._freed or asyncio.Event()
-            self._freed.clear()
-            await self._freed.wait()
+        if not self._may_go_on():
+            self._senders = self._senders or Senders()
+            await self._senders.wait(self._may_go_on)
+
+    def _may_go_on(self) -> bool:
+        return self.is_free or self._is_closed
 
     def _hand_over(self, frame: str | bytes, *, is_counted: bool) -> None:
         """Give a frame to the server, or to the queue if other frames wait."""
@@ -338,8 +340,8 @@ class Outbox:
 
     def _announce(self) -> None:
         """Wake the senders that wait by `until_free`; they look again."""
-        if self._freed is not None:
-            self._freed.set()
+        if self._senders is not None:
+            self._senders.wake()
 
 
 class _Rest:

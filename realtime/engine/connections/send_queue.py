@@ -1,10 +1,12 @@
 """The frames that wait until a client reads, and how much of the limits they use."""
 
+import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from ...conf import config
 
-__all__ = ["SendQueue"]
+__all__ = ["SendQueue", "Senders", "byte_length"]
 
 Frame = str | bytes
 
@@ -48,6 +50,25 @@ class SendQueue(deque[tuple[Frame, int]]):
         limits = config()
         frames = self.counted_frames / limits.outbox_frames
         return max(frames, self.counted_bytes / limits.outbox_bytes)
+
+
+class Senders:
+    """The senders that wait until the client has read; they go on one after the other."""
+
+    def __init__(self) -> None:
+        self._first = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    async def wait(self, may_go_on: Callable[[], bool]) -> None:
+        """Wait behind earlier senders, so that none that sends much keeps another from its turn."""
+        async with self._first:
+            while not may_go_on():
+                self._news.clear()
+                await self._news.wait()
+
+    def wake(self) -> None:
+        """Let the first sender look whether it may go on."""
+        self._news.set()
 
 
 def byte_length(frame: Frame) -> int:

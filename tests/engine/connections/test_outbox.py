@@ -676,3 +676,35 @@ async def test_one_frame_that_is_larger_than_the_limit_does_not_end_it(settings:
     assert end.ends == []
     end.outbox._enqueue("x", is_counted=True)
     assert [why.code for why in end.ends] == [CloseCode.SLOW]
+
+
+async def test_senders_that_wait_take_turns() -> None:
+    """One that sends for ever keeps no other from its turn."""
+    end = blocked()
+    begun: list[str] = []
+
+    async def send(letter: str, times: int) -> None:
+        for _ in range(times):
+            await end.outbox.until_free()
+            begun.append(letter)
+            end.server.gate.clear()
+            end.outbox.send(letter)
+
+    tasks = [asyncio.create_task(send(letter, times)) for letter, times in (("a", 50), ("b", 2))]
+    while not tasks[1].done():
+        await ticks()
+        end.server.gate.set()
+        await ticks()
+    assert begun[:4] == ["a", "b", "a", "b"]
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_a_sender_that_gives_up_keeps_no_other_waiting() -> None:
+    end = blocked()
+    first, second = [asyncio.create_task(end.outbox.until_free()) for _ in range(2)]
+    await ticks()
+    first.cancel()
+    await ticks()
+    end.server.gate.set()
+    await asyncio.wait_for(second, 5)
