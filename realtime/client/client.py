@@ -83,6 +83,7 @@ class Client:
         self._loose: WeakSet[Loose[Any]] = WeakSet()
         self._running: asyncio.Task[None] | None = None
         self._has_opened = asyncio.Event()
+        self._last_end: End | None = None
 
     # For applications
 
@@ -139,7 +140,7 @@ class Client:
         return self._topics[name]
 
     def events(self, *kinds: type[E]) -> Loose[E]:
-        """Return an iterator over what concerns no room or topic, as far as it is of some classes.
+        """Return an iterator over the events of some classes that concern no room or topic.
 
         These are `StateChange`, notices, signals, invitations, and `Unknown` events.
         """
@@ -235,8 +236,6 @@ class Client:
         if retry_in is not None:
             logger.info("no connection (%s %s): next attempt in %.1f s", code, reason, retry_in)
         self._tell(StateChange(state, code, reason, retry_in))
-
-    _last_end: End | None = None
 
     async def _run(self) -> None:
         try:

@@ -16,7 +16,6 @@ from .stream import Page, Placed, Reset, Stream
 __all__ = ["Log", "LogState"]
 
 E = TypeVar("E")
-Self = TypeVar("Self", bound="Log[Any]")
 PAGE = 100
 
 

@@ -6,7 +6,6 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from ..wire.entries import EntryState
 from ..wire.events import EntryEvent, HistoryPage, Result, Subscribed
 from ..wire.position import Position
 from ..wire.tags import snake
@@ -259,7 +258,7 @@ def _named(kind: type) -> tuple[str, type]:
 
 
 def _is(event: object, name: str) -> bool:
-    return isinstance(event, EntryEvent | EntryState) and event.name == name and not event.deleted
+    return isinstance(event, EntryEvent) and event.name == name and not event.deleted
 
 
 def _command(command: object, data: Mapping[str, Any] | None) -> tuple[str, Any]:
