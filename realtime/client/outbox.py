@@ -13,7 +13,7 @@ from ..wire.events import Ack
 from .errors import RealtimeError
 from .line import Line
 
-__all__ = ["Outbox", "Place", "make_nonce"]
+__all__ = ["Destination", "Outbox", "make_nonce"]
 
 ACK_SECONDS = 15.0
 RESEND_SECONDS, RESEND_MOST = 60.0, 200
@@ -26,7 +26,7 @@ def make_nonce() -> str:
     return secrets.token_urlsafe(16)
 
 
-class Place(Protocol):
+class Destination(Protocol):
     """The room of a message, as far as the outbox must know it."""
 
     slug: str
@@ -52,7 +52,7 @@ class _Stage(Enum):
 @dataclass(eq=False, slots=True)
 class _Item:
     message: dict[str, Any]
-    place: Place
+    room: Destination
     settled: asyncio.Future[Ack]
     size: int
     at: float = field(default_factory=time.monotonic)
@@ -64,7 +64,7 @@ class _Item:
 
     @property
     def slug(self) -> str:
-        return self.place.slug
+        return self.room.slug
 
 
 class Outbox:
@@ -83,13 +83,13 @@ class Outbox:
     def __len__(self) -> int:
         return self._count
 
-    async def send(self, place: Place, message: dict[str, Any]) -> Ack:
+    async def send(self, room: Destination, message: dict[str, Any]) -> Ack:
         """Send a message over as many lines as it takes; return its ack.
 
         A caller that is cancelled takes the message back, unless it is under way already.
         """
-        item = self._add(place, message)
-        self.flush(place.slug)
+        item = self._add(room, message)
+        self.flush(room.slug)
         try:
             return await item.settled
         except asyncio.CancelledError:
@@ -99,7 +99,7 @@ class Outbox:
     def flush(self, slug: str) -> None:
         """Send the first message of a room, if it may be sent now."""
         queue = self._queues.get(slug)
-        if queue and queue[0].stage is _Stage.QUEUED and (line := queue[0].place.line) is not None:
+        if queue and queue[0].stage is _Stage.QUEUED and (line := queue[0].room.line) is not None:
             self._transmit(queue[0], line)
 
     def repeat(self) -> None:
@@ -135,17 +135,17 @@ class Outbox:
             if slug in (None, name):
                 yield from queue
 
-    def _add(self, place: Place, message: dict[str, Any]) -> _Item:
-        if not place.is_wanted:
-            text = f"Join the room {place.slug} before you send to it."
+    def _add(self, room: Destination, message: dict[str, Any]) -> _Item:
+        if not room.is_wanted:
+            text = f"Join the room {room.slug} before you send to it."
             raise RealtimeError("not_joined", text, outcome="not_sent")
         size = len(str(message))
         if self._count >= self._limit or self._size + size > MOST_BYTES:
             raise RealtimeError("queue_full", is_retryable=True, outcome="not_sent")
         settled = asyncio.get_running_loop().create_future()
         settled.add_done_callback(_look_at)
-        item = _Item(message, place, settled, size)
-        self._queues.setdefault(place.slug, deque()).append(item)
+        item = _Item(message, room, settled, size)
+        self._queues.setdefault(room.slug, deque()).append(item)
         self._count += 1
         self._size += size
         return item
@@ -201,8 +201,8 @@ class Outbox:
         item.stage = _Stage.QUEUED
         if error.code == "offline":
             return
-        if error.code == "not_joined" and item.place.is_wanted:
-            item.place.reenter()
+        if error.code == "not_joined" and item.room.is_wanted:
+            item.room.reenter()
         elif error.is_retryable and item.line is not None:
             item.stage = _Stage.HELD
             item.line.after(error.retry_after, lambda: self._release(item))
