@@ -25,7 +25,7 @@ logger = get_logger("realtime.hooks")
 MESSAGES_AT_ONCE = 500
 WAITING_MESSAGES = 50_000
 """The most messages that wait for a slow hook; more are not told, which is logged."""
-HOOK_SECONDS = 30.0
+MOST_SECONDS = 30.0
 """A hook that takes longer is not waited for."""
 CROWDED_SECONDS = 0.1
 """The pause before the next attempt, if too many hooks wait for a thread."""
@@ -139,7 +139,7 @@ class AfterHooks:
 
     async def _tell(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
         try:
-            async with asyncio.timeout(HOOK_SECONDS):
+            async with asyncio.timeout(MOST_SECONDS):
                 if iscoroutinefunction(hook):
                     await hook(*args)
                 else:
