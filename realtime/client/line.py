@@ -51,7 +51,7 @@ class Line:
     """A connected socket.
 
     `receive` gets what is no reply, `tick` is called every few seconds. Callbacks run as soon as a
-    frame was read, in the order of its lines, as the next line may depend on them.
+    frame was read, in the order of its events, as the next event may depend on them.
     """
 
     def __init__(

@@ -137,7 +137,7 @@ class Stream(Generic[E]):
         self._arrived.set()
 
     def restart(self) -> None:
-        """Go on after an end: the room was entered again."""
+        """Go on after an end: the room or topic was entered again."""
         self._end = None
 
     # The loop

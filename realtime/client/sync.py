@@ -67,7 +67,7 @@ class _Loop:
 
 
 class Client:
-    """As `realtime.client.Client`, in a `with` block; the arguments are the same."""
+    """As `realtime.client.Client`, in a `with` block; it has the same arguments."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self._client = asynchronous.Client(url, **options)

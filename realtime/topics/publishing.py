@@ -15,9 +15,7 @@ from ..engine.engine import Engine
 from ..engine.notify import hand_over_here, hand_over_on_commit
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
-from ..store.database.transactions import (
-    is_in_site_transaction,
-)
+from ..store.database.transactions import is_in_site_transaction
 from ..store.outbox import pending, topic_numbering
 from ..store.topics.drafts import EntryDraft, Kind, StoredEntry, check
 from ..store.topics.entries import topic_key

@@ -81,7 +81,7 @@ class Topic(Publishing, Reading):
     def may_subscribe(self) -> bool:
         """Return whether `self.identity` may subscribe; by default, nobody may.
 
-        It runs in a thread, so it may use the database. `Model.DoesNotExist` and
+        It runs in a thread, so it may use the database. `Model.DoesNotExist`, `Http404` and
         `PermissionDenied` mean no. Call `refresh_rights` when the answer may have changed.
         """
         return False

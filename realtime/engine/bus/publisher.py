@@ -29,7 +29,7 @@ BURST_SECONDS, BURST_NOTES = 0.02, 20
 UNANSWERED_NOTES = 500
 """The most notes of a burst that the layer has not accepted yet; more would be dropped."""
 PART_NOTES, PART_BYTES = 250, QUEUE_BYTES // 4
-"""The most notes that are queued at once."""
+"""The most notes that are queued at once, and their most bytes."""
 NO_ANSWER = "The channel layer does not answer."
 NOT_SHARED = (
     "This process serves no sockets, and shares no channel layer with the processes that do."

@@ -4,8 +4,8 @@ It has several pools of threads, so that one slow query never blocks writing, le
 `write` (one thread: new messages and changes), `blocking` (one: writes that may wait for a lock),
 `pulse` (one: leases and presence) and `read`. The code of the site may be slow or hang, so it has
 threads of its own: `call` for the handlers of commands, `hook` for hooks, and `ask` for
-permissions. Slow handlers must not delay the answer that a user may no longer subscribe. There one
-user, or one question, has at most half of the threads.
+permissions. Slow handlers must not delay the answer that a user may no longer subscribe. One user,
+or one topic class, has at most half of these threads.
 """
 
 import asyncio

@@ -13,8 +13,7 @@ from .topic import AnyLogTopic, State
 __all__ = ["differences"]
 
 TOPICS_AT_ONCE = 2000
-"""The most topics that are compared without a query between: a thread should not keep the others
-from running for long."""
+"""The most topics that are compared between two queries: a query lets other threads run."""
 
 
 def differences(topics: Sequence[AnyLogTopic]) -> tuple[dict[str, int], dict[str, LogMark]]:

@@ -2,7 +2,7 @@
 
 On PostgreSQL a row in `Pending` is written, and no log is locked: the event exists if and only if
 the transaction commits. After the commit it is numbered, by the engine of this process or else by
-the caller; what nobody numbers, the next pulse of any process does. SQLite has one writer, so the
+its `sequencer`; what is left, the next pulse of any process numbers. SQLite has one writer, so the
 entry gets its position in the caller's transaction.
 """
 
@@ -23,12 +23,7 @@ from ...models import Pending, Room
 from ...signals import entries_pending, messages_stored
 from ..database.alias import database
 from ..database.servers import is_fault, on_working_server
-from ..database.transactions import (
-    is_in_transaction,
-    is_open,
-    on_commit,
-    warn_of_others,
-)
+from ..database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
 from ..messages.drafts import Draft
 from ..topics import rows
 from ..topics.drafts import EntryDraft, check

@@ -1,6 +1,6 @@
 """Messages that wait for their position: pending rows, written with the site's own transaction.
 
-`store/outbox/` moves them into the logs of their rooms. SQLite has none.
+`room_numbering.py` moves them into the logs of their rooms. SQLite has none.
 """
 
 from collections.abc import Collection, Iterable

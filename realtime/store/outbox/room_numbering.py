@@ -37,9 +37,9 @@ def append(
 
     Inside a caller's transaction the rooms stay locked until its commit. With `lock_timeout_ms`,
     PostgreSQL waits no longer than that for the lock of a room, and three seconds for a statement.
-    What is pending in the rooms is stored before, a backlog in transactions of its own. With
-    `bounded` a backlog is left, and a `BacklogError` raised: more than one transaction numbers.
-    Raises what the database raises; then no draft is stored.
+    What is pending in the rooms is stored before. If that is more than one transaction numbers, it
+    is stored in transactions of its own, or with `bounded` a `BacklogError` is raised. Raises what
+    the database raises; then no draft is stored.
     """
     rooms = {draft.room_id for draft in drafts}
     while True:
@@ -54,11 +54,10 @@ def append(
 def number(room_ids: Iterable[int], *, bounded: bool = False, skip_locked: bool = False) -> int:
     """Number everything that is pending in rooms; return how many messages there were.
 
-    With `skip_locked`, rooms that another transaction has locked are left to a later call.
-
-    A message that cannot be stored is dropped with an error in the log, as it would stop its room.
-    Raises what the database raises otherwise. With `bounded`, a `BacklogError` if more is pending
-    than one transaction numbers.
+    With `skip_locked`, rooms that another transaction has locked are left to a later call. A
+    message that cannot be stored is dropped with an error in the log, as it would stop its room.
+    Raises what the database raises otherwise, and with `bounded` a `BacklogError` if more is
+    pending than one transaction numbers.
     """
     wanted = set(room_ids)
     if not wanted:
