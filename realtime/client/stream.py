@@ -85,7 +85,8 @@ class Stream(Generic[E]):
         self._arrived = asyncio.Event()
         self._current: Placed | None = None
         self._is_behind = False
-        self._read = 0
+        self._reached = 0
+        """The position up to which the buffer has got all events."""
         self.has_begun = False
         """Whether it has a position, so that its loop must be told if the log is another one."""
         self.handled: Position | None = None
@@ -122,14 +123,14 @@ class Stream(Generic[E]):
         self._is_behind, self.has_begun = False, True
         for placed in shown:
             self._keep(placed)
-        self._read = position
+        self._reached = position
         if not shown:
             self.handled = Position(position, epoch)
 
     def skip_to(self, position: int) -> None:
         """Know that there are no other events up to a position."""
         if not self._is_behind:
-            self._read = position
+            self._reached = position
 
     def end(self, error: RealtimeError | None) -> None:
         """End the iteration after what is in the buffer."""
@@ -187,7 +188,7 @@ class Stream(Generic[E]):
         elif current.position is not None:
             self.handled.seq = current.position
         if not self._buffer:
-            self.handled.seq = self._read
+            self.handled.seq = self._reached
 
     async def _wait(self) -> None:
         self._arrived.clear()
@@ -199,7 +200,7 @@ class Stream(Generic[E]):
         if not self._is_behind:
             return
         try:
-            page = await self._log.page(self._read)
+            page = await self._log.page(self._reached)
         except RealtimeError as error:
             if error.code == "resync":
                 return  # the log is entered anew, which resets this stream
@@ -210,14 +211,14 @@ class Stream(Generic[E]):
         if self._is_behind:
             for placed in page.events:
                 self._keep(placed)
-            self._read = page.through
+            self._reached = page.through
             # What came since the page was read was not put here, as this stream was behind.
-            self._is_behind = self._log.position > self._read
+            self._is_behind = self._log.position > self._reached
 
     def _keep(self, placed: Placed) -> None:
         self._buffer.append(placed)
         if placed.position is not None:
-            self._read = placed.position
+            self._reached = placed.position
         self._arrived.set()
 
     def _put_loose(self, placed: Placed) -> None:
