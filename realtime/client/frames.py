@@ -53,12 +53,18 @@ class Encoding:
         module: Any = msgspec.msgpack if self._codec.is_binary else msgspec.json
         return module.decode(raw, type=kind) if raw else None
 
-    def frames(self, commands: Sequence[dict[str, Any]]) -> Iterator[str | bytes]:
-        """Yield frames with the commands, in their order."""
+    def encode(self, command: dict[str, Any]) -> bytes:
+        """Encode a command, or a part of one.
+
+        Raises `TypeError`, `ValueError` or `OverflowError` for what the encoding does not have.
+        """
+        return self._encode(command)  # type: ignore[no-any-return]
+
+    def frames(self, commands: Sequence[bytes]) -> Iterator[str | bytes]:
+        """Yield frames with encoded commands, in their order."""
         batch: list[bytes] = []
         size = 0
-        for command in commands:
-            encoded = self._encode(command)
+        for encoded in commands:
             if batch and self._is_full(len(batch), size + len(encoded)):
                 yield self._joined(batch)
                 batch, size = [], 0

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -11,12 +11,15 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from ..logs import get_logger
 from ..wire.events import DisconnectEvent, Failure, Ping, Resync
 from .clock import SleepCheck
 from .errors import RealtimeError
 from .frames import Encoding, Incoming
 
 __all__ = ["Command", "End", "Line"]
+
+logger = get_logger("realtime.client")
 
 Command = dict[str, Any]
 OnReply = Callable[[Any], None]
@@ -68,7 +71,7 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._refs = count(1)
         self._replies: dict[int | str | None, tuple[OnReply, OnError]] = {}
-        self._outgoing: deque[Command] = deque()
+        self._outgoing: deque[tuple[int | None, bytes]] = deque()
         self._wake = asyncio.Event()
         self._heard_at = self._pinged_at = time.monotonic()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -88,7 +91,7 @@ class Line:
 
     async def run(self) -> End:
         """Read and write until the socket ends; return why it has ended."""
-        writing = asyncio.create_task(self._write())
+        writing = self._start(self._write())
         try:
             await self._read()
             return self._end or End.of_close(
@@ -99,10 +102,8 @@ class Line:
             await self._stop(writing)
 
     def send(self, command: Command) -> None:
-        """Send a command without waiting for a reply."""
-        if not self.is_over:
-            self._outgoing.append(command)
-            self._wake.set()
+        """Send a command without waiting for a reply; raises if it cannot be encoded."""
+        self._put(None, command)
 
     def ask(self, command: Command, on_reply: OnReply, on_error: OnError) -> int:
         """Send a command with a `ref`, and return that; one of the callbacks is called later.
@@ -110,15 +111,15 @@ class Line:
         If the line ends before, this is an error whose outcome is unknown.
         """
         ref = next(self._refs)
+        self._put(ref, {**command, "ref": ref})
         self._replies[ref] = on_reply, on_error
-        self.send({**command, "ref": ref})
         return ref
 
     def withdraw(self, ref: int) -> bool:
         """Take a command back that was not written yet; returns whether that was possible."""
-        for command in self._outgoing:
-            if command.get("ref") == ref:
-                self._outgoing.remove(command)
+        for waiting in self._outgoing:
+            if waiting[0] == ref:
+                self._outgoing.remove(waiting)
                 del self._replies[ref]
                 return True
         return False
@@ -138,7 +139,7 @@ class Line:
         """Watch the server from now on; it pings a client that was silent for `silence` seconds."""
         self._deadline.cancel()
         silence = min(SILENT_SECONDS, silence + LATE_SECONDS)
-        self._beating = asyncio.create_task(self._beat(silence))
+        self._beating = self._start(self._beat(silence))
 
     def lose(self, reason: str) -> None:
         """Give the line up, because the server does not answer or sends nonsense."""
@@ -149,6 +150,17 @@ class Line:
         if self._end is None:
             self._end = end
             self._socket.transport.abort()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task without which this line is of no use."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._look_at)
+        return task
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a connection is given up, because a task of it failed", exc_info=error)
+            self.lose(f"{type(error).__name__}: {error}")
 
     async def _stop(self, writing: asyncio.Task[None]) -> None:
         for timer in self._timers:
@@ -201,11 +213,18 @@ class Line:
 
     # Write
 
+    def _put(self, ref: int | None, command: Command) -> None:
+        """Encode a command at once: what cannot be encoded is the fault of the caller."""
+        encoded = self._encoding.encode(command)
+        if not self.is_over:
+            self._outgoing.append((ref, encoded))
+            self._wake.set()
+
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            commands = list(self._outgoing)
+            commands = [encoded for _, encoded in self._outgoing]
             self._outgoing.clear()
             for frame in self._encoding.frames(commands):
                 try:

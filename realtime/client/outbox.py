@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -66,16 +66,21 @@ class _Item:
     def slug(self) -> str:
         return self.room.slug
 
+    @property
+    def outcome(self) -> str:
+        return "unknown" if self.sent_at else "not_sent"
+
 
 class Outbox:
     """All messages of a client that wait for their ack.
 
-    `limit` is how many may wait. One message of a room is under way at a time, so that none
-    overtakes one that has to wait.
+    `limit` is how many may wait, and `encode` raises for what cannot be sent. One message of a room
+    is under way at a time, so that none overtakes one that has to wait.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, encode: Callable[[dict[str, Any]], bytes]) -> None:
         self._limit = limit
+        self._encode = encode
         self._queues: dict[str, deque[_Item]] = {}
         self._acknowledged: deque[_Item] = deque()
         self._size = self._count = 0
@@ -98,6 +103,7 @@ class Outbox:
 
     def flush(self, slug: str) -> None:
         """Send the first message of a room, if it may be sent now."""
+        self._drop_expired(slug)
         queue = self._queues.get(slug)
         if queue and queue[0].stage is _Stage.QUEUED and (line := queue[0].room.line) is not None:
             self._transmit(queue[0], line)
@@ -139,7 +145,7 @@ class Outbox:
         if not room.is_wanted:
             text = f"Join the room {room.slug} before you send to it."
             raise RealtimeError("not_joined", text, outcome="not_sent")
-        size = len(str(message))
+        size = len(self._encode(message))
         if self._count >= self._limit or self._size + size > MOST_BYTES:
             raise RealtimeError("queue_full", is_retryable=True, outcome="not_sent")
         settled = asyncio.get_running_loop().create_future()
@@ -157,10 +163,15 @@ class Outbox:
             self._remove(item)
             self.flush(item.slug)
 
+    def _drop_expired(self, slug: str) -> None:
+        """Fail the first messages of a room that have waited for too long."""
+        oldest = time.monotonic() - DAY
+        while (queue := self._queues.get(slug)) and queue[0].at < oldest:
+            if queue[0].stage is not _Stage.QUEUED:
+                return
+            self._finish(queue[0], RealtimeError("expired", outcome=queue[0].outcome))
+
     def _transmit(self, item: _Item, line: Line) -> None:
-        if time.monotonic() - item.at > DAY:
-            self._settle(item, RealtimeError("expired", outcome="not_sent"))
-            return
         item.stage, item.sent_at, item.line = _Stage.SENT, time.monotonic(), line
         command = {"type": "message", "room": item.slug, **item.message}
         item.ref = line.ask(
@@ -170,7 +181,7 @@ class Outbox:
         )
 
     def _acknowledge(self, item: _Item, ack: Ack) -> None:
-        if item.acknowledged_at:
+        if item.acknowledged_at and item in self._acknowledged:
             self._acknowledged.remove(item)
         item.acknowledged_at = time.monotonic()
         self._acknowledged.append(item)

@@ -19,7 +19,7 @@ class Session:
 
     def __init__(self, encoding: Encoding, queue: int, catch_up: CatchUp) -> None:
         self.encoding = encoding
-        self.outbox = Outbox(queue)
+        self.outbox = Outbox(queue, encoding.encode)
         self.catch_up = catch_up
         self.line: Line | None = None
         self.user_id = self.username = ""

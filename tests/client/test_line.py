@@ -266,6 +266,26 @@ async def test_a_server_that_says_nothing_at_first_is_given_up(
     assert (error.code, error.outcome) == ("timeout", "not_sent")
 
 
+async def test_a_task_that_fails_ends_the_line_only(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its heartbeat, a client would never notice a dead line."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    client, socket = await opened(script)
+    monkeypatch.setattr(lines.Line, "_ping", fail)
+    monkeypatch.setattr(lines, "SILENT_SECONDS", 0.1)
+    socket = await returned(client, script, socket)
+    await socket.gone()
+    monkeypatch.undo()
+    client.reconnect_now()
+    await script.welcomed()
+    await eventually(lambda: client.state == "open")
+    await client.close()
+
+
 # The first connection
 
 

@@ -177,6 +177,59 @@ async def test_old_messages_are_not_sent_any_more(
     await client.close()
 
 
+async def test_many_old_messages_expire_at_once(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are; one that was sent before may be stored."""
+    client, room, socket = await entered(script)
+    sending = sent(room, *map(str, range(450)))
+    await socket.expect("message")
+    await lost(client, socket)
+    monkeypatch.setattr(outboxes, "DAY", -1.0)
+    client.reconnect_now()
+    socket = await script.welcomed()
+    await socket.joined(await socket.expect("join"), 0, recovered=True)
+    errors = await asyncio.gather(*sending, return_exceptions=True)
+    assert {one.code for one in errors if isinstance(one, RealtimeError)} == {"expired"}
+    outcomes = [one.outcome for one in errors if isinstance(one, RealtimeError)]
+    assert outcomes == ["unknown", *["not_sent"] * 449]
+    assert client.state == "open"
+    await client.close()
+
+
+async def test_a_second_ack_after_leaving_is_no_error(script: Script) -> None:
+    """It answers a message that was sent again to a new log."""
+    client, room, socket = await entered(script)
+    [sending] = sent(room, "a")
+    await socket.ack(await socket.expect("message"), 1)
+    await sending
+    await socket.send({"type": "resync", "room": "general", "seq": 9, "epoch": "f"})
+    await socket.joined(await socket.expect("join"), 0, epoch="f")
+    again = await socket.expect("message")
+    room.leave()
+    await socket.ack(again, 1)
+    await socket.send({"type": "ping"})
+    await socket.expect("pong")
+    await client.close()
+
+
+@pytest.mark.parametrize("content", ["\ud800", object()], ids=["surrogate", "object"])
+async def test_what_cannot_be_encoded_raises_at_its_caller(script: Script, content: Any) -> None:
+    """And nothing else is held up."""
+    client, room, socket = await entered(script)
+    with pytest.raises((TypeError, ValueError)):
+        await room.send(content)
+    with pytest.raises((TypeError, ValueError)):
+        room.signal({"text": content})
+    with pytest.raises((TypeError, ValueError)):
+        await client.request({"type": "presence", "room": content})
+    assert client.waiting == 0
+    [sending] = sent(room, "good")
+    await socket.ack(await socket.expect("message"), 1)
+    assert (await sending).seq == 1
+    await client.close()
+
+
 async def test_typing_and_signals_are_dropped_while_there_is_no_line(script: Script) -> None:
     client, room, socket = await entered(script)
     room.typing()
