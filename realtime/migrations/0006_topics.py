@@ -104,7 +104,8 @@ def drop_topics(apps: Any, schema_editor: Any) -> None:
 
 def refuse_to_lose_messages(apps: Any, schema_editor: Any) -> None:
     """Before a way back: keep the messages that the site has committed without a position yet."""
-    lock(schema_editor, 'realtime_pending')
+    # In the order of the writers, which lock a log and then read what is pending.
+    lock(schema_editor, 'realtime_head', 'realtime_entry', 'realtime_pending')
     pending = apps.get_model('realtime', 'Pending').objects.using(schema_editor.connection.alias)
     if count := pending.filter(kind='message').count():
         raise IrreversibleError(

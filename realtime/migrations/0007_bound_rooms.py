@@ -15,6 +15,11 @@ def lock_rooms(apps: Any, schema_editor: Any) -> None:
     lock(schema_editor, 'realtime_room')
 
 
+def lock_both_tables(apps: Any, schema_editor: Any) -> None:
+    """The same before a way back, which drops a foreign key: that locks the table of types too."""
+    lock(schema_editor, 'realtime_room', apps.get_model('contenttypes', 'ContentType')._meta.db_table)
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -50,5 +55,5 @@ class Migration(migrations.Migration):
             model_name='room',
             constraint=models.UniqueConstraint(condition=models.Q(('object_id__isnull', False)), fields=('content_type', 'object_id'), name='realtime_room_object'),
         ),
-        migrations.RunPython(migrations.RunPython.noop, lock_rooms, elidable=False),
+        migrations.RunPython(migrations.RunPython.noop, lock_both_tables, elidable=False),
     ]

@@ -7,8 +7,8 @@ TRIES = 20
 PAUSE_SECONDS = 0.5
 
 
-def lock(schema_editor: Any, table: str) -> None:
-    """Lock a table on PostgreSQL for what follows, but never let its readers wait long behind this.
+def lock(schema_editor: Any, *tables: str) -> None:
+    """Lock tables on PostgreSQL for what follows, but never let their readers wait long behind this.
 
     The time limit is that of all later locks of the migration too.
     """
@@ -19,7 +19,7 @@ def lock(schema_editor: Any, table: str) -> None:
         try:
             with transaction.atomic(using=connection.alias):
                 schema_editor.execute("SET LOCAL lock_timeout = '500ms'")
-                schema_editor.execute(f'LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE')
+                schema_editor.execute(f'LOCK TABLE {", ".join(tables)} IN ACCESS EXCLUSIVE MODE')
             return
         except OperationalError:
             if attempt == TRIES - 1:

@@ -1,6 +1,7 @@
 """The migrations say what the models say, and can be taken back."""
 
 from threading import Event
+from time import monotonic
 
 import pytest
 from django.core.management import call_command
@@ -86,6 +87,44 @@ def test_the_way_back_refuses_to_lose_messages_without_a_position() -> None:
         call_command("migrate", "realtime", "0005", verbosity=0)
     finally:
         call_command("migrate", "realtime", verbosity=0)
+
+
+def test_the_way_back_waits_for_a_writer_that_holds_a_log(is_postgres: bool) -> None:
+    """Writers lock a log and then read what is pending: the other order would be a deadlock."""
+    if not is_postgres:
+        pytest.skip("SQLite has no locks of tables")
+    log = Log.objects.create(room=Room.objects.create(slug="one"))
+    is_locked = Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            Log.objects.select_for_update(no_key=True).get(pk=log.pk)
+            is_locked.set()
+            until_migration_waits()
+            assert not Pending.objects.exists()
+
+    def migrate() -> None:
+        is_locked.wait(10)
+        call_command("migrate", "realtime", "0005", verbosity=0)
+
+    try:
+        together([write, migrate])
+    finally:
+        call_command("migrate", "realtime", verbosity=0)
+
+
+def until_migration_waits() -> None:
+    query = (
+        "SELECT count(*) FROM pg_locks WHERE relation = 'realtime_head'::regclass"
+        " AND mode = 'AccessExclusiveLock' AND NOT granted"
+    )
+    deadline = monotonic() + 10
+    with connection.cursor() as cursor:
+        while monotonic() < deadline:
+            cursor.execute(query)
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("the migration does not wait for the log")
 
 
 def test_a_long_reading_transaction_lets_no_other_reader_wait_behind_a_migration(
