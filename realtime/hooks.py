@@ -92,6 +92,12 @@ class Hooks:
     def room_vacated(self, room: str) -> Any:
         """Act on a room whose last connection has left."""
 
+    def topic_occupied(self, topic: str) -> Any:
+        """Act on the first subscriber of a topic that has `presence`, over all processes."""
+
+    def topic_vacated(self, topic: str) -> Any:
+        """Act on a topic that has `presence`, and whose last subscriber has left."""
+
     @property
     def checks_messages(self) -> bool:
         """Whether messages are checked before they are stored."""
@@ -106,6 +112,11 @@ class Hooks:
     def hears_rooms(self) -> bool:
         """Whether occupied and vacated rooms are told."""
         return not self.is_overridden.isdisjoint({"room_occupied", "room_vacated"})
+
+    @property
+    def hears_topics(self) -> bool:
+        """Whether occupied and vacated topics are told."""
+        return not self.is_overridden.isdisjoint({"topic_occupied", "topic_vacated"})
 
     def fields_of(self, kind: str) -> Fields | None:
         """Return the struct for `data` in a kind of room; None if there is no rule."""

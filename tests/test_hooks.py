@@ -21,8 +21,10 @@ from realtime import testing as kit
 from realtime.engine import after
 from realtime.errors import CommandError, ErrorCode
 from realtime.hooks import Hooks, NewMessage, StoredMessage, hooks
-from realtime.models import Message, Occupancy, Room
+from realtime.models import Message, Occupancy, Room, TopicOccupancy
 from realtime.testing import Refused, clock, connect, engine
+from realtime.topics import Topic
+from realtime.topics.registry import registry
 from tests.consumers.conftest import ada, bob, database, private, room, sqlite_url
 
 __all__ = ["ada", "bob", "database", "private", "room", "sqlite_url"]
@@ -477,6 +479,63 @@ async def test_without_hooks_nothing_is_written(ada: Any, room: Room) -> None:
         await client.join(room)
         await moved.advance(6)
         assert not await Occupancy.objects.aexists()
+
+
+class Feed(Hooks):
+    def topic_occupied(self, topic: str) -> None:
+        heard.append(f"+{topic}")
+
+    async def topic_vacated(self, topic: str) -> None:
+        heard.append(f"-{topic}")
+
+
+async def test_a_topic_is_told_when_its_first_subscriber_comes_and_its_last_one_goes(
+    ada: Any, bob: Any, room: Room
+) -> None:
+    """Rooms are not, without a hook for them; nor are topics without presence."""
+    with registry.isolated():
+
+        class FeedTopic(Topic):
+            path = "feed/<slug:name>"
+            presence = True
+
+            def may_subscribe(self) -> bool:
+                return True
+
+        class PlainTopic(Topic):
+            path = "plain"
+
+            def may_subscribe(self) -> bool:
+                return True
+
+        async with clock() as moved, use(Feed):
+            async with connect(ada) as one, connect(bob) as other:
+                await one.join(room)
+                await one.subscribe("plain")
+                await one.subscribe("feed/a")
+                await moved.advance(1)
+                assert heard == ["+feed/a"]
+                await other.subscribe("feed/a")
+                await one.unsubscribe("feed/a")
+                await moved.advance(10)
+                assert heard == ["+feed/a"]
+                await other.unsubscribe("feed/a")
+                await moved.advance(1)
+                assert heard == ["+feed/a", "-feed/a"]
+                await other.subscribe("feed/b")
+                await moved.advance(1)
+            await moved.advance(4)
+            assert heard == ["+feed/a", "-feed/a", "+feed/b", "-feed/b"]
+            assert not await TopicOccupancy.objects.aexists()
+            assert not await Occupancy.objects.aexists()
+
+
+async def test_a_topic_of_a_killed_process_is_vacated(ada: Any, room: Room) -> None:
+    """By the next pulse of any process."""
+    await TopicOccupancy.objects.acreate(topic="feed/a")
+    async with clock() as moved, use(Feed), connect(ada):
+        await moved.advance(6)
+        assert heard == ["-feed/a"]
 
 
 # The class.

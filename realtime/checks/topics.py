@@ -17,7 +17,7 @@ from ..topics.topic import Topic
 
 __all__ = ["check_topics"]
 
-OF_CLIENT = ("event", "subscribed", "reset", "refused")
+OF_CLIENT = ("event", "subscribed", "reset", "refused", "presence")
 """The names by which listeners of `client.js` hear of the subscription itself."""
 
 
@@ -25,13 +25,13 @@ OF_CLIENT = ("event", "subscribed", "reset", "refused")
 def check_topics(**kwargs: Any) -> list[CheckMessage]:
     """Check the path (E080), events (E081, E082, E085), keep (E083) and model (E086) of topics.
 
-    Also paths that match the same name (E084), reserved attributes (E087), and topics to which
+    Also paths that match the same name (E084), presence and signed (E087), and topics to which
     nobody may subscribe (W080). An event should not have a name of the browser client (W081).
     """
     found: list[CheckMessage] = []
     for topic in registry.all_classes:
         found += [*_path(topic), *_events(topic), *_keep(topic), *_model(topic), *_rule(topic)]
-        found += _reserved(topic)
+        found += _switches(topic)
     return found or list(_overlaps())
 
 
@@ -109,11 +109,11 @@ def _model(topic: type[Topic]) -> Iterator[CheckMessage]:
         yield _error(topic, text, "Name a field in the path, such as `<int:pk>`.", "realtime.E086")
 
 
-def _reserved(topic: type[Topic]) -> Iterator[CheckMessage]:
+def _switches(topic: type[Topic]) -> Iterator[CheckMessage]:
     for name in ("presence", "signed"):
-        if getattr(topic, name):
-            text = f"has `{name} = True`, which does nothing yet."
-            yield _error(topic, text, "Leave it out.", "realtime.E087")
+        if not isinstance(value := getattr(topic, name), bool):
+            text = f"has `{name} = {value!r}`, which is neither True nor False."
+            yield _error(topic, text, f"Write `{name} = True`, or leave it out.", "realtime.E087")
 
 
 def _rule(topic: type[Topic]) -> Iterator[CheckMessage]:

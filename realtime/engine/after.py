@@ -14,7 +14,7 @@ from ..logs import get_logger
 from ..store import occupancy
 from ..store.messages.drafts import Stored
 from ..store.occupancy import Turnover
-from ..store.presence import Announcement
+from ..store.presence import Announcement, Place
 from ..wire.errors import CommandError
 from .database.executor import Database
 
@@ -57,7 +57,8 @@ class AfterHooks:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._messages: deque[StoredMessage] = deque()
-        self._turnovers: deque[Turnover] = deque()
+        self._turnovers: deque[tuple[str, Turnover]] = deque()
+        """Each with "room" or "topic"."""
         self._comparing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -80,34 +81,42 @@ class AfterHooks:
         self._start()
 
     def announce(self, announcement: Announcement) -> None:
-        """Compare the rooms that users have joined and left; tell the hooks what has changed."""
+        """Compare the places that users have joined and left; tell the hooks what has changed."""
         places = {one.place for one in (*announcement.joined, *announcement.left)}
-        rooms = {place for place in places if isinstance(place, int)}
-        if rooms and hooks().hears_rooms:
-            task = asyncio.get_running_loop().create_task(self.compare(rooms))
+        if places and (hooks().hears_rooms or hooks().hears_topics):
+            task = asyncio.get_running_loop().create_task(self.compare(places))
             self._comparing.add(task)
             task.add_done_callback(self._comparing.discard)
 
-    async def compare(self, rooms: Collection[int] | None = None) -> None:
-        """Compare rooms with their presence, by default all, and tell what has changed."""
+    async def compare(self, places: Collection[Place] | None = None) -> None:
+        """Compare rooms and topics with their presence, by default all; tell what has changed."""
+        rooms = topics = None
+        if places is not None:
+            rooms = [place for place in places if isinstance(place, int)]
+            topics = [place for place in places if isinstance(place, str)]
+        if hooks().hears_rooms and rooms != []:
+            await self._compare("room", occupancy.settle, rooms)
+        if hooks().hears_topics and topics != []:
+            await self._compare("topic", occupancy.settle_topics, topics)
+
+    async def _compare(self, kind: str, settle: Callable[[Any], Turnover], places: Any) -> None:
         try:
-            turnover = await self._db.pulse(occupancy.settle, rooms)
+            turnover = await self._db.pulse(settle, places)
         except DatabaseError as error:
-            logger.warning("rooms cannot be compared with their presence: %r", error)
+            logger.warning("each %s cannot be compared with its presence: %r", kind, error)
             return
         if turnover.occupied or turnover.vacated:
-            self._turnovers.append(turnover)
+            self._turnovers.append((kind, turnover))
             self._start()
 
     async def finish(self, seconds: float) -> None:
         """Tell the hooks what they were not told, at most for so many seconds, then stop.
 
-        The rooms that only this process had users in are vacated now.
+        The rooms and topics that only this process had users in are vacated now.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                if hooks().hears_rooms:
-                    await self.compare()
+                await self.compare()
                 await self._idle.wait()
         for task in (*self._comparing, *([self._task] if self._task else [])):
             task.cancel()
@@ -123,19 +132,22 @@ class AfterHooks:
             await self._wake.wait()
             self._wake.clear()
             while self._turnovers:
-                await self._tell_rooms(self._turnovers.popleft())
+                await self._tell_turnover(*self._turnovers.popleft())
             while self._messages:
                 number = min(len(self._messages), MESSAGES_AT_ONCE)
                 batch = [self._messages.popleft() for _ in range(number)]
                 await self._tell("messages_stored", hooks().messages_stored, batch)
             self._idle.set()
 
-    async def _tell_rooms(self, turnover: Turnover) -> None:
+    async def _tell_turnover(self, kind: str, turnover: Turnover) -> None:
         rules = hooks()
-        for room in turnover.occupied:
-            await self._tell("room_occupied", rules.room_occupied, room)
-        for room in turnover.vacated:
-            await self._tell("room_vacated", rules.room_vacated, room)
+        is_room = kind == "room"
+        occupied = rules.room_occupied if is_room else rules.topic_occupied
+        vacated = rules.room_vacated if is_room else rules.topic_vacated
+        for name in turnover.occupied:
+            await self._tell(f"{kind}_occupied", occupied, name)
+        for name in turnover.vacated:
+            await self._tell(f"{kind}_vacated", vacated, name)
 
     async def _tell(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
         try:

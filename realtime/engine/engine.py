@@ -19,12 +19,14 @@ from ..hooks import hooks
 from ..logs import get_logger
 from ..store import presence
 from ..store.accounts.identity import Identity
+from ..store.presence import Place
 from ..wire.errors import CloseCode, Disconnect
 from .after import AfterHooks
 from .connections.admission import Admission
 from .connections.connection import Connection
 from .connections.limits import Limits
 from .connections.outbox import CLOSE_SECONDS
+from .connections.phase import Phase
 from .connections.presence import PresenceWriter
 from .connections.revalidation import Revalidator
 from .connections.turns import Passes
@@ -204,7 +206,7 @@ class Engine:
         """Register a connection whose socket another consumer owns, until it closes.
 
         It can be closed as any other, but gets no events for its user or for everyone, which its
-        page may not know. It is not present.
+        page may not know. It is present only where `attend` says so.
         """
         connection.acquire(self._forget)
         self.connections[connection.id] = connection
@@ -213,6 +215,15 @@ class Engine:
         for topic in topics:
             topic.watch(connection)
             connection.acquire(topic)
+
+    def attend(self, connection: Connection, place: Place) -> None:
+        """Let a connection be present in a place; a watched one gets its row for it."""
+        if not self.presence.has(connection):
+            if connection.phase is Phase.CLOSED:
+                return
+            self.presence.connect(connection)
+            connection.acquire(self.presence.disconnect)
+        self.presence.join(connection, place)
 
     def change_identity(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ..conf import config
-from ..hooks import hooks
 from ..logs import get_logger
 from ..store import presence
 from ..store.database import machine
@@ -104,7 +103,7 @@ class Pulse:
             self._start_sweep()
             await self._attempt("reap expired nodes", self._reap_expired)
             await self._attempt("check other nodes", self._check_other_nodes)
-            await self._attempt("compare occupied rooms", self._compare_occupied)
+            await self._attempt("compare occupied rooms", self._engine.after.compare)
             await self._attempt("read the site identity", self._identify)
             await self._attempt("compare positions", self._compare)
             await self._attempt("compare presence counts", self._compare_counts)
@@ -203,10 +202,6 @@ class Pulse:
             logger.warning("node %s is dead: its clients leave their rooms and topics", node_id)
             engine.hub.publish_presence(announcement)
             await engine.db.pulse(presence.delete_node, node_id, engine.node)
-
-    async def _compare_occupied(self) -> None:
-        if hooks().hears_rooms:
-            await self._engine.after.compare()
 
     async def _compare_counts(self) -> None:
         if time.monotonic() - self._counted_at < COUNT_SECONDS:

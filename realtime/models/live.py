@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from .logs import TOPIC_CHARACTERS
 from .rooms import Room
 
-__all__ = ["Connection", "Node", "Occupancy", "Presence"]
+__all__ = ["Connection", "Node", "Occupancy", "Presence", "TopicOccupancy"]
 
 
 class Node(models.Model):
@@ -139,3 +139,17 @@ class Occupancy(models.Model):
 
     def __str__(self) -> str:
         return str(self.room_id)
+
+
+class TopicOccupancy(models.Model):
+    """A topic that has subscribers, as the hooks of the site were told."""
+
+    topic = models.CharField(_("topic"), max_length=TOPIC_CHARACTERS, primary_key=True)
+    since = models.DateTimeField(_("since"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("occupied topic")
+        verbose_name_plural = _("occupied topics")
+
+    def __str__(self) -> str:
+        return self.topic

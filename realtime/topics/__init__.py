@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire.costs import Cost
 from ..wire.errors import CommandError, ErrorCode
+from ..wire.events import Member
 from .calls import command
 from .resuming import TopicPosition
 from .stored import StoredEvent
@@ -36,6 +37,7 @@ __all__ = [
     "ErrorCode",
     "Event",
     "InvalidEvent",
+    "Member",
     "StoredEvent",
     "Topic",
     "TopicPosition",

@@ -24,7 +24,7 @@ class Declared:
     keep: ClassVar[timedelta | None] = None
     """How long events are stored; None: they are sent once, and not stored."""
     presence: ClassVar[bool] = False
-    """Reserved: whether clients learn which users are subscribed."""
+    """Whether it is known who is subscribed, and told to the clients that may see it."""
     signed: ClassVar[bool] = False
     """Reserved: whether the signature of a page is enough to subscribe."""
 
@@ -75,6 +75,13 @@ class Declared:
         if cls.keep is None:
             fault = f"{cls.__qualname__} stores nothing, so it has no {action}"
             raise ImproperlyConfigured(f"{fault}: write `keep = timedelta(days=7)` in the class.")
+
+    @classmethod
+    def _check_presence(cls) -> None:
+        """Raise `ImproperlyConfigured` if the class does not know who is subscribed."""
+        if not cls.presence:
+            fault = f"{cls.__qualname__} does not know who is subscribed"
+            raise ImproperlyConfigured(f"{fault}: write `presence = True` in the class.")
 
     @classmethod
     def _check_thread(cls, method: str) -> None:

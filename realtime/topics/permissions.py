@@ -15,7 +15,7 @@ from ..store.messages.history import RightsVersion
 from ..store.topics.entries import NO_LOG, marks
 from ..wire.errors import CommandError, ErrorCode
 from .registry import unknown_topic
-from .rights import Decision, decide
+from .rights import Decision, decide, sees_presence
 from .topic import Topic
 
 __all__ = ["Verdict", "verdict_on"]
@@ -31,6 +31,8 @@ class Verdict(NamedTuple):
     refusal: CommandError | None
     rights: RightsVersion
     """The version of the rights of the topic on which it is based."""
+    sees_presence: bool = False
+    """Whether the user may see who is subscribed."""
 
 
 async def verdict_on(db: Database, topic: Topic) -> Verdict:
@@ -53,7 +55,11 @@ class Judge:
         # Read first: a change of rights after this makes the verdicts old, so it is not missed.
         known = marks(topic.name for topic in topics)
         return {
-            topic: Verdict(self._refusal(decision), known[topic.name].rights)
+            topic: Verdict(
+                self._refusal(decision),
+                known[topic.name].rights,
+                sees_presence=decision is True and sees_presence(topic),
+            )
             for topic, decision in decide(topics).items()
         }
 

@@ -1,12 +1,14 @@
-"""Read what the log of a topic holds, from the site's code."""
+"""Read what the log of a topic holds, and who is subscribed, from the site's code."""
 
 from asgiref.sync import sync_to_async
 
+from ..store import presence
 from ..store.database.primary import on_primary
 from ..store.outbox.sequencer import sequencer
 from ..store.topics.entries import TopicLog
 from ..wire.clean import MAX_INTEGER
 from ..wire.entries import EntryState
+from ..wire.events import Member
 from .declared import Declared
 from .stored import StoredEvent
 
@@ -14,9 +16,10 @@ __all__ = ["Reading"]
 
 
 class Reading(Declared):
-    """The methods that read the log of a topic; each has an async twin with the prefix `a`.
+    """The methods that read a topic; each has an async twin with the prefix `a`.
 
-    They read what is committed and has a position. Raises `ImproperlyConfigured` without `keep`.
+    Of the log, they read what is committed and has a position. Raises `ImproperlyConfigured`
+    without `keep`, and `present` without `presence`.
     """
 
     def get(self, key: str) -> StoredEvent | None:
@@ -54,6 +57,16 @@ class Reading(Declared):
     async def ahistory(self, limit: int = 50, *, before: int | None = None) -> list[StoredEvent]:
         """Return the newest events, oldest first."""
         return await sync_to_async(self.history)(limit, before=before)
+
+    def present(self) -> list[Member]:
+        """Return the users who are subscribed, by name, each with the number of connections."""
+        self._check_presence()
+        self._check_thread("present")
+        return on_primary(presence.present, self.name)
+
+    async def apresent(self) -> list[Member]:
+        """Return the users who are subscribed."""
+        return await sync_to_async(self.present)()
 
     def _log(self) -> TopicLog:
         sequencer.settle()  # this process may have published it a moment ago

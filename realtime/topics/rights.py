@@ -15,7 +15,7 @@ from ..logs import get_logger
 from ..wire.errors import CommandError, ErrorCode
 from .topic import Topic
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "sees_presence"]
 
 logger = get_logger("realtime.topics")
 
@@ -24,6 +24,7 @@ Decision = bool | BaseException
 NO = (ObjectDoesNotExist, PermissionDenied, Http404)
 MALFORMED = (ValueError, TypeError, ValidationError)
 AWAY = (OperationalError, InterfaceError)
+UNSEEN = "%s cannot decide who may see its presence, so a client does not"
 FAILED = "%s cannot decide on %d topics at once, so it is asked about fewer: %r"
 
 
@@ -41,6 +42,22 @@ def decide(asks: Sequence[Topic]) -> dict[Topic, Decision]:
     for topic, group in classes.items():
         found.update(_of_class(topic, group))
     return found
+
+
+def sees_presence(topic: Topic) -> bool:
+    """Return whether the identity of a topic, who may subscribe, sees who is there; in a thread.
+
+    An exception of the site's code means no.
+    """
+    try:
+        answer = topic.presence and topic.may_see_presence()
+    except AWAY:
+        raise
+    except (Exception, CancelledError) as error:
+        if not isinstance(error, NO):
+            logger.error(UNSEEN, type(topic).__qualname__, exc_info=error)
+        return False
+    return bool(answer)
 
 
 def _of_class(topic: type[Topic], asks: list[Topic]) -> dict[Topic, Decision]:

@@ -20,7 +20,8 @@ from ..engine.delivery.entry_topic import EntryTopic
 from ..engine.engine import Engine
 from ..wire.commands import TopicSince
 from ..wire.errors import CommandError, ErrorCode, refusal_of
-from ..wire.events import Removed
+from ..wire.events import Member, Removed
+from .attendance import Attendance
 from .permissions import Verdict, verdict_on
 from .registry import registry
 from .topic import Topic
@@ -34,6 +35,8 @@ UNDECIDED_SECONDS = 60.0
 CHANGING = _("The rights in this topic are changing. Try again in a moment.")
 UNDECIDED = _("The server cannot decide whether you may subscribe. Try again in a moment.")
 ENDED = _("Your subscription to this topic has ended. Subscribe again.")
+NOT_SUBSCRIBED = _("Subscribe to the topic first.")
+HIDDEN = _("You may not see who is subscribed to this topic.")
 TOO_MANY_TOPICS = _("You are subscribed to too many topics. Unsubscribe from one first.")
 
 
@@ -64,9 +67,12 @@ class Subscription:
 class Subscriptions:
     """The subscriptions of one connection by topic name, until it closes."""
 
-    def __init__(self, engine: Engine, connection: Connection) -> None:
+    def __init__(
+        self, engine: Engine, connection: Connection, *, tells_presence: bool = True
+    ) -> None:
         self._engine = engine
         self._connection = connection
+        self._attendance = Attendance(engine, connection, is_told=tells_presence)
         self._subscriptions: dict[str, Subscription] = {}
         self._entering: set[str] = set()
         self._rechecks = Rechecks(connection.id, self._is_recheck_due, self._recheck, self._give_up)
@@ -111,7 +117,7 @@ class Subscriptions:
             topic = registry.resolve(topic.name, self._connection.identity)
             verdict, known = known or await self._ask(topic), None
             self._enforce(topic.name, verdict)
-            opened = await hub.open_topic(topic.name)
+            opened = await hub.open_topic(topic.name, shows_presence=topic.presence)
             if not await hub.confirm_rights(opened, verdict.rights):
                 continue
             page = await attach_entries(
@@ -132,6 +138,22 @@ class Subscriptions:
         if subscription is None or subscription.is_stale:
             await self._decide(topic, subscription)
 
+    async def check_presence(self, topic: Topic) -> None:
+        """Raise `CommandError` unless the user may see who is subscribed."""
+        await self.check(topic)
+        subscription = self._get(topic.name)
+        if subscription is None:
+            raise CommandError(ErrorCode.NOT_JOINED, NOT_SUBSCRIBED)
+        if not subscription.verdict.sees_presence:
+            raise CommandError(ErrorCode.PERMISSION_DENIED, HIDDEN)
+
+    def members_of(self, name: str) -> tuple[list[Member] | None, int | None]:
+        """Return who is subscribed to a topic and how many; None if that is not to be seen."""
+        subscription = self._get(name)
+        if subscription is None:
+            return None, None
+        return self._attendance.members_of(subscription.topic)
+
     async def read_ahead(self, topics: list[Topic], verdicts: dict[str, Verdict]) -> None:
         """Ask about many topics, and note each verdict as it comes.
 
@@ -148,6 +170,7 @@ class Subscriptions:
     def drop(self, name: str) -> None:
         """End a subscription, if there is one."""
         if subscription := self._subscriptions.pop(name, None):
+            self._attendance.leave(subscription.topic)
             self._connection.unsubscribe(subscription.topic)
 
     def recheck(self, name: str) -> None:
@@ -180,7 +203,11 @@ class Subscriptions:
     def _add(self, name: str, subscription: Subscription) -> None:
         if self._connection.phase is Phase.CLOSED:
             return  # meanwhile: its topics have been detached
+        before, topic = self._subscriptions.get(name), subscription.topic
+        if before is not None and before.topic is not topic:  # it was closed meanwhile
+            self._attendance.leave(before.topic)
         self._subscriptions[name] = subscription
+        self._attendance.enter(topic, sees=subscription.verdict.sees_presence)
         if self._timer is None:
             self._recheck_later()
 
@@ -251,7 +278,10 @@ class Subscriptions:
                 self._remove(topic.name, verdict.refusal)
             raise verdict.refusal
         if subscription is not None and is_newest:
-            subscription.verdict, subscription.known_changes = verdict, changes
+            before, subscription.verdict = subscription.verdict, verdict
+            subscription.known_changes = changes
+            if verdict.sees_presence != before.sees_presence:
+                self._attendance.change(subscription.topic, sees=verdict.sees_presence)
 
     def _is_recheck_due(self, name: str) -> bool:
         subscription = self._get(name)

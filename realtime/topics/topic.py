@@ -18,7 +18,7 @@ from .registry import registry, unknown_topic
 
 __all__ = ["Topic"]
 
-SYNC = ("may_subscribe", "allowed", "queryset")
+SYNC = ("may_subscribe", "may_see_presence", "allowed", "queryset")
 """The methods that run in a thread: a coroutine would count as a consent."""
 OF_CLASS = ("allowed", "queryset")
 
@@ -85,6 +85,13 @@ class Topic(Publishing, Reading):
         `PermissionDenied` mean no. Call `refresh_rights` when the answer may have changed.
         """
         return False
+
+    def may_see_presence(self) -> bool:
+        """Return whether `self.identity`, who may subscribe, sees who else is subscribed.
+
+        By default, every subscriber does. It is asked only if `presence` is true, in a thread.
+        """
+        return True
 
     @classmethod
     def allowed(cls, asks: Sequence[Self]) -> Iterable[Self]:

@@ -144,8 +144,12 @@ class History(Command):
 
     def __post_init__(self) -> None:
         """Require a room or a topic, and not both."""
-        if (self.room is None) == (self.topic is None):
-            raise ValueError("Object needs one of the fields `room` and `topic`")
+        _require_place(self.room, self.topic)
+
+
+def _require_place(room: str | None, topic: str | None) -> None:
+    if (room is None) == (topic is None):
+        raise ValueError("Object needs one of the fields `room` and `topic`")
 
 
 class Read(Command):
@@ -169,9 +173,14 @@ class Signal(Command):
 
 
 class Presence(Command):
-    """Request the list of users in a room."""
+    """Request the list of users in a room, or of those who are subscribed to a topic."""
 
-    room: Slug
+    room: Slug | None = None
+    topic: TopicName | None = None
+
+    def __post_init__(self) -> None:
+        """Require a room or a topic, and not both."""
+        _require_place(self.room, self.topic)
 
 
 class Ping(Command):

@@ -112,7 +112,7 @@ class MessageState(MessageFields):
 
 
 class Member(Struct, kw_only=True, omit_defaults=True):
-    """A user who is in a room; `connections` only if they were counted."""
+    """A user in a room or topic; `connections` only if they were counted."""
 
     user_id: str
     username: str
@@ -142,10 +142,11 @@ class Authenticated(Outgoing, tag="authenticated"):
     ref: Ref = None
 
 
-class Joined(Outgoing, tag="joined"):
-    """A user has entered a room; in the reply to `join` with its state up to `through`."""
+class Joined(Outgoing, kw_only=True, tag="joined"):
+    """A user has entered a room or topic; in the reply to `join` with its state up to `through`."""
 
-    room: str
+    room: str | None = None
+    topic: str | None = None
     user_id: str
     username: str
     through: int | None = None
@@ -167,10 +168,11 @@ class Joined(Outgoing, tag="joined"):
     ref: Ref = None
 
 
-class Left(Outgoing, tag="left"):
-    """A user has left a room; also the reply to `leave`."""
+class Left(Outgoing, kw_only=True, tag="left"):
+    """A user has left a room or topic; also the reply to `leave`."""
 
-    room: str
+    room: str | None = None
+    topic: str | None = None
     user_id: str
     username: str
     ref: Ref = None
@@ -257,10 +259,14 @@ class HistoryPage(Outgoing, kw_only=True, tag="history"):
     ref: Ref = None
 
 
-class PresenceList(Outgoing, tag="presence"):
-    """The users in a room; in a crowded room only their number."""
+class PresenceList(Outgoing, kw_only=True, tag="presence"):
+    """The users in a room, or subscribed to a topic; in a crowd only their number.
 
-    room: str
+    A topic with 0 of them does not show the client any more who they are.
+    """
+
+    room: str | None = None
+    topic: str | None = None
     count: int
     members: list[Member]
     ref: Ref = None
@@ -303,7 +309,7 @@ class Subscribed(Outgoing, tag="subscribed"):
     """The reply to `subscribe`: the entries that bring the client to `through`.
 
     While `has_more` is true, the client requests the next page with `through` and `until`, and
-    gets no events yet.
+    gets no events yet. `members` and `count` say who is subscribed, if the client may see that.
     """
 
     topic: str
@@ -314,6 +320,8 @@ class Subscribed(Outgoing, tag="subscribed"):
     has_more: bool
     until: int | None = None
     rights: list[str] = []
+    members: list[Member] | None = None
+    count: int | None = None
     ref: Ref = None
 
 

@@ -1,4 +1,4 @@
-"""Topics and pages of a site, for `test_topics.py`; all may see an order whose room is public."""
+"""Topics and pages of a site, for tests of topics; all may see an order whose room is public."""
 
 from datetime import timedelta
 from threading import Thread
@@ -33,6 +33,17 @@ class OrderTopic(Topic):
     def cancel(self, command: Cancel) -> Paid:
         self.publish(Paid(total=-len(command.reason)))
         return Paid(total=0)
+
+
+class DeskTopic(Topic):
+    """Shows who is subscribed; a closed one is for nobody."""
+
+    path = "desk/<int:pk>"
+    presence = True
+    pk: int
+
+    def may_subscribe(self) -> bool:
+        return not Room.objects.filter(pk=self.pk, kind="private").exists()
 
 
 class Said(Event):

@@ -92,6 +92,32 @@ async def test_a_listener_gets_the_data_of_its_event(page: Page) -> None:
     ]
 
 
+async def test_a_page_sees_who_is_subscribed(page: Page) -> None:
+    """The list comes with the reply; joins, leaves and whole lists change it."""
+    ada = {"user_id": "1", "username": "Ada"}
+    bob = {"user_id": "2", "username": "Bob"}
+    script, socket = await begun(page, members=[ada], count=1, rights=["presence"])
+    await script.run("void order.on('presence', (told) => heard.push(['presence', told]))")
+    seen = "[order.count, [...order.presence.values()].map(({ username }) => username)]"
+    assert await script.run(seen) == [1, ["Ada"]]
+    for told in (bob, bob):  # a repeat counts once
+        socket.send({"type": "joined", "topic": ORDER, **told})
+    socket.send({"type": "left", "topic": ORDER, **ada})
+    await script.until("order.count === 1 && order.presence.has('2')")
+    socket.send({"type": "presence", "topic": ORDER, "count": 300, "members": []})
+    await script.until("order.count === 300 && order.presence.size === 0")
+    socket.send({"type": "presence", "topic": ORDER, "count": 0, "members": []})
+    await script.until("order.count === null")
+    told = await script.run("heard.filter(([type]) => type === 'presence').map(([, told]) => told)")
+    assert [one["count"] for one in told] == [2, 2, 1, 300, None]
+    assert [member["username"] for member in told[0]["members"]] == ["Ada", "Bob"]
+
+
+async def test_a_topic_without_presence_tells_none(page: Page) -> None:
+    script, _ = await begun(page)
+    assert await script.run("[order.count, order.presence.size]") == [None, 0]
+
+
 async def test_a_listener_that_was_stopped_hears_nothing(page: Page) -> None:
     script, socket = await begun(page)
     await script.run("void (window.stop = order.on('paid', () => heard.push(['stopped'])))")

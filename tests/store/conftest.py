@@ -35,6 +35,7 @@ from realtime.models import (
     Rights,
     Room,
     Sanction,
+    TopicOccupancy,
     Voice,
 )
 from realtime.store.outbox.sequencer import sequencer
@@ -43,6 +44,7 @@ User = get_user_model()
 MODELS = [
     LogEntry,
     Occupancy,
+    TopicOccupancy,
     Presence,
     Connection,
     Node,

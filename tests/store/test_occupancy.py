@@ -86,3 +86,46 @@ def test_of_several_processes_one_gets_it(connection: Connection, rooms: list[Ro
             row.delete()
         found = list(pool.map(settle, range(8)))
         assert sorted(slug for one in found for slug in one.vacated) == ["a", "b"]
+
+
+def subscribe(connection: Connection, topic: str) -> Presence:
+    return Presence.objects.create(connection=connection, topic=topic, user_key="7")
+
+
+def test_the_first_and_the_last_subscriber_of_a_topic_are_told_once(
+    connection: Connection, rooms: list[Room]
+) -> None:
+    """Rooms are apart."""
+    enter(connection, rooms[0])
+    row = subscribe(connection, "order/7")
+    assert occupancy.settle_topics(["order/8"]) == NOTHING
+    assert occupancy.settle_topics(["order/7"]) == Turnover(["order/7"], [])
+    assert occupancy.settle_topics() == NOTHING
+    row.delete()
+    subscribe(connection, "order/8")
+    assert occupancy.settle_topics([]) == NOTHING
+    assert occupancy.settle_topics() == Turnover(["order/8"], ["order/7"])
+    assert occupancy.settle() == Turnover(["a"], [])
+
+
+def test_subscribers_of_a_dead_process_do_not_count(connection: Connection) -> None:
+    subscribe(connection, "order/7")
+    occupancy.settle_topics()
+    Node.objects.update(expires_at=timezone.now())
+    assert occupancy.settle_topics() == Turnover([], ["order/7"])
+
+
+def test_of_several_processes_one_gets_a_topic(connection: Connection) -> None:
+    def settle(_: int) -> Turnover:
+        try:
+            return occupancy.settle_topics()
+        finally:
+            connections.close_all()
+
+    row = subscribe(connection, "order/7")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(settle, range(8)))
+        assert [name for one in found for name in one.occupied] == ["order/7"]
+        row.delete()
+        found = list(pool.map(settle, range(8)))
+        assert [name for one in found for name in one.vacated] == ["order/7"]

@@ -398,3 +398,76 @@ def test_two_nodes_write_at_once(room: Room, alive: bool) -> None:
     crowd = [ME, OTHER] if alive else [ME]
     results = together([lambda node=node: enter(node, 1, room) for node in crowd])
     assert ["ada@general"] in [told(result)[0] for result in results]
+
+
+# Topics.
+
+
+def subscribe(node: LiveNode, number: int, *topics: str, user: str = "ada") -> Announcement:
+    """A new connection of `user` subscribes to topics."""
+    one = connected(node, number, user)
+    rows = {(one.pk, name): presence.new_presence(one, name) for name in topics}
+    return presence.apply(Batch(connections={one.pk: one}, presences=rows))
+
+
+def named(announcement: Announcement | None) -> tuple[list[str], list[str]]:
+    assert announcement is not None
+    came, went = (
+        sorted(f"{one.user_key}@{one.place}" for one in people) for people in announcement
+    )
+    return came, went
+
+
+def test_a_topic_is_a_place_of_its_own(room: Room) -> None:
+    """Also one whose name is the number of a room; both are counted in one call."""
+    name = str(room.pk)
+    assert named(subscribe(ME, 1, name, "b")) == (["ada@" + name, "ada@b"], [])
+    assert presence.members(room.pk, 10) == ([], 0)
+    assert told(enter(OTHER, 1, room, user="bob")) == (["bob@general"], [])
+    assert presence.counts([room.pk, name, "b", "c"]) == {room.pk: 1, name: 1, "b": 1}
+    [member] = presence.present(name)
+    assert (member.user_id, member.username, member.connections) == ("ada", "Ada", 1)
+
+
+def test_several_subscribers_of_a_user_are_one(room: Room) -> None:
+    subscribe(ME, 1, "a")
+    assert named(subscribe(OTHER, 1, "a")) == ([], [])
+    assert [one.connections for one in presence.present("a")] == [2]
+    assert named(presence.apply(Batch(left=[("me.1", "a")]))) == ([], [])
+    assert named(presence.apply(Batch(closed=["other.1"]))) == ([], ["ada@a"])
+
+
+def test_subscribers_of_a_dead_process_are_told_with_its_members(room: Room) -> None:
+    enter(DEAD, 1, room)
+    subscribe(DEAD, 2, "a", "b", user="bob")
+    subscribe(ME, 1, "b", user="bob")
+    assert presence.present("a") == []  # its lease is over
+    assert named(presence.reap("dead", ME)) == ([], sorted([f"ada@{room.pk}", "bob@a"]))
+    presence.delete_node("dead", ME)
+    assert Presence.objects.count() == 1
+
+
+def test_the_rows_of_a_process_are_written_anew(room: Room) -> None:
+    one = connected(ME, 1)
+    subscribe(ME, 1, "a", "b")
+    kept = presence.new_presence(one, "b")
+    announcement = presence.rebuild(ME, [one], [kept])
+    assert named(announcement) == (["ada@b"], ["ada@a"])
+    assert named(presence.release(ME)) == ([], ["ada@b"])
+
+
+def test_a_subscription_is_one_row(room: Room) -> None:
+    subscribe(ME, 1, "a")
+    with pytest.raises(IntegrityError):
+        presence.apply(
+            Batch(presences={("me.1", "a"): presence.new_presence(connected(ME, 1), "a")})
+        )
+
+
+@pytest.mark.parametrize("columns", [{}, {"topic": "a", "room_id": 1}])
+def test_a_presence_is_in_one_place(room: Room, columns: dict[str, Any]) -> None:
+    subscribe(ME, 1)
+    if columns:
+        columns = {**columns, "room_id": room.pk}
+    with pytest.raises(IntegrityError):
+        Presence.objects.create(connection_id="me.1", user_key="ada", **columns)

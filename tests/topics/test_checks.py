@@ -73,8 +73,8 @@ def test_a_good_class_is_silent() -> None:
         ({"keep": timedelta(0)}, "E083", "which is no time."),
         ({"model": "Room"}, "E086", "has `model = 'Room'`, which is no model."),
         ({"events": [Reset]}, "W081", "lists Reset, whose name the browser client uses."),
-        ({"presence": True}, "E087", "has `presence = True`, which does nothing yet."),
-        ({"signed": True}, "E087", "has `signed = True`, which does nothing yet."),
+        ({"presence": 1}, "E087", "has `presence = 1`, which is neither True nor False."),
+        ({"signed": "yes"}, "E087", "has `signed = 'yes'`, which is neither True nor False."),
         ({"model": Room, "path": "room"}, "E086", "has a path without a field of Room"),
     ],
 )

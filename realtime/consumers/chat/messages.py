@@ -123,7 +123,9 @@ class Messages(Joining):
 
     @command
     async def presence(self, command: Presence) -> PresenceList:
-        """Send the list of users in a room."""
+        """Send the list of users in a room, or of those who are subscribed to a topic."""
+        if command.room is None:
+            return await super().presence(command)
         subscription = await self._allowed(command.room, lambda entry: True)
         members, count = await self.engine.db.read_rows(
             presence.members, subscription.access.room_id, config().presence_events_up_to

@@ -75,7 +75,7 @@ class SiteSocket:
             scope=scope,
         )
         self._login = SiteLogin(self._connection, engine)
-        self._topics = Subscriptions(engine, self._connection)
+        self._topics = Subscriptions(engine, self._connection, tells_presence=False)
         self._sending = asyncio.Lock()
         """Held while a page is read and sent."""
 

@@ -7,7 +7,9 @@ from typing import ClassVar
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 
+from ...conf import config
 from ...engine.delivery.entry_catchup import fitting
+from ...store import presence
 from ...store.topics.entries import TopicLog
 from ...topics.permissions import Verdict
 from ...topics.registry import registry
@@ -18,6 +20,7 @@ from ...wire.commands import (
     Call,
     Command,
     History,
+    Presence,
     Subscribe,
     Subscribes,
     SubscribeTarget,
@@ -28,7 +31,10 @@ from ...wire.errors import CommandError, ErrorCode
 from ...wire.events import (
     EntryEvent,
     HistoryPage,
+    Joined,
+    Left,
     Outgoing,
+    PresenceList,
     Removed,
     Result,
     Resync,
@@ -49,7 +55,16 @@ NO_ROOMS = _("This address has no rooms. Name a topic.")
 class Subscribing(Consumer):
     """The commands to subscribe to topics, to call their commands, and to read their entries."""
 
-    sends: ClassVar[tuple[type[Outgoing], ...]] = (EntryEvent, Removed, Resync, Result, Subscribed)
+    sends: ClassVar[tuple[type[Outgoing], ...]] = (
+        EntryEvent,
+        Joined,
+        Left,
+        PresenceList,
+        Removed,
+        Resync,
+        Result,
+        Subscribed,
+    )
 
     @command
     async def subscribe(self, command: Subscribe) -> Subscribed:
@@ -96,6 +111,18 @@ class Subscribing(Consumer):
             return await self._page_of(topic, command)
         return await self._changes_of(topic, command, command.after)
 
+    @command
+    async def presence(self, command: Presence) -> PresenceList:
+        """Send the list of users who are subscribed to a topic."""
+        if command.topic is None:
+            raise CommandError(ErrorCode.INVALID_MESSAGE, NO_ROOMS, path="room")
+        topic = self._find(command.topic)
+        await self._topics.check_presence(topic)
+        members, count = await self.engine.db.read_rows(
+            presence.members, topic.name, config().presence_events_up_to
+        )
+        return PresenceList(topic=topic.name, members=members, count=count)
+
     def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
         """Charge a call what its handler says."""
         return self._calls.charge_for(command) if isinstance(command, Call) else (command, cost)
@@ -135,6 +162,7 @@ class Subscribing(Consumer):
         page = await self._topics.enter(
             topic, since=target.since, history=target.history, known=known
         )
+        members, count = self._topics.members_of(topic.name)
         return Subscribed(
             topic=topic.name,
             through=page.through,
@@ -143,6 +171,9 @@ class Subscribing(Consumer):
             entries=page.states,
             has_more=page.has_more,
             until=page.until,
+            rights=[] if members is None else ["presence"],
+            members=members,
+            count=count,
         )
 
     async def _ask_ahead(self, targets: list[SubscribeTarget]) -> dict[str, Verdict]:

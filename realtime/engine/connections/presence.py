@@ -68,6 +68,10 @@ class PresenceWriter:
         self._connections[connection.id] = self._batch.connections[connection.id] = row
         self._wake.set()
 
+    def has(self, connection: Connection) -> bool:
+        """Return whether a connection has a row, or will have one."""
+        return connection.id in self._connections
+
     def join(self, connection: Connection, place: Place) -> None:
         """Add a connection to a place."""
         key = connection.id, place

@@ -10,7 +10,8 @@ from ...wire.events import EntryEvent, Resync
 from ..connections.connection import Connection
 from .event import Event
 from .flusher import Flusher
-from .topic import Emptied, LogTopic, State, stay_open
+from .topic import Emptied, LogTopic, State, Topic, stay_open
+from .topic_presence import TopicPresence
 
 __all__ = ["EntryTopic", "entry_event"]
 
@@ -26,9 +27,18 @@ class EntryTopic(LogTopic[TopicLog, EntryState]):
     open_states = 0
 
     def __init__(
-        self, log: TopicLog, flushers: tuple[Flusher, Flusher], emptied: Emptied = stay_open
+        self,
+        log: TopicLog,
+        flushers: tuple[Flusher, Flusher],
+        emptied: Emptied = stay_open,
+        *,
+        shows_presence: bool = False,
     ) -> None:
         super().__init__(log, flushers, emptied)
+        if shows_presence:
+            # Not all members may see who is there, so the audience is a topic of this process.
+            audience = Topic(self.name, flushers)
+            self.presence = TopicPresence(log.name, audience, topic=log.name)
         self.is_shared = False
         self.rights: RightsVersion = ("", 0)
         """The version of rights that this process knows."""

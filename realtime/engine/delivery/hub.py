@@ -119,10 +119,12 @@ class Hub:
         make = partial(RoomTopic, log, slug, self._flushers, self._emptied)
         return await self._topics.open(log.key, make, Ring.CAPACITY if is_resumed else None)
 
-    async def open_topic(self, name: str) -> EntryTopic:
+    async def open_topic(self, name: str, *, shows_presence: bool = False) -> EntryTopic:
         """Return the live topic of a site with this name; concurrent calls open it once."""
         log = TopicLog(name)
-        make = partial(EntryTopic, log, self._flushers, self._emptied)
+        make = partial(
+            EntryTopic, log, self._flushers, self._emptied, shows_presence=shows_presence
+        )
         return await self._topics.open(log.key, make)
 
     def room(self, room_id: int) -> RoomTopic | None:

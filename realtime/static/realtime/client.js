@@ -8,7 +8,7 @@ import { Connection } from "./connection.js?4f63dd36";
 import { Outbox, makeNonce } from "./outbox.js?7bfaeeef";
 import { Room } from "./room.js?2780ecfd";
 import { Subscription } from "./subscription.js?76379701";
-import { Topic } from "./topic.js?1fced2e7";
+import { Topic } from "./topic.js?63e22a01";
 
 export { Room, Topic, makeNonce };
 
@@ -232,12 +232,15 @@ export class RealtimeClient extends EventTarget {
         if (!this.#authenticated(frame, onReply)) return;
         break;
       case "joined":
+        topic?.see(frame);
         if (frame.through === undefined) room?.addMember(frame);
         break;
       case "left":
+        topic?.see(frame);
         room?.removeMember(frame);
         break;
       case "presence":
+        topic?.see(frame);
         room?.setMembers(frame);
     }
     onReply?.(frame);

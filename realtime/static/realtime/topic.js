@@ -4,6 +4,9 @@
 export class Topic extends EventTarget {
   /** The latest value of each key. */
   state = new Map();
+  /** The users who are subscribed, by `user_id`, where the topic shows them; in a crowd only `count` is known. */
+  presence = new Map();
+  count = null;
   rights = [];
   subscription;
   #session;
@@ -29,7 +32,8 @@ export class Topic extends EventTarget {
   /**
    * Listen to the events and values of a name: `listener(data, entry)`.
    * `event` stands for all of them, and for deletions, which have no data: `listener(entry)`.
-   * `subscribed` ({ resumed }), `reset` and `refused` ({ code, message }) tell of the subscription.
+   * `subscribed` ({ resumed }), `reset` and `refused` ({ code, message }) tell of the subscription, and
+   * `presence` ({ count, members }) of who is subscribed.
    * Returns a function that stops it.
    */
   on(name, listener, options) {
@@ -66,10 +70,23 @@ export class Topic extends EventTarget {
     else if (this.subscribed) this.#show(frame);
   }
 
+  /** Take `joined` or `left` of a user, or the whole list (`presence`). */
+  see({ type, user_id, username, ...list }) {
+    if (!this.subscribed) return;
+    if (type === "presence") return this.#list(list.count ? list : {});
+    const { size } = this.presence;
+    if (type === "joined") this.presence.set(user_id, { user_id, username });
+    else this.presence.delete(user_id);
+    this.count += this.presence.size - size;
+    this.#tellPresence();
+  }
+
   /** Drop all data of the last user. */
   forget() {
     this.subscription.forget();
     this.state.clear();
+    this.presence.clear();
+    this.count = null;
   }
 
   #owner() {
@@ -99,6 +116,7 @@ export class Topic extends EventTarget {
     if (!since || !reply.recovered) this.#restart();
     Object.assign(subscription, { epoch: reply.epoch, position: reply.through });
     Object.assign(this, { rights: reply.rights ?? [] });
+    if (!reply.has_more) this.#list(reply);
     this.#until = reply.has_more ? reply.until : undefined;
     for (const entry of reply.entries) this.#show(entry);
     if (!subscription.wanted) return this.#left(reply);
@@ -107,6 +125,18 @@ export class Topic extends EventTarget {
     this.#emit("subscribed", { resumed: !this.#isNew });
     this.#isNew = false;
     subscription.confirm(reply.through);
+  }
+
+  // Without a count, the server does not show who is subscribed.
+  #list({ count = null, members = [] }) {
+    if (count === null && this.count === null) return;
+    this.presence = new Map(members.map((member) => [member.user_id, member]));
+    this.count = count;
+    this.#tellPresence();
+  }
+
+  #tellPresence() {
+    this.#emit("presence", { count: this.count, members: [...this.presence.values()] });
   }
 
   // A listener has unsubscribed while the entries were shown; with the last page, the server has subscribed the client.
