@@ -198,13 +198,15 @@ class Client:
         """
         name = _name(topic)
         found = await self.command("subscribe", topic=name, **fields)
+        signature = fields.get("signature") or (fields.get("since") or {}).get("at")
+        signed = {} if signature is None else {"signature": signature}
         entries = found.get("entries") or []
         is_recovered = found["recovered"]
         while found["has_more"]:
             since = {"seq": found["through"], "epoch": found["epoch"]}
             if found.get("until") is not None:  # more values of a snapshot follow
                 since["until"] = found["until"]
-            found = await self.command("subscribe", topic=name, since=since)
+            found = await self.command("subscribe", topic=name, since=since, **signed)
             entries += found.get("entries") or []
             is_recovered = is_recovered and found["recovered"]
         return {**found, "entries": entries, "recovered": is_recovered}

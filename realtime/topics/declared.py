@@ -26,7 +26,7 @@ class Declared:
     presence: ClassVar[bool] = False
     """Whether it is known who is subscribed, and told to the clients that may see it."""
     signed: ClassVar[bool] = False
-    """Reserved: whether the signature of a page is enough to subscribe."""
+    """Whether the signature of a page permits to subscribe, without asking `may_subscribe`."""
 
     _route: ClassVar[Path]
     _events_by_name: ClassVar[dict[str, type[Event]] | None]

@@ -54,13 +54,15 @@ class Judge:
         """Return the verdict on each topic and its identity; it runs in a thread."""
         # Read first: a change of rights after this makes the verdicts old, so it is not missed.
         known = marks(topic.name for topic in topics)
+        signed = {topic for topic in topics if topic.is_permitted(known[topic.name].rights)}
+        decisions = decide([topic for topic in topics if topic not in signed])
         return {
             topic: Verdict(
                 self._refusal(decision),
                 known[topic.name].rights,
                 sees_presence=decision is True and sees_presence(topic),
             )
-            for topic, decision in decide(topics).items()
+            for topic, decision in (decisions | dict.fromkeys(signed, True)).items()
         }
 
     def _refusal(self, decision: Decision) -> CommandError | None:

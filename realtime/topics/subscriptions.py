@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +25,8 @@ from ..wire.events import Member, Removed
 from .attendance import Attendance
 from .permissions import Verdict, verdict_on
 from .registry import registry
+from .resuming import position_at
+from .signatures import Signature
 from .topic import Topic
 
 __all__ = ["Subscriptions"]
@@ -46,6 +49,8 @@ class Subscription:
 
     topic: EntryTopic
     verdict: Verdict
+    signature: Signature | None = None
+    """That of the client's page."""
     changes: int = 0
     """How often the rights may have changed since the connection was subscribed."""
     known_changes: int = 0
@@ -88,11 +93,13 @@ class Subscriptions:
         self,
         topic: Topic,
         *,
-        since: TopicSince | None,
+        since: TopicSince | datetime | None,
         history: int,
         known: Verdict | None = None,
     ) -> EntryPage:
         """Subscribe to a topic, with rights that have not changed meanwhile.
+
+        The client gets what has changed `since` a position or moment, or else a snapshot.
 
         The verdict that is `known` is not asked for again, as long as nothing has changed. While
         there are more pages, the connection gets no events and is not subscribed.
@@ -110,24 +117,26 @@ class Subscriptions:
     async def _enter(
         self, topic: Topic, since: TopicSince | None, history: int, known: Verdict | None
     ) -> EntryPage:
-        hub, db = self._engine.hub, self._engine.db
+        hub, db, signature = self._engine.hub, self._engine.db, topic.page_signature
         for _attempt in range(ATTEMPTS):
             changes = self.changes
             # Again each time: the user may have changed during the attempt before.
             topic = registry.resolve(topic.name, self._connection.identity)
+            topic.carry(signature)
             verdict, known = known or await self._ask(topic), None
             self._enforce(topic.name, verdict)
             opened = await hub.open_topic(topic.name, shows_presence=topic.presence)
             if not await hub.confirm_rights(opened, verdict.rights):
                 continue
+            start = await self._position(topic, since)
             page = await attach_entries(
-                hub, db, opened, self._connection, since=since, history=history
+                hub, db, opened, self._connection, since=start, history=history
             )
             if changes == self.changes and opened.rights == verdict.rights:
                 if page.has_more:
                     self.drop(topic.name)
                 else:
-                    self._add(topic.name, Subscription(opened, verdict))
+                    self._add(topic.name, Subscription(opened, verdict, signature))
                 return page
             self._connection.unsubscribe(opened)  # the rights have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
@@ -223,6 +232,13 @@ class Subscriptions:
         finally:
             self._entering.discard(name)
 
+    async def _position(
+        self, topic: Topic, since: TopicSince | datetime | None
+    ) -> TopicSince | None:
+        if not isinstance(since, datetime):
+            return since
+        return await self._engine.db.read(position_at, topic.name, since, topic.keep)
+
     async def _ask(self, topic: Topic) -> Verdict:
         return await verdict_on(self._engine.db, topic)
 
@@ -266,7 +282,10 @@ class Subscriptions:
 
     async def _decide(self, topic: Topic, subscription: Subscription | None) -> None:
         """Ask about a topic, and apply the verdict to its subscription; raise a refusal."""
-        changes = 0 if subscription is None else subscription.changes
+        changes = 0
+        if subscription is not None:
+            changes = subscription.changes
+            topic.carry(subscription.signature)
         verdict = await self._ask(topic)
         is_newest = (
             subscription is not None

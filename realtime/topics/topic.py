@@ -10,11 +10,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 
 from ..store.accounts.identity import Identity
+from ..store.messages.history import RightsVersion
 from ..wire.handlers import mistake
 from .calls import CallSet
 from .publishing import Publishing
 from .reading import Reading
 from .registry import registry, unknown_topic
+from .signatures import Signature, Signing
 
 __all__ = ["Topic"]
 
@@ -24,7 +26,7 @@ OF_CLASS = ("allowed", "queryset")
 
 
 @dataclass_transform(kw_only_default=True)
-class Topic(Publishing, Reading):
+class Topic(Publishing, Reading, Signing):
     """Something that clients subscribe to; a subclass in an app's `topics.py` says who may.
 
     An instance is one topic: it has the values of the path as attributes, and is made for each use,
@@ -37,6 +39,7 @@ class Topic(Publishing, Reading):
     """The commands of clients, by name."""
 
     _identity: Identity | None
+    _signature: Signature | None
     values_of_path: dict[str, Any]
     """The values in the name, by parameter."""
 
@@ -135,6 +138,20 @@ class Topic(Publishing, Reading):
         """Use an object that is known, instead of a query."""
         vars(self)["object"] = instance
 
+    def carry(self, signature: Signature | None) -> None:
+        """Use the signature of the client's page; it counts if the class is `signed`."""
+        self._signature = signature
+
+    @property
+    def page_signature(self) -> Signature | None:
+        """The signature of the client's page, if it has sent one."""
+        return self._signature
+
+    def is_permitted(self, rights: RightsVersion) -> bool:
+        """Return whether the page's signature permits to subscribe under a version of rights."""
+        signature = self._signature
+        return self.signed and signature is not None and signature.permits(self.identity, rights)
+
     # For methods of subclasses.
 
     @property
@@ -167,13 +184,14 @@ class Topic(Publishing, Reading):
         return f"<{type(self).__name__} {self.name}>"
 
     @property
-    def _key(self) -> tuple[str, Identity | None, int]:
+    def _key(self) -> tuple[str, Identity | None, int, Signature | None]:
         # Two instances of one user are equal to Django, but one may be older than the other.
         user = None if self._identity is None else self._identity.user
-        return self.name, self._identity, id(user)
+        return self.name, self._identity, id(user), self._signature
 
     def _fill(self, name: str, values: dict[str, Any], identity: Identity | None) -> None:
         self._name, self.values_of_path, self._identity = name, values, identity
+        self._signature = None
         vars(self).update(values)
 
     @classmethod

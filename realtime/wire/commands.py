@@ -65,6 +65,8 @@ Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Ref = Annotated[str, Meta(max_length=64)] | Integer
 Slug = Annotated[str, Meta(min_length=1, max_length=100)]
 Seq = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+Epoch = Annotated[str, Meta(max_length=8)]
+PageSignature = Annotated[str, Meta(min_length=1, max_length=4096)]
 Count = Annotated[int, Meta(ge=0, le=100)]
 UserId = Annotated[str, Meta(min_length=1, max_length=150)]
 MessageId = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
@@ -85,7 +87,7 @@ class Since(Struct):
     """The position of a client, and its epoch."""
 
     seq: Seq
-    epoch: Annotated[str, Meta(max_length=8)]
+    epoch: Epoch
 
 
 class Auth(Command):
@@ -207,20 +209,46 @@ class TopicSince(Since):
     until: Seq | None = None
 
 
+class TopicStart(Struct, kw_only=True):
+    """Where a client goes on: from its position, or from the moment in the signature of a page."""
+
+    seq: Seq | None = None
+    epoch: Epoch | None = None
+    until: Seq | None = None
+    at: PageSignature | None = None
+
+    def __post_init__(self) -> None:
+        """Require a position or a moment, and not both."""
+        if self.at is not None and (self.seq, self.epoch, self.until) != (None, None, None):
+            raise ValueError("Object has the field `at`, so it needs no other fields")
+        if self.at is None and (self.seq is None or self.epoch is None):
+            missing = "seq" if self.seq is None else "epoch"
+            raise ValueError(f"Object missing required field `{missing}`")
+
+    @property
+    def position(self) -> TopicSince | None:
+        """The position; None for a moment."""
+        if self.seq is None or self.epoch is None:
+            return None
+        return TopicSince(self.seq, self.epoch, self.until)
+
+
 class SubscribeTarget(Struct, kw_only=True):
     """A topic to subscribe to, and how many of its newest events to send with the reply."""
 
     topic: TopicName
-    since: TopicSince | None = None
+    since: TopicStart | None = None
     history: Count = 0
+    signature: PageSignature | None = None
 
 
 class Subscribe(Command):
     """Subscribe to a topic, or continue from a position."""
 
     topic: TopicName
-    since: TopicSince | None = None
+    since: TopicStart | None = None
     history: Count = 0
+    signature: PageSignature | None = None
 
 
 class Subscribes(Command):

@@ -32,6 +32,8 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "limit_exceeded"
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
+    INVALID_SIGNATURE = "invalid_signature"
+    SIGNATURE_EXPIRED = "signature_expired"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     INTERNAL = "internal"
 

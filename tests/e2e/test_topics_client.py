@@ -118,6 +118,48 @@ async def test_a_topic_without_presence_tells_none(page: Page) -> None:
     assert await script.run("[order.count, order.presence.size]") == [None, 0]
 
 
+async def test_a_page_goes_on_from_its_moment(page: Page) -> None:
+    """The signature goes along with every later position."""
+    script = await Script.start(page)
+    socket = await script.connect()
+    await script.run(LISTEN, [ORDER, {"signature": "signed"}])
+    command = await socket.expect("subscribe")
+    assert (command["since"], "signature" in command) == ({"at": "signed"}, False)
+    subscribed(socket, command, 2, entry(2))
+    await script.until("settled.length === 1")
+    heard = await script.run("heard.map(([type]) => type)")
+    assert heard == ["paid", "event", "subscribed"]
+    socket, command = await again(script, socket)
+    assert command["since"] == {"seq": 2, "epoch": "e"}
+    assert command["signature"] == "signed"
+
+
+async def test_a_page_that_is_too_old_begins_anew(page: Page) -> None:
+    """It subscribes without its signature, and hears of the reset."""
+    script = await Script.start(page)
+    socket = await script.connect()
+    await script.run(LISTEN, [ORDER, {"signature": "signed"}])
+    command = await socket.expect("subscribe")
+    refusal = {"code": "signature_expired", "message": "Too old.", "retryable": False}
+    socket.send({"type": "error", "topic": ORDER, "ref": command["ref"], **refusal})
+    command = await socket.expect("subscribe")
+    assert {"since", "signature"}.isdisjoint(command)
+    subscribed(socket, command, 2, entry(2))
+    await script.until("settled.length === 1")
+    assert await script.run("settled") == ["ok"]
+    heard = await script.run("heard.map(([type]) => type)")
+    assert heard == ["reset", "paid", "event", "subscribed"]
+
+
+async def test_a_page_whose_moment_was_purged_is_reset(page: Page) -> None:
+    script = await Script.start(page)
+    socket = await script.connect()
+    await script.run(LISTEN, [ORDER, {"signature": "signed"}])
+    subscribed(socket, await socket.expect("subscribe"), 2, recovered=False)
+    await script.until("settled.length === 1")
+    assert await script.run("heard.map(([type]) => type)") == ["reset", "subscribed"]
+
+
 async def test_a_listener_that_was_stopped_hears_nothing(page: Page) -> None:
     script, socket = await begun(page)
     await script.run("void (window.stop = order.on('paid', () => heard.push(['stopped'])))")

@@ -57,13 +57,21 @@ WHOLE: list[dict[str, Any]] = [
         "type": "subscribe",
         "ref": 1,
         "topic": "t/1",
-        "since": {"seq": 3, "epoch": "e", "until": 9},
+        "since": {"seq": 3, "epoch": "e", "until": 9, "at": None},
         "history": 20,
+        "signature": "s",
     },
     {
         "type": "subscribes",
         "ref": 1,
-        "topics": [{"topic": "t", "since": {"seq": 0, "epoch": "", "until": None}, "history": 1}],
+        "topics": [
+            {
+                "topic": "t",
+                "since": {"seq": None, "epoch": None, "until": None, "at": "s"},
+                "history": 1,
+                "signature": None,
+            }
+        ],
     },
     {"type": "unsubscribe", "ref": 1, "topic": "t/1"},
     {"type": "call", "ref": 1, "topic": "t/1", "name": "cancel", "data": {"reason": "late"}},
@@ -120,7 +128,7 @@ PLAIN: list[tuple[dict[str, Any], msgspec.Struct]] = [
     ),
     (
         {"type": "subscribe", "topic": "t", "since": {"seq": 0, "epoch": ""}},
-        commands.Subscribe(topic="t", since=commands.TopicSince(seq=0, epoch="")),
+        commands.Subscribe(topic="t", since=commands.TopicStart(seq=0, epoch="")),
     ),
     (
         {"type": "subscribes", "topics": [{"topic": "t"}]},

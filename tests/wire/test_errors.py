@@ -30,6 +30,8 @@ ERROR_CODES = {
     "limit_exceeded": False,
     "conflict": False,
     "unavailable": True,
+    "invalid_signature": False,
+    "signature_expired": False,
     "token_expired": True,
     "internal": False,
 }

@@ -1,6 +1,7 @@
 """Commands to subscribe to topics, to call their commands, and to read their entries."""
 
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from ...store import presence
 from ...store.topics.entries import TopicLog
 from ...topics.permissions import Verdict
 from ...topics.registry import registry
+from ...topics.signatures import read_signature
 from ...topics.subscriptions import Subscriptions
 from ...topics.topic import Topic
 from ...wire.clean import MAX_INTEGER
@@ -24,6 +26,7 @@ from ...wire.commands import (
     Subscribe,
     Subscribes,
     SubscribeTarget,
+    TopicSince,
     Unsubscribe,
 )
 from ...wire.costs import Cost
@@ -155,12 +158,21 @@ class Subscribing(Consumer):
     def _find(self, name: str) -> Topic:
         return registry.resolve(name, self.identity)
 
+    def _find_signed(self, target: Subscribe | SubscribeTarget) -> Topic:
+        """Return the topic of a target, with the signature of its page if it has one."""
+        topic = self._find(target.topic)
+        at = None if target.since is None else target.since.at
+        for text, path in ((target.signature, "signature"), (at, "since.at")):
+            if text is not None:
+                topic.carry(read_signature(text, topic.name, self.identity, path))
+        return topic
+
     async def _subscribe(
         self, target: Subscribe | SubscribeTarget, known: Verdict | None = None
     ) -> Subscribed:
-        topic = self._find(target.topic)
+        topic = self._find_signed(target)
         page = await self._topics.enter(
-            topic, since=target.since, history=target.history, known=known
+            topic, since=_since(target, topic), history=target.history, known=known
         )
         members, count = self._topics.members_of(topic.name)
         return Subscribed(
@@ -181,7 +193,7 @@ class Subscribing(Consumer):
         topics: dict[str, Topic] = {}
         for target in targets:
             try:
-                topics[target.topic] = self._find(target.topic)
+                topics[target.topic] = self._find_signed(target)
             except CommandError:  # the reply to this target says so
                 continue
         verdicts: dict[str, Verdict] = {}
@@ -218,3 +230,10 @@ class Subscribing(Consumer):
             has_more=changes.has_more,
             through=changes.through,
         )
+
+
+def _since(target: Subscribe | SubscribeTarget, topic: Topic) -> TopicSince | datetime | None:
+    start, signature = target.since, topic.page_signature
+    if start is not None and start.at is not None and signature is not None:
+        return signature.since
+    return None if start is None else start.position

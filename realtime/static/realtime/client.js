@@ -7,8 +7,8 @@ import { Clock } from "./clock.js?61573d51";
 import { Connection } from "./connection.js?4f63dd36";
 import { Outbox, makeNonce } from "./outbox.js?7bfaeeef";
 import { Room } from "./room.js?2780ecfd";
-import { Subscription } from "./subscription.js?76379701";
-import { Topic } from "./topic.js?63e22a01";
+import { Subscription } from "./subscription.js?11aab774";
+import { Topic } from "./topic.js?e91c7a1c";
 
 export { Room, Topic, makeNonce };
 

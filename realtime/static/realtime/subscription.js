@@ -21,7 +21,7 @@ export class Subscription {
 
   /**
    * `owner`: handle (the room or topic), address ({ room } or { topic }), opening(since) and closing() (commands),
-   * opened(reply, since), show(entry), refused(error). `session`: ask(command, onReply, onError), after(seconds, act).
+   * opened(reply, since), show(entry), refused(error), and perhaps retries(error). `session`: ask(command, onReply, onError), after(seconds, act).
    */
   constructor(owner, session) {
     this.#owner = owner;
@@ -124,6 +124,7 @@ export class Subscription {
 
   #refused(error) {
     if (error.code === "offline" || !this.wanted) return;
+    if (this.#owner.retries?.(error)) return this.#open();
     if (error.retryable) return this.#after(error.retryAfter, () => this.#open());
     this.fail(error);
     this.#owner.refused(error);

@@ -11,6 +11,8 @@ export class Topic extends EventTarget {
   subscription;
   #session;
   #history = 0;
+  #signature; // that of the page: it may permit to subscribe
+  #moment; // the same until the topic is subscribed: what came after the begin of the page is missing
   #until; // the end of the log at the first page of a snapshot, while more pages follow
   #isNew = false; // whether the values began anew with this subscription
 
@@ -42,9 +44,13 @@ export class Topic extends EventTarget {
     return () => this.removeEventListener(name, handle);
   }
 
-  /** Subscribe, now and after every reconnect; settles with this topic. `history` of the newest events come first. */
-  subscribe({ history = this.#history } = {}) {
+  /**
+   * Subscribe, now and after every reconnect; settles with this topic. `history` of the newest events come first.
+   * With the `signature` of the page, all entries since the begin of its request come first.
+   */
+  subscribe({ history = this.#history, signature } = {}) {
     this.#history = history;
+    if (signature) this.#signature = this.#moment = signature;
     return this.#session.subscribe(this.subscription);
   }
 
@@ -100,20 +106,24 @@ export class Topic extends EventTarget {
       closing: () => ({ type: "unsubscribe", topic: this.name }),
       opened: (reply, since) => this.#opened(reply, since),
       show: (entry) => this.#show(entry),
+      retries: (error) => this.#dropSignature(error),
       refused: (error) => this.#refused(error),
     };
   }
 
   #opening(since) {
     if (since) since.until = this.#until;
-    return { type: "subscribe", topic: this.name, history: this.#history || undefined, since };
+    else if (this.#moment) since = { at: this.#moment };
+    const signature = since?.at ? undefined : this.#signature;
+    return { type: "subscribe", topic: this.name, history: this.#history || undefined, since, signature };
   }
 
   // A snapshot comes in pages. The server sends events from the last page on.
   #opened(reply, since) {
     const { subscription } = this;
     if (reply.topic !== this.name && !this.#rename(reply.topic)) return;
-    if (!since || !reply.recovered) this.#restart();
+    if (!since || !reply.recovered) this.#restart(since);
+    this.#moment = undefined;
     Object.assign(subscription, { epoch: reply.epoch, position: reply.through });
     Object.assign(this, { rights: reply.rights ?? [] });
     if (!reply.has_more) this.#list(reply);
@@ -144,8 +154,8 @@ export class Topic extends EventTarget {
     if (!has_more) this.#session.ask({ type: "unsubscribe", topic: this.name });
   }
 
-  #restart() {
-    const isReset = this.subscription.position !== undefined;
+  #restart(since) {
+    const isReset = this.subscription.position !== undefined || since !== undefined;
     this.#isNew = true;
     this.state.clear();
     if (isReset) this.#emit("reset");
@@ -164,6 +174,16 @@ export class Topic extends EventTarget {
     const entry = { name, data, seq, key, id, at, deleted, live: this.subscription.state === "joined" };
     if (!deleted) this.#emit(name, data, entry);
     this.#emit("event", entry);
+  }
+
+  // The server does not accept the signature any more: subscribe without it, if the user may.
+  #dropSignature({ code }) {
+    const isDropped = this.#signature !== undefined && ["invalid_signature", "signature_expired"].includes(code);
+    if (isDropped) {
+      if (this.#moment) this.#emit("reset");
+      this.#signature = this.#moment = undefined;
+    }
+    return isDropped;
   }
 
   #refused(error) {
