@@ -115,7 +115,11 @@ class Subscriptions:
             raise
 
     async def _enter(
-        self, topic: Topic, since: TopicSince | None, history: int, known: Verdict | None
+        self,
+        topic: Topic,
+        since: TopicSince | datetime | None,
+        history: int,
+        known: Verdict | None,
     ) -> EntryPage:
         hub, db, signature = self._engine.hub, self._engine.db, topic.page_signature
         for _attempt in range(ATTEMPTS):
