@@ -10,7 +10,7 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.utils.timezone import now
 
 from realtime.migrations import _locks
-from realtime.models import Entry, Log, Pending, Room
+from realtime.models import Connection, Entry, Log, Node, Pending, Presence, Room
 from realtime.store.database import life
 from tests.store.conftest import together
 
@@ -166,3 +166,20 @@ def test_a_process_of_the_last_release_can_write_beside_new_ones() -> None:
         cursor.execute("UPDATE realtime_head SET last_seq = 4 WHERE room_id = %s", [room.pk])
     log = Log.objects.get(room=room)
     assert (log.last_seq, log.life, log.name) == (4, "", None)
+
+
+OLD_PRESENCE = "INSERT INTO realtime_presence (connection_id, room_id, user_key, username) VALUES "
+
+
+def test_presences_in_rooms_survive_the_way_back_alone() -> None:
+    """A process of the last release can write them beside new ones, and knows no topics."""
+    room = Room.objects.create(slug="one")
+    node = Node.objects.create(id="n", pid=1, expires_at=now())
+    client = Connection.objects.create(id="n.1", node=node, user_key="1")
+    with connection.cursor() as cursor:
+        cursor.execute(f"{OLD_PRESENCE}(%s, %s, '1', 'ada')", [client.pk, room.pk])
+    Presence.objects.create(connection=client, topic="order/7", user_key="1")
+    assert {row.place for row in Presence.objects.all()} == {room.pk, "order/7"}
+    call_command("migrate", "realtime", "0007", verbosity=0)
+    call_command("migrate", "realtime", verbosity=0)
+    assert [row.place for row in Presence.objects.all()] == [room.pk]
