@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import request_started
 from django.template import Context, Template
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
@@ -124,13 +123,13 @@ def request_of(user: Any, **environ: Any) -> Any:
 def test_the_moment_is_the_begin_of_the_request(order: Any) -> None:
     """Also in ASGI, whose requests have a scope."""
     request = request_of(AnonymousUser())
-    request_started.send(None, environ=request.META)
+    signatures._note_begin(environ=request.META)
     began = request.META["realtime.began"]
     request.META["realtime.began"] = began - 5
     made = read_signature(order.signature(request), "order/7", ADA, "")
     assert (made.user_id, made.moment) == ("", began - 5)
     scope: dict[str, Any] = {}
-    request_started.send(None, scope=scope)
+    signatures._note_begin(scope=scope)
     request.scope = {"realtime.began": scope["realtime.began"] - 9}
     made = read_signature(order.signature(request), "order/7", ADA, "")
     assert made.moment == request.scope["realtime.began"]

@@ -16,6 +16,7 @@ from realtime.models import Connection, Presence, Room
 from realtime.testing import Refused, clock, connect
 from realtime.topics import Event, Topic
 from realtime.topics.registry import registry
+from tests.consumers.topics.mine import ask, gets_nothing, page
 
 
 class Said(Event):
@@ -325,6 +326,30 @@ async def test_the_rows_are_those_of_the_connections(site: Site, ada: Any) -> No
         )
         assert str(row) == "ada in document/7"
         assert await Connection.objects.acount() == 1
+
+
+@pytest.mark.usefixtures("running")
+async def test_the_client_of_another_consumer_counts_and_is_told_nothing(
+    site: Site, ada: Any, bob: Any
+) -> None:
+    """Its page knows no events but those of the topic."""
+    document = site.DocumentTopic(pk=7)
+    async with connect(bob) as one:
+        await one.subscribe(document)
+        async with page(ada) as other:
+            await ask(other, subscribe=document.name)
+            assert (await one.next("joined"))["username"] == "ada"
+            await eventually_present(document, [("ada", 1), ("bob", 1)])
+            async with connect() as guest:
+                await guest.subscribe(document)
+                await one.next("joined")
+            assert await gets_nothing(other)
+            await ask(other, unsubscribe=document.name)
+            assert (await one.next("left", username="ada"))["topic"] == document.name
+            await ask(other, subscribe=document.name)
+            await one.next("joined", username="ada")
+        await one.next("left", username="ada")
+        await eventually_present(document, [("bob", 1)])
 
 
 async def refresh(topic: Any) -> None:
