@@ -252,7 +252,7 @@ def test_each_method_has_an_async_twin() -> None:
     names = {name for name in dir(Topic) if asyncio.iscoroutinefunction(getattr(Topic, name))}
     assert {name.removeprefix("a") for name in names} == {
         *("publish", "publish_many", "set", "set_many", "delete"),
-        *("get", "values", "history", "refresh_rights", "object"),
+        *("get", "values", "history", "refresh_rights", "object", "present", "signature"),
     }
 
 
