@@ -203,7 +203,7 @@ class Client:
             case Welcome():
                 self._identity.welcome(event)
             case Authenticated():
-                self._identity.learn(event)
+                self._identity.renewed(event)
             case EntryEvent():
                 if topic := self._topics.get(event.topic):
                     topic.receive(event)
@@ -279,6 +279,9 @@ class Client:
             return
         if isinstance(event, Resync):
             log.resync()
+            return
+        if event.code == "unavailable":
+            log.interrupted(event.retry_after)
             return
         error = RealtimeError(event.code, event.message, retry_after=event.retry_after)
         log.removed(error)

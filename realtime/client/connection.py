@@ -83,14 +83,15 @@ class Connection:
 
     async def run(self) -> End:
         """Stay connected; return how the last line has ended, if no other one is wanted."""
-        while True:
-            end = await self._attempt()
-            if not end.reconnect:
-                self._become(State.CLOSED, end)
-                return end
-            wait = self._backoff.next(end.retry_after)
-            self._become(State.WAITING, end, wait)
-            await self._pause(wait)
+        try:
+            while (end := await self._attempt()).reconnect:
+                wait = self._backoff.next(end.retry_after)
+                self._become(State.WAITING, end, wait)
+                await self._pause(wait)
+            self._become(State.CLOSED, end)
+            return end
+        finally:
+            self.state = State.CLOSED
 
     def connect_now(self) -> None:
         """End the wait for the next attempt."""

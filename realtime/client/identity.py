@@ -60,6 +60,15 @@ class Identity:
         if event.guest_token:
             self._connection.guest_token = event.guest_token
 
+    def renewed(self, event: Authenticated) -> None:
+        """Go on with a new token, unless it is that of another user."""
+        line = self._connection.line
+        if event.user_id == self._user:
+            self.learn(event)
+        elif line is not None:
+            self._forget()
+            line.end(OTHER_USER)
+
     def renew(self) -> None:
         """Send a new token, because the old one is about to expire."""
         if self.renewing is None or self.renewing.done():
@@ -73,7 +82,8 @@ class Identity:
 
     def _refuse_name(self, error: RealtimeError) -> None:
         if error.code != "offline" and (line := self._connection.line) is not None:
-            line.end(End(4500, error.message, reconnect=False))
+            again = error.is_retryable
+            line.end(End(4500, error.message, reconnect=again, retry_after=error.retry_after))
 
     def _is_expected(self, user_id: str) -> bool:
         """Return whether the client goes on: nothing is done as any user but the first one.

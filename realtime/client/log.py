@@ -44,6 +44,7 @@ class Log(Generic[E]):
         self._line: Line | None = None
         self._attempt: object | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._callers, self._is_held = 0, False
         self.state = LogState.IDLE
         self.error: RealtimeError | None = None
         """Why the server has refused or removed the client."""
@@ -117,6 +118,13 @@ class Log(Generic[E]):
         """Leave, because the server says so."""
         self._end(LogState.REFUSED, error)
 
+    def interrupted(self, retry_after: float | None) -> None:
+        """Enter again in a while, because the server could not keep the client here."""
+        self._detach()
+        if self.is_wanted and (line := self._session.line) is not None:
+            self._attempt = attempt = object()
+            line.after(retry_after, lambda: self._retry(attempt))
+
     def fail(self, error: RealtimeError) -> None:
         """Leave, because the client is closed."""
         self._end(LogState.IDLE, error)
@@ -139,11 +147,23 @@ class Log(Generic[E]):
 
         Raises `RealtimeError`, with the code `resync` if they were removed.
         """
-        reply = await self._session.request(self._history(after=after, limit=PAGE))
+        reply = await self._asked(self._history(after=after, limit=PAGE))
         if self._known is not None and reply.epoch not in (self._known.epoch, ""):
             self.resync()
             raise RealtimeError("resync")
         return Page(list(self._placed(reply, after)), reply.through or after)
+
+    async def _asked(self, command: Command) -> HistoryPage:
+        """Return a page; enter again if the server does not know that the client is here."""
+        try:
+            page: HistoryPage = await self._session.request(command)
+        except RealtimeError as error:
+            if error.code != "not_joined" or not self.is_wanted:
+                raise
+            if self.is_live:
+                self.reenter()
+            raise RealtimeError(error.code, error.message, is_retryable=True) from error
+        return page
 
     def forget_stream(self, stream: Stream[Any]) -> None:
         """Give a stream no more events."""
@@ -161,12 +181,16 @@ class Log(Generic[E]):
             for stream in self._streams:
                 stream.restart()
         self.enter()
+        self._callers += 1
         try:
             await self.ready()
+            self._is_held = True
         except asyncio.CancelledError:
-            if not self.is_live:
+            if self._callers == 1 and not self._is_held:
                 self._leave()
             raise
+        finally:
+            self._callers -= 1
 
     def _leave(self) -> None:
         if self.is_live and self._line is not None:
@@ -291,6 +315,7 @@ class Log(Generic[E]):
 
     def _end(self, state: LogState, error: RealtimeError | None) -> None:
         self._line = self._attempt = None
+        self._is_held = False
         self.error = error
         self._become(state)
         for stream in self._streams:

@@ -30,7 +30,7 @@ class Session:
     def check_open(self) -> None:
         """Raise `RealtimeError` if the client is closed."""
         if self.end is not None:
-            raise self.end
+            raise self.end.with_traceback(None)  # else that of each caller is added
 
     def send_loose(self, command: Command) -> None:
         """Send what loses its worth with time, unless the line is away or congested."""

@@ -172,7 +172,7 @@ class Stream(Generic[E]):
         self._count_handled()
         while not self._buffer:
             if self._end is not None:
-                raise self._end
+                raise self._end.with_traceback(None)  # it is raised again and again
             await (self._catch_up() if self._is_behind else self._wait())
         self._current = self._buffer.popleft()
         return self._current
@@ -196,24 +196,29 @@ class Stream(Generic[E]):
 
     async def _catch_up(self) -> None:
         """Read the next page, unless the log begins anew for this stream meanwhile."""
-        await self._log.ready()
-        if not self._is_behind:
-            return
         try:
-            page = await self._log.page(self._reached)
+            await self._log.ready()
+            if not self._is_behind:
+                return
+            after = self._reached
+            page = await self._log.page(after)
         except RealtimeError as error:
-            if error.code == "resync":
-                return  # the log is entered anew, which resets this stream
-            if not error.is_retryable and error.code != "timeout":
-                raise
-            await asyncio.sleep(error.retry_after or RETRY_SECONDS)
+            await self._bear(error)
             return
-        if self._is_behind:
+        if self._is_behind and self._reached == after:
             for placed in page.events:
                 self._keep(placed)
             self._reached = page.through
             # What came since the page was read was not put here, as this stream was behind.
             self._is_behind = self._log.position > self._reached
+
+    async def _bear(self, error: RealtimeError) -> None:
+        """Wait before the next try; raise an error that ends the iteration."""
+        if self._end is not None or error.code == "resync":
+            return  # a log that is entered anew resets this stream
+        if not error.is_retryable and error.code != "timeout":
+            raise error
+        await asyncio.sleep(error.retry_after or RETRY_SECONDS)
 
     def _keep(self, placed: Placed) -> None:
         self._buffer.append(placed)

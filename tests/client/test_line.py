@@ -112,6 +112,35 @@ async def test_a_token_is_asked_for_on_each_attempt_and_when_it_expires(script: 
     await client.close()
 
 
+async def test_a_new_token_of_another_user_ends_the_client(script: Script) -> None:
+    client, socket = await opened(script, token="secret")
+    await socket.send(
+        {"type": "error", "code": "token_expired", "message": "soon", "retryable": True}
+    )
+    await socket.expect("auth")
+    await socket.send({"type": "authenticated", "user_id": "2", "username": "2"})
+    await socket.gone()
+    with pytest.raises(RealtimeError, match="identity_changed"):
+        await client.room("general").join()
+    assert client.user_id == "1"
+    await client.close()
+
+
+async def test_a_name_that_cannot_be_given_now_is_given_later(script: Script) -> None:
+    client = Client(script.url, name="Ada")
+    entering = asyncio.create_task(client.__aenter__())
+    socket = await script.welcomed(GUEST)
+    await socket.error(await socket.expect("auth"), "unavailable", retryable=True)
+    await eventually(lambda: client.state == "waiting")
+    client.reconnect_now()
+    socket = await script.welcomed(GUEST)
+    command = await socket.expect("auth")
+    named = {"user_id": GUEST, "username": "Ada"}
+    await socket.send({"type": "authenticated", "ref": command["ref"], **named})
+    await entering
+    await client.close()
+
+
 async def test_a_token_function_that_fails_is_tried_again(script: Script) -> None:
     """A plain function runs in a thread, as it may ask another server."""
     results: list[Any] = [OSError("away"), "secret"]
@@ -316,8 +345,11 @@ async def test_a_client_is_used_once(script: Script) -> None:
     await client.close()
     with pytest.raises(RuntimeError, match="another one"):
         await client.__aenter__()
-    with pytest.raises(RealtimeError, match="closed"):
-        await client.request({"type": "ping"})
+    for _ in range(9):
+        with pytest.raises(RealtimeError, match="closed") as raised:
+            await client.request({"type": "ping"})
+    assert len(raised.traceback) < 9
+    assert client.state == "closed"
 
 
 async def test_a_block_that_is_cancelled_leaves_nothing_behind(script: Script) -> None:

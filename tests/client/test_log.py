@@ -296,6 +296,65 @@ async def test_a_cancelled_join_leaves(script: Script) -> None:
     await client.close()
 
 
+async def test_a_cancelled_join_of_one_caller_leaves_the_others_there(script: Script) -> None:
+    """Also those who have been in the room for long."""
+    client, socket = await opened(script)
+    room = client.room("general")
+    first, second = (asyncio.create_task(room.join()) for _ in range(2))
+    command = await socket.expect("join")
+    first.cancel()
+    await asyncio.wait({first})
+    await socket.joined(command)
+    assert await second is room
+    socket = await returned(client, script, socket)
+    third = asyncio.create_task(room.join())
+    command = await socket.expect("join")
+    third.cancel()
+    await asyncio.wait({third})
+    await socket.joined(command, 1, recovered=True, messages=[state(1)])
+    assert await shown(room, 1) == [1]
+    await client.close()
+
+
+async def test_a_room_that_the_server_cannot_keep_is_joined_again(script: Script) -> None:
+    """After the time that it gives; the loop goes on, and a message waits."""
+    client, room, socket = await entered(script, 3)
+    removed = {"type": "removed", "room": "general", "code": "unavailable", "message": "Wait."}
+    await socket.send({**removed, "retry_after": 0.01})
+    command = await socket.expect("join")
+    sending = asyncio.create_task(room.send("hi"))
+    assert command["since"] == {"seq": 3, "epoch": "e"}
+    await socket.joined(command, 4, recovered=True, messages=[state(4)])
+    assert await shown(room, 1) == [4]
+    await socket.ack(await socket.expect("message"), 5)
+    await sending
+    await client.close()
+
+
+async def test_a_loop_that_is_behind_ends_when_the_room_is_left(script: Script) -> None:
+    client, room, socket = await entered(script)
+    await flooded(room, socket, MOST + 1)
+    showing = asyncio.create_task(shown(room, MOST + 9))
+    command = await socket.expect("history")
+    room.leave()
+    await socket.error(command, "not_joined")
+    assert await showing == list(range(1, MOST + 1))
+    await client.close()
+
+
+async def test_a_page_that_crosses_a_resync_does_not_end_the_loop(script: Script) -> None:
+    """The server has removed the client from the room by then."""
+    client, room, socket = await entered(script)
+    await flooded(room, socket, MOST + 1)
+    showing = asyncio.create_task(shown(room, MOST + 1))
+    command = await socket.expect("history")
+    await socket.send({"type": "resync", "room": "general", "seq": 9, "epoch": "f"})
+    await socket.error(command, "not_joined")
+    await socket.joined(await socket.expect("join"), 9, epoch="f")
+    assert await showing == [*range(1, MOST + 1), ("reset", None)]
+    await client.close()
+
+
 async def test_members_are_those_who_are_present(script: Script) -> None:
     client, socket = await opened(script)
     joining = asyncio.create_task(client.room("general").join())
