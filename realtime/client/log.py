@@ -224,7 +224,9 @@ class Log(Generic[E]):
     def _missed(self, epoch: str, through: int) -> int | None:
         """Return how many changes were missed; None if this log cannot be continued."""
         known = self._known
-        if known is None or known.epoch != epoch or known.seq > through:
+        if known is None or known.seq > through:
+            return None
+        if known.epoch != epoch and (known.seq or known.epoch):  # 0 and "" begin any log
             return None
         return through - known.seq
 

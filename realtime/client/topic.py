@@ -49,6 +49,7 @@ class Topic(Log[TopicEvent | Reset]):
         self._value: Any = Any
         self._newest = 0
         self._until: int | None = None
+        self._has_values = False
         self._entries: dict[str, EntryEvent] = {}
         self.values: Mapping[str, Any] = _Values(self._entries, self._value_of)
 
@@ -148,13 +149,13 @@ class Topic(Log[TopicEvent | Reset]):
         """Drop what the last user saw."""
         super().forget()
         self._entries.clear()
-        self._until = None
+        self._until, self._has_values = None, False
 
     # The log
 
     def _opening(self, known: Position | None) -> Command:
         command: Command = {"type": "subscribe", "topic": self.name, "history": self._newest}
-        if known is not None:
+        if known is not None and self._has_values:
             command["since"] = {"seq": known.seq, "epoch": known.epoch}
             if self._until is not None:
                 command["since"]["until"] = self._until
@@ -169,13 +170,15 @@ class Topic(Log[TopicEvent | Reset]):
     def _opened(self, line: Line, reply: Subscribed) -> None:
         known, through = self._known, reply.through
         entries = [EntryEvent.of(self.name, entry) for entry in reply.entries]
-        missed = self._missed(reply.epoch, through)
+        missed = self._missed(reply.epoch, reply.until or through)
         if known is not None and reply.recovered:
             known.epoch = reply.epoch
             self._resume(known, self._numbered(entries), through)
         else:
             self._entries.clear()
+            self._has_values = True
             if known is not None and missed is not None and self._session.catch_up == "all":
+                known.epoch = reply.epoch
                 self._fall_behind(known, through)
             else:
                 shown = list(self._numbered(entries))

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime.client import Client, Position, RealtimeError, Reset, Topic, TopicEvent
+from realtime.client import Position, RealtimeError, Reset, Topic, TopicEvent
 from tests.client.scripted import Frame, Script, Socket, entry, event
 from tests.client.talking import opened, returned, subscribed
 
@@ -235,15 +235,29 @@ async def test_a_topic_is_a_context(script: Script) -> None:
     await client.close()
 
 
-async def test_a_position_of_an_earlier_client_is_continued(script: Script) -> None:
+@pytest.mark.parametrize("since", [Position(0, ""), Position(3, "e")], ids=["begin", "later"])
+async def test_a_position_of_an_earlier_client_is_continued(
+    script: Script, since: Position
+) -> None:
+    """All values come, also those that have not changed since; the loop reads what it lacks."""
     client, socket = await opened(script)
-    subscribing = asyncio.create_task(client.topic("order/7").subscribe(since=Position(0, "")))
+    topic = client.topic("order/7")
+    subscribing = asyncio.create_task(topic.subscribe(since=since))
     command = await socket.expect("subscribe")
-    assert command["since"] == {"seq": 0, "epoch": ""}
-    await socket.subscribed(command, 1, recovered=True, entries=[entry(1)])
-    topic = await subscribing
-    assert [one.seq for one in await next_events(topic, 1)] == [1]  # type: ignore[union-attr]
-    assert isinstance(client, Client)
+    assert "since" not in command
+    page = {"has_more": True, "until": 4}
+    await socket.subscribed(command, 2, entries=[value("old", 1, 2)], **page)
+    command = await socket.expect("subscribe")
+    assert command["since"] == {"seq": 2, "epoch": "e", "until": 4}
+    await socket.subscribed(command, 4, recovered=True, entries=[value("new", 2, 4)])
+    await subscribing
+    showing = asyncio.create_task(next_events(topic, 1))
+    command = await socket.expect("history")
+    assert command["after"] == since.seq
+    reply = {"type": "history", "topic": "order/7", "ref": command["ref"], "epoch": "e"}
+    await socket.send({**reply, "has_more": False, "through": 4, "entries": [value("new", 2, 4)]})
+    assert [one.seq for one in await showing] == [4]  # type: ignore[union-attr]
+    assert dict(topic.values) == {"old": {"x": 1}, "new": {"x": 2}}
     await client.close()
 
 
