@@ -10,7 +10,17 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from ..logs import get_logger
-from ..wire.events import Authenticated, EntryEvent, Failure, Removed, Resync, Welcome
+from ..wire.events import (
+    Authenticated,
+    EntryEvent,
+    Failure,
+    Joined,
+    Left,
+    PresenceList,
+    Removed,
+    Resync,
+    Welcome,
+)
 from ..wire.position import Position
 from .connection import Connection, Options, State, Token
 from .errors import RealtimeError
@@ -205,8 +215,9 @@ class Client:
             case Authenticated():
                 self._identity.renewed(event)
             case EntryEvent():
-                if topic := self._topics.get(event.topic):
-                    topic.receive(event)
+                self._deliver_to_topic(event.topic, event)
+            case Joined() | Left() | PresenceList() if event.topic is not None:
+                self._deliver_to_topic(event.topic, event)
             case Resync() | Removed():
                 self._move(event)
             case Failure() if event.code == "token_expired":
@@ -292,6 +303,12 @@ class Client:
         if event.room is not None:
             return self._rooms.get(event.room)
         return None if event.topic is None else self._topics.get(event.topic)
+
+    def _deliver_to_topic(
+        self, name: str, event: EntryEvent | Joined | Left | PresenceList
+    ) -> None:
+        if topic := self._topics.get(name):
+            topic.receive(event)
 
     def _deliver(self, event: Incoming) -> None:
         slug = getattr(event, "room", None)

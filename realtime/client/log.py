@@ -226,9 +226,8 @@ class Log(Generic[E]):
         known = self._known
         if known is None or known.seq > through:
             return None
-        if known.epoch != epoch and (known.seq or known.epoch):  # 0 and "" begin any log
-            return None
-        return through - known.seq
+        is_begin = not known.seq and not known.epoch  # of any log
+        return through - known.seq if is_begin or known.epoch == epoch else None
 
     def _resume(self, known: Position, events: Iterable[Placed], through: int) -> None:
         """Go on from a position with all that was missed."""

@@ -20,6 +20,7 @@ from ..wire.position import Position
 from .errors import RealtimeError
 from .line import Command, Line
 from .log import Log
+from .members import Members
 from .outbox import make_nonce
 from .session import REQUEST_SECONDS, Session
 from .stream import Placed, Reset, Stream
@@ -52,10 +53,19 @@ class Room(Log[RoomEvent]):
     def __init__(self, slug: str, session: Session) -> None:
         super().__init__(session, lambda event: event)
         self.slug = slug
-        self.members: dict[str, str] = {}
-        self.count = 0
+        self._members = Members()
         self.about: Joined | RoomState | None = None
         self._newest = 0
+
+    @property
+    def members(self) -> Mapping[str, str]:
+        """The names of the users who are present, by user_id; none in a crowd."""
+        return self._members.names
+
+    @property
+    def count(self) -> int:
+        """How many users are present."""
+        return self._members.count
 
     async def join(self, *, history: int = 0, since: Position | None = None) -> "Room":
         """Be in the room, now and after each reconnect; return this object once that is so.
@@ -130,12 +140,8 @@ class Room(Log[RoomEvent]):
             case MessageEvent() | Changed():
                 self._take(event, event.seq, event.first)
                 return
-            case Joined():
-                self._add_member(event)
-            case Left():
-                self._remove_member(event)
-            case PresenceList():
-                self._set_members(event)
+            case Joined() | Left() | PresenceList():
+                self._members.take(event)
             case RoomState():
                 self.about = event
         if self.is_live:
@@ -144,7 +150,8 @@ class Room(Log[RoomEvent]):
     def forget(self) -> None:
         """Drop what the last user saw."""
         super().forget()
-        self.members, self.count, self.about = {}, 0, None
+        self._members.clear()
+        self.about = None
 
     def _send_loose(self, kind: str, **fields: Any) -> None:
         if self.is_live:
@@ -176,7 +183,7 @@ class Room(Log[RoomEvent]):
             shown = [Placed(self._message(state), state.position) for state in states]
             self._begin_anew(shown, Position(through, epoch), missed)
         self.about = reply
-        self._set_members(reply)
+        self._members.replace(reply)
         self._confirm(line)
         is_anew = self._is_anew or (known is not None and known.epoch != epoch)
         self._is_anew = False
@@ -199,17 +206,3 @@ class Room(Log[RoomEvent]):
         event = MessageEvent.of(self.slug, state, None)
         event.changed_seq = state.changed_seq
         return event
-
-    # Members
-
-    def _add_member(self, event: Joined) -> None:
-        self.count += event.user_id not in self.members
-        self.members[event.user_id] = event.username
-
-    def _remove_member(self, event: Left) -> None:
-        if self.members.pop(event.user_id, None) is not None:
-            self.count -= 1
-
-    def _set_members(self, event: Joined | PresenceList) -> None:
-        self.members = {one.user_id: one.username for one in event.members or []}
-        self.count = event.count or 0

@@ -6,12 +6,13 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from ..wire.events import EntryEvent, HistoryPage, Result, Subscribed
+from ..wire.events import EntryEvent, HistoryPage, Joined, Left, PresenceList, Result, Subscribed
 from ..wire.position import Position
 from ..wire.tags import snake
 from .errors import RealtimeError
 from .line import Command, Line
 from .log import Log
+from .members import Members
 from .session import REQUEST_SECONDS, Session
 from .stream import Placed, Reset, Stream
 
@@ -48,10 +49,21 @@ class Topic(Log[TopicEvent | Reset]):
         self._kinds: dict[str, Any] = {}
         self._value: Any = Any
         self._newest = 0
+        self._members = Members()
         self._until: int | None = None
         self._has_values = False
         self._entries: dict[str, EntryEvent] = {}
         self.values: Mapping[str, Any] = _Values(self._entries, self._value_of)
+
+    @property
+    def members(self) -> Mapping[str, str]:
+        """The names of the users who are subscribed, by user_id, if the client may see them."""
+        return self._members.names
+
+    @property
+    def count(self) -> int:
+        """How many users are subscribed, if the client may see that."""
+        return self._members.count
 
     def decode_as(self, events: Kinds, value: Any) -> None:
         """Decode the data of events and values to structs."""
@@ -137,9 +149,11 @@ class Topic(Log[TopicEvent | Reset]):
         self._kinds.setdefault(name, kind)
         return self._new_stream(lambda event: self._data(event) if _is(event, name) else None)
 
-    def receive(self, event: EntryEvent) -> None:
+    def receive(self, event: EntryEvent | Joined | Left | PresenceList) -> None:
         """Take an event of the server that concerns this topic."""
-        if event.seq is None:
+        if not isinstance(event, EntryEvent):
+            self._members.take(event)
+        elif event.seq is None:
             if self.is_live:
                 self._put_loose(event)
         elif self._take(event, event.seq, event.first, event.epoch):
@@ -149,6 +163,7 @@ class Topic(Log[TopicEvent | Reset]):
         """Drop what the last user saw."""
         super().forget()
         self._entries.clear()
+        self._members.clear()
         self._until, self._has_values = None, False
 
     # The log
@@ -190,6 +205,7 @@ class Topic(Log[TopicEvent | Reset]):
         if reply.has_more:
             self.enter()
         else:
+            self._members.replace(reply)
             self._confirm(line)
 
     def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:

@@ -279,3 +279,19 @@ async def test_a_topic_that_is_not_there_refuses(script: Script) -> None:
     with pytest.raises(RealtimeError, match="unknown_topic"):
         await subscribing
     await client.close()
+
+
+async def test_members_are_those_who_are_subscribed(script: Script) -> None:
+    """As far as the client may see them."""
+    members = [{"user_id": "1", "username": "ada"}]
+    client, topic, socket = await subscribed(script, members=members, count=1)
+    assert (topic.members, topic.count) == ({"1": "ada"}, 1)
+    who = {"topic": "order/7", "user_id": "2", "username": "bob"}
+    await socket.send({"type": "joined", **who}, event(1))
+    await next_events(topic, 1)
+    assert (topic.members, topic.count) == ({"1": "ada", "2": "bob"}, 2)
+    gone = {"type": "presence", "topic": "order/7", "members": [], "count": 0}
+    await socket.send({"type": "left", **who}, gone, event(2))
+    await next_events(topic, 1)
+    assert (topic.members, topic.count) == ({}, 0)
+    await client.close()
