@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import msgspec
 from .client import Client, StateChange
 from .errors import RealtimeError
 from .log import Log
-from .terminal import keep, kept, print_json, print_line
+from .terminal import bear_all_characters, keep, kept, print_error, print_json, print_line
 
 DONE, REFUSED, USAGE, AWAY = 0, 1, 2, 3
 TOKEN = "REALTIME_TOKEN"  # noqa: S105
+LINES = 100
+"""How many lines of stdin are read before they are sent."""
 EXAMPLES = f"""\
 examples:
   python -m realtime.client wss://example.com/ws/ --room general
@@ -38,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    bear_all_characters()
     try:
         call = _call(options)
         client = Client(
@@ -52,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_run(client, options, call))
     except RealtimeError as error:
-        sys.stderr.write(f"{error}\n")
+        print_error(str(error))
         return AWAY if error.code in ("timeout", "offline") else REFUSED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone
@@ -95,6 +99,8 @@ def _token(options: argparse.Namespace) -> str | None:
 
 def _call(options: argparse.Namespace) -> tuple[str, dict[str, Any]] | None:
     """Return the command to call; raise `ValueError` for arguments that do not fit."""
+    for text in (options.room, options.topic, options.send, options.name):
+        (text or "").encode()  # an argument may hold bytes that are no text
     if options.send is not None and options.room is None:
         raise ValueError("--send needs --room: topics have commands (--call)")
     if options.call is None:
@@ -135,6 +141,8 @@ async def _send(client: Client, options: argparse.Namespace) -> None:
 async def _follow(client: Client, options: argparse.Namespace) -> None:
     log = await _entered(client, options, history=0)
     stream = aiter(log)
+    if options.state is not None:
+        keep(options.state, client.positions)  # there may be no event before the program ends
     async for event in stream:
         print_json(event)
         if options.state is not None:
@@ -144,16 +152,22 @@ async def _follow(client: Client, options: argparse.Namespace) -> None:
 
 async def _chat(client: Client, options: argparse.Namespace) -> None:
     """Print the room until the end of stdin, and send its lines."""
-    states = asyncio.create_task(_tell_states(client))
-    room = await _entered(client, options, history=20)
-    sys.stderr.write(f"You are {client.username} in {options.room}. Ctrl-D ends.\n")
-    printing = asyncio.create_task(_print(room))
-    sending = asyncio.create_task(_send_lines(client, options))
-    done, pending = await asyncio.wait({printing, sending}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (*pending, states):
-        task.cancel()
-    for task in done:
-        task.result()
+    tasks = [asyncio.create_task(_tell_states(client))]
+    try:
+        room = await _entered(client, options, history=20)
+        print_error(f"You are {client.username} in {options.room}. Ctrl-D ends.")
+        talking = {
+            asyncio.create_task(_print(room)),
+            asyncio.create_task(_send_lines(client, options)),
+        }
+        tasks += talking
+        done, _ = await asyncio.wait(talking, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _entered(client: Client, options: argparse.Namespace, *, history: int) -> Log[Any]:
@@ -178,27 +192,35 @@ async def _send_lines(client: Client, options: argparse.Namespace) -> None:
         except RealtimeError as error:
             if not room.is_wanted:
                 raise
-            sys.stderr.write(f"Not sent: {error.message}\n")
+            print_error(f"Not sent: {error.message}")
 
 
 async def _tell_states(client: Client) -> None:
     async for change in client.events(StateChange):
         if change.retry_in is not None:
-            sys.stderr.write(f"No connection; the next attempt is in {change.retry_in:.0f} s.\n")
+            print_error(f"No connection; the next attempt is in {change.retry_in:.0f} s.")
 
 
 async def _lines() -> AsyncIterator[str]:
     """Yield the lines of stdin, read in a daemon: nothing else can end a read of a terminal."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
+    free = threading.Semaphore(LINES)
 
     def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\r\n"))
+        with suppress(OSError):  # such as a terminal that is closed
+            for line in sys.stdin:
+                free.acquire()
+                loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\r\n"))
         loop.call_soon_threadsafe(lines.put_nowait, None)
 
-    threading.Thread(target=read, daemon=True).start()
+    def read_until_the_end() -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            read()
+
+    threading.Thread(target=read_until_the_end, daemon=True).start()
     while (line := await lines.get()) is not None:
+        free.release()
         yield line
 
 

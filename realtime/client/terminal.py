@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from ..wire.events import Changed, MessageEvent, Outgoing
 from .stream import Reset
 from .topic import TopicEvent
 
-__all__ = ["keep", "kept", "print_json", "print_line"]
+__all__ = ["bear_all_characters", "keep", "kept", "print_error", "print_json", "print_line"]
 
 
 def print_json(event: object) -> None:
-    """Print an event as one line of JSON, at once."""
-    sys.stdout.write(msgspec.json.encode(_fields(event)).decode() + "\n")
-    sys.stdout.flush()
+    """Print an event as one line of JSON, in UTF-8 and at once."""
+    sys.stdout.buffer.write(msgspec.json.encode(_fields(event)) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def print_line(event: object) -> None:
@@ -28,6 +29,18 @@ def print_line(event: object) -> None:
     if text := _text(event):
         sys.stdout.write(one_line(text) + "\n")
         sys.stdout.flush()
+
+
+def print_error(text: str) -> None:
+    """Print a line to stderr; a part of it may be of another user, so it is escaped as well."""
+    sys.stderr.write(one_line(text) + "\n")
+
+
+def bear_all_characters() -> None:
+    """Let no character that is read or shown end the program."""
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def kept(file: Path | None) -> dict[str, Any]:
