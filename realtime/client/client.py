@@ -285,29 +285,31 @@ class Client:
     # Events
 
     def _move(self, event: Resync | Removed) -> None:
-        log = self._log_of(event)
-        if log is None:
-            return
-        if isinstance(event, Resync):
-            log.resync()
-            return
-        if event.code == "unavailable":
-            log.interrupted(event.retry_after)
-            return
+        for log in self._logs_of(event):
+            if not log.is_wanted:
+                continue
+            if isinstance(event, Resync):
+                log.resync()
+            elif event.code == "unavailable":
+                log.interrupted(event.retry_after)
+            else:
+                self._remove(log, event)
+
+    def _remove(self, log: Log[Any], event: Removed) -> None:
         error = RealtimeError(event.code, event.message, retry_after=event.retry_after)
         log.removed(error)
         if isinstance(log, Room):
             self._session.outbox.fail(error, log.slug)
 
-    def _log_of(self, event: Resync | Removed) -> Log[Any] | None:
+    def _logs_of(self, event: Resync | Removed) -> list[Log[Any]]:
         if event.room is not None:
-            return self._rooms.get(event.room)
-        return None if event.topic is None else self._topics.get(event.topic)
+            return [self._rooms[event.room]] if event.room in self._rooms else []
+        return list(self._session.topics.get(event.topic or "", ()))
 
     def _deliver_to_topic(
         self, name: str, event: EntryEvent | Joined | Left | PresenceList
     ) -> None:
-        if topic := self._topics.get(name):
+        for topic in self._session.topics.get(name, ()):
             topic.receive(event)
 
     def _deliver(self, event: Incoming) -> None:

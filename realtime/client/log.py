@@ -194,7 +194,7 @@ class Log(Generic[E]):
 
     def _leave(self) -> None:
         if self.is_live and self._line is not None:
-            self._line.send(self._closing())
+            self._close(self._line)
         self._end(LogState.IDLE, None)
 
     def _take(self, event: Any, seq: int, first: int | None, epoch: str | None = None) -> bool:
@@ -267,8 +267,8 @@ class Log(Generic[E]):
         """Return the command that enters, from a position if there is one."""
         raise NotImplementedError
 
-    def _closing(self) -> Command:
-        """Return the command that leaves."""
+    def _close(self, line: Line) -> None:
+        """Send the command that leaves."""
         raise NotImplementedError
 
     def _history(self, **fields: Any) -> Command:
@@ -291,7 +291,7 @@ class Log(Generic[E]):
             self._attempt = None
             self._opened(line, reply)
         elif not self.is_wanted:
-            line.send(self._closing())
+            self._close(line)
 
     def _not_entered(self, line: Line, attempt: object, error: RealtimeError) -> None:
         if attempt is not self._attempt:

@@ -165,8 +165,8 @@ class Room(Log[RoomEvent]):
             command["since"] = {"seq": known.seq, "epoch": known.epoch}
         return command
 
-    def _closing(self) -> Command:
-        return {"type": "leave", "room": self.slug}
+    def _close(self, line: Line) -> None:
+        line.send({"type": "leave", "room": self.slug})
 
     def _history(self, **fields: Any) -> Command:
         return {"type": "history", "room": self.slug, **fields}

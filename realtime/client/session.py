@@ -21,6 +21,8 @@ class Session:
         self.encoding = encoding
         self.outbox = Outbox(queue, encoding.encode)
         self.catch_up = catch_up
+        self.topics: dict[str, set[Any]] = {}
+        """The topics by the names that the server has told."""
         self.line: Line | None = None
         self.user_id = self.username = ""
         self.limits: dict[str, int] = {}

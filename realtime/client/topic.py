@@ -45,7 +45,8 @@ class Topic(Log[TopicEvent | Reset]):
 
     def __init__(self, name: str, session: Session) -> None:
         super().__init__(session, self._event)
-        self.name = name
+        self.name = self._known_as = name
+        """The server may write it otherwise: `order/007` as `order/7`."""
         self._kinds: dict[str, Any] = {}
         self._value: Any = Any
         self._newest = 0
@@ -176,19 +177,28 @@ class Topic(Log[TopicEvent | Reset]):
                 command["since"]["until"] = self._until
         return command
 
-    def _closing(self) -> Command:
-        return {"type": "unsubscribe", "topic": self.name}
+    def _close(self, line: Line) -> None:
+        same = self._session.topics.get(self._known_as, ())
+        if not any(one.is_wanted for one in same if one is not self):
+            line.send({"type": "unsubscribe", "topic": self.name})
+
+    def _be_known_as(self, name: str) -> None:
+        self._session.topics.get(self._known_as, set()).discard(self)
+        self._session.topics.setdefault(name, set()).add(self)
+        self._known_as = name
 
     def _history(self, **fields: Any) -> Command:
         return {"type": "history", "topic": self.name, **fields}
 
     def _opened(self, line: Line, reply: Subscribed) -> None:
         known, through = self._known, reply.through
+        self._be_known_as(reply.topic)
         entries = [EntryEvent.of(self.name, entry) for entry in reply.entries]
         missed = self._missed(reply.epoch, reply.until or through)
         if known is not None and reply.recovered:
+            begun = reply.epoch if not known.epoch else None
             known.epoch = reply.epoch
-            self._resume(known, self._numbered(entries), through)
+            self._resume(known, self._numbered(entries, begun), through)
         else:
             self._entries.clear()
             self._has_values = True
@@ -211,9 +221,11 @@ class Topic(Log[TopicEvent | Reset]):
     def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:
         return self._numbered(EntryEvent.of(self.name, entry) for entry in page.entries or [])
 
-    def _numbered(self, entries: Iterable[EntryEvent]) -> Iterator[Placed]:
+    def _numbered(
+        self, entries: Iterable[EntryEvent], epoch: str | None = None
+    ) -> Iterator[Placed]:
         for entry in entries:
-            yield Placed(entry, entry.seq)
+            yield Placed(entry, entry.seq, epoch or None)
 
     def _keep(self, event: EntryEvent) -> None:
         if event.key is None:

@@ -129,6 +129,28 @@ async def test_the_first_event_of_a_log_tells_its_epoch(script: Script) -> None:
     await client.close()
 
 
+async def test_a_name_that_the_server_writes_otherwise_is_the_same_topic(script: Script) -> None:
+    """Two names of one topic both get its events, until each has been left."""
+    client, socket = await opened(script)
+    topics = [client.topic("order/007"), client.topic("order/7")]
+    for topic in topics:
+        subscribing = asyncio.create_task(topic.subscribe())
+        await socket.subscribed(await socket.expect("subscribe"), topic="order/7")
+        await subscribing
+    await socket.send(event(1))
+    for topic in topics:
+        assert [one.seq for one in await next_events(topic, 1)] == [1]  # type: ignore[union-attr]
+    topics[1].unsubscribe()
+    await socket.send(event(2))
+    assert [one.seq for one in await next_events(topics[0], 1)] == [2]  # type: ignore[union-attr]
+    assert "unsubscribe" not in socket.types()
+    removed = {"type": "removed", "topic": "order/7", "code": "permission_denied", "message": "No."}
+    await socket.send(removed)
+    with pytest.raises(RealtimeError, match="permission_denied"):
+        await next_events(topics[0], 1)
+    await client.close()
+
+
 async def test_a_topic_whose_log_began_while_the_line_was_away(script: Script) -> None:
     client, topic, socket = await subscribed(script, epoch="")
     socket = await returned(client, script, socket)
@@ -137,6 +159,7 @@ async def test_a_topic_whose_log_began_while_the_line_was_away(script: Script) -
     await socket.subscribed(command, 1, epoch="new", recovered=True, entries=[entry(1)])
     await socket.send(event(2))
     assert [one.seq for one in await next_events(topic, 2)] == [1, 2]  # type: ignore[union-attr]
+    assert client.positions["topic order/7"] == {"seq": 1, "epoch": "new"}
     await client.close()
 
 
