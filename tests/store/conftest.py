@@ -10,6 +10,7 @@ from asgiref.sync import SyncToAsync
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django import DjangoDbBlocker
@@ -91,9 +92,11 @@ def switched(url: str) -> Iterator[None]:
     connections.settings["default"] = settings_of(url)
     del connections["default"]
     SyncToAsync.single_thread_executor.submit(_forget).result()  # of a test before this one
+    ContentType.objects.clear_cache()  # each database has other keys
     try:
         yield
     finally:
+        ContentType.objects.clear_cache()
         _end_numbering()
         SyncToAsync.single_thread_executor.submit(_forget).result()
         connections["default"].close()
