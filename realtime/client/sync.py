@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar
 
@@ -35,6 +35,8 @@ class _Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="realtime-client", daemon=True)
         self._thread.start()
 
@@ -43,10 +45,7 @@ class _Loop:
         if os.getpid() != self._pid:
             work.close()
             raise RuntimeError("a client does not survive a fork: make one in the new process")
-        if self._loop.is_closed():
-            work.close()
-            raise RealtimeError("closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._begin(work)
         try:
             return future.result()
         except CancelledError:
@@ -57,9 +56,21 @@ class _Loop:
 
     def stop(self) -> None:
         """End the loop and its thread; what still waits there is cancelled."""
-        if os.getpid() == self._pid and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if not self._is_stopped:
+                self._is_stopped = True
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine, unless the loop is to end: nothing would settle its result then."""
+        with self._lock:
+            if not self._is_stopped:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise RealtimeError("closed", outcome="not_sent")
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -74,6 +85,8 @@ class Client:
         self._loop: _Loop | None = None
 
     def __enter__(self) -> Self:
+        if self._loop is not None:
+            raise RuntimeError("a client is used once: make another one")
         self._loop = _Loop()
         try:
             self._loop.run(self._client.__aenter__())
