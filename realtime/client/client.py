@@ -271,7 +271,8 @@ class Client:
 
     def _why(self) -> str:
         reason = self._last_end.reason if self._last_end else ""
-        return f"There was no connection to {urlsplit(self._options.url).netloc} in time. {reason}"
+        host = urlsplit(self._options.url).netloc.rpartition("@")[2]  # without a password
+        return f"There was no connection to {host} in time. {reason}"
 
     def _logs(self) -> Iterator[Log[Any]]:
         yield from list(self._rooms.values())
@@ -325,7 +326,7 @@ class Client:
             loose.put(event)
 
     def _forget(self) -> None:
-        self._session.outbox.fail(RealtimeError("identity_changed", outcome="not_sent"))
+        self._session.outbox.fail(RealtimeError("identity_changed", outcome="unknown"))
         for log in self._logs():
             log.forget()
 

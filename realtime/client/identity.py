@@ -48,7 +48,7 @@ class Identity:
             return
         self.learn(event)
         self._session.limits = event.limits
-        line.welcomed(event.heartbeat)
+        line.welcomed(event.heartbeat, event.limits.get("frame_bytes"))
         if self._name and _is_guest(event.user_id):
             line.ask({"type": "auth", "name": self._name}, self._named, self._refuse_name)
         elif self._is_expected(event.user_id):

@@ -1,6 +1,7 @@
 """One socket: carries commands, gives replies to those who asked, and notices its own death."""
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -72,6 +73,7 @@ class Line:
         self._refs = count(1)
         self._replies: dict[int | str | None, tuple[OnReply, OnError]] = {}
         self._outgoing: deque[tuple[int | None, bytes]] = deque()
+        self._most_bytes = sys.maxsize
         self._wake = asyncio.Event()
         self._heard_at = self._pinged_at = time.monotonic()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -112,7 +114,11 @@ class Line:
         """
         ref = next(self._refs)
         self._put(ref, {**command, "ref": ref})
-        self._replies[ref] = on_reply, on_error
+        if self.is_over:
+            lost = RealtimeError("offline", is_retryable=True, outcome="not_sent")
+            self._loop.call_soon(on_error, lost)
+        else:
+            self._replies[ref] = on_reply, on_error
         return ref
 
     def withdraw(self, ref: int) -> bool:
@@ -135,8 +141,12 @@ class Line:
         self._timers.add(timer)
         return timer
 
-    def welcomed(self, silence: float) -> None:
-        """Watch the server from now on; it pings a client that was silent for `silence` seconds."""
+    def welcomed(self, silence: float, most_bytes: int | None) -> None:
+        """Watch the server from now on; it pings a client that was silent for `silence` seconds.
+
+        `most_bytes` is the size of the largest command that it takes.
+        """
+        self._most_bytes = most_bytes or self._most_bytes
         self._deadline.cancel()
         silence = min(SILENT_SECONDS, silence + LATE_SECONDS)
         self._beating = self._start(self._beat(silence))
@@ -216,6 +226,10 @@ class Line:
     def _put(self, ref: int | None, command: Command) -> None:
         """Encode a command at once: what cannot be encoded is the fault of the caller."""
         encoded = self._encoding.encode(command)
+        if len(encoded) > self._most_bytes:
+            # The server would refuse the frame without a `ref`, so nobody would hear of it.
+            text = f"The server takes at most {self._most_bytes} bytes at once."
+            raise RealtimeError("too_large", text, outcome="not_sent")
         if not self.is_over:
             self._outgoing.append((ref, encoded))
             self._wake.set()

@@ -139,7 +139,7 @@ class Log(Generic[E]):
             if not self.is_wanted:
                 raise self.error or RealtimeError("left")
             waiting = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
+            self._waiting = [*(one for one in self._waiting if not one.done()), waiting]
             await waiting
 
     async def page(self, after: int) -> Page:

@@ -174,11 +174,14 @@ class Outbox:
     def _transmit(self, item: _Item, line: Line) -> None:
         item.stage, item.sent_at, item.line = _Stage.SENT, time.monotonic(), line
         command = {"type": "message", "room": item.slug, **item.message}
-        item.ref = line.ask(
-            command,
-            lambda ack: self._acknowledge(item, ack),
-            lambda error: self._refused(item, error),
-        )
+        try:
+            item.ref = line.ask(
+                command,
+                lambda ack: self._acknowledge(item, ack),
+                lambda error: self._refused(item, error),
+            )
+        except RealtimeError as error:  # it is too large for this server
+            self._settle(item, error)
 
     def _acknowledge(self, item: _Item, ack: Ack) -> None:
         if item.acknowledged_at and item in self._acknowledged:

@@ -1,6 +1,8 @@
 """Steps that the tests of the client share."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from harness.waiting import eventually
@@ -10,11 +12,16 @@ from tests.client.scripted import Script, Socket
 __all__ = ["entered", "lost", "opened", "returned", "subscribed"]
 
 
-async def opened(script: Script, user_id: str = "1", **options: Any) -> tuple[Client, Socket]:
+async def opened(
+    script: Script,
+    user_id: str = "1",
+    limits: Mapping[str, int] = MappingProxyType({}),
+    **options: Any,
+) -> tuple[Client, Socket]:
     """Return a client that has got its `welcome`, and its socket."""
     client = Client(script.url, **options)
     entering = asyncio.create_task(client.__aenter__())
-    socket = await script.welcomed(user_id)
+    socket = await script.welcomed(user_id, limits=dict(limits))
     await entering
     return client, socket
 

@@ -335,8 +335,9 @@ async def test_a_server_that_is_away_is_told_after_the_timeout() -> None:
     with sockets.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    error = await refused(Client(f"ws://127.0.0.1:{port}/ws/", timeout=0.3))
+    error = await refused(Client(f"ws://ada:secret@127.0.0.1:{port}/ws/", timeout=0.3))
     assert error.code == "timeout"
+    assert "secret" not in error.message
     assert "ConnectionRefusedError" in error.message
 
 
@@ -373,6 +374,20 @@ async def test_a_request_that_is_late_says_what_is_known(script: Script) -> None
     await lost(client, socket)
     with pytest.raises(RealtimeError) as raised:
         await client.request({"type": "presence", "room": "general"})
+    assert (raised.value.code, raised.value.outcome) == ("offline", "not_sent")
+    await client.close()
+
+
+async def test_a_request_on_a_line_that_is_closing_fails_at_once(script: Script) -> None:
+    """A server that does not read holds up the close."""
+    client, socket = await opened(script)
+    line = client._connection.line
+    assert line is not None
+    socket.connection.transport.pause_reading()
+    await socket.send({"type": "disconnect", "code": 4001, "reason": "", "reconnect": True})
+    await eventually(lambda: line.is_over)
+    with pytest.raises(RealtimeError) as raised:
+        await client.request({"type": "presence", "room": "general"}, timeout=3)
     assert (raised.value.code, raised.value.outcome) == ("offline", "not_sent")
     await client.close()
 

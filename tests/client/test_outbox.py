@@ -230,6 +230,27 @@ async def test_what_cannot_be_encoded_raises_at_its_caller(script: Script, conte
     await client.close()
 
 
+async def test_what_no_frame_can_hold_fails_at_once(script: Script) -> None:
+    """The server would refuse it without a `ref`; also one that waited for the room is told."""
+    client, socket = await opened(script, limits={"frame_bytes": 500})
+    room = client.room("general")
+    joining = asyncio.create_task(room.join())
+    command = await socket.expect("join")
+    sending = sent(room, "x" * 500, "small")
+    await eventually(lambda: client.waiting == 2)
+    await socket.joined(command)
+    with pytest.raises(RealtimeError) as raised:
+        await sending[0]
+    assert (raised.value.code, raised.value.outcome) == ("too_large", "not_sent")
+    await socket.ack(await socket.expect("message"), 1)
+    await asyncio.gather(joining, sending[1])
+    with pytest.raises(RealtimeError, match="too_large"):
+        room.signal({"text": "x" * 500})
+    with pytest.raises(RealtimeError, match="too_large"):
+        await client.request({"type": "create", "title": "x" * 500})
+    await client.close()
+
+
 async def test_typing_and_signals_are_dropped_while_there_is_no_line(script: Script) -> None:
     client, room, socket = await entered(script)
     room.typing()
