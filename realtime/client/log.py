@@ -241,7 +241,7 @@ class Log(Generic[E]):
         """Go on though much was missed: streams read it page by page, before anything newer."""
         known.seq = through
         for stream in self._streams:
-            stream.fall_behind()
+            stream.fall_behind(known.epoch)
 
     def _begin_anew(self, shown: Sequence[Placed], known: Position, missed: int | None) -> None:
         """Go on with the present state; streams that have begun get a `Reset` before it."""

@@ -113,8 +113,10 @@ class Stream(Generic[E]):
             self._is_behind = True
             self._arrived.set()
 
-    def fall_behind(self) -> None:
+    def fall_behind(self, epoch: str) -> None:
         """Know that the log went on without this stream, which must read what it lacks."""
+        if self.handled is not None and not self.handled.epoch:
+            self.handled.epoch = epoch  # the log has begun
         self._is_behind = True
         self._arrived.set()
 

@@ -281,6 +281,9 @@ async def test_a_position_of_an_earlier_client_is_continued(
     await socket.send({**reply, "has_more": False, "through": 4, "entries": [value("new", 2, 4)]})
     assert [one.seq for one in await showing] == [4]  # type: ignore[union-attr]
     assert dict(topic.values) == {"old": {"x": 1}, "new": {"x": 2}}
+    await socket.send(event(5))
+    await next_events(topic, 1)
+    assert client.positions["topic order/7"] == {"seq": 4, "epoch": "e"}
     await client.close()
 
 
