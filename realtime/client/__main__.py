@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return AWAY if error.code in ("timeout", "offline") else REFUSED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone
+    except OSError as error:
+        parser.error(str(error))  # such as a directory that is not there
     except KeyboardInterrupt:
         return 130
     return DONE

@@ -128,8 +128,8 @@ class Client:
 
         Keep it, and give it to the next client: its loops get all that these have not handled.
         """
-        logs = {f"room {room.slug}": room.handled for room in self._rooms.values()}
-        logs |= {f"topic {topic.name}": topic.handled for topic in self._topics.values()}
+        logs = {f"room {room.slug}": room.handled for room in list(self._rooms.values())}
+        logs |= {f"topic {topic.name}": topic.handled for topic in list(self._topics.values())}
         found = {key: {"seq": at.seq, "epoch": at.epoch} for key, at in logs.items() if at}
         return self._positions | found
 

@@ -48,6 +48,17 @@ async def test_follow_keeps_its_position_before_the_first_event(
     assert json.loads(state.read_text()) == {"room general": {"seq": 3, "epoch": "e"}}
 
 
+async def test_a_position_that_cannot_be_kept_is_a_wrong_argument(
+    script: Script, tmp_path: Path
+) -> None:
+    program = await started(script, "--follow", "--state", str(tmp_path / "no" / "state.json"))
+    await joined(script)
+    status, _, errors = await ended(program)
+    assert status == 2
+    assert "state.json" in errors
+    assert "Traceback" not in errors
+
+
 async def test_bytes_that_are_no_text_do_not_stop_the_lines(script: Script) -> None:
     program = await started(script, "--send", "-")
     assert program.stdin is not None

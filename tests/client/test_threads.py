@@ -61,6 +61,14 @@ def test_threads_that_use_a_client_while_it_closes_do_not_hang(url: str) -> None
     assert "realtime-client" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_positions_may_be_asked_for_while_another_thread_makes_rooms(url: str) -> None:
+    with Client(url) as client:
+        making = threading.Thread(target=lambda: [client.room(f"r{n}") for n in range(2000)])
+        making.start()
+        while making.is_alive():
+            assert client.positions == {}
+
+
 def test_a_client_is_used_once(url: str) -> None:
     """A second block does not disturb the first one."""
     with Client(url) as client:
