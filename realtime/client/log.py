@@ -193,7 +193,7 @@ class Log(Generic[E]):
             self._callers -= 1
 
     def _leave(self) -> None:
-        if self.is_live and self._line is not None:
+        if self._line is not None and not self._line.is_over:
             self._close(self._line)
         self._end(LogState.IDLE, None)
 
@@ -310,7 +310,7 @@ class Log(Generic[E]):
             self.enter()
 
     def _detach(self) -> None:
-        self._line = self._attempt = None
+        self._attempt = None
         if self.is_wanted:
             self._become(LogState.STALE if self._known is not None else LogState.JOINING)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -82,7 +83,7 @@ class Stream(Generic[E]):
         self._wanted = wanted
         self._buffer: deque[Placed] = deque()
         self._end: BaseException | None = None
-        self._arrived = asyncio.Event()
+        self._arrived, self._moved = asyncio.Event(), asyncio.Event()
         self._current: Placed | None = None
         self._is_behind = False
         self._reached = 0
@@ -123,6 +124,7 @@ class Stream(Generic[E]):
     def begin_anew(self, shown: Sequence[Placed], position: int, epoch: str) -> None:
         """Take what shows the present state, and go on from its position."""
         self._is_behind, self.has_begun = False, True
+        self._moved.set()
         for placed in shown:
             self._keep(placed)
         self._reached = position
@@ -137,6 +139,7 @@ class Stream(Generic[E]):
     def end(self, error: RealtimeError | None) -> None:
         """End the iteration after what is in the buffer."""
         self._end = self._end or error or StopAsyncIteration()
+        self._moved.set()
         self._arrived.set()
 
     def restart(self) -> None:
@@ -220,7 +223,10 @@ class Stream(Generic[E]):
             return  # a log that is entered anew resets this stream
         if not error.is_retryable and error.code != "timeout":
             raise error
-        await asyncio.sleep(error.retry_after or RETRY_SECONDS)
+        self._moved.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(error.retry_after or RETRY_SECONDS):
+                await self._moved.wait()
 
     def _keep(self, placed: Placed) -> None:
         self._buffer.append(placed)

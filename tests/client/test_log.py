@@ -342,6 +342,32 @@ async def test_a_loop_that_is_behind_ends_when_the_room_is_left(script: Script) 
     await client.close()
 
 
+async def test_a_loop_that_waits_for_its_next_page_ends_when_the_room_is_left(
+    script: Script,
+) -> None:
+    client, room, socket = await entered(script)
+    await flooded(room, socket, MOST + 1)
+    showing = asyncio.create_task(shown(room, MOST + 9))
+    command = await socket.expect("history")
+    await socket.error(command, "rate_limited", retryable=True, retry_after=600)
+    await socket.send({"type": "ping"})
+    await socket.expect("pong")
+    room.leave()
+    assert await showing == list(range(1, MOST + 1))
+    await client.close()
+
+
+async def test_a_room_that_is_left_while_it_is_joined_again_is_left(script: Script) -> None:
+    """The server has kept the client there, although it refuses the join."""
+    client, room, socket = await entered(script, 3)
+    await socket.send(message(7))
+    command = await socket.expect("join")
+    room.leave()
+    await socket.error(command, "rate_limited", retryable=True, retry_after=1)
+    await socket.expect("leave")
+    await client.close()
+
+
 async def test_a_page_that_crosses_a_resync_does_not_end_the_loop(script: Script) -> None:
     """The server has removed the client from the room by then."""
     client, room, socket = await entered(script)
