@@ -14,7 +14,7 @@ __all__ = ["Encoding", "EncodingName", "Incoming", "Unknown", "encoding"]
 
 EncodingName = Literal["ndjson", "msgpack", "json"]
 FRAME_BYTES = 32 * 1024
-"""The size at which a frame of several commands is full; a server may accept no more than this."""
+"""The size at which a frame of several commands is full, if the server takes as much."""
 FRAME_COMMANDS = 50
 
 
@@ -60,16 +60,17 @@ class Encoding:
         """
         return self._encode(command)  # type: ignore[no-any-return]
 
-    def frames(self, commands: Sequence[bytes]) -> Iterator[str | bytes]:
-        """Yield frames with encoded commands, in their order."""
+    def frames(self, commands: Sequence[bytes], most_bytes: int) -> Iterator[str | bytes]:
+        """Yield frames with encoded commands, in their order; the server takes `most_bytes`."""
+        most = min(FRAME_BYTES, most_bytes)
         batch: list[bytes] = []
         size = 0
         for encoded in commands:
-            if batch and self._is_full(len(batch), size + len(encoded)):
+            if batch and (self._is_full(len(batch)) or size + len(encoded) > most):
                 yield self._joined(batch)
                 batch, size = [], 0
             batch.append(encoded)
-            size += len(encoded)
+            size += len(encoded) + 1  # for the separator
         if batch:
             yield self._joined(batch)
 
@@ -90,8 +91,8 @@ class Encoding:
             raise RealtimeError("invalid_frame", str(cause)) from cause
         return Unknown(kind, fields)
 
-    def _is_full(self, commands: int, size: int) -> bool:
-        return not self._codec.is_coalescing or commands == FRAME_COMMANDS or size > FRAME_BYTES
+    def _is_full(self, commands: int) -> bool:
+        return not self._codec.is_coalescing or commands == FRAME_COMMANDS
 
     def _joined(self, batch: list[bytes]) -> str | bytes:
         if self._codec.is_binary:

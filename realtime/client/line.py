@@ -240,7 +240,7 @@ class Line:
             self._wake.clear()
             commands = [encoded for _, encoded in self._outgoing]
             self._outgoing.clear()
-            for frame in self._encoding.frames(commands):
+            for frame in self._encoding.frames(commands, self._most_bytes):
                 try:
                     await self._socket.send(frame)
                 except ConnectionClosed:

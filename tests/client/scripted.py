@@ -18,6 +18,7 @@ class Socket:
         self.connection = connection
         self.headers = connection.request.headers if connection.request else {}
         self.seen: list[Frame] = []
+        self.sizes: list[int] = []
         self._waiting: deque[Frame] = deque()
         self._came = asyncio.Event()
         self._sends: set[asyncio.Task[None]] = set()
@@ -80,6 +81,7 @@ class Socket:
 
     async def read(self) -> None:
         async for data in self.connection:
+            self.sizes.append(len(data))
             for line in str(data).splitlines():
                 self.seen.append(json.loads(line))
                 self._waiting.append(self.seen[-1])

@@ -278,6 +278,16 @@ async def test_a_nonce_of_ones_own_is_used(script: Script) -> None:
     await client.close()
 
 
+async def test_no_frame_is_larger_than_the_server_takes(script: Script) -> None:
+    client, socket = await opened(script, limits={"frame_bytes": 1000})
+    joining = asyncio.gather(*(client.room(f"r{number}").join() for number in range(40)))
+    for _ in range(40):
+        await socket.joined(await socket.expect("join"))
+    await joining
+    assert max(socket.sizes) <= 1000
+    await client.close()
+
+
 async def test_the_client_can_send_much_at_once(script: Script) -> None:
     """In frames of a size that any server takes."""
     client, socket = await opened(script)
