@@ -1,4 +1,4 @@
-"""What is measured, with whom, and what has to come out: the ratios that the project promises."""
+"""All cases of the benchmarks, with the targets that the project promises to reach."""
 
 from .case import Case, Entry, Figures, Target
 from .connections import CONNECT, IDLE, RESUME

@@ -1,4 +1,4 @@
-"""What a case is: the entries that are compared, and the targets that they should reach."""
+"""The structs of a case: it compares entries, and targets judge their figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,34 +16,34 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a case: a contender, how it is spoken to, and what differs from the case."""
+    """One line of a case: a contender, the dialect of its clients, and its own options."""
 
     contender: str
     dialect: str
     label: str = ""
     options: Options = field(default_factory=dict)
     x: float | None = None
-    """Where it stands on the axis of a case that grows."""
+    """The place of the entry on the x axis, in a case that grows."""
     ground: Options = field(default_factory=dict)
-    """What its server is started with: `processes`, `rooms`."""
+    """The options with which its server starts: `processes`, `rooms`."""
     paced_by: str = ""
-    """Whose rate of the same round decides its own, times `pace`."""
+    """The label of another entry: this one runs at that one's rate of the round, times `pace`."""
     pace: float = 1
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something that has to be at least (or at most) so much, computed from the medians."""
+    """A bound for a value that is computed from the medians."""
 
     text: str
     needed: float
     measured: Callable[[Figures], float]
     is_at_most: bool = False
     why_missed: str = ""
-    """Where the time goes if it is missed, in one or two sentences of the page."""
+    """One or two sentences for the page: they say where the time goes if the target is missed."""
 
     def is_met(self, value: float) -> bool:
-        """Whether a value is good enough."""
+        """Return whether a value reaches the target."""
         return value <= self.needed if self.is_at_most else value >= self.needed
 
 
@@ -54,7 +54,7 @@ class Case:
     name: str
     title: str
     about: str
-    """What is compared, in one to three sentences."""
+    """One to three sentences for the page: they describe the comparison."""
     scenario: str
     options: Options
     entries: list[Entry]
@@ -64,16 +64,16 @@ class Case:
     chart: str = ""
     """The figure that the chart shows."""
     counts_queries: bool = False
-    """Whether PostgreSQL is to log every statement."""
+    """Whether PostgreSQL logs every statement."""
     axis: str = ""
-    """What the chart's x axis says, for a case that grows."""
+    """The label of the chart's x axis, for a case that grows."""
 
 
 def ratio(above: str, below: str, figure: str) -> Callable[[Figures], float]:
-    """How many times the figure of one entry is that of another."""
+    """Return a function that divides the figure of one entry by that of another."""
     return lambda figures: figures[above][figure] / figures[below][figure]
 
 
 def growth(labels: list[str], figure: str) -> Callable[[Figures], float]:
-    """How far the figures of entries lie above that of the first, at the most."""
+    """Return a function that divides the largest figure of some entries by that of the first."""
     return lambda figures: max(figures[one][figure] for one in labels) / figures[labels[0]][figure]
