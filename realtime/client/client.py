@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl as tls
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
@@ -24,7 +24,7 @@ from ..wire.events import (
 from ..wire.position import Position
 from .connection import Connection, Options, State, Token
 from .errors import RealtimeError
-from .frames import EncodingName, Incoming, encoding
+from .frames import Encoding, EncodingName, Incoming
 from .identity import OTHER_USER, Identity
 from .line import Command, End
 from .log import Log
@@ -82,7 +82,7 @@ class Client:
         origin: str | None = None,
         ssl: tls.SSLContext | None = None,
     ) -> None:
-        self._options = Options(_address(url), _encoding(encoding), token, headers, origin, ssl)
+        self._options = Options(_address(url), Encoding(encoding), token, headers, origin, ssl)
         self._session = Session(self._options.encoding, queue, catch_up)
         self._connection = Connection(self._options, self)
         self._identity = Identity(user, name, self._connection, self._session, self._forget)
@@ -337,6 +337,3 @@ def _address(url: str) -> str:
     if parts.scheme not in SCHEMES or not parts.netloc:
         raise ValueError(f"{url!r} is no address of a socket: write wss://example.com/ws/")
     return parts._replace(scheme=SCHEMES[parts.scheme]).geturl()
-
-
-_encoding: Callable[[EncodingName], Any] = encoding

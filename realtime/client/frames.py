@@ -1,7 +1,7 @@
 """Frames of the server as structs, and commands as frames."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -10,7 +10,7 @@ from ..wire.errors import CommandError
 from ..wire.events import AnyOutgoing
 from .errors import RealtimeError
 
-__all__ = ["Encoding", "EncodingName", "Incoming", "Unknown", "encoding"]
+__all__ = ["Encoding", "EncodingName", "Incoming", "Unknown"]
 
 EncodingName = Literal["ndjson", "msgpack", "json"]
 FRAME_BYTES = 32 * 1024
@@ -30,15 +30,17 @@ Incoming = AnyOutgoing | Unknown
 
 
 class Encoding:
-    """One of the three encodings of the protocol."""
+    """One of the three encodings of the protocol; raises `ValueError` for another name."""
 
     def __init__(self, name: EncodingName) -> None:
+        if name not in get_args(EncodingName):
+            raise ValueError(f"encoding is {name!r}: it must be ndjson, msgpack or json")
         self.subprotocol = f"realtime.v1.{name}"
         self._codec = CODECS[self.subprotocol]
-        module: Any = msgspec.msgpack if self._codec.is_binary else msgspec.json
-        self._decode_event = module.Decoder(AnyOutgoing).decode
-        self._decode_any = module.Decoder().decode
-        self._encode = module.Encoder().encode
+        self._format: Any = msgspec.msgpack if self._codec.is_binary else msgspec.json
+        self._decode_event = self._format.Decoder(AnyOutgoing).decode
+        self._decode_any = self._format.Decoder().decode
+        self._encode = self._format.Encoder().encode
 
     def events(self, frame: str | bytes) -> Iterator[Incoming]:
         """Yield what a frame of the server holds.
@@ -50,8 +52,7 @@ class Encoding:
 
     def data(self, raw: msgspec.Raw, kind: Any = Any) -> Any:
         """Decode the data of an entry; raise `msgspec.ValidationError` if it is not of a kind."""
-        module: Any = msgspec.msgpack if self._codec.is_binary else msgspec.json
-        return module.decode(raw, type=kind) if raw else None
+        return self._format.decode(raw, type=kind) if raw else None
 
     def encode(self, command: dict[str, Any]) -> bytes:
         """Encode a command, or a part of one.
@@ -98,10 +99,3 @@ class Encoding:
         if self._codec.is_binary:
             return b"".join(batch)
         return b"\n".join(batch).decode()
-
-
-def encoding(name: EncodingName) -> Encoding:
-    """Return an encoding by its name; raise `ValueError` for another one."""
-    if name not in ("ndjson", "msgpack", "json"):
-        raise ValueError(f"encoding is {name!r}: it must be ndjson, msgpack or json")
-    return Encoding(name)
