@@ -12,8 +12,9 @@ from django.db.models import Model
 
 from ..topics.encoding import fault_of
 from ..topics.registry import registry
-from ..topics.structs import Event, name_of
+from ..topics.structs import Event
 from ..topics.topic import Topic
+from ..wire.tags import name_of
 
 __all__ = ["check_topics"]
 

@@ -8,7 +8,7 @@ import msgspec
 
 from ..wire.events import EntryEvent, HistoryPage, Joined, Left, PresenceList, Result, Subscribed
 from ..wire.position import Position
-from ..wire.tags import snake
+from ..wire.tags import name_of
 from .errors import RealtimeError
 from .line import Command, Line
 from .log import Log
@@ -68,7 +68,7 @@ class Topic(Log[TopicEvent | Reset]):
 
     def decode_as(self, events: Kinds, value: Any) -> None:
         """Decode the data of events and values to structs."""
-        named = events.items() if isinstance(events, Mapping) else map(_named, events)
+        named = events if isinstance(events, Mapping) else {name_of(one): one for one in events}
         self._kinds.update(named)
         if value is not None:
             self._value = value
@@ -146,7 +146,7 @@ class Topic(Log[TopicEvent | Reset]):
 
     def events(self, kind: type[T]) -> Stream[T]:
         """Return another iterator, over the data of events of one struct that come from now on."""
-        name, _ = _named(kind)
+        name = name_of(kind)
         self._kinds.setdefault(name, kind)
         return self._new_stream(lambda event: self._data(event) if _is(event, name) else None)
 
@@ -284,10 +284,6 @@ class _Values(Mapping[str, Any]):
         return f"<values of {len(self)} keys>"
 
 
-def _named(kind: type) -> tuple[str, type]:
-    return getattr(kind, "__wire_name__", None) or snake(kind.__name__), kind
-
-
 def _is(event: object, name: str) -> bool:
     return isinstance(event, EntryEvent) and event.name == name and not event.deleted
 
@@ -295,7 +291,7 @@ def _is(event: object, name: str) -> bool:
 def _command(command: object, data: Mapping[str, Any] | None) -> tuple[str, Any]:
     if isinstance(command, str):
         return command, dict(data or {})
-    return _named(type(command))[0], msgspec.to_builtins(command)
+    return name_of(type(command)), msgspec.to_builtins(command)
 
 
 def _converted(data: dict[str, Any], kind: Any) -> Any:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from ..topics.structs import name_of
 from ..wire.commands import Call
 from ..wire.events import EntryEvent, Result
+from ..wire.tags import name_of
 from .components import Components, Schema
 from .surface import Exchange, TopicClass
 

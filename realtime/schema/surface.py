@@ -9,9 +9,9 @@ from msgspec import Struct
 from ..consumers import Consumer
 from ..topics import Topic
 from ..topics.registry import registry
-from ..topics.structs import name_of
 from ..wire import commands, events
 from ..wire.decoder import tag_of
+from ..wire.tags import name_of
 from .routes import consumer_named, routed
 
 __all__ = ["Exchange", "Socket", "Surface", "TopicClass", "doc_of"]

@@ -9,8 +9,8 @@ import msgspec
 
 from ..engine.engine import Engine
 from ..topics import Topic
-from ..topics.structs import name_of
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
+from ..wire.tags import name_of
 from .encoding import ENCODINGS, Item, decode, encode, plain
 from .following import Following, Place
 from .handshakes import Handshake, application_of_site

@@ -13,9 +13,10 @@ from ..wire.decoder import invalid, unknown_command
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Ref, Result
 from ..wire.handlers import Binds, bindings, cost_of, mark, mistake
+from ..wire.tags import name_of
 from ..wire.text import Text as _
 from .encoding import data_of, fault_of
-from .structs import Command, EventTooLarge, name_of
+from .structs import Command, EventTooLarge
 
 __all__ = ["MAX_REPLY_BYTES", "CallSet", "Handler", "command", "result"]
 

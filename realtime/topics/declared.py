@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
+from ..wire.tags import name_of
 from .paths import Path
-from .structs import Event, name_of
+from .structs import Event
 
 __all__ = ["Declared"]
 

@@ -22,9 +22,10 @@ from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
 from ..wire.errors import CommandError
 from ..wire.events import EntryEvent
+from ..wire.tags import name_of
 from .declared import Declared
 from .encoding import text_of
-from .structs import Event, InvalidEvent, name_of
+from .structs import Event, InvalidEvent
 
 __all__ = ["Publishing"]
 

@@ -8,7 +8,7 @@ from msgspec import Struct, StructMeta
 
 from ..wire.tags import snake
 
-__all__ = ["Command", "Event", "EventTooLarge", "InvalidEvent", "Named", "name_of"]
+__all__ = ["Command", "Event", "EventTooLarge", "InvalidEvent", "Named"]
 
 NAME = re.compile(r"[\w.:-]{1,64}")
 
@@ -70,9 +70,3 @@ class Event(Named):
 
 class Command(Named):
     """The base of the commands of topics. A method marked `@command` handles each."""
-
-
-def name_of(struct: type[Struct]) -> str:
-    """Return the name that a struct has on the wire."""
-    found: str = getattr(struct, "__wire_name__", None) or snake(struct.__name__)
-    return found

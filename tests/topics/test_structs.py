@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from realtime.topics import Command, Event
-from realtime.topics.structs import name_of
+from realtime.wire.tags import name_of
 
 
 class OrderPaid(Event):
