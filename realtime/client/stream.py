@@ -97,11 +97,6 @@ class Stream(Generic[E]):
         """
         self.dropped = 0
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the next events have to be read from the server."""
-        return self._is_behind
-
     # The log
 
     def put(self, placed: Placed) -> None:

@@ -54,7 +54,7 @@ class Topic(Log[TopicEvent | Reset]):
         self._until: int | None = None
         self._has_values = False
         self._entries: dict[str, EntryEvent] = {}
-        self.values: Mapping[str, Any] = _Values(self._entries, self._value_of)
+        self.values: Mapping[str, Any] = _Values(self._entries, self._data)
 
     @property
     def members(self) -> Mapping[str, str]:
@@ -259,9 +259,6 @@ class Topic(Log[TopicEvent | Reset]):
         except msgspec.ValidationError as error:
             fault = f"The data of {event.name!r} in {self.name} is not of {kind.__name__}: {error}"
             raise RealtimeError("invalid_event", fault, path="data") from error
-
-    def _value_of(self, event: EntryEvent) -> Any:
-        return self._data(event)
 
 
 class _Values(Mapping[str, Any]):
