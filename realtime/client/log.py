@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
-from weakref import WeakSet
 
 from ..wire.events import HistoryPage, Outgoing
 from ..wire.position import Order, Position
 from .errors import RealtimeError
 from .line import Command, Line
 from .session import Session
-from .stream import Page, Placed, Reset, Stream
+from .stream import Page, Placed, Stream
+from .streams import Streams
 
 __all__ = ["Log", "LogState"]
 
@@ -37,7 +37,7 @@ class Log(Generic[E]):
 
     def __init__(self, session: Session, wanted: Callable[[Any], E | None]) -> None:
         self._session = session
-        self._streams: WeakSet[Stream[Any]] = WeakSet()
+        self._streams = Streams()
         self._known: Position | None = None
         self._is_anew = False
         self._stream: Stream[E] = self._new_stream(wanted)
@@ -85,8 +85,7 @@ class Log(Generic[E]):
         """Begin at a position that an earlier client has handled, unless there is one already."""
         if self._known is None:
             self._known = Position(since.seq, since.epoch)
-            for stream in self._streams:
-                stream.begin_anew((), since.seq, since.epoch)
+            self._streams.start(since)
 
     def enter(self) -> None:
         """Send the command that enters, if that is still to be done and there is a line."""
@@ -178,8 +177,7 @@ class Log(Generic[E]):
         if not self.is_wanted:
             self._become(LogState.JOINING)
             self.error = None
-            for stream in self._streams:
-                stream.restart()
+            self._streams.restart()
         self.enter()
         self._callers += 1
         try:
@@ -211,15 +209,11 @@ class Log(Generic[E]):
             case Order.REPEAT:
                 return False
         known.advance(seq)
-        self._put(Placed(event, seq, epoch))
+        self._streams.put(Placed(event, seq, epoch))
         return True
 
-    def _put(self, placed: Placed) -> None:
-        for stream in list(self._streams):
-            stream.put(placed)
-
     def _put_loose(self, event: object) -> None:
-        self._put(Placed(event, None))
+        self._streams.put(Placed(event, None))
 
     def _missed(self, epoch: str, through: int) -> int | None:
         """Return how many changes were missed; None if this log cannot be continued."""
@@ -232,23 +226,19 @@ class Log(Generic[E]):
     def _resume(self, known: Position, events: Iterable[Placed], through: int) -> None:
         """Go on from a position with all that was missed."""
         for placed in events:
-            self._put(placed)
+            self._streams.put(placed)
         known.seq = through
-        for stream in self._streams:
-            stream.skip_to(through)
+        self._streams.skip_to(through)
 
     def _fall_behind(self, known: Position, through: int) -> None:
         """Go on though much was missed: streams read it page by page, before anything newer."""
         known.seq = through
-        for stream in self._streams:
-            stream.fall_behind(known.epoch)
+        self._streams.fall_behind(known.epoch)
 
     def _begin_anew(self, shown: Sequence[Placed], known: Position, missed: int | None) -> None:
         """Go on with the present state; streams that have begun get a `Reset` before it."""
         self._known = known
-        for stream in self._streams:
-            mine = [Placed(Reset(missed), None), *shown] if stream.has_begun else shown
-            stream.begin_anew(_resumable(mine, known), known.seq, known.epoch)
+        self._streams.begin_anew(shown, known, missed)
 
     def _confirm(self, line: Line) -> None:
         self._line = line
@@ -319,8 +309,7 @@ class Log(Generic[E]):
         self._is_held = False
         self.error = error
         self._become(state)
-        for stream in self._streams:
-            stream.end(error)
+        self._streams.end(error)
 
     def _become(self, state: LogState) -> None:
         self.state = state
@@ -329,16 +318,3 @@ class Log(Generic[E]):
             for one in waiting:
                 if not one.done():
                     one.set_result(None)
-
-
-def _resumable(shown: Sequence[Placed], known: Position) -> list[Placed]:
-    """Place events where a client that has handled them goes on to get the others.
-
-    They are in the order of their messages, of which a later change may have a higher position.
-    """
-    seq, found = known.seq, []
-    for placed in reversed(shown):
-        found.append(Placed(placed.event, seq, known.epoch))
-        if placed.position is not None:
-            seq = min(seq, placed.position - 1)
-    return found[::-1]
