@@ -230,10 +230,10 @@ class Log(Generic[E]):
         known.seq = through
         self._streams.skip_to(through)
 
-    def _fall_behind(self, known: Position, through: int) -> None:
+    def _fall_behind(self, known: Position, epoch: str, through: int) -> None:
         """Go on though much was missed: streams read it page by page, before anything newer."""
-        known.seq = through
-        self._streams.fall_behind(known.epoch)
+        known.seq, known.epoch = through, epoch
+        self._streams.fall_behind(epoch)
 
     def _begin_anew(self, shown: Sequence[Placed], known: Position, missed: int | None) -> None:
         """Go on with the present state; streams that have begun get a `Reset` before it."""

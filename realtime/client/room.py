@@ -177,7 +177,7 @@ class Room(Log[RoomEvent]):
         if known is not None and missed is not None and reply.recovered:
             self._resume(known, self._states(reply.messages or [], known.seq), through)
         elif known is not None and missed is not None and self._session.catch_up == "all":
-            self._fall_behind(known, through)
+            self._fall_behind(known, epoch, through)
         else:
             states = reply.messages or []
             shown = [Placed(self._message(state), state.position) for state in states]

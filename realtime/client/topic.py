@@ -203,8 +203,7 @@ class Topic(Log[TopicEvent | Reset]):
             self._entries.clear()
             self._has_values = True
             if known is not None and missed is not None and self._session.catch_up == "all":
-                known.epoch = reply.epoch
-                self._fall_behind(known, through)
+                self._fall_behind(known, reply.epoch, through)
             else:
                 shown = list(self._numbered(entries))
                 self._begin_anew(shown, Position(through, reply.epoch), missed)

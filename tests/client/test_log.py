@@ -118,6 +118,20 @@ async def test_more_than_a_resume_brings_is_read_by_pages(script: Script) -> Non
     await client.close()
 
 
+async def test_a_room_is_read_from_its_beginning(script: Script) -> None:
+    """Position 0 without an epoch begins any log."""
+    client, socket = await opened(script)
+    joining = asyncio.create_task(client.room("general").join(since=Position(0, "")))
+    await socket.joined(await socket.expect("join"), 3, messages=[state(3)])
+    showing = asyncio.create_task(shown(await joining, 3))
+    command = await socket.expect("history")
+    assert command["after"] == 0
+    await socket.send(page(command, range(1, 4)))
+    assert await showing == [1, 2, 3]
+    assert client.positions == {"room general": {"seq": 2, "epoch": "e"}}
+    await client.close()
+
+
 async def test_a_client_that_wants_the_newest_skips_what_it_missed(script: Script) -> None:
     client, room, socket = await entered(script, 3, catch_up="newest")
     socket = await returned(client, script, socket)
