@@ -9,7 +9,7 @@ from ..wire.events import HistoryPage, Outgoing
 from ..wire.position import Order, Position
 from .errors import RealtimeError
 from .line import Command, Line
-from .session import Session
+from .session import REQUEST_SECONDS, Session
 from .stream import Page, Placed, Stream
 from .streams import Streams
 
@@ -146,22 +146,28 @@ class Log(Generic[E]):
 
         Raises `RealtimeError`, with the code `resync` if they were removed.
         """
-        reply = await self._asked(self._history(after=after, limit=PAGE))
+        reply = await self._asked(after)
         if self._known is not None and reply.epoch not in (self._known.epoch, ""):
             self.resync()
             raise RealtimeError("resync")
         return Page(list(self._placed(reply, after)), reply.through or after)
 
-    async def _asked(self, command: Command) -> HistoryPage:
+    async def _asked(self, after: int) -> HistoryPage:
         """Return a page; enter again if the server does not know that the client is here."""
         try:
-            page: HistoryPage = await self._session.request(command)
+            return await self._read(REQUEST_SECONDS, after=after, limit=PAGE)
         except RealtimeError as error:
             if error.code != "not_joined" or not self.is_wanted:
                 raise
             if self.is_live:
                 self.reenter()
             raise RealtimeError(error.code, error.message, is_retryable=True) from error
+
+    async def _read(self, timeout: float, **fields: int | None) -> HistoryPage:
+        """Return a page of the history; fields that are None are left out."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        command = {"type": "history", **self._address(), **given}
+        page: HistoryPage = await self._session.request(command, timeout)
         return page
 
     def forget_stream(self, stream: Stream[Any]) -> None:
@@ -261,8 +267,8 @@ class Log(Generic[E]):
         """Send the command that leaves."""
         raise NotImplementedError
 
-    def _history(self, **fields: Any) -> Command:
-        """Return the command for a page of the history."""
+    def _address(self) -> Command:
+        """Return the field of a command that names the room or topic."""
         raise NotImplementedError
 
     def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:

@@ -106,10 +106,7 @@ class Room(Log[RoomEvent]):
         timeout: float = REQUEST_SECONDS,
     ) -> HistoryPage:
         """Return the messages before a `seq` (by default the newest), or after a position."""
-        fields = {"before": before, "after": after, "limit": limit}
-        command = self._history(**{name: one for name, one in fields.items() if one is not None})
-        page: HistoryPage = await self._session.request(command, timeout)
-        return page
+        return await self._read(timeout, before=before, after=after, limit=limit)
 
     async def presence(self, *, timeout: float = REQUEST_SECONDS) -> PresenceList:
         """Return who is in the room."""
@@ -168,8 +165,8 @@ class Room(Log[RoomEvent]):
     def _close(self, line: Line) -> None:
         line.send({"type": "leave", "room": self.slug})
 
-    def _history(self, **fields: Any) -> Command:
-        return {"type": "history", "room": self.slug, **fields}
+    def _address(self) -> Command:
+        return {"room": self.slug}
 
     def _opened(self, line: Line, reply: Joined) -> None:
         known, epoch, through = self._known, reply.epoch or "", reply.through or 0

@@ -139,9 +139,7 @@ class Topic(Log[TopicEvent | Reset]):
         timeout: float = REQUEST_SECONDS,
     ) -> list[TopicEvent]:
         """Return the stored events before a `seq` (by default the newest), or after a position."""
-        fields = {"before": before, "after": after, "limit": limit}
-        command = self._history(**{name: one for name, one in fields.items() if one is not None})
-        page: HistoryPage = await self._session.request(command, timeout)
+        page = await self._read(timeout, before=before, after=after, limit=limit)
         return [self._decoded(EntryEvent.of(self.name, entry)) for entry in page.entries or []]
 
     def events(self, kind: type[T]) -> Stream[T]:
@@ -187,8 +185,8 @@ class Topic(Log[TopicEvent | Reset]):
         self._session.topics.setdefault(name, set()).add(self)
         self._known_as = name
 
-    def _history(self, **fields: Any) -> Command:
-        return {"type": "history", "topic": self.name, **fields}
+    def _address(self) -> Command:
+        return {"topic": self.name}
 
     def _opened(self, line: Line, reply: Subscribed) -> None:
         known, through = self._known, reply.through
