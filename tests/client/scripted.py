@@ -2,26 +2,21 @@
 
 import asyncio
 import json
-from collections import deque
 from typing import Any, Self
 
 from websockets.asyncio.server import ServerConnection, serve
 
-SECONDS = 20
-Frame = dict[str, Any]
+from tests.inbox import SECONDS, Frame, Inbox
 
 
-class Socket:
+class Socket(Inbox):
     """One socket that the client has opened, seen from its server."""
 
     def __init__(self, connection: ServerConnection) -> None:
+        super().__init__()
         self.connection = connection
         self.headers = connection.request.headers if connection.request else {}
-        self.seen: list[Frame] = []
         self.sizes: list[int] = []
-        self._waiting: deque[Frame] = deque()
-        self._came = asyncio.Event()
-        self._sends: set[asyncio.Task[None]] = set()
 
     async def send(self, *frames: Frame) -> None:
         """Send what stands in one WebSocket message."""
@@ -57,20 +52,6 @@ class Socket:
             | more
         )
 
-    async def expect(self, kind: str) -> Frame:
-        """Return the next command of this type; others that come before are passed over."""
-        async with asyncio.timeout(SECONDS):
-            while True:
-                while self._waiting:
-                    frame = self._waiting.popleft()
-                    if frame["type"] == kind:
-                        return frame
-                self._came.clear()
-                await self._came.wait()
-
-    def types(self) -> list[str]:
-        return [frame["type"] for frame in self.seen]
-
     async def close(self, code: int = 1001) -> None:
         await self.connection.close(code)
 
@@ -82,10 +63,7 @@ class Socket:
     async def read(self) -> None:
         async for data in self.connection:
             self.sizes.append(len(data))
-            for line in str(data).splitlines():
-                self.seen.append(json.loads(line))
-                self._waiting.append(self.seen[-1])
-            self._came.set()
+            self.take(data)
 
 
 class Script:

@@ -3,17 +3,16 @@
 import asyncio
 import json
 import mimetypes
-from collections import deque
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page, Route, WebSocketRoute
 
 import realtime
+from tests.inbox import SECONDS, Frame, Inbox
 
 STATIC = Path(realtime.__file__).parent / "static"
 ADDRESS = "http://localhost"
-SECONDS = 20
 NOTE = """(client) => {
   for (const type of ["state", "message", "changed", "room", "refused", "reset", "held", "error"])
     client.on(type, (detail) => window.heard.push([type, detail.state ?? detail.code ??
@@ -37,20 +36,16 @@ MAKE = f"""async (options) => {{
   ({NOTE})(window.client);
 }}"""
 
-Frame = dict[str, Any]
 
-
-class Socket:
+class Socket(Inbox):
     """One WebSocket that the page has opened, seen from its server."""
 
     def __init__(self, route: WebSocketRoute) -> None:
+        super().__init__()
         self.url = route.url
         self.is_closed = False
-        self.seen: list[Frame] = []
         self._route = route
-        self._waiting: deque[Frame] = deque()
-        self._came = asyncio.Event()
-        route.on_message(self._take)
+        route.on_message(self.take)
         route.on_close(lambda code, reason: self._closed())
 
     def send(self, *frames: Frame) -> None:
@@ -69,17 +64,6 @@ class Socket:
             {"type": "joined", "room": command["room"], "ref": command["ref"], **state, **more}
         )
 
-    async def expect(self, kind: str) -> Frame:
-        """Return the next command of this type; others that come before are passed over."""
-        async with asyncio.timeout(SECONDS):
-            while True:
-                while self._waiting:
-                    frame = self._waiting.popleft()
-                    if frame["type"] == kind:
-                        return frame
-                self._came.clear()
-                await self._came.wait()
-
     async def close(self, code: int = 1001) -> None:
         await self._route.close(code=code)
 
@@ -89,15 +73,6 @@ class Socket:
             while not self.is_closed:
                 self._came.clear()
                 await self._came.wait()
-
-    def types(self) -> list[str]:
-        return [frame["type"] for frame in self.seen]
-
-    def _take(self, data: str | bytes) -> None:
-        for line in str(data).splitlines():
-            self.seen.append(json.loads(line))
-            self._waiting.append(self.seen[-1])
-        self._came.set()
 
     def _closed(self) -> None:
         self.is_closed = True
