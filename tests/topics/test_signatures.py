@@ -37,11 +37,9 @@ def test_a_signature_is_read_as_it_was_made() -> None:
     assert read_signature(signed().text, "order/7", ADA, "signature").rights is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "a:b:c", "é:ü:ß", signed().text[:-1], "W10:1:x", "." * 9]
-)
+@pytest.mark.parametrize("text", ["", "x", "a:b:c", "é:ü:ß", "W10:1:x", "." * 9, "shortened"])
 def test_a_forged_signature_is_refused(text: str) -> None:
-    code, message, path = refusal(text)
+    code, message, path = refusal(signed().text[:-1] if text == "shortened" else text)
     assert (code, path) == ("invalid_signature", "since.at")
     assert message == "The signature was not made by this site. Load the page again."
 
