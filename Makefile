@@ -7,7 +7,7 @@ BIN = .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run services test test-fast lint format texts faults bench
+.PHONY: help setup run services client test test-fast lint format texts faults bench
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,6 +24,10 @@ run: setup  ## run the demo: make run ARGS="--port 8001"
 
 services: setup  ## start a Redis and a PostgreSQL for development, and print their addresses
 	$(BIN)/python -m harness $(ARGS)
+
+client:  ## build the static files of the browser client (needs Node and npm)
+	npm ci --prefix clients/js --no-audit --no-fund
+	node clients/js/build.js
 
 test: setup  ## run all tests: with servers, a browser and faults
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]

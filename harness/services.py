@@ -30,7 +30,6 @@ import redis
 logger = logging.getLogger(__name__)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
-TYPESCRIPT = "5.9.3"
 P = TypeVar("P", bound="Postgres")
 
 
@@ -456,24 +455,6 @@ def find_browser() -> str:
         if found := shutil.which(name):
             return found
     missing("browser", "no chromium on the PATH")
-
-
-def find_tsc() -> list[str]:
-    """Return the command of the TypeScript compiler: that on the PATH, or one that npm installs."""
-    if found := shutil.which("tsc"):
-        return [found]
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if not (npm and node):
-        missing("typescript", "neither tsc nor npm is on the PATH")
-    folder = Path(tempfile.gettempdir()) / f"realtime-tsc-{TYPESCRIPT}"
-    compiler = folder / "node_modules/typescript/bin/tsc"
-    if not compiler.exists():
-        install = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund"]
-        install.append(f"typescript@{TYPESCRIPT}")
-        done = subprocess.run(install, capture_output=True, text=True)
-        if done.returncode:
-            missing("typescript", f"npm cannot install it: {done.stderr[-200:]}")
-    return [node, str(compiler)]
 
 
 def _server_user() -> dict[str, Any]:

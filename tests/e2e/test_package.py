@@ -25,8 +25,7 @@ from realtime.asgi import get_asgi_application
 
 application = get_asgi_application()
 """
-MODULES = "client|clock|connection|outbox|room|subscription|topic"
-CLIENT_FILE = re.compile(rf"realtime/static/realtime/({MODULES})\.js")
+CLIENT_FILE = re.compile(r"realtime/static/realtime/client\.js(\.map)?")
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
 

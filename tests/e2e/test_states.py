@@ -2,43 +2,9 @@
 
 from typing import Any
 
-import pytest
 from playwright.async_api import Page
 
 from tests.e2e.scripted import Frame, Script, Socket, message
-
-MOVE = """async ([before, after]) => {
-  const { Connection } = await import("/static/realtime/connection.js");
-  const { Clock } = await import("/static/realtime/clock.js");
-  const none = () => {};
-  const owner = { receive: none, changed: none, dropped: none, tick: none, error: none };
-  const connection = new Connection({ url: "/ws/", token: none }, new Clock(), owner);
-  for (const step of before) connection[step]();
-  connection[after]();
-  return connection.state;
-}"""
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "state"),
-    [
-        ([], "opened", "idle"),
-        ([], "reset", "idle"),
-        ([], "close", "closed"),
-        (["connect"], "opened", "connecting"),
-        (["connect"], "connect", "connecting"),
-        (["connect"], "reset", "idle"),
-        (["connect", "close"], "opened", "closed"),
-        (["connect", "close"], "reset", "closed"),
-        (["connect", "close"], "close", "closed"),
-        (["connect", "close"], "connect", "connecting"),
-    ],
-)
-async def test_a_connection_makes_only_the_moves_of_its_table(
-    page: Page, before: list[str], after: str, state: str
-) -> None:
-    script = await Script.start(page)
-    assert await script.run(MOVE, [before, after]) == state
 
 
 async def test_a_client_that_its_listener_closes_stays_closed(page: Page) -> None:

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import BaseCommand, call_command, load_command_class
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from harness.services import find_tsc
+from harness.javascript import find_node
 from realtime.consumers import ChatConsumer
 from realtime.schema.asyncapi import asyncapi
 from realtime.schema.json_schema import json_schema, told_by
@@ -210,10 +210,10 @@ def test_the_typescript_passes_strict_checks(surface: Surface, tmp_path: Path) -
     (tmp_path / "document.ts").write_text(SNIPPET)
     options = ["--strict", "--noEmit", "--target", "es2022", "--module", "es2022"]
     command = [
-        *find_tsc(),
+        *find_node("typescript/bin/tsc"),
         *options,
         "--moduleResolution",
-        "node",
+        "bundler",
         "site.ts",
         "use.ts",
         "document.ts",

@@ -1,0 +1,36 @@
+/** The moves of a connection. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Clock } from "../src/clock.js";
+import { Connection } from "../src/connection.js";
+
+class SilentSocket extends EventTarget {
+  close() {}
+}
+
+const MOVES = [
+  [[], "opened", "idle"],
+  [[], "reset", "idle"],
+  [[], "close", "closed"],
+  [["connect"], "opened", "connecting"],
+  [["connect"], "connect", "connecting"],
+  [["connect"], "reset", "idle"],
+  [["connect", "close"], "opened", "closed"],
+  [["connect", "close"], "reset", "closed"],
+  [["connect", "close"], "close", "closed"],
+  [["connect", "close"], "connect", "connecting"],
+];
+
+for (const [before, after, state] of MOVES)
+  test(`a connection after ${[...before, after].join(", ")} is ${state}`, (context) => {
+    context.mock.timers.enable({ apis: ["setTimeout"] });
+    globalThis.WebSocket = SilentSocket;
+    const none = () => {};
+    const owner = { receive: none, changed: none, dropped: none, tick: none, error: none };
+    const connection = new Connection({ url: "/ws/", token: none }, new Clock(), owner);
+    for (const step of before) connection[step]();
+    connection[after]();
+    assert.equal(connection.state, state);
+  });
