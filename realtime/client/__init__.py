@@ -18,10 +18,10 @@ from ..wire.events import (
     SignalEvent,
     TypingEvent,
 )
+from ..wire.failures import OWN_CODES, RealtimeError
 from ..wire.position import Position
 from .client import Client, StateChange
 from .connection import State
-from .errors import OWN_CODES, RealtimeError
 from .frames import Unknown
 from .log import LogState
 from .room import Room

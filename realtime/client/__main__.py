@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from ..wire.failures import RealtimeError
 from .client import Client, StateChange
-from .errors import RealtimeError
 from .log import Log
 from .terminal import bear_all_characters, keep, kept, print_error, print_json, print_line
 

@@ -21,9 +21,9 @@ from ..wire.events import (
     Resync,
     Welcome,
 )
+from ..wire.failures import RealtimeError
 from ..wire.position import Position
 from .connection import Connection, Options, State, Token
-from .errors import RealtimeError
 from .frames import Encoding, EncodingName, Incoming
 from .identity import OTHER_USER, Identity
 from .line import Command, End

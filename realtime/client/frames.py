@@ -8,7 +8,7 @@ import msgspec
 from ..wire.codecs import CODECS, Part
 from ..wire.errors import CommandError
 from ..wire.events import AnyOutgoing
-from .errors import RealtimeError
+from ..wire.failures import RealtimeError
 
 __all__ = ["Encoding", "EncodingName", "Incoming", "Unknown"]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from ..logs import get_logger
 from ..wire.events import Authenticated, Welcome
+from ..wire.failures import RealtimeError
 from .connection import Connection
-from .errors import RealtimeError
 from .line import End
 from .session import Session
 

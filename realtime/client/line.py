@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from ..logs import get_logger
 from ..wire.events import DisconnectEvent, Failure, Ping, Resync
+from ..wire.failures import RealtimeError
 from .clock import SleepCheck
-from .errors import RealtimeError
 from .frames import Encoding, Incoming
 
 __all__ = ["Command", "End", "Line"]

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from ..wire.events import HistoryPage, Outgoing
+from ..wire.failures import RealtimeError
 from ..wire.position import Order, Position
-from .errors import RealtimeError
 from .line import Command, Line
 from .session import REQUEST_SECONDS, Session
 from .stream import Page, Placed, Stream

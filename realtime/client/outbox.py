@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from ..wire.events import Ack
-from .errors import RealtimeError
+from ..wire.failures import RealtimeError
 from .line import Line
 
 __all__ = ["Destination", "Outbox", "make_nonce"]

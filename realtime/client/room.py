@@ -16,8 +16,8 @@ from ..wire.events import (
     SignalEvent,
     TypingEvent,
 )
+from ..wire.failures import RealtimeError
 from ..wire.position import Position
-from .errors import RealtimeError
 from .line import Command, Line
 from .log import Log
 from .members import Members

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Literal
 
-from .errors import RealtimeError
+from ..wire.failures import RealtimeError
 from .frames import Encoding
 from .line import Command, Line
 from .outbox import Outbox

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from ..wire.failures import RealtimeError
 from ..wire.position import Position
-from .errors import RealtimeError
 
 __all__ = ["Loose", "Page", "Pages", "Placed", "Reset", "Stream"]
 

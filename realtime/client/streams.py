@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
 
+from ..wire.failures import RealtimeError
 from ..wire.position import Position
-from .errors import RealtimeError
 from .stream import Placed, Reset, Stream
 
 __all__ = ["Streams"]

@@ -12,12 +12,12 @@ from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar
 
 from ..wire.events import Ack, HistoryPage, PresenceList
+from ..wire.failures import RealtimeError
 from ..wire.position import Position
 from . import client as asynchronous
 from . import room as rooms
 from . import topic as topics
 from .connection import State
-from .errors import RealtimeError
 from .line import Command
 from .log import Log
 from .session import REQUEST_SECONDS

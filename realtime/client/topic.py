@@ -7,9 +7,9 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from ..wire.events import EntryEvent, HistoryPage, Joined, Left, PresenceList, Result, Subscribed
+from ..wire.failures import RealtimeError
 from ..wire.position import Position
 from ..wire.tags import name_of
-from .errors import RealtimeError
 from .line import Command, Line
 from .log import Log
 from .members import Members

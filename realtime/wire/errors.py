@@ -2,7 +2,7 @@
 
 `realtime.errors` is the public name of this module.
 
-RealtimeError
+ProtocolError
 ├── CommandError   an `error` reply; the connection stays
 └── Disconnect     a `disconnect` event, then the socket closes
 """
@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 
 from .text import Text as _
 
-__all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "RealtimeError", "refusal_of"]
+__all__ = ["CloseCode", "CommandError", "Disconnect", "ErrorCode", "ProtocolError", "refusal_of"]
 
 
 class ErrorCode(StrEnum):
@@ -72,7 +72,7 @@ REASONS: dict[int, _] = {
 }
 
 
-class RealtimeError(Exception):
+class ProtocolError(Exception):
     """An error that the protocol reports to a client."""
 
     code: object
@@ -83,7 +83,7 @@ class RealtimeError(Exception):
         return f"{self.code}: {self.text}"
 
 
-class CommandError(RealtimeError):
+class CommandError(ProtocolError):
     """One command failed; the connection stays.
 
     `code` is an `ErrorCode`, or a code of the site's own, such as "sold_out". `message` is a
@@ -139,7 +139,7 @@ def refusal_of(error: BaseException, otherwise: object) -> CommandError:
     return CommandError(ErrorCode.UNAVAILABLE, otherwise, retry_after=1)
 
 
-class Disconnect(RealtimeError):  # noqa: N818
+class Disconnect(ProtocolError):  # noqa: N818
     """The connection ends with `code`, after a `disconnect` event.
 
     `code` is a `CloseCode`, or an application's own from 4400-4499 (reconnect) or

@@ -11,7 +11,7 @@ from realtime.wire.errors import (
     CommandError,
     Disconnect,
     ErrorCode,
-    RealtimeError,
+    ProtocolError,
 )
 
 ERROR_CODES = {
@@ -115,7 +115,7 @@ def test_an_application_may_use_codes_of_its_own(code: int, reconnect: bool) -> 
         (Disconnect(4400), "4400: "),
     ],
 )
-def test_an_error_tells_itself(error: RealtimeError, text: str) -> None:
+def test_an_error_tells_itself(error: ProtocolError, text: str) -> None:
     assert str(error) == text
 
 

@@ -1,8 +1,11 @@
-"""The one exception of the client, and the codes that are not the server's."""
+"""The exception for code that requests something from the other side, and its own codes.
+
+`realtime.errors` and `realtime.client` export the same class.
+"""
 
 from typing import Final
 
-from ..wire.events import Failure
+from .events import Failure
 
 __all__ = ["OWN_CODES", "RealtimeError"]
 
