@@ -12,7 +12,10 @@ from ..wire.tags import name_of
 from .paths import Path
 from .structs import Event
 
-__all__ = ["Declared"]
+__all__ = ["OWN_KEYS", "Declared"]
+
+OWN_KEYS = "realtime:"
+"""How the keys begin that the package sets itself."""
 
 
 class Declared:

@@ -9,7 +9,7 @@ from ..store.topics.entries import TopicLog
 from ..wire.clean import MAX_INTEGER
 from ..wire.entries import EntryState
 from ..wire.events import Member
-from .declared import Declared
+from .declared import OWN_KEYS, Declared
 from .stored import StoredEvent
 
 __all__ = ["Reading"]
@@ -38,7 +38,8 @@ class Reading(Declared):
         self._check_kept("values")
         self._check_thread("values")
         states = on_primary(lambda: list(self._log().values()))
-        return {str(state.key): self._stored(state) for state in states}
+        found = {str(state.key): self._stored(state) for state in states}
+        return {key: value for key, value in found.items() if not key.startswith(OWN_KEYS)}
 
     async def avalues(self) -> dict[str, StoredEvent]:
         """Return the values of all keys."""

@@ -13,7 +13,7 @@ from ..store.accounts.identity import Identity
 from ..store.messages.history import RightsVersion
 from ..wire.handlers import mistake
 from .calls import CallSet
-from .publishing import Publishing
+from .html import HtmlPublishing
 from .reading import Reading
 from .registry import registry, unknown_topic
 from .signatures import Signature, Signing
@@ -26,7 +26,7 @@ OF_CLASS = ("allowed", "queryset")
 
 
 @dataclass_transform(kw_only_default=True)
-class Topic(Publishing, Reading, Signing):
+class Topic(HtmlPublishing, Reading, Signing):
     """Something that clients subscribe to; a subclass in an app's `topics.py` says who may.
 
     An instance is one topic: it has the values of the path as attributes, and is made for each use,
