@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -9,7 +10,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
-from django.urls import get_script_prefix
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
@@ -17,10 +18,11 @@ from django.views.decorators.http import require_POST
 from .auth import tickets
 from .engine.bus.publisher import publisher
 from .engine.engine import Engine
+from .store.accounts.identity import GUEST, Identity
 from .store.database.alias import database
 from .store.database.servers import is_writable, on_working_server
 
-__all__ = ["live", "ready", "socket_path", "ticket"]
+__all__ = ["live", "page_config", "ready", "socket_path", "ticket"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
@@ -36,6 +38,16 @@ def _outside_transactions(view: View) -> View:
 def socket_path() -> str:
     """Return the path of the socket, below the script name as with `reverse`."""
     return f"{get_script_prefix()}ws/"
+
+
+def page_config(request: HttpRequest) -> dict[str, str]:
+    """Return the options of the browser client for a page, and for the user of its request."""
+    user = getattr(request, "user", None)
+    is_known = user is not None and user.is_authenticated
+    found = {"url": socket_path(), "user": Identity.of(user).user_id if is_known else GUEST}
+    with suppress(NoReverseMatch):
+        found["http"] = reverse("realtime:http")
+    return found
 
 
 @login_not_required  # 403 tells a page more than a redirect to a login form

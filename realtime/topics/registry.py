@@ -7,6 +7,8 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
 from django.utils.module_loading import autodiscover_modules
 
 from ..logs import get_logger
@@ -79,6 +81,21 @@ class Registry:
         except Exception as error:  # of a converter, as it writes the name
             topic.route().log_failure(error)
             raise unknown_topic(name) from None
+
+    def of_object(self, instance: Model) -> "Topic":
+        """Return the topic of a model object.
+
+        Raises `ImproperlyConfigured` unless exactly one class is about its model.
+        """
+        found = [one for one in self.classes if one.model and isinstance(instance, one.model)]
+        if len(found) == 1:
+            return found[0].of(instance)
+        names = " and ".join(one.__qualname__ for one in found)
+        fault = f"{names} are about" if found else "No topic class is about"
+        raise ImproperlyConfigured(
+            f"{fault} {type(instance).__name__} objects: give the topic itself, such as"
+            " `OrderTopic.of(order)`."
+        )
 
     def keep_of(self, name: str) -> timedelta | None:
         """Return how long the entries of a topic are kept; None if no class has this name today."""
