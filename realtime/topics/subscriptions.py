@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import config
 from ..engine.connections.connection import Connection
 from ..engine.connections.phase import Phase
-from ..engine.connections.rechecks import AGAIN_SECONDS, Rechecks
+from ..engine.connections.rechecks import AGAIN_SECONDS, UNDECIDED_SECONDS, Rechecks
 from ..engine.delivery.entry_catchup import EntryPage, attach_entries
 from ..engine.delivery.entry_topic import EntryTopic
 from ..engine.engine import Engine
@@ -33,8 +33,6 @@ __all__ = ["Subscriptions"]
 
 ATTEMPTS = 3
 """How often a subscription is tried again because the rights have changed meanwhile."""
-UNDECIDED_SECONDS = 60.0
-"""A subscription whose rights cannot be read for so long ends."""
 CHANGING = _("The rights in this topic are changing. Try again in a moment.")
 UNDECIDED = _("The server cannot decide whether you may subscribe. Try again in a moment.")
 ENDED = _("Your subscription to this topic has ended. Subscribe again.")
@@ -197,7 +195,8 @@ class Subscriptions:
     def recheck_all(self) -> None:
         """Check the rights in all topics again, and in the one that is being entered."""
         self.changes += 1
-        for name in list(self._subscriptions):
+        for name, subscription in list(self._subscriptions.items()):
+            subscription.topic.doubt([self._connection], _now())
             self.recheck(name)
 
     def _close(self, connection: Connection) -> None:
@@ -220,6 +219,7 @@ class Subscriptions:
         if before is not None and before.topic is not topic:  # it was closed meanwhile
             self._attendance.leave(before.topic)
         self._subscriptions[name] = subscription
+        topic.confirm(self._connection, _now())
         self._attendance.enter(topic, sees=subscription.verdict.sees_presence)
         if self._timer is None:
             self._recheck_later()
@@ -286,7 +286,7 @@ class Subscriptions:
 
     async def _decide(self, topic: Topic, subscription: Subscription | None) -> None:
         """Ask about a topic, and apply the verdict to its subscription; raise a refusal."""
-        changes = 0
+        changes, asked_at = 0, _now()
         if subscription is not None:
             changes = subscription.changes
             topic.carry(subscription.signature)
@@ -305,6 +305,7 @@ class Subscriptions:
             subscription.known_changes = changes
             if verdict.sees_presence != before.sees_presence:
                 self._attendance.change(subscription.topic, sees=verdict.sees_presence)
+            subscription.topic.confirm(self._connection, asked_at)
 
     def _is_recheck_due(self, name: str) -> bool:
         subscription = self._get(name)
@@ -323,3 +324,7 @@ class Subscriptions:
         if seconds > UNDECIDED_SECONDS:
             refusal = CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=AGAIN_SECONDS)
             self._remove(name, refusal)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

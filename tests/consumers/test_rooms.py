@@ -1,6 +1,7 @@
 """The commands of rooms: what each does, what each refuses, and who hears of it."""
 
 import asyncio
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,9 +12,12 @@ from pytest_django.fixtures import Settings
 
 from harness.client.encoding import ENCODINGS, Object
 from harness.client.in_process import Socket
+from harness.site import UNLIMITED
 from harness.waiting import eventually
-from realtime import push
+from realtime import push, testing
 from realtime.consumers.chat import joining as module
+from realtime.engine.delivery import withholding
+from realtime.engine.delivery.withholding import Withheld
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
@@ -370,6 +374,67 @@ async def test_a_revoked_member_may_do_nothing_more(
         assert [item["type"] for item in await goes.settled()].count("message") == 0
         assert (await goes.ask("message", room="secret", content="hi"))["code"] == "not_joined"
         assert (await goes.ask("join", room="secret"))["code"] == "unknown_room"
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_a_member_gets_nothing_while_a_policy_takes_long(
+    room: Room, settings: Settings, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    """It may be that its right has ended. One that may stay gets everything in the end."""
+    monkeypatch.setattr(withholding, "WITHHOLD_SECONDS", 0)
+    async with testing.engine(
+        DB_THREADS=2, GUESTS=True, POLICY=f"{__name__}.SlowPolicy", **UNLIMITED
+    ) as engine:
+        SlowPolicy.gate.set()
+        SlowPolicy.may = True
+        async with connect() as socket:
+            await socket.join("general")
+            SlowPolicy.gate.clear()
+            SlowPolicy.may = stays
+            await sync_to_async(history.change_rights)([room.pk])
+            lane = engine.hub.rooms[0].lane(next(iter(engine.connections.values())).codec)
+            await eventually(lambda: isinstance(next(iter(lane.outboxes.values())), Withheld))
+            for text in ("a", "b"):
+                await sync_to_async(push.room("general").message)(text)
+            await eventually(lambda: lane.position == 2)
+            await asyncio.sleep(0)
+            assert [one for one in socket.arrived if one["type"] == "message"] == []
+            SlowPolicy.gate.set()
+            if stays:
+                found = [(await socket.next("message"))["content"] for _ in range(2)]
+                assert found == ["a", "b"]
+            else:
+                await socket.next("removed")
+                assert not [one for one in await socket.settled() if one["type"] == "message"]
+
+
+class SlowPolicy(Policy):
+    """Takes as long as a test wants."""
+
+    gate = threading.Event()
+    may = True
+
+    def may_see(self, *args: Any) -> bool:
+        self.gate.wait(10)
+        return self.may
+
+
+async def test_a_member_leaves_if_a_policy_is_broken(
+    room: Room, settings: Settings, engine: Engine
+) -> None:
+    """It would get nothing, and would not know why."""
+    async with connect() as socket:
+        await socket.join("general")
+        settings.REALTIME = {**settings.REALTIME, "POLICY": f"{__name__}.BrokenPolicy"}
+        await sync_to_async(history.change_rights)([room.pk])
+        assert (await socket.next("removed"))["code"] == "unavailable"
+
+
+class BrokenPolicy(Policy):
+    """Fails."""
+
+    def may_see(self, *args: Any) -> bool:
+        raise ZeroDivisionError
 
 
 async def test_a_policy_decides_command_by_command(

@@ -1,5 +1,6 @@
 """Commands to join and leave rooms; the rights in joined rooms are kept up to date."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
-from ...engine.connections.rechecks import Rechecks
+from ...engine.connections.rechecks import AGAIN_SECONDS, UNDECIDED_SECONDS, Rechecks
 from ...engine.delivery.catchup import CaughtUp, attach
 from ...engine.delivery.room_topic import RoomTopic
 from ...store.rooms import access, memberships
@@ -45,6 +46,7 @@ ENDED = _("You are not in this room any more. Join it again.")
 LEAVE_FIRST = _("Leave your rooms first.")
 TAKEN_OUT = _("The site has taken you out of this room. You may join it again.")
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
+UNDECIDED = _("The server cannot decide whether you may be in this room. Try again in a moment.")
 CHANGING = _("The rights in this room are changing. Try again in a moment.")
 Decide = Callable[[list[access.AccessRequest]], dict[access.AccessRequest, access.AccessResult]]
 
@@ -125,24 +127,29 @@ class Joining(Subscribing):
             return
         self._changes += 1
         for one in list(self._subscriptions):
-            self.recheck(one)
+            self.recheck(one, self.identity.user_id)
 
     def on_room_move(self, room: str, joins: bool, reason: str) -> None:
         """Join or leave a room because the site's code says so."""
         self._steering.add(Move(room, joins, reason))
 
     def recheck(self, room: str, user_id: str = "") -> None:
-        """Check the rights in a room again, and leave it if the connection may not be there."""
+        """Check the rights in a room again, and leave it if the connection may not be there.
+
+        With `user_id`, it is known that the rights of that user may have changed.
+        """
         subscription = self._subscriptions.get(room)
         if subscription is None or not self._is_here(room):
             self._drop_subscription(room)  # the hub has detached the connection
         elif user_id in ("", *self.identity.user_ids):
             subscription.is_recheck_due = True
+            if user_id:
+                subscription.topic.doubt([self.connection], _now())
             self._rechecks.start(room)
 
     @cached_property
     def _rechecks(self) -> Rechecks:
-        return Rechecks(self.id, self._is_recheck_due, self._recheck)
+        return Rechecks(self.id, self._is_recheck_due, self._recheck, self._give_up)
 
     async def _make_move(self, move: Move) -> None:
         """Send `joined` or `removed` to a client that was moved; nothing if it was there before."""
@@ -276,6 +283,7 @@ class Joining(Subscribing):
         if before := self._subscriptions.get(subscription.access.slug):
             before.cancel_recheck()
         self._subscriptions[subscription.access.slug] = subscription
+        subscription.topic.confirm(self.connection, _now())
         subscription.schedule_recheck(self.recheck)
 
     def _subscription(self, room: str) -> RoomSubscription:
@@ -298,6 +306,7 @@ class Joining(Subscribing):
 
     async def _refresh_access(self, subscription: RoomSubscription) -> None:
         known, before = subscription.topic.rights_seq, self._fields(subscription.access)
+        asked_at = _now()
         subscription.is_recheck_due = False  # unless the rights change meanwhile
         try:
             entry = await self._read_access(access.all_rights, subscription.access.slug)
@@ -305,6 +314,7 @@ class Joining(Subscribing):
             subscription.is_recheck_due = True
             raise
         subscription.access = replace(entry, rights_seq=max(known, entry.rights_seq))
+        subscription.topic.confirm(self.connection, asked_at)
         subscription.schedule_recheck(self.recheck)
         if (now := self._fields(subscription.access)) != before:
             self.reply(RoomState(room=entry.slug, **now))
@@ -317,6 +327,12 @@ class Joining(Subscribing):
 
     async def _recheck(self, room: str) -> None:
         await self._refresh_access(self._subscriptions[room])
+
+    def _give_up(self, room: str, seconds: float) -> None:
+        """End a subscription whose rights could not be read for long: it would get nothing more."""
+        if seconds > UNDECIDED_SECONDS and (subscription := self._subscriptions.get(room)):
+            refusal = CommandError(ErrorCode.UNAVAILABLE, UNDECIDED, retry_after=AGAIN_SECONDS)
+            self._remove(subscription, refusal)
 
     async def _act(
         self,
@@ -331,3 +347,7 @@ class Joining(Subscribing):
 
     def _fields(self, entry: RoomAccess) -> dict[str, Any]:
         return room_fields(entry, self.connection.translate)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

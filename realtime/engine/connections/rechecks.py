@@ -5,6 +5,7 @@ database; until that succeeds, it is tried again.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from django.db import Error as DatabaseError
@@ -12,12 +13,14 @@ from django.db import Error as DatabaseError
 from ...logs import get_logger
 from ...wire.errors import CommandError
 
-__all__ = ["AGAIN_SECONDS", "Rechecks"]
+__all__ = ["AGAIN_SECONDS", "UNDECIDED_SECONDS", "Rechecks"]
 
 logger = get_logger("realtime.rights")
 
 AGAIN_SECONDS = 1.0
 """If the database fails, rights are read again after so many seconds."""
+UNDECIDED_SECONDS = 60.0
+"""A subscription whose rights cannot be read for so long ends."""
 
 
 class Rechecks:
@@ -26,7 +29,8 @@ class Rechecks:
     `is_due(name)` tells whether the rights may have changed since they were read, and the
     connection is still there. `refresh(name)` reads and applies them; it raises `CommandError` if
     the connection had to leave. `give_up(name, seconds)` is called after a failure of the database,
-    with the time since the first one, and may end the subscription.
+    with the time since the first one, and may end the subscription. If the site's own code has
+    failed, trying again does not help: then the time is infinite.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Rechecks:
             logger.info("connection %s was removed from %r: %s", self._id, name, error.code)
         except Exception:  # of the site's own code; the next command raises it as well
             logger.exception("connection %s: reading rights in %r failed", self._id, name)
+            self._give_up(name, math.inf)
         finally:
             del self._tasks[name]
 

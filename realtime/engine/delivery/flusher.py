@@ -7,12 +7,14 @@ nothing waits on an idle site.
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from ...logs import get_logger
 from ...wire.codecs import Codec
 from ...wire.packet import Packet
 from ..connections.outbox import Outbox
 from .event import Event
+from .withholding import Withheld
 
 __all__ = ["Flusher", "Lane"]
 
@@ -45,7 +47,7 @@ class Lane:
 
     def __init__(self, codec: Codec, flusher: "Flusher", position: int) -> None:
         self.codec = codec
-        self.outboxes: dict[str, Outbox] = {}
+        self.outboxes: dict[str, Outbox | Withheld] = {}
         self.position = position
         self._flusher = flusher
         self._pending: list[Event] = []
@@ -61,6 +63,19 @@ class Lane:
         """Remove a connection, if it gets the events of this lane."""
         self.outboxes.pop(connection_id, None)
         self._newcomers.discard(connection_id)
+
+    def withhold(self, connection_id: str, overflow: Callable[[], None]) -> None:
+        """Keep the events of a connection for now; `overflow` is called if they are too many."""
+        outbox = self.outboxes.get(connection_id)
+        if outbox is not None and not isinstance(outbox, Withheld):
+            self.outboxes[connection_id] = Withheld(outbox, overflow)
+
+    def release(self, connection_id: str) -> None:
+        """Send a connection what was kept for it, and then every event at once again."""
+        withheld = self.outboxes.get(connection_id)
+        if isinstance(withheld, Withheld):
+            self.outboxes[connection_id] = withheld.outbox
+            withheld.release()
 
     def put(self, event: Event) -> None:
         """Add an event; with no members and no earlier events, it counts as sent."""
@@ -193,11 +208,11 @@ async def _flush(lane: Lane) -> None:
         events = [event for event in events if _is_sendable(lane, event)]
         packet = lane.packet(events)
     excluded = {event.exclude for event in events if event.exclude}
-    for number, (connection_id, outbox) in enumerate(list(lane.outboxes.items()), 1):
+    for number, connection_id in enumerate(list(lane.outboxes), 1):
         if lane.is_due(connection_id):  # it may have left during a turn of other tasks
             own = lane.packet(events, connection_id) if connection_id in excluded else packet
             if own.frames:
-                outbox.post(own)
+                lane.outboxes[connection_id].post(own)
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)
 

@@ -63,7 +63,8 @@ class LogFollower:
     async def load(self, topic: AnyLogTopic, states: int) -> None:
         """Start or restart a topic with the last changes in the database."""
         changes = await self._newest(topic.log, states)
-        await topic.load_members(self._db)
+        if topic.presence is not None:
+            await topic.presence.load(self._db)
         floor = changes.mark.purged_seq
         if changes.has_more:
             floor = changes.states[0].position - 1 if changes.states else changes.through
@@ -226,8 +227,5 @@ class LogFollower:
         if not self._is_open(topic):
             return
         await self.load(topic, topic.open_states)
-        resync = topic.resync()
         for connection in list(topic.members.values()):
-            connection.unsubscribe(topic)
-            connection.reply(resync)
-            topic.recheck(connection)
+            topic.start_again(connection)

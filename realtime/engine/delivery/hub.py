@@ -43,7 +43,7 @@ from .entry_topic import EntryTopic, entry_event
 from .event import Event
 from .flusher import Flusher
 from .follower import LogFollower
-from .log_rights import LogRights, recheck_members
+from .log_rights import LogRights
 from .registry import Registry
 from .ring import Ring
 from .room_topic import RoomTopic, room_event
@@ -283,7 +283,7 @@ class Hub:
             if topic is None or topic.state is State.OPENING:
                 continue
             if mark is None:  # the room was deleted
-                recheck_members(topic)
+                self._rights.recheck(topic)
                 continue
             if mark.purged_seq > topic.ring.purged_seq:
                 self.follower.purge(topic, mark.purged_seq)

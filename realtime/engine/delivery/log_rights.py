@@ -6,17 +6,19 @@ members read their rights from the database, at the latest before their next com
 
 import asyncio
 
+from django.db import Error as DatabaseError
+
 from ...store.messages.history import LogMark
 from ..database.executor import Database
 from .log import find_marks
 from .topic import AnyLogTopic
 
-__all__ = ["LogRights", "recheck_members"]
+__all__ = ["LogRights"]
 
 RECHECK_SECONDS, MEMBER_SECONDS, MOST_SECONDS = 0.5, 0.002, 0.75
 """The pause between two rechecks of all members of a topic; it grows with their number.
 
-Until the second recheck, a member whose right has ended still gets events: so it is never long.
+It is never long: `withholding.py` keeps the events of members that have not been asked soon.
 """
 
 
@@ -33,18 +35,32 @@ class LogRights:
 
     async def changed(self, topic: AnyLogTopic, user_id: str, seq: int) -> None:
         """Recheck one user, or all members if the note concerns them or a note was lost."""
-        mark = await self._db.load(find_marks, topic.log)
+        told_at = asyncio.get_running_loop().time()
+        try:
+            mark = await self._db.load(find_marks, topic.log)
+        except DatabaseError:  # a right may have ended all the same
+            self.recheck(topic, told_at)
+            raise
         if mark is None:
             return
         if user_id and topic.accept_user_rights(mark, seq):
-            recheck_members(topic, user_id)
+            _recheck_members(topic, user_id)
         else:
-            self.compare(topic, mark)
+            self.compare(topic, mark, told_at)
 
-    def compare(self, topic: AnyLogTopic, mark: LogMark) -> None:
-        """Recheck all members if the database has another version of rights."""
+    def compare(self, topic: AnyLogTopic, mark: LogMark, told_at: float | None = None) -> None:
+        """Recheck all members if the database has another version of rights.
+
+        `told_at` is when this process was told of the change, by the clock of the event loop.
+        """
         if topic.accept_rights(mark):
-            self._recheck_all(topic)
+            self.recheck(topic, told_at)
+
+    def recheck(self, topic: AnyLogTopic, told_at: float | None = None) -> None:
+        """Recheck the rights of all members, and withhold events if that takes long."""
+        now = asyncio.get_running_loop().time()
+        topic.doubt(topic.members.values(), now if told_at is None else told_at)
+        self._recheck_all(topic)
 
     def _recheck_all(self, topic: AnyLogTopic) -> None:
         """Recheck the rights of all members: at once, and once more for changes soon after.
@@ -65,10 +81,10 @@ class LogRights:
     def _recheck_now(self, topic: AnyLogTopic) -> None:
         topic.is_recheck_due = False
         topic.rechecked_at = asyncio.get_running_loop().time()
-        recheck_members(topic)
+        _recheck_members(topic)
 
 
-def recheck_members(topic: AnyLogTopic, user_id: str = "") -> None:
+def _recheck_members(topic: AnyLogTopic, user_id: str = "") -> None:
     """Have the members of a topic recheck their rights; with `user_id`, only that user's."""
     for connection in list(topic.members.values()):
         topic.recheck(connection, user_id)

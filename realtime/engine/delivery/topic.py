@@ -15,11 +15,11 @@ from ...wire.codecs import Codec
 from ...wire.events import Outgoing
 from ...wire.position import LogState, Position
 from ..connections.connection import Connection
-from ..database.executor import Database
 from .event import Event
 from .flusher import Flusher, Lane
 from .log import Log
 from .ring import Ring
+from .withholding import Doubts
 
 if TYPE_CHECKING:
     from .topic_presence import TopicPresence
@@ -128,6 +128,7 @@ class LogTopic(Topic, Generic[L, S]):
         self.rechecked_at = -math.inf
         self.requested_at = 0.0
         self._hole: int | None = None
+        self._doubts: Doubts | None = None
 
     is_shared = True
     """Whether it is kept for a while without members, because several may come back."""
@@ -159,10 +160,17 @@ class LogTopic(Topic, Generic[L, S]):
         """Have a member recheck its rights; with `user_id`, only if it is that user."""
         raise NotImplementedError
 
-    async def load_members(self, db: Database) -> None:
-        """Read who is in the topic, if the topic shows that."""
-        if self.presence is not None:
-            await self.presence.load(db)
+    def start_again(self, connection: Connection) -> None:
+        """Have a member subscribe again, because its position is invalid or it has missed much."""
+        connection.unsubscribe(self)
+        connection.reply(self.resync())
+        self.recheck(connection)
+
+    def detach(self, connection: Connection) -> bool:
+        """Remove a member, as `Topic.detach` does."""
+        if self._doubts:
+            self._doubts.forget(connection.id)
+        return super().detach(connection)
 
     # The version of rights.
 
@@ -181,6 +189,19 @@ class LogTopic(Topic, Generic[L, S]):
     def accept_user_rights(self, mark: LogMark, seq: int) -> bool:
         """Use version `seq` if only the rights of one user differ; return whether that is so."""
         return False
+
+    def doubt(self, members: Iterable[Connection], since: float) -> None:
+        """Withhold events from members soon, unless their rights are confirmed before.
+
+        Their rights may have changed at `since`, by the clock of the event loop.
+        """
+        self._doubts = self._doubts or Doubts(self)
+        self._doubts.add(members, since)
+
+    def confirm(self, connection: Connection, asked_at: float) -> None:
+        """Deliver to a member again that was found to have the right, when asked at this time."""
+        if self._doubts:
+            self._doubts.confirm(connection, asked_at)
 
     # The position.
 
