@@ -1,0 +1,168 @@
+/** The leader's part: many seats use one line to the server. It passes their commands up, and frames down. */
+
+const LEAVING = { leave: "left", unsubscribe: "unsubscribed" }; // by command, its reply
+
+const nameOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
+
+export class Router {
+  /** The line, as soon as it is opened. */
+  line = null;
+  #own;
+  #group;
+  #welcome = null;
+  #ref = 0;
+  #commands = new Map(); // ref on the line → { seat, ref, names, left }, until the last reply
+  #members = new Map(); // room or topic → the seats that are in it
+  #seats = new Map(); // seat → a number, which is higher if it was visible later
+  #seen = 0;
+  #questions = new Map(); // ref of a question → the seats that were not asked yet
+
+  /**
+   * `own`: the leader's seat. `group`: clock, deliver(text, seat) passes a line to one seat or to all, and
+   * opened() is called when there is a `welcome`.
+   */
+  constructor(own, group) {
+    this.#own = own;
+    this.#group = group;
+    this.admit(own, true);
+  }
+
+  /** The frame `welcome`, for a seat that comes now; null until the server has sent it. */
+  get welcome() {
+    const time = this.#group.clock.serverNow();
+    return this.#welcome && JSON.stringify({ ...this.#welcome, server_time: new Date(time || 0) });
+  }
+
+  // Seats
+
+  /** Add a seat, or note that it is visible. Returns whether it is a new one. */
+  admit(seat, isVisible = false) {
+    const isNew = !this.#seats.has(seat);
+    if (isNew || isVisible) this.#seats.set(seat, isVisible ? ++this.#seen : 0);
+    return isNew;
+  }
+
+  /** Remove a seat, and leave the rooms and topics that no other seat uses. */
+  dismiss(seat) {
+    this.#seats.delete(seat);
+    for (const [name, seats] of this.#members)
+      if (seats.has(seat) && this.#leave(name, seat)) this.line.send(JSON.stringify(leaving(JSON.parse(name))));
+  }
+
+  #enter(name, seat) {
+    this.#members.set(name, (this.#members.get(name) ?? new Set()).add(seat));
+  }
+
+  // Returns whether no other seat uses it, or is about to.
+  #leave(name, seat) {
+    const seats = this.#members.get(name);
+    seats?.delete(seat);
+    if (!seats?.size) this.#members.delete(name);
+    const isEntering = (command) => command.seat !== seat && command.names.includes(name);
+    return !seats?.size && ![...this.#commands.values()].some(isEntering);
+  }
+
+  // Commands
+
+  /** Send the commands of a seat. */
+  send(text, seat) {
+    const commands = text.split("\n").filter(Boolean).map((line) => this.#outgoing(JSON.parse(line), seat));
+    const lines = commands.filter(Boolean).map((command) => JSON.stringify(command));
+    if (lines.length) this.line.send(lines.join("\n"));
+  }
+
+  // Returns the command as the server gets it, or null.
+  #outgoing(command, seat) {
+    const { type, ref } = command;
+    if (type === "answer") return this.#answered(command) ? command : null;
+    if (LEAVING[type] && !this.#leave(nameOf(command), seat) && !command.for_good) {
+      const { room, topic } = command;
+      return this.#group.deliver(JSON.stringify({ type: LEAVING[type], room, topic, ref }), seat);
+    }
+    return ref === undefined ? command : { ...command, ref: this.#register(command, seat) };
+  }
+
+  #register({ type, ref, rooms, topics, ...command }, seat) {
+    const many = rooms ?? topics;
+    const isEntering = /^(join|subscribe)s?$/.test(type);
+    const names = isEntering ? (many ?? [command]).map(nameOf) : [];
+    this.#commands.set(++this.#ref, { seat, ref, names, left: many?.length ?? 1 });
+    return this.#ref;
+  }
+
+  // Frames
+
+  /** Take frames of the server. */
+  receive(text) {
+    for (const line of text.split("\n").filter(Boolean)) {
+      let frame;
+      try {
+        frame = JSON.parse(line);
+      } catch {
+        return this.#group.deliver(line, this.#own); // the client ends such a line
+      }
+      this.#incoming(frame, line);
+    }
+  }
+
+  #incoming(frame, line) {
+    switch (frame.type) {
+      case "welcome":
+        return this.#open(frame, line);
+      case "ask":
+        return this.#question(frame, line);
+      case "ping":
+        return this.#group.deliver(line, this.#own);
+    }
+    const command = this.#commands.get(frame.ref);
+    if (command) return this.#reply(frame, command);
+    if (frame.type === "error" && frame.code === "token_expired") return this.#group.deliver(line, this.#own);
+    if (frame.type === "removed" || frame.type === "resync") this.#members.delete(nameOf(frame));
+    this.#group.deliver(line);
+  }
+
+  #open(frame, line) {
+    this.#welcome = frame;
+    this.#group.opened();
+    this.#group.deliver(line, this.#own);
+  }
+
+  #reply({ ref, ...frame }, command) {
+    if (!--command.left) this.#commands.delete(ref);
+    if (frame.type === "joined" || frame.type === "subscribed") this.#enter(nameOf(frame), command.seat);
+    this.#group.deliver(JSON.stringify({ ...frame, ref: command.ref }), command.seat);
+    if (frame.type === "authenticated") this.#identify(frame);
+  }
+
+  // All seats learn who they are now, also those that come later.
+  #identify(frame) {
+    this.#welcome = { ...this.#welcome, ...frame, type: "welcome" };
+    this.#group.deliver(JSON.stringify(frame));
+  }
+
+  // Questions of the server: the tab that was visible last answers, if it has a handler.
+
+  #question(frame, line) {
+    const seats = [...this.#seats].sort(([, one], [, other]) => other - one).map(([seat]) => seat);
+    this.#questions.set(frame.ref, { seats, line });
+    this.#askNext(frame.ref);
+  }
+
+  #askNext(ref) {
+    const { seats, line } = this.#questions.get(ref);
+    this.#group.deliver(line, seats.shift());
+    if (!seats.length) this.#questions.delete(ref);
+  }
+
+  // Returns whether the answer is for the server.
+  #answered({ ref, code }) {
+    const isOpen = this.#questions.has(ref);
+    if (isOpen && code === "no_handler") return this.#askNext(ref);
+    this.#questions.delete(ref);
+    return true;
+  }
+}
+
+function leaving({ room, topic }) {
+  return topic === undefined ? { type: "leave", room } : { type: "unsubscribe", topic };
+}
