@@ -5,33 +5,18 @@ import { afterEach, beforeEach, test } from "node:test";
 
 import { tabs } from "../src/tabs.js";
 import { Locks } from "./locks.js";
+import { Timers } from "./timers.js";
+import { until } from "./until.js";
 
 const Channel = globalThis.BroadcastChannel;
+const NOW = "2026-01-01T00:01:00.000Z";
 const WELCOME = { type: "welcome", user_id: "1", username: "ada", server_time: "2026-01-01T00:00:00.000Z" };
 
 let lines; // to the server, in the order of their opening
 let seats;
 let page;
 let channels;
-
-/** The server's time, and timers that a test lets pass. */
-const clock = {
-  timers: [],
-  seconds: 0,
-  now: () => clock.seconds,
-  serverNow: () => Date.parse(WELCOME.server_time) + 60_000,
-  after(seconds, act) {
-    const timer = { at: clock.seconds + seconds, act };
-    clock.timers.push(timer);
-    return () => (clock.timers = clock.timers.filter((one) => one !== timer));
-  },
-  pass(seconds) {
-    clock.seconds += seconds;
-    const due = clock.timers.filter(({ at }) => at <= clock.seconds);
-    clock.timers = clock.timers.filter(({ at }) => at > clock.seconds);
-    for (const { act } of due) act();
-  },
-};
+let clock;
 
 const read = (line) => {
   try {
@@ -89,13 +74,6 @@ class Tab {
   }
 }
 
-async function until(condition) {
-  for (const end = Date.now() + 5000; !condition(); ) {
-    assert.ok(Date.now() < end, `not in time: ${condition}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 /** Pass a frame to all tabs, and wait for it: what was sent to them before has arrived by then. */
 async function settled(...all) {
   lines.at(-1).tell({ type: "notice", text: "mark" });
@@ -114,7 +92,7 @@ async function group(number = 2) {
 }
 
 beforeEach(() => {
-  [lines, seats, channels, clock.timers] = [[], [], [], []];
+  [lines, seats, channels, clock] = [[], [], [], new Timers(NOW)];
   page = Object.assign(new EventTarget(), { hidden: false });
   globalThis.document = page;
   globalThis.navigator = { locks: new Locks() };
@@ -150,7 +128,7 @@ test("a follower that comes before the welcome gets it too", async () => {
 
 test("a follower that comes late learns the server's time of now", async () => {
   const [, , follower] = await group();
-  assert.equal(follower.frames[0].server_time, "2026-01-01T00:01:00.000Z");
+  assert.equal(follower.frames[0].server_time, NOW);
 });
 
 test("a reply goes to the tab that has asked, with its own ref", async () => {
@@ -330,7 +308,7 @@ test("a tab that was stopped itself asks once more before it takes the lead", as
   follower.send({ type: "ping" });
   clock.pass(2);
   clock.pass(60);
-  assert.equal(clock.timers.length, 1);
+  assert.equal(clock.size, 1);
   await settled(leader, follower);
   assert.deepEqual([leader.ends, follower.ends], [[], []]);
 });
@@ -405,7 +383,7 @@ test("tabs that are closed leave nothing behind", async () => {
   for (const tab of all) tab.close();
   clock.pass(0.2);
   await until(() => !navigator.locks.names().length);
-  assert.deepEqual([line.isClosed, clock.timers], [true, []]);
+  assert.deepEqual([line.isClosed, clock.size], [true, 0]);
 });
 
 test("a page that is put away gives the lock back at once", async () => {

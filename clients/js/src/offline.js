@@ -1,0 +1,188 @@
+/**
+ * Keeps waiting messages, and the newest messages of rooms, over a reload: the storage of a client in IndexedDB.
+ * A message is sent by the page that wrote it. If that page is gone, another page of the same user adopts it.
+ * Sending twice is harmless, as the server stores a nonce once. docs/offline.md
+ */
+
+import { Database } from "./database.js";
+import { failure } from "./errors.js";
+import { KeptRooms } from "./kept_rooms.js";
+import { isGone, holdPage } from "./page_lock.js";
+
+const DAY_MS = 86_400_000;
+const OPEN_SECONDS = 2; // some browsers never answer
+const LOOK_SECONDS = 30;
+const MOST_ROWS = 500;
+const MOST_MESSAGES = 100; // of a kept room
+
+const isText = (value) => typeof value === "string";
+const isIntact = ({ room, content, data, order, at }) =>
+  isText(room) && isText(content) && Number.isFinite(order) && Number.isFinite(at) && (data === undefined || typeof data === "object");
+const isNamed = (user) => user && !user.startsWith("guest:");
+const makeId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+/**
+ * The option `offline` of a client. `keep`: how many of the newest messages of each joined room a reload shows at once.
+ * @returns {import("./transport.js").Storage}
+ */
+export function offline({ keep = 0 } = {}) {
+  return new Offline(Math.min(keep, MOST_MESSAGES));
+}
+
+class Offline {
+  #keep;
+  #host;
+  #page; // the random id of this page
+  #database = null; // while open
+  #rooms;
+  #closing;
+  #stop;
+
+  constructor(keep) {
+    this.#keep = keep;
+  }
+
+  async open(host) {
+    const { user, clock } = (this.#host = host);
+    if (!isNamed(user)) return { rows: [], rooms: [] };
+    this.#page = makeId();
+    this.#closing = new AbortController();
+    this.#database = this.#makeDatabase();
+    this.#rooms = new KeptRooms(this.#keep, { user, clock, write: (...write) => this.#database?.run(...write) });
+    holdPage(this.#page, this.#closing.signal);
+    this.#lookLater();
+    return this.#inTime(this.#read());
+  }
+
+  added({ nonce, room, content, data, order, at }) {
+    const { user, url, stored } = this.#host;
+    const row = { v: 1, nonce, user, owner: this.#page, url, room, content, data, order, at };
+    this.#database?.run((outbox) => putIfRoom(outbox, row)).then((isStored) => isStored && stored(nonce));
+  }
+
+  acknowledged(nonce) {
+    this.#database?.run((outbox) => void outbox.delete(nonce));
+  }
+
+  failed(nonce, code) {
+    this.#edit(nonce, (row) => ({ ...row, code }));
+  }
+
+  // A page that comes back may have the message in memory, so its nonce is remembered.
+  discarded(nonce) {
+    this.#edit(nonce, ({ user, url, at }) => ({ v: 1, nonce, user, url, at, isDiscarded: true }));
+  }
+
+  changed(room) {
+    if (this.#keep && this.#database) this.#rooms.changed(room);
+  }
+
+  close() {
+    if (!this.#database) return;
+    this.#rooms.flush();
+    this.#closing.abort();
+    this.#stop();
+    this.#database.close();
+    this.#database = null;
+  }
+
+  async forget(user = this.#host?.user) {
+    this.close();
+    if (!isNamed(user)) return;
+    const database = this.#makeDatabase();
+    await database.run((...stores) => stores.forEach((store) => removeAll(store, "user", IDBKeyRange.only(user))));
+    database.close();
+  }
+
+  #makeDatabase() {
+    return new Database((cause) => this.#host?.failed(failure("storage", undefined, { cause })));
+  }
+
+  #edit(nonce, change) {
+    this.#database?.run((outbox) => {
+      outbox.get(nonce).onsuccess = ({ target: { result } }) => result && outbox.put(change(result));
+    });
+  }
+
+  // Read and adopt
+
+  // The first connection waits for it, but not for ever.
+  async #inTime(reading) {
+    const { clock, adopt } = this.#host;
+    let isLate = false;
+    const late = new Promise((resolve) => {
+      const stop = clock.after(OPEN_SECONDS, () => resolve((isLate = true)));
+      reading.then(stop);
+    });
+    const kept = await Promise.race([reading, late]);
+    if (!isLate) return kept;
+    reading.then(({ rows }) => adopt(rows));
+    return { rows: [], rooms: [] };
+  }
+
+  async #read() {
+    const rooms = await this.#rooms.read();
+    return { rows: await this.#adopt(), rooms };
+  }
+
+  async #adopt() {
+    const owners = (await this.#database?.run((outbox) => this.#listOwners(outbox), "readonly")) || [];
+    const taken = await Promise.all([...owners].map((owner) => isGone(owner, (least) => this.#take(owner, least))));
+    return taken.flat().sort((one, other) => one.order - other.order || one.at - other.at);
+  }
+
+  #listOwners(outbox) {
+    const all = outbox.index("user").getAll(this.#host.user);
+    return () => new Set(all.result.map(({ owner }) => owner).filter((owner) => owner !== this.#page));
+  }
+
+  // The rows of a page become those of this one; what cannot be a row is deleted. `least`: their age in ms.
+  async #take(owner, least) {
+    const { user, url, clock } = this.#host;
+    const latest = (clock.serverNow() || clock.wallAt(clock.now())) - least;
+    const taken = [];
+    await this.#database?.run((outbox) => {
+      outbox.index("user").getAll(user).onsuccess = ({ target: { result } }) => {
+        for (const row of result) {
+          if (row.owner !== owner || row.url !== url || row.at > latest) continue;
+          taken.push(row);
+          if (!row.isDiscarded) isIntact(row) ? outbox.put({ ...row, owner: this.#page }) : outbox.delete(row.nonce);
+        }
+      };
+    });
+    return taken.filter((row) => row.isDiscarded || isIntact(row));
+  }
+
+  #lookLater() {
+    this.#stop = this.#host.clock.after(LOOK_SECONDS, () => this.#look());
+  }
+
+  async #look() {
+    const { clock, adopt } = this.#host;
+    const { signal } = this.#closing;
+    this.#sweep(clock.serverNow());
+    const rows = await this.#adopt();
+    if (signal.aborted) return;
+    if (rows.length) adopt(rows);
+    this.#lookLater();
+  }
+
+  // By the server's time alone: this machine's clock may be wrong by any amount.
+  #sweep(now) {
+    if (now) this.#database.run((...stores) => stores.forEach((store) => removeAll(store, "at", IDBKeyRange.upperBound(now - DAY_MS))));
+  }
+}
+
+function putIfRoom(outbox, row) {
+  const count = outbox.index("user").count(row.user);
+  count.onsuccess = () => count.result < MOST_ROWS && outbox.put(row);
+  return () => count.result < MOST_ROWS;
+}
+
+function removeAll(store, index, range) {
+  store.index(index).openKeyCursor(range).onsuccess = ({ target: { result: cursor } }) => {
+    if (!cursor) return;
+    store.delete(cursor.primaryKey);
+    cursor.continue();
+  };
+}
