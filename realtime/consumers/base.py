@@ -253,6 +253,11 @@ class Consumer(Sending):
 
     # Called by the engine: see `ConnectionEvents`.
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether a join or leave of the site's code is not made yet."""
+        return False
+
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Override this to act on changed rights: in one room or in all, of one user or of all."""
 

@@ -247,7 +247,7 @@ class Client:
 
         With it a test shows that something did not come, without sleeping.
         """
-        await Quiet.of(self._engine).wait()
+        await Quiet.of(self._engine).wait_for_all()
         if self.is_open and self.welcome:
             await self.command("ping")
         found, self._unread = self._unread, []

@@ -22,6 +22,7 @@ __all__ = ["Quiet", "engine", "sharing"]
 QUIET_TURNS = 3
 """After so many turns of the event loop without any work, nothing is under way."""
 QUIET_SECONDS = 10.0
+PAUSE_SECONDS = 0.005
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, "_Shared"] = WeakKeyDictionary()
 
 
@@ -77,12 +78,25 @@ class Quiet:
                 await asyncio.sleep(0)
                 quiet = 0 if self._is_busy else quiet + 1
 
+    async def wait_for_all(self) -> None:
+        """Wait also for what takes longer: moves wait for their client, and presence for a timer."""
+        async with asyncio.timeout(QUIET_SECONDS):
+            await self.wait()
+            while self._has_more_to_do:
+                await asyncio.sleep(PAUSE_SECONDS)
+                await self.wait()
+
     @property
     def _is_busy(self) -> bool:
         hub, writer = self._engine.hub, self._engine.writer
         is_written = writer.is_idle and self._engine.after.is_idle
         calls = self._engine.db._shared_calls
         return bool(self._jobs or calls) or not is_written or hub.has_pending_events
+
+    @property
+    def _has_more_to_do(self) -> bool:
+        is_moving = any(one.events.is_moving for one in self._engine.connections.values())
+        return is_moving or not self._engine.presence.is_idle
 
     async def _counted(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         self._jobs += 1

@@ -11,6 +11,7 @@ from django.test import AsyncClient
 
 from realtime import push
 from realtime.consumers import Consumer
+from realtime.engine.connections.outbox import Outbox
 from realtime.engine.engine import Engine
 from realtime.models import Node, Room
 from realtime.testing import NotArrived, Refused, connect, engine, lose_layer_messages
@@ -138,6 +139,30 @@ async def test_settled_shows_that_something_did_not_come(ada: Any, bob: Any, roo
         await one.message(room, "hi")
         assert [item["content"] for item in await other.settled() if "content" in item] == ["hi"]
         assert [item for item in await other.settled() if "content" in item] == []
+
+
+async def test_settled_waits_for_the_joins_that_others_see(ada: Any, bob: Any, room: Room) -> None:
+    """They are written together, a moment after the replies."""
+    async with connect(ada) as one, connect(bob) as other:
+        await other.join(room)
+        await other.settled()
+        await one.join(room)
+        assert [item["username"] for item in await other.settled()] == ["ada"]
+        await one.leave(room)
+        assert [item["type"] for item in await other.settled()] == ["left"]
+
+
+async def test_settled_waits_for_moves(
+    ada: Any, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for those that wait until the client has read what came before."""
+    has_read = asyncio.Event()
+    monkeypatch.setattr(Outbox, "until_free", lambda _: has_read.wait())
+    async with connect(ada) as client:
+        await push.user(ada).ajoin(room)
+        await push.user(ada).aleave(room)
+        asyncio.get_running_loop().call_later(0.05, has_read.set)
+        assert [item["type"] for item in await client.settled()] == ["joined", "removed"]
 
 
 async def test_a_client_resumes_what_it_has_missed(ada: Any, bob: Any, room: Room) -> None:

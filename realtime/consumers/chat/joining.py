@@ -129,6 +129,11 @@ class Joining(Subscribing):
         for one in list(self._subscriptions):
             self.recheck(one, self.identity.user_id)
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether a move of the site's code is not made yet."""
+        return not self._steering.is_idle
+
     def on_room_move(self, room: str, joins: bool, reason: str) -> None:
         """Join or leave a room because the site's code says so."""
         self._steering.add(Move(room, joins, reason))

@@ -38,8 +38,13 @@ class Steering:
     def add(self, move: Move) -> None:
         """Make a move after those that were added before."""
         self._moves.append(move)
-        if self._task is None or self._task.done():
+        if self.is_idle:
             self._task = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no move waits or is being made."""
+        return self._task is None or self._task.done()
 
     def stop(self) -> None:
         """Make no more moves."""

@@ -170,6 +170,11 @@ class SiteSocket:
 
     # Called by the engine: see `ConnectionEvents`.
 
+    @property
+    def is_moving(self) -> bool:
+        """Return False: the client cannot be in a room."""
+        return False
+
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Check the rights in all topics again; the client is in no room."""
         if not room:

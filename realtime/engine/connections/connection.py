@@ -48,6 +48,10 @@ OVERDUE, DROPPED = "overdue", "dropped"
 class ConnectionEvents(Protocol):
     """The events that the engine reports to the consumer of a connection."""
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether a join or leave of `on_room_move` is not made yet."""
+
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Recheck the rights in a room, or in every room; with `user_id`, only that user's."""
 

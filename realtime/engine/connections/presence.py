@@ -53,6 +53,11 @@ class PresenceWriter:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no join or leave waits to be written."""
+        return not self._wake.is_set()
+
     def connect(self, connection: Connection) -> None:
         """Write an open connection, or its new identity."""
         identity = connection.identity
