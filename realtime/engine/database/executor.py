@@ -5,7 +5,7 @@ It has several pools of threads, so that one slow query never blocks writing, le
 `pulse` (one: leases and presence) and `read`. The code of the site may be slow or hang, so it has
 threads of its own: `call` for the handlers of commands, `hook` for hooks, and `ask` for
 permissions. Slow handlers must not delay the answer that a user may no longer subscribe. One user,
-or one topic class, has at most half of these threads.
+or one topic class, has at most half of these threads, and those that hang are replaced.
 """
 
 import asyncio
@@ -46,10 +46,13 @@ ROWS_AT_ONCE = 2
 """The queries with many rows that may run at once: their threads compete with the event loop."""
 IDLE_SECONDS = 5
 """An open connection that was idle for longer is tested before its use."""
+REPLACE_SECONDS = 5.0
+"""A thread for the code of the site whose job has run for so long is replaced."""
 HUNG_SECONDS = 20.0
 """The longest time of a job, before the connection that it waits for is closed."""
 CHECK_SECONDS = 1.0
 """The pause between two checks of running jobs."""
+REPLACED = "%d threads for %r are replaced: code of the site has run in them for over %d s"
 CROWDED = _("The server has too many calls to execute. Try again in a moment.")
 
 
@@ -114,7 +117,8 @@ class Database:
         """Run a function of the site in one of the threads for calls; return its future.
 
         The future can be cancelled until the function begins. A thread that has begun cannot be
-        interrupted, so it counts as taken until it ends. One owner has at most half of the threads.
+        interrupted, so it counts as one of its owner until it ends. One owner has at most half of
+        the threads. A thread that takes long is replaced for the other owners.
         Raises `CommandError` with `unavailable` if too many calls wait.
         """
         return self._submit("call", owner, function, *args)
@@ -217,6 +221,9 @@ class Database:
     def _check_jobs(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close connections to a server that froze: a pool has few threads."""
         self._timer = loop.call_later(CHECK_SECONDS, self._check_jobs, loop)
+        for name, pool in self._fair_pools.items():
+            if number := pool.replace_hung(REPLACE_SECONDS):
+                logger.warning(REPLACED, number, name, REPLACE_SECONDS)
         until = time.monotonic() - HUNG_SECONDS
         busy = list(self._busy.items())
         hung = {thread: mine for thread, (since, mine) in busy if since < until}

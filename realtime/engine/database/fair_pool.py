@@ -1,5 +1,10 @@
-"""Threads for the code of a site: the owners of jobs take turns, and none has all threads."""
+"""Threads for the code of a site: the owners of jobs take turns, and none has all threads.
 
+A job that hangs cannot be interrupted. Its thread is replaced, so that many owners whose jobs hang
+do not take all threads either.
+"""
+
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -9,15 +14,17 @@ from typing import Any, TypeVar
 
 from .thread_pool import Job, ThreadPool, settle
 
-__all__ = ["FairPool"]
+__all__ = ["HUNG_THREADS", "FairPool"]
 
 T = TypeVar("T")
+HUNG_THREADS = 16
+"""The most threads of a pool that are replaced: each may keep a database connection."""
 
 
 class FairPool:
     """Executes jobs in `size` threads of a pool, of one owner at most `share` at a time.
 
-    A job that hangs cannot be interrupted: it takes a thread of its own owner until it ends.
+    A job that hangs counts as one of its owner until it ends.
     """
 
     def __init__(self, pool: ThreadPool, size: int, share: int) -> None:
@@ -27,7 +34,10 @@ class FairPool:
         self._lock = Lock()
         self._waiting: dict[Hashable, dict[Future[Any], Job]] = {}
         """The jobs that wait, by owner; the first owner has the next turn."""
-        self._running: set[Future[Any]] = set()
+        self._running: dict[Future[Any], float] = {}
+        """When each job began."""
+        self._hung: set[Future[Any]] = set()
+        """The jobs whose threads are replaced."""
         self._threads = Counter[Hashable]()
         """How many threads each owner has."""
 
@@ -54,10 +64,23 @@ class FairPool:
         """Return the number of jobs of one owner that wait for a thread."""
         return len(self._waiting.get(owner, ()))
 
+    def replace_hung(self, seconds: float) -> int:
+        """Replace the threads whose job has run for longer; return how many are replaced now."""
+        until = time.monotonic() - seconds
+        with self._lock:
+            late = [future for future, since in self._running.items() if since < until]
+            for future in late[: HUNG_THREADS - len(self._hung)]:
+                del self._running[future]
+                self._hung.add(future)
+                self._pool.grow()
+            self._start_jobs()
+            return len(self._hung)
+
     def finish(self, seconds: float) -> None:
         """Finish the jobs that wait and end the threads, as `ThreadPool.finish` does."""
         with self._lock:
-            self._size = self._share = len(self._running) + sum(map(len, self._waiting.values()))
+            waiting = sum(map(len, self._waiting.values()))
+            self._size = self._share = len(self._running) + len(self._hung) + waiting
             self._start_jobs()
         self._pool.finish(seconds)
 
@@ -65,7 +88,7 @@ class FairPool:
         while len(self._running) < self._size and (owner := self._next_owner()) is not None:
             jobs = self._waiting.pop(owner)
             future = next(iter(jobs))
-            self._running.add(future)
+            self._running[future] = time.monotonic()
             self._threads[owner] += 1
             self._pool.start(jobs.pop(future))
             if jobs:
@@ -78,13 +101,20 @@ class FairPool:
         """Give the thread of a job to the next one; a job that was cancelled may have had none."""
         with self._lock:
             if future in self._running:
-                self._running.remove(future)
-                self._threads[owner] -= 1
-                if not self._threads[owner]:
-                    del self._threads[owner]
+                del self._running[future]
+                self._free(owner)
+            elif future in self._hung:
+                self._hung.remove(future)
+                self._pool.shrink()
+                self._free(owner)
             else:
                 self._forget(owner, future)
             self._start_jobs()
+
+    def _free(self, owner: Hashable) -> None:
+        self._threads[owner] -= 1
+        if not self._threads[owner]:
+            del self._threads[owner]
 
     def _forget(self, owner: Hashable, future: Future[Any]) -> None:
         del self._waiting[owner][future]

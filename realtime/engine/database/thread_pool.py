@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import ParamSpec, TypeVar
 
 __all__ = ["Job", "ThreadPool", "settle"]
@@ -27,6 +27,7 @@ class ThreadPool(Executor):
         self._at_end = at_end
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[Thread] = []
+        self._started = 0
         self._lock = Lock()
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -39,17 +40,31 @@ class ThreadPool(Executor):
         """Run a job in a thread; what it raises ends the thread."""
         with self._lock:
             if len(self._threads) < self._size:
-                name = f"{self._name}_{len(self._threads)}"
+                name = f"{self._name}_{self._started}"
+                self._started += 1
                 self._threads.append(Thread(target=self._work, name=name, daemon=True))
                 self._threads[-1].start()
         self._jobs.put(job)
 
+    def grow(self) -> None:
+        """Allow one thread more, in place of one that hangs."""
+        with self._lock:
+            self._size += 1
+
+    def shrink(self) -> None:
+        """Allow one thread less, and end the next one that is idle."""
+        with self._lock:
+            self._size -= 1
+            if len(self._threads) > self._size:
+                self._jobs.put(None)
+
     def finish(self, seconds: float) -> None:
         """Finish the queued jobs and end the threads; a slower thread ends after its job."""
-        for _ in self._threads:
+        threads = list(self._threads)
+        for _ in threads:
             self._jobs.put(None)
         until = time.monotonic() + seconds
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         self.shutdown()
 
@@ -60,7 +75,7 @@ class ThreadPool(Executor):
                 self._jobs.get_nowait()
         except Empty:
             pass
-        for _ in self._threads:
+        for _ in list(self._threads):
             self._jobs.put(None)
 
     def _work(self) -> None:
@@ -69,6 +84,8 @@ class ThreadPool(Executor):
                 job()
                 del job  # releases what it holds before the next job comes
         finally:
+            with self._lock:
+                self._threads.remove(current_thread())
             self._at_end()
 
 

@@ -256,6 +256,33 @@ async def test_permissions_that_hang_leave_threads_for_those_of_other_classes(
     site.go.set()
 
 
+async def test_threads_that_hang_are_replaced(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two users and two topic classes have taken all of them."""
+    monkeypatch.setattr(module, "REPLACE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.02)
+    site = Site()
+
+    def hang(keys: list[int]) -> dict[int, str]:
+        site.slow()
+        return {}
+
+    def hang_too(keys: list[int]) -> dict[int, str]:
+        return hang(keys)
+
+    calls = [asyncio.wrap_future(db.call(site.slow, owner=one)) for one in "aabb"]
+    asks = []
+    for number in (1, 2):
+        asks += [asyncio.create_task(db.ask(one, number)) for one in (hang, hang_too)]
+        await eventually(lambda number=number: site.begun == 4 + 2 * number)
+    assert await asyncio.wrap_future(db.call(str, 1, owner="c")) == "1"
+    assert (await db.ask(site.ask, 1) or "").startswith("realtime-ask")
+    assert "4 threads for 'call' are replaced" in caplog.text
+    site.go.set()
+    await asyncio.gather(*calls, *asks)
+
+
 async def test_a_call_and_a_permission_raise_what_the_site_raises(db: Database) -> None:
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError

@@ -7,6 +7,7 @@ from concurrent.futures import Future, wait
 import pytest
 
 from harness.waiting import eventually
+from realtime.engine.database import fair_pool as module
 from realtime.engine.database.fair_pool import FairPool
 from realtime.engine.database.thread_pool import ThreadPool
 
@@ -15,7 +16,9 @@ class Jobs:
     """Jobs that note their beginning, and run until the gate is open."""
 
     def __init__(self, size: int, share: int) -> None:
-        self.pool = FairPool(ThreadPool(size, "jobs"), size, share)
+        threads = ThreadPool(size, "jobs")
+        self.threads = threads._threads
+        self.pool = FairPool(threads, size, share)
         self.gate = threading.Event()
         self.begun: list[str] = []
 
@@ -119,3 +122,62 @@ async def test_many_jobs_of_many_owners_are_all_done_with_many_cancelled() -> No
     assert len(jobs.begun) == len(ran)
     assert (jobs.pool.waiting, jobs.pool._threads) == (0, {})
     jobs.pool.finish(5)
+
+
+# Jobs that hang.
+
+
+async def test_the_threads_of_jobs_that_hang_are_replaced(four: Jobs) -> None:
+    """Two owners have taken all threads; neither gets more than its share."""
+    four.submit("a1", "a2", "a3", "b1", "b2", "b3")
+    [third] = four.submit("c1")
+    await eventually(lambda: len(four.begun) == 4)
+    assert four.pool.replace_hung(60) == 0
+    assert four.pool.replace_hung(0) == 4
+    await eventually(lambda: "c1" in four.begun)
+    assert sorted(four.begun) == ["a1", "a2", "b1", "b2", "c1"]
+    four.gate.set()
+    third.result(5)
+
+
+async def test_so_many_threads_are_replaced_and_not_more(
+    monkeypatch: pytest.MonkeyPatch, one: Jobs
+) -> None:
+    """Each may keep a connection to the database."""
+    monkeypatch.setattr(module, "HUNG_THREADS", 2)
+    jobs = one.submit("a1", "b1", "c1", "d1")
+    for number in (1, 2, 3):
+        await eventually(lambda number=number: len(one.begun) == number)
+        assert one.pool.replace_hung(0) == min(number, 2)
+    assert one.pool.waiting == 1
+    one.gate.set()
+    wait(jobs, 5)
+    assert one.begun == ["a1", "b1", "c1", "d1"]
+
+
+async def test_a_job_that_hung_ends_the_thread_in_its_place(one: Jobs) -> None:
+    """So a site that has hung once does not keep threads for ever."""
+    first, second = threading.Event(), threading.Event()
+    hung = one.pool.submit("a", first.wait, 5)
+    await eventually(lambda: one.pool.replace_hung(0) == 1)
+    other = one.pool.submit("b", second.wait, 5)
+    await eventually(lambda: len(one.threads) == 2)
+    first.set()
+    second.set()
+    wait([hung, other], 5)
+    await eventually(lambda: len(one.threads) == 1)
+    assert one.pool.replace_hung(0) == 0
+    one.gate.set()
+    [last] = one.submit("a1")
+    last.result(5)
+
+
+async def test_jobs_that_hang_do_not_keep_others_from_finishing(four: Jobs) -> None:
+    """At the end of a process, all that waits is done."""
+    waiting = four.submit("a1", "a2", "a3", "b1")
+    await eventually(lambda: len(four.begun) == 3)
+    four.pool.replace_hung(0)
+    four.gate.set()
+    four.pool.finish(5)
+    wait(waiting, 5)
+    assert sorted(four.begun) == ["a1", "a2", "a3", "b1"]
