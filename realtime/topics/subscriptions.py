@@ -166,16 +166,20 @@ class Subscriptions:
         return self._attendance.members_of(subscription.topic)
 
     async def read_ahead(self, topics: list[Topic], verdicts: dict[str, Verdict]) -> None:
-        """Ask about many topics, and note each verdict as it comes.
+        """Ask about many topics, note each verdict as it comes, and open the topics.
 
         So those that were quick are known also if another one takes too long. One that has failed
-        has no verdict.
+        has no verdict. Opened one after the other, each would wait for the layer and the database.
         """
+        asked = {topic.name: topic for topic in topics}
+        free = max(0, config().topics_per_connection - len(self._subscriptions))
+        opened = set(list(asked)[:free])
 
         async def note(topic: Topic) -> None:
-            verdicts[topic.name] = await self._ask(topic)
+            verdict = verdicts[topic.name] = await self._ask(topic)
+            if verdict.refusal is None and topic.name in opened:
+                await self._engine.hub.open_topic(topic.name, shows_presence=topic.presence)
 
-        asked = {topic.name: topic for topic in topics}
         await asyncio.gather(*map(note, asked.values()), return_exceptions=True)
 
     def drop(self, name: str) -> None:

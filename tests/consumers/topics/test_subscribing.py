@@ -1,5 +1,6 @@
 """Subscribing to topics through a socket: what comes, in which order, and what is refused."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -187,6 +188,38 @@ async def test_many_topics_are_subscribed_by_one_command(
     assert [one["type"] for one in replies] == kinds
     parcels = [asked for asked in shop.asked if asked[0].startswith("parcel")]
     assert [sorted(one) for one in parcels] == [sorted(targets[1:4])]
+
+
+async def test_the_topics_of_one_command_are_opened_together(
+    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, each would wait for the channel layer and for the database."""
+    probed, all_probed = set(), asyncio.Event()
+
+    async def probe(name: str, seconds: float) -> bool:
+        probed.add(name)
+        if len(probed) == 3:
+            all_probed.set()
+        await all_probed.wait()
+        return True
+
+    monkeypatch.setattr(engine.hub.layer, "probe", probe)
+    async with connect() as socket:
+        socket.send("subscribes", topics=[{"topic": f"cursors/{one}"} for one in "abc"])
+        found = [(await socket.next("subscribed"))["topic"] for _ in range(3)]
+        assert found == ["cursors/a", "cursors/b", "cursors/c"]
+
+
+async def test_topics_beyond_the_limit_are_not_opened(shop: Shop, room: Room) -> None:
+    """A client cannot make the server listen for more than it may have."""
+    async with (
+        testing.engine(GUESTS=True, TOPICS_PER_CONNECTION=2, **UNLIMITED) as engine,
+        connect() as socket,
+    ):
+        socket.send("subscribes", topics=[{"topic": f"cursors/{one}"} for one in "abcd"])
+        for kind in ("subscribed", "subscribed", "error", "error"):
+            await socket.next(kind)
+        assert len(engine.hub.logs) == 2
 
 
 async def test_a_storm_of_subscribes_is_a_few_questions(shop: Shop, database: str) -> None:
