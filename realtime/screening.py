@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .conf import config
 from .engine.database.executor import Database
+from .engine.servers.exits import contained
 from .hooks import Hooks, NewMessage
 from .logs import get_logger
 from .store.messages.plain import plain
@@ -59,18 +60,18 @@ def screen_now(rules: Hooks, message: NewMessage, kind: str) -> NewMessage:
         return _checked(changed)
     except CommandError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _failed(rules, message, error)
 
 
 async def _in_time(check: Check, message: NewMessage) -> None:
     async with asyncio.timeout(config().hook_seconds):
-        await check(message)
+        await contained(check(message))
 
 
 async def _call(check: Check, message: NewMessage, db: Database) -> None:
     if iscoroutinefunction(check):
-        await check(message)
+        await contained(check(message))
     else:
         owner = message.address if message.user is None else ""
         await asyncio.wrap_future(db.hook(check, message, owner=owner or message.user_id))
@@ -95,7 +96,7 @@ def _checked(message: NewMessage) -> NewMessage:
     return message
 
 
-def _failed(rules: Hooks, message: NewMessage, error: Exception) -> NewMessage:
+def _failed(rules: Hooks, message: NewMessage, error: BaseException) -> NewMessage:
     logger.error(
         "room %r: before_message of the site failed: %r", message.room, error, exc_info=error
     )

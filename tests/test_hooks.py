@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from django.core.checks import run_checks
 from django.db import connections, transaction
 from django.test import override_settings
 
+from harness.waiting import eventually
 from realtime import push
 from realtime import testing as kit
 from realtime.engine import after
@@ -319,6 +321,39 @@ class Hearing(Hooks):
 class AsyncHearing(Hooks):
     async def messages_stored(self, messages: Sequence[StoredMessage]) -> None:
         heard.append([(one.room, one.message.content) for one in messages])
+
+
+class Exiting(Hooks):
+    """Calls `sys.exit()` in each hook, for the messages that say so."""
+
+    accepts_unchecked = True
+
+    async def before_message(self, message: NewMessage) -> None:
+        heard.append("before")
+        if message.content == "exit":
+            sys.exit(1)
+
+    async def messages_stored(self, messages: Sequence[StoredMessage]) -> None:
+        heard.append([one.message.content for one in messages])
+        if messages[0].message.content == "exit":
+            sys.exit(1)
+
+
+async def test_a_hook_that_exits_does_not_end_the_server(ada: Any, room: Room) -> None:
+    """It has failed, as by any exception, and the next message has its hooks."""
+    async with use(Exiting) as running, connect(ada) as client:
+        await client.join(room)
+        for text in ("exit", "hi"):
+            await client.message(room, text)
+            await eventually(lambda: running.after.is_idle)
+    assert heard == ["before", ["exit"], "before", ["hi"]]
+
+
+def test_a_hook_that_exits_does_not_end_a_process_that_pushes(room: Room) -> None:
+    with in_sync(Exiting):
+        push.room("general").message("exit", username="bot")
+    assert heard == ["before", ["exit"]]
+    assert Message.objects.count() == 1
 
 
 class FailingToHear(Hooks):

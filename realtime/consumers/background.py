@@ -7,6 +7,7 @@ from typing import Any
 
 from ..engine.connections.connection import Connection
 from ..engine.connections.phase import Phase
+from ..engine.servers.exits import contained
 from ..logs import get_logger
 from ..wire.errors import CloseCode, Disconnect
 
@@ -64,9 +65,9 @@ class Background:
 
     async def _run(self, work: Coroutine[Any, Any, object]) -> None:
         try:
-            await work
+            await contained(work)
         except Disconnect as why:
             self._connection.close(why)
-        except (Exception, SystemExit):
+        except Exception:
             logger.exception("connection %s: a background task failed", self._connection.id)
             self._connection.close(Disconnect(CloseCode.INTERNAL))

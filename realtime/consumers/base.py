@@ -17,6 +17,7 @@ from ..engine.bus.handover import Handover
 from ..engine.bus.publisher import publisher
 from ..engine.connections.intake import Intake
 from ..engine.engine import Engine
+from ..engine.servers.exits import PASSING, failure
 from ..engine.servers.transport import server_send
 from ..logs import count_or_pass, get_logger
 from ..store.accounts.identity import Identity
@@ -32,7 +33,7 @@ from ..wire.packet import Packet
 from .authentication import Login, authenticated
 from .background import Background
 from .commands import CommandSet, Handler, command, with_ref
-from .execution import EXIT, check_cancelled, checked_list
+from .execution import check_cancelled, checked_list
 from .handlers import RUNS_ON
 from .handshake import connect
 from .lifecycle import Lifecycle
@@ -233,12 +234,14 @@ class Consumer(Sending):
             raise CommandError(
                 ErrorCode.UNAVAILABLE, TOO_SLOW, retry_after=1, outcome=outcome
             ) from None
-        except SystemExit as error:
-            raise RuntimeError(EXIT) from error
         except DatabaseError as error:
             if not is_temporary(error):
                 raise
             raise unavailable(self.id, error) from None
+        except (Exception, *PASSING):
+            raise
+        except BaseException as error:
+            raise failure(error) from error
 
     def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
         """Return what is charged for a command of this cost; the call of a topic has its own."""

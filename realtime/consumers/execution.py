@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .base import Consumer
 
 __all__ = [
-    "EXIT",
     "OBJECT_BYTES",
     "OPEN",
     "OWN_CANCELLATION",
@@ -33,7 +32,6 @@ OPEN = Phase.OPEN
 """A constant, because the member of an enum is slow to look up for each command."""
 OBJECT_BYTES = 512
 """The cost of an object or raw frame besides its size, in bytes of the allowance."""
-EXIT = "The handler has called sys.exit(), which would end the server."
 OWN_CANCELLATION = "The handler has raised CancelledError, but nothing has cancelled it."
 INTERNAL = REASONS[CloseCode.INTERNAL]
 

@@ -9,6 +9,7 @@ from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
 from ..engine.connections.phase import Phase
 from ..engine.engine import shutdown
+from ..engine.servers.exits import PASSING, contained
 from ..engine.servers.transport import end_pings, lacks_backpressure
 from ..logs import get_logger
 from ..wire.codecs import CODECS, Part
@@ -80,7 +81,9 @@ class Lifecycle:
                 return  # only this makes the server close the socket
             await asyncio.shield(self._connection.finish_quietly(shutdown()))
             raise
-        except Exception:
+        except PASSING:
+            raise
+        except BaseException:  # code of the site may raise `SystemExit`
             logger.exception("connection %s failed", self._connection.id)
             await self._connection.finish_quietly(Disconnect(CloseCode.INTERNAL))
         finally:
@@ -220,10 +223,10 @@ class Lifecycle:
         """Let the consumer act on the end, within the time of a command."""
         try:
             async with asyncio.timeout(config().handler_seconds):
-                await self._consumer.on_disconnect()
+                await contained(self._consumer.on_disconnect())
         except TimeoutError:
             logger.warning(TOO_LONG, self._connection.id)
-        except (Exception, SystemExit):
+        except Exception:
             logger.exception(
                 "connection %s: on_disconnect() of the consumer failed", self._connection.id
             )

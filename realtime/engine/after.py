@@ -17,6 +17,7 @@ from ..store.occupancy import Turnover
 from ..store.presence import Announcement, Place
 from ..wire.errors import CommandError
 from .database.executor import Database
+from .servers.exits import contained
 
 __all__ = ["MESSAGES_AT_ONCE", "AfterHooks", "new_message", "tell_now"]
 
@@ -44,11 +45,18 @@ def tell_now(messages: list[StoredMessage]) -> None:
         return
     try:
         if iscoroutinefunction(hook):
-            async_to_sync(hook)(messages)
+            async_to_sync(_contained)(hook, messages)
         else:
             hook(messages)
-    except Exception:  # they are stored: a caller that repeats them must not store them twice
+    except (
+        Exception,
+        SystemExit,
+    ):  # they are stored: a caller that repeats them must not store them twice
         logger.exception("messages_stored of the site failed")
+
+
+async def _contained(hook: Callable[..., Any], messages: list[StoredMessage]) -> None:
+    await contained(hook(messages))
 
 
 class AfterHooks:
@@ -153,7 +161,7 @@ class AfterHooks:
         try:
             async with asyncio.timeout(MOST_SECONDS):
                 if iscoroutinefunction(hook):
-                    await hook(*args)
+                    await contained(hook(*args))
                 else:
                     await self._call(hook, *args)
         except Exception:

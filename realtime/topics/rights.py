@@ -1,6 +1,5 @@
 """Decide who may subscribe: the questions of many connections at once, gathered by class."""
 
-from asyncio import CancelledError
 from collections.abc import Sequence
 from functools import reduce
 from inspect import isawaitable
@@ -53,7 +52,7 @@ def sees_presence(topic: Topic) -> bool:
         answer = topic.presence and topic.may_see_presence()
     except AWAY:
         raise
-    except (Exception, CancelledError) as error:
+    except BaseException as error:
         if not isinstance(error, NO):
             logger.error(UNSEEN, type(topic).__qualname__, exc_info=error)
         return False
@@ -65,7 +64,7 @@ def _of_class(topic: type[Topic], asks: list[Topic]) -> dict[Topic, Decision]:
         return _together(topic, asks)
     except AWAY:
         raise
-    except (Exception, CancelledError) as error:  # the latter out of code of the site
+    except BaseException as error:  # in a thread: it ends no task, and is out of the site's code
         if len(asks) == 1:
             return {asks[0]: _refused(error)}
         if not isinstance(error, NO):

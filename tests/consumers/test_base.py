@@ -15,7 +15,7 @@ from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
 from realtime.auth.guests import token_of
-from realtime.consumers import Consumer, RoomConsumer, command, heartbeat
+from realtime.consumers import Consumer, RoomConsumer, command, heartbeat, lifecycle
 from realtime.consumers.authentication import Login
 from realtime.engine.connections import admission
 from realtime.engine.delivery import registry
@@ -181,23 +181,28 @@ async def test_a_handler_that_raises_a_cancellation_by_itself_has_failed(engine:
             assert await socket.refused("ping") == "internal"
 
 
+class Stop(BaseException):
+    """An exception that no `except Exception` catches."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, Stop])
 async def test_a_handler_that_exits_does_not_end_the_server(
-    engine: Engine, caplog: pytest.LogCaptureFixture
+    engine: Engine, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
     class Exiting(Consumer):
         @command
         async def ping(self, command: Ping) -> None:
-            raise SystemExit(1)
+            raise kind(1)
 
         async def work(self) -> None:
-            raise SystemExit(2)
+            raise kind(2)
 
         @command
         async def pong(self, command: Pong) -> None:
             self.spawn(self.work())
 
         async def on_disconnect(self) -> None:
-            raise SystemExit(3)
+            raise kind(3)
 
     async with Socket(application=Exiting.as_asgi()) as socket:
         assert await socket.refused("ping") == "internal"
@@ -205,6 +210,28 @@ async def test_a_handler_that_exits_does_not_end_the_server(
         assert await socket.closed() == CloseCode.INTERNAL
     await eventually(lambda: not engine.connections)
     assert "on_disconnect() of the consumer failed" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [SystemExit, Stop])
+async def test_a_connection_that_exits_at_its_begin_is_closed_and_released(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """Also where no command is executed, as while the client is identified."""
+
+    async def identify(*args: Any) -> None:
+        raise kind
+
+    class Exiting(Consumer):
+        async def on_connect(self) -> None:
+            raise kind
+
+    async with Socket(application=Exiting.as_asgi()) as socket:
+        assert await socket.closed() == CloseCode.INTERNAL
+    monkeypatch.setattr(lifecycle, "identify_client", identify)
+    socket = Socket(application=Exiting.as_asgi())
+    await socket.communicator.send_input({"type": "websocket.connect"})
+    await socket.communicator.wait()  # raises what the application has raised
+    assert engine.connections == {}
 
 
 async def test_an_end_that_the_consumer_delays_takes_no_longer_than_a_command(

@@ -63,7 +63,9 @@ def test_an_exception_that_means_no_is_no(refusal: Exception) -> None:
     assert list(decide(asks).values()) == [True, False, True]
 
 
-@pytest.mark.parametrize("failure", [ZeroDivisionError(), CancelledError()], ids=repr)
+@pytest.mark.parametrize(
+    "failure", [ZeroDivisionError(), CancelledError(), SystemExit(1)], ids=repr
+)
 def test_a_failure_is_the_answer_of_one_only(
     caplog: pytest.LogCaptureFixture, failure: BaseException
 ) -> None:

@@ -14,11 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
 from ...engine.connections.phase import Phase
+from ...engine.servers.exits import contained
 from ...logs import get_logger
 from ...topics.topic import Topic
 from ...wire.commands import Call
 from ...wire.errors import CommandError, ErrorCode
-from ..execution import EXIT, OWN_CANCELLATION
+from ..execution import OWN_CANCELLATION
 
 __all__ = ["CallQueue", "PendingCall"]
 
@@ -69,7 +70,7 @@ class PendingCall:
 
     async def in_loop(self, handler: Coroutine[Any, Any, Any]) -> Any:
         """Run a handler in the event loop; it is cancelled if it takes too long."""
-        self._work = task = asyncio.get_running_loop().create_task(_without_exit(handler))
+        self._work = task = asyncio.get_running_loop().create_task(contained(handler))
         return await self._end(task)
 
     def claim_answer(self) -> bool:
@@ -178,13 +179,6 @@ class CallQueue:
     def _discard(self, call: PendingCall) -> None:
         self._calls.discard(call)
         self._slot_free.set()
-
-
-async def _without_exit(handler: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return await handler
-    except SystemExit as error:
-        raise RuntimeError(EXIT) from error
 
 
 def _log_failure(work: asyncio.Future[Any]) -> None:

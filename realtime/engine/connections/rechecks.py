@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 
 from ...logs import get_logger
 from ...wire.errors import CommandError
+from ..servers.exits import contained
 
 __all__ = ["AGAIN_SECONDS", "UNDECIDED_SECONDS", "Rechecks"]
 
@@ -61,7 +62,7 @@ class Rechecks:
         try:
             while self._is_due(name):
                 try:
-                    await self._refresh(name)
+                    await contained(self._refresh(name))
                 except DatabaseError as error:
                     await self._wait(name, error, began)
         except CommandError as error:  # the client has got a `removed` event
