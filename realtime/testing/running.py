@@ -79,7 +79,7 @@ class Quiet:
                 quiet = 0 if self._is_busy else quiet + 1
 
     async def wait_for_all(self) -> None:
-        """Wait also for what takes longer: moves wait for their client, and presence for a timer."""
+        """Wait also for what takes longer: moves wait for a client, presence for a timer."""
         async with asyncio.timeout(QUIET_SECONDS):
             await self.wait()
             while self._has_more_to_do:
