@@ -223,7 +223,7 @@ class Subscriptions:
         if before is not None and before.topic is not topic:  # it was closed meanwhile
             self._attendance.leave(before.topic)
         self._subscriptions[name] = subscription
-        topic.confirm(self._connection, _now())
+        topic.confirm(self._connection)
         self._attendance.enter(topic, sees=subscription.verdict.sees_presence)
         if self._timer is None:
             self._recheck_later()

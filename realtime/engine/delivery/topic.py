@@ -198,10 +198,11 @@ class LogTopic(Topic, Generic[L, S]):
         self._doubts = self._doubts or Doubts(self)
         self._doubts.add(members, since)
 
-    def confirm(self, connection: Connection, asked_at: float) -> None:
-        """Deliver to a member again that was found to have the right, when asked at this time."""
+    def confirm(self, connection: Connection, asked_at: float | None = None) -> None:
+        """Deliver to a member again that has the right, by a question at this time, or by now."""
         if self._doubts:
-            self._doubts.confirm(connection, asked_at)
+            now = asyncio.get_running_loop().time()
+            self._doubts.confirm(connection, now if asked_at is None else asked_at)
 
     # The position.
 
