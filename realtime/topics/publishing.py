@@ -27,7 +27,7 @@ from .declared import Declared
 from .encoding import text_of
 from .structs import Event, InvalidEvent
 
-__all__ = ["Publishing"]
+__all__ = ["Publishing", "store"]
 
 Span = timedelta | float | None
 IN_TRANSACTION = (
@@ -152,7 +152,7 @@ class Publishing(Declared):
         Call it when something has changed that `may_subscribe` depends on.
         """
         self._check_thread("refresh_rights")
-        _store([EntryDraft(topic=self.name, kind=Kind.RIGHTS)], using)
+        store([EntryDraft(topic=self.name, kind=Kind.RIGHTS)], using)
 
     async def arefresh_rights(self, *, using: str | None = None) -> None:
         """Ask again which of the subscribers may stay."""
@@ -194,13 +194,13 @@ class Publishing(Declared):
         if self.keep is None:
             return _send(drafts, using)
         self._check_thread(method)
-        _store(drafts, using)
+        store(drafts, using)
         return _stored()
 
     def _change(self, method: str, draft: EntryDraft, using: str | None) -> int | None:
         self._check_thread(method)
         if draft.if_seq is None:
-            _store([draft], using)
+            store([draft], using)
             return None
         _check(draft)
         if is_in_site_transaction(database()) or (using and is_in_site_transaction(using)):
@@ -251,7 +251,8 @@ def _stored() -> Handover:
     return handover
 
 
-def _store(drafts: list[EntryDraft], using: str | None) -> None:
+def store(drafts: list[EntryDraft], using: str | None) -> None:
+    """Store drafts with the open transaction."""
     with _invalid_events():
         pending.publish(drafts, using=using)  # checks each draft first
 

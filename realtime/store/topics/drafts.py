@@ -53,7 +53,8 @@ class EntryDraft(Struct, kw_only=True, frozen=True):
     """An event, a change of a key, or a change of rights; it has no position yet.
 
     `data` is JSON text. `nonce` makes an append idempotent. With `if_seq` the value of the key is
-    changed only if its position is this one, or if there is none and `if_seq` is 0.
+    changed only if its position is this one, or if there is none and `if_seq` is 0. A deletion with
+    a `type` is told even if the key never had a value: clients may know the value from elsewhere.
     """
 
     topic: str
@@ -108,7 +109,7 @@ def check(draft: EntryDraft) -> None:
     for text, most, message in (
         (draft.topic, TOPIC_CHARACTERS, TOPIC_TEXT),
         (draft.key, TOPIC_CHARACTERS, KEY_TEXT),
-        (draft.type if draft.kind in NAMED else None, MAX_NAME, NAME_TEXT),
+        (draft.type if draft.kind in NAMED else draft.type or None, MAX_NAME, NAME_TEXT),
         (draft.nonce, MAX_NAME, NONCE_TEXT),
         (draft.sender or None, MAX_SENDER, SENDER_TEXT),
     ):

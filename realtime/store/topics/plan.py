@@ -151,7 +151,7 @@ class Plan:
             return self._change_rights(log)
         if draft.key is None:
             return self._add(draft, log)
-        held = self.held.get((log.id, draft.key))
+        known = held = self.held.get((log.id, draft.key))
         if held is not None and not draft.is_conditional and _is_outdated(draft, held, log):
             return held.told(log)
         if held is not None and held.is_deleted:
@@ -160,6 +160,8 @@ class Plan:
             return _conflict(held, log)
         if draft.kind == Kind.SET:
             return self._set(draft, log, held)
+        if held is None and known is None and draft.type:
+            return self._add(draft, log, deletes=draft.type)
         return self._delete(draft, log, held)
 
     def _set(self, draft: EntryDraft, log: LockedTopicLog, held: Held | None) -> Outcome:
@@ -173,7 +175,7 @@ class Plan:
             return StoredEntry(log.name, None, log.epoch, is_new=False)
         if draft.kind == Kind.EXPIRE and not held.is_over(self._now(log)):
             return held.told(log)
-        return self._add(draft, log, held)
+        return self._add(draft, log, deletes=held.type)
 
     def _change_rights(self, log: LockedTopicLog) -> Outcome:
         log.rights_seq += 1
@@ -182,26 +184,24 @@ class Plan:
         self.changed.add(log.id)
         return StoredEntry(log.name, None, log.epoch, is_new=False)
 
-    def _add(
-        self, draft: EntryDraft, log: LockedTopicLog, deleted: Held | None = None
-    ) -> StoredEntry:
-        """Add the row of a draft, or the tombstone of a deleted value."""
+    def _add(self, draft: EntryDraft, log: LockedTopicLog, *, deletes: str = "") -> StoredEntry:
+        """Add the row of a draft, or the tombstone of a deleted value of this name."""
         log.last_seq += 1
         log.last_at = at = self._now(log)
         self.changed.add(log.id)
-        seconds = None if deleted else draft.expires_seconds
+        seconds = None if deletes else draft.expires_seconds
         row = EntryRow(
             log_id=log.id,
             seq=log.last_seq,
-            type=deleted.type if deleted else draft.type,
+            type=deletes or draft.type,
             key=draft.key,
-            data="" if deleted else draft.data,
+            data="" if deletes else draft.data,
             sender=draft.sender,
             nonce=draft.nonce,
             at=at,
             created_at=draft.created_at or at,
             expires_at=None if seconds is None else at + timedelta(seconds=seconds),
-            is_deleted=deleted is not None,
+            is_deleted=deletes != "",
         )
         self.rows.append(row)
         state = state_of(row.type, row.data, row.seq, row.key, row.is_deleted, at, row.nonce)

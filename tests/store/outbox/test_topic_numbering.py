@@ -107,6 +107,18 @@ def test_deleting_what_is_not_there_takes_no_position() -> None:
     assert TopicLog(TOPIC).mark().last_seq == 2
 
 
+def test_a_deletion_with_a_name_is_told_without_a_value() -> None:
+    """Once: clients know the value from elsewhere, such as their page."""
+    named = replace(deletion("x"), type="place")
+    [first], [again] = append(named), append(named)
+    assert first.is_new
+    assert first.state is not None
+    assert (first.state.deleted, first.state.name) == (True, "place")
+    assert (again.is_new, again.state) == (False, None)
+    assert [one.is_new for one in append(deletion("y"))] == [False]
+    assert stored() == [(1, "deleted")]
+
+
 def test_set_and_delete_in_one_batch_leave_the_last() -> None:
     append(value("x", 1), deletion("x"), value("y", 1))
     append(deletion("y"), value("y", 2))
