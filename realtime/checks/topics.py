@@ -11,10 +11,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 
 from ..topics.encoding import fault_of
+from ..topics.live import LiveTopic
 from ..topics.registry import registry
 from ..topics.structs import Event
 from ..topics.topic import Topic
 from ..wire.tags import name_of
+from .live import faults_of_list
 
 __all__ = ["check_topics"]
 
@@ -26,13 +28,16 @@ OF_CLIENT = ("event", "subscribed", "reset", "refused", "presence")
 def check_topics(**kwargs: Any) -> list[CheckMessage]:
     """Check the path (E080), events (E081, E082, E085), keep (E083) and model (E086) of topics.
 
-    Also paths that match the same name (E084), presence and signed (E087), and topics to which
-    nobody may subscribe (W080). An event should not have a name of the browser client (W081).
+    Also paths that match the same name (E084), presence and signed (E087), live lists (E088), and
+    topics to which nobody may subscribe (W080). An event should not have a name of the browser
+    client (W081).
     """
     found: list[CheckMessage] = []
     for topic in registry.all_classes:
+        if topic is LiveTopic:
+            continue
         found += [*_path(topic), *_events(topic), *_keep(topic), *_model(topic), *_rule(topic)]
-        found += _switches(topic)
+        found += [*_switches(topic), *_list(topic)]
     return found or list(_overlaps())
 
 
@@ -117,8 +122,16 @@ def _switches(topic: type[Topic]) -> Iterator[CheckMessage]:
             yield _error(topic, text, f"Write `{name} = True`, or leave it out.", "realtime.E087")
 
 
+def _list(topic: type[Topic]) -> Iterator[CheckMessage]:
+    if issubclass(topic, LiveTopic) and topic.has_path() and not _fault_of_path(topic):
+        for text, hint in faults_of_list(topic):
+            yield _error(topic, text, hint, "realtime.E088")
+
+
 def _rule(topic: type[Topic]) -> Iterator[CheckMessage]:
-    is_default = topic.may_subscribe is Topic.may_subscribe
+    is_default = topic.may_subscribe in (Topic.may_subscribe, LiveTopic.may_subscribe)
+    if issubclass(topic, LiveTopic) and topic.permission:
+        return
     if topic.has_path() and is_default and topic.allowed.__func__ is Topic.allowed.__func__:  # type: ignore[attr-defined]
         text = "says nothing about who may subscribe, so nobody may."
         yield _warning(topic, text, "Write `def may_subscribe(self) -> bool:`.", "realtime.W080")

@@ -16,7 +16,7 @@ from .declared import OWN_KEYS
 from .publishing import Publishing
 from .structs import Event, EventTooLarge
 
-__all__ = ["Html", "HtmlPublishing", "Refresh", "render"]
+__all__ = ["Html", "HtmlPublishing", "Refresh", "fragment", "render"]
 
 REFRESH_KEY = f"{OWN_KEYS}refresh"
 MAX_WITHIN = 3600
@@ -69,7 +69,7 @@ class HtmlPublishing(Publishing):
         """
         self._check_kept("HTML")
         self._check_thread("publish_html")
-        event = _fragment(template, context)
+        event = fragment(template, context)
         with _limited(template):
             if key is None:
                 self.publish(event, using=using)
@@ -86,7 +86,7 @@ class HtmlPublishing(Publishing):
     ) -> None:
         """Publish a fragment, which a thread renders, so the template may read the database."""
         self._check_kept("HTML")
-        event = await sync_to_async(_fragment)(template, context)
+        event = await sync_to_async(fragment)(template, context)
         with _limited(template):
             if key is None:
                 await self.apublish(event, using=using)
@@ -132,7 +132,8 @@ def render(template: str, context: Mapping[str, Any] | None) -> str:
     return render_to_string(template, dict(context or {}))
 
 
-def _fragment(template: str, context: Mapping[str, Any] | None) -> Html:
+def fragment(template: str, context: Mapping[str, Any] | None) -> Html:
+    """Return the event with a fragment of a template."""
     return Html(render(template, context), template.partition("#")[2])
 
 

@@ -1,14 +1,18 @@
 """What the system checks say about topic classes."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AbstractUser
 from django.core.checks import CheckMessage
 
 from realtime.checks import check_topics
 from realtime.models import Room
 from realtime.topics import Event, Topic
+from realtime.topics.live import LiveTopic
+from tests.topics.lists import disconnect
 
 
 class Paid(Event):
@@ -82,6 +86,61 @@ def test_a_mistake_is_told(fields: dict[str, Any], number: str, text: str) -> No
     [message] = found(**fields)
     assert message.id == f"realtime.{number}"
     assert text in message.msg
+
+
+LIST: dict[str, Any] = {
+    "path": "rooms/<slug:kind>",
+    "list_of": Room,
+    "row": Paid,
+    "keep": timedelta(days=7),
+    "permission": "realtime.view_room",
+}
+
+
+@pytest.fixture(autouse=True)
+def unwatched() -> Iterator[None]:
+    """Other tests save rooms too."""
+    yield
+    disconnect()
+
+
+def found_in_list(**fields: Any) -> list[CheckMessage]:
+    """What is said about a live list with these fields."""
+    type("RoomList", (LiveTopic,), {**LIST, **fields})
+    return check_topics()
+
+
+def test_a_good_list_is_silent() -> None:
+    assert found_in_list() == []
+    assert found_in_list(row=None, template="room.html", path="rooms/<int:creator__id>") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"list_of": None}, "has `list_of = None`, which is no model with a table."),
+        ({"list_of": "Room"}, "has `list_of = 'Room'`, which is no model"),
+        ({"list_of": AbstractUser}, "which is no model with a table."),
+        ({"row": None}, "needs either `row` or `template`"),
+        ({"template": "room.html"}, "needs either `row` or `template`"),
+        ({"keep": None}, "stores nothing, so a page that was away would miss rows."),
+        ({"path": "rooms/<slug:shape>"}, "has `shape` in its path, which is no field of Room."),
+    ],
+)
+def test_a_mistake_in_a_list_is_told(fields: dict[str, Any], text: str) -> None:
+    [message] = found_in_list(**fields)
+    assert message.id == "realtime.E088"
+    assert text in message.msg
+
+
+def test_a_list_for_nobody_is_told() -> None:
+    [message] = found_in_list(permission="")
+    assert message.id == "realtime.W080"
+
+
+def test_a_list_may_say_itself_which_topics_have_a_row() -> None:
+    fields = {"path": "rooms/<int:user>", "topics_of": classmethod(lambda cls, row: [])}
+    assert found_in_list(**fields) == []
 
 
 def test_a_class_without_a_rule_is_told() -> None:

@@ -1,0 +1,248 @@
+"""Publish rows of models: by the signals of their models, and by calls where Django sends none.
+
+What is published is read from the database after the write and under the lock of the row. So the
+last published state of a row is that of its last commit.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+
+from django.db import connections, router, transaction
+from django.db.models import Model, QuerySet
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+
+from .encoding import data_of
+from .publishing import store
+from .registry import registry
+from .stored import StoredEvent
+from .structs import Event
+
+if TYPE_CHECKING:
+    from ..store.topics.drafts import EntryDraft
+    from .live import LiveTopic
+
+__all__ = ["changing", "is_model", "publish_rows", "reconcile", "watch"]
+
+AT_ONCE = 500
+"""The most rows that are locked and read together."""
+BEFORE = "_realtime_places"
+"""The attribute of an instance with the places of its row before it is saved or deleted."""
+UID = "realtime.topics.rows"
+
+M = TypeVar("M", bound=Model)
+Place = tuple["LiveTopic", str]
+"""A list that a row is in, and its key there."""
+
+
+def publish_rows(rows: QuerySet[Any] | Iterable[Model]) -> None:
+    """Publish rows that were written without signals, such as by `bulk_create` and `update`.
+
+    Call it after the write, and in its transaction. If the rows may have left a list whose name
+    depends on them, write within `changing` instead.
+    """
+    for model, alias, pks in _groups(rows):
+        for some in _batches(pks):
+            with _locked(model, some, alias):
+                store([*_changes(model, some, set(), alias), *_absences(model, some, alias)], alias)
+
+
+@contextmanager
+def changing(rows: QuerySet[M]) -> Iterator[QuerySet[M]]:
+    """Publish what a block changes in some rows, also where they leave a list.
+
+    It opens a transaction, locks the rows, and yields them as a queryset:
+    `with changing(orders) as locked: locked.update(status="paid")`.
+    """
+    model, alias = rows.model, _alias(rows)
+    with transaction.atomic(using=alias):
+        pks = list(rows.using(alias).values_list("pk", flat=True))
+        _lock(model, pks, alias)
+        before = _places(model, pks, alias)
+        yield rows.using(alias).filter(pk__in=pks)
+        store(_changes(model, pks, before, alias), alias)
+
+
+def reconcile(topic: "LiveTopic") -> int:
+    """Publish how the values of a list differ from its rows; return how many did."""
+    kind, count = type(topic), 0
+    model = kind.model_of_rows()
+    alias = router.db_for_write(model)
+    known = {
+        key: value
+        for key, value in topic.values().items()
+        if value.name == kind.name_of_rows() and kind.pk_of(key) is not None
+    }
+    pks = dict.fromkeys(topic.rows().using(alias).values_list("pk", flat=True))
+    pks |= {kind.pk_of(key): None for key in known}
+    for some in _batches(list(pks)):
+        with _locked(model, some, alias):
+            drafts = list(_differences(topic, some, known, alias))
+            store(drafts, alias)
+        count += len(drafts)
+    return count
+
+
+def is_model(value: object) -> TypeGuard[type[Model]]:
+    """Return whether something is the class of a model; the checks tell of what is not."""
+    return isinstance(value, type) and issubclass(value, Model)
+
+
+def watch(model: type[Model]) -> None:
+    """Connect the signals of a model, its proxies and the models that inherit from it."""
+    for sender in _family(model._meta.concrete_model or model):
+        pre_save.connect(_note_places, sender=sender, dispatch_uid=UID)
+        post_save.connect(_publish_saved, sender=sender, dispatch_uid=UID)
+        pre_delete.connect(_note_places, sender=sender, dispatch_uid=UID)
+        post_delete.connect(_publish_deleted, sender=sender, dispatch_uid=UID)
+
+
+# Signals. Nothing is published before the write, because then the order of two transactions in the
+# log would not be that of their writes.
+
+
+def _note_places(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
+    """Note in which lists a row is, before it is saved or deleted."""
+    if raw or instance.pk is None or not _classes(sender):
+        return
+    if connections[using].in_atomic_block:
+        _lock(sender, [instance.pk], using)
+    vars(instance)[BEFORE] = _places(sender, [instance.pk], using)
+
+
+def _publish_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
+    before = vars(instance).pop(BEFORE, set())
+    if raw or not _classes(sender):
+        return
+    if connections[using].in_atomic_block:  # the write has locked the row
+        store(_changes(sender, [instance.pk], before, using), using)
+        return
+    with _locked(sender, [instance.pk], using):
+        store(_changes(sender, [instance.pk], before, using), using)
+
+
+def _publish_deleted(instance: Model, using: str, **_: Any) -> None:
+    store(_removals(vars(instance).pop(BEFORE, set())), using)
+
+
+def _family(model: type[Model]) -> Iterator[type[Model]]:
+    yield model
+    for child in model.__subclasses__():
+        yield from _family(child)
+
+
+# What is published.
+
+
+def _changes(model: Any, pks: Sequence[Any], before: set[Place], alias: str) -> "list[EntryDraft]":
+    """Return the drafts for rows after a write, and for the places that they have left."""
+    states = _states(model, pks, alias)
+    drafts = [topic.change(key, event) for (topic, key), event in states.items()]
+    return [*_removals(before - states.keys()), *drafts]
+
+
+def _removals(places: set[Place]) -> "list[EntryDraft]":
+    ordered = sorted(places, key=lambda place: (place[0].name, place[1]))
+    return [topic.removal(key, is_known=True) for topic, key in ordered]
+
+
+def _absences(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[EntryDraft]":
+    """Delete the values of rows that are in no list; told only if they have a value."""
+    present = _places(model, pks, alias)
+    for kind in _classes(model):
+        for row in kind.model_of_rows()._base_manager.using(alias).filter(pk__in=pks):
+            for topic in kind.topics_of(row):
+                if (topic, key := kind.key_of_row(row.pk)) not in present:
+                    yield topic.removal(key, is_known=False)
+
+
+def _differences(
+    topic: "LiveTopic", pks: Sequence[Any], known: dict[str, StoredEvent], alias: str
+) -> "Iterator[EntryDraft]":
+    rows = topic.rows().using(alias).filter(pk__in=pks)
+    events = {topic.key_of_row(row.pk): topic.event_of(row) for row in rows}
+    for key, event in events.items():
+        if key not in known or known[key].data != data_of(event):
+            yield topic.change(key, event)
+    for key in map(topic.key_of_row, pks):
+        if key in known and key not in events:
+            yield topic.removal(key, is_known=False)
+
+
+def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Place, Event]:
+    return {
+        (topic, kind.key_of_row(row.pk)): event
+        for kind in _classes(model)
+        for row in kind.queryset().using(alias).filter(pk__in=pks)
+        if (topics := list(kind.topics_of(row)))
+        for event in [kind.event_of(row)]
+        for topic in topics
+    }
+
+
+def _places(model: Any, pks: Sequence[Any], alias: str) -> set[Place]:
+    return {
+        (topic, kind.key_of_row(row.pk))
+        for kind in _classes(model)
+        for row in kind.queryset().using(alias).filter(pk__in=pks)
+        for topic in kind.topics_of(row)
+    }
+
+
+def _classes(model: type[Model]) -> "list[type[LiveTopic]]":
+    """Return the classes whose lists may have rows of a model."""
+    concrete = model._meta.concrete_model or model
+    watched: list[Any] = [
+        one for one in registry.classes if is_model(getattr(one, "list_of", None))
+    ]
+    return [
+        one
+        for one in watched
+        if issubclass(concrete, one.list_of._meta.concrete_model or one.list_of)
+    ]
+
+
+# Rows.
+
+
+def _groups(
+    rows: QuerySet[Any] | Iterable[Model],
+) -> Iterator[tuple[type[Model], str, list[Any]]]:
+    """Return the primary keys of rows by model and database."""
+    if isinstance(rows, QuerySet):
+        alias = _alias(rows)
+        yield rows.model, alias, list(rows.using(alias).values_list("pk", flat=True))
+        return
+    found: dict[tuple[type[Model], str], list[Any]] = {}
+    for row in rows:
+        alias = row._state.db or router.db_for_write(type(row))
+        found.setdefault((type(row), alias), []).append(row.pk)
+    for (model, alias), pks in found.items():
+        yield model, alias, pks
+
+
+def _alias(rows: QuerySet[Any]) -> str:
+    """Return the database that a queryset writes to."""
+    chosen: str | None = getattr(rows, "_db", None)
+    return chosen or router.db_for_write(rows.model)
+
+
+def _batches(pks: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(pks), AT_ONCE):
+        yield pks[start : start + AT_ONCE]
+
+
+@contextmanager
+def _locked(model: type[Model], pks: Sequence[Any], alias: str) -> Iterator[None]:
+    """Lock rows until what is published about them is committed."""
+    with transaction.atomic(using=alias, savepoint=False):
+        _lock(model, pks, alias)
+        yield
+
+
+def _lock(model: type[Model], pks: Sequence[Any], alias: str) -> None:
+    features = connections[alias].features
+    if features.has_select_for_update:
+        rows = model._base_manager.using(alias).filter(pk__in=pks).order_by("pk")
+        no_key = features.has_select_for_no_key_update
+        list(rows.select_for_update(no_key=no_key).values_list("pk"))
