@@ -30,11 +30,11 @@ client:  ## build the static files of the browser client (needs Node and npm)
 	node clients/js/build.js
 
 test: setup  ## run all tests: with servers, a browser and faults
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
-test-fast: setup  ## run the tests that need no server, with fewer examples
-	$(BIN)/python -m pytest -n auto -m unit --hypothesis-profile short $(ARGS)
+test-fast: setup  ## run the tests that need no server, with fewer examples and combinations
+	$(BIN)/python -m pytest -n auto -m "unit and not exhaustive" --hypothesis-profile short $(ARGS)
 
 lint: setup  ## check style, types and migrations
 	$(BIN)/ruff check

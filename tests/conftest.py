@@ -11,13 +11,16 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from harness.services import Process, Redis, Services, find_browser
 from harness.site import Factory, Sites
 from tests.lines import all_again
 
-settings.register_profile("short", max_examples=20)  # of hypothesis, for `make test-fast`
+# Of hypothesis. On a busy machine an example may take any time.
+settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", settings.get_profile("usual"), max_examples=20)
+settings.load_profile("usual")
 
 TESTS = Path(__file__).parent
 KINDS = ["faults", "browser", "servers", "unit"]

@@ -1,6 +1,7 @@
 """The programs that CI runs beside the tests."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -98,3 +99,45 @@ def test_the_hooks_before_a_commit_are_the_static_checks_of_ci() -> None:
     commands = re.findall(r"^ *\.venv/bin/(ruff \w+|mypy)", (CI / "run").read_text(), re.MULTILINE)
     entries = re.findall(r"entry: \.venv/bin/(ruff \w+|mypy)", hooks)
     assert entries == commands
+
+
+PROGRAM = """#!/bin/sh
+echo "${0#$ROOT/} $*" >>"$ROOT/calls"
+case "$*" in
+    *newest_python.py) echo "$ROOT/python3.99" ;;
+    "-m venv "*)
+        mkdir -p "$3/bin"
+        for name in python pip ruff mypy; do cp "$0" "$3/bin/$name"; done ;;
+esac
+case "${0#$ROOT/} $*" in *"$BROKEN"*) exit 1 ;; esac
+"""
+STEPS = [
+    ".venv/bin/pip install",
+    ".venv/bin/ruff check",
+    ".venv/bin/mypy",
+    ".venv/bin/python manage.py makemigrations",
+    ".venv/bin/python -m pytest -n 4",
+    ".venv/bin/python -m pytest -m alone",
+    ".venv-newest/bin/pip install",
+    ".venv-newest/bin/python -m pytest -n 2 --dist worksteal --hypothesis-profile short -m unit",
+    ".venv-newest/bin/python -m pytest -n 2 --dist worksteal --hypothesis-profile short -m servers",
+    ".venv/bin/python .ci/holes.py",
+]
+
+
+@pytest.mark.parametrize("broken", ["nothing at all", *STEPS])
+def test_each_step_of_ci_counts(tmp_path: Path, broken: str) -> None:
+    """Also those that run beside others."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci/run").write_text((CI / "run").read_text())
+    for name in ("python3", "python3.99", "chromium", "npm"):
+        (tmp_path / name).write_text(PROGRAM)
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ROOT": str(tmp_path), "BROKEN": broken}
+    done = subprocess.run(["bash", tmp_path / ".ci/run"], env=env, capture_output=True, text=True)
+    calls = (tmp_path / "calls").read_text()
+    if broken in STEPS:
+        assert (done.returncode, calls.count(broken)) == (1, 1), done
+    else:
+        assert done.returncode == 0, done
+        assert all(step in calls for step in STEPS)

@@ -191,7 +191,12 @@ def test_the_document_names_every_command(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "column"), [(kind, column) for kind, columns in COLUMNS.items() for column in columns]
+    ("kind", "column"),
+    [
+        pytest.param(kind, column, marks=[pytest.mark.exhaustive] if column in columns[1:] else [])
+        for kind, columns in COLUMNS.items()
+        for column in columns
+    ],
 )
 async def test_what_happens_is_what_the_document_says(
     database: str, kind: str, column: str

@@ -161,6 +161,7 @@ def test_a_room_that_was_read_from_a_replica_will_do(router: Any) -> None:
 COLUMNS = [("public", "guest"), ("private", "owner"), ("private", "staff"), ("direct", "staff")]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "column"), COLUMNS)
 async def test_every_command_does_the_same_as_without_a_router(
     router: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: str, column: str
