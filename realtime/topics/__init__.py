@@ -28,7 +28,7 @@ from .structs import Command, Event, InvalidEvent
 from .topic import Topic
 
 if TYPE_CHECKING:
-    from ..consumers.topics.site_sockets import subscribe, unsubscribe
+    from ..consumers.topics.site_clients import subscribe, unsubscribe
 
 __all__ = [
     "Command",
@@ -53,4 +53,4 @@ def __getattr__(name: str) -> Any:
     """Import on first use what belongs to the consumers, which are built on topics."""
     if name not in OF_CONSUMERS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("realtime.consumers.topics.site_sockets"), name)
+    return getattr(import_module("realtime.consumers.topics.site_clients"), name)

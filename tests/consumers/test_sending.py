@@ -31,7 +31,7 @@ from realtime.consumers import (
     command,
 )
 from realtime.consumers import background as background_module
-from realtime.consumers.topics.site_sockets import subscribe
+from realtime.consumers.topics.site_clients import subscribe
 from realtime.engine.engine import Engine
 from realtime.models import Entry, Room
 from realtime.store.accounts.identity import Identity

@@ -26,7 +26,7 @@ from ...wire.events import EntryEvent
 from ...wire.packet import Packet
 from ..authentication import Login
 
-__all__ = ["SiteSocket", "check_running"]
+__all__ = ["SiteConnection", "check_running"]
 
 STOPPING = _("The server is restarting.")
 SIGN_IN = _("Sign in first.")
@@ -57,8 +57,8 @@ class SiteLogin(Login):
         pass
 
 
-class SiteSocket:
-    """The socket of a consumer of the site, for as long as its client is subscribed to topics."""
+class SiteConnection:
+    """The connection of a consumer of the site, while its client is subscribed to topics."""
 
     def __init__(self, engine: Engine, scope: dict[str, Any], send: Any, server: Any) -> None:
         peer_address = address_of(scope)

@@ -11,9 +11,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import push, testing
-from realtime.consumers.topics.site_connections import SiteSocket
+from realtime.consumers.topics.site_clients import SiteClient
+from realtime.consumers.topics.site_connections import SiteConnection
 from realtime.consumers.topics.site_consumers import Watch
-from realtime.consumers.topics.site_sockets import SiteClient
 from realtime.engine.connections.connection import Connection
 from realtime.engine.engine import Engine
 from realtime.topics import CommandError, subscribe
@@ -23,7 +23,7 @@ from tests.consumers.topics.mine import ask, gets_nothing
 from tests.consumers.topics.shop import Shop
 
 SOCKETS = 120
-KINDS = (Connection, SiteClient, SiteSocket, Subscriptions, Watch)
+KINDS = (Connection, SiteClient, SiteConnection, Subscriptions, Watch)
 
 
 class Ends(AsyncWebsocketConsumer):

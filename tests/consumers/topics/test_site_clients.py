@@ -19,7 +19,7 @@ from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import push, testing, topics
 from realtime.auth import tickets
-from realtime.consumers.topics import site_connections, site_sockets
+from realtime.consumers.topics import site_clients, site_connections
 from realtime.engine.engine import Engine
 from realtime.models import Membership, Room
 from realtime.store.accounts.identity import Identity
@@ -408,8 +408,8 @@ async def test_a_refusal_of_the_site_has_a_code(
 def test_topics_offer_what_consumers_define() -> None:
     """Imports point down only, so these names are looked up when they are used."""
     assert (topics.subscribe, topics.unsubscribe) == (
-        site_sockets.subscribe,
-        site_sockets.unsubscribe,
+        site_clients.subscribe,
+        site_clients.unsubscribe,
     )
     with pytest.raises(AttributeError, match="no attribute 'subscribes'"):
         topics.subscribes  # noqa: B018

@@ -21,7 +21,7 @@ from ...topics.resuming import TopicPosition
 from ...topics.topic import Topic
 from ...wire.commands import TopicSince
 from ...wire.errors import CommandError, ErrorCode
-from .site_connections import SiteSocket, check_running
+from .site_connections import SiteConnection, check_running
 from .site_consumers import Watch, check_accepted, check_kind
 
 __all__ = ["subscribe", "unsubscribe"]
@@ -74,8 +74,8 @@ async def _subscribe(
 ) -> TopicPosition:
     try:
         async with client.turn(name):
-            socket = await client.socket()
-            return await socket.subscribe(name, since, history)
+            connection = await client.connection()
+            return await connection.subscribe(name, since, history)
     finally:
         if client.is_refused and vars(consumer).get(ATTRIBUTE) is client:
             delattr(consumer, ATTRIBUTE)  # the next call tries again
@@ -87,7 +87,7 @@ async def _unsubscribe(consumer: AsyncConsumer, name: str) -> None:
         return
     async with client.turn(name):
         with suppress(CommandError):  # the client was not admitted, or there is no such topic
-            (await client.socket()).unsubscribe(name)
+            (await client.connection()).unsubscribe(name)
 
 
 class SiteClient:
@@ -95,7 +95,7 @@ class SiteClient:
 
     def __init__(self, consumer: AsyncConsumer, server: Any) -> None:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._socket: SiteSocket | None = None
+        self._connection: SiteConnection | None = None
         self._is_ended = False
         opening = self._open(consumer.scope, consumer.base_send, server)
         self._watch = Watch(consumer, self.end)
@@ -108,37 +108,37 @@ class SiteClient:
             name = registry.resolve(name).name
         return self._turns.setdefault(name, asyncio.Lock())
 
-    async def socket(self) -> SiteSocket:
+    async def connection(self) -> SiteConnection:
         """Wait until the client is admitted; raise `CommandError` if it is not."""
         return await asyncio.shield(self._opening)
 
     @property
     def is_refused(self) -> bool:
         """Whether the client was not admitted, though its socket is open."""
-        return self._opening.done() and self._socket is None and not self._is_ended
+        return self._opening.done() and self._connection is None and not self._is_ended
 
     def end(self) -> None:
         """Deliver nothing more, because the socket has ended."""
         self._is_ended = True
-        if self._socket is not None:
-            self._socket.end()
+        if self._connection is not None:
+            self._connection.end()
 
-    async def _open(self, scope: dict[str, Any], send: Any, server: Any) -> SiteSocket:
+    async def _open(self, scope: dict[str, Any], send: Any, server: Any) -> SiteConnection:
         try:
             if not admit(scope):
                 raise CommandError(ErrorCode.PERMISSION_DENIED, FOREIGN_PAGE)
             engine = await Engine.current()
             check_running(engine)
-            socket = SiteSocket(engine, scope, send, server)
-            await socket.open(lambda: self._is_ended)
+            connection = SiteConnection(engine, scope, send, server)
+            await connection.open(lambda: self._is_ended)
         except BaseException:
             self._watch.stop()
             raise
-        self._socket = socket
-        return socket
+        self._connection = connection
+        return connection
 
 
-def _retrieve(opening: "asyncio.Task[SiteSocket]") -> None:
+def _retrieve(opening: "asyncio.Task[SiteConnection]") -> None:
     """Keep the error of an admission that nobody waits for any more from being logged."""
     if not opening.cancelled():
         opening.exception()
