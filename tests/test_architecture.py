@@ -53,6 +53,7 @@ STEPS = (
     "policy",
     "store.presence",
     "store.occupancy",
+    "store.logs",
     "store.messages",
     "store.topics",
     "store.outbox",

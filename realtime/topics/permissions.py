@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..engine.database.executor import Database
 from ..logs import get_logger
-from ..store.messages.history import RightsVersion
+from ..store.logs import RightsVersion
 from ..store.topics.entries import NO_LOG, marks
 from ..wire.errors import CommandError, ErrorCode
 from .registry import unknown_topic

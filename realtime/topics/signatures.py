@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..store.accounts.identity import Identity
 from ..store.database.primary import on_primary
-from ..store.messages.history import RightsVersion
+from ..store.logs import RightsVersion
 from ..store.topics.entries import NO_LOG, TopicLog
 from ..wire.errors import CommandError, ErrorCode
 from .declared import Declared

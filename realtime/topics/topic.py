@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 
 from ..store.accounts.identity import Identity
-from ..store.messages.history import RightsVersion
+from ..store.logs import RightsVersion
 from ..wire.handlers import mistake
 from .calls import CallSet
 from .html import HtmlPublishing

@@ -22,6 +22,7 @@ from realtime.engine.engine import Engine
 from realtime.models import Membership, Message, Room
 from realtime.policy import Policy
 from realtime.store import presence
+from realtime.store.logs import LogMark
 from realtime.store.messages import history
 from realtime.store.messages.drafts import Draft
 from realtime.store.outbox.room_numbering import append as append_drafts
@@ -680,7 +681,7 @@ async def test_rights_that_are_taken_while_somebody_enters_keep_them_out(
         await going_on.wait()
         return await real(*args, **kwargs)
 
-    def revoke() -> dict[str, history.LogMark]:
+    def revoke() -> dict[str, LogMark]:
         Room.objects.filter(pk=room.pk).update(kind=Room.Kind.PRIVATE)
         history.change_rights([room.pk])
         return {history.room_key(room.pk): history.mark(room.pk)}

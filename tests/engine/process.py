@@ -14,8 +14,8 @@ from realtime.engine.delivery.hub import Hub
 from realtime.engine.delivery.log import read_marks
 from realtime.engine.delivery.room_topic import RoomTopic, room_event
 from realtime.models import Room
+from realtime.store.logs import LogMark
 from realtime.store.messages.drafts import Stored
-from realtime.store.messages.history import LogMark
 from realtime.wire.codecs import JSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.events import MessageState

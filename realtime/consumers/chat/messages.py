@@ -13,9 +13,9 @@ from ...hooks import Hooks, NewMessage, hooks
 from ...screening import screen
 from ...store import presence
 from ...store.accounts.visitor import Visitor
+from ...store.logs import MADE_NONCE, LogMark
 from ...store.messages import history, slow_mode
 from ...store.messages.drafts import Draft
-from ...store.messages.history import MADE_NONCE, LogMark
 from ...store.rooms import access, memberships
 from ...wire.body import fields_of, stored_size
 from ...wire.clean import MAX_INTEGER

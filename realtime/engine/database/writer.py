@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from ...conf import config
 from ...logs import get_logger
+from ...store.logs import MADE_NONCE
 from ...store.messages.drafts import Draft, Stored
-from ...store.messages.history import MADE_NONCE
 from ...store.outbox.batch import Numbering, Submission, number_log, write_all
 from ...store.outbox.batch import Result as AnyResult
 from ...store.outbox.pending_messages import BacklogError

@@ -8,7 +8,7 @@ comparison and the attachment, so no event can be missed.
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ...store.messages.history import Changes
+from ...store.logs import Changes
 from ...wire.errors import CommandError, ErrorCode
 from ...wire.position import LogState
 from ..connections.connection import Connection

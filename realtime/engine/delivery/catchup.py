@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 from django.utils.translation import gettext_lazy as _
 
-from ...store.messages.history import Changes
+from ...store.logs import Changes
 from ...wire.body import characters
 from ...wire.commands import Since
 from ...wire.events import MessageState

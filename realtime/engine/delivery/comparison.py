@@ -6,7 +6,7 @@ all are compared in a thread, and only those that differ cost the event loop any
 
 from collections.abc import Sequence
 
-from ...store.messages.history import LogMark
+from ...store.logs import LogMark
 from .log import read_marks
 from .topic import AnyLogTopic, State
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 from django.utils.translation import gettext_lazy as _
 
-from ...store.messages.history import Changes, LogMark
+from ...store.logs import Changes, LogMark
 from ...store.topics.entries import TopicLog
 from ...wire.commands import TopicSince
 from ...wire.entries import EntryState

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ...store.messages.history import LogMark, RightsVersion
+from ...store.logs import LogMark, RightsVersion
 from ...store.topics.entries import TopicLog
 from ...wire.codecs import Frame
 from ...wire.entries import EntryState

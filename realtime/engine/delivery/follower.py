@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...conf import config
-from ...store.messages.history import Changes
+from ...store.logs import Changes
 from ...wire.position import Order
 from ..database.executor import Database
 from .event import Event

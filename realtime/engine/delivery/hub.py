@@ -13,8 +13,9 @@ from typing import Any
 from ...logs import get_logger
 from ...store import presence
 from ...store.database import site
+from ...store.logs import LogMark, RightsVersion
 from ...store.messages.drafts import Stored
-from ...store.messages.history import LogMark, RightsVersion, room_key
+from ...store.messages.history import room_key
 from ...store.messages.room_log import RoomLog
 from ...store.presence import Place
 from ...store.topics.drafts import StoredEntry

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ...store.messages.history import Changes, LogMark
+from ...store.logs import Changes, LogMark
 
 __all__ = ["Log", "find_marks", "read_marks"]
 

@@ -8,7 +8,7 @@ import asyncio
 
 from django.db import Error as DatabaseError
 
-from ...store.messages.history import LogMark
+from ...store.logs import LogMark
 from ..database.executor import Database
 from .log import find_marks
 from .topic import AnyLogTopic

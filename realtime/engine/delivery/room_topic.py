@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ...store.messages.history import LogMark
+from ...store.logs import LogMark
 from ...store.messages.room_log import RoomLog
 from ...wire.codecs import Frame
 from ...wire.events import Changed, MessageEvent, MessageState, Resync

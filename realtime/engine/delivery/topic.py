@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ...store.messages.history import LogMark
+from ...store.logs import LogMark
 from ...wire.codecs import Codec
 from ...wire.events import Outgoing
 from ...wire.position import LogState, Position

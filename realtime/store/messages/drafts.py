@@ -9,7 +9,8 @@ import msgspec
 from ...wire.body import Body
 from ...wire.events import MessageState
 from ..accounts.identity import Identity
-from .history import MADE_NONCE, room_key
+from ..logs import MADE_NONCE
+from .history import room_key
 
 __all__ = ["Draft", "Key", "Stored"]
 

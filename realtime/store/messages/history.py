@@ -5,7 +5,7 @@ replica that lags.
 """
 
 from collections.abc import Iterable
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -16,16 +16,12 @@ from ...signals import rights_changed
 from ...wire.body import copy_body
 from ...wire.clean import as_sent
 from ...wire.events import MessageState, timestamp
-from ...wire.position import LogState
 from ..accounts.display import name_of_message
 from ..database import life
 from ..database.alias import database
+from ..logs import MADE_NONCE, Changes, LogMark
 
 __all__ = [
-    "MADE_NONCE",
-    "Changes",
-    "LogMark",
-    "RightsVersion",
     "change_rights",
     "make_logs",
     "mark",
@@ -39,50 +35,10 @@ __all__ = [
     "state_of",
 ]
 
-S = TypeVar("S", bound=LogState)
-
-MADE_NONCE = "~"
-"""The prefix of nonces that the server has made; they are not sent to clients."""
-
 
 def room_key(room_id: int) -> str:
     """Return the log key of a room, which is also the name of its topic in the channel layer."""
     return f"room.{room_id}"
-
-
-RightsVersion = tuple[str, int]
-"""An epoch, and the number of changes of rights in it; ("", 0) if there was none."""
-
-
-class LogMark(NamedTuple):
-    """The end of a log, with its counters."""
-
-    last_seq: int
-    purged_seq: int
-    rights_seq: int
-    epoch: str
-
-    @property
-    def rights(self) -> RightsVersion:
-        """The version of the rights in a topic; two versions are the same or not, never newer."""
-        return (self.epoch, self.rights_seq) if self.rights_seq else ("", 0)
-
-
-class Changes(NamedTuple, Generic[S]):
-    """States in the order of their last change, and the position that they reach."""
-
-    states: list[S]
-    through: int
-    mark: LogMark
-    has_more: bool
-    is_behind: bool = False
-    """Whether there are rows beyond the mark: new ones, or rows written past the log."""
-
-    def cut(self, kept: list[S]) -> Self:
-        """Return the changes with only the first states, which are all or at least one."""
-        if len(kept) == len(self.states):
-            return self
-        return self._replace(states=kept, through=kept[-1].position, has_more=True)
 
 
 def since(room_id: int, position: int, limit: int) -> Changes[MessageState]:

@@ -15,8 +15,9 @@ from ...models.rooms import new_epoch
 from ...wire.events import MessageState
 from ..database import life
 from ..database.alias import database
+from ..logs import Changes
 from . import history
-from .history import Changes, make_logs
+from .history import make_logs
 
 __all__ = ["LockedRoomLog", "is_number_taken", "lock_logs", "newest", "repair"]
 

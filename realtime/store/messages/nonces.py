@@ -10,7 +10,7 @@ from hashlib import blake2s
 
 from django.conf import settings
 
-from .history import MADE_NONCE
+from ..logs import MADE_NONCE
 
 __all__ = ["may_be_spent_as", "spent"]
 

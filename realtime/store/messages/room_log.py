@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...wire.events import MessageState
+from ..logs import Changes, LogMark
 from . import history, logs
-from .history import Changes, LogMark, room_key
+from .history import room_key
 
 __all__ = ["RoomLog"]
 

@@ -17,9 +17,10 @@ from ...models import Message
 from ...wire.body import BODY_FIELDS, copy_body, fields_of
 from ...wire.events import MessageState, timestamp
 from ..database.alias import database
+from ..logs import MADE_NONCE
 from . import nonces
 from .drafts import Draft, Key, Stored
-from .history import MADE_NONCE, state_of
+from .history import state_of
 from .logs import LockedRoomLog, lock_logs
 
 __all__ = ["import_drafts", "known_ids", "spent_ids", "store"]

@@ -18,7 +18,7 @@ from ...wire.entries import NO_DATA, EntryState, data_of
 from ...wire.events import timestamp
 from ..database import life
 from ..database.alias import database
-from ..messages.history import MADE_NONCE, Changes, LogMark
+from ..logs import MADE_NONCE, Changes, LogMark
 
 __all__ = ["NO_LOG", "TopicLog", "marks", "state_of", "topic_key"]
 

@@ -18,6 +18,7 @@ from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic
 from realtime.models import Room
+from realtime.store.logs import LogMark
 from realtime.store.messages import history
 from realtime.wire.codecs import NDJSON, Codec
 from realtime.wire.commands import Since
@@ -318,7 +319,7 @@ async def test_a_resume_over_a_new_epoch_is_not_continued(process: Process, room
         await asyncio.sleep(0)
     await process.db.write(log.restore, room.pk, 1)
     await process.db.write(_set_epoch, room.pk, "epoch-02")
-    topic.open(history.LogMark(1, 0, 0, "epoch-02"), Ring([], 1, 0))
+    topic.open(LogMark(1, 0, 0, "epoch-02"), Ring([], 1, 0))
     reply = await asyncio.wait_for(joining, 30)
     assert (reply["recovered"], reply["epoch"], reply["through"]) == (False, "epoch-02", 1)
     assert reader.ends == []

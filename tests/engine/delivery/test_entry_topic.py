@@ -12,7 +12,7 @@ from realtime.engine.delivery.flusher import Flusher
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.topic import State
 from realtime.models import Log
-from realtime.store.messages.history import LogMark
+from realtime.store.logs import LogMark
 from realtime.store.topics.entries import TopicLog, topic_key
 from realtime.wire.entries import EntryState
 from tests.engine import topic_log

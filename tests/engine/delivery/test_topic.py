@@ -7,7 +7,7 @@ from realtime.engine.delivery.flusher import Flusher
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic, room_event
 from realtime.engine.delivery.topic import State, Topic
-from realtime.store.messages.history import LogMark
+from realtime.store.logs import LogMark
 from realtime.store.messages.room_log import RoomLog
 from realtime.wire.codecs import JSON, MSGPACK, NDJSON
 from realtime.wire.events import MessageState

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from realtime.models import Log, Message, Room
+from realtime.store.logs import LogMark
 from realtime.store.messages import history
 from realtime.store.outbox import room_numbering
 from realtime.wire.events import MessageState
@@ -221,7 +222,7 @@ def test_what_is_committed_between_the_two_reads_is_never_skipped(
     say(room, "a")
     real = history.mark
 
-    def mark(room_id: int) -> history.LogMark:
+    def mark(room_id: int) -> LogMark:
         end = real(room_id)
         say(room, "b")
         return end
@@ -241,7 +242,7 @@ def test_what_is_beyond_the_told_end_is_not_shown(
     say(room, "a")
     real = history.mark
 
-    def mark(room_id: int) -> history.LogMark:
+    def mark(room_id: int) -> LogMark:
         end = real(room_id)
         say(room, "b")
         return end
