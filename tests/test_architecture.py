@@ -69,6 +69,7 @@ STEPS = (
     "engine.pulse",
     "engine.engine",
     "engine.notify",
+    "engine.asking",
 )
 """The order inside the layers 2 and 3: each imports from those above it in this list only."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "migrations")

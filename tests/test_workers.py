@@ -62,6 +62,16 @@ async def test_a_burst_arrives_though_its_process_ends_at_once(elsewhere: Any) -
     assert said == [f'{{"type":"signal","data":{{"n":{number}}}}}' for number in range(300)]
 
 
+async def test_forked_children_ask_as_their_parent_does(elsewhere: Any) -> None:
+    """A client of a process that serves sockets answers each of them."""
+    _, env = elsewhere
+    async with testing.engine(GUESTS=True, DB_THREADS=2), testing.connect() as client:
+        client.answer("confirm", lambda question: {"text": question["text"].upper()})
+        arguments = ("-W", "error", "-m", "tests.workers", "ask", client.connection)
+        out = await asyncio.to_thread(run, *arguments, env=env)
+    assert out.split("\n") == ["PARENT", "CHILD", "PARENT AGAIN", ""]
+
+
 async def test_forked_children_publish_as_their_parent_does(elsewhere: Any, room: Any) -> None:
     """Also one of `multiprocessing`, which ends right after its last note."""
     listener, env = elsewhere

@@ -1,10 +1,12 @@
 """Processes without sockets that publish, and end in different ways; run by test_workers.py."""
 
+import asyncio
 import multiprocessing
 import os
 import sys
 
 import django
+import msgspec
 
 django.setup()
 
@@ -60,5 +62,28 @@ def drop_inherited_connections() -> None:
     assert Engine.running() is None
 
 
+class Confirm(msgspec.Struct):
+    text: str
+
+
+def show(answer: dict[str, str]) -> None:
+    sys.stdout.write(f"{answer['text']}\n")
+    sys.stdout.flush()
+
+
+def ask(connection: str) -> None:
+    """As a job of Celery, whose parent has asked before it forks."""
+    target = push.connection(connection)
+    show(target.ask_and_wait(Confirm(text="parent"), timeout=10))
+    child = os.fork()
+    if child == 0:
+        drop_inherited_connections()
+        show(asyncio.run(target.ask(Confirm(text="child"), timeout=10)))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    show(target.ask_and_wait(Confirm(text="parent again"), timeout=10))
+
+
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl as tls
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from ..logs import get_logger
 from ..wire.events import (
+    Ask,
     Authenticated,
     EntryEvent,
     Failure,
@@ -23,6 +24,7 @@ from ..wire.events import (
 )
 from ..wire.failures import RealtimeError
 from ..wire.position import Position
+from .answers import Answers, Handler
 from .connection import Connection, Options, State, Token
 from .frames import Encoding, EncodingName, Incoming
 from .identity import OTHER_USER, Identity
@@ -91,6 +93,7 @@ class Client:
         self._rooms: dict[str, Room] = {}
         self._topics: dict[str, Topic] = {}
         self._loose: WeakSet[Loose[Any]] = WeakSet()
+        self._answers = Answers(self._connection)
         self._running: asyncio.Task[None] | None = None
         self._has_opened = asyncio.Event()
         self._last_end: End | None = None
@@ -160,6 +163,15 @@ class Client:
         self._loose.add(loose)
         return loose
 
+    def answer(self, question: Any, handler: Handler) -> Callable[[], None]:
+        """Answer questions of the site, given by their struct or name, from now on.
+
+        `handler(question)` returns a struct, a dict or None, or raises `RealtimeError` to refuse.
+        It may be async; a plain function runs in a thread. It is cancelled when the time of the
+        question is over. Returns a function that removes the handler.
+        """
+        return self._answers.add(question, handler)
+
     async def request(self, command: Command, *, timeout: float = REQUEST_SECONDS) -> Any:
         """Send any command of the protocol, such as `{"type": "direct", "username": "ada"}`.
 
@@ -222,12 +234,17 @@ class Client:
                 self._move(event)
             case Failure() if event.code == "token_expired":
                 self._identity.renew()
+            case Ask():
+                self._answers.ask(event)
+            case Failure() if self._answers.was_refused(event):
+                pass
             case _:
                 self._deliver(event)
 
     def dropped(self) -> None:
         """Know that the line has ended."""
         self._session.line = None
+        self._answers.stop()
         for log in self._logs():
             log.lost()
 

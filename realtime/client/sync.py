@@ -6,7 +6,7 @@ The client runs in one thread, with its own event loop; each method here waits f
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar
@@ -17,6 +17,7 @@ from ..wire.position import Position
 from . import client as asynchronous
 from . import room as rooms
 from . import topic as topics
+from .answers import Handler
 from .connection import State
 from .line import Command
 from .log import Log
@@ -133,6 +134,10 @@ class Client:
         """Return the topic of a name, such as `order/7`."""
         loop = self._running()
         return Topic(loop, loop.run(_call(self._client.topic, name, events=events, value=value)))
+
+    def answer(self, question: Any, handler: Handler) -> Callable[[], None]:
+        """Answer questions of the site by `handler(question)`, in a thread for each."""
+        return self._client.answer(question, handler)
 
     def request(self, command: Command, *, timeout: float = REQUEST_SECONDS) -> Any:
         """Send any command of the protocol; return its reply."""

@@ -24,7 +24,7 @@ from ..store.accounts.identity import Identity
 from ..store.database.servers import is_temporary
 from ..topics import Event, Topic
 from ..wire import events
-from ..wire.commands import Auth, Command, Ping, Pong
+from ..wire.commands import Answer, Auth, Command, Ping, Pong
 from ..wire.costs import COSTS, REPLY_BYTES, Cost
 from ..wire.errors import CommandError, ErrorCode
 from ..wire.events import Authenticated, Outgoing, timestamp
@@ -56,7 +56,7 @@ RENAMED = {"opened": "on_connect", "closed": "on_disconnect"}
 
 
 class Consumer(Sending):
-    """A connection with the commands `auth`, `ping` and `pong` of protocol v1.
+    """A connection with the commands `auth`, `ping`, `pong` and `answer` of protocol v1.
 
     Mount it as any Channels consumer. Subclasses add methods marked `@command`, and may override
     `on_connect` and `on_disconnect`. With `on_text(self, text)` or `on_bytes(self, data)` it takes
@@ -74,6 +74,7 @@ class Consumer(Sending):
         events.Welcome,
         events.Authenticated,
         events.Ping,
+        events.Ask,
         events.Notice,
         events.SignalEvent,
         events.Failure,
@@ -203,6 +204,11 @@ class Consumer(Sending):
     async def pong(self, command: Pong) -> None:
         """Accept the answer of the client to a `ping`."""
         self.outbox.acknowledge(command.t)
+
+    @command
+    async def answer(self, command: Answer) -> None:
+        """Give the answer of the client to the code that has asked."""
+        self.engine.questions.answer(self.connection, command)
 
     @command
     async def auth(self, command: Auth) -> Authenticated:

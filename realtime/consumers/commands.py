@@ -6,7 +6,7 @@ The annotation of its argument binds a method to a command.
 from collections import Counter
 from typing import get_args
 
-from ..wire.commands import Auth, Command, Ping, Pong
+from ..wire.commands import Answer, Auth, Command, Ping, Pong
 from ..wire.costs import COSTS
 from ..wire.decoder import Decoder, tag_of
 from ..wire.events import Outgoing, Ref
@@ -18,7 +18,7 @@ __all__ = ["CommandSet", "Handler", "Reply", "command", "with_ref"]
 BINDS = Binds(
     Command, "a consumer", "realtime.consumers", is_sync_allowed=True, is_batch_allowed=True
 )
-EVERY = (Auth, Ping, Pong)
+EVERY = (Answer, Auth, Ping, Pong)
 """The commands that each consumer has."""
 
 

@@ -22,12 +22,15 @@ from ..store.accounts.identity import Identity
 from ..store.presence import Place
 from ..wire.errors import CloseCode, Disconnect
 from .after import AfterHooks
+from .bus.notes import Answered, Question
+from .bus.publisher import publisher
 from .connections.admission import Admission
 from .connections.connection import Connection
 from .connections.limits import Limits
 from .connections.outbox import CLOSE_SECONDS
 from .connections.phase import Phase
 from .connections.presence import PresenceWriter
+from .connections.questions import Questions
 from .connections.revalidation import Revalidator
 from .connections.turns import Passes
 from .connections.watchdog import Watchdog
@@ -71,7 +74,14 @@ class Engine:
         self.topic = f"node.{self.node.id}"
         self.db = Database()
         self.revalidator = Revalidator(self.db)
-        self.hub = Hub(self.node.id, self.db, self.revalidator.on_change)
+        self.questions = Questions(self.send_to_process)
+        self.hub = Hub(
+            self.node.id,
+            self.db,
+            self.revalidator.on_change,
+            self.questions.ask,
+            publisher.answers.settle,
+        )
         self.after = AfterHooks(self.db)
         tell_hooks = self.after.add if hooks().hears_messages else None
         self.writer = Writer(self.db, self.hub.publish_committed, tell_hooks)
@@ -224,6 +234,20 @@ class Engine:
             self.presence.connect(connection)
             connection.acquire(self.presence.disconnect)
         self.presence.join(connection, place)
+
+    def send_to_process(
+        self,
+        topic: str,
+        note: Question | Answered,
+        sent: Callable[[bool], None] = lambda is_sent: None,
+    ) -> None:
+        """Send a note to the topic of one process, which may be this one; `sent` as in `Layer`."""
+        if topic != self.topic:
+            self.hub.layer.publish(topic, note, sent)
+        elif isinstance(note, Question):
+            self.questions.ask(self.connections.get(note.connection), note)
+        else:
+            publisher.answers.settle(note)
 
     def change_identity(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""

@@ -4,6 +4,7 @@
     push.user(request.user).send({"unread": 3})
     push.connection("9d6c58e6bec3.1").disconnect()
     await push.everyone().anotice("Back in five minutes.", level="warning")
+    answer = await push.connection("9d6c58e6bec3.1").ask(Confirm(text="Delete it?"), timeout=20)
 
 Inside a transaction of the package's database everything is sent after its commit, and nothing
 after a rollback. `using` names another database whose transaction must commit as well.
@@ -19,11 +20,13 @@ from ..engine.bus.publisher import LayerUnavailable
 from ..engine.engine import EVERYONE, user_topic
 from ..models import Room
 from .clients import ClientTarget
+from .questions import ConnectionTarget
 from .rooms import RoomTarget
 from .target import Target
 
 __all__ = [
     "ClientTarget",
+    "ConnectionTarget",
     "Handover",
     "LayerUnavailable",
     "RoomTarget",
@@ -48,12 +51,12 @@ def user(user: Any) -> ClientTarget:
     return ClientTarget(user_topic(str(getattr(user, "pk", user))))
 
 
-def connection(connection: str) -> ClientTarget:
+def connection(connection: str) -> ConnectionTarget:
     """Return the target for one connection, by its id."""
     node, _, number = connection.partition(".")
     if not node or not number:
         raise ValueError(f"{connection!r} is not the id of a connection")
-    return ClientTarget(f"node.{node}", connection)
+    return ConnectionTarget(f"node.{node}", connection)
 
 
 def everyone() -> Target:

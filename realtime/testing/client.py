@@ -11,6 +11,7 @@ from ..engine.engine import Engine
 from ..topics import Topic
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.tags import name_of
+from .answering import Answering, Handler
 from .encoding import ENCODINGS, Item, decode, encode, plain
 from .following import Following, Place
 from .handshakes import Handshake, application_of_site
@@ -109,6 +110,7 @@ class Client:
         self._socket: Socket | None = None
         self._end: Disconnect | None = None
         self._following = Following()
+        self._answering = Answering()
         self._refs = itertools.count(1)
 
     @property
@@ -158,8 +160,9 @@ class Client:
 
     async def ask(self, kind: str, /, **fields: Any) -> Item:
         """Send a command, and return the reply, also if it is an error."""
-        ref = f"{kind} {next(self._refs)}"
-        self.send(kind, ref=ref, **fields)
+        fields = {"ref": f"{kind} {next(self._refs)}", **fields}
+        ref = fields["ref"]
+        self.send(kind, **fields)
         found: Item = await self._until(
             lambda: self._pop(lambda item: item.get("ref") == ref), f"the reply to {kind!r}"
         )
@@ -221,6 +224,14 @@ class Client:
         name, given = (name_of(type(command)), command) if is_struct else (command, data or {})
         found = await self.command("call", topic=_name(topic), name=name, data=plain(given))
         return found.get("data")
+
+    def answer(self, question: Any, handler: Handler) -> None:
+        """Answer questions of a class or name, by what `handler(question)` returns.
+
+        It returns a struct, a dict or None, or raises `CommandError`. Without a handler, a question
+        comes by `next("ask")`.
+        """
+        self._answering.add(question, handler)
 
     # Events.
 
@@ -301,10 +312,15 @@ class Client:
         self._following.update(item)
         if item["type"] == "disconnect":
             self._end = Disconnect(item["code"], item["reason"])
-        if item["type"] != "ping" or not self.answers_pings or self._socket is None:
+        if self._socket is None:
             return False
-        self.send("pong", **{name: item[name] for name in ("t",) if name in item})
-        return True
+        if item["type"] == "ping" and self.answers_pings:
+            self.send("pong", **{name: item[name] for name in ("t",) if name in item})
+            return True
+        if item["type"] == "ask" and (fields := self._answering.answer_to(item)) is not None:
+            self.send("answer", **fields)
+            return True
+        return False
 
     def _pop_first(self) -> Any | None:
         return self._unread.pop(0) if self._unread else None

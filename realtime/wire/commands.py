@@ -15,6 +15,7 @@ __all__ = [
     "TITLE_CHARACTERS",
     "TOPIC_CHARACTERS",
     "Accept",
+    "Answer",
     "AnyCommand",
     "Appoint",
     "Auth",
@@ -198,6 +199,23 @@ class Pong(Command):
     """
 
     t: Annotated[str, Meta(max_length=64)] | None = None
+
+
+# Questions.
+
+
+class Answer(Command):
+    """Answer an `ask` of the server: with data, or with the code of an error."""
+
+    ref: Annotated[str, Meta(min_length=1, max_length=64)]
+    data: dict[str, Any] | None = None
+    code: Name | None = None
+    message: Reason = ""
+
+    def __post_init__(self) -> None:
+        """Allow data or a code, and not both."""
+        if self.data is not None and self.code is not None:
+            raise ValueError("Object has the field `code`, so it needs no field `data`")
 
 
 # Topics.
@@ -408,6 +426,7 @@ AnyCommand = (
     | Presence
     | Ping
     | Pong
+    | Answer
     | Create
     | Direct
     | Configure

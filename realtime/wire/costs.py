@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from .commands import (
     Accept,
+    Answer,
     Appoint,
     Auth,
     Ban,
@@ -70,6 +71,7 @@ class Cost(NamedTuple):
 COSTS: dict[type[Command], Cost] = {
     Ping: Cost("command"),
     Pong: Cost("command", is_never_refused=True),
+    Answer: Cost("command", is_never_refused=True),
     Typing: Cost("command"),
     Leave: Cost("command"),
     Unsubscribe: Cost("command"),

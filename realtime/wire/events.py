@@ -19,6 +19,7 @@ __all__ = [
     "PROTOCOL",
     "Ack",
     "AnyOutgoing",
+    "Ask",
     "Authenticated",
     "Blocks",
     "Changed",
@@ -472,6 +473,18 @@ class Pong(Outgoing, tag="pong"):
     ref: Ref = None
 
 
+class Ask(Outgoing, tag="ask"):
+    """The site asks this client, which has `timeout` seconds to send `answer` with the same `ref`.
+
+    `name` is that of the struct of the question.
+    """
+
+    ref: str
+    name: str
+    data: dict[str, Any]
+    timeout: float
+
+
 class Notice(Outgoing, tag="notice"):
     """A text from an administrator; `level` is info, warning or error."""
 
@@ -561,6 +574,7 @@ AnyOutgoing = (
     | Done
     | Ping
     | Pong
+    | Ask
     | Notice
     | Resync
     | Failure

@@ -20,8 +20,12 @@ OWN_CODES: Final = {
     "resync": "The part of the log that was asked for was removed, or the log has begun anew.",
     "invalid_frame": "The server sent something that is not part of the protocol.",
     "invalid_event": "An event does not fit the struct that was given for it.",
+    "gone": "The connection has ended, or there is none with this id.",
+    "no_handler": "The client has no handler for this question.",
+    "unsupported": "The client does not speak the protocol, so it cannot be asked.",
+    "invalid_answer": "The answer does not fit the struct that was given for it.",
 }
-"""Codes of this client, beside those of the protocol (docs/protocol.md)."""
+"""The codes of those who ask, beside those of the protocol (docs/protocol.md)."""
 
 
 class RealtimeError(Exception):

@@ -1,5 +1,6 @@
 """The page `docs/python-client.md`: its programs run as they are written."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,11 +10,13 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import realtime
 from harness.site import Site
 from realtime.client import OWN_CODES
 from realtime.client.sync import Client
+from tests.client.scripted import Script
 
 PAGE = (Path(realtime.__file__).parent.parent / "docs/python-client.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -82,6 +85,19 @@ def test_the_topic_is_followed(site: Site) -> None:
     ended(run)
 
 
+async def test_a_question_is_answered(script: Script) -> None:
+    """By a scripted server, as a site must know the id of the connection."""
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(PROGRAMS[2].replace(ADDRESS, script.url), space)
+    serving = asyncio.create_task(space["serve"]("secret"))
+    socket = await script.welcomed()
+    fields = {"ref": "r", "name": "confirm", "data": {"text": "Restart?"}, "timeout": 20}
+    await socket.send({"type": "ask", **fields})
+    assert (await socket.expect("answer"))["data"] == {"is_sure": True}
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
 def test_a_program_goes_on_where_it_ended(site: Site, tmp_path: Path) -> None:
     slug = f"r-{uuid.uuid4().hex[:12]}"
     site.run("-c", PK.format(slug=slug))
@@ -91,7 +107,7 @@ def test_a_program_goes_on_where_it_ended(site: Site, tmp_path: Path) -> None:
         shown: list[str] = []
         for number in range(3):
             room.send(str(number))
-            run = program(site, 2, code, {"general": slug, "positions.json": f"{tmp_path}/p.json"})
+            run = program(site, 3, code, {"general": slug, "positions.json": f"{tmp_path}/p.json"})
             assert run.stdout is not None
             while not shown or shown[-1] != str(number):
                 shown.append(run.stdout.readline().strip())
@@ -102,7 +118,7 @@ def test_a_program_goes_on_where_it_ended(site: Site, tmp_path: Path) -> None:
 
 
 def test_the_script_without_async_ends(site: Site) -> None:
-    run = program(site, 3)
+    run = program(site, 4)
     out, errors = run.communicate(timeout=60)
     assert (run.returncode, errors) == (0, "")
     assert "deployed" in out

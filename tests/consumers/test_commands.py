@@ -36,6 +36,7 @@ from realtime.testing import connect
 from realtime.topics import Command as TopicCommand
 from realtime.wire.commands import (
     COMMANDS,
+    Answer,
     Auth,
     Message,
     Ping,
@@ -342,7 +343,7 @@ class Bare(Command, tag=False):
 
 
 def test_a_consumer_without_own_commands_has_those_of_each() -> None:
-    assert set(Consumer.commands) == {Auth, Ping, Pong}
+    assert set(Consumer.commands) == {Answer, Auth, Ping, Pong}
 
 
 def test_the_chat_has_all_commands_of_the_protocol_at_their_cost() -> None:
@@ -366,8 +367,17 @@ def test_a_subclass_replaces_adds_and_leaves_out() -> None:
     assert set(Loud.commands) == (set(Game.commands) | {Echo}) - {Look}
     assert Loud.commands[Move].method is Loud.move
     assert Loud.commands[Move].cost == Cost("act", 2)
-    assert Loud.commands.decoder.names == {"auth", "echo", "move", "moves", "ping", "pong", "reset"}
-    assert set(Game.commands) == {Auth, Ping, Pong, Move, Moves, Look, Reset}
+    assert Loud.commands.decoder.names == {
+        "answer",
+        "auth",
+        "echo",
+        "move",
+        "moves",
+        "ping",
+        "pong",
+        "reset",
+    }
+    assert set(Game.commands) == {Answer, Auth, Ping, Pong, Move, Moves, Look, Reset}
 
 
 def test_a_mixin_that_is_no_consumer_brings_commands() -> None:

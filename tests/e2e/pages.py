@@ -2,12 +2,15 @@
 
 import contextlib
 from threading import Thread
+from typing import Any
 
+import msgspec
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from realtime import push
+from realtime.errors import RealtimeError
 
 
 def tell(text: str) -> None:
@@ -59,7 +62,28 @@ async def asynchronous(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+class Confirm(msgspec.Struct):
+    text: str
+
+
+async def asks(request: HttpRequest, connection: str) -> JsonResponse:
+    return JsonResponse(await _asked(connection, float(request.GET.get("timeout", 20))))
+
+
+async def _asked(connection: str, timeout: float) -> dict[str, Any]:
+    try:
+        return await push.connection(connection).ask(Confirm(text="async"), timeout=timeout)
+    except RealtimeError as error:
+        return {"code": error.code, "outcome": error.outcome}
+
+
+def asks_and_waits(request: HttpRequest, connection: str) -> JsonResponse:
+    return JsonResponse(push.connection(connection).ask_and_wait(Confirm(text="sync")))
+
+
 urlpatterns = [
+    path("asks/<str:connection>", asks),
+    path("asks-and-waits/<str:connection>", asks_and_waits),
     path("committed", committed),
     path("rolled-back", rolled_back),
     path("inner-rolled-back", inner_rolled_back),

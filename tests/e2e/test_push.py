@@ -1,6 +1,7 @@
 """Pushing from a view, a thread, async code and another process, in and out of transactions."""
 
 import asyncio
+import json
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -138,3 +139,48 @@ async def _assert_told(client: Client, told: list[str]) -> None:
                 signals.append(text)
     assert messages == told
     assert signals == told
+
+
+@pytest.mark.parametrize("page", ["asks", "asks-and-waits"])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_view_asks_a_client_of_any_process(
+    site: Site, watchers: list[Client], page: str, place: int
+) -> None:
+    client = watchers[place]
+    asking = asyncio.create_task(
+        _read(f"{site.servers[0].url}/{page}/{client.seen[0]['connection']}")
+    )
+    question = await client.expect("ask")
+    await client.send("answer", ref=question["ref"], data=question["data"])
+    assert json.loads(await asking) == {"text": "sync" if "waits" in page else "async"}
+
+
+async def test_a_view_hears_that_the_client_of_another_process_is_gone(site: Site) -> None:
+    """At once, though it would wait for 600 seconds."""
+    async with await Client.connect(site.urls[1]) as client:
+        name = (await client.expect("welcome"))["connection"]
+        url = f"{site.servers[0].url}/asks/{name}?timeout=600"
+        asking = asyncio.create_task(_read(url))
+        await client.expect("ask")
+    assert json.loads(await asking) == {"code": "gone", "outcome": "unknown"}
+    assert json.loads(await _read(url)) == {"code": "gone", "outcome": "not_sent"}
+
+
+async def test_a_killed_process_is_a_timeout(make_site: Factory) -> None:
+    site = make_site(servers=("daphne", "daphne"), urls=PAGES)
+    async with await Client.connect(site.urls[1]) as client:
+        name = (await client.expect("welcome"))["connection"]
+        url = f"{site.servers[0].url}/asks/{name}?timeout=1"
+        asking = asyncio.create_task(_read(url))
+        await client.expect("ask")
+        site.servers[1].kill()
+        assert json.loads(await asking) == {"code": "timeout", "outcome": "unknown"}
+
+
+async def _read(url: str) -> bytes:
+    def read() -> bytes:
+        with urllib.request.urlopen(url) as response:
+            found: bytes = response.read()
+            return found
+
+    return await asyncio.to_thread(read)

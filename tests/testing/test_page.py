@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import transaction
@@ -124,6 +125,15 @@ async def test_its_other_steps_do_what_they_say(ada: Any, room: Room) -> None:
         await client.join(room)
         await run_snippet(SNIPPETS[2], client=client)
     await run_snippet(SNIPPETS[8])
+
+
+class Confirm(msgspec.Struct):
+    text: str
+
+
+async def test_a_client_answers_questions(room: Room) -> None:
+    async with testing.connect() as client:
+        await run_snippet(SNIPPETS[9], client=client, push=push, Confirm=Confirm)
 
 
 async def run_snippet(snippet: str, **given: Any) -> None:

@@ -196,6 +196,10 @@ TABLE: list[tuple[Outgoing, dict[str, Any]]] = [
     (events.SignalEvent(data={}), {"type": "signal", "data": {}}),
     (events.Ping(), {"type": "ping"}),
     (events.Pong(server_time=NOW, t=1.0), {"type": "pong", "server_time": NOW, "t": 1.0}),
+    (
+        events.Ask(ref="r", name="confirm", data={"text": "Sure?"}, timeout=20.0),
+        {"type": "ask", "ref": "r", "name": "confirm", "data": {"text": "Sure?"}, "timeout": 20.0},
+    ),
     (events.Notice(level="info", text="x"), {"type": "notice", "level": "info", "text": "x"}),
     (
         events.Resync(room="r", seq=4, epoch="e"),

@@ -13,15 +13,19 @@ import msgspec
 from msgspec.structs import astuple
 
 __all__ = [
+    "MAX_SECONDS",
+    "Answered",
     "Broadcast",
     "Cause",
     "Close",
     "Direct",
     "LogEvent",
     "Note",
+    "Outcome",
     "People",
     "PresenceDiff",
     "Probe",
+    "Question",
     "Revalidate",
     "RightsChanged",
     "RoomMove",
@@ -33,6 +37,8 @@ __all__ = [
 People = list[tuple[str, str, str]]
 """The user id, name and connection of each user."""
 CLOSE_CODES = range(4000, 5000)
+MAX_SECONDS = 3600
+"""The longest time that a question may be open."""
 
 
 class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -140,8 +146,44 @@ class Probe(_Note, tag="fence"):
     token: str
 
 
+class Question(_Note, tag="ask"):
+    """Ask one connection of the node; `text` is the frame of the `ask`.
+
+    The result goes to the topic `reply`. After `seconds`, no answer is taken any more.
+    """
+
+    ref: str
+    text: str
+    connection: str
+    reply: str
+    seconds: float
+
+
+class Outcome(StrEnum):
+    """What is known of a question."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """The client has answered with the code of an error."""
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+
+
+class Answered(_Note, tag="answer"):
+    """The result of a question; `outcome` is the value of an `Outcome`.
+
+    `text` is the data of an answer as JSON; else it is a sentence for the error `code`, or empty.
+    """
+
+    ref: str
+    outcome: str
+    code: str
+    text: str
+
+
 Note = (
-    Broadcast
+    Answered
+    | Broadcast
     | Direct
     | Close
     | Revalidate
@@ -150,6 +192,7 @@ Note = (
     | RightsChanged
     | RoomMove
     | Probe
+    | Question
 )
 KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get_args(Note)}
 
@@ -196,10 +239,12 @@ def decode(item: object) -> Note:
 def _check(note: Note) -> None:
     """Raise `ValueError` for values that a client could not handle."""
     match note:
+        case Question(seconds=seconds) if not 0 < seconds <= MAX_SECONDS:
+            raise ValueError("a question is open for a time above 0 seconds")
         case LogEvent(text=text):
             if "\n" in text:
                 raise ValueError("an event is one line")
-        case Broadcast(text=text) | Direct(text=text):
+        case Broadcast(text=text) | Direct(text=text) | Question(text=text):
             if "\n" in text:
                 raise ValueError("a frame is one line")
             _decode_frame(text)

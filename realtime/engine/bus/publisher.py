@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -15,10 +15,12 @@ from typing import Any
 from django.db import connections
 
 from ...store.database import site
+from .answers import Answers
 from .joint import Joint
 from .layer import BREAKER_SECONDS, SEND_SECONDS, envelope, group, make_backend
 from .note_queue import QUEUE_BYTES, NoteQueue, size_of
-from .notes import Note
+from .notes import Note, Question
+from .replies import Replies
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
@@ -50,11 +52,15 @@ class Publisher:
     def __init__(self) -> None:
         self.is_server = False
         """Whether this process serves sockets. Before its engine starts, it has none yet."""
+        self.answers = Answers()
+        """What this process waits for, whether it serves sockets or not."""
+        self._replies: Replies | None = None
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backend: Any = None
         self._queue = NoteQueue()
         self._publishing: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
         self._unanswered: deque[tuple[Future[str], int]] = deque()
         """Results that are not known yet, with the number of their notes."""
         self._unanswered_notes = 0
@@ -86,6 +92,14 @@ class Publisher:
             self._wait(accepted.result, len(part))
         return joint.result
 
+    def ask(self, topic: str, make: Callable[[str], Question]) -> None:
+        """Send a question, which `make` returns for the topic of the answer."""
+        loop, reason = self._ready()
+        if loop is None or not self.is_shared:
+            self.answers.fail(make("").ref, reason or NOT_SHARED)
+        else:
+            loop.call_soon_threadsafe(self._ask, topic, make)
+
     def flush(self, seconds: float = SEND_SECONDS) -> None:
         """Wait until the layer has accepted everything, at most for so many seconds."""
         until = time.monotonic() + seconds
@@ -100,7 +114,9 @@ class Publisher:
 
     def reset(self) -> None:
         """Start again in a forked child, where the thread of the parent does not run."""
-        _inherited.append((self._loop, self._backend, self._publishing))
+        _inherited.append(
+            (self._loop, self._backend, self._publishing, self._asking, self._replies)
+        )
         self.__init__()  # type: ignore[misc]
 
     def _ready(self) -> tuple[asyncio.AbstractEventLoop | None, str]:
@@ -150,6 +166,15 @@ class Publisher:
         self._submitted_at = time.monotonic()
 
     # In the loop.
+
+    def _ask(self, topic: str, make: Callable[[str], Question]) -> None:
+        if self._replies is None:
+            self._replies = Replies(self.answers, self._known_site)
+        asking = asyncio.get_running_loop().create_task(
+            self._replies.ask(topic, make(self._replies.topic))
+        )
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
 
     def _enqueue(self, notes: Sequence[tuple[str, Note]], joint: Joint) -> None:
         settle = partial(self._settle, joint)

@@ -23,7 +23,7 @@ from .phase import MOVES, Phase, PhaseError
 from .request import Request
 from .stats import ConnectionStats
 
-__all__ = ["Connection", "ConnectionEvents"]
+__all__ = ["Connection", "ConnectionEvents", "speaks_protocol"]
 
 logger = get_logger("realtime.connection")
 phases = logging.getLogger("realtime.connection.phase")
@@ -362,6 +362,11 @@ class Connection(Request):
 
     # The task.
 
+    @property
+    def is_current_task(self) -> bool:
+        """Whether the code that runs now is a command of this connection."""
+        return self._task is not None and self._task is asyncio.current_task()
+
     def give_up(self) -> None:
         """Cancel a command that takes too long."""
         logger.warning("connection %s: a command takes too long, and is cancelled", self.id)
@@ -385,3 +390,11 @@ class Connection(Request):
             return False
         self._interruption = ""
         return True
+
+
+def speaks_protocol(connection: Connection) -> bool:
+    """Return whether the client knows the protocol.
+
+    The page of a consumer of the site may not; nothing pings such a client.
+    """
+    return connection.codec.is_protocol and connection.heartbeat is not None

@@ -25,6 +25,7 @@ from ...wire.errors import CommandError, Disconnect, ErrorCode
 from ...wire.events import Outgoing
 from ..bus.layer import Layer
 from ..bus.notes import (
+    Answered,
     Broadcast,
     Close,
     Direct,
@@ -32,6 +33,7 @@ from ..bus.notes import (
     Note,
     PresenceDiff,
     Probe,
+    Question,
     Revalidate,
     RightsChanged,
     RoomMove,
@@ -63,7 +65,8 @@ PRESENCE_AT_ONCE = 500
 class Hub:
     """All topics of a process.
 
-    `revalidate(connections, note)` is called for each `Revalidate` note.
+    `revalidate(connections, note)` is called for each `Revalidate` note, and `answered(note)` for
+    each `Answered` note. `ask(connection, note)` is called for each `Question` note.
     """
 
     def __init__(
@@ -71,9 +74,12 @@ class Hub:
         origin: str,
         db: Database,
         revalidate: Callable[[list[Connection], Revalidate], None] = lambda connections, note: None,
+        ask: Callable[[Connection | None, Question], None] = lambda connection, note: None,
+        answered: Callable[[Answered], None] = lambda note: None,
     ) -> None:
         self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
         self._revalidate = revalidate
+        self._ask, self._answered = ask, answered
         self._flushers = (Flusher(rests=False), Flusher(rests=True))
         self._tasks: set[asyncio.Task[Any]] = set()
         self.follower = LogFollower(db, self._spawn)
@@ -239,6 +245,10 @@ class Hub:
                 _dispatch_to_clients(_recipients(topic, note.connection), note)
             case Revalidate():
                 self._revalidate(list(topic.members.values()), note)
+            case Question(connection=connection):
+                self._ask(topic.members.get(connection), note)
+            case Answered():
+                self._answered(note)
             case Probe():
                 pass
 

@@ -21,6 +21,7 @@ __all__ = [
     "is_in_transaction",
     "is_open",
     "on_commit",
+    "open_transaction",
     "own_transaction",
     "warn_of_others",
 ]
@@ -97,6 +98,17 @@ def is_in_site_transaction(alias: str) -> bool:
         return not connection.get_autocommit()
     # As Django does for `atomic(durable=True)`.
     return not all(block._from_testcase for block in connection.atomic_blocks)
+
+
+def open_transaction() -> str | None:
+    """Return a database on which this thread or task has a transaction open, or None.
+
+    The transaction of a test case does not count. No connection is opened to find this out.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and is_in_site_transaction(connection.alias):
+            return connection.alias
+    return None
 
 
 def awaited(using: str | None) -> set[str]:

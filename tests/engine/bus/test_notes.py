@@ -19,6 +19,7 @@ from harness.waiting import eventually
 from realtime.engine.bus import layer as module
 from realtime.engine.bus.layer import Layer, envelope, group
 from realtime.engine.bus.notes import (
+    Answered,
     Broadcast,
     Close,
     Direct,
@@ -26,6 +27,7 @@ from realtime.engine.bus.notes import (
     Note,
     PresenceDiff,
     Probe,
+    Question,
     Revalidate,
     RightsChanged,
     RoomMove,
@@ -43,7 +45,21 @@ from tests.engine.conftest import UseLayer
 from tests.engine.process import Process, arrived
 from tests.examples import examples
 
-KINDS = ["say", "whisper", "end", "look", "fence", "log", "people", "rights", "move", "", "unknown"]
+KINDS = [
+    "ask",
+    "answer",
+    "say",
+    "whisper",
+    "end",
+    "look",
+    "fence",
+    "log",
+    "people",
+    "rights",
+    "move",
+    "",
+    "unknown",
+]
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -95,6 +111,11 @@ WIRE: list[tuple[Note, list[Any]]] = [
     (RightsChanged("7", 3), ["rights", "7", 3]),
     (RoomMove("lobby", True, "", "a1.2"), ["move", "lobby", True, "", "a1.2"]),
     (Probe("c0ffee"), ["fence", "c0ffee"]),
+    (
+        Question("c0ffee", '{"type":"ask"}', "a1.2", "node.b2", 20.0),
+        ["ask", "c0ffee", '{"type":"ask"}', "a1.2", "node.b2", 20.0],
+    ),
+    (Answered("c0ffee", "answered", "", "{}"), ["answer", "c0ffee", "answered", "", "{}"]),
 ]
 
 
@@ -160,6 +181,11 @@ def test_a_note_is_sound_or_refused(note: object) -> None:
         ["end", 4503, None, ""],
         ["end", True, "", ""],
         ["whisper", "x", ""],
+        ["ask", "ref", "x", "a1.2", "node.b2", 20],
+        ["ask", "ref", '{"type":"ask"}', "a1.2", "node.b2", 0],
+        ["ask", "ref", '{"type":"ask"}', "a1.2", "node.b2", 3601],
+        ["ask", "ref", '{"type":"ask"}', "a1.2", "node.b2", float("nan")],
+        ["answer", "ref", "answered", ""],
         ["log", 1, None, "epoch", "{}\n{}"],
     ],
     ids=lambda note: repr(note)[:40],

@@ -1,0 +1,69 @@
+"""Ask a client of any process of the site, from any thread of any process."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from ..wire.codecs import Frame
+from ..wire.errors import ErrorCode
+from ..wire.events import Ask
+from .bus.notes import Answered, Outcome, Question
+from .bus.publisher import publisher
+from .engine import Engine
+
+__all__ = ["Asked", "ask"]
+
+NO_OTHERS = "This process shares no channel layer with others, so it has no such connection."
+AWAY = "The channel layer does not answer."
+
+
+class Asked:
+    """A question whose answer has not come; `result` gets what becomes of it."""
+
+    __slots__ = ("_ref", "result")
+
+    def __init__(self, ref: str, result: Future[Answered]) -> None:
+        self._ref = ref
+        self.result = result
+
+    def close(self) -> None:
+        """Wait no longer."""
+        publisher.answers.forget(self._ref)
+
+
+def ask(connection: str, name: str, data: dict[str, Any], seconds: float) -> Asked:
+    """Send a question to a connection.
+
+    Raises `RealtimeError` with `limit_exceeded` if this process waits for too many answers.
+    """
+    ref, result = publisher.answers.expect()
+    frame = Frame.of(Ask(ref=ref, name=name, data=data, timeout=seconds))
+    make = partial(_question, ref, frame.text, connection, seconds)
+    topic = f"node.{connection.partition('.')[0]}"
+    engine = Engine.running()
+    if engine is None:
+        publisher.ask(topic, make)
+    else:
+        engine.call_soon(_send, engine, topic, make)
+    return Asked(ref, result)
+
+
+def _question(ref: str, text: str, connection: str, seconds: float, reply: str) -> Question:
+    return Question(ref, text, connection, reply, seconds)
+
+
+def _send(engine: Engine, topic: str, make: Callable[[str], Question]) -> None:
+    note, layer = make(engine.topic), engine.hub.layer
+    if topic != engine.topic and not layer.is_shared:
+        answer = Answered(note.ref, Outcome.NOT_SENT, "gone", NO_OTHERS)
+        publisher.answers.settle(answer)
+    elif topic != engine.topic and layer.is_away:
+        publisher.answers.fail(note.ref, AWAY)
+    else:
+        engine.send_to_process(topic, note, partial(_settle, note.ref))
+
+
+def _settle(ref: str, is_sent: bool) -> None:
+    if not is_sent:
+        publisher.answers.settle(Answered(ref, Outcome.UNKNOWN, ErrorCode.UNAVAILABLE, AWAY))
