@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from realtime.topics import Event, Topic
 
-__all__ = ["DashboardTopic", "Value"]
+__all__ = ["DashboardTopic", "Load"]
 
 
-class Value(Event):
+class Load(Event):
     """The latest value of a metric, in percent; its key is `machine/metric`."""
 
     percent: float
@@ -17,7 +17,7 @@ class DashboardTopic(Topic):
     """All metrics, for everybody."""
 
     path = "dashboard"
-    events = [Value]
+    events = [Load]
     keep = timedelta(hours=1)
 
     def may_subscribe(self) -> bool:

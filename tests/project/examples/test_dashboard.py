@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from project.examples.dashboard.machines import METRICS, Machines
-from project.examples.dashboard.topics import DashboardTopic, Value
+from project.examples.dashboard.topics import DashboardTopic, Load
 from realtime.testing import committing, connect
 
 
@@ -47,11 +47,11 @@ def test_the_command_refuses_what_makes_no_sense(options: dict[str, Any]) -> Non
 async def test_a_page_gets_the_latest_values_and_then_the_changes() -> None:
     topic = DashboardTopic()
     async with committing():
-        await topic.aset_many({"web-01/cpu": Value(percent=10), "web-01/disk": Value(percent=20)})
+        await topic.aset_many({"web-01/cpu": Load(percent=10), "web-01/disk": Load(percent=20)})
     async with connect() as client:
         entries = (await client.subscribe(topic))["entries"]
         assert [one["data"]["percent"] for one in entries] == [10, 20]
         async with committing():
-            await topic.aset("web-01/cpu", Value(percent=30))
+            await topic.aset("web-01/cpu", Load(percent=30))
         event = await client.next("event")
         assert (event["key"], event["data"]) == ("web-01/cpu", {"percent": 30})

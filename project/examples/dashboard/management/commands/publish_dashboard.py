@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from project.examples.dashboard.machines import Machines
-from project.examples.dashboard.topics import DashboardTopic, Value
+from project.examples.dashboard.topics import DashboardTopic, Load
 
 ROUND_SECONDS = 0.1
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 due = int(rate * passed) - measured
                 latest = dict(machines.measured(due))
                 if latest:
-                    topic.set_many({key: Value(percent=one) for key, one in latest.items()})
+                    topic.set_many({key: Load(percent=one) for key, one in latest.items()})
                 measured, published = measured + due, published + len(latest)
                 time.sleep(max(0.0, ROUND_SECONDS - (time.monotonic() - start - passed)))
         except KeyboardInterrupt:
