@@ -20,8 +20,8 @@ from .live import faults_of_list
 
 __all__ = ["check_topics"]
 
-OF_CLIENT = ("event", "subscribed", "reset", "refused", "presence")
-"""The names by which listeners of `client.js` hear of the subscription itself."""
+OF_CLIENT = ("event", "value", "change", "state", "reset", "refused", "presence")
+"""The names by which handlers of `client.js` hear of the subscription itself."""
 
 
 @register("realtime")

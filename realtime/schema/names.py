@@ -17,7 +17,9 @@ from ..wire.commands import Command
 __all__ = ["names_of"]
 
 PROTOCOL = f"{Command.__module__.rpartition('.')[0]}."
-RESERVED: Final = frozenset({"AnyTopic", "Arguments", "Entry", "ReplyOf", "TopicHandle"})
+RESERVED: Final = frozenset(
+    {"AnyTopic", "Arguments", "Change", "Entry", "Lifetime", "ReplyOf", "State", "TopicHandle"}
+)
 """The names that the TypeScript document itself has."""
 
 

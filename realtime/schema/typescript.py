@@ -44,25 +44,51 @@ export type Present<Data = unknown> = Entry<Data> & { data: Data; deleted: false
 
 /** What `client.topic(name)` returns, for the types of a topic class. */
 export interface TopicHandle<T extends { name: string; events: object; commands: object }> {
-  readonly name: string;
-  readonly state: Map<string, T["events"][keyof T["events"]]>;
-  readonly subscribed: boolean;
+  readonly path: string;
+  readonly values: Map<string, T["events"][keyof T["events"]]>;
+  readonly state: State;
   on<N extends keyof T["events"]>(
     name: N,
-    listener: (data: T["events"][N], entry: Present<T["events"][N]>) => void,
+    handler: (data: T["events"][N], about: Present<T["events"][N]>) => void,
+    options?: Lifetime,
   ): () => void;
-  on(name: "event", listener: (entry: Entry<T["events"][keyof T["events"]]>) => void): () => void;
-  on(name: "subscribed", listener: (detail: { resumed: boolean }) => void): () => void;
-  on(name: "reset", listener: () => void): () => void;
-  on(name: "refused", listener: (error: Error & { code: string }) => void): () => void;
-  subscribe(options?: { history?: number }): Promise<this>;
-  unsubscribe(): void;
+  on(
+    name: "event",
+    handler: (about: Entry<T["events"][keyof T["events"]]>) => void,
+    options?: Lifetime,
+  ): () => void;
+  on(
+    name: "value",
+    handler: (change: Change<T["events"][keyof T["events"]]>) => void,
+    options?: Lifetime,
+  ): () => void;
+  on(
+    name: "state",
+    handler: (detail: { state: State; isResumed: boolean }) => void,
+    options?: Lifetime,
+  ): () => void;
+  on(name: "change" | "reset", handler: () => void, options?: Lifetime): () => void;
+  on(
+    name: "refused",
+    handler: (detail: { error: Error & { code: string } }) => void,
+    options?: Lifetime,
+  ): () => void;
+  subscribe(options?: {
+    history?: number;
+    signature?: string;
+    signal?: AbortSignal;
+    linger?: number;
+  }): Promise<this>;
+  unsubscribe(options?: { force?: boolean }): void;
   call<N extends keyof T["commands"]>(
     name: N,
     ...data: Arguments<T["commands"][N]>
   ): Promise<ReplyOf<T["commands"][N]>>;
 }
 
+type State = "idle" | "joining" | "live" | "stale" | "refused";
+type Change<Data> = { key: string; value?: Data; isDeleted: boolean };
+type Lifetime = { signal?: AbortSignal; once?: boolean };
 type Arguments<C> = C extends { data: infer D } ? ({} extends D ? [data?: D] : [data: D]) : never;
 type ReplyOf<C> = C extends { reply: infer R } ? R : never;
 """

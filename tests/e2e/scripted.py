@@ -14,18 +14,13 @@ from tests.inbox import SECONDS, Frame, Inbox
 STATIC = Path(realtime.__file__).parent / "static"
 ADDRESS = "http://localhost"
 NOTE = """(client) => {
-  for (const type of ["state", "message", "changed", "room", "refused", "reset", "held", "error"])
-    client.on(type, (detail) => window.heard.push([type, detail.state ?? detail.code ??
-      detail.message?.content ?? detail.room?.slug ?? detail.room, detail]));
+  for (const type of ["state", "message", "changed", "room", "refused", "reset", "error"])
+    client.on(type, (detail) => window.heard.push([type, detail.state ?? detail.error?.code ??
+      detail.message?.content ?? detail.room, detail]));
 }"""
 MAKE = f"""async (options) => {{
   const {{ RealtimeClient }} = await import("/static/realtime/client.js");
-  Object.assign(window, {{ heard: [], settled: [], tokens: [], wall: 0 }});
-  if (options.asksToken) options.token = () => new Promise((done) => window.tokens.push(done));
-  if (options.isAbortable) options.signal = (window.controller = new AbortController()).signal;
-  window.offered = [];
-  const wallClock = Date.now;
-  Date.now = () => wallClock() + window.wall * 1000;
+  Object.assign(window, {{ heard: [], settled: [], offered: [] }});
   window.WebSocket = class extends WebSocket {{
     constructor(address, protocols) {{
       super(address, protocols);
@@ -90,7 +85,6 @@ class Script:
     async def start(cls, page: Page, **options: Any) -> "Script":
         """Open a page with a client of these options, which has not connected yet."""
         script = cls(page)
-        await page.clock.install()
         await page.route("**/*", _serve)
         await page.route_web_socket("**/ws/**", script._open)
         await page.goto(f"{ADDRESS}/")
@@ -104,17 +98,6 @@ class Script:
         """Return the next socket that the page opens."""
         async with asyncio.timeout(SECONDS):
             return await self._sockets.get()
-
-    def has_opened(self) -> bool:
-        return not self._sockets.empty()
-
-    async def passes(self, seconds: float) -> None:
-        """Let so much time pass for the page at once, and its timers fire."""
-        await self.page.clock.run_for(round(seconds * 1000))
-
-    async def set_clock(self, seconds: float) -> None:
-        """Set the machine's clock forward or back; nothing passes."""
-        await self.run("(seconds) => { window.wall += seconds }", seconds)
 
     async def until(self, condition: str) -> None:
         """Wait for a condition in the page."""
@@ -138,14 +121,14 @@ class Script:
 
     async def enter(self, socket: Socket, through: int = 0, **more: Any) -> None:
         """Join the room `general`."""
-        await self.run("void client.join('general')")
+        await self.run("void client.room('general').join()")
         socket.joined(await socket.expect("join"), through, **more)
-        await self.until("client.rooms.get('general')?.joined")
+        await self.until("client.room('general').state === 'live'")
 
     async def send(self, content: str) -> None:
         """Send without waiting for the ack; what comes of it is in `window.settled`."""
         await self.run(
-            """(content) => void client.send("general", content).then(
+            """(content) => void client.room("general").send(content).then(
               () => settled.push([content, "ok"]), ({ code }) => settled.push([content, code]))""",
             content,
         )

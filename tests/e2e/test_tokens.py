@@ -18,8 +18,7 @@ CONNECT = """async () => {
   const client = new RealtimeClient({ token });
   client.on("state", ({ state }) => window.states.push(state));
   client.on("authenticated", ({ expires_at }) => (window.renewed += Boolean(expires_at)));
-  client.connect();
-  await client.join("general");
+  await client.room("general").join();
   return client.username;
 }"""
 
@@ -57,8 +56,7 @@ RETURN = """async (name) => {
   const ids = [];
   const client = new RealtimeClient({ name });
   client.on("welcome", ({ user_id }) => ids.push(user_id));
-  client.connect();
-  await client.join("general");
+  await client.room("general").join();
   sockets[0].close();
   while (ids.length < 2) await new Promise((done) => setTimeout(done, 50));
   client.close();

@@ -187,8 +187,10 @@ order.on("paid", (_data, { data, deleted }): [string, false] => [data.total, del
 order.on("event", ({ name, key, live }) => [name, key, live]);
 const paid: Promise<Paid> = order.call("cancel");
 void order.call("rate", { stars: 5 }).then((reply) => reply);
-void order.subscribe({ history: 3 });
-export { join, name, paid };
+void order.subscribe({ history: 3, signal: new AbortController().signal });
+order.on("value", ({ key, isDeleted }): [string, boolean] => [key, isDeleted]);
+const stop: () => void = order.on("refused", ({ error }) => error.code, { once: true });
+export { join, name, paid, stop };
 """
 WRONG = [
     'order.on("unknown", () => 0);',

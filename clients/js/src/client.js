@@ -4,63 +4,58 @@
  */
 
 import { Clock } from "./clock.js";
+import { readConfig } from "./config.js";
 import { Connection } from "./connection.js";
-import { Outbox, makeNonce } from "./outbox.js";
+import { Emitter } from "./emitter.js";
+import { Entrance } from "./entrance.js";
+import { failure, RealtimeError } from "./errors.js";
+import { Handles } from "./handles.js";
+import { Identity } from "./identity.js";
+import { makeNonce, Outbox } from "./outbox.js";
 import { Room } from "./room.js";
-import { Subscription } from "./subscription.js";
 import { Topic } from "./topic.js";
+import { websocket } from "./websocket.js";
 
-export { Room, Topic, makeNonce };
+export { makeNonce, readConfig, RealtimeError };
 
-const isGuest = (userId) => userId.startsWith("guest:");
+const REQUEST_SECONDS = 10;
 
-/**
- * `code`: the protocol's, or `offline`, `closed`, `left`, `queue_full`, `expired`, `identity_changed`, `duplicate`, `resync`.
- * `path` names a wrong field, and `outcome` is `unknown` if the command may have been executed.
- */
-export class RealtimeError extends Error {
-  constructor({ code, message = code, retryable = false, retry_after, path, outcome }) {
-    super(message);
-    this.name = "RealtimeError";
-    this.code = code;
-    this.retryable = retryable;
-    this.retryAfter = retry_after;
-    Object.assign(this, { path, outcome });
-  }
-}
-
-export class RealtimeClient extends EventTarget {
-  rooms = new Map();
-  topics = new Map();
-  userId = null;
-  username = null;
+export class RealtimeClient extends Emitter {
   limits = {};
 
+  #rooms = new Handles();
+  #topics = new Handles();
+  #changed = new Set(); // rooms and topics, in this task
   #options;
+  #clock;
+  #identity;
   #connection;
+  #entrance;
   #outbox;
   #session;
-  #user; // the only user that this client may be
-  #guestToken = null;
-  #isNamed = false; // a guest who was here before keeps the name
+  #storage;
 
   /**
    * `url` and `token` may be values or (async) functions, called on each attempt. `user` is the user_id
    * that the page was made for (`guest:` for any guest); without it the first `welcome` decides. `name`
-   * is the name of a new guest. `heartbeat` in silent seconds; `queue` bounds the messages without an ack.
-   * `catchUp`: deliver `all` missed messages, or the `newest` only (event `reset`).
+   * is the name of a new guest. `heartbeat` in silent seconds; `queue` bounds the messages without an ack, `keep` those
+   * of a room. `catchUp`: deliver `all` missed messages, or the `newest` only (event `reset`). `signal` ends the client.
+   * `transport`, `fallback`, `tabs`, `offline` and `clock`: see transport.js.
    */
-  constructor({ url = "/ws/", token = null, user = null, name = null, heartbeat, queue = 500, signal = null, catchUp = "all" } = {}) {
+  constructor(options = {}) {
     super();
-    const clock = new Clock();
-    this.#options = { token, name };
-    this.#user = user;
-    this.#connection = this.#makeConnection({ url, heartbeat, signal }, clock);
-    this.#session = this.#makeSession(catchUp);
-    this.#outbox = new Outbox(queue, clock, this.#session);
+    const { queue = 500, keep = 2000, catchUp = "all", offline } = options;
+    this.#options = options;
+    this.#storage = offline;
+    this.#clock = new Clock(options.clock);
+    this.#identity = new Identity(options, () => this.#forget());
+    this.#connection = this.#makeConnection();
+    this.#entrance = new Entrance(this.#connection, this.#clock);
+    this.#session = this.#makeSession({ keep, catchUp });
+    this.#session.outbox = this.#outbox = new Outbox(queue, this.#session);
   }
 
-  /** `idle`, `connecting`, `open`, `waiting` or `closed`. */
+  /** `idle`, `connecting`, `open`, `waiting`, `suspended` or `closed`. */
   get state() {
     return this.#connection.state;
   }
@@ -70,19 +65,24 @@ export class RealtimeClient extends EventTarget {
     return this.#connection.retryAt;
   }
 
-  /** Listen to an event; `options` as for `addEventListener`. Returns a function that stops it. */
-  on(type, listener, options) {
-    const handle = (event) => listener(event.detail);
-    this.addEventListener(type, handle, options);
-    return () => this.removeEventListener(type, handle);
+  get userId() {
+    return this.#identity.userId;
+  }
+
+  get username() {
+    return this.#identity.username;
   }
 
   /**
    * Connect, and stay connected until `close()`; while waiting for the next attempt: try now.
    * Another `user` is accepted from now on: rooms are emptied, waiting messages are rejected.
    */
-  connect({ user = this.#user } = {}) {
-    if (user !== this.#user) this.#change(user);
+  connect({ user = this.#identity.pinned } = {}) {
+    if (user !== this.#identity.pinned) {
+      this.#connection.reset();
+      this.#identity.change(user);
+    }
+    if (this.state === "closed" && !this.#connection.isAborted) for (const { subscription } of this.#handles()) subscription.reopen();
     this.#connection.connect();
   }
 
@@ -90,235 +90,266 @@ export class RealtimeClient extends EventTarget {
     this.#connection.close();
   }
 
-  /** Be in a room, now and after every reconnect; settles with the `Room` once joined. */
-  join(slug, { history = 50 } = {}) {
-    let room = this.rooms.get(slug);
-    if (!room) this.rooms.set(slug, (room = new Room(slug, history, this.#session)));
-    return this.#enter(room.subscription);
+  [Symbol.dispose ?? Symbol.for("Symbol.dispose")]() {
+    this.close();
   }
 
-  leave(slug) {
-    const room = this.rooms.get(slug);
-    if (!room?.wanted) return;
-    const error = new RealtimeError({ code: "left" });
-    room.subscription.leave(error);
-    this.#outbox.failAll(error, slug);
+  /** Close, and delete what is kept of this user in the browser. A link to log out waits for it. */
+  async forget() {
+    this.close();
+    this.#forget();
+    await this.#storage?.forget();
   }
 
-  /** The topic of a name, which begins with `subscribe()`. */
-  topic(name) {
-    if (!this.topics.has(name)) this.topics.set(name, new Topic(name, this.#session));
-    return this.topics.get(name);
+  /** The room of a slug. Nothing is sent before `join`. */
+  room(slug) {
+    return this.#rooms.find(slug) ?? this.#rooms.set(slug, new Room(slug, this.#session));
   }
 
-  /** Settles with the ack, over any number of reconnects; repeat a failed send with its own `nonce`. */
-  send(slug, content, { data, nonce = makeNonce() } = {}) {
-    const isClosed = this.state === "closed" || this.#connection.isAborted;
-    return this.#outbox.add(isClosed, { room: slug, content, data, nonce });
+  /** The topic of a path. Nothing is sent before `subscribe`. */
+  topic(path) {
+    return this.#topics.find(path) ?? this.#topics.set(path, new Topic(path, this.#session));
   }
 
-  /** Earlier messages (`before` a seq, default the first loaded one) or what came `after` a position. */
-  history(slug, { before, after, limit = 50 } = {}) {
-    const room = this.rooms.get(slug);
-    if (after === undefined) before ??= room?.first;
-    return this.request({ type: "history", room: slug, before, after, limit }, (reply) => {
-      if (after === undefined) room?.prepend(reply, before);
-    });
+  /**
+   * Send any command once; settles with its reply. Without a connection it fails at once, or after `wait` seconds.
+   * It also fails after `timeout` seconds without a reply, and when the signal aborts.
+   */
+  request(command, options) {
+    return this.#request(command, options);
   }
 
-  presence(slug) {
-    return this.request({ type: "presence", room: slug });
-  }
-
-  typing(slug) {
-    if (this.rooms.get(slug)?.joined) this.#connection.send({ type: "typing", room: slug });
-  }
-
-  signal(slug, data) {
-    if (this.rooms.get(slug)?.joined) this.#connection.send({ type: "signal", room: slug, data });
-  }
-
-  /** Send any command; settles with its reply. Fails at once while there is no connection. */
-  request(command, onReply = () => {}) {
+  async #request(command, { timeout = REQUEST_SECONDS, wait = 0, signal } = {}, take) {
+    if (wait && this.state !== "open") await this.#opens(wait, signal);
+    if (signal?.aborted) throw failure("aborted", "not_sent");
+    if (this.state !== "open") throw failure("offline", "not_sent", { retryable: true });
     return new Promise((resolve, reject) => {
-      if (this.state !== "open") return reject(new RealtimeError({ code: "offline" }));
-      this.#connection.ask(command, (reply) => (onReply(reply), resolve(reply)), reject);
+      const aborted = () => reject(failure("aborted", "unknown"));
+      const settle = (end) => (value) => (signal?.removeEventListener("abort", aborted), end(value));
+      signal?.addEventListener("abort", aborted);
+      const reply = (frame) => (take?.(frame), settle(resolve)(frame));
+      this.#connection.ask(command, reply, settle(reject), { seconds: timeout });
     });
   }
 
-  // How the parts reach one another: a module imports none of the others, so that each is hashed by its own content.
+  #opens(seconds, signal) {
+    return new Promise((resolve) => {
+      const ends = [this.#clock.after(seconds, () => end()), this.on("state", ({ state }) => state === "open" && end())];
+      const end = () => (ends.forEach((stop) => stop()), resolve());
+      signal?.addEventListener("abort", end, { once: true });
+    });
+  }
 
-  #makeConnection(options, clock) {
-    return new Connection({ ...options, token: (how) => this.#token(how) }, clock, {
+  // How the parts reach one another
+
+  #makeConnection() {
+    const { url = "/ws/", heartbeat, signal } = this.#options;
+    const address = async () => {
+      await this.#open();
+      const found = new URL(await (typeof url === "function" ? url() : url), globalThis.location?.href);
+      found.protocol = found.protocol.replace("http", "ws");
+      return found;
+    };
+    const token = (reason) => this.#identity.token(reason);
+    return new Connection({ transport: this.#makeTransport(), url: address, token, heartbeat, signal, clock: this.#clock }, {
       receive: (frame, onReply) => this.#receive(frame, onReply),
-      changed: (detail) => this.#changed(detail),
-      dropped: () => this.#subscriptions().forEach((one) => one.detach()),
+      changed: (detail) => this.#moved(detail),
+      dropped: () => this.#dropped(),
+      suspended: () => this.#let(failure("offline", "unknown")),
       tick: () => this.#outbox.repeat(),
-      error: (fields) => new RealtimeError(fields),
+      failed: (error) => this.#fail(error),
     });
   }
 
-  #makeSession(catchUp) {
+  #makeTransport() {
+    const { transport = websocket, fallback, tabs, http } = this.#options;
+    const identity = this.#identity;
+    const host = {
+      clock: this.#clock,
+      http,
+      get user() {
+        return identity.pinned;
+      },
+      changed: () => this.#connection.tell(),
+      failed: (error) => this.#fail(error),
+    };
+    return [fallback, tabs].reduce((inner, wrap) => (wrap ? wrap(inner, host) : inner), transport);
+  }
+
+  #makeSession(more) {
+    const client = this;
     return {
-      catchUp,
-      rooms: this.rooms,
-      ask: (...command) => this.#connection.ask(...command),
-      after: (...timer) => this.#connection.after(...timer),
-      emit: (type, detail) => this.#emit(type, detail),
-      error: (fields) => new RealtimeError(fields),
-      follow: (owner) => new Subscription(owner, this.#session),
-      subscribe: (subscription) => this.#enter(subscription),
-      request: (command) => this.request(command),
-      rename: (topic, name) => (this.topics.get(name)?.subscription.wanted ? false : this.topics.set(name, topic)),
-      entered: (room, isAnew) => this.#outbox.resume(room.slug, isAnew),
-      refused: (room, error) => this.#refused(room, error),
+      ...more,
+      clock: this.#clock,
+      connection: this.#connection,
+      entrance: this.#entrance,
+      storage: this.#storage,
+      get limits() {
+        return client.limits;
+      },
+      room: (slug) => this.room(slug),
+      request: (...command) => this.#request(...command),
+      rename: (topic, path) => this.#rename(topic, path),
+      emit: (type, detail) => this.emit(type, detail),
+      failed: (error) => this.#fail(error),
+      touch: (handle) => this.#touch(handle),
+      weigh: (handle) => this.#of(handle).weigh(handle),
     };
   }
 
-  #emit(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+  #of(handle) {
+    return handle instanceof Room ? this.#rooms : this.#topics;
   }
 
-  #changed(detail) {
-    if (detail.state === "closed") this.#failAll(new RealtimeError({ code: "closed", message: detail.reason }));
-    this.#emit("state", detail);
-    if (this.state === "open") for (const one of this.#subscriptions()) one.enter();
+  #handles() {
+    return [...this.#rooms, ...this.#topics];
   }
 
-  #subscriptions() {
-    return [...this.rooms.values(), ...new Set(this.topics.values())].map(({ subscription }) => subscription);
+  #rename(topic, path) {
+    const other = this.#topics.find(path);
+    if (other && other !== topic && other.isHeld) return false;
+    return this.#topics.set(path, topic);
   }
 
-  #enter(subscription) {
-    const entered = subscription.want();
-    if (this.state === "open") subscription.enter();
-    if (this.#connection.isAborted) subscription.fail(new RealtimeError({ code: "closed" }));
-    return entered;
+  // Screens follow once for all changes of a frame.
+  #touch(handle) {
+    this.#of(handle).weigh(handle);
+    if (!this.#changed.size) queueMicrotask(() => this.#tellChanges());
+    this.#changed.add(handle);
   }
 
-  #failAll(error) {
+  #tellChanges() {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    for (const handle of changed) {
+      if (handle instanceof Room && handle.isHeld) this.#storage?.changed(handle);
+      handle.changed();
+    }
+  }
+
+  #fail(error) {
+    this.emit("error", { error });
+  }
+
+  // The storage
+
+  #isKept = false;
+
+  // Before the first connection, and again after the page was put away.
+  async #open() {
+    if (!this.#storage || this.#isKept) return;
+    this.#isKept = true;
+    const { rows, rooms } = await this.#storage.open({
+      user: this.#identity.pinned,
+      clock: this.#clock,
+      stored: (nonce) => this.#outbox.stored(nonce),
+      adopt: (more) => (this.#outbox.adopt(more), this.#outbox.flush()),
+      failed: (error) => this.#fail(error),
+    });
+    for (const kept of rooms) this.room(kept.slug).restore(kept);
+    this.#outbox.adopt(rows);
+  }
+
+  // Let go of everything that outlives the client or keeps its page from being restored.
+  #let(error, isClosed = false) {
+    if (this.#isKept) this.#storage.close();
+    this.#isKept = false;
+    this.#outbox.close();
+    if (isClosed) for (const { subscription } of this.#handles()) subscription.close(error);
+  }
+
+  // The connection
+
+  #moved(detail) {
+    if (detail.state === "closed") this.#closed(failure("closed", "unknown", { message: detail.reason }));
+    this.emit("state", detail);
+    if (detail.state === "open" && this.state === "open") for (const { subscription } of this.#handles()) this.#entrance.add(subscription);
+  }
+
+  #closed(error) {
     this.#outbox.failAll(error);
-    for (const one of this.#subscriptions()) one.fail(error);
+    this.#let(error, true);
   }
 
-  #refused({ slug }, { code, message, retryAfter }) {
-    this.leave(slug);
-    this.rooms.delete(slug);
-    this.#emit("refused", { room: slug, code, message, retryIn: retryAfter ?? null });
+  #dropped() {
+    this.#entrance.dropped();
+    for (const { subscription } of this.#handles()) subscription.detach();
+  }
+
+  #forget() {
+    this.#outbox.forget(failure("identity_changed", "not_sent"));
+    for (const handle of this.#handles()) handle.forget();
   }
 
   // Frames
 
   #receive(frame, onReply) {
-    const room = this.rooms.get(frame.room);
-    const topic = this.topics.get(frame.topic);
-    switch (frame.type) {
-      case "message":
-        return room?.subscription.receive(frame, frame);
-      case "changed":
-        return room?.subscription.receive(frame, frame.message);
-      case "event":
-        return topic?.receive(frame);
-      case "resync":
-        return (room ?? topic)?.subscription.resync();
-      case "removed":
-        return (room ?? topic)?.subscription.remove(new RealtimeError(frame));
-      case "room":
-        if (room) this.#emit("rights", { room: Object.assign(room, { about: frame }) });
-        return onReply?.(frame);
-      case "welcome":
-        return this.#welcome(frame);
-      case "authenticated":
-        if (!this.#authenticated(frame, onReply)) return;
-        break;
-      case "joined":
-        topic?.see(frame);
-        if (frame.through === undefined) room?.addMember(frame);
-        break;
-      case "left":
-        topic?.see(frame);
-        room?.removeMember(frame);
-        break;
-      case "presence":
-        topic?.see(frame);
-        room?.setMembers(frame);
-    }
+    if (frame.type === "welcome") return this.#welcome(frame);
+    if (frame.type === "authenticated" && !this.#authenticated(frame, onReply)) return;
+    if (!onReply || ["authenticated", "presence", "resync"].includes(frame.type)) this.#tell(frame);
     onReply?.(frame);
-    if (!onReply || frame.type === "authenticated" || frame.type === "presence") this.#emit(frame.type, frame);
+  }
+
+  #tell(frame) {
+    const handle = this.#rooms.find(frame.room) ?? this.#topics.find(frame.topic);
+    switch (frame.type) {
+      case "error":
+        return this.#fail(new RealtimeError(frame));
+      case "resync":
+        return handle?.subscription.resync();
+      case "removed":
+        return handle?.subscription.remove(new RealtimeError(frame));
+      case "message":
+      case "changed":
+      case "event":
+      case "room":
+      case "left":
+      case "presence":
+      case "typing":
+        return handle?.receive(frame);
+      case "joined":
+      case "signal":
+        if (handle) return handle.receive(frame); // else the site has moved the client, or tells all
+      case "authenticated":
+      case "invited":
+      case "notice":
+      case "pong":
+        return this.emit(frame.type, frame);
+      default:
+        this.emit("unknown", frame);
+    }
   }
 
   #welcome(frame) {
-    this.#learn(frame);
-    const { name } = this.#options;
-    const isNew = name && !this.#isNamed && isGuest(frame.user_id);
-    if (!isNew && !this.#isExpected()) return;
+    const identity = this.#identity;
+    identity.learn(frame);
+    const name = identity.wantedName;
+    if (!name && !this.#isExpected()) return;
     this.limits = frame.limits ?? {};
     this.#connection.startHeartbeat(frame.heartbeat);
-    this.#emit("welcome", frame);
-    if (!isNew) return this.#opened();
+    this.emit("welcome", frame);
+    if (!name) return this.#opened();
     const refused = ({ code, message }) => code !== "offline" && this.#connection.close(4500, message);
     this.#connection.ask({ type: "auth", name }, () => this.#isExpected() && this.#opened(), refused);
   }
 
   #opened() {
-    this.#isNamed = true;
+    this.#identity.named();
     this.#connection.opened();
   }
 
   // Whether the client goes on. With a reply, the page itself has asked to be this user.
   #authenticated(frame, onReply) {
-    this.#learn(frame);
+    this.#identity.learn(frame);
     if (this.state !== "open") return true;
     if (!onReply) return this.#isExpected();
-    this.#adopt();
+    this.#identity.adopt();
     return true;
   }
 
-  // One user
-
-  async #token({ reason }) {
-    const { token: option } = this.#options;
-    const token = await (typeof option === "function" ? option({ reason }) : option);
-    if (reason !== "connect") return token;
-    if (token) this.#isNamed = true;
-    return token || this.#guestToken;
-  }
-
-  #learn({ user_id, username, guest_token }) {
-    this.userId = user_id;
-    this.username = username;
-    if (guest_token) this.#guestToken = guest_token;
-  }
-
-  // Nothing is sent, and no room is joined, as any user but the one that the page was made for.
   #isExpected() {
-    const [user, userId] = [this.#user, this.userId];
-    if (!user || user === userId || (isGuest(user) && isGuest(userId))) {
-      this.#adopt();
-      return true;
-    }
-    this.#forget();
-    this.#connection.close("identity_changed", "You are signed in as somebody else now.");
-    return false;
-  }
-
-  #adopt() {
-    if (this.#user && this.#user !== this.userId && this.#user !== "guest:") this.#forget();
-    this.#user = this.userId;
-  }
-
-  #change(user) {
-    this.#connection.reset();
-    this.#forget();
-    this.#user = user;
-  }
-
-  #forget() {
-    this.#outbox.failAll(new RealtimeError({ code: "identity_changed" }));
-    for (const topic of this.topics.values()) topic.forget();
-    for (const room of this.rooms.values()) {
-      room.forget();
-      if (!room.wanted) this.rooms.delete(room.slug);
-    }
+    const isExpected = this.#identity.confirm();
+    if (!isExpected) this.#connection.close("identity_changed", "You are signed in as somebody else now.");
+    return isExpected;
   }
 }

@@ -1,10 +1,13 @@
 /**
- * Keeps one WebSocket open: connects, pings a silent server and reconnects after growing waits.
+ * Keeps one line to the server: connects, pings a silent server and reconnects after growing waits.
  * What the frames mean for users and rooms is the concern of `client.js`.
  */
 
+import { wait } from "./backoff.js";
+import { failure, RealtimeError } from "./errors.js";
+import { watchPage } from "./page.js";
+
 const SUBPROTOCOL = "realtime.v1.ndjson";
-const TOKEN_PROTOCOL = "realtime.token.";
 const CONNECT_SECONDS = 10;
 const PONG_SECONDS = 6;
 const WAKE_SECONDS = 3;
@@ -13,47 +16,47 @@ const LATE_SECONDS = 2;
 const TICK_SECONDS = 5;
 const STABLE_SECONDS = 5;
 const RENEW_SECONDS = 5;
-const BACKOFF = { least: 0.5, first: 1.5, growth: 1.5, most: 30 }; // seconds
 
-// The states that may follow each state.
+/** The states that may follow each state. */
 const MOVES = {
   idle: ["connecting", "closed"],
-  connecting: ["open", "waiting", "closed", "idle"],
-  open: ["waiting", "closed", "idle"],
-  waiting: ["connecting", "closed", "idle"],
+  connecting: ["open", "waiting", "suspended", "closed", "idle"],
+  open: ["waiting", "suspended", "closed", "idle"],
+  waiting: ["connecting", "suspended", "closed", "idle"],
+  suspended: ["connecting", "closed", "idle"],
   closed: ["connecting"],
 };
 
-const schedule = (seconds, act) => setTimeout(act, seconds * 1000);
-const escaped = (text) => encodeURIComponent(text).replace(/[()]/g, (mark) => (mark === "(" ? "%28" : "%29"));
+const nothing = () => {};
 
 export class Connection {
   state = "idle";
 
   #options;
   #clock;
-  #client;
-  #socket = null;
-  #attempt = 0; // the number of the current attempt: a late answer to an earlier one is ignored
+  #owner;
+  #line = null;
+  #attempt = null; // ends with its line: what an earlier one gives late is dropped
   #failures = 0; // in a row
   #retryAt = 0;
   #notBefore = 0;
   #heardAt = 0;
-  #pingedAt = 0;
+  #isAnswered = true; // whether something was heard since the last ping
   #silence; // seconds without a frame after which the server is pinged
-  #timers = {}; // by name; all of them end with the socket
+  #beatDue = 0;
+  #timers = new Map(); // by name: functions that stop them; all of them end with the line
   #ref = 0;
-  #replies = new Map(); // ref → [on reply, on error]
+  #replies = new Map(); // ref → { onReply, onError, left, stop }
   #listening = null; // ends the listeners on the browser and on the page's signal
 
   /**
-   * `options`: url, token({ reason }), heartbeat, signal.
-   * `client`: receive(frame, onReply), changed(state event), dropped(), tick(), error(fields).
+   * `options`: transport, url(), token({ reason, signal }), heartbeat, signal, clock.
+   * `owner`: receive(frame, onReply), changed(state event), dropped(), tick(), suspended(), failed(error).
    */
-  constructor(options, clock, client) {
+  constructor(options, owner) {
     this.#options = options;
-    this.#clock = clock;
-    this.#client = client;
+    this.#clock = options.clock;
+    this.#owner = owner;
     if (this.isAborted) this.state = "closed";
     else this.#watchSignal();
   }
@@ -62,20 +65,30 @@ export class Connection {
     return Boolean(this.#options.signal?.aborted);
   }
 
+  get isOpen() {
+    return this.state === "open";
+  }
+
   /** When the next attempt is due, in milliseconds of `Date.now()`. */
   get retryAt() {
-    return Date.now() + (this.#retryAt - this.#clock.now()) * 1000;
+    return this.#clock.wallAt(this.#retryAt);
+  }
+
+  /** Bytes that wait to be sent. */
+  get backlog() {
+    return this.#line?.bufferedAmount ?? 0;
   }
 
   /** Connect now, and stay connected until `close()`. */
   connect() {
-    if (this.state === "connecting" || this.state === "open" || this.isAborted) return;
+    if (this.isAborted || this.isOpen || this.state === "connecting") return;
     if (!this.#listening) this.#watchSignal();
-    if (this.state !== "waiting") this.#watchBrowser();
-    this.#start();
+    if (this.state === "idle" || this.state === "closed") this.#watchPage();
+    if (this.state === "waiting") this.#wake();
+    else this.#start();
   }
 
-  /** Close the socket and do not reconnect; `connect()` starts again. */
+  /** Close the line and do not reconnect; `connect()` starts again. */
   close(code = 1000, reason = "closed", retryIn = null) {
     if (this.state === "closed") return;
     this.#stopListening();
@@ -83,7 +96,7 @@ export class Connection {
     this.#become("closed", { code, reason, retryIn });
   }
 
-  /** Drop the socket and become idle without an event. */
+  /** Drop the line and become idle without an event. */
   reset() {
     this.#drop();
     this.#stopListening();
@@ -92,96 +105,85 @@ export class Connection {
 
   /** Ping the server when it is silent; the attempt has succeeded, as it sent its `welcome`. */
   startHeartbeat(serverSeconds) {
-    clearTimeout(this.#timers.deadline);
+    this.#stop("deadline");
     this.#silence = Math.min(this.#options.heartbeat || HEARTBEAT_SECONDS, serverSeconds + LATE_SECONDS);
+    this.#beatDue = Infinity;
     this.#beat();
   }
 
-  /** Become open, unless a listener has ended this connection in the meantime. */
+  /** Become open, unless a handler has ended this line in the meantime. */
   opened() {
-    if (this.state !== "connecting" || !this.#socket) return;
-    this.#timers.stable = schedule(STABLE_SECONDS, () => (this.#failures = 0));
+    if (this.state !== "connecting" || !this.#line) return;
+    this.#alarm("stable", STABLE_SECONDS, () => (this.#failures = 0));
     this.#become("open");
   }
 
+  /** Tell the current state once more, because its transport is another one. */
+  tell(detail) {
+    const { state } = this;
+    this.#owner.changed({ state, code: null, reason: "", retryIn: null, transport: this.#line?.name ?? null, ...detail });
+  }
+
   send(command) {
-    this.#socket?.send(JSON.stringify(command));
+    this.#line?.send(JSON.stringify(command));
   }
 
-  /** Send a command with a `ref`. Callbacks run in the tick of the reply: the next line of its frame depends on them. */
-  ask(command, onReply = () => {}, onError = () => {}) {
+  /**
+   * Send a command with a `ref`. Callbacks run in the task of the reply: the next line of its frame depends on them.
+   * After `seconds` without a reply it fails. A batch has `count` replies.
+   */
+  ask(command, onReply = nothing, onError = nothing, { seconds, count = 1 } = {}) {
     const ref = ++this.#ref;
-    this.#replies.set(ref, [onReply, onError]);
+    const late = () => {
+      this.#replies.delete(ref);
+      onError(failure("timeout", "unknown", { retryable: true }), {});
+    };
+    this.#replies.set(ref, { onReply, onError, left: count, stop: seconds ? this.#clock.after(seconds, late) : nothing });
     this.send({ ...command, ref });
-  }
-
-  /** Call `act` after `seconds`, unless this socket has been dropped by then. */
-  after(seconds, act) {
-    const socket = this.#socket;
-    schedule(seconds ?? 1, () => socket && socket === this.#socket && act());
   }
 
   // Open and reconnect
 
-  async #start() {
-    const attempt = ++this.#attempt;
-    clearTimeout(this.#timers.retry);
-    this.#timers.deadline = schedule(CONNECT_SECONDS, () => this.#lose({ code: 1006, reason: "timeout" }));
+  #start() {
+    const attempt = (this.#attempt = new AbortController());
+    const { signal } = attempt;
+    this.#stop("retry");
+    this.#alarm("deadline", CONNECT_SECONDS, () => this.#lose({ code: 1006, reason: "timeout" }));
     this.#become("connecting");
-    try {
-      const address = await this.#address();
-      const token = await this.#options.token({ reason: "connect" });
-      if (attempt === this.#attempt) this.#open(address, token);
-    } catch (error) {
-      if (attempt === this.#attempt) this.#lose({ code: 1006, reason: String(error.message ?? error) });
-    }
+    if (signal.aborted) return; // by a handler
+    const { transport, url, token } = this.#options;
+    const target = { url, token: () => token({ reason: "connect", signal }), subprotocols: [SUBPROTOCOL], signal };
+    this.#line = transport.open(target, {
+      onFrame: (text) => this.#read(text, signal),
+      onEnd: (code, reason) => signal.aborted || this.#lose({ code, reason }),
+    });
   }
 
-  async #address() {
-    const { url } = this.#options;
-    const address = new URL(await (typeof url === "function" ? url() : url), globalThis.location?.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    return address;
-  }
-
-  // The token goes into a header of the handshake, because proxies log addresses.
-  #open(address, token) {
-    const offered = token ? [SUBPROTOCOL, TOKEN_PROTOCOL + escaped(token)] : [SUBPROTOCOL];
-    const socket = (this.#socket = new WebSocket(address, offered));
-    socket.onclose = (event) => socket === this.#socket && this.#lose(event);
-    socket.onmessage = ({ data }) => {
-      this.#heardAt = this.#clock.now();
-      for (const line of data.split("\n")) if (line && socket === this.#socket) this.#receive(JSON.parse(line));
-    };
-  }
-
-  // From a close event, or from a `disconnect` frame, which may forbid the next attempt.
+  // From the end of a line, or from a `disconnect` frame, which may forbid the next attempt.
   #lose({ code, reason, reconnect, retry_after }) {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
     this.#drop();
-    const wait = this.#backoff(retry_after);
-    this.#retryAt = this.#clock.now() + wait;
-    this.#timers.retry = schedule(wait, () => this.#start());
-    this.#become("waiting", { code, reason, retryIn: wait });
-  }
-
-  #backoff(seconds) {
-    const { least, first, growth, most } = BACKOFF;
-    const ceiling = Math.min(most, first * growth ** this.#failures++);
-    this.#notBefore = seconds ? this.#clock.now() + seconds : 0;
-    return seconds ? seconds * (1 + Math.random()) : least + Math.random() * (ceiling - least);
+    const seconds = wait(this.#failures++, retry_after);
+    this.#notBefore = retry_after ? this.#clock.now() + retry_after : 0;
+    this.#retryAt = this.#clock.now() + seconds;
+    this.#alarm("retry", seconds, () => this.#start());
+    const retryIn = globalThis.navigator?.onLine === false ? null : seconds;
+    this.#become("waiting", { code, reason, retryIn });
   }
 
   #drop() {
-    const socket = this.#socket;
-    this.#socket = null;
-    this.#attempt++;
-    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    const line = this.#line;
+    this.#line = null;
+    this.#attempt?.abort();
+    for (const name of this.#timers.keys()) this.#stop(name);
     const replies = [...this.#replies.values()];
     this.#replies.clear();
-    this.#client.dropped();
-    for (const [, onError] of replies) onError(this.#client.error({ code: "offline", outcome: "unknown" }));
-    socket?.close();
+    this.#owner.dropped();
+    for (const { onError, stop } of replies) {
+      stop();
+      onError(failure("offline", "unknown", { retryable: true }), {});
+    }
+    line?.close();
   }
 
   #move(state) {
@@ -191,49 +193,81 @@ export class Connection {
 
   #become(state, detail) {
     this.#move(state);
-    this.#client.changed({ state, code: null, reason: "", retryIn: null, ...detail });
+    this.tell(detail);
   }
 
-  // Frames that concern the connection alone
+  #alarm(name, seconds, act) {
+    this.#stop(name);
+    this.#timers.set(name, this.#clock.after(seconds, act));
+  }
+
+  #stop(name) {
+    this.#timers.get(name)?.();
+  }
+
+  // Frames
+
+  #read(text, signal) {
+    this.#heardAt = this.#clock.now();
+    this.#isAnswered = true;
+    for (const line of text.split("\n")) {
+      if (signal.aborted) return;
+      if (!line) continue;
+      try {
+        this.#receive(JSON.parse(line));
+      } catch (cause) {
+        this.#owner.failed(failure("invalid_frame", undefined, { cause }));
+        if (!signal.aborted) this.#lose({ code: 1002, reason: "invalid_frame" });
+      }
+    }
+  }
 
   #receive(frame) {
+    if (typeof frame.type !== "string") throw new TypeError("A frame is an object with a type.");
     if (frame.server_time) this.#clock.synchronize(frame.server_time);
-    const [onReply, onError] = this.#replies.get(frame.ref) ?? [];
-    this.#replies.delete(frame.ref);
+    const reply = this.#replies.get(frame.ref);
     if (frame.type === "ping") return this.send({ type: "pong", t: frame.t });
     if (frame.type === "disconnect") return this.#lose(frame);
     if (frame.type === "error" && frame.code === "token_expired") this.#renew();
-    if (frame.type === "error" && onError) return onError(this.#client.error(frame));
-    if (frame.type === "resync" && onError) onError(this.#client.error({ code: "resync" }));
-    this.#client.receive(frame, onReply);
+    if (!reply) return frame.ref === undefined && this.#owner.receive(frame); // else its request has failed by now
+    if (!--reply.left) {
+      reply.stop();
+      this.#replies.delete(frame.ref);
+    }
+    if (frame.type === "error") return reply.onError(new RealtimeError(frame), frame);
+    if (frame.type === "resync") reply.onError(failure("resync"), frame);
+    this.#owner.receive(frame, reply.onReply);
   }
 
-  // A token that comes after its connection has ended is not for the next one.
+  // A token that comes after its line has ended is not for the next one.
   async #renew() {
-    const socket = this.#socket;
-    const isCurrent = () => socket && socket === this.#socket;
+    const { signal } = this.#attempt;
     try {
-      const token = await this.#options.token({ reason: "expiring" });
-      if (token && isCurrent()) this.send({ type: "auth", token });
+      const token = await this.#options.token({ reason: "expiring", signal });
+      if (token && !signal.aborted) this.send({ type: "auth", token });
     } catch {
-      if (isCurrent()) this.#timers.renew = schedule(RENEW_SECONDS, () => this.#renew());
+      if (!signal.aborted) this.#alarm("renew", RENEW_SECONDS, () => this.#renew());
     }
   }
 
   // Heartbeat: the server pings silent clients (timers of hidden pages are slow), and this pings a silent server.
 
   #beat() {
-    const silent = this.#clock.now() - this.#heardAt;
-    if (this.#clock.hasJumped()) this.#ping(WAKE_SECONDS);
+    const now = this.#clock.now();
+    const silent = now - this.#heardAt;
+    if (this.#clock.hasJumped() || now - this.#beatDue >= TICK_SECONDS) this.#ping(WAKE_SECONDS);
     else if (silent >= this.#silence) this.#ping();
-    this.#client.tick();
-    this.#timers.beat = schedule(Math.min(TICK_SECONDS, this.#silence - (silent % this.#silence)), () => this.#beat());
+    this.#owner.tick();
+    const seconds = Math.min(TICK_SECONDS, this.#silence - (silent % this.#silence));
+    this.#beatDue = now + seconds;
+    this.#alarm("beat", seconds, () => this.#beat());
   }
 
   #ping(seconds = PONG_SECONDS, isLast = false) {
-    if (this.#pingedAt > this.#heardAt && !isLast) return;
-    const at = (this.#pingedAt = this.#clock.now());
-    this.#timers.deadline = schedule(seconds, () => this.#heardAt < at && this.#unanswered(at + seconds, isLast));
+    if (!this.#isAnswered && !isLast) return;
+    this.#isAnswered = false;
+    const due = this.#clock.now() + seconds;
+    this.#alarm("deadline", seconds, () => this.#isAnswered || this.#unanswered(due, isLast));
     this.send({ type: "ping" });
   }
 
@@ -243,25 +277,33 @@ export class Connection {
     else this.#ping(WAKE_SECONDS, true);
   }
 
-  // The browser
+  // The page
 
   #watchSignal() {
     this.#listening = new AbortController();
     this.#options.signal?.addEventListener("abort", () => this.close(), { signal: this.#listening.signal });
   }
 
-  #watchBrowser() {
-    const { signal } = this.#listening;
-    const { document: page } = globalThis;
-    const lose = () => this.#socket && this.#lose({ code: 1006, reason: "offline" });
-    globalThis.addEventListener?.("online", () => this.#wake(), { signal });
-    globalThis.addEventListener?.("offline", lose, { signal });
-    page?.addEventListener("visibilitychange", () => page.hidden || this.#wake(), { signal });
+  #watchPage() {
+    watchPage(this.#listening.signal, {
+      wake: () => this.#wake(),
+      doubt: () => this.isOpen && this.#ping(WAKE_SECONDS),
+      suspend: () => this.#suspend(),
+      resume: () => this.state === "suspended" && this.#start(),
+    });
   }
 
   #wake() {
-    if (this.state === "open") this.#ping();
+    if (this.isOpen) this.#ping();
     else if (this.state === "waiting" && this.#clock.now() >= this.#notBefore) this.#start();
+  }
+
+  // An open socket keeps a page from being restored as it was.
+  #suspend() {
+    if (!MOVES[this.state].includes("suspended")) return;
+    this.#drop();
+    this.#owner.suspended();
+    this.#become("suspended");
   }
 
   #stopListening() {

@@ -5,7 +5,7 @@ export class RealtimeError extends Error {
    * `fields` are those of an `error` frame, or the same of the client's own.
    * `outcome` is `not_sent`, `refused` or `unknown`: whether the command may have been executed.
    */
-  constructor({ code, message = code, retryable = false, retry_after, path, outcome, cause }) {
+  constructor({ code, message = code, retryable = false, retry_after, path, outcome = "refused", cause }) {
     super(message, { cause });
     this.name = "RealtimeError";
     this.code = code;
@@ -17,4 +17,4 @@ export class RealtimeError extends Error {
 }
 
 /** Return an error of the client itself. */
-export const failure = (code, outcome, more) => new RealtimeError({ code, outcome, ...more });
+export const failure = (code, outcome = null, more) => new RealtimeError({ code, outcome, ...more });

@@ -1,8 +1,13 @@
 /** Messages without an ack: bounded, kept over reconnects, and sent in order within a room. */
 
+import { deferred, handled } from "./deferred.js";
+import { failure } from "./errors.js";
+
 const ACK_SECONDS = 15;
 const DAY = 86_400; // seconds
+const BYTES = 1 << 20;
 const RESEND_SECONDS = 60;
+const RESEND_MOST = 200;
 
 /** Return a random nonce; `crypto.randomUUID` is missing if the page is not a secure context. */
 export function makeNonce() {
@@ -10,40 +15,96 @@ export function makeNonce() {
 }
 
 export class Outbox {
-  // nonce → { message, state, at, sentAt, resolve, reject }, in order. `state` is one of
-  // `queued`, `sent` (no reply yet) and `held` (refused for now: it is queued again later).
+  // nonce → item, in order. Its `state` is `queued`, `sent` (no reply yet), `held` (refused for now: it is queued
+  // again later) or `failed` (it waits for the page).
   #items = new Map();
   #acknowledged = new Map(); // the same of the last minute: a failover of the database may lose them
+  #bytes = 0;
+  #order = 0;
+  #most;
+  #session;
 
-  /** `session`: rooms, ask(command, onReply, onError), after(seconds, act), emit(type, detail), error(fields). */
-  constructor(limit, clock, session) {
-    Object.assign(this, { limit, clock, session });
+  /** `most`: how many messages may wait. `session`: clock, connection, limits, storage, touch(handle), room(slug). */
+  constructor(most, session) {
+    this.#most = most;
+    this.#session = session;
   }
 
-  /** Queue a message. Settles with its ack. */
-  add(isClosed, message) {
-    return new Promise((resolve, reject) => {
-      const code = this.#refusal(isClosed, message.room);
-      if (code) return reject(this.session.error({ code }));
-      this.#items.set(message.nonce, { message, state: "queued", at: this.clock.stamp(), resolve, reject });
-      this.flush();
-    });
+  /** Queue a message. Settles with its ack. With the nonce of a known one, it is sent again if it has failed. */
+  add(room, content, { data, nonce = makeNonce(), signal } = {}) {
+    const known = this.#items.get(nonce);
+    if (known) return known.state === "failed" ? this.retry(nonce) : known.promise;
+    const message = { room, content, data, nonce };
+    const size = JSON.stringify(message).length;
+    const isFull = this.#items.size >= this.#most || this.#bytes + size > BYTES;
+    if (isFull || signal?.aborted) return handled(Promise.reject(this.#unkept(isFull ? "queue_full" : "aborted")));
+    const item = this.#put(message, { size, at: this.#session.clock.stamp() });
+    this.#watch(item, signal);
+    this.#queue(item);
+    return item.promise;
+  }
+
+  /** Take messages that an earlier page has kept. */
+  adopt(rows) {
+    for (const { nonce, room, content, data, at } of rows) {
+      if (this.#items.has(nonce)) continue;
+      const stamp = this.#session.clock.stampOf(at);
+      const message = { room, content, data, nonce };
+      this.#put(message, { size: JSON.stringify(message).length, at: stamp, isStored: true });
+    }
+  }
+
+  /** What a page shows of the messages of a room: a frozen array. */
+  of(slug) {
+    const shown = ({ message: { nonce, content, data }, state, error = null, retryAt = null, isStored = false }) =>
+      Object.freeze({ nonce, content, data, status: STATUS[state], error, retryAt, isStored });
+    return Object.freeze(this.#in(slug).filter(({ isRepeated }) => !isRepeated).map(shown));
+  }
+
+  has(slug) {
+    return this.#in(slug).length > 0;
+  }
+
+  /** Send a failed message once more. */
+  retry(nonce) {
+    const item = this.#items.get(nonce);
+    if (item?.state !== "failed") return item?.promise;
+    Object.assign(item, { error: null, at: this.#session.clock.stamp() }, deferred());
+    this.#queue(item);
+    return item.promise;
+  }
+
+  /** Drop a message. Returns its content. */
+  discard(nonce) {
+    const item = this.#items.get(nonce);
+    if (!item) return;
+    this.#remove(item);
+    item.reject(failure("aborted", outcome(item)));
+    this.#session.storage?.discarded(nonce);
+    return item.message.content;
+  }
+
+  /** A message is on the disk. */
+  stored(nonce) {
+    const item = this.#items.get(nonce);
+    if (item) this.#change(item, { isStored: true });
   }
 
   /** Send the first message of each room: one at a time, so that none overtakes one that is held. */
   flush() {
-    const busy = new Set();
-    for (const item of this.#items.values()) {
-      const { room: slug, nonce } = item.message;
-      const room = this.session.rooms.get(slug);
-      if (item.state === "queued" && room?.joined && !busy.has(slug)) this.#send(item, room);
-      if (this.#items.has(nonce)) busy.add(slug);
+    const items = [...this.#items.values()];
+    const busy = new Set(items.filter(({ state }) => state === "sent" || state === "held").map(({ message }) => message.room));
+    for (const item of items) {
+      const slug = item.message.room;
+      if (item.state !== "queued" || busy.has(slug) || !this.#session.room(slug).subscription.isIn) continue;
+      this.#send(item);
+      if (item.state === "sent") busy.add(slug);
     }
   }
 
   /** Send messages again that have no reply yet. */
   repeat() {
-    const limit = this.clock.now() - ACK_SECONDS;
+    const limit = this.#session.clock.now() - ACK_SECONDS;
     for (const item of this.#items.values()) if (item.state === "sent" && item.sentAt < limit) item.state = "queued";
     this.flush();
   }
@@ -54,13 +115,68 @@ export class Outbox {
    */
   resume(slug, isAnew) {
     if (isAnew) this.#sendAgain(slug);
-    for (const item of this.#items.values()) if (item.message.room === slug) release(item);
+    for (const item of this.#in(slug)) this.#release(item);
     this.flush();
   }
 
   failAll(error, slug) {
-    for (const item of this.#items.values()) if (!slug || item.message.room === slug) this.#fail(item, error);
+    for (const item of this.#in(slug)) if (item.state !== "failed") this.#fail(item, error);
     for (const [nonce] of this.#acknowledgedIn(slug)) this.#acknowledged.delete(nonce);
+  }
+
+  /** Drop all messages, because another user follows. */
+  forget(error) {
+    this.failAll(error);
+    for (const item of this.#items.values()) this.#remove(item);
+  }
+
+  /** Stop the timers of held messages. */
+  close() {
+    for (const item of this.#items.values()) this.#release(item);
+  }
+
+  #in(slug) {
+    return [...this.#items.values()].filter(({ message }) => !slug || message.room === slug);
+  }
+
+  #put(message, more) {
+    const item = { message, state: "queued", stop: () => {}, unwatch: () => {}, ...more, ...deferred() };
+    this.#items.set(message.nonce, item);
+    this.#bytes += item.size;
+    this.#change(item);
+    return item;
+  }
+
+  // A message that cannot be sent is shown as failed, so that a page need not look at the promise.
+  #queue(item) {
+    item.state = "queued";
+    const { room, nonce } = item.message;
+    const { connection, storage, clock } = this.#session;
+    const isClosed = connection.state === "closed" || connection.isAborted;
+    const code = isClosed ? "closed" : this.#session.room(room).isHeld ? null : "not_joined";
+    if (code || this.#isTooLarge(item)) return this.#fail(item, failure(code ?? "too_large", "not_sent"));
+    if (!item.isStored) storage?.added({ ...item.message, nonce, order: ++this.#order, at: clock.serverNow() || clock.wallAt(clock.now()) });
+    this.#change(item);
+    this.flush();
+  }
+
+  #unkept(code) {
+    const error = failure(code, "not_sent");
+    if (code === "queue_full") this.#session.failed(error);
+    return error;
+  }
+
+  #watch(item, signal) {
+    const aborted = () => {
+      if (item.sentAt === undefined) return this.discard(item.message.nonce);
+      item.reject(failure("aborted", "unknown"));
+    };
+    signal?.addEventListener("abort", aborted);
+    item.unwatch = () => signal?.removeEventListener("abort", aborted);
+  }
+
+  #isTooLarge({ message }) {
+    return [...message.content].length > this.#session.limits.content_characters;
   }
 
   #acknowledgedIn(slug) {
@@ -70,57 +186,80 @@ export class Outbox {
   #sendAgain(slug) {
     this.#dropOld();
     const again = this.#acknowledgedIn(slug);
-    for (const [, item] of again) Object.assign(item, { state: "queued", at: this.clock.stamp() });
+    for (const [, item] of again) Object.assign(item, { state: "queued", isRepeated: true, at: this.#session.clock.stamp() });
     this.#items = new Map([...again, ...this.#items]);
   }
 
   #dropOld() {
-    const oldest = this.clock.now() - RESEND_SECONDS;
+    const oldest = this.#session.clock.now() - RESEND_SECONDS;
     for (const [nonce, { acknowledgedAt }] of this.#acknowledged)
-      if (acknowledgedAt < oldest || this.#acknowledged.size > this.limit) this.#acknowledged.delete(nonce);
+      if (acknowledgedAt < oldest || this.#acknowledged.size > RESEND_MOST) this.#acknowledged.delete(nonce);
   }
 
-  #refusal(isClosed, slug) {
-    if (isClosed) return "closed";
-    if (!this.session.rooms.get(slug)?.wanted) return "not_joined";
-    return this.#items.size >= this.limit ? "queue_full" : null;
-  }
-
-  #send(item, room) {
+  #send(item) {
     const { message } = item;
-    if (this.clock.age(item.at) > DAY) return this.#fail(item, this.session.error({ code: "expired" }));
-    Object.assign(item, { state: "sent", sentAt: this.clock.now() });
-    const acknowledged = (ack) => {
-      this.#items.delete(message.nonce);
-      this.#acknowledged.delete(message.nonce);
-      this.#acknowledged.set(message.nonce, Object.assign(item, { acknowledgedAt: this.clock.now() }));
-      this.#dropOld();
-      item.resolve(ack);
-      this.flush();
-    };
-    this.session.ask({ type: "message", ...message }, acknowledged, (error) => this.#refused(item, room, error));
+    const { clock, connection } = this.#session;
+    const code = clock.age(item.at) > DAY ? "expired" : this.#isTooLarge(item) ? "too_large" : null;
+    if (code) return this.#fail(item, failure(code, outcome(item)));
+    this.#change(item, { state: "sent", sentAt: clock.now(), retryAt: null });
+    connection.ask({ type: "message", ...message }, (ack) => this.#acknowledge(item, ack), (error) => this.#refused(item, error));
   }
 
-  #refused(item, room, error) {
+  #acknowledge(item, ack) {
+    const { nonce } = item.message;
+    if (this.#items.get(nonce) === item) this.#remove(item);
+    this.#acknowledged.delete(nonce);
+    this.#acknowledged.set(nonce, Object.assign(item, { acknowledgedAt: this.#session.clock.now() }));
+    this.#dropOld();
+    this.#session.storage?.acknowledged(nonce);
+    item.resolve(ack);
+    this.flush();
+  }
+
+  #refused(item, error) {
+    const { nonce, room: slug } = item.message;
+    if (this.#items.get(nonce) !== item) return;
+    const room = this.#session.room(slug);
     item.state = "queued";
-    if (error.code === "offline") return;
-    if (error.code === "not_joined" && room.wanted) return room.subscription.reenter();
-    if (!error.retryable) return this.#fail(item, error);
-    item.state = "held";
-    const { code, message, retryAfter = 1 } = error;
-    this.session.emit("held", { room: room.slug, nonce: item.message.nonce, code, message, retryIn: retryAfter });
-    this.session.after(retryAfter, () => {
-      release(item);
+    if (error.code === "offline") return this.#change(item);
+    if (error.code === "not_joined" && room.isHeld) return room.subscription.reenter();
+    if (!error.isRetryable) return this.#fail(item, error);
+    const { retryAfter = 1 } = error;
+    const { clock } = this.#session;
+    const stop = clock.after(retryAfter, () => {
+      this.#release(item);
       this.flush();
     });
+    this.#change(item, { state: "held", error, retryAt: clock.wallAt(clock.now() + retryAfter), stop });
+  }
+
+  #release(item) {
+    item.stop();
+    if (item.state === "held") this.#change(item, { state: "queued", error: null, retryAt: null });
   }
 
   #fail(item, error) {
-    this.#items.delete(item.message.nonce);
+    item.stop();
+    if (item.isRepeated) this.#remove(item);
+    else this.#change(item, { state: "failed", error, retryAt: null });
     item.reject(error);
+    this.#session.storage?.failed(item.message.nonce, error.code);
+  }
+
+  #remove(item) {
+    this.#items.delete(item.message.nonce);
+    item.stop();
+    item.unwatch();
+    if (!item.isRepeated) this.#bytes -= item.size;
+    this.#change(item);
+  }
+
+  #change(item, fields) {
+    Object.assign(item, fields);
+    this.#session.touch(this.#session.room(item.message.room));
   }
 }
 
-function release(item) {
-  if (item.state === "held") item.state = "queued";
-}
+const STATUS = { queued: "waiting", held: "waiting", sent: "sent", failed: "failed" };
+
+const outcome = ({ sentAt }) => (sentAt === undefined ? "not_sent" : "unknown");

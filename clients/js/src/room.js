@@ -1,131 +1,60 @@
-/** One room: its messages and members. `subscription.js` follows its log. */
+/** One room: its messages, its members and what this page sends. `subscription.js` follows its log. */
 
-const KEEP = 2000; // messages of a room; earlier ones that the page has loaded stay as well
+import { Handle } from "./handle.js";
+import { Members } from "./members.js";
+import { MessageLog, revision } from "./messages.js";
 
-const revision = (message) => message.changed_seq ?? message.seq;
+const HINT_BYTES = 65_536; // more than that is waiting: typing and signals are dropped
 
-/** The loaded messages of a room, from the oldest loaded one on. */
-class MessageLog {
-  messages = new Map(); // id → latest state
-  hasMore = false; // whether the server has older ones
-  first; // seq from which on all are loaded
-  #unloaded = new Map(); // states of messages below `first`
-  #keep = KEEP;
-
-  list() {
-    return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
-  }
-
-  /** Replace all by the newest messages, which came with the room. */
-  restart({ messages, has_more, through }) {
-    this.messages = new Map(messages.map((message) => [message.id, message]));
-    this.#unloaded.clear();
-    this.hasMore = has_more;
-    this.first = Math.min(through + 1, ...messages.map(({ seq }) => seq));
-  }
-
-  /** Store a state of a message. Returns the event that it makes, or null. */
-  put(message) {
-    const known = this.messages.get(message.id);
-    if (known && revision(message) <= revision(known)) return null;
-    if (!known && this.hasMore && message.seq < this.first) return this.#putUnloaded(message);
-    this.messages.set(message.id, message);
-    if (this.messages.size > this.#keep * 1.25) this.trim(this.#keep);
-    return known ? "changed" : "message";
-  }
-
-  // It may be newer than the one in a page that is on its way.
-  #putUnloaded(message) {
-    this.#unloaded.set(message.id, message);
-    if (this.#unloaded.size > KEEP) this.#unloaded.delete(this.#unloaded.keys().next().value);
-    return null;
-  }
-
-  /** Add a page of the messages before a seq. */
-  prepend({ messages, has_more }, before) {
-    if (before < this.first) return; // trimmed meanwhile: there would be a hole
-    for (const message of messages) {
-      const known = this.messages.get(message.id) ?? this.#unloaded.get(message.id);
-      this.messages.set(message.id, known && revision(known) > revision(message) ? known : message);
-      this.first = Math.min(this.first, message.seq);
-    }
-    if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;
-    this.#keep = Math.max(this.#keep, this.messages.size);
-  }
-
-  trim(keep) {
-    this.#keep = KEEP;
-    const gone = this.list().slice(0, -keep);
-    for (const { id } of gone) this.messages.delete(id);
-    if (!gone.length) return gone;
-    this.first = gone.at(-1).seq + 1;
-    this.hasMore = true;
-    return gone;
-  }
-
-  clear() {
-    this.messages.clear();
-    this.#unloaded.clear();
-    this.hasMore = false;
-    this.first = undefined;
-  }
-}
-
-/** The state of one room. A page reads it, and only the client changes it. */
-export class Room {
+/** A page listens to it and reads it, and only the client changes it. */
+export class Room extends Handle {
+  /** What the server says about the room: `title`, `role`, `slow_seconds` and so on. */
   about = {};
-  members = new Map();
-  count = 0;
-  subscription;
-  #history;
-  #session;
-  #log = new MessageLog();
+
+  #log;
+  #members = new Members(0);
+  #history = 50;
+  #read = 0;
   #joinedAt; // the seq at the time of the join: later events are live
 
-  /** `session`: catchUp, follow(owner), emit(type, detail), entered(room, isAnew), refused(room, error). */
-  constructor(slug, history, session) {
+  /** `session`: what the client gives to its parts. */
+  constructor(slug, session) {
+    super(session);
     this.slug = slug;
-    this.#history = history;
-    this.#session = session;
-    this.subscription = session.follow(this.#owner());
+    this.#log = new MessageLog(session.keep);
   }
 
-  /** That of the subscription to its log. */
-  get state() {
-    return this.subscription.state;
-  }
-
-  get epoch() {
-    return this.subscription.epoch;
-  }
-
-  get position() {
-    return this.subscription.position;
-  }
-
+  /** The loaded messages in the order of the room's log: a frozen array. */
   get messages() {
-    return this.#log.messages;
+    return this.#log.list;
   }
 
+  /** Whether the server has older messages. */
   get hasMore() {
     return this.#log.hasMore;
   }
 
-  get first() {
-    return this.#log.first;
+  /** The users who are here, by `user_id`; empty if they are too many to list. */
+  get members() {
+    return this.#members.all;
   }
 
-  get wanted() {
-    return this.subscription.wanted;
+  get count() {
+    return this.#members.count;
   }
 
-  get joined() {
-    return this.subscription.joined;
+  /** The messages of this page that have no ack yet, or have failed: a frozen array. */
+  get pending() {
+    return this.session.outbox.of(this.slug);
   }
 
-  /** The messages in the order of the room's log. */
-  list() {
-    return this.#log.list();
+  get isUsed() {
+    return super.isUsed || this.session.outbox.has(this.slug);
+  }
+
+  /** Return the loaded message of this id. */
+  message(id) {
+    return this.#log.get(id);
   }
 
   /** Whether the user may `post`, `signal`, `moderate` or `manage` here; `about` has the rest. */
@@ -133,77 +62,181 @@ export class Room {
     return Boolean(this.about.rights?.includes(right));
   }
 
-  /** Forget all but the newest `keep` messages. */
+  /**
+   * Be in the room, now and after every reconnect: until the signal aborts, or without one until `leave`.
+   * `linger`: leave so many seconds later. Settles with the room once joined.
+   */
+  join({ history = this.#history, ...options } = {}) {
+    this.#history = history;
+    return this.subscription.hold(options);
+  }
+
+  /** End the `join` without a signal; with `force` all of them. The last one leaves the room. */
+  leave(options) {
+    this.subscription.leave(options);
+  }
+
+  /** Settles with the ack, over any number of reconnects. `options`: data, nonce, signal. */
+  send(content, options) {
+    return this.session.outbox.add(this.slug, content, options);
+  }
+
+  /** Send a failed message again. */
+  retry(nonce) {
+    return this.session.outbox.retry(nonce);
+  }
+
+  /** Drop a message that has no ack. Returns its content. */
+  discard(nonce) {
+    return this.session.outbox.discard(nonce);
+  }
+
+  /** Load earlier messages (`before` a seq, default the first loaded one), or what came `after` a position. */
+  async history({ before, after, limit = 50, ...options } = {}) {
+    if (after === undefined) before ??= this.#log.first;
+    const take = (reply) => after === undefined && this.#prepend(reply, before);
+    return this.session.request({ type: "history", room: this.slug, before, after, limit }, options, take);
+  }
+
+  /** Forget all but the newest `keep` messages. Returns those that are gone. */
   trim(keep) {
+    this.touch();
     return this.#log.trim(keep);
+  }
+
+  /** Tell the others that this user is typing. Like `signal`, it is dropped while the room is not live. */
+  typing() {
+    this.#hint({ type: "typing" });
+  }
+
+  signal(data) {
+    this.#hint({ type: "signal", data });
+  }
+
+  /** Move the user's read mark forward, as soon as the room is live. */
+  read(seq) {
+    this.#read = Math.max(this.#read, seq);
+    if (this.#hint({ type: "read", seq: this.#read })) this.#read = 0;
+  }
+
+  /** Ask who is here. */
+  presence() {
+    return this.session.request({ type: "presence", room: this.slug });
+  }
+
+  #hint(command) {
+    const { connection } = this.session;
+    const isSent = this.state === "live" && connection.backlog < HINT_BYTES;
+    if (isSent) connection.send({ ...command, room: this.slug });
+    return isSent;
+  }
+
+  // What the client calls
+
+  /** Take a frame of this room. */
+  receive(frame) {
+    switch (frame.type) {
+      case "message":
+        return this.subscription.receive(frame, frame);
+      case "changed":
+        return this.subscription.receive(frame, frame.message);
+      case "room":
+        this.about = frame;
+        break;
+      case "joined":
+        if (frame.through === undefined) this.#members.add(frame);
+        break;
+      case "left":
+        this.#members.remove(frame);
+        break;
+      case "presence":
+        this.#members.set(frame);
+    }
+    this.#tell(frame.type, frame);
+  }
+
+  /** Show what an earlier page has kept, until the join brings what followed. */
+  restore({ messages, seq, epoch }) {
+    if (this.position) return;
+    this.#log.restart({ messages, has_more: true, through: seq });
+    Object.assign(this.subscription, { position: seq, epoch, hasData: true });
+    this.touch();
   }
 
   /** Drop all data of the last user. */
   forget() {
     this.subscription.forget();
-    Object.assign(this, { about: {}, count: 0 });
+    this.about = {};
     this.#log.clear();
-    this.members.clear();
+    this.#members.set({});
+    this.#read = 0;
+    this.touch();
   }
 
-  // The log
+  #prepend(reply, before) {
+    if (reply.epoch !== this.subscription.epoch) return; // it is of another log than the loaded ones
+    this.#log.prepend(reply, before);
+    this.touch();
+  }
 
-  #owner() {
-    const address = { room: this.slug };
-    return {
-      handle: this,
-      address,
-      opening: (since) => ({ type: "join", ...address, history: this.#history, since }),
-      closing: () => ({ type: "leave", ...address }),
-      opened: (reply, since) => this.#joined(reply, since),
-      show: (message) => this.#show(message),
-      refused: (error) => this.#session.refused(this, error),
-    };
+  // For the page, on the room and on the client.
+  #tell(type, detail) {
+    this.touch();
+    this.emit(type, detail);
+    this.session.emit(type, detail);
+  }
+
+  // What the subscription calls
+
+  get kind() {
+    return "room";
+  }
+
+  get address() {
+    return this.slug;
+  }
+
+  opening(since) {
+    return { room: this.slug, history: this.#history, since };
   }
 
   // More was missed than a resume brings: a repair reads it page by page, before anything newer.
-  #joined(reply, since) {
-    const subscription = this.subscription;
-    const missed = since?.epoch === reply.epoch ? reply.through - this.position : null;
-    const isGap = missed !== null && missed >= 0 && !reply.recovered && this.#session.catchUp === "all";
-    const resumed = isGap || Boolean(since && reply.recovered);
-    const isReset = !resumed && this.position !== undefined;
-    const isAnew = isReset && reply.epoch !== this.epoch;
-    if (!resumed) this.#log.restart(reply);
-    Object.assign(subscription, { state: "joined", epoch: reply.epoch || null });
+  entered(reply, since) {
+    const { subscription, session } = this;
+    const missed = since?.epoch === reply.epoch ? reply.through - subscription.position : null;
+    const isGap = missed !== null && missed >= 0 && !reply.recovered && session.catchUp === "all";
+    const isResumed = isGap || Boolean(since && reply.recovered);
+    const isReset = !isResumed && subscription.position !== undefined;
+    const isAnew = isReset && reply.epoch !== subscription.epoch;
+    subscription.epoch = reply.epoch || null;
     this.about = reply;
     this.#joinedAt = reply.through;
-    if (!isGap) subscription.position = reply.through;
-    this.setMembers(reply);
-    if (resumed && !isGap) for (const message of reply.messages) this.#show(message);
-    this.#session.emit("room", { room: this, resumed });
-    if (isReset) this.#session.emit("reset", { room: this.slug, missed });
-    if (subscription.confirm(reply.through)) this.#session.entered(this, isAnew);
+    this.#members.set(reply);
+    if (!isResumed) this.#restart(reply, isReset && { room: this.slug, missed });
+    else if (!isGap) subscription.showAll(reply.messages, reply.through);
+    if (!subscription.confirm(reply.through, isResumed)) return;
+    session.outbox.resume(this.slug, isAnew);
+    if (this.#read) this.read(this.#read);
   }
 
-  #show(message) {
+  show(message) {
     const type = this.#log.put(message);
-    if (type) this.#session.emit(type, { room: this.slug, message, live: revision(message) > this.#joinedAt });
+    if (type) this.#tell(type, { room: this.slug, message, live: revision(message) > this.#joinedAt });
   }
 
-  /** Add a page of earlier messages, unless it is of another log than the loaded ones. */
-  prepend(reply, before) {
-    if (reply.epoch === this.epoch) this.#log.prepend(reply, before);
+  ended(error) {
+    this.session.outbox.failAll(error, this.slug);
   }
 
-  // Members
-
-  setMembers({ members = [], count }) {
-    this.members = new Map(members.map((member) => [member.user_id, member]));
-    this.count = count;
+  refused(error) {
+    this.forget();
+    this.#tell("refused", { room: this.slug, error });
   }
 
-  addMember({ user_id, username }) {
-    if (!this.members.has(user_id)) this.count++;
-    this.members.set(user_id, { user_id, username, connections: 1 });
-  }
-
-  removeMember({ user_id }) {
-    if (this.members.delete(user_id)) this.count--;
+  #restart(reply, reset) {
+    this.#log.restart(reply);
+    this.subscription.position = reply.through;
+    if (reset) this.#tell("reset", reset);
+    for (const message of reply.messages) if (this.isHeld) this.#tell("message", { room: this.slug, message, live: false });
   }
 }

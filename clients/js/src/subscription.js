@@ -1,57 +1,207 @@
 /**
- * The subscription to the log of a room or a topic: its state over all connections, and the position up to which
- * all events have been received. A gap is repaired from the history before anything newer is delivered.
+ * The subscription to the log of a room or a topic: who holds it, what the server was told, and the position up to
+ * which all events have been received. A gap is repaired from the history before anything newer is delivered.
  */
 
+import { deferred, handled } from "./deferred.js";
+import { failure } from "./errors.js";
+
 const PAGE = 100;
+const RETRY_SECONDS = 1;
+const REPLY_SECONDS = 30;
+
+/** Holds a subscription until `leave()`; all others are signals. */
+const OWN = {};
 
 export class Subscription {
-  /**
-   * `left`; `entering`: it is entered as soon as there is a connection; `joined`; or `repairing`:
-   * joined, but missed entries are read before newer ones are delivered.
-   */
-  state = "left";
   epoch = null; // null until it is known; empty for a log without entries
   position; // the seq up to which all events were received
+  hasData = false; // whether there is something to show
+  error = null; // why the last wish was refused
+
   #owner;
   #session;
+  #holders = new Map(); // OWN or a signal → { linger, reject, stop }
+  #lingering = null; // stops the timer
+  // What the server was told: `out`; `asked`, and its reply is missing; `entered`, and the entries of the reply are
+  // being shown; `in`; or `repairing`: missed entries are read before newer ones are delivered.
+  #phase = "out";
+  #since; // the position that the last command has sent
   #target = 0; // the seq that a repair has to reach
-  #opening = null; // the command that enters and has no reply yet
+  #turn = 0; // of the phase: a late reply to an earlier one is dropped
+  #notBefore = 0; // the server has asked for a pause
+  #stopTimer = null;
+  #told = "idle";
   #ready = deferred();
 
   /**
-   * `owner`: handle (the room or topic), address ({ room } or { topic }), opening(since) and closing() (commands),
-   * opened(reply, since), show(entry), refused(error), and perhaps retries(error). `session`: ask(command, onReply, onError), after(seconds, act).
+   * `owner` is the room or topic: kind (`room` or `topic`), address, opening(since), entered(reply, since),
+   * show(entry), ended(error), refused(error), retries(error), emit(type, detail).
+   * `session`: clock, connection, entrance, touch(handle).
    */
   constructor(owner, session) {
     this.#owner = owner;
     this.#session = session;
   }
 
-  get wanted() {
-    return this.state !== "left";
+  /** Whether the page wants to follow the log. */
+  get isHeld() {
+    return this.#holders.size > 0 || this.#lingering !== null;
   }
 
-  get joined() {
-    return this.state === "joined" || this.state === "repairing";
+  /** Whether the server follows it for this client. */
+  get isIn() {
+    return ["entered", "in", "repairing"].includes(this.#phase);
+  }
+
+  get isRepairing() {
+    return this.#phase === "repairing";
+  }
+
+  /** Whether the command that enters may be sent now. */
+  get isDue() {
+    return this.isHeld && this.#phase === "asked";
+  }
+
+  get kind() {
+    return this.#owner.kind;
+  }
+
+  get priority() {
+    return this.#owner.priority;
+  }
+
+  /** `idle`, `joining`, `live`, `stale` (there is data, which is not current) or `refused`. */
+  get state() {
+    if (this.error) return "refused";
+    if (!this.isHeld) return "idle";
+    if (this.#phase === "in") return "live";
+    return this.hasData ? "stale" : "joining";
+  }
+
+  /** When the server is asked again, in milliseconds of `Date.now()`. */
+  get retryAt() {
+    const { clock } = this.#session;
+    return this.#notBefore > clock.now() && this.isHeld ? clock.wallAt(this.#notBefore) : null;
+  }
+
+  // Holders
+
+  /** Hold the log until the signal aborts, or without one until `leave`. Settles once it is entered. */
+  hold({ signal, linger = 0 }) {
+    const { connection } = this.#session;
+    if (connection.isAborted) return handled(Promise.reject(failure("closed", "not_sent")));
+    if (signal?.aborted) return handled(Promise.reject(failure("aborted", "not_sent")));
+    this.#stopLingering();
+    const holder = signal ?? OWN;
+    const entered = this.#ready.promise;
+    const promise = handled(new Promise((resolve, reject) => {
+      entered.then(resolve, reject);
+      if (!this.#holders.has(holder)) this.#holders.set(holder, { linger, reject, stop: this.#watch(signal) });
+    }));
+    this.error = null;
+    if (connection.state === "idle") connection.connect();
+    this.#wished();
+    return promise;
+  }
+
+  /** End the holder without a signal, or all of them. */
+  leave({ force = false } = {}) {
+    if (force) this.#endAll(failure("left"));
+    else this.#release(OWN);
+  }
+
+  /** The server has removed the user. */
+  remove(error) {
+    this.#become("out");
+    this.refused(error);
+  }
+
+  // Returns a function that ends the listening to a signal.
+  #watch(signal) {
+    const ended = () => this.#release(signal);
+    signal?.addEventListener("abort", ended);
+    return () => signal?.removeEventListener("abort", ended);
+  }
+
+  #release(holder) {
+    const held = this.#holders.get(holder);
+    if (!held) return;
+    held.stop();
+    this.#holders.delete(holder);
+    const end = () => this.#endAll(failure("left"));
+    if (!this.#holders.size && held.linger) this.#lingering = this.#session.clock.after(held.linger, end);
+    else if (!this.#holders.size) this.#endAll(failure("left"), true);
+    held.reject(failure(holder === OWN ? "left" : "aborted", "not_sent"));
+  }
+
+  #endAll(error, isHeld = this.isHeld) {
+    if (!isHeld) return;
+    this.#stopLingering();
+    for (const { stop } of this.#holders.values()) stop();
+    this.#holders.clear();
+    this.fail(error);
+    this.#owner.ended(error);
+    this.#wished();
+  }
+
+  #stopLingering() {
+    this.#lingering?.();
+    this.#lingering = null;
+  }
+
+  // The wish is compared with what the server was told once the task has ended: join and leave in one task send nothing.
+  #wished() {
+    this.#session.entrance.add(this);
+    this.#tell();
   }
 
   // Enter and leave
 
-  /** Mark the log as one to follow. Settles with the room or topic once it is entered. */
-  want() {
-    if (this.state === "left") this.state = "entering";
-    return this.#ready.promise;
+  /** Tell the server what has changed since it was told last; the line must be open. */
+  settle() {
+    if (!this.isHeld) return this.isIn && this.#leaveServer();
+    if (this.#phase !== "out") return;
+    if (this.#notBefore > this.#session.clock.now()) this.#session.entrance.pause(this, this.#notBefore);
+    else this.#enter();
   }
 
-  /** Send the command that enters, if that is still to be done; there must be a connection. */
-  enter() {
-    if (this.state === "entering" && !this.#opening) this.#open();
+  #enter(isFirst = false) {
+    this.#become("asked");
+    this.#session.entrance.enqueue(this, isFirst);
   }
 
+  #leaveServer() {
+    const { kind, address } = this.#owner;
+    this.#become("out");
+    this.#session.connection.ask({ type: kind === "room" ? "leave" : "unsubscribe", [kind]: address });
+  }
+
+  /** Return the fields of the command that enters, or null if it is not wanted any more. */
+  opening() {
+    if (!this.isDue) {
+      if (this.#phase === "asked") this.#become("out");
+      return null;
+    }
+    this.#since = this.epoch === null ? undefined : { seq: this.position, epoch: this.epoch };
+    const opening = this.#owner.opening(this.#since);
+    this.#since = opening.since;
+    return opening;
+  }
+
+  /** Take the reply to the command that enters. */
+  opened(reply) {
+    if (this.#phase !== "asked") return;
+    this.#become("entered");
+    if (this.isHeld) this.#owner.entered(reply, this.#since);
+    else this.#session.entrance.add(this); // it was left meanwhile
+  }
+
+  /** Enter again: the server does not follow the log any more. */
   reenter() {
-    this.detach();
-    this.enter();
+    if (this.#phase === "asked") return;
+    this.#become("out");
+    this.#wished();
   }
 
   /** Enter without a position, because the log was purged or restored. */
@@ -60,74 +210,74 @@ export class Subscription {
     this.reenter();
   }
 
-  leave(error) {
-    if (this.joined) this.#session.ask(this.#owner.closing());
-    this.detach();
-    this.state = "left";
-    this.fail(error);
+  /** Ask for the next page of a snapshot: the server follows the topic from the last page on. */
+  more() {
+    if (this.#phase === "entered") this.#enter(true);
   }
 
-  /** Leave, because the server has removed the user. */
-  remove(error) {
-    this.detach();
-    this.#refused(error);
-  }
-
-  /** Record that the connection does not follow this log any more. */
+  /** Record that the line is lost. */
   detach() {
-    if (this.wanted) this.state = "entering";
-    this.#target = 0;
-    this.#opening = null;
+    this.#become("out");
+    this.#tell();
   }
 
-  /** Reject the promise of `want`; the next `want` makes another one. */
+  /** Reject the promises of `hold`; the next `hold` makes another one. */
   fail(error) {
     this.#ready.reject(error);
     this.#ready = deferred();
   }
 
+  /** Let go of everything that outlives the client: timers, and listeners on signals of the page. */
+  close(error) {
+    this.#stop();
+    this.fail(error);
+    if (this.#lingering) this.#endAll(error);
+    for (const { stop } of this.#holders.values()) stop();
+  }
+
+  /** Listen to the signals again: the client is connected once more. */
+  reopen() {
+    for (const [holder, held] of this.#holders) {
+      if (holder !== OWN) held.stop = this.#watch(holder);
+      if (holder.aborted) this.#release(holder);
+    }
+  }
+
   forget() {
     this.epoch = null;
     this.position = undefined;
+    this.hasData = false;
+    this.#notBefore = 0;
   }
 
-  #open() {
-    const since = this.epoch === null ? undefined : { seq: this.position, epoch: this.epoch };
-    const opening = (this.#opening = this.#owner.opening(since));
-    this.#session.ask(
-      opening,
-      (reply) => this.#opened(reply, opening),
-      (error) => this.#isLatest(opening) && this.#refused(error),
-    );
-  }
-
-  #isLatest(opening) {
-    if (this.#opening !== opening) return false;
-    this.#opening = null;
+  /** Settle `hold`, and repair the gap up to `through` if there is one. Returns false if a handler has left. */
+  confirm(through, isResumed) {
+    if (this.#phase !== "entered" || !this.isHeld) return false;
+    this.#notBefore = 0;
+    this.hasData = true;
+    if (this.position < through) this.#repair(through);
+    else this.#become("in");
+    this.#ready.resolve(this.#owner);
+    this.#tell(isResumed);
     return true;
   }
 
-  // A reply that comes after the log was left: the server follows it still.
-  #opened(reply, opening) {
-    if (this.#isLatest(opening)) this.#owner.opened(reply, opening.since);
-    else if (!this.wanted) this.#session.ask(this.#owner.closing());
+  /** Take an error instead of the reply to the command that enters. */
+  refused(error) {
+    if (error.code === "offline") return;
+    this.#become("out");
+    if (!this.isHeld) return;
+    if (this.#owner.retries(error)) return this.#enter();
+    if (error.isRetryable) return this.#pause(error);
+    this.error = error.code === "unknown_type" ? failure("unsupported", "refused", { cause: error }) : error;
+    this.#endAll(this.error);
+    this.#owner.refused(this.error);
   }
 
-  /** Settle `want`, and repair the gap up to `through` if there is one. Returns false if a listener has left. */
-  confirm(through) {
-    if (!this.joined) return false;
-    this.#ready.resolve(this.#owner.handle);
-    this.#target = Math.max(this.#target, through);
-    if (this.position < through) this.#repair();
-    return true;
-  }
-
-  #refused(error) {
-    if (error.code === "offline" || !this.wanted) return;
-    if (this.#owner.retries?.(error)) return this.#open();
-    if (error.retryable) return this.#after(error.retryAfter, () => this.#open());
-    this.fail(error);
-    this.#owner.refused(error);
+  #pause({ retryAfter = RETRY_SECONDS }) {
+    this.#notBefore = this.#session.clock.now() + retryAfter;
+    this.settle();
+    this.#session.touch(this.#owner);
   }
 
   // Events and gaps
@@ -137,51 +287,87 @@ export class Subscription {
    * `epoch` comes with the first event of a log.
    */
   receive({ seq, from = seq, epoch }, entry) {
-    if (!this.joined) return;
+    if (!this.isIn || !this.isHeld) return;
     if (epoch && !this.epoch) this.epoch = epoch;
     if (seq <= this.position) return;
-    this.#target = Math.max(this.#target, seq);
-    if (this.state === "repairing") return; // the repair goes on until it has reached the target
-    if (from > this.position + 1) return this.#repair();
+    if (this.isRepairing) return (this.#target = Math.max(this.#target, seq)); // the repair goes on until it is reached
+    if (from > this.position + 1) {
+      this.#repair(seq);
+      return this.#tell();
+    }
     this.position = seq;
     this.#owner.show(entry);
   }
 
-  #repair() {
-    this.state = "repairing";
-    this.#session.ask(
-      { type: "history", ...this.#owner.address, after: this.position, limit: PAGE },
-      (reply) => this.#repaired(reply),
-      ({ code, retryable, retryAfter }) => {
-        if (code !== "offline" && code !== "resync") this.#after(retryAfter, () => (retryable ? this.#repair() : this.#open()));
+  /** Show missed entries in order; a handler may leave in between. Returns whether all were shown. */
+  showAll(entries, through) {
+    const turn = this.#turn;
+    for (const entry of entries) {
+      const seq = entry.changed_seq ?? entry.seq;
+      if (seq > this.position) this.position = seq;
+      this.#owner.show(entry);
+      if (turn !== this.#turn || !this.isHeld) return false;
+    }
+    this.position = Math.max(this.position, through);
+    return true;
+  }
+
+  #repair(target = this.#target) {
+    const { kind, address } = this.#owner;
+    this.#target = target;
+    const turn = this.#become("repairing");
+    const isLate = () => turn !== this.#turn || !this.isHeld;
+    this.#session.connection.ask(
+      { type: "history", [kind]: address, after: this.position, limit: PAGE },
+      (reply) => isLate() || this.#repaired(reply),
+      ({ code, isRetryable, retryAfter = RETRY_SECONDS }) => {
+        if (isLate() || code === "offline" || code === "resync") return;
+        if (isRetryable) this.#after(retryAfter, () => this.#repair());
+        else this.reenter();
       },
+      { seconds: REPLY_SECONDS },
     );
   }
 
-  // A reply that comes after the log was left or entered anew is ignored: the next one asks from the position.
   #repaired(reply) {
-    if (this.state !== "repairing") return;
     if (!this.epoch) this.epoch = reply.epoch;
     if (reply.epoch !== this.epoch) return this.resync();
     const start = this.position;
-    for (const entry of reply.messages ?? reply.entries) this.#owner.show(entry);
-    if (this.state !== "repairing") return;
-    this.position = Math.max(start, reply.through);
-    if (this.position >= this.#target) this.state = "joined";
-    else if (this.position > start) this.#repair();
-    else this.#after(1, () => this.#repair());
+    if (!this.showAll(reply.messages ?? reply.entries, reply.through)) return;
+    if (this.position < this.#target) {
+      if (this.position > start) return this.#repair();
+      return this.#after(RETRY_SECONDS, () => this.#repair());
+    }
+    this.#become("in");
+    this.#tell(true);
   }
 
-  // Only while nothing else has changed the state.
+  // Only while nothing else has changed the phase.
   #after(seconds, act) {
-    const { state } = this;
-    this.#session.after(seconds, () => this.state === state && act());
+    const turn = this.#turn;
+    this.#stop();
+    this.#stopTimer = this.#session.clock.after(seconds, () => {
+      this.#stopTimer = null;
+      if (turn === this.#turn && this.#session.connection.isOpen) act();
+    });
   }
-}
 
-function deferred() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  parts.promise.catch(() => {}); // a page that did not wait gets an event
-  return parts;
+  #stop() {
+    this.#stopTimer?.();
+    this.#stopTimer = null;
+  }
+
+  #become(phase) {
+    this.#stop();
+    this.#phase = phase;
+    return ++this.#turn;
+  }
+
+  #tell(isResumed = false) {
+    const { state, error } = this;
+    if (state === this.#told) return;
+    this.#told = state;
+    this.#session.touch(this.#owner);
+    this.#owner.emit("state", { state, error, isResumed });
+  }
 }

@@ -5,10 +5,7 @@ import { test } from "node:test";
 
 import { Clock } from "../src/clock.js";
 import { Connection } from "../src/connection.js";
-
-class SilentSocket extends EventTarget {
-  close() {}
-}
+import { HandClock } from "./scripted.js";
 
 const MOVES = [
   [[], "opened", "idle"],
@@ -24,12 +21,11 @@ const MOVES = [
 ];
 
 for (const [before, after, state] of MOVES)
-  test(`a connection after ${[...before, after].join(", ")} is ${state}`, (context) => {
-    context.mock.timers.enable({ apis: ["setTimeout"] });
-    globalThis.WebSocket = SilentSocket;
+  test(`a connection after ${[...before, after].join(", ")} is ${state}`, () => {
     const none = () => {};
-    const owner = { receive: none, changed: none, dropped: none, tick: none, error: none };
-    const connection = new Connection({ url: "/ws/", token: none }, new Clock(), owner);
+    const owner = { receive: none, changed: none, dropped: none, suspended: none, tick: none, failed: none };
+    const transport = { open: () => null };
+    const connection = new Connection({ transport, clock: new Clock(new HandClock()) }, owner);
     for (const step of before) connection[step]();
     connection[after]();
     assert.equal(connection.state, state);

@@ -20,6 +20,8 @@ class Chat {
   #find;
   #client = null;
   #unread = new Map(); // slug → messages
+  #followed = new WeakSet(); // rooms
+  #renewed = new Set(); // slugs of rooms whose newest messages come: they are shown together
   #unseen = 0; // messages that came while the page was hidden
 
   /** `element` contains the chat; `config` is the page's configuration from the server. */
@@ -80,7 +82,7 @@ class Chat {
     return new Composer({ form: $("composer"), text: $("text"), length: $("length") }, this.drafts, {
       limit: () => this.#client?.limits.content_characters ?? Infinity,
       send: (content) => this.#send(content),
-      typing: () => this.#client.typing(this.view.slug),
+      typing: () => this.view.room.typing(),
       up: () => rows.focusEnd(),
       end: () => this.list.toEnd(),
     });
@@ -163,13 +165,11 @@ class Chat {
       if (!name || guestToken()) this.#introduce(frame); // the token of a new guest is stored after the guest has a name
     });
     client.on("authenticated", (frame) => this.#introduce(frame));
-    client.on("room", ({ room, resumed }) => this.#isShown(room.slug) && (resumed ? this.view.showPeople() : this.view.show(room)));
-    client.on("refused", (refusal) => this.#isShown(refusal.room) && this.view.showRefusal(refusal));
-    client.on("rights", ({ room }) => {
-      this.rooms.rename(room.slug, room.about.title);
-      if (this.#isShown(room.slug)) this.view.showRights(room);
+    client.on("refused", ({ room, error }) => this.#isShown(room) && this.view.showRefusal(error));
+    client.on("room", ({ room, title }) => {
+      this.rooms.rename(room, title);
+      if (this.#isShown(room)) this.view.showRights(client.room(room));
     });
-    client.on("held", (event) => this.deliveries.hold(event));
     client.on("invited", (event) => this.#showInvited(event));
     client.on("message", (event) => this.#receive(event, true));
     client.on("reset", (event) => this.#countMissed(event));
@@ -186,6 +186,7 @@ class Chat {
   }
 
   #receive({ room, message, live }, isNew) {
+    if (!live && this.#isHistory(room)) return;
     const isMine = message.user_id === this.#client.userId;
     if (this.#isShown(room)) {
       this.people.stopTyping(message.user_id);
@@ -194,14 +195,19 @@ class Chat {
     } else {
       if (isMine) this.list.settle(message.nonce, message);
       else if (isNew) this.#countUnread(room, 1);
-      const other = this.#client.rooms.get(room);
-      if (other.messages.size > 2 * KEEP) other.trim(KEEP);
+      const other = this.#client.room(room);
+      if (other.messages.length > 2 * KEEP) other.trim(KEEP);
     }
     if (isNew && live && !isMine && document.hidden) this.#unseen++;
     this.#showUnread();
   }
 
+  #isHistory(slug) {
+    return this.#renewed.has(slug) || this.#client.room(slug).state === "joining";
+  }
+
   #countMissed({ room, missed }) {
+    this.#renewed.add(room);
     if (this.#isShown(room)) return;
     this.#countUnread(room, missed ?? 0);
     this.#showUnread();
@@ -215,8 +221,22 @@ class Chat {
 
   #enter(slug) {
     this.#unread.delete(slug);
+    this.#follow(this.#client.room(slug));
     this.view.enter(slug);
     this.#showUnread();
+  }
+
+  #follow(room) {
+    if (this.#followed.has(room)) return;
+    this.#followed.add(room);
+    this.deliveries.follow(room);
+    room.on("state", ({ state, isResumed }) => {
+      if (state !== "live") return;
+      this.#renewed.delete(room.slug);
+      if (!this.#isShown(room.slug)) return;
+      if (isResumed) this.view.showPeople();
+      else this.view.show(room);
+    });
   }
 
   #isShown(slug) {

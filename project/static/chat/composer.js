@@ -1,5 +1,7 @@
 /** The form for a message: its draft, its length, and whether it may be sent. */
 
+import { isThere } from "./room.js";
+
 const NEAR_LIMIT = 200; // characters that are left when the counter appears
 const TYPING_SECONDS = 3;
 
@@ -30,8 +32,8 @@ export class Composer {
 
   /** Enable the form if the user may post in the room. */
   allow(room) {
-    this.text.disabled = !room?.epoch || !room.may("post");
-    this.text.placeholder = room?.epoch ? hint(room) : "Write a message";
+    this.text.disabled = !isThere(room) || !room.may("post");
+    this.text.placeholder = isThere(room) ? hint(room) : "Write a message";
     this.check();
   }
 

@@ -15,6 +15,11 @@ export class Deliveries {
     return !this.#waiting.size;
   }
 
+  /** Show why messages of a room wait. */
+  follow(room) {
+    room.on("change", () => this.#hold(room));
+  }
+
   add(nonce, room, content) {
     this.#waiting.set(nonce, { room, content });
   }
@@ -25,7 +30,7 @@ export class Deliveries {
     this.list.retry(nonce);
     this.#tellHeld();
     try {
-      this.list.settle(nonce, await this.client().send(room, content, { nonce }));
+      this.list.settle(nonce, await this.client().room(room).send(content, { nonce }));
       this.#waiting.delete(nonce);
     } catch (error) {
       this.list.fail(nonce, whyNotSent(error), error.code === "too_large" ? "edit" : "retry");
@@ -37,17 +42,21 @@ export class Deliveries {
     const item = this.#waiting.get(nonce);
     this.#waiting.delete(nonce);
     this.list.drop(nonce);
+    if (item) this.client().room(item.room).discard(nonce);
     return item?.content;
-  }
-
-  /** Pause the messages of a room that the server refuses for now. */
-  hold({ room, code, retryIn }) {
-    this.#held = { room, code, until: performance.now() + retryIn * 1000 };
-    this.#tellHeld();
   }
 
   forget() {
     this.#waiting.clear();
+  }
+
+  // The server refuses the first of them for now.
+  #hold({ slug, pending }) {
+    const held = pending.find(({ retryAt }) => retryAt);
+    if (!held) return;
+    clearTimeout(this.#held?.timer);
+    this.#held = { room: slug, code: held.error.code, until: performance.now() + held.retryAt - Date.now() };
+    this.#tellHeld();
   }
 
   #tellHeld() {
@@ -68,7 +77,7 @@ export class Deliveries {
 
   #why(left) {
     const { room, code } = this.#held;
-    const slow = this.client().rooms.get(room)?.about.slow_seconds;
+    const slow = this.client().room(room).about.slow_seconds;
     if (code !== "rate_limited") return `The server cannot store messages now. Next attempt in ${left} s.`;
     return slow ? `Slow mode: one message every ${slow} s. This one is sent in ${left} s.` : `Too many messages. This one is sent in ${left} s.`;
   }

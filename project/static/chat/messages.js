@@ -69,7 +69,7 @@ export class MessageList {
     this.#room = room;
     this.#items.clear();
     this.#quietly(() => {
-      const rows = room.list().map((message) => this.#row(message));
+      const rows = room.messages.map((message) => this.#row(message));
       for (const { room: slug, li } of this.#pending.values()) if (slug === room.slug) rows.push(li);
       this.list.replaceChildren(...rows);
       rows.forEach((li) => this.#decorate(li));
@@ -237,7 +237,7 @@ export class MessageList {
     if (this.list.childElementCount < KEEP * 1.5 || !this.#room) return;
     this.#room.trim(KEEP);
     for (const [id, li] of this.#items) {
-      if (this.#room.messages.has(id)) continue;
+      if (this.#room.message(id)) continue;
       li.remove();
       this.#items.delete(id);
     }

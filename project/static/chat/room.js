@@ -13,7 +13,7 @@ export class RoomView {
   }
 
   get room() {
-    return this.client()?.rooms.get(this.slug);
+    return this.slug ? this.client()?.room(this.slug) : undefined;
   }
 
   /** Show a room, and join it if needed. */
@@ -24,9 +24,9 @@ export class RoomView {
     this.composer.enter(slug);
     this.rooms.mark(slug);
     this.people.forgetTypists();
-    if (this.room?.epoch) this.show(this.room);
+    if (isThere(this.room)) this.show(this.room);
     else this.#showNothing("Loading…");
-    this.client().join(slug).catch(() => {});
+    this.room.join();
     this.composer.allow(this.room);
   }
 
@@ -61,13 +61,13 @@ export class RoomView {
   }
 
   /** Show why the room cannot be joined. If the refusal ends by itself, join again then. */
-  showRefusal({ code, message, retryIn }) {
+  showRefusal({ code, message, retryAfter }) {
     const again = () => this.enter(this.slug);
     if (code === "unknown_room") this.#showNothing("There is no such room.");
     else this.#showNothing(message, " ", button("Try again", again));
     this.composer.allow(this.room);
     clearTimeout(this.#comeBack);
-    if (retryIn) this.#comeBack = later(retryIn, again);
+    if (retryAfter) this.#comeBack = later(retryAfter, again);
   }
 
   /** Show above the messages whether there are earlier ones. */
@@ -86,12 +86,12 @@ export class RoomView {
 
   async loadEarlier() {
     const { room } = this;
-    if (this.#isLoading || !room?.joined || !room.hasMore) return;
+    if (this.#isLoading || room?.state !== "live" || !room.hasMore) return;
     this.#isLoading = true;
     this.showTop();
     try {
-      const { messages } = await this.client().history(room.slug);
-      if (room.slug === this.slug) this.list.prepend(messages.map(({ id }) => room.messages.get(id)).filter(Boolean));
+      const { messages } = await room.history();
+      if (room.slug === this.slug) this.list.prepend(messages.map(({ id }) => room.message(id)).filter(Boolean));
     } catch {
       // The next scroll tries again.
     }
@@ -117,12 +117,17 @@ export class RoomView {
 
   async #askRights(slug) {
     const { room } = this;
-    if (slug !== this.slug || !room?.joined) return;
+    if (slug !== this.slug || room.state !== "live") return;
     const reply = await this.client().request({ type: "join", room: slug, history: 0 }).catch(() => null);
     if (!reply || slug !== this.slug) return;
     room.about = reply;
     this.showRights(room);
   }
+}
+
+/** Whether a room has been joined, though the connection may be lost. */
+export function isThere(room) {
+  return room?.state === "live" || room?.state === "stale";
 }
 
 /** Timers of more than 24 days would fire at once. */

@@ -17,17 +17,15 @@ let dragged = null; // { key, x, y }
 
 const draw = once(() => {
   for (const [key, element] of shown) {
-    if (board.state.has(key)) continue;
+    if (board.values.has(key)) continue;
     element.remove();
     shown.delete(key);
   }
-  for (const [key, note] of board.state) place(elementOf(key), { ...note, ...(dragged?.key === key && dragged) });
-  document.getElementById("count").textContent = board.state.size;
+  for (const [key, note] of board.values) place(elementOf(key), { ...note, ...(dragged?.key === key && dragged) });
+  document.getElementById("count").textContent = board.values.size;
 });
 
-board.on("event", draw);
-board.on("subscribed", draw);
-board.on("reset", draw);
+board.on("change", draw);
 cursors.on("cursor", ({ user_id, name, x, y }) => user_id !== client.userId && point(user_id, name, x, y));
 
 // Notes
@@ -57,7 +55,7 @@ function place(element, { x, y, text: words, colour, author }) {
 }
 
 const move = (key, x, y) =>
-  act(() => board.call("put", { id: key, x, y, text: board.state.get(key).text, colour: board.state.get(key).colour }));
+  act(() => board.call("put", { id: key, x, y, text: board.values.get(key).text, colour: board.values.get(key).colour }));
 
 function lift(event, key, element) {
   if (event.target.closest("button")) return;
@@ -79,7 +77,7 @@ function lift(event, key, element) {
 }
 
 function nudge(event, key) {
-  const { x, y } = board.state.get(key) ?? {};
+  const { x, y } = board.values.get(key) ?? {};
   const steps = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
   const step = steps[event.key];
   if (x === undefined || !step) return;
@@ -130,5 +128,4 @@ function at(element, x, y) {
   element.style.top = `${y * 100}%`;
 }
 
-client.connect();
 await act(() => Promise.all([board.subscribe(), cursors.subscribe()]));

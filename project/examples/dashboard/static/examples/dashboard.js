@@ -14,9 +14,9 @@ const changed = new Set(); // keys that came since the last frame
 let received = 0;
 
 const draw = once(() => {
-  for (const key of changed) show(key, dashboard.state.get(key));
+  for (const key of changed) show(key, dashboard.values.get(key));
   changed.clear();
-  empty.hidden = dashboard.state.size > 0;
+  empty.hidden = dashboard.values.size > 0;
 });
 
 dashboard.on("event", ({ key, live }) => {
@@ -63,5 +63,4 @@ function rowOf(machine) {
   return row;
 }
 
-client.connect();
 await act(() => dashboard.subscribe());

@@ -12,11 +12,10 @@ const EMPTY = { cells: ".........", turn: "x", players: {}, line: [], is_over: f
 const client = connect();
 const game = client.topic(page.dataset.topic);
 
-game.on("event", ({ key }) => key === "table" && draw());
 game.on("seated", ({ mark, name }, { live }) => live && note(`${name} plays ${SIGNS[mark]}`));
 game.on("moved", ({ mark, cell }, { live }) => live && note(`${SIGNS[mark]} to cell ${cell + 1}`));
 game.on("left", ({ name }, { live }) => live && note(`${name} has left`));
-game.on("subscribed", draw);
+game.on("change", draw);
 
 const call = (name, data) => act(() => game.call(name, data));
 
@@ -24,7 +23,7 @@ for (const [name, button] of Object.entries(buttons)) button.addEventListener("c
 cells.forEach((cell, number) => cell.addEventListener("click", () => call("move", { cell: number })));
 
 function draw() {
-  const table = game.state.get("table") ?? EMPTY;
+  const table = game.values.get("table") ?? EMPTY;
   const mine = Object.keys(table.players).find((mark) => table.players[mark].user_id === client.userId);
   cells.forEach((cell, number) => {
     const mark = table.cells[number];
@@ -61,5 +60,4 @@ function note(text) {
 }
 
 draw();
-client.connect();
 await act(() => game.subscribe());

@@ -12,17 +12,15 @@ const shown = new Map(); // the elements of orders, by key
 
 const draw = once(() => {
   for (const [key, element] of shown) {
-    if (orders.state.has(key)) continue;
+    if (orders.values.has(key)) continue;
     element.remove();
     shown.delete(key);
   }
-  for (const [key, order] of orders.state) show(elementOf(key), order);
-  document.getElementById("empty").hidden = orders.state.size > 0;
+  for (const [key, order] of orders.values) show(elementOf(key), order);
+  document.getElementById("empty").hidden = orders.values.size > 0;
 });
 
-orders.on("event", draw);
-orders.on("subscribed", draw);
-orders.on("reset", draw);
+orders.on("change", draw);
 
 document.getElementById("place").addEventListener("click", () => post("place/"));
 
@@ -61,5 +59,4 @@ async function post(path) {
   else if (!answer.ok) problem.textContent = answer.status === 409 ? await answer.text() : "This order is gone.";
 }
 
-client.connect();
 await act(() => orders.subscribe());

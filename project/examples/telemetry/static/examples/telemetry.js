@@ -14,17 +14,15 @@ const own = new Map(); // the clients of the devices that this page plays
 
 const draw = once(() => {
   for (const [name, element] of shown) {
-    if (telemetry.state.has(name)) continue;
+    if (telemetry.values.has(name)) continue;
     element.remove();
     shown.delete(name);
   }
-  for (const name of [...telemetry.state.keys()].sort()) show(elementOf(name), name, telemetry.state.get(name));
+  for (const name of [...telemetry.values.keys()].sort()) show(elementOf(name), name, telemetry.values.get(name));
   running.textContent = own.size;
 });
 
-telemetry.on("event", draw);
-telemetry.on("subscribed", draw);
-telemetry.on("reset", draw);
+telemetry.on("change", draw);
 
 add.addEventListener("click", async () => {
   const added = await act(() => telemetry.call("add"));
@@ -69,5 +67,4 @@ function play({ name, token }) {
   draw();
 }
 
-client.connect();
 await act(() => telemetry.subscribe());

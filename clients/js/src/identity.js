@@ -1,0 +1,73 @@
+/** The one user of a client: that of the page, or of its first `welcome`. Nothing is sent as any other. */
+
+const isGuest = (userId) => userId.startsWith("guest:");
+
+export class Identity {
+  userId = null;
+  username = null;
+
+  #pinned; // the only user that this client may be; `guest:` is any guest
+  #guestToken = null;
+  #isNamed = false; // a guest who was here before keeps the name
+  #options;
+  #forget;
+
+  /** `options`: user, token, name. `forget()` drops all data of the last user. */
+  constructor({ user = null, token = null, name = null }, forget) {
+    this.#pinned = user;
+    this.#options = { token, name };
+    this.#forget = forget;
+  }
+
+  get pinned() {
+    return this.#pinned;
+  }
+
+  /** Return the token for an attempt to connect, or instead of one that is about to expire. */
+  async token(reason) {
+    const { token: option } = this.#options;
+    const token = await (typeof option === "function" ? option(reason) : option);
+    if (reason.reason !== "connect") return token;
+    if (token) this.#isNamed = true;
+    return token || this.#guestToken;
+  }
+
+  /** Learn from a frame who the connection is. */
+  learn({ user_id, username, guest_token }) {
+    this.userId = user_id;
+    this.username = username;
+    if (guest_token) this.#guestToken = guest_token;
+  }
+
+  /** The name that a new guest has still to be given, or null. */
+  get wantedName() {
+    return this.#isNamed || !isGuest(this.userId) ? null : this.#options.name;
+  }
+
+  named() {
+    this.#isNamed = true;
+  }
+
+  /** Whether the connection is the user that the page was made for; if not, all data is dropped. */
+  confirm() {
+    const [pinned, userId] = [this.#pinned, this.userId];
+    if (!pinned || pinned === userId || (isGuest(pinned) && isGuest(userId))) {
+      this.adopt();
+      return true;
+    }
+    this.#forget();
+    return false;
+  }
+
+  /** Accept the user of the connection. */
+  adopt() {
+    if (this.#pinned && this.#pinned !== this.userId && this.#pinned !== "guest:") this.#forget();
+    this.#pinned = this.userId;
+  }
+
+  /** Accept another user from now on. */
+  change(user) {
+    this.#forget();
+    this.#pinned = user;
+  }
+}
