@@ -11,7 +11,6 @@ from ...engine.database.writer import Result
 from ...engine.delivery.catchup import fit_frame
 from ...hooks import Hooks, NewMessage, hooks
 from ...screening import screen
-from ...store import presence
 from ...store.accounts.visitor import Visitor
 from ...store.logs import MADE_NONCE, LogMark
 from ...store.messages import history, slow_mode
@@ -127,9 +126,7 @@ class Messages(Joining):
         if command.room is None:
             return await super().presence(command)
         subscription = await self._allowed(command.room, lambda entry: True)
-        members, count = await self.engine.db.read_rows(
-            presence.members, subscription.access.room_id, config().presence_events_up_to
-        )
+        members, count = await self._present(subscription.access.room_id)
         return PresenceList(room=command.room, members=members, count=count)
 
     @command

@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from ...conf import config
 from ...engine.delivery.entry_catchup import fitting
+from ...engine.delivery.roster import with_user
 from ...store import presence
+from ...store.presence import Place
 from ...store.topics.entries import TopicLog
 from ...topics.permissions import Verdict
 from ...topics.registry import registry
@@ -36,6 +38,7 @@ from ...wire.events import (
     HistoryPage,
     Joined,
     Left,
+    Member,
     Outgoing,
     PresenceList,
     Removed,
@@ -121,9 +124,7 @@ class Subscribing(Consumer):
             raise CommandError(ErrorCode.INVALID_MESSAGE, NO_ROOMS, path="room")
         topic = self._find(command.topic)
         await self._topics.check_presence(topic)
-        members, count = await self.engine.db.read_rows(
-            presence.members, topic.name, config().presence_events_up_to
-        )
+        members, count = await self._present(topic.name)
         return PresenceList(topic=topic.name, members=members, count=count)
 
     def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
@@ -157,6 +158,13 @@ class Subscribing(Consumer):
 
     def _find(self, name: str) -> Topic:
         return registry.resolve(name, self.identity)
+
+    async def _present(self, place: Place) -> tuple[list[Member], int]:
+        """Return the users in a place where the client is, and their number."""
+        members, count = await self.engine.db.read_rows(
+            presence.members, place, config().presence_events_up_to
+        )
+        return with_user(members, count, self.identity.user_id, self.identity.username)
 
     def _find_signed(self, target: Subscribe | SubscribeTarget) -> Topic:
         """Return the topic of a target, with the signature of its page if it has one."""

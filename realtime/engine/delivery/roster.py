@@ -2,7 +2,7 @@
 
 from ...wire.events import Member
 
-__all__ = ["Roster"]
+__all__ = ["Roster", "with_user"]
 
 
 class Roster:
@@ -58,3 +58,16 @@ class Roster:
         if user_id in self._people:
             return members
         return [*members, Member(user_id=user_id, username=username)]
+
+
+def with_user(
+    members: list[Member], count: int, user_id: str, username: str
+) -> tuple[list[Member], int]:
+    """Return members by name and their number, with a user who is here for certain.
+
+    The row of a user who has just joined may not be written yet. A crowd has no members to add to.
+    """
+    if len(members) < count or any(one.user_id == user_id for one in members):
+        return members, count
+    found = [*members, Member(user_id=user_id, username=username, connections=1)]
+    return sorted(found, key=lambda one: (one.username, one.user_id)), count + 1

@@ -12,6 +12,7 @@ from django.db import OperationalError
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
+from realtime.engine.connections import presence
 from realtime.models import Connection, Presence, Room
 from realtime.testing import Refused, clock, connect
 from realtime.topics import Event, Topic
@@ -142,6 +143,23 @@ async def test_the_command_and_the_method_return_who_is_there(site: Site, ada: A
 
 
 @pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("is_room", [True, False])
+async def test_a_client_is_in_the_list_that_it_requests(
+    site: Site, room: Room, monkeypatch: pytest.MonkeyPatch, is_room: bool
+) -> None:
+    """At once after it has joined: rows are written in batches."""
+    monkeypatch.setattr(presence, "GATHER_SECONDS", 60)
+    async with testing.engine(GUESTS=True, **UNLIMITED), connect() as client:
+        if is_room:
+            await client.join(room)
+            told = await client.ask("presence", room=room.slug)
+        else:
+            await client.subscribe("document/1")
+            told = await client.ask("presence", topic="document/1")
+        assert [one["user_id"] for one in told["members"]] == [client.user_id]
+        assert told["count"] == 1
+
+
 async def test_other_topics_have_no_presence(site: Site, ada: Any) -> None:
     """Nothing is written, and the replies are as before."""
     async with connect(ada) as client:

@@ -1,9 +1,10 @@
 """The roster: the users in a room, as far as a process was notified."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine.delivery.roster import Roster
+from realtime.engine.delivery.roster import Roster, with_user
 from realtime.wire.events import Member
 
 
@@ -62,6 +63,26 @@ def test_the_count_is_never_below_zero() -> None:
     room = roster(limit=0)
     room.remove("ada")
     assert room.count == 0
+
+
+ADA, BOB = Member(user_id="a", username="ada"), Member(user_id="b", username="bob")
+
+
+@pytest.mark.parametrize(
+    ("members", "count", "names", "number"),
+    [
+        ([], 0, ["ada"], 1),
+        ([BOB], 1, ["ada", "bob"], 2),
+        ([ADA, BOB], 2, ["ada", "bob"], 2),
+        ([], 99, [], 99),  # a crowd is only counted
+    ],
+)
+def test_a_user_who_is_here_for_certain_is_listed(
+    members: list[Member], count: int, names: list[str], number: int
+) -> None:
+    """Although the row may not be written yet."""
+    found, total = with_user(members, count, "a", "ada")
+    assert ([one.username for one in found], total) == (names, number)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef"))))
