@@ -48,6 +48,8 @@ __all__ = [
 
 Place = int | str
 """The primary key of a room, or the name of a topic."""
+ALIVE = Q(connection__node__reaper="", connection__node__expires_at__gt=Now())
+"""The presences of nodes with a valid lease."""
 
 
 class LiveNode(NamedTuple):
@@ -84,6 +86,8 @@ class Person(NamedTuple):
 class Batch:
     """The changes since the last batch; a row and its removal are never in the same batch."""
 
+    node: str = ""
+    """The node that writes it. It is alive, even if its lease has lapsed until it is renewed."""
     connections: dict[str, Connection] = field(default_factory=dict)
     presences: dict[tuple[str, Place], Presence] = field(default_factory=dict)
     """By connection id and place, like `left`."""
@@ -143,7 +147,7 @@ def apply(batch: Batch) -> Announcement:
         )
         presences = list(batch.presences.values())
         _presences().bulk_create(presences)
-    return Announcement(_first_of(presences), _without_any(gone))
+    return Announcement(_first_of(presences, batch.node), _without_any(gone, batch.node))
 
 
 def expired_nodes(me: str) -> list[str]:
@@ -292,10 +296,10 @@ def _store_addresses(closed: QuerySet[Connection]) -> None:
     )
 
 
-def _first_of(presences: Sequence[Presence]) -> list[Person]:
+def _first_of(presences: Sequence[Presence], node: str = "") -> list[Person]:
     """Return those without an earlier row: only these users have joined."""
     first: dict[tuple[Place, str], int] = {}
-    for rows, column in _of_users((row.place, row.user_key) for row in presences):
+    for rows, column in _of_users(((row.place, row.user_key) for row in presences), node):
         found = rows.values_list(column, "user_key").annotate(first=Min("pk"))
         first |= {(place, user_key): pk for place, user_key, pk in found}
     return [
@@ -305,23 +309,27 @@ def _first_of(presences: Sequence[Presence]) -> list[Person]:
     ]
 
 
-def _without_any(people: set[Person], *, exclude: Q | None = None) -> list[Person]:
+def _without_any(people: set[Person], node: str = "", *, exclude: Q | None = None) -> list[Person]:
     """Return those without any row left."""
     here: set[tuple[Place, str]] = set()
-    for rows, column in _of_users(person[:2] for person in people):
+    for rows, column in _of_users((person[:2] for person in people), node):
         left = rows if exclude is None else rows.exclude(exclude)
         here.update(left.values_list(column, "user_key").distinct())
     return [person for person in people if person[:2] not in here]
 
 
 def _of_users(
-    users: Iterable[tuple[Place, str]],
+    users: Iterable[tuple[Place, str]], node: str
 ) -> Iterator[tuple[QuerySet[Presence], str]]:
-    """Return the rows of these users in these places, and the column of the place."""
+    """Return the rows of these users in these places, and the column of the place.
+
+    Those of `node` count also while its lease has lapsed.
+    """
     pairs = list(users)
     keys = {user_key for _, user_key in pairs}
     for column, places in _by_column(place for place, _ in pairs).items():
-        yield _live_presences().filter(**{f"{column}__in": places, "user_key__in": keys}), column
+        rows = _presences().filter(ALIVE | Q(connection__node=node)) if node else _live_presences()
+        yield rows.filter(**{f"{column}__in": places, "user_key__in": keys}), column
 
 
 def _people(rows: QuerySet[Presence]) -> set[Person]:
@@ -383,4 +391,4 @@ def _presences() -> QuerySet[Presence]:
 
 
 def _live_presences() -> QuerySet[Presence]:
-    return _presences().filter(connection__node__reaper="", connection__node__expires_at__gt=Now())
+    return _presences().filter(ALIVE)

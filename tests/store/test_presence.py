@@ -66,6 +66,29 @@ def nodes() -> None:
 # Leases.
 
 
+def test_a_node_whose_lease_has_lapsed_announces_who_comes_and_goes(room: Room) -> None:
+    """It writes, so it is alive: its next renewal does not tell what happened in between."""
+    one, two, other = connected(DEAD, 1), connected(DEAD, 2), connected(DEAD, 3, "bob")
+    rows = batch(one, other, *(present(row, room) for row in (one, other)))
+    rows.node = "dead"
+    assert told(presence.apply(rows)) == (["ada@general", "bob@general"], [])
+    again = batch(two, present(two, room))
+    again.node = "dead"
+    assert told(presence.apply(again)) == ([], [])
+    assert told(presence.apply(Batch("dead", closed=["dead.1", "dead.3"]))) == ([], ["bob@general"])
+    assert presence.renew(DEAD._replace(lease_seconds=60))
+    assert presence.counts([room.pk]) == {room.pk: 1}
+
+
+def test_the_rows_of_another_node_whose_lease_has_lapsed_do_not_count(room: Room) -> None:
+    enter(DEAD, 1, room)
+    one = connected(ME, 1)
+    rows = batch(one, present(one, room))
+    rows.node = "me"
+    assert told(presence.apply(rows)) == (["ada@general"], [])
+    assert told(presence.apply(Batch("me", closed=["me.1"]))) == ([], ["ada@general"])
+
+
 def test_a_lease_is_renewed_while_nobody_has_claimed_the_node() -> None:
     before = Node.objects.get(pk="me").expires_at
     assert presence.renew(ME._replace(lease_seconds=90))

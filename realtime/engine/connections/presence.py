@@ -38,7 +38,7 @@ class PresenceWriter:
         self._connections: dict[str, ConnectionRow] = {}
         self._presences: dict[tuple[str, Place], Presence] = {}
         self._places: dict[str, set[Place]] = {}
-        self._batch = Batch()
+        self._batch = Batch(node.id)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lost = False
@@ -126,7 +126,7 @@ class PresenceWriter:
             await self._wake.wait()
             await asyncio.sleep(GATHER_SECONDS)
             self._wake.clear()
-            batch, self._batch = self._batch, Batch()
+            batch, self._batch = self._batch, Batch(self._node.id)
             await self._write(batch)
 
     async def _write(self, batch: Batch) -> None:
@@ -152,7 +152,7 @@ class PresenceWriter:
 
     async def _write_all(self) -> Announcement:
         self._lost = False
-        self._batch = Batch()
+        self._batch = Batch(self._node.id)
         rows = list(self._presences.values())
         for row in rows:
             row.pk = None
