@@ -218,7 +218,7 @@ export class Outbox {
 
   #refused(item, error) {
     const { nonce, room: slug } = item.message;
-    if (this.#items.get(nonce) !== item) return;
+    if (item.state !== "sent" || this.#items.get(nonce) !== item) return; // it has failed meanwhile
     const room = this.#session.room(slug);
     item.state = "queued";
     if (error.code === "offline") return this.#change(item);

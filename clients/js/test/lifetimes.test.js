@@ -338,7 +338,7 @@ test("offline is a hint: the line is tested, and tried again", async (context) =
   tell("offline");
   assert.equal(script.client.state, "open");
   await line.expect("ping");
-  await script.clock.passes(4);
+  await script.clock.passes(3.2);
   const lost = script.details("state").at(-1);
   assert.deepEqual([lost.state, lost.retryIn], ["waiting", null]);
   tell("online");
