@@ -65,7 +65,8 @@ async def identify_client(
 ) -> Disconnect | None:
     """Sign a client in by its handshake; return a refusal, to be sent once the socket is open.
 
-    A client that may authenticate by its first message has no identity after this.
+    A client that may authenticate by its first message has no identity after this. One that sends
+    one frame only may not: it would be too late for the identity that its page expects.
     """
     if engine.is_stopping:
         return shutdown()
@@ -73,6 +74,8 @@ async def identify_client(
         login.arrive()
         if (found := await identify(scope, engine.db)) is not None:
             await login.sign_in(found)
+        elif connection.one_way is not None:
+            return Disconnect(CloseCode.UNAUTHENTICATED)
         else:
             login.slot.start_waiting()
     except Disconnect as why:

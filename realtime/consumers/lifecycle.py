@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..conf import config
 from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
+from ..engine.connections.one_way import END_OF_INPUT, OneWay
 from ..engine.connections.phase import Phase
 from ..engine.engine import shutdown
 from ..engine.servers.exits import PASSING, contained
@@ -34,6 +36,10 @@ __all__ = ["Lifecycle"]
 logger = get_logger("realtime.consumer")
 
 TOO_LONG = "connection %s: on_disconnect() of the consumer takes too long, and was cancelled"
+REPLIES_SECONDS = 15.0
+"""The longest wait for the replies to a client that sends nothing more."""
+ENDS = {"websocket.disconnect", END_OF_INPUT["type"]}
+"""The events after which a client sends nothing more."""
 PING = {codec: Packet([codec.encode(Ping())]) for codec in CODECS.values()}
 """The frame that pings a silent client, by codec."""
 
@@ -134,17 +140,25 @@ class Lifecycle:
         connection = self._connection
         connection.move(Phase.OPEN)
         connection.outbox.open()
-        self._engine.open(connection)
+        self._register(connection)
         self._login.track()
         if not connection.codec.is_protocol:
             return  # the server's own pings find a client that is gone
         if isinstance(self._frames, Frames) and lacks_backpressure(self._consumer.scope, server):
             self._inbox = Inbox(self._receive, self._frames.read_ahead)
         connection.reply(welcome(connection))
-        if connection.subprotocol is not None:
+        if connection.subprotocol is not None and connection.one_way is None:
             end_pings(server)
             connection.acquire(self._stop_heartbeat)
             self._heartbeat.start()
+
+    def _register(self, connection: Connection) -> None:
+        """Register the connection; a brief one gets no events, and is present nowhere."""
+        if connection.one_way is OneWay.BRIEF:
+            connection.acquire(self._engine.watchdog.finish)
+            self._engine.watch(connection)
+        else:
+            self._engine.open(connection)
 
     async def _finish_first_message(self, auth: Auth, rest: Iterator[Part]) -> None:
         """Answer the first command, and execute the commands that came with it."""
@@ -160,7 +174,9 @@ class Lifecycle:
         connection = self._connection
         while not connection.is_gone:
             event = await self._next()
-            if event["type"] == "websocket.disconnect":
+            if event["type"] == END_OF_INPUT["type"]:
+                await self._finish_replies()
+            if event["type"] in ENDS:
                 connection.lose()
                 return
             self._heartbeat.received()
@@ -173,6 +189,15 @@ class Lifecycle:
                     self._engine.watchdog.finish(connection)
                 self._heartbeat.received()
                 self._intake.check()
+
+    async def _finish_replies(self) -> None:
+        """Wait until the client has got all its replies; not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPLIES_SECONDS):
+                await self._flush()
+                await self._consumer.until_replied()
+                await asyncio.sleep(0)  # what is sent with this turn of the event loop
+                await self._connection.outbox.until_free()
 
     async def _next(self) -> Any:
         if self._inbox is None and self._frames.due is None:

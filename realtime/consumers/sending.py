@@ -78,6 +78,9 @@ class Sending(AsyncConsumer):
         self.outbox.post(Packet([frame]), is_requested=True)
         return len(frame)
 
+    async def until_replied(self) -> None:
+        """Wait until each command has its reply; override it for replies that come later."""
+
     async def pace(self) -> bool:
         """Wait until the client has read what it was sent, and let other connections go on.
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import config
 from ..engine.connections.connection import Connection
+from ..engine.connections.one_way import OneWay
 from ..engine.connections.phase import Phase
 from ..engine.connections.rechecks import AGAIN_SECONDS, UNDECIDED_SECONDS, Rechecks
 from ..engine.delivery.entry_catchup import EntryPage, attach_entries
@@ -145,17 +146,15 @@ class Subscriptions:
 
     async def check(self, topic: Topic) -> None:
         """Raise `CommandError` unless the user may subscribe; a current verdict is remembered."""
-        subscription = self._get(topic.name)
-        if subscription is None or subscription.is_stale:
-            await self._decide(topic, subscription)
+        await self._verdict(topic)
 
     async def check_presence(self, topic: Topic) -> None:
         """Raise `CommandError` unless the user may see who is subscribed."""
-        await self.check(topic)
-        subscription = self._get(topic.name)
-        if subscription is None:
+        verdict = await self._verdict(topic)
+        is_brief = self._connection.one_way is OneWay.BRIEF
+        if self._get(topic.name) is None and not is_brief:
             raise CommandError(ErrorCode.NOT_JOINED, NOT_SUBSCRIBED)
-        if not subscription.verdict.sees_presence:
+        if not verdict.sees_presence:
             raise CommandError(ErrorCode.PERMISSION_DENIED, HIDDEN)
 
     def members_of(self, name: str) -> tuple[list[Member] | None, int | None]:
@@ -288,7 +287,14 @@ class Subscriptions:
         if self._subscriptions:
             self._recheck_later()
 
-    async def _decide(self, topic: Topic, subscription: Subscription | None) -> None:
+    async def _verdict(self, topic: Topic) -> Verdict:
+        """Return the verdict on a topic, asked for anew if it is not current; raise a refusal."""
+        subscription = self._get(topic.name)
+        if subscription is None or subscription.is_stale:
+            return await self._decide(topic, subscription)
+        return subscription.verdict
+
+    async def _decide(self, topic: Topic, subscription: Subscription | None) -> Verdict:
         """Ask about a topic, and apply the verdict to its subscription; raise a refusal."""
         changes, asked_at = 0, _now()
         if subscription is not None:
@@ -310,6 +316,7 @@ class Subscriptions:
             if verdict.sees_presence != before.sees_presence:
                 self._attendance.change(subscription.topic, sees=verdict.sees_presence)
             subscription.topic.confirm(self._connection, asked_at)
+        return verdict
 
     def _is_recheck_due(self, name: str) -> bool:
         subscription = self._get(name)

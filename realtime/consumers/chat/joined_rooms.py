@@ -6,8 +6,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ...engine.connections.one_way import OneWay
 from ...engine.connections.rechecks import AGAIN_SECONDS, UNDECIDED_SECONDS, Rechecks
 from ...store.rooms import access
 from ...store.rooms.access import RoomAccess
@@ -16,8 +18,11 @@ from ...wire.events import Done, Removed, RoomState
 from ..topics import Subscribing
 from .subscription import RoomSubscription, room_fields
 
-__all__ = ["JoinedRooms"]
+__all__ = ["ATTEMPTS", "CHANGING", "JoinedRooms"]
 
+ATTEMPTS = 3
+"""How often an access is read again because the rights have changed meanwhile."""
+CHANGING = _("The rights in this room are changing. Try again in a moment.")
 LEAVE_FIRST = _("Leave your rooms first.")
 UNDECIDED = _("The server cannot decide whether you may be in this room. Try again in a moment.")
 Decide = Callable[[list[access.AccessRequest]], dict[access.AccessRequest, access.AccessResult]]
@@ -115,13 +120,31 @@ class JoinedRooms(Subscribing):
     async def _allowed(
         self, room: str, is_allowed: Callable[[RoomAccess], bool]
     ) -> RoomSubscription:
-        """Return the subscription to a room if its access still holds and allows this."""
-        subscription = self._subscription(room)
+        """Return the subscription to a room if its access still holds and allows this.
+
+        A brief connection needs no join: it is asked for the rights of one.
+        """
+        if self.connection.one_way is OneWay.BRIEF:
+            subscription = await self._visit(room)
+        else:
+            subscription = self._subscription(room)
         if subscription.is_stale:
             await self._refresh_access(subscription)
         if not is_allowed(subscription.access):
             raise CommandError(ErrorCode.PERMISSION_DENIED, subscription.access.refusal, room=room)
         return subscription
+
+    async def _visit(self, room: str) -> RoomSubscription:
+        """Return the access to a room as a join would have it, without its events."""
+        known = self._subscriptions.get(room)
+        for _attempt in range(ATTEMPTS):
+            if known is not None and known.access.rights_seq >= known.topic.rights_seq:
+                self._subscriptions[room] = known
+                return known
+            entry = await self._read_access(access.enter_all, room)
+            topic = await self.engine.hub.open_room(entry.room_id, entry.slug)
+            known = RoomSubscription(entry, topic, timezone.now())
+        raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
 
     async def _refresh_access(self, subscription: RoomSubscription) -> None:
         known, before = subscription.topic.rights_seq, self._fields(subscription.access)

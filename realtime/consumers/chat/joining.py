@@ -25,18 +25,15 @@ from ...wire.events import (
 )
 from ..base import unavailable
 from ..commands import command, with_ref
-from .joined_rooms import JoinedRooms
+from .joined_rooms import ATTEMPTS, CHANGING, JoinedRooms
 from .steering import Move, Steering
 from .subscription import RoomSubscription
 
 __all__ = ["Joining"]
 
-ATTEMPTS = 3
-"""How often a join is tried again because the rights have changed meanwhile."""
 ENDED = _("You are not in this room any more. Join it again.")
 TAKEN_OUT = _("The site has taken you out of this room. You may join it again.")
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
-CHANGING = _("The rights in this room are changing. Try again in a moment.")
 
 
 class Joining(JoinedRooms):

@@ -67,9 +67,7 @@ class Messages(Joining):
                 memberships.answer_request, command.room, self.identity, True
             )
             subscription.access = replace(subscription.access, is_request=False)
-        while self._in_flight >= config().messages_in_flight:
-            self._slot_free.clear()
-            await self._slot_free.wait()
+        await self._until_fewer(config().messages_in_flight)
         draft = Draft.by(
             self.identity,
             subscription.access.room_id,
@@ -137,6 +135,17 @@ class Messages(Joining):
             await self.engine.db.pulse(
                 access.mark_read, subscription.access.room_id, self.identity.user_pk, command.seq
             )
+
+    async def until_replied(self) -> None:
+        """Wait until each message has its `ack`, and each call its reply."""
+        await super().until_replied()
+        await self._until_fewer(1)
+
+    async def _until_fewer(self, most: int) -> None:
+        """Wait until fewer messages than that wait for their commit."""
+        while self._in_flight >= most:
+            self._slot_free.clear()
+            await self._slot_free.wait()
 
     async def _screen(self, rules: Hooks, command: Message, subscription: RoomSubscription) -> None:
         """Have the site check a message, and change it."""

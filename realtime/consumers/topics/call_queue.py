@@ -135,9 +135,7 @@ class CallQueue:
 
     async def add(self, topic: Topic, command: Call, refuse: Answer) -> None:
         """Queue a call behind the others to its topic; wait while too many are in flight."""
-        while len(self._calls) >= IN_FLIGHT:
-            self._slot_free.clear()
-            await self._slot_free.wait()
+        await self.until_fewer(IN_FLIGHT)
         call = PendingCall(topic, command, refuse, self._expire)
         self._calls.add(call)
         if topic.name in self._waiting:
@@ -147,6 +145,12 @@ class CallQueue:
         worker = asyncio.get_running_loop().create_task(self._work(topic.name))
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
+
+    async def until_fewer(self, most: int) -> None:
+        """Wait until fewer calls than that wait or run."""
+        while len(self._calls) >= most:
+            self._slot_free.clear()
+            await self._slot_free.wait()
 
     def close(self) -> None:
         """Drop what waits, and cancel what runs in the event loop."""

@@ -76,6 +76,10 @@ class Calls:
         self._found = None
         await self._queue.add(topic, command, lambda error: self._refuse(command, error))
 
+    async def until_replied(self) -> None:
+        """Wait until no call waits or runs."""
+        await self._queue.until_fewer(1)
+
     async def _execute(self, call: PendingCall) -> None:
         """Execute a call, and answer it; raise nothing."""
         try:

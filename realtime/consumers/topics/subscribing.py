@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 
 from ...conf import config
+from ...engine.connections.one_way import OneWay
 from ...engine.delivery.entry_catchup import fitting
 from ...engine.delivery.roster import with_user
 from ...store import presence
@@ -127,6 +128,12 @@ class Subscribing(Consumer):
         members, count = await self._present(topic.name)
         return PresenceList(topic=topic.name, members=members, count=count)
 
+    async def until_replied(self) -> None:
+        """Wait until each call has its reply."""
+        await super().until_replied()
+        if "_calls" in vars(self):
+            await self._calls.until_replied()
+
     def charge_for(self, command: Command, cost: Cost) -> tuple[Struct, Cost]:
         """Charge a call what its handler says."""
         return self._calls.charge_for(command) if isinstance(command, Call) else (command, cost)
@@ -164,6 +171,8 @@ class Subscribing(Consumer):
         members, count = await self.engine.db.read_rows(
             presence.members, place, config().presence_events_up_to
         )
+        if self.connection.one_way is OneWay.BRIEF:  # the client is present nowhere
+            return members, count
         return with_user(members, count, self.identity.user_id, self.identity.username)
 
     def _find_signed(self, target: Subscribe | SubscribeTarget) -> Topic:

@@ -5,6 +5,8 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.datastructures import CaseInsensitiveMapping
 
+from .one_way import OneWay
+
 __all__ = ["Request"]
 
 
@@ -24,6 +26,11 @@ class Request:
     def parameters(self) -> dict[str, Any]:
         """The converted values of the route, as the arguments of a Django view."""
         return dict(self._scope.get("url_route", {}).get("kwargs", {}))
+
+    @property
+    def one_way(self) -> OneWay | None:
+        """How long the connection lasts if its client sends one frame only; None for a socket."""
+        return OneWay.of(self._scope)
 
     @property
     def query(self) -> QueryDict:
