@@ -37,6 +37,7 @@ def get_asgi_application(
     from .engine.bus.publisher import publisher
     from .engine.engine import Engine
     from .engine.servers.shutdown import raise_backlog
+    from .over_http import PlainHttp
 
     publisher.is_server = True
     raise_backlog()
@@ -52,7 +53,8 @@ def get_asgi_application(
         await send({"type": "lifespan.shutdown.complete"})
 
     websocket = OriginCheck(BelowScriptName(URLRouter([*found, re_path("", cast(Any, _refuse))])))
-    return ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
+    pages = PlainHttp(http, websocket)
+    return ProtocolTypeRouter({"http": pages, "websocket": websocket, "lifespan": lifespan})
 
 
 class BelowScriptName:

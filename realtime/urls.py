@@ -9,6 +9,7 @@ __all__ = ["app_name", "urlpatterns"]
 app_name = "realtime"
 urlpatterns = [
     re_path(r"^ticket/?$", views.ticket, name="ticket"),
+    re_path(r"^http/?$", views.over_http, name="http"),
     path("live/", views.live, name="live"),
     path("ready/", views.ready, name="ready"),
     path("live", views.live),

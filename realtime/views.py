@@ -11,8 +11,9 @@ from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST
 
 from .auth import tickets
@@ -22,10 +23,15 @@ from .store.accounts.identity import GUEST, Identity
 from .store.database.alias import database
 from .store.database.servers import is_writable, on_working_server
 
-__all__ = ["live", "page_config", "ready", "socket_path", "ticket"]
+__all__ = ["live", "over_http", "page_config", "ready", "socket_path", "ticket"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
+_WSGI = _("This site runs under WSGI. Serve it by an ASGI server: see docs/deploy.md.")
+_ASGI_NEEDED = _(
+    "Make the ASGI application of this site by realtime.asgi.get_asgi_application,"
+    " or wrap Django's by realtime.over_http.PlainHttp: see docs/http.md."
+)
 
 
 def _outside_transactions(view: View) -> View:
@@ -60,6 +66,30 @@ def ticket(request: HttpRequest) -> JsonResponse:
     if user is None or not user.is_authenticated:
         return JsonResponse({"error": "not_authenticated"}, status=403)
     return JsonResponse({"ticket": tickets.issue_for(request), "expires_in": tickets.seconds()})
+
+
+@_outside_transactions
+@login_not_required
+@never_cache
+@csrf_exempt
+def over_http(request: HttpRequest, socket: str = "") -> JsonResponse:
+    """Say what is wrong with a request of protocol v1 that has come as far as this view.
+
+    `realtime.over_http` answers such requests before Django; the view gives them their address, and
+    that of the socket to connect them with.
+    """
+    status, code, message = _fault_of(request)
+    error = {"type": "error", "code": code, "message": message, "retryable": False}
+    allowed = {"Allow": "POST"} if status == 405 else None
+    return JsonResponse(error, status=status, headers=allowed)
+
+
+def _fault_of(request: HttpRequest) -> tuple[int, str, object]:
+    if request.method != "POST":
+        return 405, "invalid_message", _("Send the commands by POST.")
+    if request.content_type != "application/x-ndjson":
+        return 415, "invalid_message", _("Send the commands as application/x-ndjson.")
+    return 501, "unsupported", _ASGI_NEEDED if hasattr(request, "scope") else _WSGI
 
 
 @_outside_transactions

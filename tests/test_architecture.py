@@ -34,6 +34,7 @@ LAYERS = {
     "retention": 4,
     "admin": 4,
     "views": 4,
+    "over_http": 4,
     "middleware": 4,
     "importing": 4,
     "templatetags": 4,

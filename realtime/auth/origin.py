@@ -15,7 +15,7 @@ from ..logs import get_logger
 from .handshake import hide_token
 from .request import HandshakeRequest
 
-__all__ = ["OriginCheck", "admit", "is_allowed", "refuse"]
+__all__ = ["IS_ALLOWED", "OriginCheck", "admit", "is_allowed", "refuse"]
 
 ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
 logger = get_logger("realtime.origin")

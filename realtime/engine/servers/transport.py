@@ -21,6 +21,7 @@ from ...logs import get_logger
 from .wrappers import Wrappers, name_of
 
 __all__ = [
+    "SEND",
     "Write",
     "abort",
     "buffered_bytes",
@@ -71,12 +72,20 @@ OFFERS = (
 )
 """The places of the compression that a client offers, until the handshake is accepted."""
 EXTENSIONS = "Sec-WebSocket-Extensions"
+SEND = "realtime.send"
+"""The key of a scope that names the `send` below all middleware, where that is no server's.
+
+The object of such a `send` has a `transport` with the methods of one of asyncio, and in `below` the
+`send` of the server that it uses.
+"""
 FILES = Path("/proc/self/fd")
 wrappers = Wrappers()
 
 
 def server_send(scope: dict[str, Any], send: Any) -> Any:
     """Return the server's own `send` if middleware has wrapped it; else return `send`."""
+    if (given := scope.get(SEND)) is not None:
+        return given
     if is_known(send):
         return send
     protocol = wrappers.find(send, lambda one: _is_protocol_of(scope, one))
@@ -109,7 +118,8 @@ def is_accepted(send: Any) -> bool:
 
 def is_direct(send: Any) -> bool:
     """Return whether a `send` may be stepped by hand, in any task."""
-    return is_known(send) and _hypercorn(send) is None
+    below = getattr(getattr(send, "__self__", None), "below", send)
+    return is_known(below) and _hypercorn(below) is None
 
 
 def lacks_backpressure(scope: dict[str, Any], send: Any) -> bool:

@@ -1,0 +1,92 @@
+"""The ASGI application around a site's pages that answers the requests of protocol v1.
+
+It comes before Django: Django keeps a thread for each open request, and a connection to the
+database if any middleware has used one.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.core.handlers.asgi import get_script_prefix
+from django.urls import Resolver404, resolve
+
+from ..auth.origin import admit
+from ..engine.connections.one_way import OneWay
+from ..engine.servers import transport
+from ..views import over_http
+from ..wire.errors import ErrorCode
+from ..wire.text import Text as _
+from .line import Line, handshake
+from .refusal import Refusal
+from .request import CONTENT_TYPE, Mode, Request, header_of, read_commands
+from .response import Response
+
+__all__ = ["PlainHttp"]
+
+SOCKET = "/ws/"
+"""The path of the package's socket, below the script name."""
+FOREIGN = _("Pages of this origin may not use this site. See ALLOWED_ORIGINS.")
+
+
+class PlainHttp:
+    """Answers the requests to `realtime:http` by the socket application `sockets`.
+
+    All other requests are for `pages`, which is usually Django.
+    """
+
+    def __init__(self, pages: Any, sockets: Any) -> None:
+        self.pages = pages
+        self.sockets = sockets
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer one request."""
+        path = _socket_of(scope)
+        if path is None:
+            await self.pages(scope, receive, send)
+            return
+        shown = handshake(scope, path)
+        response = Response(shown, send, Mode.COMMANDS)
+        try:
+            if not admit(shown):
+                raise Refusal(HTTPStatus.FORBIDDEN, ErrorCode.PERMISSION_DENIED, FOREIGN)
+            if scope["method"] == "OPTIONS":
+                await response.allow()
+                return
+            request = Request.of(scope)
+            commands = await read_commands(scope, receive)
+        except Refusal as refusal:
+            await response.refuse(refusal)
+            return
+        if commands is not None:
+            await self._connect(Line(request, commands, shown, receive, send), shown)
+
+    async def _connect(self, line: Line, shown: dict[str, Any]) -> None:
+        shown[transport.SEND] = line.send
+        (OneWay.BRIEF if line.is_brief else OneWay.STREAM).put(shown)
+        try:
+            await self.sockets(shown, line.receive, line.send)
+        finally:
+            await line.finish()
+
+
+def _socket_of(scope: dict[str, Any]) -> str | None:
+    """Return the path of the socket that a request is for; None for a page of the site."""
+    if not _is_ours(scope):
+        return None
+    name, path = get_script_prefix(scope).rstrip("/"), scope["path"]
+    is_below = path.startswith(f"{name}/")
+    try:
+        match = resolve(path.removeprefix(name) if is_below else path)
+    except Resolver404:
+        return None
+    if match.func is not over_http:
+        return None
+    return (name if is_below else "") + str(match.kwargs.get("socket", SOCKET))
+
+
+def _is_ours(scope: dict[str, Any]) -> bool:
+    """Return whether a request may be for us: looking up its address takes longer."""
+    if scope["method"] == "OPTIONS":
+        return bool(header_of(scope, b"access-control-request-method"))
+    kind = header_of(scope, b"content-type").partition(";")[0]
+    return scope["method"] == "POST" and kind.strip().lower() == CONTENT_TYPE

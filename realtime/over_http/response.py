@@ -1,0 +1,182 @@
+"""The response of a request: its head, and the frames of the connection in its body.
+
+What the client has not read waits in the server. Daphne never says that this is too much, so its
+transport is asked, and each response ends after some bytes.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from ..auth.origin import IS_ALLOWED
+from ..engine.connections.language import language_of, translated
+from ..engine.servers import transport
+from ..wire.codecs import NDJSON
+from ..wire.events import Failure
+from .refusal import Refusal
+from .request import CONTENT_TYPE, Mode, header_of
+
+__all__ = ["Response"]
+
+STREAM_TYPE = "text/event-stream"
+STREAM_BYTES, GATHERED_BYTES = 1024 * 1024, 256 * 1024
+"""After so many bytes, a stream or a gathered response ends."""
+BUFFERED_BYTES = 64 * 1024
+"""The bytes in the transport of the server beyond which a stream waits for its client."""
+WAIT_SECONDS = 0.05
+"""The pause between two looks at such a transport."""
+COMMENT = b":\n\n"
+Headers = list[tuple[bytes, bytes]]
+ALWAYS = (
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx
+    (b"x-content-type-options", b"nosniff"),
+)
+PREFLIGHT = (
+    (b"access-control-allow-methods", b"POST"),
+    (b"access-control-allow-headers", b"authorization, content-type, x-realtime-user"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+class Response:
+    """Writes the response of one request; it is also the transport of its connection.
+
+    `full` is called once the response should end.
+    """
+
+    def __init__(
+        self, scope: dict[str, Any], send: Any, mode: Mode, full: Callable[[], object] = int
+    ) -> None:
+        self._scope = scope
+        self._send = send
+        self._mode = mode
+        self._full = full
+        self._frames: list[str] = []
+        self._size = 0
+        self._is_started = self._is_ended = False
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the status is sent or decided."""
+        return self._is_started
+
+    async def start(self) -> None:
+        """Accept the request; the head of a stream is sent at once."""
+        self._is_started = True
+        if self._mode is Mode.STREAM:
+            await self._head(HTTPStatus.OK, self._headers(STREAM_TYPE))
+
+    async def allow(self) -> None:
+        """Answer a page of an allowed origin that asks whether it may send a request."""
+        self._is_started = self._is_ended = True
+        await self._head(HTTPStatus.NO_CONTENT, [*PREFLIGHT, *cors(self._scope)])
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def refuse(self, error: Refusal) -> None:
+        """Send an error as the whole response."""
+        language = language_of(self._scope)
+        failure = Failure.of(error, lambda sentence: translated(sentence, language))
+        await self.end_with(error.status, NDJSON.encode(failure))
+
+    async def end_with(
+        self, status: HTTPStatus, frame: str, retry_after: float | None = None
+    ) -> None:
+        """Send one frame as the whole response, unless it has begun."""
+        if not self._is_started:
+            self._is_started = self._is_ended = True
+            await self._whole(status, f"{frame}\n".encode(), retry_after)
+
+    async def write(self, frame: str) -> None:
+        """Send a frame, or keep it for the end; raise `ConnectionError` once it is full."""
+        most = STREAM_BYTES if self._mode is Mode.STREAM else GATHERED_BYTES
+        if self._is_ended or self._size >= most:
+            raise ConnectionResetError("The response has ended.")
+        if self._mode is Mode.STREAM:
+            lines = frame.replace("\n", "\ndata: ")
+            data = f"data: {lines}\n\n".encode()
+            await self._until_read()
+            await self._body(data)
+            self._size += len(data)
+        else:
+            self._frames.append(frame)
+            self._size += len(frame)
+        if self._size >= most:
+            self._full()
+
+    async def comment(self) -> None:
+        """Send a comment, so that no proxy takes a quiet stream for a dead one."""
+        if not self._is_ended and transport.buffered_bytes(self._send) == 0:
+            await self._body(COMMENT)
+
+    async def finish(self) -> None:
+        """End the response with what was kept for it."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._mode is Mode.STREAM:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await self._whole(HTTPStatus.OK, "".join(f"{one}\n" for one in self._frames).encode())
+
+    # As the transport of a server, see `engine.servers.transport`.
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes that wait for the client."""
+        return transport.buffered_bytes(self._send)
+
+    def is_closing(self) -> bool:
+        """Return whether nothing more is sent."""
+        return self._is_ended
+
+    def abort(self) -> None:
+        """End the connection below at once, because its client reads nothing."""
+        self._is_ended = True
+        transport.abort(self._send)
+        self._full()
+
+    def pause_reading(self) -> None:
+        """Do nothing: the client has sent all."""
+
+    resume_reading = pause_reading
+
+    def get_extra_info(self, name: str) -> None:
+        """Return nothing: the socket belongs to the server."""
+
+    async def _until_read(self) -> None:
+        while transport.buffered_bytes(self._send) > BUFFERED_BYTES:
+            await asyncio.sleep(WAIT_SECONDS)
+
+    async def _whole(
+        self, status: HTTPStatus, data: bytes, retry_after: float | None = None
+    ) -> None:
+        headers = self._headers(CONTENT_TYPE)
+        headers.append((b"content-length", b"%d" % len(data)))
+        if retry_after is not None:
+            headers.append((b"retry-after", b"%d" % math.ceil(retry_after)))
+        await self._head(status, headers)
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    def _headers(self, kind: str) -> Headers:
+        return [(b"content-type", kind.encode()), *ALWAYS, *cors(self._scope)]
+
+    async def _head(self, status: HTTPStatus, headers: Headers) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _body(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+def cors(scope: dict[str, Any]) -> Headers:
+    """Return the headers that let a page of an allowed origin read a response."""
+    origin = header_of(scope, b"origin")
+    if not scope.get(IS_ALLOWED) or not origin:
+        return [(b"vary", b"origin")]
+    return [
+        (b"vary", b"origin"),
+        (b"access-control-allow-origin", origin.encode("latin1")),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"retry-after"),
+    ]
