@@ -45,6 +45,7 @@ export class RealtimeClient extends Emitter {
   constructor(options = {}) {
     super();
     const { queue = 500, keep = 2000, catchUp = "all", offline } = options;
+    if (offline && !options.user) throw new TypeError("The option `offline` needs the option `user`: a message is kept for one user.");
     this.#options = options;
     this.#storage = offline;
     this.#clock = new Clock(options.clock);
@@ -96,9 +97,10 @@ export class RealtimeClient extends Emitter {
 
   /** Close, and delete what is kept of this user in the browser. A link to log out waits for it. */
   async forget() {
+    const user = this.#identity.pinned;
     this.close();
     this.#forget();
-    await this.#storage?.forget();
+    await this.#storage?.forget(user);
   }
 
   /** The room of a slug. Nothing is sent before `join`. */
@@ -145,9 +147,9 @@ export class RealtimeClient extends Emitter {
   #makeConnection() {
     const { url = "/ws/", heartbeat, signal } = this.#options;
     const address = async () => {
-      await this.#open();
       const found = new URL(await (typeof url === "function" ? url() : url), globalThis.location?.href);
       found.protocol = found.protocol.replace("http", "ws");
+      await this.#open(found.origin + found.pathname);
       return found;
     };
     const token = (reason) => this.#identity.token(reason);
@@ -236,11 +238,12 @@ export class RealtimeClient extends Emitter {
   #isKept = false;
 
   // Before the first connection, and again after the page was put away.
-  async #open() {
+  async #open(url) {
     if (!this.#storage || this.#isKept) return;
     this.#isKept = true;
     const { rows, rooms } = await this.#storage.open({
       user: this.#identity.pinned,
+      url,
       clock: this.#clock,
       stored: (nonce) => this.#outbox.stored(nonce),
       adopt: (more) => (this.#outbox.adopt(more), this.#outbox.flush()),
@@ -252,10 +255,14 @@ export class RealtimeClient extends Emitter {
 
   // Let go of everything that outlives the client or keeps its page from being restored.
   #let(error, isClosed = false) {
-    if (this.#isKept) this.#storage.close();
-    this.#isKept = false;
+    this.#closeStorage();
     this.#outbox.close();
     if (isClosed) for (const { subscription } of this.#handles()) subscription.close(error);
+  }
+
+  #closeStorage() {
+    if (this.#isKept) this.#storage.close();
+    this.#isKept = false;
   }
 
   // The connection
@@ -278,6 +285,7 @@ export class RealtimeClient extends Emitter {
 
   #forget() {
     this.#outbox.forget(failure("identity_changed", "not_sent"));
+    this.#closeStorage();
     for (const handle of this.#handles()) handle.forget();
   }
 

@@ -155,20 +155,22 @@ export class Connection {
     const target = { url, token: () => token({ reason: "connect", signal }), subprotocols: [SUBPROTOCOL], signal };
     this.#line = transport.open(target, {
       onFrame: (text) => this.#read(text, signal),
-      onEnd: (code, reason) => signal.aborted || this.#lose({ code, reason }),
+      onEnd: (code, reason, isAtOnce) => signal.aborted || this.#lose({ code, reason, isAtOnce }),
     });
   }
 
   // From the end of a line, or from a `disconnect` frame, which may forbid the next attempt.
-  #lose({ code, reason, reconnect, retry_after }) {
+  #lose({ code, reason, reconnect, retry_after, isAtOnce }) {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
     this.#drop();
-    const seconds = wait(this.#failures++, retry_after);
+    const seconds = isAtOnce ? 0 : wait(this.#failures++, retry_after);
     this.#notBefore = retry_after ? this.#clock.now() + retry_after : 0;
     this.#retryAt = this.#clock.now() + seconds;
-    this.#alarm("retry", seconds, () => this.#start());
     const retryIn = globalThis.navigator?.onLine === false ? null : seconds;
     this.#become("waiting", { code, reason, retryIn });
+    if (this.state !== "waiting") return; // by a handler
+    if (isAtOnce) this.#start();
+    else this.#alarm("retry", seconds, () => this.#start());
   }
 
   #drop() {

@@ -46,12 +46,19 @@ export class Outbox {
 
   /** Take messages that an earlier page has kept. */
   adopt(rows) {
-    for (const { nonce, room, content, data, at } of rows) {
-      if (this.#items.has(nonce)) continue;
-      const stamp = this.#session.clock.stampOf(at);
-      const message = { room, content, data, nonce };
-      this.#put(message, { size: JSON.stringify(message).length, at: stamp, isStored: true });
+    for (const row of rows) {
+      const known = this.#items.get(row.nonce);
+      if (!known) this.#adopt(row);
+      else if (row.isDiscarded) this.#drop(known);
     }
+  }
+
+  #adopt({ nonce, room, content, data, order, at, code, isDiscarded }) {
+    if (isDiscarded) return;
+    const message = { room, content, data, nonce };
+    const failed = code ? { state: "failed", error: failure(code, "not_sent") } : {};
+    this.#order = Math.max(this.#order, order);
+    this.#put(message, { size: JSON.stringify(message).length, at: this.#session.clock.stampOf(at), isStored: true, ...failed });
   }
 
   /** What a page shows of the messages of a room: a frozen array. */
@@ -69,7 +76,7 @@ export class Outbox {
   retry(nonce) {
     const item = this.#items.get(nonce);
     if (item?.state !== "failed") return item?.promise;
-    Object.assign(item, { error: null, at: this.#session.clock.stamp() }, deferred());
+    Object.assign(item, { error: null, isStored: false, at: this.#session.clock.stamp() }, deferred());
     this.#queue(item);
     return item.promise;
   }
@@ -78,10 +85,14 @@ export class Outbox {
   discard(nonce) {
     const item = this.#items.get(nonce);
     if (!item) return;
-    this.#remove(item);
-    item.reject(failure("aborted", outcome(item)));
+    this.#drop(item);
     this.#session.storage?.discarded(nonce);
     return item.message.content;
+  }
+
+  #drop(item) {
+    this.#remove(item);
+    item.reject(failure("aborted", outcome(item)));
   }
 
   /** A message is on the disk. */

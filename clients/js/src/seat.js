@@ -15,7 +15,7 @@ const SPREAD_SECONDS = 0.5; // so that two tabs do not take the lead at once
 const LATE_SECONDS = 1;
 const YIELD_SECONDS = 0.2; // so that the others learn of the end of a line before they get the lock
 const LOST = 1006;
-const AT_ONCE = 0;
+const AT_ONCE = true;
 
 const isVisible = () => !globalThis.document?.hidden;
 

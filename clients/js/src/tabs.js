@@ -7,6 +7,7 @@
 import { Seat } from "./seat.js";
 
 const VERSION = 1; // of the messages between tabs: those of another release form a group of their own
+const GUEST = "guest:"; // all tabs of a guest are the same guest
 
 /**
  * The option `tabs` of a client. `group` separates tabs whose tokens have different rights. A page whose user is
@@ -16,7 +17,7 @@ const VERSION = 1; // of the messages between tabs: those of another release for
 export function tabs({ group = "" } = {}) {
   return (transport, host) => ({
     open(target, told) {
-      const { user } = host;
+      const user = host.user?.startsWith(GUEST) ? GUEST : host.user;
       if (!user || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return transport.open(target, told);
       const name = async () => `realtime:${VERSION}:${await target.url()}:${user}:${group}`;
       return new Seat(name, (seat) => transport.open(target, seat), told, { signal: target.signal, clock: host.clock });

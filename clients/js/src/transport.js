@@ -16,7 +16,8 @@
  *
  * @typedef {object} Told
  * @property {(text: string) => void} onFrame One or more JSON objects of protocol v1, one a line.
- * @property {(code: number, reason: string) => void} onEnd The line has ended, or there was none. Told once.
+ * @property {(code: number, reason: string, isAtOnce?: boolean) => void} onEnd The line has ended, or there was none.
+ *   Told once. `isAtOnce`: nothing is wrong with the server, so the client connects without a wait.
  *
  * @typedef {object} Line
  * @property {string} name What the event `state` tells as `transport`: `websocket`, `http` or `tab`. It may change.
@@ -48,10 +49,11 @@
  * @property {(nonce: string) => void} discarded
  * @property {(room: import("./room.js").Room) => void} changed A joined room has changed; at most once a received frame.
  * @property {() => void} close The client was closed, or its page is put away: let go of everything.
- * @property {() => Promise<void>} forget Delete all that is kept of this user.
+ * @property {(user: string | null) => Promise<void>} forget Delete all that is kept of a user, also before `open`.
  *
  * @typedef {object} StorageHost
  * @property {string | null} user
+ * @property {string} url The address of the socket, without a query.
  * @property {import("./clock.js").Clock} clock `clock.serverNow()` is the server's time in ms, or NaN before the first `welcome`.
  * @property {(nonce: string) => void} stored
  * @property {(rows: Row[]) => void} adopt Send these rows too: they were kept by a page that is gone.
@@ -63,6 +65,8 @@
  * @property {string} content
  * @property {object} [data]
  * @property {number} order Rows of one room are sent in this order.
+ * @property {string} [code] Why it was refused: it is shown as failed.
+ * @property {boolean} [isDiscarded] The page has discarded it: a copy in memory is dropped.
  * @property {number} at When it was written, in ms of the server's time if that was known, else of this machine's.
  *
  * @typedef {object} Kept

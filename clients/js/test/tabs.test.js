@@ -251,7 +251,7 @@ test("a follower connects anew at once when its leader closes", async () => {
   leader.close();
   clock.pass(0.2);
   await until(() => follower.ends.length);
-  assert.deepEqual([follower.ends[0][0], follower.ends[0][2], leader.ends], [1006, 0, []]);
+  assert.deepEqual([follower.ends[0][0], follower.ends[0][2], leader.ends], [1006, true, []]);
   const next = new Tab();
   await until(() => lines.length === 2);
   assert.ok(lines[0].isClosed);
@@ -281,7 +281,7 @@ test("a visible tab takes the lead of a frozen one", async () => {
   clock.pass(2);
   clock.pass(3);
   await until(() => leader.ends.length && follower.ends.length);
-  assert.deepEqual([leader.ends[0][2], follower.ends[0][2], line.isClosed], [0, 0, true]);
+  assert.deepEqual([leader.ends[0][2], follower.ends[0][2], line.isClosed], [true, true, true]);
 });
 
 test("a tab takes the lead of a frozen one of which it never heard", async () => {

@@ -1,0 +1,125 @@
+/** What a client does with its storage: a user's messages over a reload, and one line for all tabs. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { RealtimeClient } from "../src/client.js";
+import { Script, settled } from "./scripted.js";
+
+/** A storage that notes what it is told. */
+class Storage {
+  told = [];
+  kept = { rows: [], rooms: [] };
+
+  async open(host) {
+    this.host = host;
+    this.told.push(["open", host.user, host.url]);
+    return this.kept;
+  }
+
+  added({ nonce, content, order }) {
+    this.told.push(["added", nonce, content, order]);
+  }
+
+  async forget(user) {
+    this.told.push(["forget", user]);
+  }
+}
+for (const name of ["acknowledged", "failed", "discarded", "close"])
+  Storage.prototype[name] = function (...given) {
+    this.told.push([name, ...given]);
+  };
+Storage.prototype.changed = () => {};
+
+const row = (fields) => ({ room: "general", content: fields.nonce, order: 1, at: Date.parse("2026-01-01"), ...fields });
+
+function stored(...rows) {
+  const storage = new Storage();
+  storage.kept.rows = rows.map(row);
+  return [new Script({ user: "1", offline: storage }), storage];
+}
+
+test("messages of an earlier page are sent in their order, and before new ones", async () => {
+  const [script, storage] = stored({ nonce: "a", order: 7 }, { nonce: "b", order: 8 });
+  const line = await script.connect();
+  await script.enter();
+  await script.send("new", { nonce: "c" });
+  for (const nonce of ["a", "b", "c"]) {
+    const command = await line.expect("message");
+    assert.equal(command.nonce, nonce);
+    await line.acknowledge(command);
+  }
+  const [added] = storage.told.filter(([name]) => name === "added");
+  assert.deepEqual(added, ["added", "c", "new", 9]);
+  assert.deepEqual(storage.told.filter(([name]) => name === "acknowledged").map(([, nonce]) => nonce), ["a", "b", "c"]);
+});
+
+test("a kept message that was refused is shown and sent only if the page wants it", async () => {
+  const [script, storage] = stored({ nonce: "a", code: "muted" });
+  const line = await script.connect();
+  await script.enter();
+  assert.deepEqual(script.room.pending.map(({ status, error }) => [status, error.code]), [["failed", "muted"]]);
+  assert.ok(!line.types.includes("message"));
+  script.note("retry", script.room.retry("a"));
+  await line.acknowledge(await line.expect("message"));
+  assert.deepEqual(script.settled.at(-1), ["retry", "ok"]);
+  assert.deepEqual(storage.told.filter(([name]) => name === "added").length, 1);
+});
+
+test("a message that another page has discarded is not sent after the page comes back", async () => {
+  const [script, storage] = stored();
+  await script.connect();
+  await script.enter();
+  await script.send("mine", { nonce: "a" });
+  await script.line.close();
+  storage.host.adopt([row({ nonce: "a", isDiscarded: true }), row({ nonce: "b", isDiscarded: true })]);
+  await settled();
+  assert.deepEqual([script.room.pending, script.settled.at(-1)], [[], ["mine", "aborted"]]);
+});
+
+test("a client with a storage needs its user", () => {
+  assert.throws(() => new RealtimeClient({ offline: new Storage() }), /needs the option `user`/);
+});
+
+test("the storage learns the address without its query", async () => {
+  const storage = new Storage();
+  const script = new Script({ user: "1", offline: storage, url: async () => "http://localhost/ws/?ticket=secret" });
+  await script.connect();
+  assert.deepEqual(storage.told, [["open", "1", "ws://localhost/ws/"]]);
+});
+
+test("the messages of one user are never stored as another's", async () => {
+  const [script, storage] = stored();
+  await script.connect();
+  await script.enter();
+  await script.send("secret", { nonce: "a" });
+  const line = await script.begin({ user: "2" });
+  await line.welcome("2");
+  await script.send("mine", { nonce: "b" });
+  const names = storage.told.filter(([name]) => name !== "acknowledged").map(([name, one]) => [name, one]);
+  assert.deepEqual(names, [["open", "1"], ["added", "a"], ["failed", "a"], ["close", undefined], ["open", "2"], ["added", "b"]]);
+});
+
+test("forgetting names the user, also on a page that has not connected", async () => {
+  const [script, storage] = stored();
+  await script.client.forget();
+  assert.deepEqual(storage.told, [["forget", "1"]]);
+});
+
+test("a line that ends because another tab leads is opened anew at once", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  line.told.onEnd(1006, "leader", true);
+  await settled();
+  assert.equal(script.lines.length, 2);
+  assert.deepEqual(script.details("state").slice(-2).map(({ state, retryIn }) => [state, retryIn]), [["waiting", 0], ["connecting", null]]);
+});
+
+test("a handler may close the client while its line is opened anew", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  script.client.on("state", ({ state }) => state === "waiting" && script.client.close());
+  line.told.onEnd(1006, "leader", true);
+  await settled();
+  assert.deepEqual([script.lines.length, script.client.state], [1, "closed"]);
+});
