@@ -14,6 +14,7 @@ LAYERS = {
     "wire": 0,
     "models": 1,
     "conf": 1,
+    "bursts": 1,
     "logs": 1,
     "signals": 1,
     "errors": 1,

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connections
 
+from ...bursts import Burst
 from ...store.database import site
 from .answers import Answers
 from .joint import Joint
@@ -26,8 +27,6 @@ __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
 SITE_SECONDS = 5.0
 """The site identity is read again after this time."""
-BURST_SECONDS, BURST_NOTES = 0.02, 20
-"""After so many notes that followed each other within this time, callers do not wait."""
 UNANSWERED_NOTES = 500
 """The most notes of a burst that the layer has not accepted yet; more would be dropped."""
 PART_NOTES, PART_BYTES = 250, QUEUE_BYTES // 4
@@ -64,8 +63,8 @@ class Publisher:
         self._unanswered: deque[tuple[Future[str], int]] = deque()
         """Results that are not known yet, with the number of their notes."""
         self._unanswered_notes = 0
-        self._submitted_at = 0.0
-        self._in_a_row = 0
+        self._burst = Burst()
+        """Callers that follow each other closely do not wait for the layer."""
         self._failure = NO_ANSWER
         self._closed_until = 0.0
         self._site = ""
@@ -148,10 +147,7 @@ class Publisher:
     def _wait(self, result: "Future[str]", number: int) -> None:
         """Wait for so many notes, or for the oldest ones of a long burst."""
         with self._lock:
-            now = time.monotonic()
-            self._in_a_row = self._in_a_row + 1 if now < self._submitted_at + BURST_SECONDS else 0
-            self._submitted_at = now
-            is_burst = self._in_a_row >= BURST_NOTES
+            is_burst = self._burst.count(time.monotonic())
             self._unanswered.append((result, number))
             self._unanswered_notes += number
             while self._unanswered and self._unanswered[0][0].done():
@@ -163,7 +159,7 @@ class Publisher:
             awaited.result(SEND_SECONDS)
         except TimeoutError:
             self._closed_until = time.monotonic() + BREAKER_SECONDS
-        self._submitted_at = time.monotonic()
+        self._burst.resume(time.monotonic())
 
     # In the loop.
 

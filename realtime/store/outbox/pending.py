@@ -28,6 +28,7 @@ from ..messages.drafts import Draft
 from ..topics import rows
 from ..topics.drafts import EntryDraft, check
 from . import pending_messages, room_numbering, topic_numbering
+from .attempts import attempt_each
 from .sequencer import sequencer
 
 __all__ = ["publish", "publish_message", "sweep"]
@@ -178,15 +179,8 @@ def sweep() -> int:
     found = list(old.order_by("pk").values_list("topic", "room_id")[:SWEPT_AT_ONCE])
     topics = {topic for topic, _ in found if topic is not None}
     rooms = {room_id for _, room_id in found if room_id is not None}
-    count, failed = 0, None
-    for number, names in ((topic_numbering.number, topics), (room_numbering.number, rooms)):
-        try:
-            count += _number_apart(number, names)
-        except Exception as error:  # the rooms do not wait for the topics
-            failed = error
-    if failed is not None:
-        raise failed
-    return count
+    kinds = ((topic_numbering.number, topics), (room_numbering.number, rooms))
+    return attempt_each(partial(_number_apart, number, names) for number, names in kinds)
 
 
 def _number_apart(number: Callable[..., int], names: set[Any]) -> int:
@@ -196,15 +190,8 @@ def _number_apart(number: Callable[..., int], names: set[Any]) -> int:
     except Exception as error:
         if len(names) < 2 or is_fault(error):
             raise
-    count, failed = 0, None
-    for name in sorted(names):
-        try:
-            count += number({name}, skip_locked=True)
-        except Exception as error:  # a row that this version cannot decode stops its log only
-            failed = error
-    if failed is not None:
-        raise failed
-    return count
+    # A row that this version cannot decode stops its log only.
+    return attempt_each(partial(number, {name}, skip_locked=True) for name in sorted(names))
 
 
 def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> None:

@@ -9,24 +9,25 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.util import Finalize
 from threading import Condition, Lock, Thread, get_ident
 from typing import Any
 
 from django.db import DatabaseError, connections
 
+from ...bursts import Burst
 from ...logs import get_logger
 from ..database.alias import database
 from ..database.transactions import ROLLED_BACK
 from . import topic_numbering
+from .attempts import attempt_each
 from .room_numbering import number as number_rooms
 
-__all__ = ["BURST_CALLS", "Sequencer", "sequencer"]
+__all__ = ["Sequencer", "sequencer"]
 
 logger = get_logger("realtime.topics")
 
-BURST_SECONDS, BURST_CALLS = 0.02, 20
-"""After so many publishers that followed each other within this time, the thread numbers."""
 PAUSE_SECONDS = 0.005
 """The pause between two batches of the thread, in which the next one grows."""
 LINGER_SECONDS = 0.2
@@ -69,8 +70,8 @@ class Sequencer:
         """When the first of it was left."""
         self._thread: Thread | None = None
         self._finalizer: Finalize | None = None
-        self._called_at = 0.0
-        self._in_a_row = 0
+        self._burst = Burst()
+        """Publishers that follow each other closely leave the numbering to the thread."""
 
     def number(self, topics: Iterable[str], rooms: Iterable[int]) -> None:
         """Number what is committed there, or leave it to the thread of this process.
@@ -97,7 +98,7 @@ class Sequencer:
     def _begin(self, batch: Batch) -> bool:
         """Return whether the caller has to number a batch; else it is left to the thread."""
         with self._changed:
-            if not (self._is_burst() or self._owner or self._next):
+            if not (self._burst.count(time.monotonic()) or self._owner or self._next):
                 self._owner = get_ident()
                 return True
             self._leave(batch)
@@ -112,13 +113,6 @@ class Sequencer:
         if time.monotonic() > self._left_at + LAG_SECONDS:
             gathered = self._next
             self._changed.wait_for(lambda: self._next is not gathered, WAIT_SECONDS)
-
-    def _is_burst(self) -> bool:
-        now = time.monotonic()
-        is_next = now < self._called_at + BURST_SECONDS
-        self._in_a_row = self._in_a_row + 1 if is_next else 0
-        self._called_at = now
-        return self._in_a_row >= BURST_CALLS
 
     def _end(self) -> None:
         with self._changed:
@@ -167,22 +161,14 @@ class Sequencer:
 
 def _number(batch: Batch) -> None:
     # All of it was committed before the batch began, so numbering sees it.
-    failed: DatabaseError | None = None
-    for number, found in ((topic_numbering.number, batch.topics), (number_rooms, batch.rooms)):
-        if not found:
-            continue
-        try:
-            _number_free(number, found)
-        except DatabaseError as error:  # the rooms do not wait for the topics
-            failed = error
-    if failed is not None:
-        raise failed
+    kinds = ((topic_numbering.number, batch.topics), (number_rooms, batch.rooms))
+    attempt_each(partial(_number_free, number, found) for number, found in kinds if found)
 
 
-def _number_free(number: Callable[..., int], found: set[Any]) -> None:
+def _number_free(number: Callable[..., int], found: set[Any]) -> int:
     """Number all, or if one is locked, all others; a pulse numbers that one."""
     try:
-        number(found)
+        return number(found)
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:
             number(found, skip_locked=True)

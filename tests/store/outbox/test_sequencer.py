@@ -10,10 +10,11 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from realtime.bursts import BURST_CALLS
 from realtime.models import Log, Pending, Room
 from realtime.signals import entries_stored
 from realtime.store.outbox import pending, pending_messages, room_numbering, topic_numbering
-from realtime.store.outbox.sequencer import BURST_CALLS, Sequencer, sequencer
+from realtime.store.outbox.sequencer import Sequencer, sequencer
 from tests.store.conftest import together
 from tests.store.says import draft
 
@@ -56,7 +57,7 @@ def test_a_publisher_numbers_itself_until_many_follow_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Then a thread does, which ends when nothing is left, and may be followed by another one."""
-    monkeypatch.setattr("realtime.store.outbox.sequencer.BURST_SECONDS", 10)
+    monkeypatch.setattr("realtime.bursts.BURST_SECONDS", 10)
     monkeypatch.setattr("realtime.store.outbox.sequencer.LINGER_SECONDS", 0.01)
     mine, numbering = Sequencer(), Numbering(monkeypatch)
     numbering.may_end.set()
@@ -72,7 +73,7 @@ def test_a_publisher_numbers_itself_until_many_follow_each_other(
         if thread is not None:
             thread.join(10)
         assert mine._thread is None
-        mine._called_at = 0.0
+        mine._burst.resume(0.0)
 
 
 def test_publishers_wait_for_a_thread_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +105,7 @@ def test_the_thread_survives_what_it_cannot_number(monkeypatch: pytest.MonkeyPat
         raise ValueError("no")
 
     monkeypatch.setattr(topic_numbering, "number", number)
-    monkeypatch.setattr("realtime.store.outbox.sequencer.BURST_CALLS", 0)
+    monkeypatch.setattr("realtime.bursts.BURST_CALLS", 0)
     for name in ("a", "b"):
         mine.number([name], [])
         mine.settle(10)
