@@ -13,6 +13,7 @@ from django.utils import timezone
 from .conf import config
 from .logs import get_logger
 from .store.moderation import actions, erasing, reports
+from .store.outbox import pending
 from .store.topics import retention as entries
 from .topics.registry import registry
 
@@ -46,6 +47,7 @@ def prune() -> Pruned:
     written. Events of a topic are removed after the time that its class keeps them. It may be
     repeated, and may run twice at the same time.
     """
+    pending.sweep()  # what waits for its position, if no server process runs
     settings, messages = config(), 0
     if settings.guest_message_days:
         before = timezone.now() - timedelta(days=max(LEAST_DAYS, settings.guest_message_days))

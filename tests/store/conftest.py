@@ -1,5 +1,6 @@
 """Store tests run on SQLite always, and on PostgreSQL where there is one."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
@@ -75,6 +76,12 @@ MODELS = [
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, sites: Sites) -> str:
     return sites.database_url(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No publisher numbers what another test, or a part of this one, has left."""
+    monkeypatch.setattr(sequencer, "_swept_at", math.inf)
 
 
 @pytest.fixture(autouse=True)

@@ -172,7 +172,8 @@ def sweep() -> int:
     """Number what has waited for a second; return how many rows there were.
 
     Each pulse calls it: the publisher may have ended, or has no hook for the end of its
-    transaction. Topics that are locked are left to the next one.
+    transaction. So do publishers without an engine, now and then. Topics that are locked are left
+    to the next one.
     """
     pending = Pending.objects.using(database()).filter(kind__in=NUMBERED)
     old = pending.filter(created_at__lt=Now() - timedelta(seconds=SWEEP_SECONDS))
@@ -213,7 +214,9 @@ def _number(topics: frozenset[str], rooms: frozenset[int]) -> None:
         return
     try:
         sequencer.number(topics, rooms)
-    except Exception as error:  # it is committed: a pulse numbers it
+        if sequencer.is_sweep_due():
+            sweep()  # there may be no pulse, if no server process runs
+    except Exception as error:  # it is committed: a pulse numbers it, or a later call here
         logger.warning("published entries wait for their position: %r", error)
 
 

@@ -35,6 +35,8 @@ LINGER_SECONDS = 0.2
 LAG_SECONDS, WAIT_SECONDS = 0.1, 0.5
 """A publisher waits for the thread if that is so far behind, and how long at most."""
 SETTLE_SECONDS = 2.0
+SWEEP_SECONDS = 10.0
+"""The least time between two searches of a process for what others have left."""
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Sequencer:
         """When the first of it was left."""
         self._thread: Thread | None = None
         self._finalizer: Finalize | None = None
+        self._swept_at = -SWEEP_SECONDS
         self._burst = Burst()
         """Publishers that follow each other closely leave the numbering to the thread."""
 
@@ -88,6 +91,18 @@ class Sequencer:
                 _number(batch)
             finally:
                 self._end()
+
+    def is_sweep_due(self) -> bool:
+        """Return whether the caller should number what others have left, which is so now and then.
+
+        In a test case it is not: nothing that others have committed can be seen there.
+        """
+        now = time.monotonic()
+        with self._changed:
+            if now < self._swept_at + SWEEP_SECONDS or connections[database()].in_atomic_block:
+                return False
+            self._swept_at = now
+            return True
 
     def settle(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until everything that was left is numbered, at most for so many seconds."""

@@ -1,5 +1,6 @@
 """Publishing in the caller's transaction: the entry exists if and only if that commits."""
 
+import math
 import unittest
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,10 +14,12 @@ from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from realtime import retention
 from realtime.models import Entry, Log, Pending
 from realtime.signals import entries_pending
 from realtime.store.database import transactions
 from realtime.store.outbox import pending, topic_numbering
+from realtime.store.outbox.sequencer import sequencer as numberer
 from realtime.store.topics import rows
 from realtime.wire.errors import CommandError
 from tests.store.conftest import another_database, together
@@ -179,6 +182,31 @@ def test_the_sweep_leaves_what_is_new(is_postgres: bool, sequencer: list[Any]) -
     assert pending.sweep() == 2  # all of the topic
     assert stored() == [(1, "a"), (2, "b")]
     assert pending.sweep() == 0
+
+
+def test_what_waits_is_numbered_by_the_next_publisher_of_any_topic(
+    is_postgres: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server process may run; each process looks now and then."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    monkeypatch.setattr(numberer, "_swept_at", -math.inf)
+    for topic, number in (("order/8", 1), ("order/9", 2)):
+        pending._insert("default", [event("left", topic)])
+        age()
+        publish(event(number))
+        assert stored(topic) == ([(1, "left")] if number == 1 else [])
+    assert stored() == [(1, 1), (2, 2)]
+
+
+def test_pruning_numbers_what_waits(is_postgres: bool) -> None:
+    """It is called daily."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending rows")
+    pending._insert("default", [event("left")])
+    age()
+    retention.prune()
+    assert stored() == [(1, "left")]
 
 
 def test_the_sweep_does_not_wait_for_a_locked_log(is_postgres: bool, sequencer: list[Any]) -> None:
