@@ -9,6 +9,7 @@ from ..wire.events import HistoryPage, Outgoing
 from ..wire.failures import RealtimeError
 from ..wire.position import Order, Position
 from .line import Command, Line
+from .seen import Seen
 from .session import REQUEST_SECONDS, Session
 from .stream import Page, Placed, Stream
 from .streams import Streams
@@ -141,8 +142,8 @@ class Log(Generic[E]):
             self._waiting = [*(one for one in self._waiting if not one.done()), waiting]
             await waiting
 
-    async def page(self, after: int) -> Page:
-        """Return the events after a position.
+    async def page(self, after: int, seen: Seen) -> Page:
+        """Return the events after a position, for a loop that has seen some messages.
 
         Raises `RealtimeError`, with the code `resync` if they were removed.
         """
@@ -150,7 +151,7 @@ class Log(Generic[E]):
         if self._known is not None and reply.epoch not in (self._known.epoch, ""):
             self.resync()
             raise RealtimeError("resync")
-        return Page(list(self._placed(reply, after)), reply.through or after)
+        return Page(list(self._placed(reply, seen)), reply.through or after)
 
     async def _asked(self, after: int) -> HistoryPage:
         """Return a page; enter again if the server does not know that the client is here."""
@@ -271,8 +272,8 @@ class Log(Generic[E]):
         """Return the field of a command that names the room or topic."""
         raise NotImplementedError
 
-    def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:
-        """Yield the events of a page that follows a position."""
+    def _placed(self, page: HistoryPage, seen: Seen) -> Iterable[Placed]:
+        """Yield the events of a page, for a loop that has seen some messages."""
         raise NotImplementedError
 
     def _opened(self, line: Line, reply: Any) -> None:

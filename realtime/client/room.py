@@ -22,6 +22,7 @@ from .line import Command, Line
 from .log import Log
 from .members import Members
 from .outbox import make_nonce
+from .seen import Seen
 from .session import REQUEST_SECONDS, Session
 from .stream import Placed, Reset, Stream
 
@@ -172,7 +173,7 @@ class Room(Log[RoomEvent]):
         known, epoch, through = self._known, reply.epoch or "", reply.through or 0
         missed = self._missed(epoch, through)
         if known is not None and missed is not None and reply.recovered:
-            self._resume(known, self._states(reply.messages or [], known.seq), through)
+            self._resume(known, self._states(reply.messages or [], Seen(known.seq)), through)
         elif known is not None and missed is not None and self._session.catch_up == "all":
             self._fall_behind(known, epoch, through)
         else:
@@ -186,13 +187,13 @@ class Room(Log[RoomEvent]):
         self._is_anew = False
         self._session.outbox.resume(self.slug, is_anew=is_anew)
 
-    def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:
-        return self._states(page.messages or [], after)
+    def _placed(self, page: HistoryPage, seen: Seen) -> Iterable[Placed]:
+        return self._states(page.messages or [], seen)
 
-    def _states(self, states: Iterable[MessageState], after: int) -> Iterable[Placed]:
-        """Yield the events that would have told of these states after a position."""
+    def _states(self, states: Iterable[MessageState], seen: Seen) -> Iterable[Placed]:
+        """Yield the events of these states: a message that was seen has changed."""
         for state in sorted(states, key=lambda state: state.position):
-            if state.seq > after:
+            if seen.add(state.seq):
                 yield Placed(self._message(state), state.position)
             else:
                 yield Placed(

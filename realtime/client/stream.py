@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ..wire.failures import RealtimeError
 from ..wire.position import Position
+from .seen import Seen
 
 __all__ = ["Loose", "Page", "Pages", "Placed", "Reset", "Stream"]
 
@@ -59,8 +60,8 @@ class Pages(Protocol):
     async def ready(self) -> None:
         """Wait until pages can be read; raise `RealtimeError` if that will not be."""
 
-    async def page(self, after: int) -> Page:
-        """Return the events after a position.
+    async def page(self, after: int, seen: Seen) -> Page:
+        """Return the events after a position, for a loop that has seen some messages.
 
         Raises `RealtimeError`, with the code `resync` if they were removed.
         """
@@ -86,6 +87,8 @@ class Stream(Generic[E]):
         self._arrived, self._moved = asyncio.Event(), asyncio.Event()
         self._current: Placed | None = None
         self._is_behind = False
+        self._seen: Seen | None = None
+        """What the loop has got since it fell behind."""
         self._reached = 0
         """The position up to which the buffer has got all events."""
         self.has_begun = False
@@ -118,7 +121,7 @@ class Stream(Generic[E]):
 
     def begin_anew(self, shown: Sequence[Placed], position: int, epoch: str) -> None:
         """Take what shows the present state, and go on from its position."""
-        self._is_behind, self.has_begun = False, True
+        self._is_behind, self._seen, self.has_begun = False, None, True
         self._moved.set()
         for placed in shown:
             self._keep(placed)
@@ -200,8 +203,8 @@ class Stream(Generic[E]):
             await self._log.ready()
             if not self._is_behind:
                 return
-            after = self._reached
-            page = await self._log.page(after)
+            after, self._seen = self._reached, self._seen or Seen(self._reached)
+            page = await self._log.page(after, self._seen)
         except RealtimeError as error:
             await self._bear(error)
             return
@@ -211,6 +214,7 @@ class Stream(Generic[E]):
             self._reached = page.through
             # What came since the page was read was not put here, as this stream was behind.
             self._is_behind = self._log.position > self._reached
+            self._seen = self._seen if self._is_behind else None
 
     async def _bear(self, error: RealtimeError) -> None:
         """Wait before the next try; raise an error that ends the iteration."""

@@ -13,6 +13,7 @@ from ..wire.tags import name_of
 from .line import Command, Line
 from .log import Log
 from .members import Members
+from .seen import Seen
 from .session import REQUEST_SECONDS, Session
 from .stream import Placed, Reset, Stream
 
@@ -215,7 +216,7 @@ class Topic(Log[TopicEvent | Reset]):
             self._members.replace(reply)
             self._confirm(line)
 
-    def _placed(self, page: HistoryPage, after: int) -> Iterable[Placed]:
+    def _placed(self, page: HistoryPage, seen: Seen) -> Iterable[Placed]:
         return self._numbered(EntryEvent.of(self.name, entry) for entry in page.entries or [])
 
     def _numbered(
