@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 import ssl as tls
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,11 @@ FRAME_BYTES = 16 * 1024 * 1024
 """The largest frame that is read; a server sends less than 1 MiB."""
 PASSING = frozenset({408, 425, 429})
 """HTTP answers below 500 after which another attempt may succeed."""
+REFUSED_SECONDS = 15 * 60.0
+"""For so long a client that was connected takes other answers below 500 for a passing fault.
+
+A deploy or a proxy may cause them. Afterwards, the address or the credentials are wrong.
+"""
 
 
 class State(StrEnum):
@@ -76,6 +82,7 @@ class Connection:
         self._backoff = Backoff()
         self._now = asyncio.Event()
         self._was_open = False
+        self._refused_since: float | None = None
         self.state = State.IDLE
         self.line: Line | None = None
         """The line as long as it may carry commands."""
@@ -101,7 +108,7 @@ class Connection:
         """Become open: the server has sent its `welcome`, for the expected user."""
         if self.line is not None and not self.line.is_over:
             self.line.after(STABLE_SECONDS, self._backoff.reset)
-            self._was_open = True
+            self._was_open, self._refused_since = True, None
             self._become(State.OPEN)
 
     async def token(self) -> str | None:
@@ -134,7 +141,8 @@ class Connection:
         except Exception as error:  # of the network, or of the application's token
             return End(DROPPED, f"{type(error).__name__}: {error}")
         receiver = self._receiver
-        self.line = Line(socket, self._options.encoding, receiver.receive, receiver.tick)
+        encoding = Encoding.agreed(self._options.encoding, socket.subprotocol)
+        self.line = Line(socket, encoding, receiver.receive, receiver.tick)
         try:
             return await self.line.run()
         finally:
@@ -162,8 +170,12 @@ class Connection:
         )
 
     def _refused(self, status: int) -> End:
-        """Judge an HTTP answer: a wrong address is hopeless, unless it was right before."""
-        is_final = 400 <= status < 500 and status not in PASSING and not self._was_open
+        """Judge an HTTP answer: a wrong address is hopeless, unless it was right lately."""
+        is_final = 400 <= status < 500 and status not in PASSING
+        if is_final and self._was_open:
+            now = time.monotonic()
+            self._refused_since = self._refused_since or now
+            is_final = now - self._refused_since > REFUSED_SECONDS
         path = urlsplit(self._options.url).path
         return End(
             DROPPED,

@@ -50,9 +50,24 @@ class Encoding:
         for part in self._codec.parts(frame):
             yield self._event(part)
 
-    def data(self, raw: msgspec.Raw, kind: Any = Any) -> Any:
-        """Decode the data of an entry; raise `msgspec.ValidationError` if it is not of a kind."""
-        return self._format.decode(raw, type=kind) if raw else None
+    @classmethod
+    def agreed(cls, offered: "Encoding", answered: str | None) -> "Encoding":
+        """Return the encoding that the handshake has agreed to.
+
+        A server that answers no subprotocol speaks plain JSON.
+        """
+        return offered if answered is not None else cls("json")
+
+    @staticmethod
+    def data(raw: msgspec.Raw, kind: Any = Any) -> Any:
+        """Decode the data of an entry; raise `msgspec.ValidationError` if it is not of a kind.
+
+        It is an object, whose first byte shows the format: earlier data may have another one.
+        """
+        if not raw:
+            return None
+        form: Any = msgspec.json if bytes(memoryview(raw)[:1]) == b"{" else msgspec.msgpack
+        return form.decode(raw, type=kind)
 
     def encode(self, command: dict[str, Any]) -> bytes:
         """Encode a command, or a part of one.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any, Self
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -69,14 +70,22 @@ class Socket(Inbox):
 class Script:
     """The server; `socket` returns what the client opens."""
 
-    def __init__(self) -> None:
+    def __init__(self, subprotocol: str | None = "realtime.v1.ndjson") -> None:
         self.url = ""
+        self.refuses_with: int | None = None
+        """The HTTP status with which it refuses handshakes."""
+        self.handshakes = 0
+        self._protocols: Any = None if subprotocol is None else [subprotocol]
         self._sockets: asyncio.Queue[Socket] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        protocols: Any = ["realtime.v1.ndjson"]
         self._server = await serve(
-            self._serve, "127.0.0.1", 0, subprotocols=protocols, close_timeout=1
+            self._serve,
+            "127.0.0.1",
+            0,
+            subprotocols=self._protocols,
+            process_request=self._judge,
+            close_timeout=1,
         )
         port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://127.0.0.1:{port}/ws/"
@@ -96,6 +105,11 @@ class Script:
         socket = await self.socket()
         await socket.welcome(user_id, **more)
         return socket
+
+    def _judge(self, connection: ServerConnection, request: object) -> Any:
+        self.handshakes += 1
+        status = self.refuses_with
+        return None if status is None else connection.respond(HTTPStatus(status), "")
 
     async def _serve(self, connection: ServerConnection) -> None:
         socket = Socket(connection)
