@@ -57,10 +57,15 @@ def kept(file: Path | None) -> dict[str, Any]:
 
 
 def keep(file: Path, positions: Mapping[str, Any]) -> None:
-    """Replace the positions in a file; it always holds either the old or the new ones."""
+    """Replace the positions in a file; it always holds either the old or the new ones.
+
+    Also after a power cut: without `fsync`, the new name may be on the disk before the content.
+    """
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
     with os.fdopen(handle, "wb") as temporary:
         temporary.write(msgspec.json.encode(positions))
+        temporary.flush()
+        os.fsync(handle)
     Path(name).replace(file)
 
 
