@@ -22,11 +22,13 @@ from .connection import State
 from .line import Command
 from .log import Log
 from .session import REQUEST_SECONDS
+from .stream import Stream
 from .topic import Kinds, TopicEvent
 
 __all__ = ["Client", "Room", "Topic"]
 
 T = TypeVar("T")
+E = TypeVar("E")
 L = TypeVar("L", bound=Log[Any])
 
 
@@ -154,22 +156,25 @@ class _Facade(Generic[L]):
         self._loop = loop
         self._log = log
 
-    def events(self, *, timeout: float | None = None) -> Iterator[Any]:
-        """Yield the events; with `timeout`, until none has come for so many seconds.
+    def listen(self, *, timeout: float | None = None) -> Iterator[Any]:
+        """Go on with the loop over this object until no event has come for `timeout` seconds.
 
         Stopping and calling this again goes on with the next event.
         """
+        return self._each(aiter(self._log), timeout)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.listen()
+
+    def _each(self, stream: Stream[Any], timeout: float | None) -> Iterator[Any]:
         while True:
             try:
-                event = self._loop.run(_next(self._log, timeout))
+                event = self._loop.run(_next(stream, timeout))
             except TimeoutError:
                 return
             if event is _OVER:
                 return
             yield event
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.events()
 
 
 class Room(_Facade[rooms.Room]):
@@ -211,6 +216,13 @@ class Room(_Facade[rooms.Room]):
         """Return who is in the room."""
         return self._loop.run(self._log.presence())
 
+    def events(self, *kinds: type[E], timeout: float | None = None) -> Iterator[E]:
+        """Return another loop, over the events of some classes that come from now on.
+
+        It ends when none has come for `timeout` seconds.
+        """
+        return self._each(self._loop.run(_call(self._log.events, *kinds)), timeout)
+
     def typing(self) -> None:
         """Tell the others that the user is typing."""
         self._loop.run(_call(self._log.typing))
@@ -237,6 +249,13 @@ class Topic(_Facade[topics.Topic]):
         """End the subscription."""
         self._loop.run(_call(self._log.unsubscribe))
 
+    def events(self, kind: type[E], *, timeout: float | None = None) -> Iterator[E]:
+        """Return another loop, over the data of events of one struct that come from now on.
+
+        It ends when none has come for `timeout` seconds.
+        """
+        return self._each(self._loop.run(_call(self._log.events, kind)), timeout)
+
     def call(self, command: object, data: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Execute a command of the topic; return its reply."""
         return self._loop.run(self._log.call(command, data, **options))
@@ -249,9 +268,9 @@ class Topic(_Facade[topics.Topic]):
 _OVER = object()
 
 
-async def _next(log: Log[Any], timeout: float | None) -> Any:
+async def _next(stream: Stream[Any], timeout: float | None) -> Any:
     async with asyncio.timeout(timeout):
-        return await anext(aiter(log), _OVER)
+        return await anext(stream, _OVER)
 
 
 async def _send(

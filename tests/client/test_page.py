@@ -68,7 +68,7 @@ def test_the_bot_answers(site: Site) -> None:
 
 def _until(room: object, content: str) -> list[object]:
     found: list[object] = []
-    for event in room.events(timeout=20):  # type: ignore[attr-defined]
+    for event in room.listen(timeout=20):  # type: ignore[attr-defined]
         found.append(event)
         if getattr(event, "content", None) == content:
             break

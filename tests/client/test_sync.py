@@ -39,12 +39,24 @@ print(Room.objects.create(slug={slug!r}, kind="public").pk)
 def texts(room: Room, number: int) -> list[str | None]:
     """The texts of the next messages."""
     found: list[str | None] = []
-    for event in room.events(timeout=20):
+    for event in room.listen(timeout=20):
         if isinstance(event, MessageEvent):
             found.append(event.content)
             if len(found) == number:
                 break
     return found
+
+
+def test_a_further_loop_gets_what_comes_from_now_on(site: Site, slug: str) -> None:
+    """As in async code; the loop over the room itself gets everything."""
+    with Client(site.urls[0]) as client:
+        room = client.room(slug).join()
+        room.send("one")
+        assert texts(room, 1) == ["one"]
+        further = room.events(MessageEvent, timeout=20)
+        room.send("two")
+        assert next(further).content == "two"
+        assert texts(room, 1) == ["two"]
 
 
 def test_a_script_sends_and_reads(site: Site, slug: str) -> None:
@@ -70,7 +82,7 @@ def test_a_loop_ends_when_nothing_comes(site: Site, slug: str) -> None:
             writing.send(str(number))
         assert texts(room, 2) == ["0", "1"]
         assert texts(room, 1) == ["2"]
-        assert [one for one in room.events(timeout=0.05) if isinstance(one, MessageEvent)] == []
+        assert [one for one in room.listen(timeout=0.05) if isinstance(one, MessageEvent)] == []
 
 
 def test_many_threads_share_a_client(site: Site, slug: str) -> None:
@@ -94,7 +106,7 @@ def test_a_topic_in_a_script(site: Site) -> None:
     with Client(site.urls[0]) as client:
         topic = client.topic(f"order/{pk}").subscribe()
         assert topic.call("cancel", {"reason": "late"}) == {"total": 0}
-        event = next(topic.events(timeout=20))
+        event = next(topic.listen(timeout=20))
         assert isinstance(event, TopicEvent)
         assert (event.name, event.data, event.seq) == ("paid", {"total": -4}, 1)
         with pytest.raises(RealtimeError) as raised:
