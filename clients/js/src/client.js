@@ -3,6 +3,7 @@
  * again after each reconnect, and messages that are sent until they are acknowledged. docs/client.md
  */
 
+import { Answers } from "./answers.js";
 import { Clock } from "./clock.js";
 import { readConfig } from "./config.js";
 import { Connection } from "./connection.js";
@@ -26,6 +27,7 @@ export class RealtimeClient extends Emitter {
   #rooms = new Handles();
   #topics = new Handles();
   #changed = new Set(); // rooms and topics, in this task
+  #answers;
   #options;
   #clock;
   #identity;
@@ -51,6 +53,7 @@ export class RealtimeClient extends Emitter {
     this.#clock = new Clock(options.clock);
     this.#identity = new Identity(options, () => this.#forget());
     this.#connection = this.#makeConnection();
+    this.#answers = new Answers(this.#connection, this.#clock);
     this.#entrance = new Entrance(this.#connection, this.#clock);
     this.#session = this.#makeSession({ keep, catchUp });
     this.#session.outbox = this.#outbox = new Outbox(queue, this.#session);
@@ -111,6 +114,15 @@ export class RealtimeClient extends Emitter {
   /** The topic of a path. Nothing is sent before `subscribe`. */
   topic(path) {
     return this.#topics.find(path) ?? this.#topics.set(path, new Topic(path, this.#session));
+  }
+
+  /**
+   * Answer questions of the site with this name by `handler(data, { signal })`, until the signal of the options aborts.
+   * It returns an object, or nothing. An error with a `code` refuses. Its `signal` aborts when the time of the question
+   * is over or the line is lost. Returns a function that stops it.
+   */
+  answer(name, handler, options) {
+    return this.#answers.add(name, handler, options);
   }
 
   /**
@@ -279,6 +291,7 @@ export class RealtimeClient extends Emitter {
   }
 
   #dropped() {
+    this.#answers.dropped();
     this.#entrance.dropped();
     for (const { subscription } of this.#handles()) subscription.detach();
   }
@@ -301,8 +314,10 @@ export class RealtimeClient extends Emitter {
   #tell(frame) {
     const handle = this.#rooms.find(frame.room) ?? this.#topics.find(frame.topic);
     switch (frame.type) {
+      case "ask":
+        return this.#answers.ask(frame);
       case "error":
-        return this.#fail(new RealtimeError(frame));
+        return this.#answers.isRefused(frame) || this.#fail(new RealtimeError(frame));
       case "resync":
         return handle?.subscription.resync();
       case "removed":

@@ -231,7 +231,8 @@ export class Connection {
     if (frame.type === "ping") return this.send({ type: "pong", t: frame.t });
     if (frame.type === "disconnect") return this.#lose(frame);
     if (frame.type === "error" && frame.code === "token_expired") this.#renew();
-    if (!reply) return frame.ref === undefined && this.#owner.receive(frame); // else its request has failed by now
+    // Else its request has failed by now; a `ref` of the server's own questions is a text.
+    if (!reply) return typeof frame.ref !== "number" && this.#owner.receive(frame);
     if (!--reply.left) {
       reply.stop();
       this.#replies.delete(frame.ref);
