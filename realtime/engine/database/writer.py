@@ -37,8 +37,8 @@ logger = get_logger("realtime.writer")
 
 Committed = Stored | StoredEntry
 Result = Stored | CommandError
-BATCH_ENTRIES = 500
-QUEUE_ENTRIES = 10_000
+BATCH_SIZE = 500
+QUEUE_SIZE = 10_000
 NUMBERINGS = 1000
 """The most topics of a transaction that are queued one by one; one request stands for more."""
 LOCK_MS = 500
@@ -121,7 +121,7 @@ class Writer:
 
         Raises `CommandError` with `unavailable` if the queue is full.
         """
-        if self._count >= QUEUE_ENTRIES:
+        if self._count >= QUEUE_SIZE:
             raise unavailable(submission)
         self._add(_repeatable(submission), done)
 
@@ -137,7 +137,7 @@ class Writer:
             names = frozenset()
         for request in _requests(names, room_ids):
             key = request.log_key
-            is_full = max(self._count, 2 * len(self._numberings)) >= QUEUE_ENTRIES
+            is_full = max(self._count, 2 * len(self._numberings)) >= QUEUE_SIZE
             if key not in self._numberings and not is_full:  # messages need space too
                 self._numberings[key] = self._add(request, lambda result: None)
 
@@ -185,7 +185,7 @@ class Writer:
             attempt += 1
 
     def _next_batch(self) -> list[Job]:
-        batch, self._jobs = self._jobs[:BATCH_ENTRIES], self._jobs[BATCH_ENTRIES:]
+        batch, self._jobs = self._jobs[:BATCH_SIZE], self._jobs[BATCH_SIZE:]
         if not self._jobs:
             self._wake.clear()
         return batch
@@ -202,7 +202,7 @@ class Writer:
                 return await self._write_by_log(batch)
             if is_passing(error):
                 number = len(batch)
-                logger.warning("%d entries wait for the database: %r", number, error)
+                logger.warning("%d submissions wait for the database: %r", number, error)
                 return batch
             return await self._write_each(batch, self._db.write)
         if self._db.is_sqlite:
@@ -266,7 +266,7 @@ class Writer:
         mine = [job for job in self._jobs if job.submission.log_key == key]
         self._jobs = [job for job in self._jobs if job.submission.log_key != key]
         if key not in self._locked:
-            logger.warning("the log %s is locked, or much is pending: its entries wait", key)
+            logger.warning("the log %s is locked, or much is pending: its submissions wait", key)
         self._wait_in_lane(key, jobs + mine)
 
     def _wait_in_lane(self, key: str, jobs: list[Job]) -> None:
@@ -280,8 +280,8 @@ class Writer:
     async def _write_locked_log(self, key: str) -> None:
         attempt = 0
         while self._locked[key]:
-            batch = self._drop_late(self._locked[key][:BATCH_ENTRIES])
-            self._locked[key] = batch + self._locked[key][BATCH_ENTRIES:]
+            batch = self._drop_late(self._locked[key][:BATCH_SIZE])
+            self._locked[key] = batch + self._locked[key][BATCH_SIZE:]
             left = await self._try_locked_log(batch)
             self._locked[key] = left + self._locked[key][len(batch) :]
             if left:
@@ -346,7 +346,7 @@ class Writer:
         try:
             self._committed(stored)
         except Exception:  # it is committed: each process finds it in the database
-            logger.exception("a stored entry cannot be broadcast")
+            logger.exception("what was stored cannot be broadcast")
 
     def _finish(self, job: Job, result: AnyResult) -> None:
         if job.is_done:
@@ -359,7 +359,7 @@ class Writer:
         try:
             job.done(result)
         except Exception:
-            logger.exception("the sender of an entry cannot be answered")
+            logger.exception("the sender of a submission cannot be answered")
 
 
 def _write(submissions: list[Submission], lock_ms: int) -> list[AnyResult]:
@@ -384,7 +384,7 @@ def _settle(outcome: asyncio.Future[Any], result: object) -> None:
 
 
 def _repeatable(submission: Submission) -> Submission:
-    """Return an entry that is stored once, also after a commit whose outcome is unknown."""
+    """Return a submission that is stored once, also after a commit whose outcome is unknown."""
     if not isinstance(submission, EntryDraft):
         return submission
     nonce = MADE_NONCE + uuid4().hex if submission.nonce is None else submission.nonce

@@ -147,7 +147,7 @@ async def test_a_batch_is_bounded(
     desk: Desk, db: Unsteady, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood is several transactions."""
-    monkeypatch.setattr(module, "BATCH_ENTRIES", 10)
+    monkeypatch.setattr(module, "BATCH_SIZE", 10)
     for number in range(25):
         desk.submit(room, str(number))
     await desk.settled(25)
@@ -285,7 +285,7 @@ async def test_too_many_waiting_drafts_are_refused_at_once(
     desk: Desk, db: Unsteady, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded, and there is room again when some are done."""
-    monkeypatch.setattr(module, "QUEUE_ENTRIES", 3)
+    monkeypatch.setattr(module, "QUEUE_SIZE", 3)
     db.gate.clear()
     for name in "abc":
         desk.submit(room, name)

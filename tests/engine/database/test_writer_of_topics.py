@@ -120,7 +120,7 @@ async def test_a_full_queue_refuses_events(
     either: str, desk: Desk, db: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And drops requests to number, because the pulse numbers too."""
-    monkeypatch.setattr(module, "QUEUE_ENTRIES", 1)
+    monkeypatch.setattr(module, "QUEUE_SIZE", 1)
     db.gate.clear()
     first = asyncio.ensure_future(desk.writer.write(event(ORDER, "a")))
     await eventually(lambda: desk.writer._count == 1)
@@ -233,7 +233,7 @@ async def test_requests_leave_space_for_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One transaction may publish to thousands of topics; the pulse numbers the rest."""
-    monkeypatch.setattr(module, "QUEUE_ENTRIES", 20)
+    monkeypatch.setattr(module, "QUEUE_SIZE", 20)
     db.gate.clear()
     desk.writer.number([f"order/{number}" for number in range(100)], [])
     assert desk.writer._count == 10
@@ -310,7 +310,7 @@ async def test_one_request_numbers_very_many_topics(
     postgres: str, desk: Desk, numbered: list[StoredEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as the queue has no space for, and beside messages."""
-    monkeypatch.setattr(module, "QUEUE_ENTRIES", 4)
+    monkeypatch.setattr(module, "QUEUE_SIZE", 4)
     monkeypatch.setattr(module, "NUMBERINGS", 10)
     names = [f"order/{number}" for number in range(30)]
     await in_thread(pending._insert, "default", [event(name, "paid") for name in names])
