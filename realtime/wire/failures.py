@@ -22,7 +22,7 @@ OWN_CODES: Final = {
     "invalid_event": "An event does not fit the struct that was given for it.",
     "gone": "The connection has ended, or there is none with this id.",
     "no_handler": "The client has no handler for this question.",
-    "unsupported": "The client does not speak the protocol, so it cannot be asked.",
+    "unsupported": "The other side does not know this command or question.",
     "invalid_answer": "The answer does not fit the struct that was given for it.",
 }
 """The codes of those who ask, beside those of the protocol (docs/protocol.md)."""
