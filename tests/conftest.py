@@ -4,6 +4,7 @@ The markers `unit`, `servers`, `browser` and `faults` are set here (docs/develop
 has exactly one of them. Servers start when a test first needs them.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -34,6 +35,11 @@ SERVED_FIXTURES = {
     "postgres_database_url",
 }
 SERVED_PARAMETERS = {"postgres", "pubsub", "core"}
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end the programs of tests, also below a shell that has pytest ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -5,14 +5,15 @@ import os
 import re
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import realtime
+from harness.services import wait_until
 from harness.site import Site
 from realtime.client import OWN_CODES
 from realtime.client.sync import Client
@@ -29,7 +30,7 @@ print(Room.objects.create(slug={slug!r}, kind="public").pk)
 """
 FOLLOW = """
 import asyncio
-asyncio.run(asyncio.wait_for({name}({arguments}), 20))
+asyncio.run(asyncio.wait_for({name}({arguments}), 60))
 """
 
 
@@ -48,6 +49,19 @@ def program(
     )
 
 
+def line_of(run: subprocess.Popen[str]) -> str:
+    """Return the next line that a program prints; fail once it has ended."""
+    assert run.stdout is not None
+    assert run.stderr is not None
+    line = run.stdout.readline()
+    assert line, run.stderr.read()
+    return line.strip()
+
+
+def is_kept(file: Path, position: int) -> bool:
+    return f'"seq": {position}' in file.read_text()
+
+
 def ended(run: subprocess.Popen[str]) -> str:
     run.kill()
     out, _ = run.communicate(timeout=20)
@@ -58,8 +72,7 @@ def test_the_bot_answers(site: Site) -> None:
     run = program(site, 0)
     with Client(site.urls[1]) as client:
         room = client.room("general").join()
-        while "Parrot" not in room.members.values():
-            time.sleep(0.01)
+        wait_until(lambda: "Parrot" in room.members.values(), 60, "the bot joins")
         room.send("hello")
         contents = [getattr(event, "content", None) for event in _until(room, "You said: hello")]
     ended(run)
@@ -68,7 +81,7 @@ def test_the_bot_answers(site: Site) -> None:
 
 def _until(room: object, content: str) -> list[object]:
     found: list[object] = []
-    for event in room.listen(timeout=20):  # type: ignore[attr-defined]
+    for event in room.listen(timeout=60):  # type: ignore[attr-defined]
         found.append(event)
         if getattr(event, "content", None) == content:
             break
@@ -79,9 +92,7 @@ def test_the_topic_is_followed(site: Site) -> None:
     pk = site.run("-c", PK.format(slug=f"o-{uuid.uuid4().hex[:12]}")).strip()
     code = FOLLOW.format(name="follow", arguments='""')
     run = program(site, 1, code, {"order/7": f"order/{pk}"})
-    assert run.stdout is not None
-    assert run.stdout.readline() == "{'total': 0}\n"
-    assert run.stdout.readline() == "1 -4\n"
+    assert [line_of(run) for _ in range(2)] == ["{'total': 0}", "1 -4"]
     ended(run)
 
 
@@ -108,11 +119,10 @@ def test_a_program_goes_on_where_it_ended(site: Site, tmp_path: Path) -> None:
         for number in range(3):
             room.send(str(number))
             run = program(site, 3, code, {"general": slug, "positions.json": f"{tmp_path}/p.json"})
-            assert run.stdout is not None
             while not shown or shown[-1] != str(number):
-                shown.append(run.stdout.readline().strip())
-            while number and f'"seq": {number}' not in (tmp_path / "p.json").read_text():
-                time.sleep(0.01)
+                shown.append(line_of(run))
+            if number:
+                wait_until(partial(is_kept, tmp_path / "p.json", number), 60, "a kept position")
             ended(run)
     assert shown == ["0", "0", "1", "1", "2"]  # the one that was being handled comes again
 
