@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from harness.client.websocket import Client
@@ -58,7 +59,7 @@ class Load:
 
 async def felt_by_others(url: str, loads: list[Load], seconds: float) -> Figures:
     """How long others' pings take beside each load, on a site with `BEHIND_PROXY`."""
-    control: list[float] = []
+    control: list[list[float]] = []
     times: dict[str, float] = {}
     async with AsyncExitStack() as stack:
         headers = {"X-Forwarded-For": OTHERS_ADDRESS}
@@ -67,12 +68,13 @@ async def felt_by_others(url: str, loads: list[Load], seconds: float) -> Figures
             for _ in range(OTHERS)
         ]
         looper = await stack.enter_async_context(_looper())
+        control.append(await _pings(others, asyncio.sleep(seconds / 2)))
         for load in loads:
             rounds = [await _round(looper, url, others, load, seconds, control)]
             while rounds[0] > load.most and len(rounds) < ROUNDS:
                 rounds.append(await _round(looper, url, others, load, seconds, control))
             times[str(load)] = statistics.median(rounds)
-    figures = {"others' ping p99 without, ms": p99(control) * 1000}
+    figures = {"others' ping p99 without, ms": p99(chain.from_iterable(control)) * 1000}
     for number in sorted({load.clients for load in loads}):
         mine = {str(load): times[str(load)] for load in loads if load.clients == number}
         pings = [one for load in loads if load.clients == number for one in load.pings]
@@ -90,15 +92,13 @@ async def _round(
     others: list[Client],
     load: Load,
     seconds: float,
-    control: list[float],
+    control: list[list[float]],
 ) -> float:
-    """A control, the load, and a control again; return how much longer pings took."""
-    before = await _pings(others, asyncio.sleep(seconds / 2))
+    """The load, and a control, as before it; return how much longer pings took than in both."""
     during = await _pings(others, _obey(looper, load.order(url, seconds)))
-    after = await _pings(others, asyncio.sleep(seconds / 2))
-    control += before + after
+    control.append(await _pings(others, asyncio.sleep(seconds / 2)))
     load.pings += during
-    return p99(during) / max(p99(before + after), FLOOR_SECONDS)
+    return p99(during) / max(p99(chain.from_iterable(control[-2:])), FLOOR_SECONDS)
 
 
 async def _pings(others: list[Client], meanwhile: Any) -> list[float]:
