@@ -1,5 +1,6 @@
 """The wheel in somebody else's project: check, migrate, connect, chat."""
 
+import asyncio
 import re
 import zipfile
 from collections.abc import Iterator
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.client.websocket import Client
 from harness.services import Process, Services, answers, free_port
+from realtime.client import Client, MessageEvent
 from tests.e2e.fresh import Environment, run
 
 SETTINGS = """
@@ -103,13 +104,9 @@ def test_check_is_clean_and_no_migration_is_missing(project: Project) -> None:
 async def test_two_clients_chat(server: tuple[Process, int]) -> None:
     """Connected to Daphne, in a project with nothing but the lines of the README."""
     url = f"ws://127.0.0.1:{server[1]}/ws"
-    async with await Client.connect(url) as alice, await Client.connect(url, "ndjson") as bob:
-        await alice.join("lobby")
-        await bob.join("lobby")
-        ack = await alice.say("lobby", "hello from a wheel")
-        message = await bob.expect("message")
-        assert (message["content"], message["seq"], message["id"]) == (
-            "hello from a wheel",
-            1,
-            ack["id"],
-        )
+    async with asyncio.timeout(60), Client(url, encoding="json") as alice, Client(url) as bob:
+        lobby = await alice.room("lobby").join()
+        heard = (await bob.room("lobby").join()).events(MessageEvent)
+        ack = await lobby.send("hello from a wheel")
+        message = await anext(heard)
+        assert (message.content, message.seq, message.id) == ("hello from a wheel", 1, ack.id)

@@ -1,10 +1,7 @@
 """The examples: their index, their pages, and their sockets in this process."""
 
-import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.apps import apps
@@ -12,27 +9,12 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import set_script_prefix
 
-from harness.client.plain import PlainSocket
 from project.examples.catalog import EXAMPLES
-from project.examples.routing import websocket_urlpatterns
-from realtime import testing
-from realtime.engine.engine import Engine
+from realtime.testing import connect
 from tests.project.test_pages import Inline
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [one.name for one in EXAMPLES]
-
-
-def routed(name: str) -> Any:
-    """The application at the socket of an example."""
-    [found] = [one.callback for one in websocket_urlpatterns if str(one.pattern) == f"ws/{name}/"]
-    return found
-
-
-@pytest.fixture
-async def engine(db: None) -> AsyncIterator[Engine]:
-    async with testing.engine() as running:
-        yield running
 
 
 # Pages.
@@ -88,27 +70,31 @@ def test_an_unknown_example_is_not_found(client: Client) -> None:
 # Sockets.
 
 
-async def test_the_echo_sends_text_and_bytes_back(engine: Engine) -> None:
-    async with PlainSocket(routed("echo"), "/ws/echo/") as socket:
+@pytest.mark.django_db
+async def test_the_echo_sends_text_and_bytes_back() -> None:
+    async with connect(path="/ws/echo/") as client:
         for frame in ("hé", "", b"\x00\xff", b""):
-            assert await socket.ask(frame) == frame
+            client.send_frame(frame)
+            assert await client.next() == frame
 
 
-async def test_the_batches_have_the_texts_in_capitals_and_in_order(engine: Engine) -> None:
+@pytest.mark.django_db
+async def test_the_batches_have_the_texts_in_capitals_and_in_order() -> None:
     """At most fifty in one."""
-    async with PlainSocket(routed("batch"), "/ws/batch/") as socket:
+    async with connect(path="/ws/batch/") as client:
         for number in range(120):
-            await socket.send(f"text {number}")
+            client.send_frame(f"text {number}")
         batches: list[list[str]] = []
         while sum(map(len, batches)) < 120:
-            batches.append(json.loads(await socket.receive())["texts"])
+            batches.append((await client.next())["texts"])
         assert [text for batch in batches for text in batch] == [
             f"TEXT {number}" for number in range(120)
         ]
         assert max(map(len, batches)) == 50
 
 
-async def test_the_batches_take_no_bytes(engine: Engine) -> None:
-    async with PlainSocket(routed("batch"), "/ws/batch/") as socket:
-        await socket.send(b"x")
-        assert await socket.closed() == 4511
+@pytest.mark.django_db
+async def test_the_batches_take_no_bytes() -> None:
+    async with connect(path="/ws/batch/") as client:
+        client.send_frame(b"x")
+        assert (await client.closed()).code == 4511
