@@ -259,10 +259,10 @@ export class RealtimeClient extends Emitter {
       clock: this.#clock,
       stored: (nonce) => this.#outbox.stored(nonce),
       adopt: (more) => (this.#outbox.adopt(more), this.#outbox.flush()),
-      failed: (error) => this.#fail(error),
+      failed: (cause) => this.#fail(failure("storage", null, { cause })),
     });
     for (const kept of rooms) this.room(kept.slug).restore(kept);
-    this.#outbox.adopt(rows);
+    this.#outbox.restore(rows);
   }
 
   // Let go of everything that outlives the client or keeps its page from being restored.

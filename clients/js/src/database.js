@@ -7,7 +7,7 @@ export class Database {
   #opening = null;
   #failed;
 
-  /** `failed(cause)` is called if a transaction failed twice. */
+  /** `failed(cause)` is called when a transaction has failed twice for the first time. */
   constructor(failed) {
     this.#failed = failed;
   }
@@ -26,6 +26,7 @@ export class Database {
       return await this.#transact(act, mode);
     } catch (cause) {
       this.#failed(cause);
+      this.#failed = () => {};
     }
   }
 

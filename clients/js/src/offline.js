@@ -5,7 +5,6 @@
  */
 
 import { Database } from "./database.js";
-import { failure } from "./errors.js";
 import { KeptRooms } from "./kept_rooms.js";
 import { isGone, holdPage } from "./page_lock.js";
 
@@ -55,9 +54,10 @@ class Offline {
   }
 
   added({ nonce, room, content, data, order, at }) {
+    if (!this.#database) return; // the client adds it again when the storage is open
     const { user, url, stored } = this.#host;
     const row = { v: 1, nonce, user, owner: this.#page, url, room, content, data, order, at };
-    this.#database?.run((outbox) => putIfRoom(outbox, row)).then((isStored) => isStored && stored(nonce));
+    this.#database.run((outbox) => putIfRoom(outbox, row)).then((isStored) => isStored && stored(nonce));
   }
 
   acknowledged(nonce) {
@@ -95,7 +95,7 @@ class Offline {
   }
 
   #makeDatabase() {
-    return new Database((cause) => this.#host?.failed(failure("storage", undefined, { cause })));
+    return new Database((cause) => this.#host?.failed(cause));
   }
 
   #edit(nonce, change) {

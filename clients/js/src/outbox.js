@@ -44,7 +44,19 @@ export class Outbox {
     return item.promise;
   }
 
-  /** Take messages that an earlier page has kept. */
+  /** Take messages that an earlier page has kept; what was written before the storage was open follows them. */
+  restore(rows) {
+    const early = [...this.#items.values()];
+    this.adopt(rows);
+    for (const item of early) {
+      this.#items.delete(item.message.nonce);
+      this.#items.set(item.message.nonce, item);
+      item.order = null;
+      if (item.state !== "failed" && !item.isRepeated) this.#store(item);
+    }
+  }
+
+  /** Take messages of another page that is gone. */
   adopt(rows) {
     for (const row of rows) {
       const known = this.#items.get(row.nonce);
@@ -161,14 +173,21 @@ export class Outbox {
   // A message that cannot be sent is shown as failed, so that a page need not look at the promise.
   #queue(item) {
     item.state = "queued";
-    const { room, nonce } = item.message;
-    const { connection, storage, clock } = this.#session;
+    const { room } = item.message;
+    const { connection } = this.#session;
     const isClosed = connection.state === "closed" || connection.isAborted;
     const code = isClosed ? "closed" : this.#session.room(room).isHeld ? null : "not_joined";
     if (code || this.#isTooLarge(item)) return this.#fail(item, failure(code ?? "too_large", "not_sent"));
-    if (!item.isStored) storage?.added({ ...item.message, nonce, order: ++this.#order, at: clock.serverNow() || clock.wallAt(clock.now()) });
+    this.#store(item);
     this.#change(item);
     this.flush();
+  }
+
+  #store(item) {
+    const { storage, clock } = this.#session;
+    if (item.isStored) return;
+    item.order ??= ++this.#order;
+    storage?.added({ ...item.message, order: item.order, at: clock.serverNow() || clock.wallAt(clock.now()) });
   }
 
   #unkept(code) {

@@ -44,6 +44,7 @@
  * @property {(host: StorageHost) => Promise<Kept>} open Read what is kept of this user. Called on start, and after
  *   the page comes back. The first connection waits for it.
  * @property {(row: Row) => void} added A message waits for its ack. Call `host.stored(nonce)` once it is written.
+ *   While the storage is not open, it may ignore this: the client repeats it after `open`.
  * @property {(nonce: string) => void} acknowledged
  * @property {(nonce: string, code: string) => void} failed It waits for the page: `retry` (which is `added` again) or `discard`.
  * @property {(nonce: string) => void} discarded
@@ -57,7 +58,7 @@
  * @property {import("./clock.js").Clock} clock `clock.serverNow()` is the server's time in ms, or NaN before the first `welcome`.
  * @property {(nonce: string) => void} stored
  * @property {(rows: Row[]) => void} adopt Send these rows too: they were kept by a page that is gone.
- * @property {(error: import("./errors.js").RealtimeError) => void} failed
+ * @property {(cause: unknown) => void} failed Tell the page by the event `error` (code `storage`).
  *
  * @typedef {object} Row A waiting message. The storage may add fields of its own.
  * @property {string} nonce

@@ -54,6 +54,23 @@ test("messages of an earlier page are sent in their order, and before new ones",
   assert.deepEqual(storage.told.filter(([name]) => name === "acknowledged").map(([, nonce]) => nonce), ["a", "b", "c"]);
 });
 
+test("what is written before the storage is open follows what it brings", async () => {
+  const [script, storage] = stored({ nonce: "a", order: 7 });
+  script.note("join", script.room.join());
+  await script.send("early", { nonce: "b" });
+  await settled();
+  const line = script.line;
+  await line.welcome("1");
+  await line.joined(await line.expect("join"));
+  for (const nonce of ["a", "b"]) {
+    const command = await line.expect("message");
+    assert.equal(command.nonce, nonce);
+    await line.acknowledge(command);
+  }
+  const opened = storage.told.findIndex(([name]) => name === "open");
+  assert.deepEqual(storage.told.slice(opened + 1).filter(([name]) => name === "added"), [["added", "b", "early", 8]]);
+});
+
 test("a kept message that was refused is shown and sent only if the page wants it", async () => {
   const [script, storage] = stored({ nonce: "a", code: "muted" });
   const line = await script.connect();
@@ -79,6 +96,15 @@ test("a message that another page has discarded is not sent after the page comes
 
 test("a client with a storage needs its user", () => {
   assert.throws(() => new RealtimeClient({ offline: new Storage() }), /needs the option `user`/);
+});
+
+test("the page learns of a storage that fails", async () => {
+  const [script, storage] = stored();
+  await script.connect();
+  const cause = new Error("full");
+  storage.host.failed(cause);
+  const [{ error }] = script.details("error");
+  assert.deepEqual([error.code, error.cause], ["storage", cause]);
 });
 
 test("the storage learns the address without its query", async () => {

@@ -1,0 +1,62 @@
+/** The examples of the documents about tabs and offline pages, and the sizes that a document tells. */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
+
+import { RealtimeClient } from "../src/client.js";
+import { offline } from "../src/offline.js";
+import { tabs } from "../src/tabs.js";
+import { fakeServer } from "../src/testing.js";
+import { until } from "./until.js";
+
+const root = new URL("../../../", import.meta.url);
+const read = (name) => readFile(new URL(`docs/${name}`, root), "utf8");
+const AsyncFunction = (async () => {}).constructor;
+
+/** Run the module of a page; return its client, whose server is a fake. */
+async function client(document) {
+  const [, code] = document.match(/<script type="module">\n(.*?)<\/script>/s);
+  const server = fakeServer();
+  server.user = { user_id: "1", username: "ada" };
+  const readConfig = () => ({ url: "ws://localhost/ws/", user: "1", transport: server.transport, clock: server.clock });
+  const names = { RealtimeClient, readConfig, offline, tabs };
+  const source = `${code.replace(/^ *import .*\n/gm, "")}; return client;`;
+  return new AsyncFunction(...Object.keys(names), source)(...Object.values(names));
+}
+
+test("a page shares its socket by one option", async () => {
+  const page = await client(await read("tabs.md"));
+  page.connect();
+  await until(() => page.state === "open");
+  page.close();
+});
+
+test("a page keeps its messages by one option, and forgets them at a logout", async () => {
+  Object.assign(globalThis, { indexedDB: new IDBFactory(), IDBKeyRange });
+  const document = await read("offline.md");
+  const page = await client(document);
+  const room = page.room("general");
+  room.send("early").catch(() => {});
+  await room.join();
+  await room.send("hello");
+  const [, code] = document.match(/```js\n(.*?)```/s);
+  await new AsyncFunction("client", code)(page);
+  assert.equal(page.state, "closed");
+});
+
+test("the sizes in the comparison are those of the built files", async () => {
+  const document = await read("clients.md");
+  const told = {
+    client: document.match(/^\| size, KB \| ([\d.]+) /m)[1],
+    offline: document.match(/`offline\.js`\S+, ([\d.]+) KB/)[1],
+    tabs: document.match(/`tabs\.js`\S+, ([\d.]+) KB/)[1],
+  };
+  for (const [name, size] of Object.entries(told)) {
+    const file = await readFile(new URL(`realtime/static/realtime/${name}.js`, root));
+    const now = gzipSync(file, { level: 9 }).length / 1024;
+    assert.ok(Math.abs(now - size) < 0.3, `docs/clients.md says that ${name}.js has ${size} KB, but it has ${now.toFixed(1)}.`);
+  }
+});
