@@ -50,13 +50,13 @@ test("a page keeps its messages by one option, and forgets them at a logout", as
 test("the sizes in the comparison are those of the built files", async () => {
   const document = await read("clients.md");
   const told = {
-    client: document.match(/^\| size, KB \| ([\d.]+) /m)[1],
+    client: document.match(/^\| this one \| \| ([\d.]+) /m)[1],
     offline: document.match(/`offline\.js`\S+, ([\d.]+) KB/)[1],
     tabs: document.match(/`tabs\.js`\S+, ([\d.]+) KB/)[1],
   };
   for (const [name, size] of Object.entries(told)) {
     const file = await readFile(new URL(`realtime/static/realtime/${name}.js`, root));
     const now = gzipSync(file, { level: 9 }).length / 1024;
-    assert.ok(Math.abs(now - size) < 0.3, `docs/clients.md says that ${name}.js has ${size} KB, but it has ${now.toFixed(1)}.`);
+    assert.ok(Math.abs(now - size) < 0.5, `docs/clients.md says that ${name}.js has ${size} KB, but it has ${now.toFixed(1)}.`);
   }
 });
