@@ -11,9 +11,10 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 
+from ..store.topics.drafts import EntryDraft, Kind
 from ..wire.tags import name_of
 from .declared import OWN_KEYS
-from .publishing import Publishing
+from .publishing import Publishing, store
 from .structs import Event, EventTooLarge
 
 __all__ = ["Html", "HtmlPublishing", "Refresh", "fragment", "render"]
@@ -63,9 +64,9 @@ class HtmlPublishing(Publishing):
         """Publish a fragment that a template renders, once for all subscribers.
 
         `template` is the name of a template, or `page.html#part` for a part of one. It is rendered
-        now, without a request, and published as `publish` does. With `key`, only the latest
-        fragment of the key is stored. Then `key` is the `id` of the element, and `delete(key)`
-        removes the element from pages. Raises `InvalidEvent` for a fragment of more than 64 KiB.
+        now, without a request, and published as `publish` does. With `key`, the `id` of the
+        element, only the latest fragment of it is stored. Raises `InvalidEvent` for a fragment of
+        more than 64 KiB.
         """
         self._check_kept("HTML")
         self._check_thread("publish_html")
@@ -93,6 +94,16 @@ class HtmlPublishing(Publishing):
             else:
                 await self.aset(key, event, using=using)
 
+    def remove_html(self, key: str, *, using: str | None = None) -> None:
+        """Remove the element with this `id` from pages, whether it was published or not."""
+        self._check_kept("HTML")
+        self._check_thread("remove_html")
+        store([self._removal(key)], using)
+
+    async def aremove_html(self, key: str, *, using: str | None = None) -> None:
+        """Remove the element with this `id` from pages."""
+        await sync_to_async(self.remove_html)(key, using=using)
+
     def refresh(self, *, within: float = 0, using: str | None = None) -> None:
         """Have the pages fetch themselves again, as the user of each may see them.
 
@@ -106,6 +117,9 @@ class HtmlPublishing(Publishing):
         """Have the pages fetch themselves again."""
         self._check_kept("pages")
         await self.aset(REFRESH_KEY, _refresh(within), using=using)
+
+    def _removal(self, key: str) -> EntryDraft:
+        return EntryDraft(topic=self.name, kind=Kind.DELETE, key=key, type=name_of(Html))
 
     @classmethod
     def event_named(cls, name: str) -> type[Event] | None:

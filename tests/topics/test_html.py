@@ -124,8 +124,18 @@ def test_only_the_latest_fragment_of_a_key_is_stored() -> None:
         ORDER.publish_html("card.html", {"name": name}, key="card")
     [value] = ORDER.values().values()
     assert (value.key, value.data["html"]) == ("card", '<p id="card">two</p>')
-    ORDER.delete("card")
+    ORDER.remove_html("card")
     assert ORDER.values() == {}
+
+
+@pytest.mark.usefixtures("database")
+def test_an_element_is_removed_that_was_never_published() -> None:
+    """A page has rendered it."""
+    for number in (1, 2):
+        ORDER.remove_html("card")
+        entry = Entry.objects.get()
+        assert (entry.key, entry.type, entry.is_deleted) == ("card", "html", True)
+        assert entry.changed_seq == number
 
 
 @pytest.mark.usefixtures("database")
@@ -148,9 +158,9 @@ def test_a_refresh_is_within_an_hour(within: float) -> None:
         ORDER.refresh(within=within)
 
 
-@pytest.mark.parametrize("publish", ["publish_html", "refresh"])
+@pytest.mark.parametrize("publish", ["publish_html", "remove_html", "refresh"])
 def test_a_topic_that_keeps_nothing_has_no_pages(publish: str) -> None:
-    given = ["card.html"] if publish == "publish_html" else []
+    given = [] if publish == "refresh" else ["card.html"]
     with pytest.raises(ImproperlyConfigured, match="LooseTopic stores nothing"):
         getattr(LooseTopic(), publish)(*given)
     with pytest.raises(ImproperlyConfigured, match="LooseTopic stores nothing"):
@@ -184,6 +194,8 @@ def test_the_async_twins_publish_the_same() -> None:
     async def publish() -> None:
         await ORDER.apublish_html("card.html", {"name": "Ada"})
         await ORDER.apublish_html("card.html", {"name": "Bob"}, key="card")
+        await ORDER.apublish_html("card.html", {"name": "Eve"}, key="gone")
+        await ORDER.aremove_html("gone")
         await ORDER.arefresh(within=2)
 
     async_to_sync(publish)()

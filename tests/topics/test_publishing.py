@@ -253,7 +253,7 @@ def test_each_method_has_an_async_twin() -> None:
     assert {name.removeprefix("a") for name in names} == {
         *("publish", "publish_many", "set", "set_many", "delete"),
         *("get", "values", "history", "refresh_rights", "object", "present", "signature"),
-        *("publish_html", "refresh"),
+        *("publish_html", "remove_html", "refresh"),
     }
 
 

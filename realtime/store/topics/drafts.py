@@ -54,7 +54,7 @@ class EntryDraft(Struct, kw_only=True, frozen=True):
 
     `data` is JSON text. `nonce` makes an append idempotent. With `if_seq` the value of the key is
     changed only if its position is this one, or if there is none and `if_seq` is 0. A deletion with
-    a `type` is told even if the key never had a value: clients may know the value from elsewhere.
+    a `type` is told even if the key has no value: clients may know the value from elsewhere.
     """
 
     topic: str

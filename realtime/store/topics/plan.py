@@ -151,7 +151,7 @@ class Plan:
             return self._change_rights(log)
         if draft.key is None:
             return self._add(draft, log)
-        known = held = self.held.get((log.id, draft.key))
+        held = self.held.get((log.id, draft.key))
         if held is not None and not draft.is_conditional and _is_outdated(draft, held, log):
             return held.told(log)
         if held is not None and held.is_deleted:
@@ -160,8 +160,6 @@ class Plan:
             return _conflict(held, log)
         if draft.kind == Kind.SET:
             return self._set(draft, log, held)
-        if held is None and known is None and draft.type:
-            return self._add(draft, log, deletes=draft.type)
         return self._delete(draft, log, held)
 
     def _set(self, draft: EntryDraft, log: LockedTopicLog, held: Held | None) -> Outcome:
@@ -171,6 +169,8 @@ class Plan:
         return held.told(log)
 
     def _delete(self, draft: EntryDraft, log: LockedTopicLog, held: Held | None) -> Outcome:
+        if held is None and draft.type:
+            return self._add(draft, log, deletes=draft.type)
         if held is None:
             return StoredEntry(log.name, None, log.epoch, is_new=False)
         if draft.kind == Kind.EXPIRE and not held.is_over(self._now(log)):

@@ -108,15 +108,15 @@ def test_deleting_what_is_not_there_takes_no_position() -> None:
 
 
 def test_a_deletion_with_a_name_is_told_without_a_value() -> None:
-    """Once: clients know the value from elsewhere, such as their page."""
+    """Clients may know the value from elsewhere, such as their page."""
     named = replace(deletion("x"), type="place")
-    [first], [again] = append(named), append(named)
-    assert first.is_new
-    assert first.state is not None
-    assert (first.state.deleted, first.state.name) == (True, "place")
-    assert (again.is_new, again.state) == (False, None)
-    assert [one.is_new for one in append(deletion("y"))] == [False]
-    assert stored() == [(1, "deleted")]
+    for number in (1, 2):
+        [told] = append(named)
+        assert told.is_new
+        assert told.state is not None
+        assert (told.state.deleted, told.state.name, told.state.seq) == (True, "place", number)
+    assert [one.is_new for one in append(deletion("x"), deletion("y"))] == [False, False]
+    assert stored() == [(2, "deleted")]
 
 
 def test_set_and_delete_in_one_batch_leave_the_last() -> None:
