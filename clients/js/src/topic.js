@@ -4,6 +4,8 @@ import { failure } from "./errors.js";
 import { Handle } from "./handle.js";
 import { Members } from "./members.js";
 
+const OWN_KEYS = "realtime:"; // how the keys begin that the package sets itself
+
 /** A page listens to it and reads it, and only the client changes it. */
 export class Topic extends Handle {
   /** The latest value of each key. */
@@ -41,7 +43,8 @@ export class Topic extends Handle {
    */
   subscribe({ history = this.#history, signature, ...options } = {}) {
     this.#history = history;
-    if (signature) this.#signature = this.#moment = signature;
+    if (signature) this.#signature = signature;
+    if (!this.position) this.#moment = this.#signature; // else that of a later page would skip what came before it
     return this.subscription.hold(options);
   }
 
@@ -132,7 +135,7 @@ export class Topic extends Handle {
   }
 
   show({ name, data, seq, key, id, at, deleted = false }) {
-    const isValue = key !== undefined;
+    const isValue = key !== undefined && !key.startsWith(OWN_KEYS);
     if (isValue && deleted) this.values.delete(key);
     else if (isValue) this.values.set(key, data);
     this.touch();

@@ -87,6 +87,24 @@ test("a page goes on from its moment, and the signature goes along with every la
   assert.deepEqual([next.since, next.signature], [{ seq: 2, epoch: "e" }, "signed"]);
 });
 
+test("the signature of a later page does not skip what came before it", async () => {
+  const { script, line, order, command, told } = await asked({ signature: "first" });
+  await line.subscribed(command, 2, [entry(2)]);
+  script.note("again", order.subscribe({ signature: "second" }));
+  told.length = 0;
+  await line.send({ type: "resync", topic: ORDER });
+  const next = await line.expect("subscribe");
+  assert.deepEqual([next.since, next.signature], [undefined, "second"]);
+  await line.subscribed(next, 3, [entry(3)]);
+  assert.deepEqual(told[0], ["reset"]);
+});
+
+test("the values of the package are no values of the site", async () => {
+  const { line, order, told } = await begun();
+  await line.send(event(1, "realtime:refresh"), event(2, "courier"));
+  assert.deepEqual([[...order.values.keys()], told.length], [["courier"], 4]);
+});
+
 test("a page that is too old begins anew without its signature", async () => {
   const { script, line, command, told } = await asked({ signature: "signed" });
   await line.refuse(command, "signature_expired");
