@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -53,6 +54,8 @@ def page_config(request: HttpRequest) -> dict[str, str]:
     found = {"url": socket_path(), "user": Identity.of(user).user_id if is_known else GUEST}
     with suppress(NoReverseMatch):
         found["http"] = reverse("realtime:http")
+    with suppress(ValueError):  # of a site that serves no static files of the package
+        found["client"] = static("realtime/client.js")
     return found
 
 

@@ -12,12 +12,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template import Context, Template
 from django.test import RequestFactory
 from django.urls import set_script_prefix
+from pytest_django import Settings
 
 from realtime.store.accounts.identity import Identity
 from realtime.topics import CommandError, Topic
 from realtime.topics.registry import registry
 from realtime.topics.signatures import read_signature
 
+MANIFEST = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
 ADA = User(pk=7, username="ada")
 
 
@@ -62,6 +64,14 @@ def test_the_configuration_is_data_in_a_script_element() -> None:
     assert "<" not in found[1]
     config = json.loads(found[1])
     assert (config["url"], config["user"]) == ("/ws/", "</script>")
+    assert config["client"] == "/static/realtime/client.js"
+
+
+def test_a_site_without_the_static_files_has_a_configuration(settings: Settings) -> None:
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": MANIFEST}}
+    config = json.loads(re.sub("<.*?>", "", Page().render("realtime_config")))
+    assert set(config) >= {"url", "user"}
+    assert "client" not in config
 
 
 def test_the_configuration_names_the_user_of_the_page() -> None:
