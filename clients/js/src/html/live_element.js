@@ -1,0 +1,73 @@
+/** What an element does with the entries of its topic: swap fragments, remove elements, fetch itself again. */
+
+import { reload } from "./reload.js";
+
+/** @typedef {import("./feed.js").Entry} Entry */
+/**
+ * @typedef {object} How
+ * @property {(element: Element) => string | null} names the parts of templates that the element shows; null: all
+ * @property {(element: Element, html: string) => void} swap
+ * @property {(element: Element) => void} remove
+ * @property {(element: Element) => void} refresh what is done if no listener has prevented it
+ * @property {boolean} isRefetched whether `refresh` fetches the element
+ */
+
+export class LiveElement {
+  #element;
+  #isSigned;
+  #how;
+
+  /** @param {Element} element @param {boolean} isSigned @param {How} how */
+  constructor(element, isSigned, how) {
+    this.#element = element;
+    this.#isSigned = isSigned;
+    this.#how = how;
+  }
+
+  /** @param {Entry} entry */
+  take(entry) {
+    const { name, data, key, deleted, live } = entry;
+    if (!this.#element.isConnected) return;
+    if (name === "html" && deleted) this.#remove(key ?? "");
+    else if (name === "html") this.#swap(data);
+    else if (name === "refresh" && !deleted && (live || this.#isSigned)) this.#refresh(data.within);
+  }
+
+  stale() {
+    if (this.#how.isRefetched) this.#refresh(0);
+    else this.expired();
+  }
+
+  expired() {
+    if (this.#tell("expired")) reload();
+  }
+
+  /** @param {any} error */
+  refused(error) {
+    this.#tell("refused", error);
+  }
+
+  /** @param {{ html: string, name: string }} data */
+  #swap({ html, name }) {
+    const names = this.#how.names(this.#element);
+    if (!names || names.split(/\s+/).includes(name)) this.#how.swap(this.#element, html);
+  }
+
+  // The key of a fragment is the id of its element.
+  /** @param {string} key */
+  #remove(key) {
+    const found = document.getElementById(key);
+    if (found && this.#element.contains(found)) this.#how.remove(found);
+  }
+
+  /** @param {number} within seconds */
+  #refresh(within) {
+    if (within) setTimeout(() => this.#refresh(0), Math.random() * within * 1000);
+    else if (this.#element.isConnected && this.#tell("refresh")) this.#how.refresh(this.#element);
+  }
+
+  /** @param {string} name @param {any} [detail] @returns {boolean} whether no listener has prevented the default */
+  #tell(name, detail) {
+    return this.#element.dispatchEvent(new CustomEvent(`realtime:${name}`, { bubbles: true, cancelable: true, detail }));
+  }
+}
