@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The files, by the source that each begins with. */
-const FILES = ["client", "offline", "tabs", "live", "htmx"];
+const FILES = ["client", "htmx", "http", "live", "offline", "tabs"];
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 

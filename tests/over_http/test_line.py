@@ -4,18 +4,28 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.client.encoding import Object
 from harness.waiting import eventually
 from realtime import moderation, push
 from realtime.engine.engine import Engine
+from realtime.errors import RealtimeError
 from realtime.models import Room
 from realtime.over_http import PlainHttp, line, response
 from realtime.testing import connect
 from tests.over_http.http_client import Exchange
 
 Headers = dict[str, str]
+
+
+class Confirm(msgspec.Struct):
+    """A question to a client."""
+
+    text: str
+
+
 JOIN = {"type": "join", "room": "general", "ref": 1}
 
 
@@ -171,3 +181,14 @@ async def test_frames_of_the_site_may_have_any_shape(site: PlainHttp, guest: Hea
     """Only their first bytes matter to a response."""
     text = json.dumps({"type": ["x"], "messages": 5, "recovered": "x", "code": {}})
     assert line._has_news(text)
+
+
+async def test_a_client_over_http_is_not_asked(site: PlainHttp, guest: Headers) -> None:
+    """It could not answer, so the site learns at once that nobody is there."""
+    stream = Exchange(site, "stream").start(headers=guest)
+    connection = (await stream.until("welcome"))["connection"]
+    with pytest.raises(RealtimeError) as failed:
+        await push.connection(connection).ask(Confirm(text="Sure?"), timeout=10)
+    assert failed.value.code == "gone"
+    stream.leave()
+    assert [one["type"] for one in await stream.ended()] == ["welcome"]

@@ -44,7 +44,7 @@ class Questions:
 
     def ask(self, connection: Connection | None, note: Question) -> None:
         """Send a question to a client; answer at once for a client that cannot be asked."""
-        if connection is None:
+        if connection is None or connection.one_way is not None:  # it could not answer
             self._refuse(note, "gone")
         elif not speaks_protocol(connection):
             self._refuse(note, "unsupported")

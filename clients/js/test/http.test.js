@@ -1,0 +1,344 @@
+/** Plain HTTP: when it takes over from sockets, how a line of requests goes on, and how it goes back. */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { http } from "../src/http.js";
+import { Timers } from "./timers.js";
+import { until } from "./until.js";
+
+const WELCOME = { type: "welcome", user_id: "1", username: "ada", guest_token: undefined };
+const URL_ = "https://example.com/realtime/http";
+
+let clock;
+let requests; // the fetches, in order
+let sockets;
+let attempts;
+let changes;
+let isLive;
+let wrapper;
+
+/** A request that the test answers. */
+class Exchange {
+  constructor(address, { headers, body, signal }) {
+    this.address = address;
+    this.headers = headers;
+    this.commands = body.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    this.isAborted = false;
+    this.response = new Promise((resolve, reject) => {
+      this.respond = resolve;
+      this.fail = reject;
+    });
+    signal.addEventListener("abort", () => {
+      this.isAborted = true;
+      this.fail(new DOMException("aborted", "AbortError"));
+      this.stream?.error(new DOMException("aborted", "AbortError"));
+    });
+  }
+
+  /** Answer as a stream that stays open. */
+  open(...frames) {
+    const body = new ReadableStream({ start: (stream) => (this.stream = stream) });
+    this.respond(new Response(body));
+    this.tell(...frames);
+  }
+
+  tell(...frames) {
+    for (const frame of frames) this.stream.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(frame)}\n\n`));
+  }
+
+  close() {
+    this.stream.close();
+  }
+
+  /** Answer at once, as to commands and polls. */
+  answer(...frames) {
+    this.respond(new Response(frames.map((frame) => `${JSON.stringify(frame)}\n`).join("")));
+  }
+
+  refuse(status, frame) {
+    this.respond(new Response(JSON.stringify(frame), { status }));
+  }
+}
+
+class Attempt {
+  frames = [];
+  ends = [];
+  #signal = new AbortController();
+
+  constructor() {
+    const target = { url: async () => new URL("wss://example.com/ws/"), token: async () => null, subprotocols: [], signal: this.#signal.signal };
+    const onFrame = (text) => this.frames.push(...text.split("\n").map((line) => JSON.parse(line)));
+    this.line = wrapper.open(target, { onFrame, onEnd: (...end) => this.ends.push(end) });
+    attempts.push(this);
+  }
+
+  send(...commands) {
+    this.line.send(commands.map((command) => JSON.stringify(command)).join("\n"));
+  }
+
+  close() {
+    this.#signal.abort();
+  }
+
+  get types() {
+    return this.frames.map(({ type }) => type);
+  }
+}
+
+const socketTransport = {
+  open: (target, told) => {
+    const socket = { name: "websocket", bufferedAmount: 3, sent: [], isClosed: false };
+    socket.send = (text) => socket.sent.push(...text.split("\n").map((line) => JSON.parse(line)));
+    socket.close = () => (socket.isClosed = true);
+    socket.tell = (...frames) => told.onFrame(frames.map((frame) => JSON.stringify(frame)).join("\n"));
+    socket.end = told.onEnd;
+    sockets.push(socket);
+    return socket;
+  },
+};
+
+beforeEach(() => {
+  clock = new Timers();
+  [requests, sockets, attempts, changes, isLive] = [[], [], [], [], true];
+  const memory = new Map();
+  globalThis.sessionStorage = { getItem: (key) => memory.get(key) ?? null, setItem: (key, text) => memory.set(key, text) };
+  globalThis.fetch = (address, options = {}) => {
+    if (!options.method) return Promise.resolve(new Response("{}", { status: isLive ? 200 : 503 }));
+    requests.push(new Exchange(address, options));
+    return requests.at(-1).response;
+  };
+  wrapper = make();
+});
+
+afterEach(() => {
+  for (const attempt of attempts) attempt.close();
+  delete globalThis.sessionStorage;
+});
+
+const make = () => http({ url: URL_ })(socketTransport, { clock, changed: (name) => changes.push(name) });
+const request = async (number) => (await until(() => requests.length > number), requests[number]);
+const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+/** Fail as a network that blocks sockets. */
+async function block(code = 1006) {
+  for (let number = 0; number < 3; number++) {
+    new Attempt();
+    sockets.at(-1).end(code, "");
+  }
+  await settled();
+}
+
+/** An attempt over HTTP whose stream has sent its welcome. */
+async function opened() {
+  await block();
+  const attempt = new Attempt();
+  (await request(0)).open(WELCOME);
+  await until(() => attempt.frames.length);
+  return attempt;
+}
+
+/** The same in a room. */
+async function inRoom() {
+  const attempt = await opened();
+  attempt.send({ type: "joins", rooms: [{ room: "r" }], ref: 1 });
+  clock.pass(0.1);
+  const stream = await request(1);
+  stream.open(WELCOME, { type: "joined", room: "r", through: 2, epoch: "e", recovered: false, messages: [], ref: 1 });
+  await until(() => attempt.types.includes("joined"));
+  return { attempt, stream };
+}
+
+test("three attempts that end early are followed by requests", async () => {
+  const attempt = await opened();
+  assert.equal(sockets.length, 3);
+  assert.equal(attempt.line.name, "http");
+  assert.equal(requests[0].address, `${URL_}?stream`);
+  assert.deepEqual(attempt.types, ["welcome"]);
+});
+
+test("a refusal of the server is no blocked network", async () => {
+  await block(4013);
+  new Attempt();
+  assert.equal(sockets.length, 4);
+});
+
+test("while the site does not answer, sockets are tried on", async () => {
+  isLive = false;
+  await block();
+  new Attempt();
+  assert.equal(sockets.length, 4);
+});
+
+test("a socket that lives for some seconds is not blocked", async () => {
+  for (let number = 0; number < 4; number++) {
+    new Attempt();
+    sockets.at(-1).tell(WELCOME);
+    clock.pass(6);
+    sockets.at(-1).end(1006, "");
+  }
+  await settled();
+  new Attempt();
+  assert.equal(sockets.length, 5);
+});
+
+test("an appliance that cuts right after the handshake blocks sockets", async () => {
+  for (let number = 0; number < 3; number++) {
+    new Attempt();
+    sockets.at(-1).tell(WELCOME);
+    clock.pass(0.2);
+    sockets.at(-1).end(1006, "");
+  }
+  await settled();
+  new Attempt();
+  assert.equal((await request(0)).commands.length, 0);
+});
+
+test("the next page of this tab does not find out again", async () => {
+  await opened();
+  wrapper = make();
+  new Attempt();
+  assert.equal(sockets.length, 3);
+});
+
+test("commands wait for the welcome, and are sent one request after the other", async () => {
+  await block();
+  const attempt = new Attempt();
+  attempt.send({ type: "message", room: "r", content: "a", ref: 1 });
+  (await request(0)).open(WELCOME);
+  const first = await request(1);
+  attempt.send({ type: "message", room: "r", content: "b", ref: 2 }, { type: "ping", ref: 3 });
+  assert.equal(requests.length, 2);
+  assert.equal(first.headers["X-Realtime-User"], "1");
+  first.answer(WELCOME, { type: "ack", seq: 1, ref: 1 });
+  await until(() => attempt.types.includes("ack"));
+  clock.pass(0.1);
+  assert.deepEqual((await request(2)).commands.map(({ ref }) => ref), [2, 3]);
+});
+
+test("a wish begins the next stream, whose welcome is not told again", async () => {
+  const { attempt } = await inRoom();
+  assert.ok(requests[0].isAborted);
+  assert.deepEqual(attempt.types, ["welcome", "joined"]);
+});
+
+test("the next stream brings what was missed as events", async () => {
+  const { attempt, stream } = await inRoom();
+  stream.tell({ type: "message", room: "r", seq: 3, id: 3, content: "c" });
+  await until(() => attempt.types.includes("message"));
+  stream.close();
+  const next = await request(2);
+  assert.deepEqual(next.commands[0].rooms, [{ room: "r", since: { seq: 3, epoch: "e" } }]);
+  const messages = [{ id: 4, seq: 4, content: "d" }, { id: 1, seq: 1, changed_seq: 6, deleted: true }];
+  next.open(WELCOME, { type: "joined", room: "r", through: 6, epoch: "e", recovered: true, messages, members: [], count: 0, ref: next.commands[0].ref });
+  await until(() => attempt.types.includes("room"));
+  assert.deepEqual(attempt.frames.slice(3, 5), [
+    { type: "message", room: "r", id: 4, seq: 4, content: "d", from: 4 },
+    { type: "changed", room: "r", seq: 6, message: messages[1], from: 5 },
+  ]);
+});
+
+test("what cannot be resumed is told as a resync, and a right that has ended as removed", async () => {
+  const { attempt, stream } = await inRoom();
+  stream.close();
+  const { ref } = (await request(2)).commands[0];
+  requests[2].open(WELCOME, { type: "joined", room: "r", through: 900, epoch: "f", recovered: false, messages: [], ref });
+  await until(() => attempt.types.includes("resync"));
+  attempt.send({ type: "join", room: "r", ref: 2 });
+  clock.pass(0.1);
+  (await request(3)).open(WELCOME, { type: "joined", room: "r", through: 900, epoch: "f", recovered: false, messages: [], ref: 2 });
+  await until(() => attempt.types.filter((type) => type === "joined").length === 2);
+  requests[3].close();
+  const last = await request(4);
+  last.open(WELCOME, { type: "error", code: "permission_denied", room: "r", retryable: false, ref: last.commands[0].ref });
+  await until(() => attempt.types.includes("removed"));
+});
+
+test("a room that was left is not entered again", async () => {
+  const { attempt } = await inRoom();
+  attempt.send({ type: "leave", room: "r", ref: 5 });
+  assert.deepEqual(attempt.frames.at(-1), { type: "left", room: "r", ref: 5 });
+  clock.pass(0.1);
+  assert.deepEqual((await request(2)).commands, []);
+});
+
+test("a proxy that gathers a stream gets polls", async () => {
+  await block();
+  const attempt = new Attempt();
+  await request(0);
+  clock.pass(6);
+  assert.equal((await request(1)).address, URL_);
+  requests[1].answer(WELCOME);
+  assert.equal((await request(2)).address, `${URL_}?wait=25`);
+  requests[2].answer(WELCOME, { type: "notice", text: "hi" });
+  await until(() => attempt.types.includes("notice"));
+});
+
+test("a request that is cut ends the line", async () => {
+  const { attempt, stream } = await inRoom();
+  stream.stream.error(new TypeError("network error"));
+  await until(() => attempt.ends.length);
+  assert.equal(attempt.ends[0][0], 1006);
+});
+
+test("another user of the cookie ends the line, and nothing is told", async () => {
+  const attempt = await opened();
+  attempt.send({ type: "message", room: "r", content: "a", ref: 1 });
+  (await request(1)).refuse(409, { type: "error", code: "identity_changed" });
+  await until(() => attempt.ends.length);
+  assert.deepEqual(attempt.types, ["welcome"]);
+});
+
+test("a limit of the server is told with its pause", async () => {
+  await block();
+  const attempt = new Attempt();
+  (await request(0)).refuse(429, { type: "disconnect", code: 4029, reconnect: true, retry_after: 9 });
+  await until(() => attempt.ends.length);
+  assert.equal(attempt.frames[0].retry_after, 9);
+});
+
+test("a socket that answers takes over, with all positions", async () => {
+  const { attempt, stream } = await inRoom();
+  clock.pass(61);
+  const socket = sockets.at(-1);
+  assert.equal(sockets.length, 4);
+  socket.tell(WELCOME);
+  assert.deepEqual(socket.sent, [{ type: "ping" }]);
+  socket.tell({ type: "pong" });
+  clock.pass(11);
+  assert.deepEqual(changes, ["websocket"]);
+  assert.equal(attempt.line.name, "websocket");
+  assert.deepEqual(socket.sent[1].rooms, [{ room: "r", since: { seq: 2, epoch: "e" } }]);
+  assert.ok(stream.isAborted);
+  socket.tell({ type: "message", room: "r", seq: 3, id: 3, content: "c" });
+  attempt.send({ type: "message", room: "r", content: "d", ref: 9 });
+  assert.equal(attempt.types.at(-1), "message");
+  assert.equal(socket.sent.at(-1).ref, 9);
+  socket.end(1006, "");
+  assert.equal(attempt.ends[0][0], 1006);
+  new Attempt();
+  assert.equal(sockets.length, 5);
+});
+
+test("a socket that fails is tried again later, and the stream goes on", async () => {
+  const { stream } = await inRoom();
+  clock.pass(61);
+  sockets.at(-1).tell(WELCOME);
+  sockets.at(-1).end(1006, "");
+  clock.pass(61);
+  assert.equal(sockets.length, 4);
+  clock.pass(60);
+  assert.equal(sockets.length, 5);
+  assert.ok(!stream.isAborted);
+});
+
+test("closing ends all requests and timers", async () => {
+  const { attempt, stream } = await inRoom();
+  clock.pass(61);
+  attempt.close();
+  assert.ok(stream.isAborted);
+  assert.ok(sockets.at(-1).isClosed);
+  await settled();
+  assert.equal(clock.size, 0);
+  assert.deepEqual(attempt.ends, []);
+});
