@@ -148,9 +148,14 @@ export class RealtimeClient extends Emitter {
 
   #opens(seconds, signal) {
     return new Promise((resolve) => {
-      const ends = [this.#clock.after(seconds, () => end()), this.on("state", ({ state }) => state === "open" && end())];
-      const end = () => (ends.forEach((stop) => stop()), resolve());
-      signal?.addEventListener("abort", end, { once: true });
+      const moved = ({ state }) => (state === "open" || state === "closed") && end();
+      const ends = [this.#clock.after(seconds, () => end()), this.on("state", moved)];
+      const end = () => {
+        for (const stop of ends) stop();
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      signal?.addEventListener("abort", end);
     });
   }
 

@@ -31,9 +31,8 @@ export class Entrance {
   }
 
   /** Enter a subscription, as soon as there is room in a batch. */
-  enqueue(subscription, isFirst) {
-    if (isFirst) this.#queue = new Set([subscription, ...this.#queue]);
-    else this.#queue.add(subscription);
+  enqueue(subscription) {
+    this.#queue.add(subscription);
     this.#isSorted &&= !subscription.priority;
     this.#soon();
   }

@@ -166,9 +166,9 @@ export class Subscription {
     else this.#enter();
   }
 
-  #enter(isFirst = false) {
+  #enter() {
     this.#become("asked");
-    this.#session.entrance.enqueue(this, isFirst);
+    this.#session.entrance.enqueue(this);
   }
 
   #leaveServer() {
@@ -212,7 +212,7 @@ export class Subscription {
 
   /** Ask for the next page of a snapshot: the server follows the topic from the last page on. */
   more() {
-    if (this.#phase === "entered") this.#enter(true);
+    if (this.#phase === "entered") this.#enter();
   }
 
   /** Record that the line is lost. */

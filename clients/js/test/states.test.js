@@ -1,6 +1,7 @@
 /** The states of the connection, of a room and of a waiting message. */
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 
 import { message, messages, Script, settled } from "./scripted.js";
@@ -298,6 +299,13 @@ test("a call may wait for the connection", async () => {
   const { ref } = await script.line.expect("call");
   await script.line.send({ type: "result", topic: "order/7", name: "ok", data: {}, ref });
   assert.deepEqual(script.settled, [["at once", "offline"], ["in vain", "offline"], ["in time", "ok"]]);
+  await script.line.close();
+  const { signal } = new AbortController();
+  script.note("closed", topic.call("cancel", {}, { wait: 60, signal }));
+  script.client.close();
+  await settled();
+  assert.deepEqual(script.settled.at(-1), ["closed", "offline"]);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
   assert.equal(script.line.types.filter((type) => type === "call").length, 1);
 });
 
