@@ -326,7 +326,7 @@ export class RealtimeClient extends Emitter {
       case "resync":
         return handle?.subscription.resync();
       case "removed":
-        return handle?.subscription.remove(new RealtimeError(frame));
+        return handle?.subscription.remove(new RealtimeError({ ...frame, retryable: frame.code === "unavailable" }));
       case "message":
       case "changed":
       case "event":

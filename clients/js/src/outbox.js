@@ -253,7 +253,10 @@ export class Outbox {
     item.state = "queued";
     if (error.code === "offline") return this.#change(item);
     if (error.code === "not_joined" && room.isHeld) return room.subscription.reenter();
-    if (!error.isRetryable) return this.#fail(item, error);
+    if (!error.isRetryable) {
+      this.#fail(item, error);
+      return this.flush(); // the next message of the room
+    }
     const { retryAfter = 1 } = error;
     const { clock } = this.#session;
     const stop = clock.after(retryAfter, () => {

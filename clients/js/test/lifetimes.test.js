@@ -182,7 +182,7 @@ test("a refusal ends all holders, and a later join asks again", async () => {
 test("a removal that passes is waited for", async () => {
   const { script, line, room } = await open();
   await script.enter(3);
-  await line.send({ type: "removed", room: "general", code: "unavailable", message: "Later.", retryable: true, retry_after: 5 });
+  await line.send({ type: "removed", room: "general", code: "unavailable", message: "Later.", retry_after: 5 });
   assert.equal(room.state, "stale");
   await script.clock.passes(4);
   assert.equal(line.types.filter((type) => type === "join").length, 1);

@@ -329,3 +329,13 @@ test("typing and signals are dropped while the room is not live or the line is f
   script.room.signal({ a: 1 });
   assert.deepEqual(line.types.slice(2), ["signal"]);
 });
+
+test("the message behind one that is refused for good is sent at once", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  await script.enter();
+  await script.send("one");
+  await script.send("two");
+  await line.refuse(await line.expect("message"), "permission_denied");
+  assert.equal((await line.expect("message")).content, "two");
+});
