@@ -2,6 +2,8 @@
 
 const RESUME = 3; // more missed messages than this are read by pages
 
+const BUSY = { type: "error", code: "rate_limited", message: "", retryable: true, retry_after: 1 };
+
 /** The frames of one line, on their way in both directions. */
 class Wire {
   toServer = [];
@@ -16,6 +18,8 @@ class Wire {
 
 export class World {
   logs = new Map(); // slug → messages
+  epochs = new Map(); // slug → number
+  refusals = 0; // how many of the next commands that enter are refused for now
   wire = null;
   #id = 0;
 
@@ -52,6 +56,17 @@ export class World {
     return message;
   }
 
+  /** Let a log begin anew, as after the failover of a database. */
+  restart(slug) {
+    this.epochs.set(slug, this.#epoch(slug) + 1);
+    this.logs.set(slug, []);
+    if (this.wire?.entered.delete(slug)) this.wire.toClient.push({ type: "resync", room: slug, seq: 0, epoch: `${this.#epoch(slug)}` });
+  }
+
+  #epoch(slug) {
+    return this.epochs.get(slug) ?? 1;
+  }
+
   /** Tell of an old message once more. */
   repeat(slug, at) {
     const log = this.log(slug);
@@ -69,6 +84,7 @@ export class World {
     const command = this.wire?.isOpen && this.wire.toServer.shift();
     if (!command) return;
     const targets = command.rooms?.map((room) => ({ type: "join", ...room })) ?? command.topics?.map((topic) => ({ type: "subscribe", ...topic }));
+    if (targets && this.refusals && this.refusals--) return this.wire.toClient.push({ ...BUSY, ref: command.ref });
     for (const target of targets ?? [command]) {
       const reply = this.#execute(target);
       if (reply) this.wire.toClient.push({ ...reply, ref: command.ref });
@@ -84,6 +100,8 @@ export class World {
   #execute(command) {
     const { type, room, topic, since } = command;
     const { entered } = this.wire;
+    const isEntering = type === "join" || type === "subscribe";
+    if (isEntering && this.refusals && this.refusals--) return { ...BUSY, room, topic };
     switch (type) {
       case "join":
         entered.add(room);
@@ -108,9 +126,11 @@ export class World {
 
   #state(slug, since) {
     const log = this.log(slug);
-    const missed = since ? log.slice(since.seq) : log;
-    const recovered = Boolean(since) && missed.length <= RESUME;
-    return { epoch: "e", through: log.length, recovered, messages: recovered || !since ? missed : log.slice(-2) };
+    const epoch = `${this.#epoch(slug)}`;
+    const isKnown = since?.epoch === epoch;
+    const missed = isKnown ? log.slice(since.seq) : log;
+    const recovered = isKnown && missed.length <= RESUME;
+    return { epoch, through: log.length, recovered, messages: recovered || !isKnown ? missed : log.slice(-2) };
   }
 
   #store({ room, content, nonce }) {
@@ -122,7 +142,7 @@ export class World {
 
   #page({ room, after }) {
     const messages = this.log(room).slice(after, after + 2);
-    return { type: "history", room, messages, epoch: "e", through: after + messages.length, has_more: false };
+    return { type: "history", room, messages, epoch: `${this.#epoch(room)}`, through: after + messages.length, has_more: false };
   }
 }
 
