@@ -318,6 +318,7 @@ export class RealtimeClient extends Emitter {
 
   #tell(frame) {
     const handle = this.#rooms.find(frame.room) ?? this.#topics.find(frame.topic);
+    const isFollowed = handle?.subscription.isFollowed; // not if a handler has just left it
     switch (frame.type) {
       case "ask":
         return this.#answers.ask(frame);
@@ -334,10 +335,11 @@ export class RealtimeClient extends Emitter {
       case "left":
       case "presence":
       case "typing":
-        return handle?.receive(frame);
+        return isFollowed && handle.receive(frame);
       case "joined":
       case "signal":
-        if (handle) return handle.receive(frame); // else the site has moved the client, or tells all
+        if (isFollowed) return handle.receive(frame); // else the site has moved the client, or tells all
+        if (handle && frame.through === undefined) return;
       case "authenticated":
       case "invited":
       case "notice":

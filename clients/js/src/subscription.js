@@ -58,6 +58,11 @@ export class Subscription {
     return this.#phase === "repairing";
   }
 
+  /** Whether the page is told what arrives. */
+  get isFollowed() {
+    return this.isIn && this.isHeld;
+  }
+
   /** Whether the command that enters may be sent now. */
   get isDue() {
     return this.isHeld && this.#phase === "asked";
@@ -107,8 +112,8 @@ export class Subscription {
 
   /** End the holder without a signal, or all of them. */
   leave({ force = false } = {}) {
-    if (force) this.#endAll(failure("left"));
-    else this.#release(OWN);
+    if (force && this.isHeld) this.#endAll(failure("left"));
+    else if (!force) this.#release(OWN);
   }
 
   /** The server has removed the user. */
@@ -131,12 +136,11 @@ export class Subscription {
     this.#holders.delete(holder);
     const end = () => this.#endAll(failure("left"));
     if (!this.#holders.size && held.linger) this.#lingering = this.#session.clock.after(held.linger, end);
-    else if (!this.#holders.size) this.#endAll(failure("left"), true);
+    else if (!this.#holders.size) end();
     held.reject(failure(holder === OWN ? "left" : "aborted", "not_sent"));
   }
 
-  #endAll(error, isHeld = this.isHeld) {
-    if (!isHeld) return;
+  #endAll(error) {
     this.#stopLingering();
     for (const { stop } of this.#holders.values()) stop();
     this.#holders.clear();
@@ -287,7 +291,7 @@ export class Subscription {
    * `epoch` comes with the first event of a log.
    */
   receive({ seq, from = seq, epoch }, entry) {
-    if (!this.isIn || !this.isHeld) return;
+    if (!this.isFollowed) return;
     if (epoch && !this.epoch) this.epoch = epoch;
     if (seq <= this.position) return;
     if (this.isRepairing) return (this.#target = Math.max(this.#target, seq)); // the repair goes on until it is reached

@@ -67,7 +67,6 @@ export class Topic extends Handle {
 
   /** Take a frame of this topic. An event without `seq` is not stored, so it has no place in the log. */
   receive(frame) {
-    if (!this.subscription.isIn) return;
     if (frame.type !== "event") this.#see(frame);
     else if (frame.seq === undefined) this.show(frame);
     else this.subscription.receive(frame, frame);

@@ -153,6 +153,35 @@ test("a room that lingers is left after its seconds", async () => {
   assert.equal(told(line), "join leave");
 });
 
+test("what a handler leaves gets nothing of the rest of the frame", async () => {
+  const { script, line, room } = await open();
+  await script.enter();
+  const topic = script.client.topic("order/7");
+  topic.subscribe();
+  await line.subscribed(await line.expect("subscribe"), 0);
+  const heard = [];
+  for (const type of ["typing", "signal", "joined", "presence", "room"]) room.on(type, () => heard.push(type));
+  for (const type of ["paid", "presence"]) topic.on(type, () => heard.push(type));
+  script.client.on("typing", () => heard.push("typing of the client"));
+  script.client.on("notice", () => {
+    room.leave();
+    topic.unsubscribe();
+  });
+  const [inRoom, inTopic] = [{ room: "general" }, { topic: "order/7" }];
+  await line.send(
+    { type: "notice" },
+    { type: "typing", ...inRoom, user_id: "2", username: "b" },
+    { type: "signal", ...inRoom, data: {} },
+    { type: "joined", ...inRoom, user_id: "2", username: "b" },
+    { type: "presence", ...inRoom, count: 3, members: [] },
+    { type: "room", ...inRoom, role: "member", rights: [] },
+    { type: "event", ...inTopic, name: "paid", data: {} },
+    { type: "event", ...inTopic, name: "paid", data: {}, seq: 1 },
+    { type: "presence", ...inTopic, count: 3, members: [] },
+  );
+  assert.deepEqual(heard, []);
+});
+
 test("an aborted join sends nothing", async () => {
   const { script, line, room } = await open();
   script.note("before", room.join({ signal: AbortSignal.abort() }));
