@@ -106,12 +106,12 @@ async def test_what_was_raised_is_not_for_clients(
     assert not re.search(r"password|Traceback|\.py|Error", told)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_nothing_is_read_that_could_run(path: Path) -> None:
+def test_nothing_is_read_that_could_run() -> None:
     """What comes from a layer, a client or a table is JSON or MessagePack, and typed."""
-    imported = {name.split(".")[0] for name in imports_of(path, path.read_text())}
-    assert not imported & UNSAFE
-    assert not re.search(r"(?<![\w.])(eval|exec|compile)\(", path.read_text())
+    for path in MODULES:
+        imported = {name.split(".")[0] for name in imports_of(path, path.read_text())}
+        assert not imported & UNSAFE, path
+        assert not re.search(r"(?<![\w.])(eval|exec|compile)\(", path.read_text()), path
 
 
 def test_every_proof_that_the_page_names_is_there() -> None:
