@@ -8,7 +8,7 @@ from django.contrib import auth
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -116,4 +116,9 @@ def do(request: HttpRequest, what: str) -> JsonResponse:
     return JsonResponse(DONE[what](request, **json.loads(request.body or "{}")) or {})
 
 
-urlpatterns = [path("do/<str:what>", do), path("", include("project.urls"))]
+def blank(request: HttpRequest) -> HttpResponse:
+    """Return an empty page, in which a test starts a client."""
+    return HttpResponse("<!doctype html><title>blank</title>")
+
+
+urlpatterns = [path("do/<str:what>", do), path("blank", blank), path("", include("project.urls"))]
