@@ -116,6 +116,7 @@ def welcome(connection: Connection) -> Welcome:
             "frame_bytes": settings.frame_bytes,
             "content_characters": settings.content_characters,
             "rooms": settings.rooms_per_connection,
+            "topics": settings.topics_per_connection,
         },
         server_time=timestamp(datetime.now(UTC)),
         guest_token=token_of(identity) if identity.is_guest else None,

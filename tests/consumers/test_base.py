@@ -37,6 +37,7 @@ async def test_the_first_frame_says_who_one_is(engine: Engine, encoding: str) ->
         assert told["connection"].startswith(f"{engine.node.id}.")
         assert (told["protocol"], told["heartbeat"]) == ("realtime.v1", 20)
         assert told["limits"]["frame_bytes"] == 64 * 1024
+        assert (told["limits"]["rooms"], told["limits"]["topics"]) == (100, 100)
         assert (await socket.ask("ping", t=7))["t"] == 7
 
 
