@@ -1,6 +1,7 @@
 """One request, presented to a socket application as a handshake and one frame."""
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -140,7 +141,8 @@ class Line:
         if self._timer is not None:
             self._timer.cancel()
         await self._refuse(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, ErrorCode.INTERNAL, FAILED))
-        await self.transport.finish()
+        with suppress(OSError):  # the client has gone
+            await self.transport.finish()
 
     async def _frame(self, text: str) -> None:
         if not self.transport.is_started:

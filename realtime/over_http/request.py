@@ -77,7 +77,9 @@ async def read_commands(scope: dict[str, Any], receive: Any) -> str | None:
     Raises `Refusal` for more than `FRAME_BYTES`, for other bytes than UTF-8, and for a slow client.
     """
     limit = config().frame_bytes
-    _check_size(int(header_of(scope, b"content-length").strip()[:18] or 0), limit)
+    announced = header_of(scope, b"content-length")
+    if announced.isascii() and announced.isdigit():
+        _check_size(int(announced[:18]), limit)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await _read(receive, limit)

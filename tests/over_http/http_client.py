@@ -51,7 +51,7 @@ class Exchange:
             "raw_path": self._path.encode(),
             "query_string": self._query.encode(),
             "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "headers": [(name.encode(), value.encode("latin1")) for name, value in given.items()],
             "client": ["192.0.2.1", 50000],
             "server": ["testserver", 80],
         }

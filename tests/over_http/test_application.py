@@ -195,6 +195,28 @@ async def test_a_body_that_cannot_be_read_is_refused(
     assert await Exchange(site).refused(body, headers=guest) == (status, code)
 
 
+@pytest.mark.parametrize("length", ["x", "5,5", "-1", "²", ""])
+async def test_a_length_that_is_no_number_is_not_believed(
+    site: PlainHttp, guest: Headers, length: str
+) -> None:
+    """The bytes that come are counted anyway."""
+    headers = guest | {"content-length": length}
+    assert len(await Exchange(site).commands(SAY, headers=headers)) == 2
+    large = Exchange(site)
+    assert await large.refused(b"x" * 70_000, headers=headers) == (413, "too_large")
+
+
+async def test_a_client_that_goes_before_its_commands_have_come_gets_nothing(
+    site: PlainHttp, engine: Engine
+) -> None:
+    """And nobody is signed in."""
+    exchange = Exchange(site)
+    exchange.leave()
+    assert await exchange.start(SAY).ended() == []
+    assert exchange.status is None
+    assert not engine.connections
+
+
 async def test_bad_commands_are_answered_one_by_one(site: PlainHttp, guest: Headers) -> None:
     """As those of a socket, and the rest is executed."""
     frames = await Exchange(site).commands("{", {"type": "nothing"}, SAY, headers=guest)

@@ -7,7 +7,7 @@ import { Entered } from "./entered.js";
 
 const FIRST_SECONDS = 5; // a proxy that holds a stream back for longer gathers it
 const CHANGE_SECONDS = 0.05; // wishes that change together begin one stream
-const PAUSE_SECONDS = 0.05; // between two requests with commands: each is a handshake for the server
+const PAUSE_SECONDS = 0.1; // between two requests with commands: each is a handshake for the server
 const MOST = 100;
 const MOST_CHARACTERS = 20_000;
 const LOST = 1006;
