@@ -10,6 +10,7 @@ app_name = "realtime"
 urlpatterns = [
     re_path(r"^ticket/?$", views.ticket, name="ticket"),
     re_path(r"^http/?$", views.over_http, name="http"),
+    re_path(r"^streams/(?P<kind>room|topic)/(?P<name>.+)$", views.durable_stream, name="stream"),
     path("live/", views.live, name="live"),
     path("ready/", views.ready, name="ready"),
     path("live", views.live),

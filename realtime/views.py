@@ -24,7 +24,7 @@ from .store.accounts.identity import GUEST, Identity
 from .store.database.alias import database
 from .store.database.servers import is_writable, on_working_server
 
-__all__ = ["live", "over_http", "page_config", "ready", "socket_path", "ticket"]
+__all__ = ["durable_stream", "live", "over_http", "page_config", "ready", "socket_path", "ticket"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
@@ -85,6 +85,20 @@ def over_http(request: HttpRequest, socket: str = "") -> JsonResponse:
     error = {"type": "error", "code": code, "message": message, "retryable": False}
     allowed = {"Allow": "POST"} if status == 405 else None
     return JsonResponse(error, status=status, headers=allowed)
+
+
+@_outside_transactions
+@login_not_required
+@never_cache
+@csrf_exempt
+def durable_stream(request: HttpRequest, kind: str, name: str, socket: str = "") -> JsonResponse:
+    """Say what is wrong with a read of a durable stream that has come as far as this view."""
+    status, message = 501, _ASGI_NEEDED if hasattr(request, "scope") else _WSGI
+    if request.method not in ("GET", "HEAD"):
+        status, message = 405, _("Streams are read by GET; the site's code writes them.")
+    code = "unsupported" if status == 501 else "invalid_message"
+    error = {"type": "error", "code": code, "message": message, "retryable": False}
+    return JsonResponse(error, status=status, headers={"Allow": "GET, HEAD"})
 
 
 def _fault_of(request: HttpRequest) -> tuple[int, str, object]:

@@ -4,18 +4,20 @@ It comes before Django: Django keeps a thread for each open request, and a conne
 database if any middleware has used one.
 """
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from django.core.handlers.asgi import get_script_prefix
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..auth.origin import admit
 from ..engine.connections.one_way import OneWay
 from ..engine.servers import transport
-from ..views import over_http
+from ..views import durable_stream, over_http
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
+from .durable import Read, Reading
 from .line import Line, handshake
 from .refusal import Refusal
 from .request import CONTENT_TYPE, Mode, Request, header_of, read_commands
@@ -25,6 +27,8 @@ __all__ = ["PlainHttp"]
 
 SOCKET = "/ws/"
 """The path of the package's socket, below the script name."""
+STREAMS = "/streams/"
+"""The part of the address of a durable stream by which it is found quickly."""
 FOREIGN = _("Pages of this origin may not use this site. See ALLOWED_ORIGINS.")
 
 
@@ -40,10 +44,11 @@ class PlainHttp:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
-        path = _socket_of(scope)
-        if path is None:
+        found = _found(scope)
+        if found is None:
             await self.pages(scope, receive, send)
             return
+        path, match = found
         shown = handshake(scope, path)
         response = Response(shown, send, Mode.COMMANDS)
         try:
@@ -52,13 +57,12 @@ class PlainHttp:
             if scope["method"] == "OPTIONS":
                 await response.allow()
                 return
-            request = Request.of(scope)
-            commands = await read_commands(scope, receive)
+            line = await _line(scope, match, shown, receive, send)
         except Refusal as refusal:
             await response.refuse(refusal)
             return
-        if commands is not None:
-            await self._connect(Line(request, commands, shown, receive, send), shown)
+        if line is not None:
+            await self._connect(line, shown)
 
     async def _connect(self, line: Line, shown: dict[str, Any]) -> None:
         shown[transport.SEND] = line.send
@@ -69,7 +73,21 @@ class PlainHttp:
             await line.finish()
 
 
-def _socket_of(scope: dict[str, Any]) -> str | None:
+async def _line(
+    scope: dict[str, Any], match: ResolverMatch, shown: dict[str, Any], receive: Any, send: Any
+) -> Line | None:
+    """Return the connection that answers a request; None if its client has gone."""
+    if match.func is durable_stream:
+        read = Read.of(scope, match.kwargs["kind"], match.kwargs["name"])
+        return Line(read.request, read.commands, receive, send, partial(Reading, shown, send, read))
+    request = Request.of(scope)
+    commands = await read_commands(scope, receive)
+    if commands is None:
+        return None
+    return Line(request, commands, receive, send, partial(Response, shown, send, request.mode))
+
+
+def _found(scope: dict[str, Any]) -> tuple[str, ResolverMatch] | None:
     """Return the path of the socket that a request is for; None for a page of the site."""
     if not _is_ours(scope):
         return None
@@ -79,14 +97,16 @@ def _socket_of(scope: dict[str, Any]) -> str | None:
         match = resolve(path.removeprefix(name) if is_below else path)
     except Resolver404:
         return None
-    if match.func is not over_http:
+    if match.func not in (over_http, durable_stream):
         return None
-    return (name if is_below else "") + str(match.kwargs.get("socket", SOCKET))
+    return (name if is_below else "") + str(match.kwargs.get("socket", SOCKET)), match
 
 
 def _is_ours(scope: dict[str, Any]) -> bool:
     """Return whether a request may be for us: looking up its address takes longer."""
     if scope["method"] == "OPTIONS":
         return bool(header_of(scope, b"access-control-request-method"))
+    if scope["method"] in ("GET", "HEAD"):
+        return STREAMS in scope["path"]
     kind = header_of(scope, b"content-type").partition(";")[0]
     return scope["method"] == "POST" and kind.strip().lower() == CONTENT_TYPE

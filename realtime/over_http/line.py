@@ -1,6 +1,7 @@
 """One request, presented to a socket application as a handshake and one frame."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -78,12 +79,18 @@ class Line:
     """The `receive` and `send` of one connection, as a server would give them.
 
     `commands` is its only frame. `receive` is that of the request, whose body was read.
+    `respond` makes the response, which calls its argument to end the connection soon.
     """
 
     def __init__(
-        self, request: Request, commands: str, scope: dict[str, Any], receive: Any, send: Any
+        self,
+        request: Request,
+        commands: str,
+        receive: Any,
+        send: Any,
+        respond: Callable[[Callable[[], None]], Response],
     ) -> None:
-        self.transport = Response(scope, send, request.mode, self.end)
+        self.transport = respond(self.end)
         self.below = send
         """The `send` of the server; both attributes are for `engine.servers.transport`."""
         self._request = request

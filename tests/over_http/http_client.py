@@ -63,10 +63,21 @@ class Exchange:
 
     async def ended(self) -> list[Object]:
         """Return all frames, once the response is complete and the application has ended."""
+        await self.ended_raw()
+        return self.frames
+
+    async def ended_raw(self) -> None:
+        """Wait until the application has ended."""
         assert self._task is not None
         async with asyncio.timeout(PATIENCE):
             await self._task
-        return self.frames
+
+    async def until_text(self, text: str) -> None:
+        """Wait until the body has this text."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in self.body.decode():
+                self._changed.clear()
+                await self._changed.wait()
 
     async def commands(self, *commands: Object | str | bytes, **more: Any) -> list[Object]:
         """Send commands, and return the frames of a response that was accepted."""

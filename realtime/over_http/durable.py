@@ -1,0 +1,291 @@
+"""The read part of the Durable Streams protocol, on rooms and topics.
+
+An offset is a position and the epoch of its log. A read is a command of protocol v1 on a short
+connection, so its rights are those of a socket.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from msgspec import json
+
+from ..wire.clean import MAX_INTEGER
+from ..wire.errors import ErrorCode
+from ..wire.text import Text as _
+from .refusal import Refusal
+from .request import Mode, Request, header_of
+from .response import Headers, Response
+
+__all__ = ["Read", "Reading"]
+
+PAGE = 100
+OFFSET = re.compile(r"([0-9]{16})_([\w-]{0,64})", re.ASCII)
+BEGINNING, NOW = "-1", "now"
+CURSOR_SECONDS = 20
+STATUS: dict[str, HTTPStatus] = {
+    ErrorCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
+    ErrorCode.UNKNOWN_TOPIC: HTTPStatus.NOT_FOUND,
+    ErrorCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+MODES = {"": Mode.COMMANDS, "long-poll": Mode.POLL, "sse": Mode.STREAM}
+BAD_OFFSET = _("Write `offset` as a response has named it, or as -1 or now.")
+BAD_LIVE = _("Write `live` as long-poll or sse.")
+NEEDS_OFFSET = _("A live read needs an `offset`.")
+GONE = _("This offset is not in the log any more. Read again from the beginning.")
+Item = dict[str, Any]
+
+
+class Offset(NamedTuple):
+    """A position in a log, and the epoch of the log."""
+
+    seq: int
+    epoch: str
+
+    def __str__(self) -> str:
+        return f"{self.seq:016d}_{self.epoch}"
+
+
+class Read(NamedTuple):
+    """What a client wants to read; `offset` is None for the beginning and for now."""
+
+    kind: str
+    name: str
+    mode: Mode
+    offset: Offset | None
+    is_now: bool
+    is_live: bool
+    is_head: bool
+    cursor: int
+    known: str
+    """The ETag of what the client has."""
+
+    @classmethod
+    def of(cls, scope: dict[str, Any], kind: str, name: str) -> "Read":
+        """Read the address and the headers; raise `Refusal` for a mistake."""
+        query = parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
+        text, live = _one(query, "offset"), _one(query, "live")
+        if live is not None and live not in ("long-poll", "sse"):
+            raise _mistake(BAD_LIVE)
+        if live is not None and text is None:
+            raise _mistake(NEEDS_OFFSET)
+        is_head = scope["method"] == "HEAD"
+        offset = _offset(BEGINNING if text is None else text)
+        mode = MODES[live or ""] if offset is not None and not is_head else Mode.COMMANDS
+        cursor = _one(query, "cursor") or ""
+        return cls(
+            kind=kind,
+            name=name,
+            mode=mode,
+            offset=offset,
+            is_now=is_head or text == NOW,
+            is_live=live is not None,
+            is_head=is_head,
+            cursor=int(cursor[:15]) if cursor.isascii() and cursor.isdigit() else 0,
+            known=header_of(scope, b"if-none-match"),
+        )
+
+    @property
+    def request(self) -> Request:
+        """The request of protocol v1 that reads this."""
+        return Request(self.mode, 25.0, None)
+
+    @property
+    def commands(self) -> str:
+        """The commands that read this."""
+        target = {self.kind: self.name, "ref": 1}
+        if self.mode is not Mode.COMMANDS and self.offset is not None:
+            since = {"seq": self.offset.seq, "epoch": self.offset.epoch}
+            enter = "join" if self.kind == "room" else "subscribe"
+            return _text({"type": enter, **target, "since": since, "history": 0})
+        after = 0 if self.offset is None else self.offset.seq
+        if self.is_now:
+            after = MAX_INTEGER  # beyond the end: the answer says where that is
+        page = {"type": "history", **target, "limit": PAGE}
+        return "\n".join([_text({**page, "after": after}), _text({**page, "ref": 2})])
+
+
+class Reading(Response):
+    """The response to a read, which it makes of the frames of the connection."""
+
+    def __init__(self, scope: dict[str, Any], send: Any, read: Read, full: Any) -> None:
+        super().__init__(scope, send, read.mode, full)
+        self._read = read
+        self._next: Offset | None = None
+        """From where to read on, once the server has replied."""
+        self._is_current = True
+        self._items: list[Item] = []
+        self._refusal: Refusal | None = None
+
+    async def start(self) -> None:
+        """Accept the request; its head follows when it is known what there is."""
+        self._is_started = True
+
+    async def write(self, frame: str) -> None:
+        """Take frames of the connection."""
+        for line in frame.split("\n"):
+            self._take(json.decode(line))
+        if self._refusal is not None:
+            self._full()
+        elif self._mode is Mode.STREAM and self._next is not None:
+            await self._send_data()
+
+    async def finish(self) -> None:
+        """Send what was read, or end the stream."""
+        if self._is_ended:
+            return
+        if self._is_begun:
+            await super().finish()
+            return
+        self._is_ended = True
+        if self._refusal is None and self._next is None:
+            self._refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.UNAVAILABLE, GONE)
+        if self._refusal is not None:
+            self._is_started = self._is_ended = False
+            await self.refuse(self._refusal)
+        else:
+            await self._page()
+
+    # Frames.
+
+    def _take(self, frame: Item) -> None:
+        match frame.get("type"):
+            case "history" | "joined" | "subscribed" if frame.get("ref") in (1, 2):
+                self._take_reply(frame)
+            case "message" | "changed" | "event":
+                state = frame.get("message") or frame
+                self._add(state, frame["seq"])
+            case "resync":
+                self._take_end(frame)
+            case "removed" | "error" if frame.get("ref") != 2:
+                status = STATUS.get(frame["code"], HTTPStatus.BAD_REQUEST)
+                self._refusal = Refusal(status, frame["code"], frame["message"])
+
+    def _take_reply(self, frame: Item) -> None:
+        if frame.get("ref") == 2:
+            if self._next is None and self._refusal is None:
+                self._take_newest(frame)
+            return
+        offset = self._read.offset
+        is_other = offset is not None and offset.epoch != frame["epoch"]
+        if (is_other and offset != (0, "")) or frame.get("recovered") is False:
+            self._refusal = _gone()
+            return
+        states = frame.get("messages") or frame.get("entries") or []
+        self._items += sorted(map(_item, states), key=_position)
+        self._is_current = not frame.get("has_more")
+        self._next = Offset(frame["through"], frame["epoch"])
+
+    def _take_newest(self, frame: Item) -> None:
+        """Begin with the newest entries, because older ones were purged."""
+        states = frame.get("messages") or frame.get("entries") or []
+        self._items = sorted(map(_item, states), key=_position)
+        last = max(map(_position, self._items), default=0)
+        self._next = Offset(last, frame["epoch"])
+
+    def _take_end(self, frame: Item) -> None:
+        """Take the end of the log: an offset is not in it, or the client begins there."""
+        if self._read.is_now:
+            self._next = Offset(frame["seq"], frame["epoch"])
+        elif self._read.offset is not None:
+            self._refusal = _gone()
+
+    def _add(self, state: Item, seq: int | None) -> None:
+        if self._next is not None and seq is not None and seq > self._next.seq:
+            self._items.append(_item(state))
+            self._next = Offset(seq, state.get("epoch") or self._next.epoch)
+
+    # The response.
+
+    @property
+    def _is_begun(self) -> bool:
+        return self._size > 0
+
+    async def _send_data(self) -> None:
+        if not self._is_begun:
+            await self._head(HTTPStatus.OK, [*self._headers("text/event-stream"), *self._about()])
+        data, self._items = self._items, []
+        control = {"streamNextOffset": str(self._next), "streamCursor": str(self._cursor)}
+        text = f"event: data\ndata: {_text(data)}\n\n" if data else ""
+        text += f"event: control\ndata: {_text(control | {'upToDate': True})}\n\n"
+        await self._until_read()
+        await self._body(text.encode())
+        self._size += len(text)
+
+    async def _page(self) -> None:
+        if self._read.is_live and not self._items:
+            await self._head(
+                HTTPStatus.NO_CONTENT, [*self._headers("application/json"), *self._about()]
+            )
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        tag = f'"{self._read.offset or BEGINNING}:{self._next}"'
+        is_known = self._read.known == tag and not self._read.is_live and not self._read.is_head
+        data = b"" if self._read.is_head or is_known else json.encode(self._items)
+        headers = [*self._headers("application/json"), *self._about(), (b"etag", tag.encode())]
+        if not is_known:
+            headers.append((b"content-length", b"%d" % len(data)))
+        await self._head(HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK, headers)
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    def _about(self) -> Iterator[tuple[bytes, bytes]]:
+        yield b"stream-next-offset", str(self._next).encode()
+        if self._is_current:
+            yield b"stream-up-to-date", b"true"
+        if self._read.is_live:
+            yield b"stream-cursor", str(self._cursor).encode()
+
+    def _headers(self, kind: str) -> Headers:
+        found = [one for one in super()._headers(kind) if one[0] != b"cache-control"]
+        return [*found, (b"cache-control", b"private, no-cache")]
+
+    @property
+    def _cursor(self) -> int:
+        """The number of the present interval, always above that of the client."""
+        return max(int(time.time() // CURSOR_SECONDS), self._read.cursor + 1)
+
+
+def _one(query: dict[str, list[str]], name: str) -> str | None:
+    found = query.get(name, [])
+    if len(found) > 1:
+        raise _mistake(BAD_OFFSET if name == "offset" else BAD_LIVE)
+    return found[0] if found else None
+
+
+def _offset(text: str) -> Offset | None:
+    if text in (BEGINNING, NOW):
+        return None
+    found = OFFSET.fullmatch(text)
+    if found is None or int(found[1]) > MAX_INTEGER:
+        raise _mistake(BAD_OFFSET)
+    return Offset(int(found[1]), found[2])
+
+
+def _mistake(message: object) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, ErrorCode.INVALID_MESSAGE, message)
+
+
+def _gone() -> Refusal:
+    return Refusal(HTTPStatus.GONE, "resync", GONE)
+
+
+def _item(state: Item) -> Item:
+    return {name: value for name, value in state.items() if name not in ADDRESS}
+
+
+ADDRESS = {"type", "room", "topic", "from", "epoch"}
+
+
+def _position(item: Item) -> int:
+    position: int = item.get("changed_seq") or item["seq"]
+    return position
+
+
+def _text(value: Any) -> str:
+    return json.encode(value).decode()

@@ -1,0 +1,236 @@
+"""Rooms and topics, read as durable streams: offsets, long polls, events, and rights."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from harness.client.encoding import Object
+from realtime import moderation, push
+from realtime.models import Room
+from realtime.over_http import PlainHttp, line
+from realtime.topics import Event, Topic
+from tests.over_http.http_client import Exchange
+
+Headers = dict[str, str]
+ROOM = "/realtime/streams/room/general"
+
+
+class Struck(Event):
+    """An event."""
+
+    times: int
+
+
+class BellTopic(Topic):
+    """A topic that anybody may read."""
+
+    path = "bell/<int:pk>"
+    events = [Struck]
+    keep = timedelta(days=1)
+    pk: int
+
+    def may_subscribe(self) -> bool:
+        return self.pk < 10
+
+
+async def read(
+    site: PlainHttp, headers: Headers, query: str = "", path: str = ROOM, **more: Any
+) -> Exchange:
+    exchange = Exchange(site, query, path)
+    exchange.start(headers=headers | {"content-type": ""}, method=more.pop("method", "GET"), **more)
+    await exchange.ended_raw()
+    return exchange
+
+
+def items(exchange: Exchange) -> list[Object]:
+    found: list[Object] = json.loads(exchange.body or b"[]")
+    return found
+
+
+def offset(exchange: Exchange) -> str:
+    return exchange.headers["stream-next-offset"]
+
+
+def contents(exchange: Exchange) -> list[str]:
+    return [one["content"] for one in items(exchange)]
+
+
+async def say(*texts: str) -> None:
+    for text in texts:
+        await push.room("general").amessage(text, username="CI")
+
+
+async def test_a_stream_is_read_from_the_beginning_and_from_an_offset(
+    site: PlainHttp, guest: Headers
+) -> None:
+    """Each response names the offset of the next one."""
+    await say("a", "b")
+    first = await read(site, guest, "offset=-1")
+    assert (first.status, contents(first)) == (200, ["a", "b"])
+    assert first.headers["stream-up-to-date"] == "true"
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["cache-control"] == "private, no-cache"
+    await say("c")
+    second = await read(site, guest, f"offset={offset(first)}")
+    assert contents(second) == ["c"]
+    third = await read(site, guest, f"offset={offset(second)}")
+    assert (contents(third), offset(third)) == ([], offset(second))
+
+
+async def test_a_long_stream_is_read_by_pages(site: PlainHttp, guest: Headers) -> None:
+    """Only the last one says that the client has all."""
+    await say(*(str(number) for number in range(130)))
+    first = await read(site, guest)
+    assert "stream-up-to-date" not in first.headers
+    rest = await read(site, guest, f"offset={offset(first)}")
+    assert contents(first) + contents(rest) == [str(number) for number in range(130)]
+    assert rest.headers["stream-up-to-date"] == "true"
+
+
+async def test_now_is_the_end_of_the_log(site: PlainHttp, guest: Headers) -> None:
+    """And so is what HEAD says."""
+    await say("a")
+    now = await read(site, guest, "offset=now")
+    assert items(now) == []
+    head = await read(site, guest, method="HEAD")
+    assert (head.body, offset(head)) == (b"", offset(now))
+    await say("b")
+    assert contents(await read(site, guest, f"offset={offset(now)}")) == ["b"]
+
+
+async def test_a_response_that_is_known_is_not_sent_again(site: PlainHttp, guest: Headers) -> None:
+    """By its ETag."""
+    await say("a")
+    first = await read(site, guest, "offset=-1")
+    again = await read(site, guest | {"if-none-match": first.headers["etag"]}, "offset=-1")
+    assert (again.status, again.body) == (304, b"")
+    await say("b")
+    changed = await read(site, guest | {"if-none-match": first.headers["etag"]}, "offset=-1")
+    assert changed.status == 200
+
+
+async def test_a_long_poll_brings_the_next_events(site: PlainHttp, guest: Headers) -> None:
+    """What was missed at once, and else what comes."""
+    await say("a")
+    start = offset(await read(site, guest, "offset=now"))
+    await say("b")
+    missed = await read(site, guest, f"offset={start}&live=long-poll")
+    assert contents(missed) == ["b"]
+    waiting = Exchange(site, f"offset={offset(missed)}&live=long-poll", ROOM)
+    waiting.start(headers=guest | {"content-type": ""}, method="GET")
+    await say("c")
+    await waiting.ended_raw()
+    assert contents(waiting) == ["c"]
+    assert int(waiting.headers["stream-cursor"]) > 0
+
+
+async def test_a_long_poll_without_events_ends_empty(
+    site: PlainHttp, guest: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same offset, and a later cursor than the client's."""
+    monkeypatch.setattr(line, "_seconds", lambda request: 0.1)
+    start = offset(await read(site, guest, "offset=now"))
+    empty = await read(site, guest, f"offset={start}&live=long-poll&cursor=99999999999")
+    assert (empty.status, empty.body, offset(empty)) == (204, b"", start)
+    assert int(empty.headers["stream-cursor"]) == 100_000_000_000
+
+
+async def test_events_of_the_server_have_their_offset(site: PlainHttp, guest: Headers) -> None:
+    """After each event, from where to go on."""
+    start = offset(await read(site, guest, "offset=now"))
+    stream = Exchange(site, f"offset={start}&live=sse", ROOM)
+    stream.start(headers=guest | {"content-type": ""}, method="GET")
+    await stream.until_text("upToDate")
+    await say("a")
+    await stream.until_text('"content":"a"')
+    await stream.until_text("0000000000000001_")
+    stream.leave()
+    await stream.ended_raw()
+    assert stream.headers["content-type"] == "text/event-stream"
+    assert b"event: data\ndata: [" in stream.body
+    assert b"event: control\ndata: {" in stream.body
+
+
+@pytest.mark.parametrize("live", ["", "&live=long-poll", "&live=sse"])
+async def test_an_offset_of_another_history_is_gone(
+    site: PlainHttp, guest: Headers, live: str
+) -> None:
+    """And so is one beyond the end."""
+    await say("a")
+    epoch = offset(await read(site, guest, "offset=now")).partition("_")[2]
+    assert (await read(site, guest, f"offset={1:016d}_other{live}")).status == 410
+    assert (await read(site, guest, f"offset={9:016d}_{epoch}{live}")).status == 410
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "offset=x",
+        "offset=",
+        "offset=1_e",
+        f"offset={'9' * 16}_e",
+        "live=sse",
+        "offset=-1&live=x",
+        "offset=-1&offset=-1",
+        "offset=%00",
+    ],
+)
+async def test_a_wrong_address_is_refused(site: PlainHttp, guest: Headers, query: str) -> None:
+    """With an error that says what to write."""
+    refused = await read(site, guest, query)
+    assert refused.status == 400
+    assert json.loads(refused.body)["code"] == "invalid_message"
+
+
+async def test_a_stream_that_may_not_be_read_is_not_found(
+    site: PlainHttp, guest: Headers, private: Room
+) -> None:
+    """The rights are those of a join and of a subscription."""
+    for path in ("room/secret", "room/none", "topic/bell/11", "topic/none"):
+        for query in (
+            "offset=-1",
+            f"offset={0:016d}_&live=long-poll",
+            f"offset={0:016d}_&live=sse",
+        ):
+            found = await read(site, guest, query, path=f"/realtime/streams/{path}")
+            assert found.status == 404, (path, query, found.body)
+
+
+async def test_a_right_that_ends_ends_the_stream(
+    site: PlainHttp, user: Headers, ada: Any, room: Room
+) -> None:
+    """As the subscription of a socket."""
+    start = offset(await read(site, user, "offset=now"))
+    stream = Exchange(site, f"offset={start}&live=sse", ROOM)
+    stream.start(headers=user | {"content-type": ""}, method="GET")
+    await stream.until_text("upToDate")
+    await moderation.aban(room, ada, by=None)
+    await stream.ended_raw()
+    assert (await read(site, user, f"offset={start}")).status == 403
+
+
+async def test_a_topic_is_read_with_its_values(site: PlainHttp, guest: Headers) -> None:
+    """A value that was replaced has its new position."""
+    topic, path = BellTopic(pk=1), "/realtime/streams/topic/bell/1"
+    empty = await read(site, guest, "offset=-1", path=path)
+    assert (items(empty), offset(empty)) == ([], f"{0:016d}_")
+    await topic.apublish(Struck(times=3))
+    await topic.aset("last", Struck(times=4))
+    found = await read(site, guest, f"offset={offset(empty)}", path=path)
+    assert [(one["name"], one.get("key"), one["data"]) for one in items(found)] == [
+        ("struck", None, {"times": 3}),
+        ("struck", "last", {"times": 4}),
+    ]
+    waiting = Exchange(site, f"offset={offset(found)}&live=long-poll", path)
+    waiting.start(headers=guest | {"content-type": ""}, method="GET")
+    await topic.aset("last", Struck(times=5))
+    await waiting.ended_raw()
+    assert [one["data"] for one in items(waiting)] == [{"times": 5}]
+
+
+async def test_nobody_writes(site: PlainHttp, guest: Headers) -> None:
+    """Other methods are for the pages, whose view refuses them."""
+    for method in ("PUT", "POST", "DELETE"):
+        assert (await read(site, guest, method=method)).status == 299
