@@ -120,7 +120,7 @@ def test_every_proof_that_the_page_names_is_there() -> None:
     promises = re.split(r"^### (.+)\n", page.split("\n## Content security policy\n")[0], flags=re.M)
     assert len(promises[1::2]) >= 50
     for promise, text in zip(promises[1::2], promises[2::2], strict=True):
-        named = re.findall(r"^- `(tests/[\w/]+\.py)(?:::(\w+))?`$", text, re.MULTILINE)
+        named = re.findall(r"^- `((?:tests|clients)/[\w/.]+)(?:::(\w+))?`$", text, re.MULTILINE)
         assert named, promise
         for file, function in named:
             source = (ROOT / file).read_text()
