@@ -48,6 +48,7 @@ LAYERS = {
     "urls": 5,
     "asgi": 5,
     "testing": 5,
+    "conformance": 5,
     "pytest_plugin": 5,
 }
 STEPS = (

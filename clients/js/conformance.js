@@ -1,0 +1,81 @@
+/** The driver of the browser client for `python -m realtime.conformance`: JSON lines on stdin and stdout. */
+
+import { createInterface } from "node:readline";
+
+import WebSocket from "ws";
+
+import { RealtimeClient } from "../../realtime/static/realtime/client.js";
+
+/** A socket that reports an error as browsers do: by its close alone. */
+globalThis.WebSocket ??= class extends WebSocket {
+  constructor(...target) {
+    super(...target);
+    this.on("error", () => {});
+  }
+};
+
+const ABILITIES = ["handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "gaps-by-history"];
+
+const tell = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
+
+let client;
+let listening = new Set(); // names of rooms and topics
+
+const acts = {
+  connect({ url, user, tokens }) {
+    const rest = [...(tokens ?? [])];
+    const token = tokens && (() => (rest.length > 1 ? rest.shift() : rest[0]));
+    client = new RealtimeClient({ url, user, token });
+    client.on("state", ({ state, code, retryIn }) => tell({ event: "state", state, code, retry_in: retryIn }));
+    client.on("error", () => {}); // what a scenario needs to know is settled, or a state
+    client.connect();
+  },
+  join({ room, history }) {
+    listen(`room ${room}`, client.room(room), {
+      message: ({ message }) => ({ seq: message.seq, content: message.content }),
+      changed: ({ message }) => ({ seq: message.seq }),
+      reset: () => ({}),
+      refused: ({ error }) => ({ name: error.code }),
+    });
+    return client.room(room).join({ history }).then(() => {});
+  },
+  leave: ({ room }) => client.room(room).leave(),
+  send: ({ room, content }) => client.room(room).send(content).then(({ seq }) => ({ seq })),
+  subscribe({ topic, history }) {
+    listen(`topic ${topic}`, client.topic(topic), {
+      event: ({ name, key, seq, data }) => ({ name, key, seq, data }),
+      reset: () => ({}),
+      refused: ({ error }) => ({ name: error.code }),
+    });
+    return client.topic(topic).subscribe({ history }).then(() => {});
+  },
+  unsubscribe: ({ topic }) => client.topic(topic).unsubscribe(),
+  call: ({ topic, name, data, timeout }) => client.topic(topic).call(name, data, { timeout }),
+  answer: ({ name, data }) => void client.answer(name, () => data),
+  values: ({ topic }) => Object.fromEntries(client.topic(topic).values),
+  reconnect: () => client.connect(),
+  sync: () => new Promise((resolve) => setImmediate(resolve)),
+  close() {
+    client?.close();
+    listening = new Set();
+  },
+};
+
+function listen(name, handle, events) {
+  if (listening.has(name)) return;
+  listening.add(name);
+  for (const [event, gist] of Object.entries(events)) handle.on(event, (detail) => tell({ event, ...gist(detail ?? {}) }));
+}
+
+async function settle({ id, do: what, ...fields }) {
+  try {
+    tell({ settled: id, value: await acts[what](fields) });
+  } catch ({ code, outcome, path, message }) {
+    tell({ settled: id, error: code ?? message, outcome, path });
+  }
+}
+
+tell({ ready: ABILITIES });
+createInterface({ input: process.stdin })
+  .on("line", (line) => settle(JSON.parse(line)))
+  .on("close", () => process.exit());
