@@ -7,6 +7,6 @@ const MOST = 30;
 
 /** Return the seconds to wait after some failures in a row, or after the server has asked for a pause. */
 export function wait(failures, retryAfter, random = Math.random) {
-  if (retryAfter) return retryAfter * (1 + random());
+  if (retryAfter > 0) return retryAfter * (1 + random());
   return LEAST + random() * (Math.min(MOST, FIRST * GROWTH ** failures) - LEAST);
 }

@@ -1,6 +1,7 @@
 /** Durations by the monotonic clock, ages by the server's: setting the machine's clock changes neither. */
 
 const JUMP_SECONDS = 5;
+const MOST_MS = 2 ** 31 - 1; // of a timer: a longer one would fire at once
 
 /** The clocks and timers of the machine; a test has its own. */
 export const machine = {
@@ -9,7 +10,7 @@ export const machine = {
   wall: () => Date.now() / 1000,
   /** Call `act` after some seconds. Returns a function that prevents it. */
   after(seconds, act) {
-    const timer = setTimeout(act, seconds * 1000);
+    const timer = setTimeout(act, Math.min(seconds * 1000, MOST_MS));
     return () => clearTimeout(timer);
   },
 };

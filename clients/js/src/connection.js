@@ -106,7 +106,7 @@ export class Connection {
   /** Ping the server when it is silent; the attempt has succeeded, as it sent its `welcome`. */
   startHeartbeat(serverSeconds) {
     this.#stop("deadline");
-    this.#silence = Math.min(this.#options.heartbeat || HEARTBEAT_SECONDS, serverSeconds + LATE_SECONDS);
+    this.#silence = Math.min(this.#options.heartbeat || HEARTBEAT_SECONDS, (serverSeconds > 0 ? serverSeconds : HEARTBEAT_SECONDS) + LATE_SECONDS);
     this.#beatDue = Infinity;
     this.#beat();
   }
@@ -164,7 +164,7 @@ export class Connection {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
     this.#drop();
     const seconds = isAtOnce ? 0 : wait(this.#failures++, retry_after);
-    this.#notBefore = retry_after ? this.#clock.now() + retry_after : 0;
+    this.#notBefore = retry_after > 0 ? this.#clock.now() + retry_after : 0;
     this.#retryAt = this.#clock.now() + seconds;
     const retryIn = globalThis.navigator?.onLine === false ? null : seconds;
     this.#become("waiting", { code, reason, retryIn });

@@ -10,7 +10,7 @@ export class RealtimeError extends Error {
     this.name = "RealtimeError";
     this.code = code;
     this.isRetryable = retryable;
-    this.retryAfter = retry_after;
+    this.retryAfter = retry_after > 0 ? retry_after : undefined;
     this.path = path;
     this.outcome = outcome;
   }

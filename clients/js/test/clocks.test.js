@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { machine } from "../src/clock.js";
 import { Script, settled } from "./scripted.js";
 
 const HOUR = 3600;
@@ -125,6 +126,39 @@ for (const seconds of [-HOUR, HOUR])
     const left = script.client.retryAt / 1000 - script.clock.wall();
     assert.ok(left > 0 && left < 31);
   });
+
+for (const heartbeat of [undefined, null, "soon", -5, 0])
+  test(`a welcome with the heartbeat ${heartbeat} leads to no loop`, async () => {
+    const script = new Script();
+    await script.connect("1", { heartbeat });
+    let timers = 0;
+    const { after } = script.clock;
+    script.clock.after = (seconds, act) => (timers++, assert.ok(seconds > 0), after(seconds, act));
+    await script.clock.passes(20);
+    assert.ok(timers < 20, `${timers} timers`);
+    assert.equal(script.client.state, "open");
+  });
+
+for (const retry_after of [null, "soon", -5, 0, 1e9])
+  test(`a pause of ${retry_after} leads to no loop`, async () => {
+    const script = new Script();
+    const line = await script.connect();
+    script.room.join();
+    await line.refuse(await line.expect("join"), "rate_limited", { retryable: true, retry_after });
+    await script.clock.passes(10);
+    assert.ok(line.types.filter((type) => type === "join").length < 15);
+    await script.line.send({ type: "disconnect", code: 4001, reason: "", reconnect: true, retry_after });
+    await settled();
+    assert.ok(script.lines.length === 1);
+  });
+
+test("a timer of the machine that is far away does not fire at once", async () => {
+  let fired = false;
+  const stop = machine.after(1e9, () => (fired = true));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  stop();
+  assert.equal(fired, false);
+});
 
 test("a pause that the server asks for is kept, whatever the page does", async () => {
   const script = await begun();
