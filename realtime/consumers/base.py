@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeVar
@@ -81,6 +81,8 @@ class Consumer(Sending):
         events.DisconnectEvent,
     )
     """What clients get beside replies, for the schema; subclasses list only what they add."""
+    asks: ClassVar[Mapping[type[Struct], type[Struct]]] = {}
+    """The questions to clients, with the struct of each answer, for the schema."""
     _login: Login
     _background: Background | None = None
 

@@ -6,7 +6,7 @@ from typing import Any
 from ..topics.paths import PARAMETER
 from ..wire.events import PROTOCOL
 from .components import Components, Schema, with_prefix
-from .frames import TopicFrames
+from .frames import CallFrames, TopicFrames, ask_frames
 from .json_schema import components_of, told_by, written
 from .surface import Socket, Surface, TopicClass, doc_of
 
@@ -65,7 +65,13 @@ class _Writer:
             key = name if number == 1 else f"{name}_{number}"
             told = [names[one] for one in told_by(socket)]
             commands = [names[one.command] for one in socket.exchanges]
-            found = self._channel(key, path, doc_of(socket.owner), [*commands, *told])
+            asked = ask_frames(socket, self.components)
+            frames = {key: one for part in asked for key, one in part.schemas().items()}
+            self._frames |= frames
+            names_of_all = [*commands, *told, *frames]
+            found = self._channel(key, path, doc_of(socket.owner), names_of_all)
+            for question in asked:
+                self._asks(key, question)
             for kind in socket.raw:
                 found["messages"][kind] = {"name": kind, "payload": RAW[kind]}
                 self.operations[f"{key}.{kind}"] = self._operation("receive", key, "", [kind])
@@ -110,6 +116,11 @@ class _Writer:
         if answers:
             found["reply"] = {"channel": _channel_of(key), "messages": answers}
         self.operations[f"{key}.{name}"] = found
+
+    def _asks(self, key: str, one: CallFrames) -> None:
+        found = self._operation("send", key, one.exchange.doc, [one.name])
+        found["reply"] = {"channel": _channel_of(key), "messages": _references(key, one.results)}
+        self.operations[f"{key}.ask.{one.exchange.name}"] = found
 
     def _sends(self, key: str, events: Iterable[str]) -> None:
         names = sorted(events)

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from ..wire.commands import Call
-from ..wire.events import EntryEvent, Result
+from ..wire.commands import Answer, Call
+from ..wire.events import Ask, EntryEvent, Result
 from ..wire.tags import name_of
 from .components import Components, Schema
-from .surface import Exchange, TopicClass
+from .surface import Exchange, Socket, TopicClass
 
-__all__ = ["TopicFrames", "pattern_of"]
+__all__ = ["CallFrames", "TopicFrames", "ask_frames", "pattern_of"]
 
 DONE = "done"
 """The name of the result of a command that returns nothing."""
@@ -19,12 +19,16 @@ ANY_OBJECT: Schema = {"type": "object"}
 
 
 class CallFrames(NamedTuple):
-    """The frame that calls a command, and those that answer it, each by its name."""
+    """The frame that calls a command or asks, and those that answer it, each by its name."""
 
     exchange: Exchange
     name: str
     call: Schema
     results: dict[str, Schema]
+
+    def schemas(self) -> dict[str, Schema]:
+        """Return all frames by name."""
+        return {self.name: self.call} | self.results
 
 
 class TopicFrames(NamedTuple):
@@ -46,8 +50,28 @@ class TopicFrames(NamedTuple):
         """Return all frames by name."""
         found = dict(self.events)
         for one in self.calls:
-            found |= {one.name: one.call} | one.results
+            found |= one.schemas()
         return found
+
+
+def ask_frames(socket: Socket, components: Components) -> list[CallFrames]:
+    """Return the frames of the questions that the consumer of a socket declares."""
+    names, owner = components.names, components.names[socket.owner]
+
+    def frame(base: type[Struct], data: type[Struct], **fields: Schema) -> Schema:
+        fields["data"] = {"$ref": names[data]}
+        narrowed = {"type": "object", "properties": fields, "required": [*fields]}
+        return {"allOf": [{"$ref": names[base]}, narrowed]}
+
+    return [
+        CallFrames(
+            one,
+            f"{owner}{names[one.command]}Ask",
+            frame(Ask, one.command, name={"const": one.name}),
+            {f"{owner}{names[reply]}Answer": frame(Answer, reply) for reply in one.replies},
+        )
+        for one in socket.questions
+    ]
 
 
 def pattern_of(topic: TopicClass) -> str:

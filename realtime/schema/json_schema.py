@@ -7,7 +7,7 @@ from typing import Any
 from ..wire.commands import Call, Subscribe
 from ..wire.events import PROTOCOL, EntryEvent, Result
 from .components import Components, Schema, with_prefix
-from .frames import TopicFrames
+from .frames import TopicFrames, ask_frames
 from .surface import Socket, Surface, TopicClass, doc_of
 
 __all__ = ["FRAMES", "components_of", "json_schema", "told_by", "written"]
@@ -26,7 +26,7 @@ def json_schema(surface: Surface) -> str:
     for socket in surface.sockets:
         found = _of_socket(socket, components)
         definitions |= found
-        unions += found
+        unions += [name for name, schema in found.items() if "anyOf" in schema]
     for topic in surface.topics:
         found = _of_topic(topic, components)
         definitions |= found
@@ -67,7 +67,14 @@ def _of_socket(socket: Socket, components: Components) -> dict[str, Schema]:
         f"{name}Command": _union(f"What a client sends to {place}.", commands),
         f"{name}Outgoing": _union(f"What {place} sends: replies and events.", told),
     }
-    return {key: union for key, union in unions.items() if union["anyOf"]}
+    asked = ask_frames(socket, components)
+    answers = dict.fromkeys(key for one in asked for key in one.results)
+    unions |= {
+        f"{name}Ask": _union(f"Questions of {place}.", [one.name for one in asked]),
+        f"{name}Answer": _union(f"Answers to questions of {place}.", answers),
+    }
+    frames = {key: schema for one in asked for key, schema in one.schemas().items()}
+    return frames | {key: union for key, union in unions.items() if union["anyOf"]}
 
 
 def _of_topic(topic: TopicClass, components: Components) -> dict[str, Schema]:

@@ -44,6 +44,8 @@ class Socket(NamedTuple):
     events: tuple[type[Struct], ...]
     raw: tuple[str, ...]
     """Which frames without the protocol it takes and sends: `text`, `binary`."""
+    questions: tuple[Exchange, ...] = ()
+    """What the site asks clients, and the struct of each answer."""
 
 
 class TopicClass(NamedTuple):
@@ -98,7 +100,7 @@ class Surface(NamedTuple):
 
     def _exchanges(self) -> Iterator[Exchange]:
         for socket in self.sockets:
-            yield from socket.exchanges
+            yield from (*socket.exchanges, *socket.questions)
         for topic in self.topics:
             yield from topic.exchanges
 
@@ -123,7 +125,13 @@ def _socket(consumer: type[Consumer], paths: Iterable[str]) -> Socket:
     if raw and not consumer.commands.has_own:
         return Socket(consumer, tuple(paths), (), (), raw)
     events_sent = tuple(dict.fromkeys(sent))
-    return Socket(consumer, tuple(paths), _sorted(exchanges), events_sent, raw)
+    asked = (vars(base).get("asks", {}) for base in reversed(consumer.__mro__))
+    questions = [_question(*pair) for some in asked for pair in some.items()]
+    return Socket(consumer, tuple(paths), _sorted(exchanges), events_sent, raw, _sorted(questions))
+
+
+def _question(question: type[Struct], answer: type[Struct]) -> Exchange:
+    return Exchange(name_of(question), question, (answer,), doc_of(question))
 
 
 def _topic(topic: type[Topic]) -> TopicClass:

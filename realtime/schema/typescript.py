@@ -176,6 +176,7 @@ def _socket(socket: Socket, components: Components) -> str:
     commands = sorted(components.names[one.command] for one in socket.exchanges)
     told = sorted(components.names[one] for one in told_by(socket))
     replies = [f"  {_key(one.name)}: {_replies(one, components)};\n" for one in socket.exchanges]
+    questions = [_command(one, components, "  ") for one in socket.questions]
     return (
         f"\n{_doc(f'What a client sends to {place}.')}"
         f"export type {name}Command = {_union(commands)};\n"
@@ -183,6 +184,11 @@ def _socket(socket: Socket, components: Components) -> str:
         f"export type {name}Outgoing = {_union(told)};\n"
         f"\n{_doc(f'The reply to each command of {place}, by its type.')}"
         f"export interface {name}Replies {{\n{''.join(replies)}}}\n"
+    ) + (
+        f"\n{_doc(f'What {place} asks, and what the client answers, by the name of the question.')}"
+        f"export interface {name}Questions {{\n{''.join(questions)}}}\n"
+        if questions
+        else ""
     )
 
 
@@ -191,16 +197,19 @@ def _topic(topic: TopicClass, components: Components) -> str:
     events = "".join(
         f"    {_key(event)}: {components.names[struct]};\n" for event, struct in topic.events
     )
-    commands = "".join(
-        f"{_doc(one.doc, '    ')}    {_key(one.name)}: "
-        f"{{ data: {components.names[one.command]}; reply: {_replies(one, components, '{}')} }};\n"
-        for one in topic.exchanges
-    )
+    commands = "".join(_command(one, components, "    ") for one in topic.exchanges)
     doc = _doc(doc_of(topic.owner) or f"The topics `{topic.path}`.")
     return (
         f"\n{doc}export interface {name} {{\n  name: {_name_type(topic.path)};\n"
         f"  events: {_block(events)};\n  commands: {_block(commands)};\n}}\n"
     )
+
+
+def _command(one: Exchange, components: Components, indent: str) -> str:
+    """Return a field with the types of a command, or of a question, and of its reply."""
+    data, reply = components.names[one.command], _replies(one, components, "{}")
+    types = f"{{ data: {data}; reply: {reply} }}"
+    return f"{_doc(one.doc, indent)}{indent}{_key(one.name)}: {types};\n"
 
 
 def _block(lines: str) -> str:

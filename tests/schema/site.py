@@ -114,8 +114,20 @@ class Tree(Command):
     children: list["Tree"] = []
 
 
+class Confirm(Struct):
+    """Ask whether a player is sure."""
+
+    text: str
+
+
+class Confirmed(Struct):
+    is_sure: bool
+
+
 class GameConsumer(Consumer):
     """A game."""
+
+    asks = {Confirm: Confirmed}
 
     @socket_command
     async def move(self, command: Move) -> Moved:

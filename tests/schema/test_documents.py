@@ -24,6 +24,7 @@ from realtime.wire.commands import AnyCommand
 ASYNCAPI = Path(__file__).parent / "asyncapi/3.0.0.json"
 """The official schema of AsyncAPI 3 documents, unchanged; its licence is beside it."""
 ORDER = "order/7"
+ASK = {"type": "ask", "ref": "r", "timeout": 20}
 
 
 def as_asyncapi(surface: Surface) -> Any:
@@ -112,6 +113,11 @@ def test_the_json_schema_is_valid(surface: Surface) -> None:
         ("GameConsumerOutgoing", {"type": "moved", "to": 3, "ref": 1}, True),
         ("ChatConsumerCommand", {"type": "join", "room": "a"}, True),
         ("ChatConsumerOutgoing", {"type": "ping"}, True),
+        ("GameConsumerAsk", {**ASK, "name": "confirm", "data": {"text": "Sure?"}}, True),
+        ("GameConsumerAsk", {**ASK, "name": "confirm", "data": {}}, False),
+        ("GameConsumerAsk", {**ASK, "name": "other", "data": {"text": "Sure?"}}, False),
+        ("GameConsumerAnswer", {"type": "answer", "ref": "r", "data": {"is_sure": True}}, True),
+        ("GameConsumerAnswer", {"type": "answer", "ref": "r", "data": {}}, False),
         ("OrderTopicCall", {"topic": ORDER, "name": "cancel"}, True),
         ("OrderTopicCall", {"topic": "order/x", "name": "cancel"}, False),
         ("OrderTopicCall", {"topic": ORDER, "name": "rate"}, False),
@@ -143,6 +149,18 @@ def test_a_deleted_value_needs_no_data(surface: Surface) -> None:
     assert validator.is_valid(frame | {"data": {"point": [1, 2]}})
     assert not validator.is_valid(frame | {"data": {"point": [1]}})
     assert not validator.is_valid(frame | {"name": "unknown", "data": {}})
+
+
+def test_questions_are_in_the_documents(surface: Surface) -> None:
+    operation = as_asyncapi(surface)["operations"]["GameConsumer.ask.confirm"]
+    assert operation["action"] == "send"
+    assert operation["summary"] == "Ask whether a player is sure."
+    [answer] = operation["reply"]["messages"]
+    assert answer["$ref"].endswith("/GameConsumerConfirmedAnswer")
+    text = typescript(surface)
+    assert "export interface GameConsumerQuestions {\n" in text
+    assert "  confirm: { data: Confirm; reply: Confirmed };\n" in text
+    assert "ChatConsumerQuestions" not in text
 
 
 def test_the_documents_do_not_depend_on_an_order(surface: Surface) -> None:
