@@ -57,8 +57,14 @@ class Tab {
     const transport = { open: (target, told) => new Line(told) };
     const target = { url: async () => new URL(url), signal: this.#attempt.signal };
     const onFrame = (text) => this.frames.push(...text.split("\n").map(read));
-    this.line = tabs(options)(transport, { user, clock }).open(target, { onFrame, onEnd: (...end) => this.ends.push(end) });
+    this.line = tabs(options)(transport, { user, clock }).open(target, { onFrame, onEnd: (...end) => this.#ended(end) });
     seats.push(this);
+  }
+
+  // As a client does: it opens another line, at once if it may.
+  #ended(end) {
+    this.ends.push(end);
+    if (end[2]) this.next = new Tab();
   }
 
   send(...commands) {
@@ -252,11 +258,21 @@ test("a follower connects anew at once when its leader closes", async () => {
   clock.pass(0.2);
   await until(() => follower.ends.length);
   assert.deepEqual([follower.ends[0][0], follower.ends[0][2], leader.ends], [1006, true, []]);
-  const next = new Tab();
   await until(() => lines.length === 2);
   assert.ok(lines[0].isClosed);
   lines[1].tell(WELCOME);
-  await until(() => next.frames.length);
+  await until(() => follower.next.frames.length);
+});
+
+test("twenty tabs open one line after the end of their leader", async () => {
+  const [, leader, ...followers] = await group(20);
+  leader.close();
+  clock.pass(0.2);
+  await until(() => followers.every(({ next }) => next));
+  await until(() => lines.length === 2);
+  lines[1].tell(WELCOME);
+  await until(() => followers.every(({ next }) => next.frames.length));
+  assert.equal(lines.length, 2);
 });
 
 test("the end of the line ends it for all tabs, and none takes it for the end of the leader", async () => {
