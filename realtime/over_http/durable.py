@@ -60,7 +60,7 @@ class Read(NamedTuple):
     mode: Mode
     offset: Offset | None
     is_now: bool
-    is_live: bool
+    live: str
     is_head: bool
     cursor: int
     known: str
@@ -85,7 +85,7 @@ class Read(NamedTuple):
             mode=mode,
             offset=offset,
             is_now=is_head or text == NOW,
-            is_live=live is not None,
+            live=live or "",
             is_head=is_head,
             cursor=int(cursor[:15]) if cursor.isascii() and cursor.isdigit() else 0,
             known=header_of(scope, b"if-none-match"),
@@ -210,23 +210,34 @@ class Reading(Response):
     async def _send_data(self) -> None:
         if not self._is_begun:
             await self._head(HTTPStatus.OK, [*self._headers("text/event-stream"), *self._about()])
-        data, self._items = self._items, []
-        control = {"streamNextOffset": str(self._next), "streamCursor": str(self._cursor)}
-        text = f"event: data\ndata: {_text(data)}\n\n" if data else ""
-        text += f"event: control\ndata: {_text(control | {'upToDate': True})}\n\n"
+        data = self._events()
         await self._until_read()
-        await self._body(text.encode())
-        self._size += len(text)
+        await self._body(data)
+        self._size += len(data)
+
+    def _events(self) -> bytes:
+        """Return what was read as events of a stream, and keep it no longer."""
+        items, self._items = self._items, []
+        control: Item = {"streamNextOffset": str(self._next), "streamCursor": str(self._cursor)}
+        if self._is_current:
+            control["upToDate"] = True
+        text = f"event: data\ndata: {_text(items)}\n\n" if items else ""
+        return f"{text}event: control\ndata: {_text(control)}\n\n".encode()
 
     async def _page(self) -> None:
-        if self._read.is_live and not self._items:
+        if self._read.live == "sse" and not self._read.is_head:  # from the beginning or from now
+            await self._head(HTTPStatus.OK, [*self._headers("text/event-stream"), *self._about()])
+            message = {"type": "http.response.body", "body": self._events(), "more_body": False}
+            await self._send(message)
+            return
+        if self._read.live and not self._items:
             await self._head(
                 HTTPStatus.NO_CONTENT, [*self._headers("application/json"), *self._about()]
             )
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         tag = f'"{self._read.offset or BEGINNING}:{self._next}"'
-        is_known = self._read.known == tag and not self._read.is_live and not self._read.is_head
+        is_known = self._read.known == tag and not self._read.live and not self._read.is_head
         data = b"" if self._read.is_head or is_known else json.encode(self._items)
         headers = [*self._headers("application/json"), *self._about(), (b"etag", tag.encode())]
         if not is_known:
@@ -238,12 +249,14 @@ class Reading(Response):
         yield b"stream-next-offset", str(self._next).encode()
         if self._is_current:
             yield b"stream-up-to-date", b"true"
-        if self._read.is_live:
+        if self._read.live:
             yield b"stream-cursor", str(self._cursor).encode()
 
     def _headers(self, kind: str) -> Headers:
         found = [one for one in super()._headers(kind) if one[0] != b"cache-control"]
-        return [*found, (b"cache-control", b"private, no-cache")]
+        kept = b"no-store" if self._read.is_head else b"private, no-cache"
+        policy = (b"cross-origin-resource-policy", b"same-origin")
+        return [*found, policy, (b"cache-control", kept)]
 
     @property
     def _cursor(self) -> int:

@@ -34,9 +34,14 @@ ALWAYS = (
     (b"x-accel-buffering", b"no"),  # nginx
     (b"x-content-type-options", b"nosniff"),
 )
+ALLOWED = b"authorization, content-type, if-none-match, x-realtime-user"
+EXPOSED = b"retry-after, etag, stream-next-offset, stream-up-to-date, stream-cursor"
 PREFLIGHT = (
-    (b"access-control-allow-methods", b"POST"),
-    (b"access-control-allow-headers", b"authorization, content-type, x-realtime-user"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, if-none-match, x-realtime-user",
+    ),
     (b"access-control-max-age", b"600"),
 )
 
@@ -178,5 +183,5 @@ def cors(scope: dict[str, Any]) -> Headers:
         (b"vary", b"origin"),
         (b"access-control-allow-origin", origin.encode("latin1")),
         (b"access-control-allow-credentials", b"true"),
-        (b"access-control-expose-headers", b"retry-after"),
+        (b"access-control-expose-headers", EXPOSED),
     ]

@@ -234,3 +234,23 @@ async def test_nobody_writes(site: PlainHttp, guest: Headers) -> None:
     """Other methods are for the pages, whose view refuses them."""
     for method in ("PUT", "POST", "DELETE"):
         assert (await read(site, guest, method=method)).status == 299
+
+
+@pytest.mark.parametrize(("start", "told"), [("-1", True), ("now", False)])
+async def test_events_of_the_server_may_begin_without_an_offset(
+    site: PlainHttp, guest: Headers, start: str, told: bool
+) -> None:
+    """The stream ends with the offset from which to go on."""
+    await say("a")
+    stream = await read(site, guest, f"offset={start}&live=sse")
+    assert stream.headers["content-type"] == "text/event-stream"
+    assert (b'"content":"a"' in stream.body) is told
+    assert b"0000000000000001_" in stream.body.partition(b"event: control")[2]
+
+
+async def test_a_stream_says_who_may_keep_and_embed_it(site: PlainHttp, guest: Headers) -> None:
+    """No cache keeps the end of a log, and no page of another origin embeds it."""
+    head = await read(site, guest, method="HEAD")
+    assert head.headers["cache-control"] == "no-store"
+    assert head.headers["cross-origin-resource-policy"] == "same-origin"
+    assert head.headers["x-content-type-options"] == "nosniff"
