@@ -44,6 +44,7 @@ beforeEach(() => mock.timers.reset());
 test("a signed value is the name of a topic and a signature", () => {
   assert.deepEqual(readSigned("a b/7 x:y:z"), { path: "a b/7", signature: "x:y:z" });
   assert.deepEqual(readSigned(" order/7 "), { path: "order/7", signature: undefined });
+  assert.deepEqual(readSigned("a b/7"), { path: "a b/7", signature: undefined });
   assert.equal(readSigned("").path, undefined);
 });
 
@@ -177,6 +178,28 @@ test("a refresh is told, but not to a page without a signature that has just com
     for (const topic of topics.values())
       topic.emit("event", { name: "refresh", at: new Date(0).toISOString(), live, deleted: false, data: { within: 0 } });
   assert.deepEqual(told, ["refresh a", "refresh a", "refresh b"]);
+});
+
+test("an element that was fetched again is not told of the same refresh", async () => {
+  const page = show(`<p id="a" data-realtime="${signed(1000)}"></p>`);
+  const refresh = (at) => ({ name: "refresh", at: new Date(at * 1000).toISOString(), live: true, deleted: false, data: { within: 0 } });
+  only().position = { seq: 1, epoch: "e" };
+  only().emit("event", refresh(1010));
+  page.getElementById("a").replaceWith(parse(`<p id="a" data-realtime="${signed(1010.1)}"></p>`));
+  await settled();
+  assert.equal(told.length, 1);
+  page.body.append(parse(`<p id="late" data-realtime="${signed(1009)}"></p>`));
+  await settled();
+  assert.deepEqual(told, ["refresh a", "refresh late"]);
+});
+
+test("a refresh that waits is for the element that is there by then", () => {
+  const page = show(`<p id="a" data-realtime="${signed(1000)}"></p>`);
+  mock.timers.enable({ apis: ["setTimeout"] });
+  only().emit("event", { name: "refresh", at: new Date(0).toISOString(), live: true, deleted: false, data: { within: 5 } });
+  page.getElementById("a").replaceWith(parse(`<p id="a" data-realtime="${signed(1000)}"></p>`));
+  mock.timers.tick(5000);
+  assert.deepEqual(told, ["refresh a"]);
 });
 
 test("a page that is too old is told so, and so is a refusal", () => {

@@ -1,7 +1,7 @@
 /** The entries of one topic, for all elements that show it: also for those that come later than an entry. */
 
 import { RecentEntries } from "./recent_entries.js";
-import { momentOf } from "./signed.js";
+import { CLOCK, momentOf } from "./signed.js";
 
 const LINGER_SECONDS = 1;
 const SHOWN = ["html", "refresh"];
@@ -96,7 +96,7 @@ export class Feed {
     const entries = this.#oldest === Infinity ? null : this.#recent.since(moment);
     this.#oldest = Math.min(this.#oldest, moment);
     if (!entries) return shown.stale();
-    for (const entry of entries)
+    for (const entry of entries.filter((one) => isMissed(one, moment)))
       for (const [element, one] of [...this.#elements]) if (!others.has(element)) this.#give(one, entry);
   }
 
@@ -114,4 +114,10 @@ export class Feed {
   #all() {
     return [...this.#elements.values()];
   }
+}
+
+// An element that was just fetched again must not fetch itself again for the same reason.
+/** @param {Entry} entry @param {number} moment */
+function isMissed({ name, at }, moment) {
+  return name !== "refresh" || Date.parse(at) >= moment + CLOCK;
 }

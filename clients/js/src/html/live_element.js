@@ -39,12 +39,12 @@ export class LiveElement {
   }
 
   expired() {
-    if (this.#tell("expired")) reload();
+    if (tell(this.#element, "expired")) reload();
   }
 
   /** @param {any} error */
   refused(error) {
-    this.#tell("refused", error);
+    tell(this.#element, "refused", error);
   }
 
   /** @param {{ html: string, name: string }} data */
@@ -62,12 +62,21 @@ export class LiveElement {
 
   /** @param {number} within seconds */
   #refresh(within) {
-    if (within) setTimeout(() => this.#refresh(0), Math.random() * within * 1000);
-    else if (this.#element.isConnected && this.#tell("refresh")) this.#how.refresh(this.#element);
+    if (within) return void setTimeout(() => this.#refresh(0), Math.random() * within * 1000);
+    const element = this.#current();
+    if (element && tell(element, "refresh")) this.#how.refresh(element);
   }
 
-  /** @param {string} name @param {any} [detail] @returns {boolean} whether no listener has prevented the default */
-  #tell(name, detail) {
-    return this.#element.dispatchEvent(new CustomEvent(`realtime:${name}`, { bubbles: true, cancelable: true, detail }));
+  // A fragment may have replaced the element meanwhile.
+  #current() {
+    return this.#element.isConnected ? this.#element : document.getElementById(this.#element.id);
   }
+}
+
+/**
+ * @param {Element} element @param {string} name @param {any} [detail]
+ * @returns {boolean} whether no listener has prevented the default
+ */
+function tell(element, name, detail) {
+  return element.dispatchEvent(new CustomEvent(`realtime:${name}`, { bubbles: true, cancelable: true, detail }));
 }
