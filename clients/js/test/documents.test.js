@@ -106,6 +106,19 @@ test("the dashboard of the page about topics draws the values", async () => {
   assert.deepEqual(shown.slice(-2), [[["web-1/cpu: 12.5 %"]], [[]]]);
 });
 
+test("the list of the page about live models draws the rows", async () => {
+  const { server, names, shown } = given();
+  delete names.draw;
+  const orders = server.topic("orders/7");
+  orders.set("1", "order_row", { total: "9.99", state: "open" });
+  await run(await snippet("live-models.md", "const orders"), names);
+  assert.deepEqual(shown.at(-1), [["1: 9.99 open"]]);
+  orders.set("2", "order_row", { total: "5.00", state: "open" });
+  orders.delete("1");
+  await settled();
+  assert.deepEqual(shown.at(-1), [["2: 5.00 open"]]);
+});
+
 test("each snippet is run by a test", async () => {
   const others = 1; // in answers.test.js
   assert.equal((await snippets("client.md")).length, 5 + others);
