@@ -48,7 +48,8 @@ FOUND = """([prefix, last]) => {
   const end = numberOf(document.getElementById(last).textContent);
   const known = new Set(numbers);
   const found = [...known].filter((number) => number <= end).length;
-  return { end, missing: end - numbers[0] + 1 - found, twice: numbers.length - known.size };
+  const wanted = end - Math.min(...numbers) + 1; // an entry may be older than the items
+  return { end, missing: wanted - found, twice: numbers.length - known.size };
 }"""
 """Items are numbered without a gap."""
 
