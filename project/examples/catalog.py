@@ -41,10 +41,5 @@ EXAMPLES = [
         "Devices with tokens report single values, which are stored in batches.",
         source="consumers",
     ),
-    Example(
-        "orders",
-        "Orders",
-        "A model whose changes are published when they are committed.",
-        source="receivers",
-    ),
+    Example("orders", "Orders", "A model whose changes are published when they are committed."),
 ]

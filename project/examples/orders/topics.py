@@ -1,9 +1,10 @@
-"""The topic of all orders: each order is the value of a key."""
+"""The live list of all orders."""
 
 from datetime import timedelta
 from decimal import Decimal
 
-from realtime.topics import Event, Topic
+from realtime.topics import Event
+from realtime.topics.live import LiveTopic
 
 from .models import Order
 
@@ -11,29 +12,20 @@ __all__ = ["OrderState", "OrdersTopic"]
 
 
 class OrderState(Event):
-    """An order, as the row has it."""
+    """What is published of an order."""
 
     item: str
     total: Decimal
     status: str
     next_status: str
 
-    @classmethod
-    def of(cls, order: Order) -> "OrderState":
-        """Return the state of a row."""
-        return cls(
-            item=order.item,
-            total=order.total,
-            status=order.status,
-            next_status=order.next_status,
-        )
 
-
-class OrdersTopic(Topic):
+class OrdersTopic(LiveTopic):
     """All orders, for everybody; a real shop would ask for a permission."""
 
     path = "orders"
-    events = [OrderState]
+    list_of = Order
+    row = OrderState
     keep = timedelta(days=7)
 
     def may_subscribe(self) -> bool:
