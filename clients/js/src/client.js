@@ -14,15 +14,28 @@ import { Handles } from "./handles.js";
 import { Identity } from "./identity.js";
 import { makeNonce, Outbox } from "./outbox.js";
 import { Room } from "./room.js";
+import { Store } from "./store.js";
 import { Topic } from "./topic.js";
 import { websocket } from "./websocket.js";
 
 export { makeNonce, readConfig, RealtimeError };
 
+/** @import { AnySite, ClientEvents, ClientOptions, ClientSnapshot, ClientState, Lifetime, RequestOptions, SiteTypes, TopicOf } from "./types.js" */
+
 const REQUEST_SECONDS = 10;
 
+/**
+ * @template {SiteTypes} [Site=AnySite]
+ * @extends {Emitter<ClientEvents>}
+ */
 export class RealtimeClient extends Emitter {
+  /** @type {Record<string, number>} */
   limits = {};
+  /**
+   * What a screen shows of the connection.
+   * @type {Store<ClientSnapshot>}
+   */
+  store;
 
   #rooms = new Handles();
   #topics = new Handles();
@@ -36,6 +49,7 @@ export class RealtimeClient extends Emitter {
   #outbox;
   #session;
   #storage;
+  #told; // the latest event `state`
 
   /**
    * `url` and `token` may be values or (async) functions, called on each attempt. `user` is the user_id
@@ -43,6 +57,7 @@ export class RealtimeClient extends Emitter {
    * is the name of a new guest. `heartbeat` in silent seconds; `queue` bounds the messages without an ack, `keep` those
    * of a room. `catchUp`: deliver `all` missed messages, or the `newest` only (event `reset`). `signal` ends the client.
    * `transport`, `fallback`, `tabs`, `offline` and `clock`: see transport.js.
+   * @param {ClientOptions} [options]
    */
   constructor(options = {}) {
     super();
@@ -54,12 +69,17 @@ export class RealtimeClient extends Emitter {
     this.#identity = new Identity(options, () => this.#forget());
     this.#connection = this.#makeConnection();
     this.#answers = new Answers(this.#connection, this.#clock);
+    this.#told = { state: this.state, code: null, reason: "", retryIn: null, transport: null };
+    this.store = new Store(() => ({ ...this.#told, userId: this.userId, username: this.username }));
     this.#entrance = new Entrance(this.#connection, this.#clock);
     this.#session = this.#makeSession({ keep, catchUp });
     this.#session.outbox = this.#outbox = new Outbox(queue, this.#session);
   }
 
-  /** `idle`, `connecting`, `open`, `waiting`, `suspended` or `closed`. */
+  /**
+   * `idle`, `connecting`, `open`, `waiting`, `suspended` or `closed`.
+   * @returns {ClientState}
+   */
   get state() {
     return this.#connection.state;
   }
@@ -69,10 +89,12 @@ export class RealtimeClient extends Emitter {
     return this.#connection.retryAt;
   }
 
+  /** @returns {string | null} */
   get userId() {
     return this.#identity.userId;
   }
 
+  /** @returns {string | null} */
   get username() {
     return this.#identity.username;
   }
@@ -106,12 +128,21 @@ export class RealtimeClient extends Emitter {
     await this.#storage?.forget(user);
   }
 
-  /** The room of a slug. Nothing is sent before `join`. */
+  /**
+   * The room of a slug. Nothing is sent before `join`.
+   * @param {string} slug
+   * @returns {Room}
+   */
   room(slug) {
     return this.#rooms.find(slug) ?? this.#rooms.set(slug, new Room(slug, this.#session));
   }
 
-  /** The topic of a path. Nothing is sent before `subscribe`. */
+  /**
+   * The topic of a path. Nothing is sent before `subscribe`.
+   * @template {string} Path
+   * @param {Path} path
+   * @returns {Topic<TopicOf<Site, Path>>}
+   */
   topic(path) {
     return this.#topics.find(path) ?? this.#topics.set(path, new Topic(path, this.#session));
   }
@@ -120,6 +151,9 @@ export class RealtimeClient extends Emitter {
    * Answer questions of the site with this name by `handler(data, { signal })`, until the signal of the options aborts.
    * It returns an object, or nothing. An error with a `code` refuses. Its `signal` aborts when the time of the question
    * is over or the line is lost. Returns a function that stops it.
+   * @param {string} name
+   * @param {(data: any, context: { signal: AbortSignal }) => unknown} handler
+   * @param {Lifetime} [options]
    */
   answer(name, handler, options) {
     return this.#answers.add(name, handler, options);
@@ -128,11 +162,15 @@ export class RealtimeClient extends Emitter {
   /**
    * Send any command once; settles with its reply. Without a connection it fails at once, or after `wait` seconds.
    * It also fails after `timeout` seconds without a reply, and when the signal aborts.
+   * @param {{ type: string, [field: string]: any }} command
+   * @param {RequestOptions} [options]
+   * @returns {Promise<any>}
    */
   request(command, options) {
     return this.#request(command, options);
   }
 
+  /** @param {object} command @param {RequestOptions} [options] @param {(reply: any) => void} [take] */
   async #request(command, { timeout = REQUEST_SECONDS, wait = 0, signal } = {}, take) {
     if (wait && this.state !== "open") await this.#opens(wait, signal);
     if (signal?.aborted) throw failure("aborted", "not_sent");
@@ -147,7 +185,7 @@ export class RealtimeClient extends Emitter {
   }
 
   #opens(seconds, signal) {
-    return new Promise((resolve) => {
+    return /** @type {Promise<void>} */ (new Promise((resolve) => {
       const moved = ({ state }) => (state === "open" || state === "closed") && end();
       const ends = [this.#clock.after(seconds, () => end()), this.on("state", moved)];
       const end = () => {
@@ -156,7 +194,7 @@ export class RealtimeClient extends Emitter {
         resolve();
       };
       signal?.addEventListener("abort", end);
-    });
+    }));
   }
 
   // How the parts reach one another
@@ -207,7 +245,7 @@ export class RealtimeClient extends Emitter {
         return client.limits;
       },
       room: (slug) => this.room(slug),
-      request: (...command) => this.#request(...command),
+      request: (/** @type {[command: any, options?: any, take?: any]} */ ...command) => this.#request(...command),
       rename: (topic, path) => this.#rename(topic, path),
       emit: (type, detail) => this.emit(type, detail),
       failed: (error) => this.#fail(error),
@@ -232,6 +270,7 @@ export class RealtimeClient extends Emitter {
 
   // Screens follow once for all changes of a frame.
   #touch(handle) {
+    handle.store.changed();
     this.#of(handle).weigh(handle);
     if (!this.#changed.size) queueMicrotask(() => this.#tellChanges());
     this.#changed.add(handle);
@@ -274,7 +313,7 @@ export class RealtimeClient extends Emitter {
   #let(error, isClosed = false) {
     this.#closeStorage();
     this.#outbox.close();
-    if (isClosed) for (const { subscription } of this.#handles()) subscription.close(error);
+    if (isClosed) for (const handle of this.#handles()) handle.close(error);
   }
 
   #closeStorage() {
@@ -286,6 +325,8 @@ export class RealtimeClient extends Emitter {
 
   #moved(detail) {
     if (detail.state === "closed") this.#closed(failure("closed", "unknown", { message: detail.reason }));
+    this.#told = detail;
+    this.store.changed();
     this.emit("state", detail);
     if (detail.state === "open" && this.state === "open") for (const { subscription } of this.#handles()) this.#entrance.add(subscription);
   }

@@ -1,22 +1,36 @@
 /** Handlers by the type of an event. One that throws or rejects is reported, and hurts no other. */
 
-const report = (error) => (globalThis.reportError ?? console.error)(error);
+import { failure } from "./errors.js";
+import { iterate } from "./events.js";
 
+/** @import { EventOf, Lifetime, Listening } from "./types.js" */
+
+const report = (/** @type {unknown} */ error) => (globalThis.reportError ?? console.error)(error);
+
+/** @template [Events=any] */
 export class Emitter {
-  #handlers = new Map(); // type → Set of calls
+  /** @type {Map<string, Set<(...detail: any[]) => any>>} */
+  #handlers = new Map(); // by type
 
   /** Whether anything listens. */
   get isHeard() {
     return this.#handlers.size > 0;
   }
 
-  /** Call `handler` for each event of a type, until the signal aborts. Returns a function that stops it. */
+  /**
+   * Call `handler` for each event of a type, until the signal aborts. Returns a function that stops it.
+   * @template {keyof Events & string} Type
+   * @param {Type} type
+   * @param {Events[Type]} handler
+   * @param {Listening} [options]
+   * @returns {() => void}
+   */
   on(type, handler, { signal, once = false } = {}) {
     if (signal?.aborted) return () => {};
     const calls = this.#handlers.get(type) ?? new Set();
-    const call = (...detail) => {
+    const call = (/** @type {any[]} */ ...detail) => {
       if (once) stop();
-      return handler(...detail);
+      return /** @type {any} */ (handler)(...detail);
     };
     const stop = () => {
       calls.delete(call);
@@ -30,10 +44,22 @@ export class Emitter {
     return stop;
   }
 
+  /**
+   * Iterate over the events of a type from now on, until the signal aborts. A topic gives its entries.
+   * @template {keyof Events & string} Type
+   * @param {Type} type
+   * @param {Lifetime} [options]
+   * @returns {AsyncGenerator<EventOf<Events[Type]>, void, undefined>}
+   */
+  events(type, { signal } = {}) {
+    return iterate((handler) => this.on(type, /** @type {any} */ (handler)), signal, () => failure("overflow"));
+  }
+
+  /** @param {string} type @param {any[]} detail */
   emit(type, ...detail) {
     const calls = this.#handlers.get(type);
     for (const call of [...(calls ?? [])]) {
-      if (!calls.has(call)) continue; // an earlier handler has stopped it
+      if (!calls?.has(call)) continue; // an earlier handler has stopped it
       try {
         call(...detail)?.then?.(null, report);
       } catch (error) {

@@ -10,6 +10,7 @@ const LIMIT = 1000;
  * @param {() => Error} overflow
  */
 export function iterate(on, signal, overflow) {
+  /** @type {any[]} */
   const buffer = [];
   let isFull = false;
   let wake = () => {};

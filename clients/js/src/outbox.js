@@ -3,11 +3,15 @@
 import { deferred, handled } from "./deferred.js";
 import { failure } from "./errors.js";
 
+/** @import { Pending } from "./types.js" */
+
 const ACK_SECONDS = 15;
 const DAY = 86_400; // seconds
 const BYTES = 1 << 20;
 const RESEND_SECONDS = 60;
 const RESEND_MOST = 200;
+/** @type {readonly Pending[]} */
+const NONE = Object.freeze([]);
 
 /** Return a random nonce; `crypto.randomUUID` is missing if the page is not a secure context. */
 export function makeNonce() {
@@ -19,6 +23,8 @@ export class Outbox {
   // again later) or `failed` (it waits for the page).
   #items = new Map();
   #acknowledged = new Map(); // the same of the last minute: a failover of the database may lose them
+  /** @type {Map<string, readonly Pending[]>} */
+  #shown = new Map(); // what `of` has returned, by room, until it changes
   #bytes = 0;
   #order = 0;
   #most;
@@ -30,7 +36,12 @@ export class Outbox {
     this.#session = session;
   }
 
-  /** Queue a message. Settles with its ack. With the nonce of a known one, it is sent again if it has failed. */
+  /**
+   * Queue a message. Settles with its ack. With the nonce of a known one, it is sent again if it has failed.
+   * @param {string} room
+   * @param {string} content
+   * @param {import("./types.js").Sending} [options]
+   */
   add(room, content, { data, nonce = makeNonce(), signal } = {}) {
     const known = this.#items.get(nonce);
     if (known) return known.state === "failed" ? this.retry(nonce) : known.promise;
@@ -77,7 +88,11 @@ export class Outbox {
   of(slug) {
     const shown = ({ message: { nonce, content, data }, state, error = null, retryAt = null, isStored = false }) =>
       Object.freeze({ nonce, content, data, status: STATUS[state], error, retryAt, isStored });
-    return Object.freeze(this.#in(slug).filter(({ isRepeated }) => !isRepeated).map(shown));
+    const items = this.#in(slug).filter(({ isRepeated }) => !isRepeated);
+    if (!items.length) return NONE;
+    const list = this.#shown.get(slug) ?? Object.freeze(items.map(shown));
+    this.#shown.set(slug, list);
+    return list;
   }
 
   has(slug) {
@@ -289,6 +304,7 @@ export class Outbox {
 
   #change(item, fields) {
     Object.assign(item, fields);
+    this.#shown.delete(item.message.room);
     this.#session.touch(this.#session.room(item.message.room));
   }
 }

@@ -1,56 +1,65 @@
 /** The latest value of each key, for some seconds: cursors, and the users who are typing. */
 
-import { Store } from "./store.js";
-
 /**
  * @template K, V
  */
 export class Recent {
-  /** @type {Store<Map<K, V>>} */
-  store;
-  /** @type {Map<K, { value: V, end: number }>} */
-  #entries = new Map(); // in the order in which they end
+  /**
+   * The values by their keys. The map is replaced when it changes.
+   * @type {Map<K, V>}
+   */
+  all = new Map();
+  /** @type {Map<K, number>} */
+  #ends = new Map(); // in their order
   #seconds;
   #clock;
+  #changed;
+  /** @type {(() => void) | null} */
   #stop = null;
 
   /**
-   * @param {number} seconds how long an entry stays
-   * @param {{ now(): number, after(seconds: number, act: () => void): () => void }} clock `after` returns a function that stops it
+   * @param {number} seconds how long a value stays
+   * @param {{ now(): number, after(seconds: number, act: () => void): () => void }} clock
+   * @param {() => void} changed
    */
-  constructor(seconds, clock, call) {
+  constructor(seconds, clock, changed) {
     this.#seconds = seconds;
     this.#clock = clock;
-    this.store = new Store(() => new Map([...this.#entries].map(([key, { value }]) => [key, value])), call);
+    this.#changed = changed;
   }
 
+  /** @param {K} key @param {V} value */
   put(key, value) {
-    this.#entries.delete(key);
-    this.#entries.set(key, { value, end: this.#clock.now() + this.#seconds });
-    this.store.changed();
+    this.all = new Map(this.all).set(key, value);
+    this.#ends.delete(key);
+    this.#ends.set(key, this.#clock.now() + this.#seconds);
+    this.#changed();
     this.#schedule();
   }
 
+  /** @param {K} key */
   delete(key) {
-    if (this.#entries.delete(key)) this.store.changed();
+    if (!this.#ends.delete(key)) return;
+    this.all = new Map(this.all);
+    this.all.delete(key);
+    this.#changed();
   }
 
   clear() {
     this.#stop?.();
     this.#stop = null;
-    if (this.#entries.size) this.store.changed();
-    this.#entries.clear();
+    for (const key of this.#ends.keys()) this.delete(key);
   }
 
+  // One timer for all.
   #schedule() {
-    if (this.#stop || !this.#entries.size) return;
-    const [{ end }] = this.#entries.values();
-    this.#stop = this.#clock.after(end - this.#clock.now(), () => this.#expire());
+    const [end] = this.#ends.values();
+    if (!this.#stop && end !== undefined) this.#stop = this.#clock.after(end - this.#clock.now(), () => this.#expire());
   }
 
   #expire() {
     this.#stop = null;
-    for (const [key, { end }] of this.#entries) if (end <= this.#clock.now()) this.delete(key);
+    for (const [key, end] of this.#ends) if (end <= this.#clock.now()) this.delete(key);
     this.#schedule();
   }
 }

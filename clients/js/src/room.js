@@ -4,27 +4,48 @@ import { Handle } from "./handle.js";
 import { Members } from "./members.js";
 import { MessageLog, revision } from "./messages.js";
 
+/** @import { About, Acknowledged, Holding, Member, Message, Page, Pending, RoomEvents, RoomSnapshot, Sending } from "./types.js" */
+
+const TYPING_SECONDS = 6;
 const HINT_BYTES = 65_536; // more than that is waiting: typing and signals are dropped
 
-/** A page listens to it and reads it, and only the client changes it. */
+/**
+ * A page listens to it and reads it, and only the client changes it.
+ * @extends {Handle<RoomEvents, RoomSnapshot>}
+ */
 export class Room extends Handle {
-  /** What the server says about the room: `title`, `role`, `slow_seconds` and so on. */
+  /**
+   * What the server says about the room: `title`, `role`, `slow_seconds` and so on.
+   * @type {About}
+   */
   about = {};
 
   #log;
   #members = new Members(0);
   #history = 50;
   #read = 0;
-  #joinedAt; // the seq at the time of the join: later events are live
+  #joinedAt = 0; // the seq at the time of the join: later events are live
+  #typing = this.remember(TYPING_SECONDS, () => this.touch());
 
-  /** `session`: what the client gives to its parts. */
+  /**
+   * `session`: what the client gives to its parts.
+   * @param {string} slug
+   * @param {any} session
+   */
   constructor(slug, session) {
     super(session);
     this.slug = slug;
     this.#log = new MessageLog(session.keep);
+    this.shows(() => {
+      const { messages, pending, hasMore, members, count, about } = this;
+      return { messages, pending, hasMore, members, count, about, typing: this.#typing.all };
+    });
   }
 
-  /** The loaded messages in the order of the room's log: a frozen array. */
+  /**
+   * The loaded messages in the order of the room's log: a frozen array.
+   * @returns {readonly Message[]}
+   */
   get messages() {
     return this.#log.list;
   }
@@ -34,16 +55,23 @@ export class Room extends Handle {
     return this.#log.hasMore;
   }
 
-  /** The users who are here, by `user_id`; empty if they are too many to list. */
+  /**
+   * The users who are here, by `user_id`; empty if they are too many to list.
+   * @returns {ReadonlyMap<string, Member>}
+   */
   get members() {
     return this.#members.all;
   }
 
+  /** @returns {number} */
   get count() {
     return this.#members.count;
   }
 
-  /** The messages of this page that have no ack yet, or have failed: a frozen array. */
+  /**
+   * The messages of this page that have no ack yet, or have failed: a frozen array.
+   * @returns {readonly Pending[]}
+   */
   get pending() {
     return this.session.outbox.of(this.slug);
   }
@@ -52,12 +80,16 @@ export class Room extends Handle {
     return super.isUsed || this.session.outbox.has(this.slug);
   }
 
-  /** Return the loaded message of this id. */
+  /**
+   * Return the loaded message of this id.
+   * @param {number} id
+   * @returns {Message | undefined}
+   */
   message(id) {
     return this.#log.get(id);
   }
 
-  /** Whether the user may `post`, `signal`, `moderate` or `manage` here; `about` has the rest. */
+  /** Whether the user may `post`, `signal`, `moderate` or `manage` here; `about` has the rest. @param {string} right */
   may(right) {
     return Boolean(this.about.rights?.includes(right));
   }
@@ -65,40 +97,66 @@ export class Room extends Handle {
   /**
    * Be in the room, now and after every reconnect: until the signal aborts, or without one until `leave`.
    * `linger`: leave so many seconds later. Settles with the room once joined.
+   * @param {Holding} [options]
+   * @returns {Promise<this>}
    */
   join({ history = this.#history, ...options } = {}) {
     this.#history = history;
     return this.subscription.hold(options);
   }
 
-  /** End the `join` without a signal; with `force` all of them. The last one leaves the room. */
+  /**
+   * End the `join` without a signal; with `force` all of them. The last one leaves the room.
+   * @param {{ force?: boolean }} [options]
+   */
   leave(options) {
     this.subscription.leave(options);
   }
 
-  /** Settles with the ack, over any number of reconnects. `options`: data, nonce, signal. */
+  /**
+   * Settles with the ack, over any number of reconnects.
+   * @param {string} content
+   * @param {Sending} [options]
+   * @returns {Promise<Acknowledged>}
+   */
   send(content, options) {
     return this.session.outbox.add(this.slug, content, options);
   }
 
-  /** Send a failed message again. */
+  /**
+   * Send a failed message again.
+   * @param {string} nonce
+   * @returns {Promise<Acknowledged> | undefined}
+   */
   retry(nonce) {
     return this.session.outbox.retry(nonce);
   }
 
-  /** Drop a message that has no ack. Returns its content. */
+  /**
+   * Drop a message that has no ack. Returns its content.
+   * @param {string} nonce
+   * @returns {string | undefined}
+   */
   discard(nonce) {
     return this.session.outbox.discard(nonce);
   }
 
-  /** Load earlier messages (`before` a seq, default the first loaded one), or what came `after` a position. */
+  /**
+   * Load earlier messages (`before` a seq, default the first loaded one), or what came `after` a position.
+   * @param {Page} [page]
+   * @returns {Promise<{ messages: Message[], has_more: boolean, epoch: string, through?: number }>}
+   */
   async history({ before, after, limit = 50, ...options } = {}) {
     if (after === undefined) before ??= this.#log.first;
     const take = (reply) => after === undefined && this.#prepend(reply, before);
     return this.session.request({ type: "history", room: this.slug, before, after, limit }, options, take);
   }
 
-  /** Forget all but the newest `keep` messages. Returns those that are gone. */
+  /**
+   * Forget all but the newest `keep` messages. Returns those that are gone.
+   * @param {number} keep
+   * @returns {Message[]}
+   */
   trim(keep) {
     this.touch();
     return this.#log.trim(keep);
@@ -109,17 +167,24 @@ export class Room extends Handle {
     this.#hint({ type: "typing" });
   }
 
+  /** @param {object} data */
   signal(data) {
     this.#hint({ type: "signal", data });
   }
 
-  /** Move the user's read mark forward, as soon as the room is live. */
+  /**
+   * Move the user's read mark forward, as soon as the room is live.
+   * @param {number} seq
+   */
   read(seq) {
     this.#read = Math.max(this.#read, seq);
     if (this.#hint({ type: "read", seq: this.#read })) this.#read = 0;
   }
 
-  /** Ask who is here. */
+  /**
+   * Ask who is here.
+   * @returns {Promise<{ members: Member[], count: number }>}
+   */
   presence() {
     return this.session.request({ type: "presence", room: this.slug });
   }
@@ -136,7 +201,11 @@ export class Room extends Handle {
   /** Take a frame of this room. */
   receive(frame) {
     switch (frame.type) {
+      case "typing":
+        this.#typing.put(frame.user_id, frame);
+        break;
       case "message":
+        this.#typing.delete(frame.user_id);
         return this.subscription.receive(frame, frame);
       case "changed":
         return this.subscription.receive(frame, frame.message);

@@ -1,36 +1,27 @@
 /** Stores: immutable snapshots that a screen reads and follows. */
 
+import { Emitter } from "./emitter.js";
+
 /**
  * A snapshot of something that changes.
  * @template T
  */
-export class Store {
+export class Store extends Emitter {
   /**
    * The first snapshot, which never changes: a server renders it, and its page begins with it.
    * @type {T}
    */
   initial;
   #make;
-  #call;
   #snapshot;
   #isStale = false;
   #isTelling = false;
-  /** @type {Set<{ handler: (snapshot: T) => void, seen?: T }>} */
-  #listeners = new Set();
 
-  /**
-   * @param {() => T} make makes a snapshot; a part that did not change must be the same object in it
-   * @param {(handler: (snapshot: T) => void, snapshot: T) => void} call calls a handler, which may throw
-   */
-  constructor(make, call = (handler, snapshot) => handler(snapshot)) {
+  /** @param {() => T} make makes a snapshot; a part that did not change must be the same object in it */
+  constructor(make) {
+    super();
     this.#make = make;
-    this.#call = call;
     this.initial = this.#snapshot = Object.freeze(make());
-  }
-
-  /** Whether a screen follows the store. */
-  get isFollowed() {
-    return this.#listeners.size > 0;
   }
 
   /**
@@ -51,34 +42,30 @@ export class Store {
    * @type {(handler: (snapshot: T) => void) => () => void}
    */
   subscribe = (handler) => {
-    /** @type {{ handler: (snapshot: T) => void, seen?: T }} */
-    const listener = { handler };
-    this.#listeners.add(listener);
-    this.#tell(listener);
-    return () => void this.#listeners.delete(listener);
+    /** @type {T | undefined} */
+    let seen;
+    const tell = (/** @type {T} */ snapshot) => {
+      if (snapshot !== seen) handler((seen = snapshot));
+    };
+    const stop = this.on("change", tell);
+    tell(this.get());
+    return stop;
   };
 
   /** Record that a part may have changed. Handlers are called once for all changes of a frame, in a microtask. */
   changed() {
     this.#isStale = true;
-    if (this.#isTelling || !this.isFollowed) return;
+    if (this.#isTelling || !this.isHeard) return;
     this.#isTelling = true;
     queueMicrotask(() => {
       this.#isTelling = false;
-      for (const listener of this.#listeners) this.#tell(listener);
+      this.emit("change", this.get());
     });
-  }
-
-  /** @param {{ handler: (snapshot: T) => void, seen?: T }} listener */
-  #tell(listener) {
-    const snapshot = this.get();
-    if (listener.seen === snapshot) return;
-    listener.seen = snapshot;
-    this.#call(listener.handler, snapshot);
   }
 }
 
 // A `Map` has no keys here: its owner makes a new one only if it has changed.
+/** @param {any} after @param {any} before */
 function isSame(after, before) {
   const keys = Object.keys(after);
   return keys.length > 0 && keys.every((key) => Object.is(after[key], before[key]));

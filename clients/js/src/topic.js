@@ -6,32 +6,60 @@ import { Members } from "./members.js";
 
 const OWN_KEYS = "realtime:"; // how the keys begin that the package sets itself
 
-/** A page listens to it and reads it, and only the client changes it. */
+/** @import { AnyTopic, CommandArguments, CommandReply, DataOf, Entry, Member, Page, Subscribing, TopicEvents, TopicSnapshot, TopicTypes } from "./types.js" */
+
+/**
+ * A page listens to it and reads it, and only the client changes it.
+ * @template {TopicTypes} [T=AnyTopic]
+ * @extends {Handle<TopicEvents<T>, TopicSnapshot<T>>}
+ */
 export class Topic extends Handle {
-  /** The latest value of each key. */
+  /**
+   * The latest value of each key.
+   * @type {Map<string, DataOf<T>>}
+   */
   values = new Map();
-  /** Contains `presence` if the client may see who is subscribed. */
+  /**
+   * Contains `presence` if the client may see who is subscribed.
+   * @type {string[]}
+   */
   rights = [];
 
   #members = new Members(null);
+  /** @type {Map<string, DataOf<T>> | null} */
+  #shown = null; // the values in the snapshot
+  /** @type {Entry<DataOf<T>> | null} */
+  #last = null;
   #history = 0;
   #signature; // that of the page: it may permit to subscribe
   #moment; // the same until the topic is subscribed: what came after the begin of the page is missing
   #until; // the end of the log at the first page of a snapshot, while more pages follow
   #isNew = false; // whether the values began anew with this subscription
 
-  /** `session`: what the client gives to its parts. */
+  /**
+   * `session`: what the client gives to its parts.
+   * @param {string} path
+   * @param {any} session
+   */
   constructor(path, session) {
     super(session);
     /** As the server writes it. */
     this.path = path;
+    this.shows(() => {
+      const { members, count } = this;
+      return { values: (this.#shown ??= new Map(this.values)), last: this.#last, members, count };
+    });
   }
 
-  /** The users who are subscribed, by `user_id`, where the topic shows them; in a crowd only `count` is known. */
+  /**
+   * The users who are subscribed, by `user_id`, where the topic shows them; in a crowd only `count` is known.
+   * @returns {ReadonlyMap<string, Member>}
+   */
   get members() {
     return this.#members.all;
   }
 
+  /** @returns {number | null} */
   get count() {
     return this.#members.count;
   }
@@ -40,6 +68,8 @@ export class Topic extends Handle {
    * Subscribe, now and after every reconnect: until the signal aborts, or without one until `unsubscribe`.
    * `history` of the newest events come first. With the `signature` of the page, all entries since the begin of its
    * request come first. `linger`: end the subscription so many seconds later. Settles with this topic.
+   * @param {Subscribing} [options]
+   * @returns {Promise<this>}
    */
   subscribe({ history = this.#history, signature, ...options } = {}) {
     this.#history = history;
@@ -48,17 +78,31 @@ export class Topic extends Handle {
     return this.subscription.hold(options);
   }
 
-  /** End the `subscribe` without a signal; with `force` all of them. A later one goes on from the same position. */
+  /**
+   * End the `subscribe` without a signal; with `force` all of them. A later one goes on from the same position.
+   * @param {{ force?: boolean }} [options]
+   */
   unsubscribe(options) {
     this.subscription.leave(options);
   }
 
-  /** Execute a command of the topic. Settles with the data of its reply, and is never repeated. */
-  async call(name, data = {}, options) {
+  /**
+   * Execute a command of the topic. Settles with the data of its reply, and is never repeated.
+   * @template {keyof T["commands"] & string} Name
+   * @param {Name} name
+   * @param {CommandArguments<T, Name>} rest
+   * @returns {Promise<CommandReply<T, Name>>}
+   */
+  async call(name, ...rest) {
+    const [data = {}, options] = rest;
     return (await this.session.request({ type: "call", topic: this.path, name, data }, options)).data;
   }
 
-  /** Request a page of entries: those `before` a position, or `after` one. */
+  /**
+   * Request a page of entries: those `before` a position, or `after` one.
+   * @param {Page} [page]
+   * @returns {Promise<{ entries: Entry<DataOf<T>>[], has_more: boolean, epoch: string }>}
+   */
   async history({ before, after, limit = 50, ...options } = {}) {
     return this.session.request({ type: "history", topic: this.path, before, after, limit }, options);
   }
@@ -76,6 +120,7 @@ export class Topic extends Handle {
   forget() {
     this.subscription.forget();
     this.values.clear();
+    this.#shown = this.#last = null;
     this.#members.set({});
     this.touch();
   }
@@ -137,8 +182,9 @@ export class Topic extends Handle {
     const isValue = key !== undefined && !key.startsWith(OWN_KEYS);
     if (isValue && deleted) this.values.delete(key);
     else if (isValue) this.values.set(key, data);
+    const about = (this.#last = { name, data, seq, key, id, at, deleted, live: this.state === "live" });
+    if (isValue) this.#shown = null;
     this.touch();
-    const about = { name, data, seq, key, id, at, deleted, live: this.state === "live" };
     if (!deleted) this.emit(name, data, about);
     if (isValue) this.emit("value", { key, value: data, isDeleted: deleted }, about);
     this.emit("event", about);
@@ -163,6 +209,7 @@ export class Topic extends Handle {
     const isReset = this.subscription.position !== undefined || since !== undefined;
     this.#isNew = true;
     this.values.clear();
+    this.#shown = this.#last = null;
     this.subscription.position = undefined;
     if (isReset) this.emit("reset");
   }

@@ -119,7 +119,44 @@ test("the list of the page about live models draws the rows", async () => {
   assert.deepEqual(shown.at(-1), [["2: 5.00 open"]]);
 });
 
+test("a screen follows the store of a room", async () => {
+  const { client, shown, names } = given();
+  await run(await snippet("client.md", "room.store.subscribe"), names);
+  await client.room("general").join();
+  await settled();
+  assert.deepEqual(shown.at(-1).slice(1), [[], "live"]);
+  assert.equal(shown.at(-1)[0][0].content, "before");
+});
+
+test("the latest cursors are shown", async () => {
+  const { server, client, shown, names } = given();
+  const board = await client.topic("board").subscribe();
+  await run(await snippet("client.md", "board.recent"), { ...names, board });
+  server.topic("board").signal("cursor", { user: "ada", x: 1 });
+  await settled();
+  assert.deepEqual(shown.at(-1), [[{ user: "ada", x: 1 }]]);
+});
+
+test("a loop shows messages until its signal", async () => {
+  const { server, client, shown, names } = given();
+  const ending = new AbortController();
+  const loop = run(await snippet("client.md", "for await"), { ...names, signal: ending.signal });
+  await client.room("general").join();
+  server.room("general").message({ content: "after" });
+  await settled();
+  ending.abort();
+  await loop;
+  assert.deepEqual(shown, [["before"], ["after"]]);
+});
+
+test("a page is tested without a server", async () => {
+  const { shown, names } = given();
+  const code = (await snippet("client.md", "import { fakeServer }")).replace(/^import .*\n/gm, "");
+  await run(code, { RealtimeClient, fakeServer, show: names.show });
+  assert.deepEqual(shown, [["hi"], ["open"]]);
+});
+
 test("each snippet is run by a test", async () => {
   const others = 1; // in answers.test.js
-  assert.equal((await snippets("client.md")).length, 5 + others);
+  assert.equal((await snippets("client.md")).length, 9 + others);
 });

@@ -21,11 +21,12 @@ class HandClock {
   }
 }
 
-const shown = (recent) => Object.fromEntries(recent.store.get());
+const shown = (recent) => Object.fromEntries(recent.all);
+const make = (clock = new HandClock(), changed = () => {}) => new Recent(5, clock, changed);
 
 test("an entry ends after its seconds, counted from the latest value", () => {
   const clock = new HandClock();
-  const recent = new Recent(5, clock);
+  const recent = make(clock);
   recent.put("ada", 1);
   clock.advance(3);
   recent.put("bob", 2);
@@ -38,7 +39,7 @@ test("an entry ends after its seconds, counted from the latest value", () => {
 
 test("all entries share one timer, and none is left", () => {
   const clock = new HandClock();
-  const recent = new Recent(5, clock);
+  const recent = make(clock);
   for (let key = 0; key < 100; key++) {
     recent.put(key, key);
     assert.equal(clock.timers.size, 1);
@@ -51,20 +52,20 @@ test("all entries share one timer, and none is left", () => {
   assert.deepEqual(shown(recent), {});
 });
 
-test("a snapshot is replaced only when an entry changes", () => {
-  const recent = new Recent(5, new HandClock());
+test("the map is replaced when an entry changes, and only then", () => {
+  let changes = 0;
+  const recent = make(new HandClock(), () => changes++);
   recent.put("ada", 1);
-  const before = recent.store.get();
+  const before = recent.all;
   recent.delete("bob");
-  assert.equal(recent.store.get(), before);
+  assert.deepEqual([recent.all === before, changes], [true, 1]);
   recent.delete("ada");
-  assert.notEqual(recent.store.get(), before);
-  assert.equal(before.size, 1);
+  assert.deepEqual([recent.all === before, before.size, changes], [false, 1, 2]);
 });
 
 test("a key may have any name", () => {
-  const recent = new Recent(5, new HandClock());
+  const recent = make();
   recent.put("__proto__", { wrong: true });
   assert.equal({}.wrong, undefined);
-  assert.deepEqual([...recent.store.get().keys()], ["__proto__"]);
+  assert.deepEqual([...recent.all.keys()], ["__proto__"]);
 });
