@@ -21,3 +21,8 @@ def test_the_tests_in_node_pass() -> None:
 def test_the_static_files_are_built_from_the_sources() -> None:
     """Whoever changes a source runs `make client`."""
     run(*find_node(), "build.js", "--check")
+
+
+@pytest.mark.unit
+def test_the_sources_have_the_types_that_they_declare() -> None:
+    run(*find_node("typescript/bin/tsc"), "-p", ".")

@@ -18,7 +18,12 @@ export class Answers {
     this.#clock = clock;
   }
 
-  /** Answer questions of this name until the signal aborts. Returns a function that stops it. */
+  /**
+   * Answer questions of this name until the signal aborts. Returns a function that stops it.
+   * @param {string} name
+   * @param {(data: any, context: { signal: AbortSignal }) => unknown} handler
+   * @param {import("./types.js").Lifetime} [options]
+   */
   add(name, handler, { signal } = {}) {
     if (signal?.aborted) return () => {};
     const entry = { handler };
@@ -64,7 +69,7 @@ export class Answers {
       const found = (await handler(data, { signal })) ?? {};
       JSON.stringify(found); // here it is the fault of the handler
       return { data: found };
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       if (typeof error?.code === "string") return refusal(error.code, error.message);
       if (!signal.aborted) report(error);
       return refusal("internal", "The handler has failed.");

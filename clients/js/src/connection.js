@@ -27,6 +27,9 @@ const MOVES = {
   closed: ["connecting"],
 };
 
+/** @typedef {{ code: any, reason: string, reconnect?: boolean, retry_after?: any, isAtOnce?: boolean }} End */
+
+/** @type {(...given: any[]) => void} */
 const nothing = () => {};
 
 export class Connection {
@@ -35,7 +38,9 @@ export class Connection {
   #options;
   #clock;
   #owner;
+  /** @type {import("./transport.js").Line | null} */
   #line = null;
+  /** @type {AbortController | null} */
   #attempt = null; // ends with its line: what an earlier one gives late is dropped
   #failures = 0; // in a row
   #retryAt = 0;
@@ -47,6 +52,7 @@ export class Connection {
   #timers = new Map(); // by name: functions that stop them; all of them end with the line
   #ref = 0;
   #replies = new Map(); // ref → { onReply, onError, left, stop }
+  /** @type {AbortController | null} */
   #listening = null; // ends the listeners on the browser and on the page's signal
 
   /**
@@ -88,7 +94,12 @@ export class Connection {
     else this.#start();
   }
 
-  /** Close the line and do not reconnect; `connect()` starts again. */
+  /**
+   * Close the line and do not reconnect; `connect()` starts again.
+   * @param {number | string} [code]
+   * @param {string} [reason]
+   * @param {number | null} [retryIn]
+   */
   close(code = 1000, reason = "closed", retryIn = null) {
     if (this.state === "closed") return;
     this.#stopListening();
@@ -131,6 +142,10 @@ export class Connection {
   /**
    * Send a command with a `ref`. Callbacks run in the task of the reply: the next line of its frame depends on them.
    * After `seconds` without a reply it fails. A batch has `count` replies.
+   * @param {object} command
+   * @param {(frame: any) => void} [onReply]
+   * @param {(error: RealtimeError, frame: any) => void} [onError]
+   * @param {{ seconds?: number, count?: number }} [expected]
    */
   ask(command, onReply = nothing, onError = nothing, { seconds, count = 1 } = {}) {
     const ref = ++this.#ref;
@@ -159,6 +174,7 @@ export class Connection {
     });
   }
 
+  /** @param {End} end */
   // From the end of a line, or from a `disconnect` frame, which may forbid the next attempt.
   #lose({ code, reason, reconnect, retry_after, isAtOnce }) {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
@@ -244,7 +260,7 @@ export class Connection {
 
   // A token that comes after its line has ended is not for the next one.
   async #renew() {
-    const { signal } = this.#attempt;
+    const { signal } = /** @type {AbortController} */ (this.#attempt);
     try {
       const token = await this.#options.token({ reason: "expiring", signal });
       if (token && !signal.aborted) this.send({ type: "auth", token });
@@ -283,12 +299,12 @@ export class Connection {
   // The page
 
   #watchSignal() {
-    this.#listening = new AbortController();
-    this.#options.signal?.addEventListener("abort", () => this.close(), { signal: this.#listening.signal });
+    const { signal } = (this.#listening = new AbortController());
+    this.#options.signal?.addEventListener("abort", () => this.close(), { signal });
   }
 
   #watchPage() {
-    watchPage(this.#listening.signal, {
+    watchPage(this.#listening?.signal, {
       wake: () => this.#wake(),
       doubt: () => this.isOpen && this.#ping(WAKE_SECONDS),
       suspend: () => this.#suspend(),

@@ -4,6 +4,7 @@ const NAME = "realtime";
 const VERSION = 1; // never another one: a page of an earlier release has to open it. A new shape gets a new database
 
 export class Database {
+  /** @type {Promise<IDBDatabase> | null} */
   #opening = null;
   #failed;
 
@@ -47,6 +48,7 @@ export class Database {
     });
   }
 
+  /** @returns {Promise<IDBDatabase>} */
   #open() {
     return new Promise((resolve, reject) => {
       const request = indexedDB.open(NAME, VERSION);

@@ -6,6 +6,7 @@
 const AGAIN = "again"; // the ref of commands that enter again
 const MOST = 100;
 
+/** @type {(address: { room?: string, topic?: string }) => string} */
 const keyOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
 const positionOf = ({ changed_seq, seq }) => changed_seq ?? seq;
 

@@ -108,7 +108,7 @@ export class Entrance {
     const [one, many, list] = COMMANDS[kind];
     const count = items.length;
     this.#unanswered++;
-    const next = () => {
+    const next = (/** @type {any} */ ..._done) => {
       if (batch.length) return;
       this.#unanswered--;
       this.#flush();

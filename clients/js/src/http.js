@@ -16,6 +16,7 @@ const KEY = "realtime:http";
 
 /**
  * The option `fallback` of a client. `url`: the address for plain HTTP, by default the option `http` of the client.
+ * @param {{ url?: string }} [options]
  * @returns {import("./transport.js").Wrapper}
  */
 export function http({ url } = {}) {
@@ -44,6 +45,7 @@ class Fallback {
   #openSocket(target, told) {
     const { clock } = this.#host;
     const began = clock.now();
+    /** @type {any} */
     let openedAt = null;
     let isEnded = false;
     const ended = (isBlocked) => {

@@ -24,13 +24,16 @@ export class HttpLine {
   #clock;
   #url;
   #token;
+  /** @type {any} */
   #welcome = null;
   #entered = new Entered();
   #openings = new Map(); // ref → { command, left }: what the client enters, until all replies are there
   #queue = []; // other commands
   #isSending = false;
   #gone = new AbortController();
+  /** @type {AbortController | null} */
   #stream = null; // ends the stream or poll
+  /** @type {any} */
   #socket = null; // the line that has taken over
   #stop = () => {};
 
@@ -139,7 +142,7 @@ export class HttpLine {
         await this.#post(this.#next());
         await new Promise((resolve) => this.#clock.after(PAUSE_SECONDS, resolve));
       }
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       this.#end(LOST, String(error?.message ?? error));
     }
     this.#isSending = false;
@@ -255,7 +258,7 @@ async function* linesOf(body) {
     const { done, value } = await reader.read();
     if (done) return;
     const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = lines.pop();
+    rest = lines.pop() ?? "";
     yield lines;
   }
 }

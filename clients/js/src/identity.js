@@ -3,7 +3,9 @@
 const isGuest = (userId) => userId.startsWith("guest:");
 
 export class Identity {
+  /** @type {string | null} */
   userId = null;
+  /** @type {string | null} */
   username = null;
 
   #pinned; // the only user that this client may be; `guest:` is any guest
@@ -12,7 +14,11 @@ export class Identity {
   #options;
   #forget;
 
-  /** `options`: user, token, name. `forget()` drops all data of the last user. */
+  /**
+   * `forget()` drops all data of the last user.
+   * @param {import("./types.js").ClientOptions} options
+   * @param {() => void} forget
+   */
   constructor({ user = null, token = null, name = null }, forget) {
     this.#pinned = user;
     this.#options = { token, name };

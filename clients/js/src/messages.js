@@ -10,6 +10,7 @@ export class MessageLog {
 
   #all = new Map(); // id → latest state
   #unloaded = new Map(); // states of messages below `first`
+  /** @type {readonly any[] | null} */
   #list = null;
   #limit;
   #keep;

@@ -8,6 +8,8 @@ import { Database } from "./database.js";
 import { KeptRooms } from "./kept_rooms.js";
 import { isGone, holdPage } from "./page_lock.js";
 
+/** @import { Row, Storage } from "./transport.js" */
+
 const DAY_MS = 86_400_000;
 const OPEN_SECONDS = 2; // some browsers never answer
 const LOOK_SECONDS = 30;
@@ -22,16 +24,19 @@ const makeId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /**
  * The option `offline` of a client. `keep`: how many of the newest messages of each joined room a reload shows at once.
- * @returns {import("./transport.js").Storage}
+ * @returns {Storage}
  */
 export function offline({ keep = 0 } = {}) {
   return new Offline(Math.min(keep, MOST_MESSAGES));
 }
 
+/** @implements {Storage} */
 class Offline {
   #keep;
+  /** @type {any} */
   #host;
   #page; // the random id of this page
+  /** @type {any} */
   #database = null; // while open
   #rooms;
   #closing;
@@ -53,6 +58,7 @@ class Offline {
     return this.#inTime(this.#read());
   }
 
+  /** @param {Row} row */
   added({ nonce, room, content, data, order, at }) {
     if (!this.#database) return; // the client adds it again when the storage is open
     const { user, url, stored } = this.#host;

@@ -2,13 +2,16 @@
 
 const LEAVING = { leave: "left", unsubscribe: "unsubscribed" }; // by command, its reply
 
+/** @type {(address: { room?: string, topic?: string }) => string} */
 const nameOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
 
 export class Router {
   /** The line, as soon as it is opened. */
+  /** @type {any} */
   line = null;
   #own;
   #group;
+  /** @type {any} */
   #welcome = null;
   #ref = 0;
   #commands = new Map(); // ref on the line → { seat, ref, names, left }, until the last reply

@@ -25,11 +25,16 @@ export class Seat {
   #open;
   #told;
   #clock;
+  /** @type {string | null} */
   #leader = null; // the seat that leads, once its line is open; this one while it leads
+  /** @type {any} */
   #router = null; // while this one leads
+  /** @type {any} */
   #alone = null; // a line of its own, if locks or channels fail
+  /** @type {BroadcastChannel | null} */
   #channel = null;
   #gone = new AbortController();
+  /** @type {(event?: any) => void} */
   #release = () => {};
   #stop = () => {}; // the timer
   #isAsking = false; // whether a command was sent after the last frame
@@ -94,10 +99,10 @@ export class Seat {
   // By this lock, the leader learns that a seat has ended, or its page.
   #holdOwn() {
     const ended = new Promise((resolve) => this.#gone.signal.addEventListener("abort", resolve));
-    return new Promise((resolve, reject) => {
+    return /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
       const granted = () => (resolve(), ended);
       navigator.locks.request(this.#lockOf(this.#id), granted).catch(reject);
-    });
+    }));
   }
 
   #lockOf(seat) {

@@ -14,14 +14,17 @@ const REPLY_SECONDS = 30;
 const OWN = {};
 
 export class Subscription {
+  /** @type {string | null} */
   epoch = null; // null until it is known; empty for a log without entries
   position; // the seq up to which all events were received
   hasData = false; // whether there is something to show
+  /** @type {import("./errors.js").RealtimeError | null} */
   error = null; // why the last wish was refused
 
   #owner;
   #session;
   #holders = new Map(); // OWN or a signal → { linger, reject, stop }
+  /** @type {(() => void) | null} */
   #lingering = null; // stops the timer
   // What the server was told: `out`; `asked`, and its reply is missing; `entered`, and the entries of the reply are
   // being shown; `in`; or `repairing`: missed entries are read before newer ones are delivered.
@@ -30,6 +33,7 @@ export class Subscription {
   #target = 0; // the seq that a repair has to reach
   #turn = 0; // of the phase: a late reply to an earlier one is dropped
   #notBefore = 0; // the server has asked for a pause
+  /** @type {(() => void) | null} */
   #stopTimer = null;
   #told = "idle";
   #ready = deferred();
@@ -76,7 +80,10 @@ export class Subscription {
     return this.#owner.priority;
   }
 
-  /** `idle`, `joining`, `live`, `stale` (there is data, which is not current) or `refused`. */
+  /**
+   * `idle`, `joining`, `live`, `stale` (there is data, which is not current) or `refused`.
+   * @returns {import("./types.js").HandleState}
+   */
   get state() {
     if (this.error) return "refused";
     if (!this.isHeld) return "idle";

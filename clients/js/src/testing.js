@@ -1,3 +1,3 @@
 /** A server and a clock for tests of pages: no network, no waiting. docs/client.md */
 
-export { fakeServer } from "./testing/server.js";
+export { FakeServer, fakeServer } from "./testing/server.js";

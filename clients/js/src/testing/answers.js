@@ -1,10 +1,16 @@
 /** The replies of the fake server to the commands of a client. */
 
-/** @param {any} command @returns {any[]} the commands of a batch, or the command itself */
+import { failure } from "./frames.js";
+
+/**
+ * Return the commands of a batch, or the command itself.
+ * @param {any} command
+ * @returns {any[]}
+ */
 export function split(command) {
-  const { type } = command;
-  if (type === "joins") return command.rooms.map((one) => ({ type: "join", ...one }));
-  if (type === "subscribes") return command.topics.map((one) => ({ type: "subscribe", ...one }));
+  const each = (/** @type {object[]} */ items, /** @type {string} */ type) => items.map((item) => ({ type, ...item }));
+  if (command.type === "joins") return each(command.rooms, "join");
+  if (command.type === "subscribes") return each(command.topics, "subscribe");
   return [command];
 }
 
@@ -54,6 +60,3 @@ export function answer(server, connection, command) {
       return failure("unknown_type", `The fake server does not know the command ${type}.`);
   }
 }
-
-/** @param {string} code @param {string} message @param {object} fields */
-export const failure = (code, message, fields = {}) => ({ type: "error", code, message, retryable: false, ...fields });

@@ -2,23 +2,38 @@
 
 const RESUME = 500; // as many as the server sends after a reconnect
 
-/** Where an entry stands in the log: at its last change. */
+/** @typedef {any} Stored a message of a room, or an entry of a topic */
+
+/**
+ * Return where an entry stands in the log: at its last change.
+ * @param {Stored} entry
+ * @returns {number}
+ */
 const positionOf = (entry) => entry.changed_seq ?? entry.seq;
 
 export class FakeLog {
   epoch = "1";
   through = 0;
-  /** @type {any[]} */
+  /** @type {Stored[]} */
   entries = [];
 
-  /** Add an entry at the next position, and return it. */
+  /**
+   * Add an entry at the next position, and return it.
+   * @param {object} fields
+   * @returns {Stored}
+   */
   add(fields) {
     const entry = { seq: ++this.through, ...fields };
     this.entries.push(entry);
     return entry;
   }
 
-  /** Replace an entry by its later state, which gets a position of its own. */
+  /**
+   * Replace an entry by its later state, which gets a position of its own.
+   * @param {Stored} entry
+   * @param {object} fields
+   * @returns {Stored}
+   */
   replace(entry, fields) {
     const changed = { ...entry, ...fields, changed_seq: ++this.through };
     this.entries = this.entries.map((one) => (one === entry ? changed : one));
@@ -32,17 +47,22 @@ export class FakeLog {
     this.entries = [];
   }
 
-  /** All that was missed since a position, or null if it cannot be resumed. */
+  /**
+   * Return all that was missed since a position, or null if it cannot be resumed.
+   * @param {{ seq: number, epoch: string } | undefined} position
+   */
   since(position) {
     if (position?.epoch !== this.epoch || position.seq > this.through) return null;
     const missed = this.#after(position.seq);
     return missed.length > RESUME ? null : missed;
   }
 
+  /** @param {number} count */
   newest(count) {
     return { entries: count ? this.entries.slice(-count) : [], has_more: this.entries.length > count };
   }
 
+  /** @param {{ before?: number, after?: number, limit?: number }} range */
   page({ before, after, limit = 50 }) {
     if (after !== undefined) {
       const missed = this.#after(after);
@@ -54,6 +74,7 @@ export class FakeLog {
     return { entries: earlier.slice(-limit), has_more: earlier.length > limit };
   }
 
+  /** @param {number} seq */
   #after(seq) {
     return this.entries.filter((entry) => positionOf(entry) > seq).sort((a, b) => positionOf(a) - positionOf(b));
   }

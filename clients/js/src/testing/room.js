@@ -2,14 +2,26 @@
 
 import { FakeLog } from "./log.js";
 
+/** @typedef {import("./connection.js").User} User */
+/** @typedef {{ username: string, user_id?: string }} Someone without `user_id`, the name is the id */
+/** @typedef {{ seq: number, epoch: string }} Position */
+
 const RIGHTS = ["post", "signal"];
+
+/** @param {Someone} someone @returns {User} */
+const asUser = ({ username, user_id = username }) => ({ user_id, username });
 
 export class FakeRoom {
   #log = new FakeLog();
   #server;
-  #members = new Map(); // user_id → { user_id, username }
+  /** @type {Map<string, User>} */
+  #members = new Map();
   #about = { role: "member", rights: RIGHTS, title: "" };
 
+  /**
+   * @param {string} slug
+   * @param {import("./server.js").FakeServer} server
+   */
   constructor(slug, server) {
     this.slug = slug;
     this.#server = server;
@@ -21,15 +33,23 @@ export class FakeRoom {
     return this.#log.entries;
   }
 
-  /** Store a message of another user, and send it to the clients in the room. Returns it. */
-  message({ username = "ada", user_id = username, content = "", ...fields } = {}) {
+  /**
+   * Store a message of another user, and send it to the clients in the room. Returns it.
+   * @param {{ content?: string, username?: string, user_id?: string, data?: object, nonce?: string }} [message]
+   */
+  message({ username = "ada", user_id, content = "", ...fields } = {}) {
+    const sender = asUser({ username, user_id });
     const created_at = this.#server.time();
-    const message = this.#log.add({ id: this.#log.through + 1, user_id, username, content, created_at, ...fields });
+    const message = this.#log.add({ id: this.#log.through + 1, ...sender, content, created_at, ...fields });
     this.#tell({ type: "message", ...message });
     return message;
   }
 
-  /** Change a message: `{ content }`, or `{ deleted: true }`. */
+  /**
+   * Change a message, or delete it (`{ deleted: true }`).
+   * @param {number} id
+   * @param {{ content?: string, data?: object, deleted?: boolean }} fields
+   */
   change(id, fields) {
     const known = this.messages.find((message) => message.id === id);
     if (!known) throw new Error(`The room ${this.slug} has no message ${id}.`);
@@ -39,33 +59,43 @@ export class FakeRoom {
     return message;
   }
 
-  /** Let another user enter. */
-  enter({ username, user_id = username }) {
-    this.#members.set(user_id, { user_id, username });
-    this.#tell({ type: "joined", user_id, username });
+  /** Let another user enter. @param {Someone} someone */
+  enter(someone) {
+    const user = asUser(someone);
+    this.#members.set(user.user_id, user);
+    this.#tell({ type: "joined", ...user });
   }
 
-  /** Let another user leave. */
-  exit({ username, user_id = username }) {
-    this.#members.delete(user_id);
-    this.#tell({ type: "left", user_id, username });
+  /** Let another user leave. @param {Someone} someone */
+  exit(someone) {
+    const user = asUser(someone);
+    this.#members.delete(user.user_id);
+    this.#tell({ type: "left", ...user });
   }
 
-  typing({ username, user_id = username }) {
-    this.#tell({ type: "typing", user_id, username });
+  /** @param {Someone} someone */
+  typing(someone) {
+    this.#tell({ type: "typing", ...asUser(someone) });
   }
 
-  signal(data, { username, user_id = username } = {}) {
-    this.#tell({ type: "signal", user_id, username, data });
+  /** @param {object} data @param {Someone} [someone] */
+  signal(data, someone) {
+    this.#tell({ type: "signal", ...(someone && asUser(someone)), data });
   }
 
-  /** Change what the room is like: `{ read_only: true }`, `{ rights: [] }`. */
+  /**
+   * Change what the room is like: `{ read_only: true }`, `{ rights: [] }`.
+   * @param {object} fields
+   */
   update(fields) {
     Object.assign(this.#about, fields);
     this.#tell({ type: "room", ...this.#about });
   }
 
-  /** Put the clients out of the room. */
+  /**
+   * Put the clients out of the room.
+   * @param {{ code?: string, message?: string, retry_after?: number }} [why]
+   */
   remove({ code = "permission_denied", message = "You were removed.", retry_after } = {}) {
     this.#tell({ type: "removed", code, message, retry_after });
     this.#server.expel("room", this.slug);
@@ -80,6 +110,7 @@ export class FakeRoom {
 
   // Commands
 
+  /** @param {{ since?: Position, history?: number }} command @param {User} user */
   joined({ since, history = 50 }, user) {
     const missed = this.#log.since(since);
     const { entries, has_more } = missed ? { entries: missed, has_more: false } : this.#log.newest(history);
@@ -89,23 +120,30 @@ export class FakeRoom {
     return { type: "joined", room: this.slug, ...user, ...state, ...this.#about };
   }
 
-  /** Store a message of the client, once for each nonce. */
+  /**
+   * Store a message of the client, once for each nonce.
+   * @param {{ content: string, data?: object, nonce?: string }} command
+   * @param {User} user
+   */
   accept({ content, data, nonce }, user) {
     const known = nonce && this.messages.find((message) => message.nonce === nonce);
     const { seq, id, created_at } = known || this.message({ ...user, content, data, nonce });
     return { type: "ack", room: this.slug, seq, id, created_at, nonce };
   }
 
+  /** @param {{ before?: number, after?: number, limit?: number }} command */
   history(command) {
     const { entries, ...page } = this.#log.page(command);
     return { type: "history", room: this.slug, messages: entries, epoch: this.#log.epoch, ...page };
   }
 
+  /** @param {User} user */
   presence(user) {
     const members = [...this.#members.values(), user];
     return { type: "presence", room: this.slug, members, count: members.length };
   }
 
+  /** @param {object} frame */
   #tell(frame) {
     this.#server.send({ ...frame, room: this.slug }, "room", this.slug);
   }

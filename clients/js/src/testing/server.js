@@ -1,8 +1,9 @@
 /** The fake server: rooms, topics and connections, driven by the test. */
 
-import { answer, failure, split } from "./answers.js";
+import { answer, split } from "./answers.js";
 import { FakeClock } from "./clock.js";
 import { FakeConnection } from "./connection.js";
+import { failure } from "./frames.js";
 import { FakeRoom } from "./room.js";
 import { FakeTopic } from "./topic.js";
 

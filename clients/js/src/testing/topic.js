@@ -1,12 +1,18 @@
 /** A topic of the fake server. */
 
+import { failure } from "./frames.js";
 import { FakeLog } from "./log.js";
 
 export class FakeTopic {
   #log = new FakeLog();
   #server;
-  #answers = new Map(); // name of a command → (data) → data of its reply
+  /** @type {Map<string, (data: any) => object | void>} */
+  #answers = new Map(); // by the name of the command
 
+  /**
+   * @param {string} path
+   * @param {import("./server.js").FakeServer} server
+   */
   constructor(path, server) {
     this.path = path;
     this.#server = server;
@@ -17,22 +23,38 @@ export class FakeTopic {
     return this.#log.entries;
   }
 
-  /** Publish an event. Returns it. */
-  event(name, data = {}, { id } = {}) {
-    return this.#publish({ name, data, id });
+  /**
+   * Publish an event. Returns it.
+   * @param {string} name
+   * @param {object} data
+   */
+  event(name, data = {}) {
+    return this.#publish({ name, data });
   }
 
-  /** Send an event that is not stored. */
+  /**
+   * Send an event that is not stored.
+   * @param {string} name
+   * @param {object} data
+   */
   signal(name, data = {}) {
     this.#tell({ type: "event", name, data });
   }
 
-  /** Set the value of a key. Returns its entry. */
+  /**
+   * Set the value of a key. Returns its entry.
+   * @param {string} key
+   * @param {string} name
+   * @param {object} data
+   */
   set(key, name, data = {}) {
     return this.#publish({ name, data, key });
   }
 
-  /** Delete the value of a key. */
+  /**
+   * Delete the value of a key.
+   * @param {string} key
+   */
   delete(key) {
     const { name = "" } = this.entries.findLast((entry) => entry.key === key) ?? {};
     return this.#publish({ name, key, deleted: true });
@@ -41,12 +63,17 @@ export class FakeTopic {
   /**
    * Answer calls of a command. `answer(data)` returns the data of the reply; an object that it throws,
    * such as `{ code, message, path }`, becomes the error.
+   * @param {string} name
+   * @param {(data: any) => object | void} answer
    */
   answer(name, answer) {
     this.#answers.set(name, answer);
   }
 
-  /** End the subscriptions of the clients. */
+  /**
+   * End the subscriptions of the clients.
+   * @param {{ code?: string, message?: string, retry_after?: number }} [why]
+   */
   remove({ code = "unknown_topic", message = "There is no such topic.", retry_after } = {}) {
     this.#tell({ type: "removed", code, message, retry_after });
     this.#server.expel("topic", this.path);
@@ -61,6 +88,7 @@ export class FakeTopic {
 
   // Commands
 
+  /** @param {{ since?: { seq: number, epoch: string }, history?: number }} command */
   subscribed({ since, history = 0 }) {
     const missed = this.#log.since(since);
     const { epoch, through } = this.#log;
@@ -68,22 +96,26 @@ export class FakeTopic {
     return { type: "subscribed", topic: this.path, through, epoch, recovered: Boolean(missed), entries, has_more: false };
   }
 
+  /** @param {{ name: string, data?: object }} command */
   called({ name, data = {} }) {
     const answer = this.#answers.get(name);
-    if (!answer) return { type: "error", code: "unknown_type", message: `The topic ${this.path} has no command ${name}.` };
+    if (!answer) return failure("unknown_type", `The topic ${this.path} has no command ${name}.`, { topic: this.path });
     try {
       return { type: "result", topic: this.path, name, data: answer(data) ?? {} };
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       if (!error?.code) throw error;
-      return { type: "error", topic: this.path, code: error.code, message: error.message ?? error.code, path: error.path };
+      const { code, message = code, path } = error;
+      return failure(code, message, { topic: this.path, path });
     }
   }
 
+  /** @param {{ before?: number, after?: number, limit?: number }} command */
   history(command) {
     return { type: "history", topic: this.path, epoch: this.#log.epoch, ...this.#log.page(command) };
   }
 
   // The living values, and the newest events.
+  /** @param {number} history */
   #snapshot(history) {
     const latest = new Map(this.entries.filter(({ key }) => key !== undefined).map((entry) => [entry.key, entry]));
     const values = [...latest.values()].filter(({ deleted }) => !deleted);
@@ -91,12 +123,14 @@ export class FakeTopic {
     return [...values, ...(history ? events.slice(-history) : [])].sort((a, b) => a.seq - b.seq);
   }
 
+  /** @param {object} fields */
   #publish(fields) {
     const entry = this.#log.add({ ...fields, at: this.#server.time() });
     this.#tell({ type: "event", ...entry });
     return entry;
   }
 
+  /** @param {object} frame */
   #tell(frame) {
     this.#server.send({ ...frame, topic: this.path }, "topic", this.path);
   }
