@@ -1,0 +1,42 @@
+/** The snippets of the documents are types of TypeScript's strict mode, and do what the text says. */
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { load } from "../fixtures/bundle.js";
+import { snippets } from "../fixtures/documents.js";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const folder = join(here, "node_modules/.cache/documents");
+const SITE = `
+export interface OrderTopic {
+  name: \`order/\${number}\`;
+  events: { paid: { total: string } };
+  commands: { cancel: { data: { reason?: string }; reply: { total: string } } };
+}
+export interface Site { topics: { "order/<int:pk>": OrderTopic } }
+`;
+
+test("each snippet in TypeScript passes the strict checks", () => {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "site.ts"), SITE);
+  const codes = ["react.md", "client.md"].flatMap((name) => ["ts", "tsx"].flatMap((language) => snippets(name, language)));
+  assert.ok(codes.length > 5);
+  codes.forEach((code, at) => writeFileSync(join(folder, `${at}.tsx`), `${code}\nexport {};\n`));
+  const config = { extends: join(here, "tsconfig.json"), include: ["*.ts", "*.tsx"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  const tsc = join(here, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8", stdio: ["ignore", "inherit", "inherit"] });
+});
+
+test("the test of a component passes", async () => {
+  const [code] = snippets("react.md", "tsx").filter((one) => one.includes("fakeServer"));
+  const { makeElement } = await import("../fixtures/page.js");
+  const { test: check } = await load({ name: "documented", code, loader: "tsx" });
+  await check(makeElement());
+});
