@@ -17,10 +17,8 @@ from ..wire.commands import Command
 __all__ = ["names_of"]
 
 PROTOCOL = f"{Command.__module__.rpartition('.')[0]}."
-RESERVED: Final = frozenset(
-    {"AnyTopic", "Arguments", "Change", "Entry", "Lifetime", "ReplyOf", "State", "TopicHandle"}
-)
-"""The names that the TypeScript document itself has."""
+RESERVED: Final = frozenset({"Site"})
+"""The name that the TypeScript document itself has."""
 
 
 def names_of(classes: Iterable[Any]) -> dict[Any, str]:

@@ -23,75 +23,6 @@ SCALARS = {
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 NUMERIC = frozenset({"int"})
 """The converters of paths that read numbers."""
-HANDLE = """
-/**
- * An event, or a change of a value; without `seq`, it was not stored.
- * `data` is missing if `deleted` is true.
- */
-export interface Entry<Data = unknown> {
-  name: string;
-  data?: Data;
-  seq?: number;
-  key?: string;
-  id?: string;
-  at?: string;
-  deleted: boolean;
-  live: boolean;
-}
-
-/** What comes with the data of an event; a deletion comes only to the listeners of `event`. */
-export type Present<Data = unknown> = Entry<Data> & { data: Data; deleted: false };
-
-/** What `client.topic(name)` returns, for the types of a topic class. */
-export interface TopicHandle<T extends { name: string; events: object; commands: object }> {
-  readonly path: string;
-  readonly values: Map<string, T["events"][keyof T["events"]]>;
-  readonly state: State;
-  on<N extends keyof T["events"]>(
-    name: N,
-    handler: (data: T["events"][N], about: Present<T["events"][N]>) => void,
-    options?: Lifetime,
-  ): () => void;
-  on(
-    name: "event",
-    handler: (about: Entry<T["events"][keyof T["events"]]>) => void,
-    options?: Lifetime,
-  ): () => void;
-  on(
-    name: "value",
-    handler: (change: Change<T["events"][keyof T["events"]]>) => void,
-    options?: Lifetime,
-  ): () => void;
-  on(
-    name: "state",
-    handler: (detail: { state: State; isResumed: boolean }) => void,
-    options?: Lifetime,
-  ): () => void;
-  on(name: "change" | "reset", handler: () => void, options?: Lifetime): () => void;
-  on(
-    name: "refused",
-    handler: (detail: { error: Error & { code: string } }) => void,
-    options?: Lifetime,
-  ): () => void;
-  subscribe(options?: {
-    history?: number;
-    signature?: string;
-    signal?: AbortSignal;
-    linger?: number;
-  }): Promise<this>;
-  unsubscribe(options?: { force?: boolean }): void;
-  call<N extends keyof T["commands"]>(
-    name: N,
-    ...data: Arguments<T["commands"][N]>
-  ): Promise<ReplyOf<T["commands"][N]>>;
-}
-
-type State = "idle" | "joining" | "live" | "stale" | "refused";
-type Change<Data> = { key: string; value?: Data; isDeleted: boolean };
-type Lifetime = { signal?: AbortSignal; once?: boolean };
-type Arguments<C> = C extends { data: infer D } ? ({} extends D ? [data?: D] : [data: D]) : never;
-type ReplyOf<C> = C extends { reply: infer R } ? R : never;
-"""
 
 
 def typescript(surface: Surface) -> str:
@@ -101,10 +32,7 @@ def typescript(surface: Surface) -> str:
     parts += [_declaration(name, schema) for name, schema in components.schemas.items()]
     parts += [_socket(socket, components) for socket in surface.sockets]
     parts += [_topic(topic, components) for topic in surface.topics]
-    if surface.topics:
-        names = (components.names[one.owner] for one in surface.topics)
-        parts += [f"\nexport type AnyTopic = {_union(names)};\n", HANDLE]
-    return "".join(parts)
+    return "".join([*parts, _site(surface, components)])
 
 
 # Structs
@@ -210,6 +138,15 @@ def _command(one: Exchange, components: Components, indent: str) -> str:
     data, reply = components.names[one.command], _replies(one, components, "{}")
     types = f"{{ data: {data}; reply: {reply} }}"
     return f"{_doc(one.doc, indent)}{indent}{_key(one.name)}: {types};\n"
+
+
+def _site(surface: Surface, components: Components) -> str:
+    """Return the type that the browser client takes: each topic class, by its path."""
+    topics = "".join(
+        f"    {_literal(str(one.path))}: {components.names[one.owner]};\n" for one in surface.topics
+    )
+    doc = _doc("The topics of this site, for `new RealtimeClient<Site>()`.")
+    return f"\n{doc}export interface Site {{\n  topics: {_block(topics)};\n}}\n"
 
 
 def _block(lines: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import BaseCommand, call_command, load_command_class
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from harness.javascript import find_node
+from harness.javascript import PACKAGE, find_node
 from realtime.consumers import ChatConsumer
 from realtime.schema.asyncapi import asyncapi
 from realtime.schema.json_schema import json_schema, told_by
@@ -196,48 +196,80 @@ DOCUMENT = (Path(__file__).parent.parent.parent / "docs/schema.md").read_text()
 [SNIPPET] = re.findall(r"```ts\n(.*?)```", DOCUMENT, re.DOTALL)
 [OWN] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 USE = """
-import type { ChatConsumerCommand, OrderTopic, TopicHandle, Paid } from "./site";
-declare const order: TopicHandle<OrderTopic>;
+import { RealtimeClient } from "django-channels-realtime";
+import type { ChatConsumerCommand, OrderTopic, Paid, Site } from "./site";
+const client = new RealtimeClient<Site>();
+declare const [pk, slug, path]: [number, string, string];
+const order = client.topic(`order/${pk}`);
 const join: ChatConsumerCommand = { type: "join", room: "a" };
 const name: OrderTopic["name"] = "order/7";
 order.on("paid", ({ total }) => total.toUpperCase());
 order.on("paid", (_data, { data, deleted }): [string, false] => [data.total, deleted]);
 order.on("event", ({ name, key, live }) => [name, key, live]);
+order.on("value", ({ key, isDeleted }) => [key, isDeleted]);
+order.on("state", ({ state }) => state === "live", { once: true });
 const paid: Promise<Paid> = order.call("cancel");
-void order.call("rate", { stars: 5 }).then((reply) => reply);
-void order.subscribe({ history: 3, signal: new AbortController().signal });
-order.on("value", ({ key, isDeleted }): [string, boolean] => [key, isDeleted]);
-const stop: () => void = order.on("refused", ({ error }) => error.code, { once: true });
-export { join, name, paid, stop };
+void order.call("rate", { stars: 5 }, { timeout: 3 }).then((reply) => reply);
+void order.subscribe({ history: 3 }).then(({ values }) => values.get("courier"));
+order.store.subscribe(({ last, state }) => [last?.seq, state]);
+const latest = order.recent("courier.position", { by: ({ kind }) => kind, seconds: 5 }).get();
+const point: unknown[] | undefined = latest.get("car")?.point;
+client.topic(path).on("anything", ({ field }) => field);
+client.topic(`order/${slug}`).on("anything", ({ field }) => field);
+new RealtimeClient().topic("order/7").on("anything", ({ field }) => field);
+export { join, name, paid, point };
 """
 WRONG = [
     'order.on("unknown", () => 0);',
     'order.on("paid", ({ missing }) => missing);',
     'order.on("event", ({ data }) => data.total);',
-    "void order.rights;",
+    'order.recent("paid", { by: ({ missing }) => missing, seconds: 5 });',
+    "void order.nonsense;",
     'void order.call("rate");',
+    'void order.call("unknown");',
     'void order.call("rate", { stars: "five" });',
+    'client.topic("order/7").on("payd", () => 0);',
     'const bad: OrderTopic["name"] = "order/x"; void bad;',
     'const bad: ChatConsumerCommand = { type: "join" }; void bad;',
 ]
+OPTIONS = {
+    "strict": True,
+    "noEmit": True,
+    "target": "es2022",
+    "module": "es2022",
+    "moduleResolution": "bundler",
+    "types": [],
+}
 
 
-def test_the_typescript_passes_strict_checks(surface: Surface, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def package_types(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The declarations of the browser client, as its package has them."""
+    folder = tmp_path_factory.mktemp("types")
+    tsc = find_node("typescript/bin/tsc")
+    done = subprocess.run(
+        [*tsc, "-p", "tsconfig.types.json", "--outDir", str(folder)],
+        cwd=PACKAGE,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+def test_the_typescript_passes_strict_checks(
+    surface: Surface, package_types: Path, tmp_path: Path
+) -> None:
     """As does the example of the document. Wrong lines stand under `@ts-expect-error`."""
     (tmp_path / "site.ts").write_text(typescript(surface))
     wrong = "".join(f"\n// @ts-expect-error\n{{ {line} }}\n" for line in WRONG)
     (tmp_path / "use.ts").write_text(USE + wrong)
     (tmp_path / "document.ts").write_text(SNIPPET)
-    options = ["--strict", "--noEmit", "--target", "es2022", "--module", "es2022"]
-    command = [
-        *find_node("typescript/bin/tsc"),
-        *options,
-        "--moduleResolution",
-        "bundler",
-        "site.ts",
-        "use.ts",
-        "document.ts",
-    ]
+    paths = {"django-channels-realtime": [str(package_types / "package.d.ts")]}
+    config = {"compilerOptions": {**OPTIONS, "paths": paths}, "include": ["*.ts"]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    command = [*find_node("typescript/bin/tsc"), "-p", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.stdout == ""
     assert done.returncode == 0, done.stderr
