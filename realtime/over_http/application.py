@@ -17,7 +17,8 @@ from ..engine.servers import transport
 from ..views import durable_stream, over_http
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
-from .durable import Read, Reading
+from .durable import Reading
+from .durable_read import Read
 from .line import Line, handshake
 from .refusal import Refusal
 from .request import CONTENT_TYPE, Mode, Request, header_of, read_commands

@@ -4,27 +4,22 @@ An offset is a position and the epoch of its log. A read is a command of protoco
 connection, so its rights are those of a socket.
 """
 
-import re
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from typing import Any
 
 from msgspec import json
 
-from ..wire.clean import MAX_INTEGER
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
+from .durable_read import BEGINNING, Offset, Read, encoded
 from .refusal import Refusal
-from .request import Mode, Request, header_of
+from .request import Mode
 from .response import Headers, Response
 
-__all__ = ["Read", "Reading"]
+__all__ = ["Reading"]
 
-PAGE = 100
-OFFSET = re.compile(r"([0-9]{16})_([\w-]{0,64})", re.ASCII)
-BEGINNING, NOW = "-1", "now"
 CURSOR_SECONDS = 20
 STATUS: dict[str, HTTPStatus] = {
     ErrorCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
@@ -34,81 +29,8 @@ STATUS: dict[str, HTTPStatus] = {
     ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-MODES = {"": Mode.COMMANDS, "long-poll": Mode.POLL, "sse": Mode.STREAM}
-BAD_OFFSET = _("Write `offset` as a response has named it, or as -1 or now.")
-BAD_LIVE = _("Write `live` as long-poll or sse.")
-NEEDS_OFFSET = _("A live read needs an `offset`.")
 GONE = _("This offset is not in the log any more. Read again from the beginning.")
 Item = dict[str, Any]
-
-
-class Offset(NamedTuple):
-    """A position in a log, and the epoch of the log."""
-
-    seq: int
-    epoch: str
-
-    def __str__(self) -> str:
-        return f"{self.seq:016d}_{self.epoch}"
-
-
-class Read(NamedTuple):
-    """What a client wants to read; `offset` is None for the beginning and for now."""
-
-    kind: str
-    name: str
-    mode: Mode
-    offset: Offset | None
-    is_now: bool
-    live: str
-    is_head: bool
-    cursor: int
-    known: str
-    """The ETag of what the client has."""
-
-    @classmethod
-    def of(cls, scope: dict[str, Any], kind: str, name: str) -> "Read":
-        """Read the address and the headers; raise `Refusal` for a mistake."""
-        query = parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
-        text, live = _one(query, "offset"), _one(query, "live")
-        if live is not None and live not in ("long-poll", "sse"):
-            raise _mistake(BAD_LIVE)
-        if live is not None and text is None:
-            raise _mistake(NEEDS_OFFSET)
-        is_head = scope["method"] == "HEAD"
-        offset = _offset(BEGINNING if text is None else text)
-        mode = MODES[live or ""] if offset is not None and not is_head else Mode.COMMANDS
-        cursor = _one(query, "cursor") or ""
-        return cls(
-            kind=kind,
-            name=name,
-            mode=mode,
-            offset=offset,
-            is_now=is_head or text == NOW,
-            live=live or "",
-            is_head=is_head,
-            cursor=int(cursor[:15]) if cursor.isascii() and cursor.isdigit() else 0,
-            known=header_of(scope, b"if-none-match"),
-        )
-
-    @property
-    def request(self) -> Request:
-        """The request of protocol v1 that reads this."""
-        return Request(self.mode, 25.0, None)
-
-    @property
-    def commands(self) -> str:
-        """The commands that read this."""
-        target = {self.kind: self.name, "ref": 1}
-        if self.mode is not Mode.COMMANDS and self.offset is not None:
-            since = {"seq": self.offset.seq, "epoch": self.offset.epoch}
-            enter = "join" if self.kind == "room" else "subscribe"
-            return _text({"type": enter, **target, "since": since, "history": 0})
-        after = 0 if self.offset is None else self.offset.seq
-        if self.is_now:
-            after = MAX_INTEGER  # beyond the end: the answer says where that is
-        page = {"type": "history", **target, "limit": PAGE}
-        return "\n".join([_text({**page, "after": after}), _text({**page, "ref": 2})])
 
 
 class Reading(Response):
@@ -221,8 +143,8 @@ class Reading(Response):
         control: Item = {"streamNextOffset": str(self._next), "streamCursor": str(self._cursor)}
         if self._is_current:
             control["upToDate"] = True
-        text = f"event: data\ndata: {_text(items)}\n\n" if items else ""
-        return f"{text}event: control\ndata: {_text(control)}\n\n".encode()
+        text = f"event: data\ndata: {encoded(items)}\n\n" if items else ""
+        return f"{text}event: control\ndata: {encoded(control)}\n\n".encode()
 
     async def _page(self) -> None:
         if self._read.live == "sse" and not self._read.is_head:  # from the beginning or from now
@@ -264,26 +186,6 @@ class Reading(Response):
         return max(int(time.time() // CURSOR_SECONDS), self._read.cursor + 1)
 
 
-def _one(query: dict[str, list[str]], name: str) -> str | None:
-    found = query.get(name, [])
-    if len(found) > 1:
-        raise _mistake(BAD_OFFSET if name == "offset" else BAD_LIVE)
-    return found[0] if found else None
-
-
-def _offset(text: str) -> Offset | None:
-    if text in (BEGINNING, NOW):
-        return None
-    found = OFFSET.fullmatch(text)
-    if found is None or int(found[1]) > MAX_INTEGER:
-        raise _mistake(BAD_OFFSET)
-    return Offset(int(found[1]), found[2])
-
-
-def _mistake(message: object) -> Refusal:
-    return Refusal(HTTPStatus.BAD_REQUEST, ErrorCode.INVALID_MESSAGE, message)
-
-
 def _gone() -> Refusal:
     return Refusal(HTTPStatus.GONE, "resync", GONE)
 
@@ -298,7 +200,3 @@ ADDRESS = {"type", "room", "topic", "from", "epoch"}
 def _position(item: Item) -> int:
     position: int = item.get("changed_seq") or item["seq"]
     return position
-
-
-def _text(value: Any) -> str:
-    return json.encode(value).decode()
