@@ -11,9 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 from django.db import transaction
+from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 import realtime
+from harness.services import free_port
+from harness.settings import layers
 from harness.site import UNLIMITED, Sites
 from harness.waiting import eventually
 from realtime import push, testing
@@ -27,6 +30,7 @@ from realtime.topics import Event
 from realtime.topics.structs import InvalidEvent
 from realtime.wire.commands import Command
 from tests.store.conftest import empty, switched
+from tests.test_push import stop_publisher
 
 
 class Confirm(msgspec.Struct):
@@ -324,3 +328,40 @@ async def test_a_command_cannot_wait_for_its_own_client(engine: Engine) -> None:
         client.answer(Confirm, lambda _: {"type": "own"})
         client.send("own")
         assert await client.next("own")
+
+
+# A process that serves no sockets, and does not reach those that do.
+
+
+@pytest.fixture
+def no_server(site: None, settings: Settings) -> Iterator[Settings]:
+    settings.CHANNEL_LAYERS = {}
+    publisher.reset()
+    yield settings
+    stop_publisher("flush")
+
+
+async def test_without_a_shared_layer_a_worker_hears_why_at_once(no_server: Settings) -> None:
+    error = await refused(push.connection("abc.1").ask(QUESTION, timeout=600))
+    assert (error.code, error.outcome) == ("unavailable", "not_sent")
+    assert "CHANNEL_LAYERS" in error.message
+    error = await refused(asyncio.to_thread(push.connection("abc.1").ask_and_wait, QUESTION))
+    assert error.code == "unavailable"
+
+
+async def test_a_worker_without_redis_hears_so(no_server: Settings) -> None:
+    no_server.CHANNEL_LAYERS = {
+        "default": layers("pubsub", f"redis://127.0.0.1:{free_port()}", "x")
+    }
+    error = await refused(push.connection("abc.1").ask(QUESTION, timeout=60))
+    assert (error.code, error.outcome) == ("unavailable", "not_sent")
+
+
+async def test_a_server_without_redis_hears_so(site: None, settings: Settings) -> None:
+    """Of a client at another process; its own clients are asked past the layer."""
+    settings.CHANNEL_LAYERS = {"default": layers("pubsub", f"redis://127.0.0.1:{free_port()}", "x")}
+    async with testing.engine(GUESTS=True, **UNLIMITED), connect() as client:
+        error = await refused(push.connection("abc.1").ask(QUESTION, timeout=60))
+        assert error.code == "unavailable"
+        client.answer(Confirm, lambda _: {"is_sure": True})
+        assert await target(client).ask(QUESTION) == {"is_sure": True}
