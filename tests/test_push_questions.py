@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -305,6 +305,7 @@ async def test_a_question_inside_a_transaction_is_refused(client: Client) -> Non
     def work() -> None:
         with transaction.atomic(), pytest.raises(RuntimeError, match="transaction is open"):
             target(client).ask_and_wait(QUESTION)
+        connections.close_all()  # those of this thread
 
     await asyncio.to_thread(work)
     assert await client.settled() == []
