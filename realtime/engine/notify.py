@@ -25,6 +25,7 @@ from ..store.accounts.identity import Identity
 from ..store.database.transactions import awaited, on_commit
 from ..store.messages.drafts import Stored
 from ..store.messages.history import room_key
+from ..store.outbox.sequencer import sequencer
 from ..store.topics.drafts import StoredEntry
 from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
@@ -108,7 +109,8 @@ def _publish(notes: Sequence[tuple[str, Note]]) -> None:
 
 
 def _submit(notes: Sequence[tuple[str, Note]], what: str, level: int) -> Future[str]:
-    result = publisher.submit(notes)
+    # The thread that numbers would keep those waiting who publish.
+    result = publisher.submit(notes, is_background=sequencer.is_own_thread)
     result.add_done_callback(partial(_log_failure, notes[0][0], what, level))
     return result
 

@@ -70,12 +70,15 @@ class Publisher:
         self._site = ""
         self._site_until = 0.0
 
-    def submit(self, notes: Sequence[tuple[str, Note]]) -> "Future[str]":
+    def submit(
+        self, notes: Sequence[tuple[str, Note]], *, is_background: bool = False
+    ) -> "Future[str]":
         """Publish notes together, at least one; the future gets the reason of the first failure.
 
         It gets an empty string once the layer has accepted all. Waits for the layer at most two
-        seconds, except in a burst of many calls, whose notes are published together. So a process
-        that ends without its exit handlers loses no single note.
+        seconds, except in a burst of many calls, whose notes are published together, and except for
+        a caller in the background. So a process that ends without its exit handlers loses no single
+        note.
         """
         joint = Joint(len(notes))
         loop, reason = self._ready()
@@ -88,7 +91,7 @@ class Publisher:
                 break
             accepted = Joint(len(part), joint)
             loop.call_soon_threadsafe(self._enqueue, part, accepted)
-            self._wait(accepted.result, len(part))
+            self._wait(accepted.result, len(part), is_background)
         return joint.result
 
     def ask(self, topic: str, make: Callable[[str], Question]) -> None:
@@ -144,10 +147,10 @@ class Publisher:
         # Runs at the end of this process, also in a child of `multiprocessing`.
         Finalize(None, self.flush, exitpriority=0)
 
-    def _wait(self, result: "Future[str]", number: int) -> None:
+    def _wait(self, result: "Future[str]", number: int, is_background: bool) -> None:
         """Wait for so many notes, or for the oldest ones of a long burst."""
         with self._lock:
-            is_burst = self._burst.count(time.monotonic())
+            is_burst = self._burst.count(time.monotonic()) or is_background
             self._unanswered.append((result, number))
             self._unanswered_notes += number
             while self._unanswered and self._unanswered[0][0].done():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.util import Finalize
-from threading import Condition, Lock, Thread, get_ident
+from threading import Condition, Lock, Thread, current_thread, get_ident
 from typing import Any
 
 from django.db import DatabaseError, connections
@@ -103,6 +103,11 @@ class Sequencer:
                 return False
             self._swept_at = now
             return True
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether the caller runs in the thread that numbers for others."""
+        return self._thread is current_thread()
 
     def settle(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until everything that was left is numbered, at most for so many seconds."""

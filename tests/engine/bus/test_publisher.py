@@ -1,6 +1,8 @@
 """Notes that a process without sockets publishes together."""
 
+import asyncio
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -68,3 +70,22 @@ def test_a_failure_after_a_success_is_the_result_of_all(publisher: Publisher) ->
     Carrier.fails_at = 1
     assert "no" in publisher.submit(notes(4, topics=2)).result(10)
     assert len(Carrier.carried) == 1
+
+
+def test_a_caller_in_the_background_does_not_wait(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that numbers for others would keep them waiting; the layer gets all the same."""
+    may_carry = threading.Event()
+    carry = Carrier.group_send
+
+    async def slow(self: Carrier, group: str, message: dict[str, Any]) -> None:
+        await asyncio.to_thread(may_carry.wait, 10)
+        await carry(self, group, message)
+
+    monkeypatch.setattr(Carrier, "group_send", slow)
+    result = publisher.submit(notes(3), is_background=True)
+    assert not result.done()
+    may_carry.set()
+    assert result.result(10) == ""
+    assert len(Carrier.carried) == 3

@@ -97,6 +97,20 @@ def test_publishers_wait_for_a_thread_that_is_behind(monkeypatch: pytest.MonkeyP
     assert numbering.topics == [{"first"}, {"second"}]
 
 
+def test_a_receiver_knows_whether_it_runs_in_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It must not wait there: others wait for that thread."""
+    mine, found = Sequencer(), []
+    monkeypatch.setattr("realtime.bursts.BURST_CALLS", 0)
+    monkeypatch.setattr(
+        topic_numbering, "number", lambda names: found.append(mine.is_own_thread) or 0
+    )
+    mine.number(["a"], [])
+    mine.settle(10)
+    assert (found, mine.is_own_thread) == ([True], False)
+
+
 def test_the_thread_survives_what_it_cannot_number(monkeypatch: pytest.MonkeyPatch) -> None:
     mine, numbered = Sequencer(), []
 
