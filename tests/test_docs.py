@@ -289,7 +289,7 @@ def test_the_page_of_development_names_the_targets_of_make() -> None:
 
 
 def test_the_page_of_development_names_every_kind_of_fault() -> None:
-    """F, A and G are the letters of the files."""
+    """F, A, B and G are the letters of the files."""
     letters = {file.name[0].upper() for file in (ROOT / "tests/faults").glob("[a-z][0-9][0-9]_*")}
     assert set(re.findall(r"^\| ([A-Z]) \|", DEVELOPMENT, re.MULTILINE)) == letters
 
