@@ -24,7 +24,6 @@ import pytest
 import redis
 from channels.routing import ProtocolTypeRouter
 from django.contrib.auth.models import User
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.checks import CheckMessage, run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.core.management import call_command
@@ -606,34 +605,6 @@ def test_another_distribution_in_the_folder_of_the_package(
 
 def test_the_package_here_is_whole() -> None:
     assert checks.check_package() == []
-
-
-# Static files
-
-
-class Plain(ManifestStaticFilesStorage):
-    """Django's own: it keeps plain names beside the hashed ones."""
-
-
-class HashedAlone(ManifestStaticFilesStorage):
-    keep_only_hashed_files = True
-
-
-class Rewritten(HashedAlone):
-    support_js_module_import_aggregation = True
-
-
-@pytest.mark.parametrize(
-    ("storage", "found"), [("Plain", []), ("HashedAlone", ["W017"]), ("Rewritten", [])]
-)
-def test_modules_find_each_other_under_hashed_names(
-    settings: Settings, storage: str, found: list[str]
-) -> None:
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {"BACKEND": f"{__name__}.{storage}"},
-    }
-    assert ids(checks.check_static()) == found
 
 
 # Daphne

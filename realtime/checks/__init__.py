@@ -42,7 +42,6 @@ from .origins import check_origins, check_proxies
 from .package import check_package
 from .ranges import misfits
 from .servers import check_asgi, check_runserver
-from .static import check_static
 from .topics import check_topics
 
 __all__ = [
@@ -64,7 +63,6 @@ __all__ = [
     "check_runserver",
     "check_settings",
     "check_sqlite",
-    "check_static",
     "check_topics",
     "check_user_keys",
     "check_versions",
