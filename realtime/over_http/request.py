@@ -19,6 +19,7 @@ BODY_SECONDS = 10.0
 """The longest time in which a client may send its commands."""
 POLL_SECONDS = 25.0
 """The longest time that a request waits for events."""
+MOST_DIGITS = 10
 USER_CHARACTERS = 1000
 """The longest `X-Realtime-User` that is examined."""
 NO_ORIGIN = _("A request with a cookie needs the Origin of its page.")
@@ -66,7 +67,8 @@ def _mode(query: dict[str, list[str]]) -> Mode:
 
 def _seconds(query: dict[str, list[str]]) -> float:
     [text] = query.get("wait", ["25"])[:1]
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= POLL_SECONDS:
+    is_number = text.isascii() and text.isdigit() and len(text) < MOST_DIGITS
+    if not is_number or not 1 <= int(text) <= POLL_SECONDS:
         raise Refusal(HTTPStatus.BAD_REQUEST, ErrorCode.INVALID_MESSAGE, BAD_WAIT)
     return float(text)
 

@@ -224,7 +224,7 @@ async def test_bad_commands_are_answered_one_by_one(site: PlainHttp, guest: Head
     assert frames[3]["type"] == "ack"
 
 
-@pytest.mark.parametrize("wait", ["0", "26", "x", "-1", "", "²", "9" * 30])
+@pytest.mark.parametrize("wait", ["0", "26", "x", "-1", "", "²", "9" * 30, "00000000199"])
 async def test_a_wrong_wait_is_refused(site: PlainHttp, guest: Headers, wait: str) -> None:
     """From 1 to 25 seconds."""
     exchange = Exchange(site, f"wait={wait}")
