@@ -196,6 +196,8 @@ class Line:
                     pass
         except TimeoutError:
             return False
+        finally:
+            self._limit = None
         return True
 
     def _comment_later(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from realtime.engine.engine import Engine
 from realtime.errors import RealtimeError
 from realtime.models import Room
 from realtime.over_http import PlainHttp, line, response
+from realtime.over_http.request import Mode, Request
 from realtime.testing import connect
 from tests.over_http.http_client import Exchange
 
@@ -192,3 +194,22 @@ async def test_a_client_over_http_is_not_asked(site: PlainHttp, guest: Headers) 
     assert failed.value.code == "gone"
     stream.leave()
     assert [one["type"] for one in await stream.ended()] == ["welcome"]
+
+
+async def test_a_response_may_be_ended_after_its_client_has_left() -> None:
+    """As a server that stops ends it."""
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        """Send nothing."""
+
+    request = Request(Mode.STREAM, 25.0, None)
+    one = line.Line(request, "", receive, send, partial(response.Response, {}, send, request.mode))
+    assert (await one.receive())["type"] == "websocket.connect"
+    await one.send({"type": "websocket.send", "text": '{"type":"welcome"}'})
+    assert await one.receive() == line.DISCONNECT
+    one.end()
+    await one.finish()
+    assert one.transport.is_started
