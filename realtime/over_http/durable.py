@@ -42,6 +42,8 @@ class Reading(Response):
         self._next: Offset | None = None
         """From where to read on, once the server has replied."""
         self._is_current = True
+        self._is_page = False
+        """Whether later events are for the next read, because a page comes before them."""
         self._items: list[Item] = []
         self._refusal: Refusal | None = None
 
@@ -51,12 +53,14 @@ class Reading(Response):
 
     async def write(self, frame: str) -> None:
         """Take frames of the connection."""
+        self._check_open()
         for line in frame.split("\n"):
             self._take(json.decode(line))
         if self._refusal is not None:
             self._full()
         elif self._mode is Mode.STREAM and self._next is not None:
             await self._send_data()
+            self._end_if_full()
 
     async def finish(self) -> None:
         """Send what was read, or end the stream."""
@@ -96,13 +100,22 @@ class Reading(Response):
             return
         offset = self._read.offset
         is_other = offset is not None and offset.epoch != frame["epoch"]
-        if (is_other and offset != (0, "")) or frame.get("recovered") is False:
+        if is_other and offset != (0, ""):
             self._refusal = _gone()
+            return
+        if frame.get("recovered") is False:
+            self._read_page()
             return
         states = frame.get("messages") or frame.get("entries") or []
         self._items += sorted(map(_item, states), key=_position)
         self._is_current = not frame.get("has_more")
         self._next = Offset(frame["through"], frame["epoch"])
+
+    def _read_page(self) -> None:
+        """Read on as a catch-up read does, because too much was missed to resume."""
+        self._is_page = True
+        self.further = self._read.page
+        self._full()
 
     def _take_newest(self, frame: Item) -> None:
         """Begin with the newest entries, because older ones were purged."""
@@ -119,7 +132,9 @@ class Reading(Response):
             self._refusal = _gone()
 
     def _add(self, state: Item, seq: int | None) -> None:
-        if self._next is not None and seq is not None and seq > self._next.seq:
+        if self._next is None or self._is_page:
+            return
+        if seq is not None and seq > self._next.seq:
             self._items.append(_item(state))
             self._next = Offset(seq, state.get("epoch") or self._next.epoch)
 
@@ -128,6 +143,11 @@ class Reading(Response):
     @property
     def _is_begun(self) -> bool:
         return self._size > 0
+
+    def _end_if_full(self) -> None:
+        super()._end_if_full()
+        if not self._is_current:  # nothing follows until the next page is read
+            self._full()
 
     async def _send_data(self) -> None:
         if not self._is_begun:

@@ -81,16 +81,27 @@ class Read(NamedTuple):
     @property
     def commands(self) -> str:
         """The commands that read this."""
-        target = {self.kind: self.name, "ref": 1}
-        if self.mode is not Mode.COMMANDS and self.offset is not None:
-            since = {"seq": self.offset.seq, "epoch": self.offset.epoch}
-            enter = "join" if self.kind == "room" else "subscribe"
-            return encoded({"type": enter, **target, "since": since, "history": 0})
+        if self.mode is Mode.COMMANDS or self.offset is None:
+            return "\n".join([self.page, encoded({**self._history, "ref": 2})])
+        since = {"seq": self.offset.seq, "epoch": self.offset.epoch}
+        enter = "join" if self.kind == "room" else "subscribe"
+        return encoded({"type": enter, **self._target, "since": since, "history": 0})
+
+    @property
+    def page(self) -> str:
+        """The command that reads the next page."""
         after = 0 if self.offset is None else self.offset.seq
         if self.is_now:
             after = MAX_INTEGER  # beyond the end: the answer says where that is
-        page = {"type": "history", **target, "limit": PAGE}
-        return "\n".join([encoded({**page, "after": after}), encoded({**page, "ref": 2})])
+        return encoded({**self._history, "after": after})
+
+    @property
+    def _history(self) -> dict[str, Any]:
+        return {"type": "history", **self._target, "limit": PAGE}
+
+    @property
+    def _target(self) -> dict[str, Any]:
+        return {self.kind: self.name, "ref": 1}
 
 
 def _one(query: dict[str, list[str]], name: str) -> str | None:

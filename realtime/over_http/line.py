@@ -121,9 +121,15 @@ class Line:
             return self._events.pop(0)
         if self._is_over or self._has_ended:
             return DISCONNECT
-        self._has_ended = True
         is_gone = not self.is_brief and await self._is_gone_before_end()
-        return DISCONNECT if is_gone or self._is_over else END_OF_INPUT
+        if is_gone or self._is_over:
+            self._has_ended = True
+            return DISCONNECT
+        if further := self.transport.further:
+            self.transport.further = ""
+            return {"type": "websocket.receive", "text": further}
+        self._has_ended = True
+        return END_OF_INPUT
 
     async def send(self, message: dict[str, Any]) -> None:
         """Handle what the application sends."""

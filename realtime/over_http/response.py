@@ -62,6 +62,8 @@ class Response:
         self._frames: list[str] = []
         self._size = 0
         self._is_started = self._is_ended = False
+        self.further = ""
+        """Commands that the response needs as well, before the connection ends."""
 
     @property
     def is_started(self) -> bool:
@@ -96,9 +98,7 @@ class Response:
 
     async def write(self, frame: str) -> None:
         """Send a frame, or keep it for the end; raise `ConnectionError` once it is full."""
-        most = STREAM_BYTES if self._mode is Mode.STREAM else GATHERED_BYTES
-        if self._is_ended or self._size >= most:
-            raise ConnectionResetError("The response has ended.")
+        self._check_open()
         if self._mode is Mode.STREAM:
             lines = frame.replace("\n", "\ndata: ")
             data = f"data: {lines}\n\n".encode()
@@ -108,8 +108,7 @@ class Response:
         else:
             self._frames.append(frame)
             self._size += len(frame)
-        if self._size >= most:
-            self._full()
+        self._end_if_full()
 
     async def comment(self) -> None:
         """Send a comment, so that no proxy takes a quiet stream for a dead one."""
@@ -149,6 +148,19 @@ class Response:
 
     def get_extra_info(self, name: str) -> None:
         """Return nothing: the socket belongs to the server."""
+
+    @property
+    def _is_large(self) -> bool:
+        most = STREAM_BYTES if self._mode is Mode.STREAM else GATHERED_BYTES
+        return self._size >= most
+
+    def _check_open(self) -> None:
+        if self._is_ended or self._is_large:
+            raise ConnectionResetError("The response has ended.")
+
+    def _end_if_full(self) -> None:
+        if self._is_large:
+            self._full()
 
     async def _until_read(self) -> None:
         while transport.buffered_bytes(self._send) > BUFFERED_BYTES:

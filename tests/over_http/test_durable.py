@@ -8,8 +8,9 @@ import pytest
 
 from harness.client.encoding import Object
 from realtime import moderation, push
+from realtime.engine.delivery import catchup, entry_catchup
 from realtime.models import Room
-from realtime.over_http import PlainHttp, line
+from realtime.over_http import PlainHttp, line, response
 from realtime.topics import Event, Topic
 from tests.over_http.http_client import Exchange
 
@@ -254,3 +255,47 @@ async def test_a_stream_says_who_may_keep_and_embed_it(site: PlainHttp, guest: H
     assert head.headers["cache-control"] == "no-store"
     assert head.headers["cross-origin-resource-policy"] == "same-origin"
     assert head.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("live", ["long-poll", "sse"])
+async def test_a_live_read_that_is_far_behind_gets_the_next_page(
+    site: PlainHttp, guest: Headers, monkeypatch: pytest.MonkeyPatch, live: str
+) -> None:
+    """Its offset is in the log, so nothing is gone; it reads on at once."""
+    monkeypatch.setattr(catchup, "RESUME_STATES", 3)
+    await say("0")
+    start = offset(await read(site, guest, "offset=-1"))
+    await say(*map(str, range(1, 7)))
+    found = await read(site, guest, f"offset={start}&live={live}")
+    assert found.status == 200
+    assert [f'"content":"{number}"' in found.body.decode() for number in range(1, 7)] == [True] * 6
+    assert f"{7:016d}_" in (found.body.decode() if live == "sse" else offset(found))
+
+
+async def test_a_stream_of_events_ends_where_a_page_ends(
+    site: PlainHttp, guest: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the client reads the next page at once."""
+    monkeypatch.setattr(entry_catchup, "PAGE_STATES", 3)
+    topic, path = BellTopic(pk=1), "/realtime/streams/topic/bell/1"
+    await topic.apublish(Struck(times=0))
+    start = offset(await read(site, guest, "offset=-1", path=path))
+    await topic.apublish_many(Struck(times=number) for number in range(1, 7))
+    stream = await read(site, guest, f"offset={start}&live=sse", path=path)
+    assert b'{"times":3}' in stream.body
+    assert b"upToDate" not in stream.body
+
+
+async def test_a_stream_of_events_ends_after_so_many_bytes(
+    site: PlainHttp, guest: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that buffers without limit would otherwise keep them all."""
+    monkeypatch.setattr(response, "STREAM_BYTES", 4000)
+    start = offset(await read(site, guest, "offset=now"))
+    stream = Exchange(site, f"offset={start}&live=sse", ROOM)
+    stream.start(headers=guest | {"content-type": ""}, method="GET")
+    await stream.until_text("upToDate")
+    for number in range(20):
+        await say(f"{number} {'x' * 500}")
+    await stream.ended_raw()
+    assert 4000 <= len(stream.body) < 6000
