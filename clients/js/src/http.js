@@ -36,13 +36,13 @@ class Fallback {
     this.#url = new URL(url, globalThis.location?.href).href;
   }
 
-  open(target, told) {
-    return this.#memory.until > Date.now() ? this.#openHttp(target, told) : this.#openSocket(target, told);
+  open(target, receiver) {
+    return this.#memory.until > Date.now() ? this.#openHttp(target, receiver) : this.#openSocket(target, receiver);
   }
 
   // Whether to fall back
 
-  #openSocket(target, told) {
+  #openSocket(target, receiver) {
     const { clock } = this.#host;
     const began = clock.now();
     /** @type {any} */
@@ -59,12 +59,12 @@ class Fallback {
       onFrame: (text) => {
         openedAt ??= clock.now();
         if (text.includes('"disconnect"') || clock.now() - openedAt >= EARLY_SECONDS) ended(false);
-        told.onFrame(text);
+        receiver.onFrame(text);
       },
       onEnd: (code, reason) => {
         const isEarly = openedAt === null || clock.now() - openedAt < EARLY_SECONDS;
         ended(isEarly && !(code >= 4000 && code < 5000));
-        told.onEnd(code, reason);
+        receiver.onEnd(code, reason);
       },
     });
   }
@@ -87,8 +87,8 @@ class Fallback {
 
   // Back to a socket
 
-  #openHttp(target, told) {
-    const line = new HttpLine(this.#url, target, told, this.#host.clock, this.#memory);
+  #openHttp(target, receiver) {
+    const line = new HttpLine(this.#url, target, receiver, this.#host.clock, this.#memory);
     new Return(line, this.#transport, target, this.#host, () => this.#returned());
     return line;
   }

@@ -19,7 +19,7 @@ const LEAVES = { leave: "left", unsubscribe: "unsubscribed" };
 export class HttpLine {
   name = "http";
   #target;
-  #told;
+  #receiver;
   #memory;
   #clock;
   #url;
@@ -38,10 +38,10 @@ export class HttpLine {
   #stop = () => {};
 
   /** `memory`: `isGathered` is kept there: whether a proxy lets no stream through. */
-  constructor(url, target, told, clock, memory) {
+  constructor(url, target, receiver, clock, memory) {
     this.#url = url;
     this.#target = target;
-    this.#told = told;
+    this.#receiver = receiver;
     this.#clock = clock;
     this.#memory = memory;
     target.signal.addEventListener("abort", () => this.close(), { signal: this.#gone.signal });
@@ -95,7 +95,7 @@ export class HttpLine {
   #end(code, reason) {
     if (this.#isGone) return;
     this.close();
-    this.#told.onEnd(code, reason);
+    this.#receiver.onEnd(code, reason);
   }
 
   // Commands of the client
@@ -107,7 +107,7 @@ export class HttpLine {
     const { room, topic, ref } = command;
     if (LEAVES[command.type] && !command.for_good && !this.#socket) {
       if (this.#entered.leave(command)) this.#change();
-      this.#told.onFrame(JSON.stringify({ type: LEAVES[command.type], room, topic, ref }));
+      this.#receiver.onFrame(JSON.stringify({ type: LEAVES[command.type], room, topic, ref }));
       return true;
     }
     if (LEAVES[command.type]) this.#entered.leave(command);
@@ -220,7 +220,7 @@ export class HttpLine {
   #refused(text) {
     const [line] = text.split("\n");
     const isFinal = !this.#welcome || JSON.parse(line).code !== UNAUTHENTICATED;
-    if (isFinal && line.includes('"disconnect"') && !this.#isGone) this.#told.onFrame(line);
+    if (isFinal && line.includes('"disconnect"') && !this.#isGone) this.#receiver.onFrame(line);
   }
 
   // Frames
@@ -239,7 +239,7 @@ export class HttpLine {
     const isFirst = !this.#welcome;
     this.#welcome = frame;
     if (!isFirst) return;
-    this.#told.onFrame(line);
+    this.#receiver.onFrame(line);
     this.#flush();
   }
 
@@ -247,7 +247,7 @@ export class HttpLine {
     const opening = this.#openings.get(frame.ref);
     if (opening && !--opening.left) this.#openings.delete(frame.ref);
     if (frame.type === "authenticated" && frame.guest_token) this.#identify(frame.guest_token);
-    for (const one of this.#entered.take(frame)) this.#told.onFrame(JSON.stringify(one));
+    for (const one of this.#entered.take(frame)) this.#receiver.onFrame(JSON.stringify(one));
   }
 }
 

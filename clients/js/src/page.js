@@ -1,6 +1,6 @@
 /** What a browser tells its page: that it went offline, is shown, is put away or comes back. */
 
-/** Listen until the signal aborts. `told`: wake(), doubt(), suspend(), resume(). */
+/** Call these functions when it does, until the signal aborts; `doubt`: the connection may be lost. */
 export function watchPage(signal, { wake, doubt, suspend, resume }) {
   const page = globalThis.document;
   const on = (target, type, act) => target?.addEventListener?.(type, act, { signal });

@@ -23,7 +23,7 @@ export class Seat {
   #id = crypto.randomUUID();
   #group; // the name of its lock and channel
   #open;
-  #told;
+  #receiver;
   #clock;
   /** @type {string | null} */
   #leader = null; // the seat that leads, once its line is open; this one while it leads
@@ -40,9 +40,9 @@ export class Seat {
   #isAsking = false; // whether a command was sent after the last frame
 
   /** `name()`: that of the group. `open({ onFrame, onEnd })` opens the line to the server. */
-  constructor(name, open, told, { signal, clock }) {
+  constructor(name, open, receiver, { signal, clock }) {
     this.#open = open;
-    this.#told = told;
+    this.#receiver = receiver;
     this.#clock = clock;
     signal.addEventListener("abort", () => this.close(), { signal: this.#gone.signal });
     this.#sit(name).catch(() => this.#failed());
@@ -118,13 +118,13 @@ export class Seat {
   #failed() {
     if (this.#isGone) return;
     if (this.#leader === this.#id) this.#end(LOST, "leader", AT_ONCE);
-    else this.#alone = this.#open(this.#told);
+    else this.#alone = this.#open(this.#receiver);
   }
 
   #end(...end) {
     if (this.#isGone) return;
     this.close();
-    this.#told.onEnd(...end);
+    this.#receiver.onEnd(...end);
   }
 
   // Lead
@@ -199,7 +199,7 @@ export class Seat {
   }
 
   #take(text) {
-    if (!this.#isGone) this.#told.onFrame(text);
+    if (!this.#isGone) this.#receiver.onFrame(text);
   }
 
   #post(message) {

@@ -16,11 +16,11 @@ const GUEST = "guest:"; // all tabs of a guest are the same guest
  */
 export function tabs({ group = "" } = {}) {
   return (transport, host) => ({
-    open(target, told) {
+    open(target, receiver) {
       const user = host.user?.startsWith(GUEST) ? GUEST : host.user;
-      if (!user || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return transport.open(target, told);
+      if (!user || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return transport.open(target, receiver);
       const name = async () => `realtime:${VERSION}:${await target.url()}:${user}:${group}`;
-      return new Seat(name, (seat) => transport.open(target, seat), told, { signal: target.signal, clock: host.clock });
+      return new Seat(name, (seat) => transport.open(target, seat), receiver, { signal: target.signal, clock: host.clock });
     },
   });
 }

@@ -6,7 +6,7 @@
  * only the transport that really connects asks for them.
  *
  * @typedef {object} Transport
- * @property {(target: Target, told: Told) => Line} open Begin to connect, and return at once.
+ * @property {(target: Target, receiver: Receiver) => Line} open Begin to connect, and return at once.
  *
  * @typedef {object} Target
  * @property {() => Promise<URL>} url The address of the socket, absolute, with the scheme `ws` or `wss`.
@@ -14,7 +14,7 @@
  * @property {string[]} subprotocols What to offer to the server, apart from the token.
  * @property {AbortSignal} signal Ends the attempt and its line: close everything, and tell nothing any more.
  *
- * @typedef {object} Told
+ * @typedef {object} Receiver
  * @property {(text: string) => void} onFrame One or more JSON objects of protocol v1, one a line.
  * @property {(code: number, reason: string, isAtOnce?: boolean) => void} onEnd The line has ended, or there was none.
  *   Told once. `isAtOnce`: nothing is wrong with the server, so the client connects without a wait.

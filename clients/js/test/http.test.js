@@ -87,12 +87,12 @@ class Attempt {
 }
 
 const socketTransport = {
-  open: (target, told) => {
+  open: (target, receiver) => {
     const socket = { name: "websocket", bufferedAmount: 3, sent: [], isClosed: false };
     socket.send = (text) => socket.sent.push(...text.split("\n").map((line) => JSON.parse(line)));
     socket.close = () => (socket.isClosed = true);
-    socket.tell = (...frames) => told.onFrame(frames.map((frame) => JSON.stringify(frame)).join("\n"));
-    socket.end = told.onEnd;
+    socket.tell = (...frames) => receiver.onFrame(frames.map((frame) => JSON.stringify(frame)).join("\n"));
+    socket.end = receiver.onEnd;
     sockets.push(socket);
     return socket;
   },

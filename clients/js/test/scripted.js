@@ -55,8 +55,8 @@ class Line {
   bufferedAmount = 0;
   #next = 0; // the first command that no test has expected yet
 
-  constructor(target, told) {
-    Object.assign(this, { target, told });
+  constructor(target, receiver) {
+    Object.assign(this, { target, receiver });
     target.signal.addEventListener("abort", () => (this.isClosed = true));
   }
 
@@ -83,7 +83,7 @@ class Line {
   }
 
   async raw(text) {
-    this.told.onFrame(text);
+    this.receiver.onFrame(text);
     await settled();
   }
 
@@ -117,7 +117,7 @@ class Line {
 
   /** End the line as a server or a network does. */
   async close(code = 1001, reason = "") {
-    if (!this.isClosed) this.told.onEnd(code, reason);
+    if (!this.isClosed) this.receiver.onEnd(code, reason);
     await settled();
   }
 
@@ -138,7 +138,7 @@ export class Script {
   settled = []; // [what, "ok" or code] of promises
 
   constructor(options = {}) {
-    const transport = { open: (target, told) => this.#open(target, told) };
+    const transport = { open: (target, receiver) => this.#open(target, receiver) };
     this.client = new RealtimeClient({ url: "ws://localhost/ws/", transport, clock: this.clock, ...options });
     for (const type of TOLD)
       this.client.on(type, (detail) => {
@@ -205,8 +205,8 @@ export class Script {
     return settled();
   }
 
-  #open(target, told) {
-    const line = new Line(target, told);
+  #open(target, receiver) {
+    const line = new Line(target, receiver);
     this.lines.push(line);
     this.#ask(line, target);
     return {
@@ -224,7 +224,7 @@ export class Script {
       line.url = String(await url());
       if (!signal.aborted) line.token = await token();
     } catch (error) {
-      if (!signal.aborted) line.told.onEnd(1006, error.message);
+      if (!signal.aborted) line.receiver.onEnd(1006, error.message);
     }
   }
 }

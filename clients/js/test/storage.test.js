@@ -135,7 +135,7 @@ test("forgetting names the user, also on a page that has not connected", async (
 test("a line that ends because another tab leads is opened anew at once", async () => {
   const script = new Script();
   const line = await script.connect();
-  line.told.onEnd(1006, "leader", true);
+  line.receiver.onEnd(1006, "leader", true);
   await settled();
   assert.equal(script.lines.length, 2);
   assert.deepEqual(script.details("state").slice(-2).map(({ state, retryIn }) => [state, retryIn]), [["waiting", 0], ["connecting", null]]);
@@ -145,7 +145,7 @@ test("a handler may close the client while its line is opened anew", async () =>
   const script = new Script();
   const line = await script.connect();
   script.client.on("state", ({ state }) => state === "waiting" && script.client.close());
-  line.told.onEnd(1006, "leader", true);
+  line.receiver.onEnd(1006, "leader", true);
   await settled();
   assert.deepEqual([script.lines.length, script.client.state], [1, "closed"]);
 });

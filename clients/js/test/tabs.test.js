@@ -54,7 +54,7 @@ class Tab {
   #attempt = new AbortController();
 
   constructor({ url = "wss://example.com/ws/", user = "1", ...options } = {}) {
-    const transport = { open: (target, told) => new Line(told) };
+    const transport = { open: (target, receiver) => new Line(receiver) };
     const target = { url: async () => new URL(url), signal: this.#attempt.signal };
     const onFrame = (text) => this.frames.push(...text.split("\n").map(read));
     this.line = tabs(options)(transport, { user, clock }).open(target, { onFrame, onEnd: (...end) => this.#ended(end) });

@@ -11,8 +11,8 @@ class Wire {
   entered = new Set();
   isOpen = true;
 
-  constructor(told) {
-    this.told = told;
+  constructor(receiver) {
+    this.receiver = receiver;
   }
 }
 
@@ -24,8 +24,8 @@ export class World {
   #id = 0;
 
   transport = {
-    open: ({ signal }, told) => {
-      const wire = (this.wire = new Wire(told));
+    open: ({ signal }, receiver) => {
+      const wire = (this.wire = new Wire(receiver));
       signal.addEventListener("abort", () => (wire.isOpen = false));
       const welcome = { type: "welcome", connection: "c", user_id: "1", username: "1", heartbeat: 1e6, limits: {}, protocol: 1 };
       wire.toClient.push(welcome);
@@ -76,7 +76,7 @@ export class World {
   cut() {
     if (!this.wire?.isOpen) return;
     this.wire.isOpen = false;
-    this.wire.told.onEnd(1006, "");
+    this.wire.receiver.onEnd(1006, "");
   }
 
   /** Let one command arrive. */
@@ -94,7 +94,7 @@ export class World {
   /** Let one frame arrive, or more of them together. */
   give(count = 1) {
     const frames = (this.wire?.isOpen && this.wire.toClient.splice(0, count)) || [];
-    if (frames.length) this.wire.told.onFrame(frames.map((frame) => JSON.stringify(frame)).join("\n"));
+    if (frames.length) this.wire.receiver.onFrame(frames.map((frame) => JSON.stringify(frame)).join("\n"));
   }
 
   #execute(command) {

@@ -11,14 +11,14 @@ export class FakeConnection {
   /** @type {string[]} */
   #lines = [];
   #holds = 0;
-  #told;
+  #receiver;
 
   /**
-   * @param {import("../transport.js").Told} told
+   * @param {import("../transport.js").Receiver} receiver
    * @param {User} user
    */
-  constructor(told, user) {
-    this.#told = told;
+  constructor(receiver, user) {
+    this.#receiver = receiver;
     this.user = user;
   }
 
@@ -57,7 +57,7 @@ export class FakeConnection {
   end(code, reason) {
     this.#holds = 0;
     this.#flush();
-    if (this.close()) this.#told.onEnd(code, reason);
+    if (this.close()) this.#receiver.onEnd(code, reason);
   }
 
   /** Deliver nothing any more. Returns whether the connection was open. */
@@ -71,6 +71,6 @@ export class FakeConnection {
     if (!this.#lines.length || this.#holds > 0 || !this.isOpen) return;
     const text = this.#lines.join("\n");
     this.#lines = [];
-    this.#told.onFrame(text);
+    this.#receiver.onFrame(text);
   }
 }

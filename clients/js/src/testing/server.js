@@ -58,7 +58,7 @@ export class FakeServer {
   constructor({ user = { user_id: "1", username: "me" }, limits = {} } = {}) {
     this.user = user;
     this.#limits = limits;
-    this.transport = { open: (target, told) => this.#open(target, told) };
+    this.transport = { open: (target, receiver) => this.#open(target, receiver) };
   }
 
   /** @param {string} slug */
@@ -138,8 +138,8 @@ export class FakeServer {
   }
 
   /** @type {import("../transport.js").Transport["open"]} */
-  #open({ token, signal }, told) {
-    const connection = new FakeConnection(told, this.user);
+  #open({ token, signal }, receiver) {
+    const connection = new FakeConnection(receiver, this.user);
     const close = () => {
       this.#connections.delete(connection);
       connection.close();
