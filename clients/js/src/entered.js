@@ -3,12 +3,13 @@
  * The client does not learn of it: replies to entering again become the events that were missed.
  */
 
+import { positionOf } from "./position.js";
+
 const AGAIN = "again"; // the ref of commands that enter again
 const MOST = 100;
 
 /** @type {(address: { room?: string, topic?: string }) => string} */
 const keyOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
-const positionOf = ({ changed_seq, seq }) => changed_seq ?? seq;
 
 export class Entered {
   #logs = new Map(); // key → { target, seq, epoch }

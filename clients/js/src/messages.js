@@ -1,8 +1,8 @@
 /** The loaded messages of a room, from the oldest loaded one on. */
 
-const SLACK = 1.25; // so that not each message is a trim
+import { positionOf } from "./position.js";
 
-export const revision = (message) => message.changed_seq ?? message.seq;
+const SLACK = 1.25; // so that not each message is a trim
 
 export class MessageLog {
   hasMore = false; // whether the server has older ones
@@ -39,7 +39,7 @@ export class MessageLog {
   /** Store a state of a message. Returns the event that it makes, or null. */
   put(message) {
     const known = this.#all.get(message.id);
-    if (known && revision(message) <= revision(known)) return null;
+    if (known && positionOf(message) <= positionOf(known)) return null;
     if (!known && this.hasMore && message.seq < this.first) return this.#putUnloaded(message);
     this.#list = null;
     this.#all.set(message.id, message);
@@ -60,7 +60,7 @@ export class MessageLog {
     this.#list = null;
     for (const message of messages) {
       const known = this.#all.get(message.id) ?? this.#unloaded.get(message.id);
-      this.#all.set(message.id, known && revision(known) > revision(message) ? known : message);
+      this.#all.set(message.id, known && positionOf(known) > positionOf(message) ? known : message);
       this.first = Math.min(this.first, message.seq);
     }
     if (!messages.length || messages[0].seq === this.first) this.hasMore = has_more;

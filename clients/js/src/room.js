@@ -2,7 +2,8 @@
 
 import { Handle } from "./handle.js";
 import { Members } from "./members.js";
-import { MessageLog, revision } from "./messages.js";
+import { MessageLog } from "./messages.js";
+import { positionOf } from "./position.js";
 
 /** @import { About, Acknowledged, Holding, Member, Message, Page, Pending, RoomEvents, RoomSnapshot, Sending } from "./types.js" */
 
@@ -290,7 +291,7 @@ export class Room extends Handle {
 
   show(message) {
     const type = this.#log.put(message);
-    if (type) this.#tell(type, { room: this.slug, message, live: revision(message) > this.#joinedAt });
+    if (type) this.#tell(type, { room: this.slug, message, live: positionOf(message) > this.#joinedAt });
   }
 
   ended(error) {

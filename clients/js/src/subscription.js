@@ -5,6 +5,7 @@
 
 import { deferred, handled } from "./deferred.js";
 import { failure } from "./errors.js";
+import { positionOf } from "./position.js";
 
 const PAGE = 100;
 const RETRY_SECONDS = 1;
@@ -314,8 +315,8 @@ export class Subscription {
   showAll(entries, through) {
     const turn = this.#turn;
     for (const entry of entries) {
-      const seq = entry.changed_seq ?? entry.seq;
-      if (seq > this.position) this.position = seq;
+      const position = positionOf(entry);
+      if (position > this.position) this.position = position;
       this.#owner.show(entry);
       if (turn !== this.#turn || !this.isHeld) return false;
     }

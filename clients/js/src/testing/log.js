@@ -1,15 +1,10 @@
 /** The log of a room or topic: entries with positions, and pages of them. */
 
+import { positionOf } from "../position.js";
+
 const RESUME = 500; // as many as the server sends after a reconnect
 
 /** @typedef {any} Stored a message of a room, or an entry of a topic */
-
-/**
- * Return where an entry stands in the log: at its last change.
- * @param {Stored} entry
- * @returns {number}
- */
-const positionOf = (entry) => entry.changed_seq ?? entry.seq;
 
 export class FakeLog {
   epoch = "1";
