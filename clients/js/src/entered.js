@@ -3,20 +3,18 @@
  * The client does not learn of it: replies to entering again become the events that were missed.
  */
 
+import { addressOf } from "./address.js";
 import { positionOf } from "./position.js";
 
 const AGAIN = "again"; // the ref of commands that enter again
 const MOST = 100;
 
-/** @type {(address: { room?: string, topic?: string }) => string} */
-const keyOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
-
 export class Entered {
-  #logs = new Map(); // key → { target, seq, epoch }
+  #logs = new Map(); // address → { target, seq, epoch }
 
   /** Forget a room or topic. Returns whether it was entered. */
   leave(command) {
-    return this.#logs.delete(keyOf(command));
+    return this.#logs.delete(addressOf(command));
   }
 
   /** Return the commands that enter everything again. */
@@ -37,11 +35,11 @@ export class Entered {
   #enter({ type, room, topic, through, epoch, has_more, until }) {
     if (type === "subscribed" && (has_more || until)) return; // the client asks for the next page
     const target = type === "joined" ? { room } : { topic };
-    this.#logs.set(keyOf(target), { target, seq: through, epoch });
+    this.#logs.set(addressOf(target), { target, seq: through, epoch });
   }
 
   #read(frame) {
-    const log = this.#logs.get(keyOf(frame));
+    const log = this.#logs.get(addressOf(frame));
     if (!log || !["message", "changed", "event"].includes(frame.type)) return;
     const position = positionOf(frame);
     if (position > log.seq) log.seq = position;
@@ -49,7 +47,7 @@ export class Entered {
   }
 
   #again(frame) {
-    const log = this.#logs.get(keyOf(frame));
+    const log = this.#logs.get(addressOf(frame));
     if (!log) return []; // it was left meanwhile
     if (frame.type === "error") return this.#refused(frame);
     if (frame.recovered && !frame.has_more) return this.#missed(frame, log);

@@ -3,6 +3,7 @@
  * sends commands. The server keeps nothing between two of them: positions and nonces are all the state. docs/http.md
  */
 
+import { LEAVES } from "./address.js";
 import { Entered } from "./entered.js";
 
 const FIRST_SECONDS = 5; // a proxy that holds a stream back for longer gathers it
@@ -14,7 +15,6 @@ const LOST = 1006;
 const UNAUTHENTICATED = 4500;
 
 const ENTERS = ["join", "joins", "subscribe", "subscribes"];
-const LEAVES = { leave: "left", unsubscribe: "unsubscribed" };
 
 export class HttpLine {
   name = "http";

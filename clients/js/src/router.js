@@ -1,9 +1,6 @@
 /** The leader's part: many seats use one line to the server. It passes their commands up, and frames down. */
 
-const LEAVING = { leave: "left", unsubscribe: "unsubscribed" }; // by command, its reply
-
-/** @type {(address: { room?: string, topic?: string }) => string} */
-const nameOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
+import { addressOf, LEAVES } from "./address.js";
 
 export class Router {
   /** The line, as soon as it is opened. */
@@ -14,8 +11,8 @@ export class Router {
   /** @type {any} */
   #welcome = null;
   #ref = 0;
-  #commands = new Map(); // ref on the line → { seat, ref, names, left }, until the last reply
-  #members = new Map(); // room or topic → the seats that are in it
+  #commands = new Map(); // ref on the line → { seat, ref, addresses, left }, until the last reply
+  #members = new Map(); // address → the seats that are in it
   #seats = new Map(); // seat → a number, which is higher if it was visible later
   #seen = 0;
   #questions = new Map(); // ref of a question → the seats that were not asked yet
@@ -48,20 +45,20 @@ export class Router {
   /** Remove a seat, and leave the rooms and topics that no other seat uses. */
   dismiss(seat) {
     this.#seats.delete(seat);
-    for (const [name, seats] of this.#members)
-      if (seats.has(seat) && this.#leave(name, seat)) this.line.send(JSON.stringify(leaving(JSON.parse(name))));
+    for (const [address, seats] of this.#members)
+      if (seats.has(seat) && this.#leave(address, seat)) this.line.send(JSON.stringify(leaving(JSON.parse(address))));
   }
 
-  #enter(name, seat) {
-    this.#members.set(name, (this.#members.get(name) ?? new Set()).add(seat));
+  #enter(address, seat) {
+    this.#members.set(address, (this.#members.get(address) ?? new Set()).add(seat));
   }
 
   // Returns whether no other seat uses it, or is about to.
-  #leave(name, seat) {
-    const seats = this.#members.get(name);
+  #leave(address, seat) {
+    const seats = this.#members.get(address);
     seats?.delete(seat);
-    if (!seats?.size) this.#members.delete(name);
-    const isEntering = (command) => command.seat !== seat && command.names.includes(name);
+    if (!seats?.size) this.#members.delete(address);
+    const isEntering = (command) => command.seat !== seat && command.addresses.includes(address);
     return !seats?.size && ![...this.#commands.values()].some(isEntering);
   }
 
@@ -78,9 +75,9 @@ export class Router {
   #outgoing(command, seat) {
     const { type, ref } = command;
     if (type === "answer") return this.#answered(command) ? command : null;
-    if (LEAVING[type] && !this.#leave(nameOf(command), seat) && !command.for_good) {
+    if (LEAVES[type] && !this.#leave(addressOf(command), seat) && !command.for_good) {
       const { room, topic } = command;
-      return this.#group.deliver(JSON.stringify({ type: LEAVING[type], room, topic, ref }), seat);
+      return this.#group.deliver(JSON.stringify({ type: LEAVES[type], room, topic, ref }), seat);
     }
     return ref === undefined ? command : { ...command, ref: this.#register(command, seat) };
   }
@@ -88,8 +85,8 @@ export class Router {
   #register({ type, ref, rooms, topics, ...command }, seat) {
     const many = rooms ?? topics;
     const isEntering = /^(join|subscribe)s?$/.test(type);
-    const names = isEntering ? (many ?? [command]).map(nameOf) : [];
-    this.#commands.set(++this.#ref, { seat, ref, names, left: many?.length ?? 1 });
+    const addresses = isEntering ? (many ?? [command]).map(addressOf) : [];
+    this.#commands.set(++this.#ref, { seat, ref, addresses, left: many?.length ?? 1 });
     return this.#ref;
   }
 
@@ -120,7 +117,7 @@ export class Router {
     const command = this.#commands.get(frame.ref);
     if (command) return this.#reply(frame, command);
     if (frame.type === "error" && frame.code === "token_expired") return this.#group.deliver(line, this.#own);
-    if (frame.type === "removed" || frame.type === "resync") this.#members.delete(nameOf(frame));
+    if (frame.type === "removed" || frame.type === "resync") this.#members.delete(addressOf(frame));
     this.#group.deliver(line);
   }
 
@@ -132,7 +129,7 @@ export class Router {
 
   #reply({ ref, ...frame }, command) {
     if (!--command.left) this.#commands.delete(ref);
-    if (frame.type === "joined" || frame.type === "subscribed") this.#enter(nameOf(frame), command.seat);
+    if (frame.type === "joined" || frame.type === "subscribed") this.#enter(addressOf(frame), command.seat);
     this.#group.deliver(JSON.stringify({ ...frame, ref: command.ref }), command.seat);
     if (frame.type === "authenticated") this.#identify(frame);
   }

@@ -1,0 +1,10 @@
+/** The address of a room or topic in a frame: the field `room` or `topic`. */
+
+/** The commands that leave an address, and their replies. */
+export const LEAVES = { leave: "left", unsubscribe: "unsubscribed" };
+
+/**
+ * Return the address of a frame as JSON, which is a key.
+ * @type {(frame: { room?: string, topic?: string }) => string}
+ */
+export const addressOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
