@@ -1,6 +1,6 @@
 /** The one user of a client: that of the page, or of its first `welcome`. Nothing is sent as any other. */
 
-const isGuest = (userId) => userId.startsWith("guest:");
+import { ANY_GUEST, isGuest } from "./guest.js";
 
 export class Identity {
   /** @type {string | null} */
@@ -67,7 +67,7 @@ export class Identity {
 
   /** Accept the user of the connection. */
   adopt() {
-    if (this.#pinned && this.#pinned !== this.userId && this.#pinned !== "guest:") this.#forget();
+    if (this.#pinned && this.#pinned !== this.userId && this.#pinned !== ANY_GUEST) this.#forget();
     this.#pinned = this.userId;
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { Database } from "./database.js";
+import { isGuest } from "./guest.js";
 import { KeptRooms } from "./kept_rooms.js";
 import { isGone, holdPage } from "./page_lock.js";
 
@@ -19,7 +20,7 @@ const MOST_MESSAGES = 100; // of a kept room
 const isText = (value) => typeof value === "string";
 const isIntact = ({ room, content, data, order, at }) =>
   isText(room) && isText(content) && Number.isFinite(order) && Number.isFinite(at) && (data === undefined || typeof data === "object");
-const isNamed = (user) => user && !user.startsWith("guest:");
+const isNamed = (user) => user && !isGuest(user);
 const makeId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /**

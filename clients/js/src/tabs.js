@@ -4,10 +4,10 @@
  * with its own positions, so the end of a leader is a lost line. docs/tabs.md
  */
 
+import { ANY_GUEST, isGuest } from "./guest.js";
 import { Seat } from "./seat.js";
 
 const VERSION = 1; // of the messages between tabs: those of another release form a group of their own
-const GUEST = "guest:"; // all tabs of a guest are the same guest
 
 /**
  * The option `tabs` of a client. `group` separates tabs whose tokens have different rights. A page whose user is
@@ -17,7 +17,7 @@ const GUEST = "guest:"; // all tabs of a guest are the same guest
 export function tabs({ group = "" } = {}) {
   return (transport, host) => ({
     open(target, receiver) {
-      const user = host.user?.startsWith(GUEST) ? GUEST : host.user;
+      const user = isGuest(host.user) ? ANY_GUEST : host.user; // all tabs of a guest are the same guest
       if (!user || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return transport.open(target, receiver);
       const name = async () => `realtime:${VERSION}:${await target.url()}:${user}:${group}`;
       return new Seat(name, (seat) => transport.open(target, seat), receiver, { signal: target.signal, clock: host.clock });
