@@ -1,10 +1,10 @@
 /** Answers what the server asks this page. docs/client.md */
 
+import { report } from "./report.js";
+
 const REMEMBERED = 64; // answers, in case the server refuses one
 const NAME_CHARACTERS = 64;
 const REASON_CHARACTERS = 500;
-
-const report = (error) => (globalThis.reportError ?? console.error)(error);
 
 export class Answers {
   #connection;
@@ -48,8 +48,11 @@ export class Answers {
     if (!work.signal.aborted) this.#send(ref, answer);
   }
 
-  /** Whether an `error` of the server is about an answer. If the question is still open, it gets the code of the error. */
-  isRefused({ ref, code, message }) {
+  /**
+   * Take an `error` of the server. If the question is still open, its answer is the code of the error.
+   * Returns whether the error is about an answer.
+   */
+  refused({ ref, code, message }) {
     if (!this.#answered.delete(ref)) return false;
     if (code === "too_large" || code === "invalid_message") this.#connection.send({ type: "answer", ref, ...refusal(code, message) });
     return true;

@@ -364,7 +364,7 @@ export class RealtimeClient extends Emitter {
       case "ask":
         return this.#answers.ask(frame);
       case "error":
-        return this.#answers.isRefused(frame) || this.#fail(new RealtimeError(frame));
+        return this.#answers.refused(frame) || this.#fail(new RealtimeError(frame));
       case "resync":
         return handle?.subscription.resync();
       case "removed":

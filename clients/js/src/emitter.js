@@ -2,10 +2,9 @@
 
 import { failure } from "./errors.js";
 import { iterate } from "./events.js";
+import { report } from "./report.js";
 
 /** @import { EventOf, Lifetime, Listening } from "./types.js" */
-
-const report = (/** @type {unknown} */ error) => (globalThis.reportError ?? console.error)(error);
 
 /** @template [Events=any] */
 export class Emitter {
