@@ -201,10 +201,10 @@ export class RealtimeClient extends Emitter {
 
   #makeConnection() {
     const { url = "/ws/", heartbeat, signal } = this.#options;
-    const address = async () => {
+    const address = async (signal) => {
       const found = new URL(await (typeof url === "function" ? url() : url), globalThis.location?.href);
       found.protocol = found.protocol.replace("http", "ws");
-      await this.#open(found.origin + found.pathname);
+      if (!signal.aborted) await this.#open(found.origin + found.pathname);
       return found;
     };
     const token = (reason) => this.#identity.token(reason);
@@ -291,20 +291,22 @@ export class RealtimeClient extends Emitter {
 
   // The storage
 
-  #isKept = false;
+  /** @type {object | null} */
+  #opening = null; // while it is open: what an earlier opening gives late may be another user's, or was forgotten
 
   // Before the first connection, and again after the page was put away.
   async #open(url) {
-    if (!this.#storage || this.#isKept) return;
-    this.#isKept = true;
+    if (!this.#storage || this.#opening) return;
+    const opening = (this.#opening = {});
     const { rows, rooms } = await this.#storage.open({
       user: this.#identity.pinned,
       url,
       clock: this.#clock,
       stored: (nonce) => this.#outbox.stored(nonce),
-      adopt: (more) => (this.#outbox.adopt(more), this.#outbox.flush()),
+      adopt: (more) => opening === this.#opening && (this.#outbox.adopt(more), this.#outbox.flush()),
       failed: (cause) => this.#fail(failure("storage", null, { cause })),
     });
+    if (opening !== this.#opening) return;
     for (const kept of rooms) this.room(kept.slug).restore(kept);
     this.#outbox.restore(rows);
   }
@@ -317,8 +319,8 @@ export class RealtimeClient extends Emitter {
   }
 
   #closeStorage() {
-    if (this.#isKept) this.#storage.close();
-    this.#isKept = false;
+    if (this.#opening) this.#storage.close();
+    this.#opening = null;
   }
 
   // The connection

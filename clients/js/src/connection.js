@@ -56,7 +56,7 @@ export class Connection {
   #listening = null; // ends the listeners on the browser and on the page's signal
 
   /**
-   * `options`: transport, url(), token({ reason, signal }), heartbeat, signal, clock.
+   * `options`: transport, url(signal), token({ reason, signal }), heartbeat, signal, clock.
    * `owner`: receive(frame, onReply), changed(state event), dropped(), tick(), suspended(), failed(error).
    */
   constructor(options, owner) {
@@ -167,7 +167,7 @@ export class Connection {
     this.#become("connecting");
     if (signal.aborted) return; // by a handler
     const { transport, url, token } = this.#options;
-    const target = { url, token: () => token({ reason: "connect", signal }), subprotocols: [SUBPROTOCOL], signal };
+    const target = { url: () => url(signal), token: () => token({ reason: "connect", signal }), subprotocols: [SUBPROTOCOL], signal };
     this.#line = transport.open(target, {
       onFrame: (text) => this.#read(text, signal),
       onEnd: (code, reason, isAtOnce) => signal.aborted || this.#lose({ code, reason, isAtOnce }),

@@ -128,13 +128,17 @@ class Offline {
   }
 
   async #read() {
+    const { signal } = this.#closing;
     const rooms = await this.#rooms.read();
-    return { rows: await this.#adopt(), rooms };
+    return { rows: await this.#adopt(signal), rooms };
   }
 
-  async #adopt() {
-    const owners = (await this.#database?.run((outbox) => this.#listOwners(outbox), "readonly")) || [];
-    const taken = await Promise.all([...owners].map((owner) => isGone(owner, (least) => this.#take(owner, least))));
+  // Nothing once the signal has aborted: what is taken then would be lost for the next opening.
+  async #adopt(signal) {
+    if (signal.aborted) return [];
+    const owners = (await this.#database.run((outbox) => this.#listOwners(outbox), "readonly")) || [];
+    const take = (owner, least) => (signal.aborted ? [] : this.#take(owner, least));
+    const taken = await Promise.all([...owners].map((owner) => isGone(owner, (least) => take(owner, least))));
     return taken.flat().sort((one, other) => one.order - other.order || one.at - other.at);
   }
 
@@ -146,14 +150,15 @@ class Offline {
   // The rows of a page become those of this one; what cannot be a row is deleted. `least`: their age in ms.
   async #take(owner, least) {
     const { user, url, clock } = this.#host;
+    const page = this.#page;
     const latest = (clock.serverNow() || clock.wallAt(clock.now())) - least;
     const taken = [];
-    await this.#database?.run((outbox) => {
+    await this.#database.run((outbox) => {
       outbox.index("user").getAll(user).onsuccess = ({ target: { result } }) => {
         for (const row of result) {
           if (row.owner !== owner || row.url !== url || row.at > latest) continue;
           taken.push(row);
-          if (!row.isDiscarded) isIntact(row) ? outbox.put({ ...row, owner: this.#page }) : outbox.delete(row.nonce);
+          if (!row.isDiscarded) isIntact(row) ? outbox.put({ ...row, owner: page }) : outbox.delete(row.nonce);
         }
       };
     });
@@ -168,7 +173,7 @@ class Offline {
     const { clock, adopt } = this.#host;
     const { signal } = this.#closing;
     this.#sweep(clock.serverNow());
-    const rows = await this.#adopt();
+    const rows = await this.#adopt(signal);
     if (signal.aborted) return;
     if (rows.length) adopt(rows);
     this.#lookLater();

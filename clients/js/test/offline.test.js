@@ -430,3 +430,19 @@ test("messages before the storage is open are left to the client", async () => {
   await page.storage.forget();
   assert.deepEqual([page.stored, page.failures], [[], []]);
 });
+
+for (const turns of [0, 1, 2, 3, 4, 6])
+  test(`a page that is put away ${turns} turns after it has begun to read has all messages when it comes back`, async () => {
+    const page = await Page.open();
+    await page.write("a");
+    page.storage.close();
+    const other = new Page();
+    const early = other.storage.open(other.host);
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    other.storage.close();
+    const { rows } = await other.storage.open(other.host);
+    await early;
+    clock.pass(30);
+    await other.write("b");
+    assert.deepEqual([...rows, ...other.adopted].map(({ nonce }) => nonce), ["a"]);
+  });

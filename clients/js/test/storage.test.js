@@ -149,3 +149,45 @@ test("a handler may close the client while its line is opened anew", async () =>
   await settled();
   assert.deepEqual([script.lines.length, script.client.state], [1, "closed"]);
 });
+
+/** A storage that opens when the test says so. */
+function slow(options) {
+  const storage = new Storage();
+  const opening = [];
+  storage.open = (host) => new Promise((resolve) => opening.push({ host, opened: (...rows) => resolve({ rows: rows.map(row), rooms: [] }) }));
+  return { script: new Script({ user: "1", offline: storage, ...options }), opening };
+}
+
+test("rows that are read late are not sent as the next user", async () => {
+  const { script, opening } = slow();
+  await script.begin();
+  await script.begin({ user: "2" });
+  opening[1].opened();
+  opening[0].opened({ nonce: "a" });
+  opening[0].host.adopt([row({ nonce: "b" })]);
+  await settled();
+  await script.line.welcome("2");
+  await script.enter();
+  assert.ok(!script.line.types.includes("message"));
+  assert.deepEqual(script.room.pending, []);
+});
+
+test("rows that are read late do not come back after they were forgotten", async () => {
+  const { script, opening } = slow();
+  await script.begin();
+  await script.client.forget();
+  opening[0].opened({ nonce: "a" });
+  opening[0].host.adopt([row({ nonce: "b" })]);
+  await settled();
+  assert.deepEqual(script.room.pending, []);
+});
+
+test("an attempt that has ended does not open the storage", async () => {
+  let give;
+  const { script, opening } = slow({ url: () => new Promise((resolve) => (give = resolve)) });
+  await script.begin();
+  script.client.close();
+  give("ws://localhost/ws/");
+  await settled();
+  assert.equal(opening.length, 0);
+});
