@@ -103,8 +103,7 @@ export class Connection {
   close(code = 1000, reason = "closed", retryIn = null) {
     if (this.state === "closed") return;
     this.#stopListening();
-    this.#drop();
-    this.#become("closed", { code, reason, retryIn });
+    if (this.#drop()) this.#become("closed", { code, reason, retryIn });
   }
 
   /** Drop the line and become idle without an event. */
@@ -178,7 +177,7 @@ export class Connection {
   // From the end of a line, or from a `disconnect` frame, which may forbid the next attempt.
   #lose({ code, reason, reconnect, retry_after, isAtOnce }) {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
-    this.#drop();
+    if (!this.#drop()) return;
     const seconds = isAtOnce ? 0 : wait(this.#failures++, retry_after);
     this.#notBefore = retry_after > 0 ? this.#clock.now() + retry_after : 0;
     this.#retryAt = this.#clock.now() + seconds;
@@ -189,10 +188,11 @@ export class Connection {
     else this.#alarm("retry", seconds, () => this.#start());
   }
 
+  // Returns false if a handler has closed the client in the meantime, or has begun another attempt.
   #drop() {
-    const line = this.#line;
+    const [line, attempt, state] = [this.#line, this.#attempt, this.state];
     this.#line = null;
-    this.#attempt?.abort();
+    attempt?.abort();
     for (const name of this.#timers.keys()) this.#stop(name);
     const replies = [...this.#replies.values()];
     this.#replies.clear();
@@ -202,6 +202,7 @@ export class Connection {
       onError(failure("offline", "unknown", { retryable: true }), {});
     }
     line?.close();
+    return attempt === this.#attempt && state === this.state;
   }
 
   #move(state) {
@@ -319,8 +320,7 @@ export class Connection {
 
   // An open socket keeps a page from being restored as it was.
   #suspend() {
-    if (!MOVES[this.state].includes("suspended")) return;
-    this.#drop();
+    if (!MOVES[this.state].includes("suspended") || !this.#drop()) return;
     this.#owner.suspended();
     this.#become("suspended");
   }

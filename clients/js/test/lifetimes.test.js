@@ -384,3 +384,34 @@ test("a page that becomes visible tests its line, or tries at once", async (cont
   tell("visibilitychange");
   assert.equal(script.client.state, "connecting");
 });
+
+const ENDS = {
+  "is lost": ({ line }) => line.told.onEnd(1006, ""),
+  "is ended by the server": ({ line }) => line.told.onFrame('{"type":"disconnect","code":4001}'),
+  "is closed by the page": ({ client }) => client.close(),
+};
+
+for (const [how, end] of Object.entries(ENDS)) {
+  test(`a handler of a room may close the client while its line ${how}`, async () => {
+    const script = new Script();
+    await script.connect();
+    await script.enter();
+    script.room.on("state", () => script.client.close());
+    end(script);
+    await script.clock.passes(60);
+    assert.deepEqual([script.client.state, script.lines.length, script.clock.timers.size], ["closed", 1, 0]);
+    assert.deepEqual([script.told("state").slice(2), script.told("error")], [["closed"], []]);
+  });
+
+  test(`a handler of a room may accept another user while its line ${how}`, async () => {
+    const script = new Script({ user: "1" });
+    await script.connect();
+    await script.enter();
+    script.room.on("state", () => script.client.connect({ user: "2" }), { once: true });
+    end(script);
+    await script.clock.passes(5);
+    assert.equal(script.lines.length, 2);
+    await script.line.welcome("2");
+    assert.deepEqual([script.client.state, script.client.userId, script.line.isClosed], ["open", "2", false]);
+  });
+}
