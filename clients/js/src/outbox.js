@@ -45,11 +45,12 @@ export class Outbox {
   add(room, content, { data, nonce = makeNonce(), signal } = {}) {
     const known = this.#items.get(nonce);
     if (known) return known.state === "failed" ? this.retry(nonce) : known.promise;
-    const message = { room, content, data, nonce };
-    const size = JSON.stringify(message).length;
+    const text = textOf({ room, content, data, nonce });
+    const size = text.length;
     const isFull = this.#items.size >= this.#most || this.#bytes + size > BYTES;
-    if (isFull || signal?.aborted) return handled(Promise.reject(this.#unkept(isFull ? "queue_full" : "aborted")));
-    const item = this.#put(message, { size, at: this.#session.clock.stamp() });
+    const code = !text ? "invalid_message" : isFull ? "queue_full" : signal?.aborted ? "aborted" : null;
+    if (code) return handled(Promise.reject(this.#unkept(code)));
+    const item = this.#put(JSON.parse(text), { size, at: this.#session.clock.stamp() });
     this.#watch(item, signal);
     this.#queue(item);
     return item.promise;
@@ -306,6 +307,15 @@ export class Outbox {
     Object.assign(item, fields);
     this.#shown.delete(item.message.room);
     this.#session.touch(this.#session.room(item.message.room));
+  }
+}
+
+// The text of a message as it is at the call, because the page may change its data later; empty if it is none.
+function textOf(message) {
+  try {
+    return typeof message.content === "string" ? JSON.stringify(message) : "";
+  } catch {
+    return "";
   }
 }
 

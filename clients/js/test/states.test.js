@@ -339,3 +339,28 @@ test("the message behind one that is refused for good is sent at once", async ()
   await line.refuse(await line.expect("message"), "permission_denied");
   assert.equal((await line.expect("message")).content, "two");
 });
+
+const circular = {};
+circular.self = circular;
+for (const [what, content, data] of [["number", 5], ["null", null], ["list", ["a"]], ["undefined"], ["circle", "hi", circular], ["bigint", "hi", { n: 5n }]])
+  test(`a message that cannot be sent is refused at once: ${what}`, async () => {
+    const script = new Script();
+    const line = await script.connect("1", { limits: { content_characters: 10 } });
+    await script.enter();
+    await assert.rejects(script.room.send(content, { data }), { code: "invalid_message", outcome: "not_sent" });
+    assert.deepEqual(script.room.pending, []);
+    script.room.send("next");
+    assert.equal((await line.expect("message")).content, "next");
+  });
+
+test("a message is sent with the data that it had at the call", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  const data = { count: 1 };
+  script.room.join();
+  script.room.send("hi", { data });
+  data.count = 2;
+  data.self = data;
+  await line.joined(await line.expect("join"));
+  assert.deepEqual((await line.expect("message")).data, { count: 1 });
+});
