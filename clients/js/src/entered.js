@@ -9,6 +9,9 @@ import { positionOf } from "./position.js";
 const AGAIN = "again"; // the ref of commands that enter again
 const MOST = 100;
 
+/** Whether a frame refuses a whole batch. */
+export const isForAll = ({ type, room, topic }) => type === "error" && room === undefined && topic === undefined;
+
 export class Entered {
   #logs = new Map(); // address → { target, seq, epoch }
 
@@ -47,6 +50,7 @@ export class Entered {
   }
 
   #again(frame) {
+    if (isForAll(frame)) throw new Error(frame.code); // nothing is entered any more: the client begins anew
     const log = this.#logs.get(addressOf(frame));
     if (!log) return []; // it was left meanwhile
     if (frame.type === "error") return this.#refused(frame);

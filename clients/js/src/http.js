@@ -31,7 +31,12 @@ class Fallback {
   constructor(transport, host, url) {
     this.#transport = transport;
     this.#host = host;
-    this.#url = new URL(url, globalThis.location?.href).href;
+    this.#url = url;
+  }
+
+  // Not at once: where a page is rendered on a server, it has no address.
+  get #address() {
+    return new URL(this.#url, globalThis.location?.href);
   }
 
   open(target, receiver) {
@@ -74,7 +79,7 @@ class Fallback {
 
   // Not while the site itself does not answer.
   async #fall() {
-    const live = new URL(this.#url);
+    const live = this.#address;
     live.pathname = live.pathname.replace(/http\/?$/, "live/");
     live.search = "";
     const response = await fetch(live, { cache: "no-store" }).catch(() => null);
@@ -86,7 +91,7 @@ class Fallback {
   // Back to a socket
 
   #openHttp(target, receiver) {
-    const line = new HttpLine(this.#url, target, receiver, this.#host.clock, this.#memory);
+    const line = new HttpLine(this.#address.href, target, receiver, this.#host.clock, this.#memory);
     new SocketRetries(line, this.#transport, target, this.#host, () => this.#returned());
     return line;
   }

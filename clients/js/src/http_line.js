@@ -4,11 +4,13 @@
  */
 
 import { LEAVES } from "./address.js";
-import { Entered } from "./entered.js";
+import { Entered, isForAll } from "./entered.js";
+import { pause } from "./pause.js";
 
 const FIRST_SECONDS = 5; // a proxy that holds a stream back for longer gathers it
 const CHANGE_SECONDS = 0.05; // wishes that change together begin one stream
 const PAUSE_SECONDS = 0.1; // between two requests with commands: each is a handshake for the server
+const EMPTY_SECONDS = 1; // after a stream or poll that brought nothing, and ended sooner
 const MOST = 100;
 const MOST_CHARACTERS = 20_000;
 const LOST = 1006;
@@ -27,12 +29,13 @@ export class HttpLine {
   /** @type {any} */
   #welcome = null;
   #entered = new Entered();
-  #openings = new Map(); // ref → { command, left }: what the client enters, until all replies are there
+  #openings = new Map(); // ref → a command that enters, with those of its rooms or topics that have no reply yet
   #queue = []; // other commands
   #isSending = false;
   #gone = new AbortController();
   /** @type {AbortController | null} */
   #stream = null; // ends the stream or poll
+  #isEmpty = true; // whether the stream or poll has brought nothing yet
   /** @type {any} */
   #socket = null; // the line that has taken over
   #stop = () => {};
@@ -45,7 +48,7 @@ export class HttpLine {
     this.#clock = clock;
     this.#memory = memory;
     target.signal.addEventListener("abort", () => this.close(), { signal: this.#gone.signal });
-    this.#run().catch((error) => this.#end(LOST, String(error?.message ?? error)));
+    this.#run().catch((error) => this.#fail(error));
   }
 
   get bufferedAmount() {
@@ -79,13 +82,20 @@ export class HttpLine {
   adopt(socket, changed) {
     this.#socket = socket;
     this.name = socket.name;
-    socket.send([...this.#commands()].join("\n"));
+    const commands = [...this.#commands()];
+    if (commands.length) socket.send(commands.join("\n"));
     this.#stream?.abort();
     changed(this.name);
   }
 
   /** Take a frame that has come over the socket, or its end. */
-  take = (text) => this.#receive(text.split("\n").filter(Boolean));
+  take = (text) => {
+    try {
+      this.#receive(text.split("\n").filter(Boolean));
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
   end = (code, reason) => this.#end(code, reason);
 
   get #isGone() {
@@ -96,6 +106,10 @@ export class HttpLine {
     if (this.#isGone) return;
     this.close();
     this.#receiver.onEnd(code, reason);
+  }
+
+  #fail(/** @type {any} */ error) {
+    this.#end(LOST, String(error?.message ?? error));
   }
 
   // Commands of the client
@@ -112,7 +126,7 @@ export class HttpLine {
     }
     if (LEAVES[command.type]) this.#entered.leave(command);
     if (!ENTERS.includes(command.type)) return !this.#socket && (command.type === "pong" || command.type === "answer");
-    this.#openings.set(ref, { command, left: (command.rooms ?? command.topics)?.length ?? 1 });
+    this.#openings.set(ref, command);
     if (this.#socket) return false;
     this.#change();
     return true;
@@ -131,7 +145,7 @@ export class HttpLine {
 
   *#commands() {
     for (const command of this.#entered.commands()) yield JSON.stringify(command);
-    for (const { command } of this.#openings.values()) yield JSON.stringify(command);
+    for (const command of this.#openings.values()) yield JSON.stringify(command);
   }
 
   async #flush() {
@@ -140,10 +154,10 @@ export class HttpLine {
     try {
       while (this.#queue.length && !this.#isGone) {
         await this.#post(this.#next());
-        await new Promise((resolve) => this.#clock.after(PAUSE_SECONDS, resolve));
+        await pause(this.#clock, PAUSE_SECONDS, this.#gone.signal);
       }
-    } catch (/** @type {any} */ error) {
-      this.#end(LOST, String(error?.message ?? error));
+    } catch (error) {
+      this.#fail(error);
     }
     this.#isSending = false;
   }
@@ -162,15 +176,22 @@ export class HttpLine {
   // The stream
 
   async #run() {
+    await this.#target.url(); // the client opens its storage with it
+    if (this.#isGone) return;
     this.#token = await this.#target.token();
     while (!this.#isGone && !this.#socket) {
       this.#stop();
       const stream = (this.#stream = new AbortController());
+      const began = this.#clock.now();
+      const isGreeted = Boolean(this.#welcome);
+      this.#isEmpty = true;
       try {
         await this.#read(stream);
       } catch (error) {
         if (!stream.signal.aborted) throw error;
       }
+      const isEmpty = this.#isEmpty && isGreeted === Boolean(this.#welcome);
+      if (isEmpty && this.#clock.now() - began < EMPTY_SECONDS) await pause(this.#clock, EMPTY_SECONDS, stream.signal);
     }
   }
 
@@ -244,10 +265,20 @@ export class HttpLine {
   }
 
   #pass(frame) {
-    const opening = this.#openings.get(frame.ref);
-    if (opening && !--opening.left) this.#openings.delete(frame.ref);
+    this.#answered(frame);
     if (frame.type === "authenticated" && frame.guest_token) this.#identify(frame.guest_token);
-    for (const one of this.#entered.take(frame)) this.#receiver.onFrame(JSON.stringify(one));
+    for (const one of this.#entered.take(frame)) {
+      this.#isEmpty &&= one.type === "room" || one.type === "presence"; // each stream brings these
+      this.#receiver.onFrame(JSON.stringify(one));
+    }
+  }
+
+  // The next stream sends only what has no reply: replies belong to a batch by their order. An error may be for all of it.
+  #answered(frame) {
+    const command = this.#openings.get(frame.ref);
+    const rest = isForAll(frame) ? null : (command?.rooms ?? command?.topics);
+    rest?.shift();
+    if (!rest?.length) this.#openings.delete(frame.ref);
   }
 }
 

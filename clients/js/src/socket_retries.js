@@ -104,7 +104,11 @@ class Trial {
 
   #receive(text) {
     if (this.isAdopted) return this.#line.take(text);
-    for (const line of text.split("\n").filter(Boolean)) this.#examine(JSON.parse(line));
+    try {
+      for (const line of text.split("\n").filter(Boolean)) this.#examine(JSON.parse(line));
+    } catch {
+      this.fail();
+    }
   }
 
   #examine(frame) {
@@ -116,7 +120,9 @@ class Trial {
       case "ping":
         return this.socket.send(JSON.stringify({ type: "pong", t: frame.t }));
       case "pong":
-        this.isAnswered = true;
+        return (this.isAnswered = true);
+      case undefined:
+        return this.fail();
     }
   }
 }

@@ -67,7 +67,8 @@ class Attempt {
   #signal = new AbortController();
 
   constructor() {
-    const target = { url: async () => new URL("wss://example.com/ws/"), token: async () => null, subprotocols: [], signal: this.#signal.signal };
+    const url = async () => ((this.isAsked = true), new URL("wss://example.com/ws/"));
+    const target = { url, token: async () => null, subprotocols: [], signal: this.#signal.signal };
     const onFrame = (text) => this.frames.push(...text.split("\n").map((line) => JSON.parse(line)));
     this.line = wrapper.open(target, { onFrame, onEnd: (...end) => this.ends.push(end) });
     attempts.push(this);
@@ -92,6 +93,7 @@ const socketTransport = {
     socket.send = (text) => socket.sent.push(...text.split("\n").map((line) => JSON.parse(line)));
     socket.close = () => (socket.isClosed = true);
     socket.tell = (...frames) => receiver.onFrame(frames.map((frame) => JSON.stringify(frame)).join("\n"));
+    socket.raw = receiver.onFrame;
     socket.end = receiver.onEnd;
     sockets.push(socket);
     return socket;
@@ -341,4 +343,136 @@ test("closing ends all requests and timers", async () => {
   await settled();
   assert.equal(clock.size, 0);
   assert.deepEqual(attempt.ends, []);
+});
+
+test("a batch that is answered in part begins the next stream with the rest", async () => {
+  const { attempt, stream } = await inRoom();
+  const rooms = ["a", "b", "c"].map((room) => ({ room }));
+  attempt.send({ type: "joins", rooms, ref: 7 });
+  clock.pass(0.1);
+  const second = await request(2);
+  const joined = (room) => ({ type: "joined", room, through: 1, epoch: "e", recovered: false, messages: [], ref: 7 });
+  second.open(WELCOME, joined("a"), { type: "error", code: "permission_denied", room: "b", ref: 7 });
+  await until(() => attempt.frames.some(({ room }) => room === "b"));
+  attempt.send({ type: "subscribe", topic: "t", ref: 8 });
+  clock.pass(0.1);
+  const third = await request(3);
+  const entering = third.commands.filter(({ ref }) => ref === 7);
+  assert.deepEqual(entering.map((command) => command.rooms), [[{ room: "c" }]]);
+  assert.ok(stream.isAborted);
+});
+
+test("a batch that is refused as a whole is not sent again", async () => {
+  const { attempt } = await inRoom();
+  attempt.send({ type: "joins", rooms: [{ room: "a" }, { room: "b" }], ref: 7 });
+  clock.pass(0.1);
+  const second = await request(2);
+  second.open(WELCOME, { type: "error", code: "rate_limited", retryable: true, ref: 7 });
+  await until(() => attempt.types.includes("error"));
+  second.close();
+  assert.ok(!(await request(3)).commands.some(({ ref }) => ref === 7));
+});
+
+test("a line whose rooms cannot be entered again ends", async () => {
+  const { attempt, stream } = await inRoom();
+  stream.close();
+  const next = await request(2);
+  next.open(WELCOME, { type: "error", code: "rate_limited", retryable: true, ref: next.commands[0].ref });
+  await until(() => attempt.ends.length);
+  assert.equal(attempt.ends[0][0], 1006);
+});
+
+test("the address of the socket is asked over HTTP too, as the storage is opened with it", async () => {
+  const attempt = await opened();
+  assert.ok(attempt.isAsked);
+});
+
+test("a site is rendered where there is no address", () => {
+  http()(socketTransport, { clock, http: "/realtime/http" });
+});
+
+/** In a room, over a socket that has taken over. */
+async function adopted() {
+  const { attempt } = await inRoom();
+  clock.pass(61);
+  const socket = sockets.at(-1);
+  socket.tell(WELCOME, { type: "pong" });
+  clock.pass(11);
+  assert.equal(attempt.line.name, "websocket");
+  return { attempt, socket };
+}
+
+for (const text of ["{", "null", '{"type":"joined","room":"r","ref":"again","recovered":true}', '{"type":"error","ref":"again"}'])
+  test(`the line ends if the socket that has taken over sends ${text}`, async () => {
+    const { attempt, socket } = await adopted();
+    socket.raw(text);
+    assert.deepEqual([attempt.ends.length, socket.isClosed], [1, true]);
+  });
+
+for (const text of ["{", "null", "5"])
+  test(`a socket that is tried and sends ${text} is let go`, async () => {
+    const { attempt } = await inRoom();
+    clock.pass(61);
+    const socket = sockets.at(-1);
+    socket.raw(text);
+    assert.deepEqual([attempt.ends.length, socket.isClosed], [0, true]);
+    clock.pass(121);
+    assert.equal(sockets.length, 5);
+  });
+
+test("a socket that takes over gets no empty frame", async () => {
+  await opened();
+  clock.pass(61);
+  const socket = sockets.at(-1);
+  socket.tell(WELCOME, { type: "pong" });
+  socket.send = (text) => socket.sent.push(text);
+  clock.pass(11);
+  assert.deepEqual(socket.sent.slice(1), []);
+});
+
+test("streams that bring nothing and end at once are no loop", async () => {
+  const attempt = await opened();
+  requests[0].close();
+  (await request(1)).open(WELCOME);
+  requests[1].close();
+  await settled();
+  assert.equal(requests.length, 2);
+  clock.pass(1);
+  (await request(2)).open(WELCOME);
+  requests[2].close();
+  await settled();
+  attempt.send({ type: "join", room: "r", ref: 1 });
+  clock.pass(0.1);
+  assert.equal((await request(3)).commands.length, 1);
+});
+
+test("streams that bring only the rooms again and end at once are no loop", async () => {
+  const { stream } = await inRoom();
+  stream.close();
+  const next = await request(2);
+  const about = { room: "r", through: 2, epoch: "e", recovered: true, messages: [], members: [], count: 0 };
+  next.open(WELCOME, { type: "joined", ...about, ref: next.commands[0].ref });
+  next.close();
+  await settled();
+  assert.equal(requests.length, 3);
+});
+
+test("answers without a welcome are no loop", async () => {
+  await block();
+  new Attempt();
+  (await request(0)).answer();
+  await settled();
+  assert.equal(requests.length, 1);
+  attempts.at(-1).close();
+  assert.equal(clock.size, 0);
+});
+
+test("closing ends the pause between two requests with commands", async () => {
+  const attempt = await opened();
+  attempt.send({ type: "ping", ref: 1 });
+  (await request(1)).answer({ type: "pong", ref: 1 });
+  await until(() => attempt.types.includes("pong"));
+  await settled();
+  attempt.close();
+  assert.equal(clock.size, 0);
 });

@@ -386,8 +386,8 @@ test("a page that becomes visible tests its line, or tries at once", async (cont
 });
 
 const ENDS = {
-  "is lost": ({ line }) => line.told.onEnd(1006, ""),
-  "is ended by the server": ({ line }) => line.told.onFrame('{"type":"disconnect","code":4001}'),
+  "is lost": ({ line }) => line.receiver.onEnd(1006, ""),
+  "is ended by the server": ({ line }) => line.receiver.onFrame('{"type":"disconnect","code":4001}'),
   "is closed by the page": ({ client }) => client.close(),
 };
 

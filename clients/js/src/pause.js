@@ -1,0 +1,18 @@
+/**
+ * Wait some seconds, or until the signal aborts.
+ * @param {{ after(seconds: number, act: () => void): () => void }} clock
+ * @param {number} seconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
+export function pause(clock, seconds, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      stop();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const stop = clock.after(signal.aborted ? 0 : seconds, end);
+    signal.addEventListener("abort", end);
+  });
+}
