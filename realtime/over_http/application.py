@@ -17,8 +17,8 @@ from ..engine.servers import transport
 from ..views import durable_stream, over_http
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
-from .durable import Reading
-from .durable_read import Read
+from .durable_request import DurableRequest
+from .durable_response import DurableResponse
 from .line import Line, handshake
 from .refusal import Refusal
 from .request import CONTENT_TYPE, Mode, Request, header_of, read_commands
@@ -79,8 +79,9 @@ async def _line(
 ) -> Line | None:
     """Return the connection that answers a request; None if its client has gone."""
     if match.func is durable_stream:
-        read = Read.of(scope, match.kwargs["kind"], match.kwargs["name"])
-        return Line(read.request, read.commands, receive, send, partial(Reading, shown, send, read))
+        read = DurableRequest.of(scope, match.kwargs["kind"], match.kwargs["name"])
+        answer = partial(DurableResponse, shown, send, read)
+        return Line(read.request, read.commands, receive, send, answer)
     request = Request.of(scope)
     commands = await read_commands(scope, receive)
     if commands is None:

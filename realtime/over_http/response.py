@@ -18,7 +18,7 @@ from ..wire.events import Failure
 from .refusal import Refusal
 from .request import CONTENT_TYPE, Mode, header_of
 
-__all__ = ["Response"]
+__all__ = ["STREAM_TYPE", "Headers", "Response"]
 
 STREAM_TYPE = "text/event-stream"
 STREAM_BYTES, GATHERED_BYTES = 1024 * 1024, 256 * 1024
@@ -38,10 +38,7 @@ ALLOWED = b"authorization, content-type, if-none-match, x-realtime-user"
 EXPOSED = b"retry-after, etag, stream-next-offset, stream-up-to-date, stream-cursor"
 PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
-    (
-        b"access-control-allow-headers",
-        b"authorization, content-type, if-none-match, x-realtime-user",
-    ),
+    (b"access-control-allow-headers", ALLOWED),
     (b"access-control-max-age", b"600"),
 )
 
@@ -80,7 +77,7 @@ class Response:
         """Answer a page of an allowed origin that asks whether it may send a request."""
         self._is_started = self._is_ended = True
         await self._head(HTTPStatus.NO_CONTENT, [*PREFLIGHT, *cors(self._scope)])
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._end()
 
     async def refuse(self, error: Refusal) -> None:
         """Send an error as the whole response."""
@@ -121,7 +118,7 @@ class Response:
             return
         self._is_ended = True
         if self._mode is Mode.STREAM:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._end()
         else:
             await self._whole(HTTPStatus.OK, "".join(f"{one}\n" for one in self._frames).encode())
 
@@ -174,7 +171,7 @@ class Response:
         if retry_after is not None:
             headers.append((b"retry-after", b"%d" % math.ceil(retry_after)))
         await self._head(status, headers)
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._end(data)
 
     def _headers(self, kind: str) -> Headers:
         return [(b"content-type", kind.encode()), *ALWAYS, *cors(self._scope)]
@@ -184,6 +181,9 @@ class Response:
 
     async def _body(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
 def cors(scope: dict[str, Any]) -> Headers:

@@ -1,7 +1,7 @@
-"""The read part of the Durable Streams protocol, on rooms and topics.
+"""The response of a durable stream, made of the frames of a short connection.
 
-An offset is a position and the epoch of its log. A read is a command of protocol v1 on a short
-connection, so its rights are those of a socket.
+A read is a command of protocol v1, so its rights are those of a socket. An offset is a position and
+the epoch of its log.
 """
 
 import time
@@ -13,12 +13,12 @@ from msgspec import json
 
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
-from .durable_read import BEGINNING, Offset, Read, encoded
+from .durable_request import BEGINNING, DurableRequest, Offset, encoded
 from .refusal import Refusal
 from .request import Mode
-from .response import Headers, Response
+from .response import STREAM_TYPE, Headers, Response
 
-__all__ = ["Reading"]
+__all__ = ["DurableResponse"]
 
 CURSOR_SECONDS = 20
 STATUS: dict[str, HTTPStatus] = {
@@ -30,13 +30,15 @@ STATUS: dict[str, HTTPStatus] = {
     ErrorCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 GONE = _("This offset is not in the log any more. Read again from the beginning.")
+ADDRESS = {"type", "room", "topic", "from", "epoch"}
+"""The fields of a frame that are not of its item."""
 Item = dict[str, Any]
 
 
-class Reading(Response):
-    """The response to a read, which it makes of the frames of the connection."""
+class DurableResponse(Response):
+    """The response to a read of a room or topic."""
 
-    def __init__(self, scope: dict[str, Any], send: Any, read: Read, full: Any) -> None:
+    def __init__(self, scope: dict[str, Any], send: Any, read: DurableRequest, full: Any) -> None:
         super().__init__(scope, send, read.mode, full)
         self._read = read
         self._next: Offset | None = None
@@ -151,7 +153,7 @@ class Reading(Response):
 
     async def _send_data(self) -> None:
         if not self._is_begun:
-            await self._head(HTTPStatus.OK, [*self._headers("text/event-stream"), *self._about()])
+            await self._head(HTTPStatus.OK, [*self._headers(STREAM_TYPE), *self._about()])
         data = self._events()
         await self._until_read()
         await self._body(data)
@@ -168,16 +170,17 @@ class Reading(Response):
 
     async def _page(self) -> None:
         if self._read.live == "sse" and not self._read.is_head:  # from the beginning or from now
-            await self._head(HTTPStatus.OK, [*self._headers("text/event-stream"), *self._about()])
-            message = {"type": "http.response.body", "body": self._events(), "more_body": False}
-            await self._send(message)
-            return
-        if self._read.live and not self._items:
-            await self._head(
-                HTTPStatus.NO_CONTENT, [*self._headers("application/json"), *self._about()]
-            )
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+            await self._head(HTTPStatus.OK, [*self._headers(STREAM_TYPE), *self._about()])
+            await self._end(self._events())
+        elif self._read.live and not self._items:
+            headers = [*self._headers("application/json"), *self._about()]
+            await self._head(HTTPStatus.NO_CONTENT, headers)
+            await self._end()
+        else:
+            await self._list()
+
+    async def _list(self) -> None:
+        """Send the items as a JSON list, unless the client has it."""
         tag = f'"{self._read.offset or BEGINNING}:{self._next}"'
         is_known = self._read.known == tag and not self._read.live and not self._read.is_head
         data = b"" if self._read.is_head or is_known else json.encode(self._items)
@@ -185,7 +188,7 @@ class Reading(Response):
         if not is_known:
             headers.append((b"content-length", b"%d" % len(data)))
         await self._head(HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK, headers)
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._end(data)
 
     def _about(self) -> Iterator[tuple[bytes, bytes]]:
         yield b"stream-next-offset", str(self._next).encode()
@@ -212,9 +215,6 @@ def _gone() -> Refusal:
 
 def _item(state: Item) -> Item:
     return {name: value for name, value in state.items() if name not in ADDRESS}
-
-
-ADDRESS = {"type", "room", "topic", "from", "epoch"}
 
 
 def _position(item: Item) -> int:

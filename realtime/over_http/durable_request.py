@@ -1,4 +1,4 @@
-"""What a client wants to read of a room or topic, as the address of a durable stream says it."""
+"""A request to read a room or topic as a durable stream: what its address and headers say."""
 
 import re
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from ..wire.text import Text as _
 from .refusal import Refusal
 from .request import Mode, Request, header_of
 
-__all__ = ["BEGINNING", "Offset", "Read", "encoded"]
+__all__ = ["BEGINNING", "DurableRequest", "Offset", "encoded"]
 
 PAGE = 100
 OFFSET = re.compile(r"([0-9]{16})_([\w-]{0,64})", re.ASCII)
@@ -34,8 +34,11 @@ class Offset(NamedTuple):
         return f"{self.seq:016d}_{self.epoch}"
 
 
-class Read(NamedTuple):
-    """What a client wants to read; `offset` is None for the beginning and for now."""
+class DurableRequest(NamedTuple):
+    """What a client wants to read.
+
+    `offset` is None for the beginning, and for now.
+    """
 
     kind: str
     name: str
@@ -49,7 +52,7 @@ class Read(NamedTuple):
     """The ETag of what the client has."""
 
     @classmethod
-    def of(cls, scope: dict[str, Any], kind: str, name: str) -> "Read":
+    def of(cls, scope: dict[str, Any], kind: str, name: str) -> "DurableRequest":
         """Read the address and the headers; raise `Refusal` for a mistake."""
         query = parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
         text, live = _one(query, "offset"), _one(query, "live")
