@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from ..wire.codecs import Frame
-from ..wire.errors import ErrorCode
 from ..wire.events import Ask
 from .bus.notes import Answered, Outcome, Question
 from .bus.publisher import publisher
@@ -66,4 +65,4 @@ def _send(engine: Engine, topic: str, make: Callable[[str], Question]) -> None:
 
 def _settle(ref: str, is_sent: bool) -> None:
     if not is_sent:
-        publisher.answers.settle(Answered(ref, Outcome.UNKNOWN, ErrorCode.UNAVAILABLE, AWAY))
+        publisher.answers.fail(ref, AWAY, Outcome.UNKNOWN)
