@@ -44,6 +44,20 @@ async def answered(socket: Socket, **more: Any) -> dict[str, Any]:
     return await socket.expect("answer")
 
 
+class Hanging:
+    """A handler that never answers."""
+
+    def __init__(self) -> None:
+        self.begun, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, question: Confirm) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+
 def plainly(question: Confirm) -> Confirmed:
     return Confirmed(question.text == "Sure?")
 
@@ -135,17 +149,10 @@ async def test_a_handler_that_fails_is_logged(
 
 async def test_after_its_time_a_question_is_not_answered(pair: Opened) -> None:
     client, socket = pair
-    cancelled = asyncio.Event()
-
-    async def slow(question: Confirm) -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            cancelled.set()
-
-    client.answer(Confirm, slow)
+    hanging = Hanging()
+    client.answer(Confirm, hanging.answer)
     await ask(socket, timeout=0.01)
-    await cancelled.wait()
+    await hanging.cancelled.wait()
     client.answer(Confirm, plainly)
     assert (await answered(socket, ref="1"))["ref"] == "1"
     assert socket.types() == ["answer"]
@@ -166,20 +173,12 @@ async def test_a_timeout_of_the_handler_itself_is_a_failure(
 
 async def test_a_lost_line_ends_a_question(script: Script, pair: Opened) -> None:
     client, socket = pair
-    begun, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def slow(question: Confirm) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            cancelled.set()
-
-    client.answer(Confirm, slow)
+    hanging = Hanging()
+    client.answer(Confirm, hanging.answer)
     await ask(socket)
-    await begun.wait()
+    await hanging.begun.wait()
     later = await returned(client, script, socket)
-    await cancelled.wait()
+    await hanging.cancelled.wait()
     client.answer(Confirm, plainly)
     assert (await answered(later, ref="1"))["ref"] == "1"
     assert later.types() == ["answer"]
@@ -234,19 +233,11 @@ async def test_an_answer_larger_than_a_frame_becomes_a_code(script: Script) -> N
 
 async def test_questions_end_with_the_client(pair: Opened) -> None:
     client, socket = pair
-    begun, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def slow(question: Confirm) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            cancelled.set()
-
-    client.answer(Confirm, slow)
+    hanging = Hanging()
+    client.answer(Confirm, hanging.answer)
     await ask(socket)
-    await begun.wait()
+    await hanging.begun.wait()
     await client.close()
-    await cancelled.wait()
+    await hanging.cancelled.wait()
     assert socket.types() == []
     await lost(client, socket)
