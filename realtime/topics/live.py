@@ -91,7 +91,7 @@ class LiveTopic(Topic):
     def reconcile(self) -> int:
         """Publish how the values differ from the rows; return how many did.
 
-        Call it once for rows that are older than the class, and after writes that nothing told of.
+        Call it once for rows that are older than the class, and after writes that send no signal.
         """
         self._check_thread("reconcile")
         return rows.reconcile(self)
