@@ -143,3 +143,7 @@ async def test_the_driver_of_the_page_passes_what_it_can(tmp_path: Path) -> None
 def test_the_page_names_each_group() -> None:
     section = PAGE.partition("## Groups\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == groups()
+
+
+def test_the_page_names_the_number_of_scenarios() -> None:
+    assert re.findall(r"^(\d+) scenarios", PAGE, re.MULTILINE) == [str(len(load()))]
