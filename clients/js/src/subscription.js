@@ -1,18 +1,16 @@
 /**
- * The subscription to the log of a room or a topic: who holds it, what the server was told, and the position up to
- * which all events have been received. A gap is repaired from the history before anything newer is delivered.
+ * The subscription to the log of a room or a topic: what the server was told, and the position up to which all events
+ * have been received. A gap is repaired from the history before anything newer is delivered.
  */
 
 import { deferred, handled } from "./deferred.js";
 import { failure } from "./errors.js";
+import { Holders } from "./holders.js";
 import { positionOf } from "./position.js";
 
 const PAGE = 100;
 const RETRY_SECONDS = 1;
 const REPLY_SECONDS = 30;
-
-/** Holds a subscription until `leave()`; all others are signals. */
-const OWN = {};
 
 export class Subscription {
   /** @type {string | null} */
@@ -24,9 +22,7 @@ export class Subscription {
 
   #owner;
   #session;
-  #holders = new Map(); // OWN or a signal → { linger, reject, stop }
-  /** @type {(() => void) | null} */
-  #lingering = null; // stops the timer
+  #holders;
   // What the server was told: `out`; `asked`, and its reply is missing; `entered`, and the entries of the reply are
   // being shown; `in`; or `repairing`: missed entries are read before newer ones are delivered.
   #phase = "out";
@@ -47,11 +43,12 @@ export class Subscription {
   constructor(owner, session) {
     this.#owner = owner;
     this.#session = session;
+    this.#holders = new Holders(session.clock, () => this.#endAll(failure("left")));
   }
 
   /** Whether the page wants to follow the log. */
   get isHeld() {
-    return this.#holders.size > 0 || this.#lingering !== null;
+    return !this.#holders.isEmpty;
   }
 
   /** Whether the server follows it for this client. */
@@ -105,12 +102,10 @@ export class Subscription {
     const { connection } = this.#session;
     if (connection.isAborted) return handled(Promise.reject(failure("closed", "not_sent")));
     if (signal?.aborted) return handled(Promise.reject(failure("aborted", "not_sent")));
-    this.#stopLingering();
-    const holder = signal ?? OWN;
     const entered = this.#ready.promise;
     const promise = handled(new Promise((resolve, reject) => {
       entered.then(resolve, reject);
-      if (!this.#holders.has(holder)) this.#holders.set(holder, { linger, reject, stop: this.#watch(signal) });
+      this.#holders.add(signal, linger, reject);
     }));
     this.error = null;
     if (connection.state === "idle") connection.connect();
@@ -121,7 +116,7 @@ export class Subscription {
   /** End the holder without a signal, or all of them. */
   leave({ force = false } = {}) {
     if (force && this.isHeld) this.#endAll(failure("left"));
-    else if (!force) this.#release(OWN);
+    else if (!force) this.#holders.release();
   }
 
   /** The server has removed the user. */
@@ -130,36 +125,11 @@ export class Subscription {
     this.refused(error);
   }
 
-  // Returns a function that ends the listening to a signal.
-  #watch(signal) {
-    const ended = () => this.#release(signal);
-    signal?.addEventListener("abort", ended);
-    return () => signal?.removeEventListener("abort", ended);
-  }
-
-  #release(holder) {
-    const held = this.#holders.get(holder);
-    if (!held) return;
-    held.stop();
-    this.#holders.delete(holder);
-    const end = () => this.#endAll(failure("left"));
-    if (!this.#holders.size && held.linger) this.#lingering = this.#session.clock.after(held.linger, end);
-    else if (!this.#holders.size) end();
-    held.reject(failure(holder === OWN ? "left" : "aborted", "not_sent"));
-  }
-
   #endAll(error) {
-    this.#stopLingering();
-    for (const { stop } of this.#holders.values()) stop();
     this.#holders.clear();
     this.fail(error);
     this.#owner.ended(error);
     this.#wished();
-  }
-
-  #stopLingering() {
-    this.#lingering?.();
-    this.#lingering = null;
   }
 
   // The wish is compared with what the server was told once the task has ended: join and leave in one task send nothing.
@@ -243,16 +213,13 @@ export class Subscription {
   close(error) {
     this.#stop();
     this.fail(error);
-    if (this.#lingering) this.#endAll(error);
-    for (const { stop } of this.#holders.values()) stop();
+    if (this.#holders.isLingering) this.#endAll(error);
+    this.#holders.stop();
   }
 
   /** Listen to the signals again: the client is connected once more. */
   reopen() {
-    for (const [holder, held] of this.#holders) {
-      if (holder !== OWN) held.stop = this.#watch(holder);
-      if (holder.aborted) this.#release(holder);
-    }
+    this.#holders.restart();
   }
 
   forget() {
