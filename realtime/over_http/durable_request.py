@@ -21,6 +21,8 @@ BEGINNING, NOW = "-1", "now"
 MODES = {"": Mode.COMMANDS, "long-poll": Mode.POLL, "sse": Mode.STREAM}
 BAD_OFFSET = _("Write `offset` as a response has named it, or as -1 or now.")
 BAD_LIVE = _("Write `live` as long-poll or sse.")
+OTHER_SITES = ("cross-site", "same-site")
+FOREIGN = _("Links and pages of other sites may not read with the cookie of this site.")
 NEEDS_OFFSET = _("A live read needs an `offset`.")
 
 
@@ -54,6 +56,7 @@ class DurableRequest(NamedTuple):
     @classmethod
     def of(cls, scope: dict[str, Any], kind: str, name: str) -> "DurableRequest":
         """Read the address and the headers; raise `Refusal` for a mistake."""
+        _refuse_foreign(scope)
         query = parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
         text, live = _one(query, "offset"), _one(query, "live")
         if live is not None and live not in ("long-poll", "sse"):
@@ -105,6 +108,16 @@ class DurableRequest(NamedTuple):
     @property
     def _target(self) -> dict[str, Any]:
         return {self.kind: self.name, "ref": 1}
+
+
+def _refuse_foreign(scope: dict[str, Any]) -> None:
+    """Refuse what a browser sends for another site: a read may make its user a member of a room.
+
+    With a link or an image it sends the cookie, and no `Origin`.
+    """
+    is_foreign = header_of(scope, b"sec-fetch-site") in OTHER_SITES
+    if is_foreign and header_of(scope, b"cookie") and not header_of(scope, b"origin"):
+        raise Refusal(HTTPStatus.FORBIDDEN, ErrorCode.PERMISSION_DENIED, FOREIGN)
 
 
 def _one(query: dict[str, list[str]], name: str) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from harness.client.encoding import Object
 from realtime import moderation, push
 from realtime.engine.delivery import catchup, entry_catchup
-from realtime.models import Room
+from realtime.models import Membership, Room
 from realtime.over_http import PlainHttp, line, response
 from realtime.topics import Event, Topic
 from tests.over_http.http_client import Exchange
@@ -299,3 +299,23 @@ async def test_a_stream_of_events_ends_after_so_many_bytes(
         await say(f"{number} {'x' * 500}")
     await stream.ended_raw()
     assert 4000 <= len(stream.body) < 6000
+
+
+@pytest.mark.parametrize("site_of_page", ["cross-site", "same-site"])
+@pytest.mark.parametrize("query", ["offset=-1", f"offset={0:016d}_&live=sse"])
+async def test_a_link_on_another_site_enters_no_room(
+    site: PlainHttp, user: Headers, room: Room, ada: Any, site_of_page: str, query: str
+) -> None:
+    """The browser sends the cookie with it, and no origin."""
+    link = {"cookie": user["cookie"], "sec-fetch-site": site_of_page}
+    refused = await read(site, link, query)
+    assert (refused.status, json.loads(refused.body)["code"]) == (403, "permission_denied")
+    assert not await Membership.objects.filter(user=ada).aexists()
+
+
+@pytest.mark.parametrize("more", [{"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {}])
+async def test_a_page_of_the_site_reads_with_its_cookie(
+    site: PlainHttp, user: Headers, more: Headers
+) -> None:
+    """A browser sends no origin with it either, and a program says nothing of a site."""
+    assert (await read(site, {"cookie": user["cookie"], **more})).status == 200
