@@ -68,9 +68,17 @@ class LiveTopic(Topic):
 
     @classmethod
     def topics_of(cls, row: Any) -> Iterable[Self]:
-        """Return the lists that a row is in: by default one, or none if a value is None."""
+        """Return the lists that a row is in: by default one.
+
+        A row is in none if no name can have its values: for example None or an empty text.
+        """
         values = [_attribute(row, name) for name in cls.lookups()]
-        return [] if None in values else [cls.of(row)]
+        if None in values:
+            return []
+        try:
+            return [cls.of(row)]
+        except ValueError:
+            return []
 
     @classmethod
     def event_of(cls, row: Any) -> Event:

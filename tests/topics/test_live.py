@@ -261,6 +261,28 @@ def test_a_row_without_the_value_of_the_path_is_in_no_list() -> None:
     assert told(made) == [(str(room.pk), True)]
 
 
+def test_a_row_with_a_value_that_no_path_can_have_is_in_no_list() -> None:
+    """It fails no save: a column of text may well be empty."""
+
+    class UserRow(Event):
+        username: str
+
+    class Family(LiveTopic):
+        path = "family/<slug:last_name>"
+        list_of = User
+        row = UserRow
+        keep = timedelta(days=1)
+
+    ada = User(username="ada")
+    for name in ("", "de la Cruz", "\n"):
+        ada.last_name = "byron"
+        ada.save()
+        assert len(Family(last_name="byron").values()) == 1
+        ada.last_name = name
+        ada.save()
+        assert not Family(last_name="byron").values()
+
+
 def test_a_proxy_of_the_model_is_watched_too() -> None:
     """Django sends its signals with the proxy as their sender."""
     Lobby.objects.create(slug="a")
