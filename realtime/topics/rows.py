@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from django.db import connections, router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from .encoding import data_of
@@ -89,11 +89,16 @@ def is_model(value: object) -> TypeGuard[type[Model]]:
 
 
 def watch(model: type[Model]) -> None:
-    """Connect the signals of a model, its proxies and the models that inherit from it."""
-    for sender in _family(model._meta.concrete_model or model):
-        pre_save.connect(_note_places, sender=sender, dispatch_uid=UID)
+    """Connect the signals of a model, of its proxies, and of its parents and children.
+
+    The deletion of a parent or child row sends the signals of the model too.
+    """
+    concrete = _concrete(model)
+    for sender in [*_family(concrete), *_parents(concrete)]:
+        pre_save.connect(_note_saved, sender=sender, dispatch_uid=UID)
         post_save.connect(_publish_saved, sender=sender, dispatch_uid=UID)
-        pre_delete.connect(_note_places, sender=sender, dispatch_uid=UID)
+    for sender in _same(concrete):
+        pre_delete.connect(_note_deleted, sender=sender, dispatch_uid=UID)
         post_delete.connect(_publish_deleted, sender=sender, dispatch_uid=UID)
 
 
@@ -101,13 +106,27 @@ def watch(model: type[Model]) -> None:
 # log would not be that of their writes.
 
 
-def _note_places(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
-    """Note in which lists a row is, before it is saved or deleted."""
-    if raw or instance.pk is None or not _classes(sender):
-        return
-    if connections[using].in_atomic_block:
-        _lock(sender, [instance.pk], using)
-    vars(instance)[BEFORE] = _places(sender, [instance.pk], using)
+def _note_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
+    """Note in which lists a row is before it is saved."""
+    if not raw and instance.pk is not None and _classes(sender):
+        vars(instance)[BEFORE] = _present_places(sender, instance.pk, using)
+
+
+def _note_deleted(sender: Any, instance: Model, using: str, **_: Any) -> None:
+    """Note in which lists of its own model a row is before it is deleted."""
+    if _classes(sender):
+        vars(instance)[BEFORE] = {
+            (topic, key)
+            for topic, key in _present_places(sender, instance.pk, using)
+            if _concrete(topic.model_of_rows()) is _concrete(sender)
+        }
+
+
+def _present_places(model: Any, pk: Any, alias: str) -> set[Place]:
+    """Return the lists that a row is in; a transaction that is open locks it first."""
+    if connections[alias].in_atomic_block:
+        _lock(model, [pk], alias)
+    return _places(model, [pk], alias)
 
 
 def _publish_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
@@ -131,6 +150,21 @@ def _family(model: type[Model]) -> Iterator[type[Model]]:
         yield from _family(child)
 
 
+def _same(model: type[Model]) -> Iterator[type[Model]]:
+    """Return a model with a table, and its proxies."""
+    return (one for one in _family(model) if _concrete(one) is model)
+
+
+def _parents(model: type[Model]) -> Iterator[type[Model]]:
+    for parent in model._meta.get_parent_list():
+        yield from _same(parent)
+
+
+def _concrete(model: type[Model]) -> type[Model]:
+    """Return the model that has the table of a model, which may be a proxy."""
+    return model._meta.concrete_model or model
+
+
 # What is published.
 
 
@@ -150,7 +184,8 @@ def _absences(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[EntryDraf
     """Delete the values of rows that are in no list; told only if they have a value."""
     present = _places(model, pks, alias)
     for kind in _classes(model):
-        for row in kind.model_of_rows()._base_manager.using(alias).filter(pk__in=pks):
+        rows = kind.model_of_rows()._base_manager.using(alias)
+        for row in rows.filter(_among(kind, model, pks)):
             for topic in kind.topics_of(row):
                 if (topic, key := kind.key_of_row(row.pk)) not in present:
                     yield topic.removal(key, is_known=False)
@@ -173,7 +208,7 @@ def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Place, Event]:
     return {
         (topic, kind.key_of_row(row.pk)): event
         for kind in _classes(model)
-        for row in kind.queryset().using(alias).filter(pk__in=pks)
+        for row in kind.queryset().using(alias).filter(_among(kind, model, pks))
         if (topics := list(kind.topics_of(row)))
         for event in [kind.event_of(row)]
         for topic in topics
@@ -184,22 +219,30 @@ def _places(model: Any, pks: Sequence[Any], alias: str) -> set[Place]:
     return {
         (topic, kind.key_of_row(row.pk))
         for kind in _classes(model)
-        for row in kind.queryset().using(alias).filter(pk__in=pks)
+        for row in kind.queryset().using(alias).filter(_among(kind, model, pks))
         for topic in kind.topics_of(row)
     }
 
 
 def _classes(model: type[Model]) -> "list[type[LiveTopic]]":
     """Return the classes whose lists may have rows of a model."""
-    concrete = model._meta.concrete_model or model
+    concrete = _concrete(model)
     watched: list[Any] = [
         one for one in registry.classes if is_model(getattr(one, "list_of", None))
     ]
-    return [
-        one
-        for one in watched
-        if issubclass(concrete, one.list_of._meta.concrete_model or one.list_of)
-    ]
+    return [one for one in watched if _are_relatives(concrete, _concrete(one.list_of))]
+
+
+def _are_relatives(one: type[Model], other: type[Model]) -> bool:
+    """Return whether a row of one model may be one of the other, because one inherits."""
+    return issubclass(one, other) or issubclass(other, one)
+
+
+def _among(kind: "type[LiveTopic]", model: type[Model], pks: Sequence[Any]) -> Q:
+    """Return the condition for the rows of a list that are these rows of a model."""
+    concrete, listed = _concrete(model), _concrete(kind.model_of_rows())
+    is_parent = concrete is not listed and issubclass(listed, concrete)
+    return Q((f"{concrete._meta.pk.name}__in" if is_parent else "pk__in", pks))
 
 
 # Rows.

@@ -313,7 +313,9 @@ async def test_a_link_on_another_site_enters_no_room(
     assert not await Membership.objects.filter(user=ada).aexists()
 
 
-@pytest.mark.parametrize("more", [{"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {}])
+@pytest.mark.parametrize(
+    "more", [{"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {}]
+)
 async def test_a_page_of_the_site_reads_with_its_cookie(
     site: PlainHttp, user: Headers, more: Headers
 ) -> None:

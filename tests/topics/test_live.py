@@ -439,6 +439,82 @@ def shop(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         editor.delete_model(Order)
 
 
+class Place(models.Model):
+    """A parent."""
+
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "shop"
+
+
+class Cafe(Place):
+    """A child with a table of its own."""
+
+    seats = models.IntegerField(default=0)
+
+    class Meta:
+        app_label = "shop"
+
+
+@pytest.fixture
+def places(database: str) -> Iterator[None]:
+    """The tables of both, and a list of each."""
+    with connection.schema_editor() as editor:
+        editor.create_model(Place)
+        editor.create_model(Cafe)
+    yield
+    disconnect(Place, Cafe)
+    with connection.schema_editor() as editor:
+        editor.delete_model(Cafe)
+        editor.delete_model(Place)
+
+
+def lists_of_places() -> list[LiveTopic]:
+    class Named(Event):
+        name: str
+
+    class Places(LiveTopic):
+        path = "places"
+        list_of = Place
+        row = Named
+        keep = timedelta(days=1)
+
+    class Cafes(Places):
+        path = "cafes"
+        list_of = Cafe
+
+    return [Places(), Cafes()]
+
+
+def names_in(topics: list[LiveTopic]) -> list[list[str]]:
+    return [[one.data["name"] for one in topic.values().values()] for topic in topics]
+
+
+@pytest.mark.usefixtures("places")
+def test_a_row_in_two_tables_is_in_the_lists_of_both_models() -> None:
+    """Whichever of the two is saved."""
+    topics = lists_of_places()
+    cafe = Cafe.objects.create(name="one")
+    assert names_in(topics) == [["one"], ["one"]]
+    place = Place.objects.get(pk=cafe.pk)
+    place.name = "two"
+    place.save()
+    assert names_in(topics) == [["two"], ["two"]]
+    cafe.delete()
+    assert names_in(topics) == [[], []]
+    Place.objects.create(name="no cafe")
+    assert names_in(topics) == [["no cafe"], []]
+
+
+@pytest.mark.usefixtures("places")
+def test_a_parent_that_outlives_its_child_stays_in_its_list() -> None:
+    topics = lists_of_places()
+    cafe = Cafe.objects.create(name="one")
+    cafe.delete(keep_parents=True)
+    assert names_in(topics) == [["one"], []]
+
+
 @pytest.mark.usefixtures("shop")
 def test_the_page_in_the_documents_runs(settings: Settings) -> None:
     """Its code publishes what it says, and its templates show it."""
