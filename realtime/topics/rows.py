@@ -4,7 +4,7 @@ What is published is read from the database after the write and under the lock o
 last published state of a row is that of its last commit.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
@@ -56,10 +56,13 @@ def changing(rows: QuerySet[M]) -> Iterator[QuerySet[M]]:
     """
     model, alias = rows.model, _alias(rows)
     with transaction.atomic(using=alias):
-        pks = list(rows.using(alias).values_list("pk", flat=True))
-        _lock(model, pks, alias)
+        found = set(_pks(rows, alias))
+        _lock(model, found, alias)
+        # Read again: another process may have changed them before the lock.
+        pks = [pk for pk in _pks(rows, alias) if pk in found]
         before = _places(model, pks, alias)
-        yield rows.using(alias).filter(pk__in=pks)
+        # Without the filters, which the first change may end.
+        yield type(rows)(model=model, using=alias).filter(pk__in=pks)
         store(_changes(model, pks, before, alias), alias)
 
 
@@ -254,7 +257,7 @@ def _groups(
     """Return the primary keys of rows by model and database."""
     if isinstance(rows, QuerySet):
         alias = _alias(rows)
-        yield rows.model, alias, list(rows.using(alias).values_list("pk", flat=True))
+        yield rows.model, alias, _pks(rows, alias)
         return
     found: dict[tuple[type[Model], str], list[Any]] = {}
     for row in rows:
@@ -262,6 +265,10 @@ def _groups(
         found.setdefault((type(row), alias), []).append(row.pk)
     for (model, alias), pks in found.items():
         yield model, alias, pks
+
+
+def _pks(rows: QuerySet[Any], alias: str) -> list[Any]:
+    return list(rows.using(alias).values_list("pk", flat=True))
 
 
 def _alias(rows: QuerySet[Any]) -> str:
@@ -283,7 +290,7 @@ def _locked(model: type[Model], pks: Sequence[Any], alias: str) -> Iterator[None
         yield
 
 
-def _lock(model: type[Model], pks: Sequence[Any], alias: str) -> None:
+def _lock(model: type[Model], pks: Collection[Any], alias: str) -> None:
     features = connections[alias].features
     if features.has_select_for_update:
         rows = model._base_manager.using(alias).filter(pk__in=pks).order_by("pk")

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -220,6 +221,48 @@ def test_a_bulk_update_may_move_rows() -> None:
     with changing(Room.objects.filter(slug="a")) as rooms:
         rooms._raw_delete(rooms.db)
     assert states(PRIVATE) == {"b": "b"}
+
+
+def test_a_block_may_change_its_rows_twice() -> None:
+    """The first change may well end what has chosen them."""
+    Room.objects.create(slug="a")
+    with changing(Room.objects.filter(title="").order_by("pk")) as locked:
+        locked.update(title="one")
+        assert locked.update(slug="b") == 1
+    assert states() == {"b": "one"}
+
+
+def test_rows_that_another_process_has_changed_meanwhile_are_not_chosen() -> None:
+    """They are chosen under their lock."""
+    room = Room.objects.create(slug="a")
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer")
+    begun = Barrier(2)
+
+    def change() -> None:
+        with transaction.atomic():
+            Room.objects.filter(pk=room.pk).update(title="other")
+            begun.wait(10)
+            until_blocked()
+        connections.close_all()
+
+    thread = Thread(target=change)
+    thread.start()
+    begun.wait(10)
+    with changing(Room.objects.filter(title="")) as locked:
+        assert not locked
+    thread.join(30)
+
+
+def until_blocked() -> None:
+    """Wait until another transaction waits for a lock."""
+    deadline = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")
 
 
 def test_a_block_that_fails_changes_nothing() -> None:
