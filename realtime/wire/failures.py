@@ -33,8 +33,8 @@ class RealtimeError(Exception):
 
     Compare `code`: a code of the protocol, or one of `OWN_CODES`. `message` is a sentence for
     people. `is_retryable` says whether the same may succeed later, and `retry_after` when (in
-    seconds). `path` is that of a wrong field, such as `data.seat`. `outcome` is "not_sent",
-    "refused" or "unknown": what has become of a command.
+    seconds). `path` is that of a wrong field, such as `data.seat`. `outcome` says what has become
+    of a command or question: "not_sent", "refused", "unknown", or "answered" for a wrong answer.
     """
 
     def __init__(
