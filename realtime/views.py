@@ -1,4 +1,7 @@
-"""Answer the health checks of load balancers (`live`, `ready`), and issue tickets to pages."""
+"""Answer the health checks of load balancers, and serve pages: tickets, and the client's options.
+
+The views of plain HTTP only give an address to what `realtime.over_http` answers before Django.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -82,9 +85,7 @@ def over_http(request: HttpRequest, socket: str = "") -> JsonResponse:
     that of the socket to connect them with.
     """
     status, code, message = _fault_of(request)
-    error = {"type": "error", "code": code, "message": message, "retryable": False}
-    allowed = {"Allow": "POST"} if status == 405 else None
-    return JsonResponse(error, status=status, headers=allowed)
+    return _refusal(status, code, message, {"Allow": "POST"} if status == 405 else {})
 
 
 @_outside_transactions
@@ -97,8 +98,12 @@ def durable_stream(request: HttpRequest, kind: str, name: str, socket: str = "")
     if request.method not in ("GET", "HEAD"):
         status, message = 405, _("Streams are read by GET; the site's code writes them.")
     code = "unsupported" if status == 501 else "invalid_message"
+    return _refusal(status, code, message, {"Allow": "GET, HEAD"})
+
+
+def _refusal(status: int, code: str, message: object, headers: dict[str, str]) -> JsonResponse:
     error = {"type": "error", "code": code, "message": message, "retryable": False}
-    return JsonResponse(error, status=status, headers={"Allow": "GET, HEAD"})
+    return JsonResponse(error, status=status, headers=headers)
 
 
 def _fault_of(request: HttpRequest) -> tuple[int, str, object]:
