@@ -3,7 +3,7 @@
 __all__ = ["BURST_CALLS", "BURST_SECONDS", "Burst"]
 
 BURST_SECONDS, BURST_CALLS = 0.02, 20
-"""So many calls, each within this time after the one before, are the begin of a burst."""
+"""So many calls, each within this time after the one before, are the beginning of a burst."""
 
 
 class Burst:

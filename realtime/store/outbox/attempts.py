@@ -1,4 +1,4 @@
-"""Do several things of which none waits for the success of another."""
+"""Make several attempts of which none depends on the success of another."""
 
 from collections.abc import Callable, Iterable
 
