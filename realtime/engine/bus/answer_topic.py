@@ -1,4 +1,4 @@
-"""Ask clients from a process that serves no sockets: it has a topic of its own for the answers."""
+"""The topic by which a process that serves no sockets gets the answers of clients."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from .answers import Answers
 from .layer import Layer
 from .notes import Answered, Outcome, Question, decode
 
-__all__ = ["Replies"]
+__all__ = ["AnswerTopic"]
 
 PROBE_SECONDS, PROVED_SECONDS = 1.0, 5.0
 """The time for the proof that answers arrive, and how long it counts."""
@@ -19,8 +19,8 @@ NOT_HEARD = "The channel layer does not bring answers to this process."
 NOT_ACCEPTED = "The channel layer has not accepted the question."
 
 
-class Replies:
-    """The topic to which the answers for this process are sent; used in one event loop."""
+class AnswerTopic:
+    """Sends questions, and receives their answers; used in one event loop."""
 
     def __init__(self, answers: Answers, find_site: Callable[[], Awaitable[str]]) -> None:
         self.topic = f"reply.{uuid4().hex}"

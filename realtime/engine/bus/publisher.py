@@ -16,12 +16,12 @@ from django.db import connections
 
 from ...bursts import Burst
 from ...store.database import site
+from .answer_topic import AnswerTopic
 from .answers import Answers
 from .joint import Joint
 from .layer import BREAKER_SECONDS, SEND_SECONDS, envelope, group, make_backend
 from .note_queue import QUEUE_BYTES, NoteQueue, size_of
 from .notes import Note, Question
-from .replies import Replies
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
@@ -53,7 +53,7 @@ class Publisher:
         """Whether this process serves sockets. Before its engine starts, it has none yet."""
         self.answers = Answers()
         """What this process waits for, whether it serves sockets or not."""
-        self._replies: Replies | None = None
+        self._answer_topic: AnswerTopic | None = None
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backend: Any = None
@@ -117,7 +117,7 @@ class Publisher:
     def reset(self) -> None:
         """Start again in a forked child, where the thread of the parent does not run."""
         _inherited.append(
-            (self._loop, self._backend, self._publishing, self._asking, self._replies)
+            (self._loop, self._backend, self._publishing, self._asking, self._answer_topic)
         )
         self.__init__()  # type: ignore[misc]
 
@@ -167,10 +167,10 @@ class Publisher:
     # In the loop.
 
     def _ask(self, topic: str, make: Callable[[str], Question]) -> None:
-        if self._replies is None:
-            self._replies = Replies(self.answers, self._known_site)
+        if self._answer_topic is None:
+            self._answer_topic = AnswerTopic(self.answers, self._known_site)
         asking = asyncio.get_running_loop().create_task(
-            self._replies.ask(topic, make(self._replies.topic))
+            self._answer_topic.ask(topic, make(self._answer_topic.topic))
         )
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
