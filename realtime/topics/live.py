@@ -1,18 +1,20 @@
 """Live models: topics that are lists of rows, published as the rows change.
 
-class OrderRow(Event):
-    item: str
-    status: str
+    class OrderRow(Event):
+        item: str
+        status: str
 
-class OrderList(LiveTopic):
-    path = "orders/<int:customer_id>"
-    list_of = Order
-    row = OrderRow
-    keep = timedelta(days=7)
-    customer_id: int
+    class OrderList(LiveTopic):
+        path = "orders/<int:customer_id>"
+        list_of = Order
+        row = OrderRow
+        keep = timedelta(days=7)
+        customer_id: int
 
-    def may_subscribe(self) -> bool:
-        return self.identity.user_pk == self.customer_id
+        def may_subscribe(self) -> bool:
+            return self.identity.user_pk == self.customer_id
+
+The module `rows` publishes by the signals of the models, and asks these classes what to publish.
 """
 
 from collections.abc import Iterable
