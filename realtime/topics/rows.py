@@ -26,12 +26,12 @@ __all__ = ["changing", "is_model", "publish_rows", "reconcile", "watch"]
 
 AT_ONCE = 500
 """The most rows that are locked and read together."""
-BEFORE = "_realtime_places"
-"""The attribute of an instance with the places of its row before it is saved or deleted."""
+BEFORE = "_realtime_listings"
+"""The attribute of an instance with the listings of its row before it is saved or deleted."""
 UID = "realtime.topics.rows"
 
 M = TypeVar("M", bound=Model)
-Place = tuple["LiveTopic", str]
+Listing = tuple["LiveTopic", str]
 """A list that a row is in, and its key there."""
 
 
@@ -60,7 +60,7 @@ def changing(rows: QuerySet[M]) -> Iterator[QuerySet[M]]:
         _lock(model, found, alias)
         # Read again: another process may have changed them before the lock.
         pks = [pk for pk in _pks(rows, alias) if pk in found]
-        before = _places(model, pks, alias)
+        before = _listings(model, pks, alias)
         # Without the filters, which the first change may end.
         yield type(rows)(model=model, using=alias).filter(pk__in=pks)
         store(_changes(model, pks, before, alias), alias)
@@ -112,7 +112,7 @@ def watch(model: type[Model]) -> None:
 def _note_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
     """Note in which lists a row is before it is saved."""
     if not raw and instance.pk is not None and _classes(sender):
-        vars(instance)[BEFORE] = _present_places(sender, instance.pk, using)
+        vars(instance)[BEFORE] = _present_listings(sender, instance.pk, using)
 
 
 def _note_deleted(sender: Any, instance: Model, using: str, **_: Any) -> None:
@@ -120,16 +120,16 @@ def _note_deleted(sender: Any, instance: Model, using: str, **_: Any) -> None:
     if _classes(sender):
         vars(instance)[BEFORE] = {
             (topic, key)
-            for topic, key in _present_places(sender, instance.pk, using)
+            for topic, key in _present_listings(sender, instance.pk, using)
             if _concrete(topic.model_of_rows()) is _concrete(sender)
         }
 
 
-def _present_places(model: Any, pk: Any, alias: str) -> set[Place]:
+def _present_listings(model: Any, pk: Any, alias: str) -> set[Listing]:
     """Return the lists that a row is in; a transaction that is open locks it first."""
     if connections[alias].in_atomic_block:
         _lock(model, [pk], alias)
-    return _places(model, [pk], alias)
+    return _listings(model, [pk], alias)
 
 
 def _publish_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
@@ -171,21 +171,23 @@ def _concrete(model: type[Model]) -> type[Model]:
 # What is published.
 
 
-def _changes(model: Any, pks: Sequence[Any], before: set[Place], alias: str) -> "list[EntryDraft]":
-    """Return the drafts for rows after a write, and for the places that they have left."""
+def _changes(
+    model: Any, pks: Sequence[Any], before: set[Listing], alias: str
+) -> "list[EntryDraft]":
+    """Return the drafts for rows after a write, and for the lists that they have left."""
     states = _states(model, pks, alias)
     drafts = [topic.change(key, event) for (topic, key), event in states.items()]
     return [*_removals(before - states.keys()), *drafts]
 
 
-def _removals(places: set[Place]) -> "list[EntryDraft]":
-    ordered = sorted(places, key=lambda place: (place[0].name, place[1]))
+def _removals(listings: set[Listing]) -> "list[EntryDraft]":
+    ordered = sorted(listings, key=lambda listing: (listing[0].name, listing[1]))
     return [topic.removal(key, is_known=True) for topic, key in ordered]
 
 
 def _absences(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[EntryDraft]":
     """Delete the values of rows that are in no list; told only if they have a value."""
-    present = _places(model, pks, alias)
+    present = _listings(model, pks, alias)
     for kind in _classes(model):
         rows = kind.model_of_rows()._base_manager.using(alias)
         for row in rows.filter(_among(kind, model, pks)):
@@ -207,7 +209,7 @@ def _differences(
             yield topic.removal(key, is_known=False)
 
 
-def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Place, Event]:
+def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Listing, Event]:
     return {
         (topic, kind.key_of_row(row.pk)): event
         for kind in _classes(model)
@@ -218,7 +220,7 @@ def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Place, Event]:
     }
 
 
-def _places(model: Any, pks: Sequence[Any], alias: str) -> set[Place]:
+def _listings(model: Any, pks: Sequence[Any], alias: str) -> set[Listing]:
     return {
         (topic, kind.key_of_row(row.pk))
         for kind in _classes(model)
