@@ -56,8 +56,11 @@ class Answers:
             self._running[event.ref] = task
             task.add_done_callback(lambda _: self._running.pop(event.ref, None))
 
-    def was_refused(self, failure: Failure) -> bool:
-        """Return whether the server has refused an answer; then answer with the code of that."""
+    def refused(self, failure: Failure) -> bool:
+        """Take an error of the server; return whether it is about an answer.
+
+        If the question is still open, its answer is the code of the error.
+        """
         if failure.ref not in self._answered or not isinstance(failure.ref, str):
             return False
         self._answered.remove(failure.ref)

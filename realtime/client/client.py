@@ -236,7 +236,7 @@ class Client:
                 self._identity.renew()
             case Ask():
                 self._answers.ask(event)
-            case Failure() if self._answers.was_refused(event):
+            case Failure() if self._answers.refused(event):
                 pass
             case _:
                 self._deliver(event)
