@@ -8,3 +8,9 @@ export const LEAVES = { leave: "left", unsubscribe: "unsubscribed" };
  * @type {(frame: { room?: string, topic?: string }) => string}
  */
 export const addressOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
+
+/**
+ * Whether a frame refuses a whole batch: the error of one room or topic has its address.
+ * @type {(frame: any) => boolean}
+ */
+export const isForAll = ({ type, room, topic }) => type === "error" && room === undefined && topic === undefined;

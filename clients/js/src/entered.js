@@ -3,14 +3,11 @@
  * The client does not learn of it: replies to entering again become the events that were missed.
  */
 
-import { addressOf } from "./address.js";
+import { addressOf, isForAll } from "./address.js";
 import { positionOf } from "./position.js";
 
 const AGAIN = "again"; // the ref of commands that enter again
 const MOST = 100;
-
-/** Whether a frame refuses a whole batch. */
-export const isForAll = ({ type, room, topic }) => type === "error" && room === undefined && topic === undefined;
 
 export class Entered {
   #logs = new Map(); // address → { target, seq, epoch }

@@ -3,8 +3,8 @@
  * sends commands. The server keeps nothing between two of them: positions and nonces are all the state. docs/http.md
  */
 
-import { LEAVES } from "./address.js";
-import { Entered, isForAll } from "./entered.js";
+import { isForAll, LEAVES } from "./address.js";
+import { Entered } from "./entered.js";
 import { pause } from "./pause.js";
 
 const FIRST_SECONDS = 5; // a proxy that holds a stream back for longer gathers it

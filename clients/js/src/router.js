@@ -1,6 +1,6 @@
 /** The leader's part: many seats use one line to the server. It passes their commands up, and frames down. */
 
-import { addressOf, LEAVES } from "./address.js";
+import { addressOf, isForAll, LEAVES } from "./address.js";
 
 export class Router {
   /** The line, as soon as it is opened. */
@@ -15,7 +15,7 @@ export class Router {
   #members = new Map(); // address → the seats that are in it
   #seats = new Map(); // seat → a number, which is higher if it was visible later
   #seen = 0;
-  #questions = new Map(); // ref of a question → the seats that were not asked yet
+  #questions = new Map(); // ref of a question → { line, asked, seats }, with the seats that were not asked yet
 
   /**
    * `own`: the leader's seat. `group`: clock, deliver(text, seat) passes a line to one seat or to all, and
@@ -45,12 +45,21 @@ export class Router {
   /** Remove a seat, and leave the rooms and topics that no other seat uses. */
   dismiss(seat) {
     this.#seats.delete(seat);
-    for (const [address, seats] of this.#members)
-      if (seats.has(seat) && this.#leave(address, seat)) this.line.send(JSON.stringify(leaving(JSON.parse(address))));
+    for (const [address, seats] of this.#members) if (seats.has(seat)) this.#abandon(address, seat);
+    for (const [ref, question] of this.#questions) {
+      question.seats = question.seats.filter((one) => one !== seat);
+      if (!question.seats.length) this.#questions.delete(ref);
+      else if (question.asked === seat) this.#askNext(ref);
+    }
   }
 
-  #enter(address, seat) {
+  #abandon(address, seat) {
+    if (this.#leave(address, seat)) this.line.send(JSON.stringify(leaving(JSON.parse(address))));
+  }
+
+  #entered(address, seat) {
     this.#members.set(address, (this.#members.get(address) ?? new Set()).add(seat));
+    if (!this.#seats.has(seat)) this.#abandon(address, seat); // it has ended meanwhile
   }
 
   // Returns whether no other seat uses it, or is about to.
@@ -99,8 +108,9 @@ export class Router {
       try {
         frame = JSON.parse(line);
       } catch {
-        return this.#group.deliver(line, this.#own); // the client ends such a line
+        frame = null;
       }
+      if (frame === null) return this.#group.deliver(line, this.#own); // the client ends such a line
       this.#incoming(frame, line);
     }
   }
@@ -128,8 +138,8 @@ export class Router {
   }
 
   #reply({ ref, ...frame }, command) {
-    if (!--command.left) this.#commands.delete(ref);
-    if (frame.type === "joined" || frame.type === "subscribed") this.#enter(addressOf(frame), command.seat);
+    if (!--command.left || isForAll(frame)) this.#commands.delete(ref);
+    if (frame.type === "joined" || frame.type === "subscribed") this.#entered(addressOf(frame), command.seat);
     this.#group.deliver(JSON.stringify({ ...frame, ref: command.ref }), command.seat);
     if (frame.type === "authenticated") this.#identify(frame);
   }
@@ -142,16 +152,17 @@ export class Router {
 
   // Questions of the server: the tab that was visible last answers, if it has a handler.
 
-  #question(frame, line) {
+  #question({ ref }, line) {
     const seats = [...this.#seats].sort(([, one], [, other]) => other - one).map(([seat]) => seat);
-    this.#questions.set(frame.ref, { seats, line });
-    this.#askNext(frame.ref);
+    this.#questions.set(ref, { line, seats });
+    this.#askNext(ref);
   }
 
   #askNext(ref) {
-    const { seats, line } = this.#questions.get(ref);
-    this.#group.deliver(line, seats.shift());
-    if (!seats.length) this.#questions.delete(ref);
+    const question = this.#questions.get(ref);
+    question.asked = question.seats.shift();
+    this.#group.deliver(question.line, question.asked);
+    if (!question.seats.length) this.#questions.delete(ref);
   }
 
   // Returns whether the answer is for the server.
