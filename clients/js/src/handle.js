@@ -26,8 +26,8 @@ export class Handle extends Emitter {
   session;
   /** @protected */
   subscription;
-  /** @type {Recent<any, any>[]} */
-  #recents = [];
+  /** @type {Set<Recent<any, any>>} */
+  #recents = new Set();
 
   /** @param {any} session */
   constructor(session) {
@@ -90,7 +90,8 @@ export class Handle extends Emitter {
     const store = new Store(() => recent.all);
     const put = (/** @type {any} */ ...detail) => recent.put(by(...detail), detail[0]);
     this.on(type, /** @type {any} */ (put), { signal });
-    signal?.addEventListener("abort", () => recent.clear(), { once: true });
+    const end = () => (recent.clear(), this.#recents.delete(recent));
+    signal?.addEventListener("abort", end, { once: true });
     return store;
   }
 
@@ -129,7 +130,7 @@ export class Handle extends Emitter {
    */
   remember(seconds, changed) {
     const recent = new Recent(seconds, this.session.clock, changed);
-    this.#recents.push(recent);
+    this.#recents.add(recent);
     return recent;
   }
 

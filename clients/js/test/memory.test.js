@@ -118,3 +118,17 @@ test("a room keeps its newest messages, and what the page has loaded", async () 
   script.room.trim(10);
   assert.deepEqual(script.room.messages.map((one) => one.seq), Array.from({ length: 10 }, (_, at) => 1231 + at));
 });
+
+test("stores of the latest values end with their signals", async () => {
+  const board = new Script().client.topic("board");
+  const use = () => {
+    const ends = new AbortController();
+    board.recent("cursor", { by: () => 1, seconds: 5, signal: ends.signal });
+    ends.abort();
+  };
+  for (let count = 0; count < 1000; count++) use();
+  const before = await heap();
+  for (let count = 0; count < 10_000; count++) use();
+  const grown = (await heap()) - before;
+  assert.ok(grown < 500_000, `${grown} bytes`);
+});
