@@ -16,7 +16,7 @@ export const websocket = {
       if (signal.aborted) return;
       socket = new WebSocket(address, given ? [...subprotocols, TOKEN_PROTOCOL + escaped(given)] : subprotocols);
       socket.onclose = ({ code, reason }) => end(code, reason);
-      socket.onmessage = ({ data }) => signal.aborted || onFrame(data);
+      socket.onmessage = ({ data }) => signal.aborted || onFrame(String(data)); // a binary frame is no JSON
     };
     connect().catch((error) => end(1006, String(error?.message ?? error)));
     return {
