@@ -14,7 +14,7 @@ export class RealtimeError extends Error {
     this.code = code;
     this.isRetryable = retryable;
     /** @type {number | undefined} */
-    this.retryAfter = retry_after > 0 ? retry_after : undefined;
+    this.retryAfter = retry_after > 0 ? Number(retry_after) : undefined;
     this.path = path;
     this.outcome = outcome;
   }

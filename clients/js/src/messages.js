@@ -70,7 +70,7 @@ export class MessageLog {
   /** Forget all but the newest messages. Returns those that are gone. */
   trim(keep) {
     this.#keep = this.#limit;
-    const gone = this.list.slice(0, -keep);
+    const gone = this.list.slice(0, Math.max(0, this.#all.size - keep));
     if (!gone.length) return gone;
     for (const { id } of gone) this.#all.delete(id);
     this.#list = null;

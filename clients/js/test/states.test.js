@@ -364,3 +364,31 @@ test("a message is sent with the data that it had at the call", async () => {
   await line.joined(await line.expect("join"));
   assert.deepEqual((await line.expect("message")).data, { count: 1 });
 });
+
+for (const [retry_after, seconds] of [["5", 5], [[5], 5], ["soon", 1], [true, 1], [{}, 1], [-3, 1]])
+  test(`a pause of ${JSON.stringify(retry_after)} is one of ${seconds} s`, async () => {
+    const script = new Script();
+    await script.clock.passes(0.5);
+    const line = await script.connect();
+    script.room.join();
+    await line.refuse(await line.expect("join"), "rate_limited", { retryable: true, retry_after });
+    await script.clock.passes(seconds - 0.2);
+    assert.equal(line.types.filter((type) => type === "join").length, 1);
+    await script.clock.passes(0.3);
+    assert.equal(line.types.filter((type) => type === "join").length, 2);
+  });
+
+test("a room that keeps nothing does not grow", async () => {
+  const script = new Script({ keep: 0 });
+  const line = await script.connect();
+  await script.enter();
+  for (let seq = 1; seq <= 20; seq++) await line.send({ type: "message", room: "general", ...message(seq) });
+  assert.deepEqual([script.room.messages, script.told("message").length], [[], 20]);
+});
+
+test("trim(0) forgets all messages", async () => {
+  const script = new Script();
+  await script.connect();
+  await script.enter(2, { messages: [message(1), message(2)] });
+  assert.deepEqual([script.room.trim(0).length, script.room.messages, script.room.hasMore], [2, [], true]);
+});
