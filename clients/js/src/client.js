@@ -172,7 +172,7 @@ export class RealtimeClient extends Emitter {
 
   /** @param {object} command @param {RequestOptions} [options] @param {(reply: any) => void} [take] */
   async #request(command, { timeout = REQUEST_SECONDS, wait = 0, signal } = {}, take) {
-    if (wait && this.state !== "open") await this.#opens(wait, signal);
+    if (wait && this.state !== "open" && !signal?.aborted) await this.#opens(wait, signal);
     if (signal?.aborted) throw failure("aborted", "not_sent");
     if (this.state !== "open") throw failure("offline", "not_sent", { retryable: true });
     return new Promise((resolve, reject) => {
@@ -402,8 +402,12 @@ export class RealtimeClient extends Emitter {
     this.#connection.startHeartbeat(frame.heartbeat);
     this.emit("welcome", frame);
     if (!name) return this.#opened();
-    const refused = ({ code, message }) => code !== "offline" && this.#connection.close(4500, message);
-    this.#connection.ask({ type: "auth", name }, () => this.#isExpected() && this.#opened(), refused);
+    const refused = (error) => {
+      if (error.code === "offline") return;
+      if (error.isRetryable) this.#connection.retry(error);
+      else this.#connection.close(4500, error.message);
+    };
+    this.#connection.ask({ type: "auth", name }, () => this.#isExpected() && this.#opened(), refused, { seconds: REQUEST_SECONDS });
   }
 
   #opened() {

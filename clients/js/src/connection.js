@@ -113,6 +113,11 @@ export class Connection {
     if (this.state !== "idle" && this.state !== "closed") this.#move("idle");
   }
 
+  /** End the line, and connect again after the pause of an error. */
+  retry({ code, message, retryAfter }) {
+    this.#lose({ code, reason: message, retry_after: retryAfter });
+  }
+
   /** Ping the server when it is silent; the attempt has succeeded, as it sent its `welcome`. */
   startHeartbeat(serverSeconds) {
     this.#stop("deadline");
@@ -179,7 +184,7 @@ export class Connection {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
     if (!this.#drop()) return;
     const seconds = isAtOnce ? 0 : wait(this.#failures++, retry_after);
-    this.#notBefore = retry_after > 0 ? this.#clock.now() + retry_after : 0;
+    this.#notBefore = retry_after > 0 ? this.#clock.now() + Number(retry_after) : 0;
     this.#retryAt = this.#clock.now() + seconds;
     const retryIn = globalThis.navigator?.onLine === false ? null : seconds;
     this.#become("waiting", { code, reason, retryIn });

@@ -108,8 +108,10 @@ export class Entrance {
     const [one, many, list] = COMMANDS[kind];
     const count = items.length;
     this.#unanswered++;
+    let isDone = false; // a batch that was refused as a whole fails once more when its time is over
     const next = (/** @type {any} */ ..._done) => {
-      if (batch.length) return;
+      if (batch.length || isDone) return;
+      isDone = true;
       this.#unanswered--;
       this.#flush();
     };

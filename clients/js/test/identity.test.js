@@ -189,3 +189,29 @@ test("a token function that fails when the token expires is asked again", async 
   await script.clock.passes(6);
   assert.equal((await line.expect("auth")).token, "token 3");
 });
+
+test("a name that is refused for now is given on the next line", async () => {
+  const script = new Script({ name: "Ann" });
+  let line = await script.begin();
+  await line.welcome(GUEST);
+  await line.refuse(await line.expect("auth"), "rate_limited", { retryable: true, retry_after: 30 });
+  assert.deepEqual([script.client.state, line.isClosed], ["waiting", true]);
+  await script.clock.passes(29);
+  assert.equal(script.lines.length, 1);
+  await script.clock.passes(32);
+  line = script.line;
+  await line.welcome(GUEST);
+  await line.send({ type: "authenticated", user_id: GUEST, username: "Ann", ref: (await line.expect("auth")).ref });
+  assert.equal(script.client.state, "open");
+});
+
+test("a name that gets no reply is given on the next line", async () => {
+  const script = new Script({ name: "Ann" });
+  const line = await script.begin();
+  await line.welcome(GUEST);
+  await line.expect("auth");
+  await script.clock.passes(4);
+  await line.send({ type: "ping" });
+  await script.clock.passes(6.1);
+  assert.deepEqual([script.client.state, line.isClosed], ["waiting", true]);
+});

@@ -415,3 +415,26 @@ for (const [how, end] of Object.entries(ENDS)) {
     assert.deepEqual([script.client.state, script.client.userId, script.line.isClosed], ["open", "2", false]);
   });
 }
+
+test("a request whose signal has aborted fails at once, whatever it would wait for", async () => {
+  const script = new Script();
+  script.note("call", script.client.request({ type: "presence", room: "r" }, { wait: 30, signal: AbortSignal.abort() }));
+  await settled();
+  assert.deepEqual(script.settled, [["call", "aborted"]]);
+});
+
+test("a batch that is refused and has no other reply counts once", async () => {
+  const script = new Script();
+  const line = await script.connect("1", { heartbeat: 1e6 });
+  script.client.room("a").join();
+  script.client.room("b").join();
+  const { ref } = await line.expect("joins");
+  await line.send({ type: "error", code: "rate_limited", retryable: true, retry_after: 1e6, ref });
+  for (let beat = 0; beat < 5; beat++) {
+    await line.send({ type: "pong" });
+    await script.clock.passes(8);
+  }
+  for (let number = 0; number < 400; number++) script.client.room(`r${number}`).join();
+  await settled();
+  assert.equal(line.types.filter((type) => type.startsWith("join")).length, 3);
+});
