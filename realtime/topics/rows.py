@@ -112,17 +112,19 @@ def watch(model: type[Model]) -> None:
 def _note_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
     """Note in which lists a row is before it is saved."""
     if not raw and instance.pk is not None and _classes(sender):
-        vars(instance)[BEFORE] = _present_listings(sender, instance.pk, using)
+        _note(instance, _present_listings(sender, instance.pk, using))
 
 
 def _note_deleted(sender: Any, instance: Model, using: str, **_: Any) -> None:
     """Note in which lists of its own model a row is before it is deleted."""
     if _classes(sender):
-        vars(instance)[BEFORE] = {
-            (topic, key)
-            for topic, key in _present_listings(sender, instance.pk, using)
-            if _concrete(topic.model_of_rows()) is _concrete(sender)
-        }
+        found = _present_listings(sender, instance.pk, using)
+        _note(instance, {one for one in found if _is_of(sender, one[0])})
+
+
+def _note(instance: Model, listings: set[Listing]) -> None:
+    """Note listings beside earlier ones: a receiver of the site may save a row within its save."""
+    vars(instance)[BEFORE] = vars(instance).get(BEFORE, set()) | listings
 
 
 def _present_listings(model: Any, pk: Any, alias: str) -> set[Listing]:
@@ -161,6 +163,11 @@ def _same(model: type[Model]) -> Iterator[type[Model]]:
 def _parents(model: type[Model]) -> Iterator[type[Model]]:
     for parent in model._meta.get_parent_list():
         yield from _same(parent)
+
+
+def _is_of(model: type[Model], topic: "LiveTopic") -> bool:
+    """Return whether a list is of the table of a model, and not of its parent or child."""
+    return _concrete(topic.model_of_rows()) is _concrete(model)
 
 
 def _concrete(model: type[Model]) -> type[Model]:

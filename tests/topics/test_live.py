@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections, models, transaction
+from django.db.models.signals import post_save
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -165,6 +166,26 @@ def test_an_outdated_instance_moves_the_row_from_where_it_is() -> None:
     assert (states(PUBLIC), states(PRIVATE)) == ({"a": ""}, {})
     current.delete()  # it was loaded in the other list
     assert (states(PUBLIC), states(PRIVATE)) == ({}, {})
+
+
+def test_a_row_that_is_saved_again_by_a_signal_leaves_its_list() -> None:
+    """By a receiver of the site that was connected before."""
+
+    def save_again(instance: Room, **_: Any) -> None:
+        if not instance.title:
+            instance.title = "made"
+            instance.save()
+
+    room = Room.objects.create(slug="a", title="one")
+    disconnect()
+    post_save.connect(save_again, sender=Room)
+    watch(Room)
+    try:
+        room.kind, room.title = "private", ""
+        room.save()
+    finally:
+        post_save.disconnect(save_again, sender=Room)
+    assert (states(), states(PRIVATE)) == ({}, {"a": "made"})
 
 
 def test_the_deletion_of_a_row_that_is_older_than_the_class_is_told() -> None:
