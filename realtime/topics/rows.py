@@ -13,6 +13,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from .encoding import data_of
+from .inheritance import are_relatives, concrete_of, family, parents, same_table
 from .publishing import store
 from .registry import registry
 from .stored import StoredEvent
@@ -96,11 +97,11 @@ def watch(model: type[Model]) -> None:
 
     The deletion of a parent or child row sends the signals of the model too.
     """
-    concrete = _concrete(model)
-    for sender in [*_family(concrete), *_parents(concrete)]:
+    concrete = concrete_of(model)
+    for sender in [*family(concrete), *parents(concrete)]:
         pre_save.connect(_note_saved, sender=sender, dispatch_uid=UID)
         post_save.connect(_publish_saved, sender=sender, dispatch_uid=UID)
-    for sender in _same(concrete):
+    for sender in same_table(concrete):
         pre_delete.connect(_note_deleted, sender=sender, dispatch_uid=UID)
         post_delete.connect(_publish_deleted, sender=sender, dispatch_uid=UID)
 
@@ -149,30 +150,9 @@ def _publish_deleted(instance: Model, using: str, **_: Any) -> None:
     store(_removals(vars(instance).pop(BEFORE, set())), using)
 
 
-def _family(model: type[Model]) -> Iterator[type[Model]]:
-    yield model
-    for child in model.__subclasses__():
-        yield from _family(child)
-
-
-def _same(model: type[Model]) -> Iterator[type[Model]]:
-    """Return a model with a table, and its proxies."""
-    return (one for one in _family(model) if _concrete(one) is model)
-
-
-def _parents(model: type[Model]) -> Iterator[type[Model]]:
-    for parent in model._meta.get_parent_list():
-        yield from _same(parent)
-
-
 def _is_of(model: type[Model], topic: "LiveTopic") -> bool:
     """Return whether a list is of the table of a model, and not of its parent or child."""
-    return _concrete(topic.model_of_rows()) is _concrete(model)
-
-
-def _concrete(model: type[Model]) -> type[Model]:
-    """Return the model that has the table of a model, which may be a proxy."""
-    return model._meta.concrete_model or model
+    return concrete_of(topic.model_of_rows()) is concrete_of(model)
 
 
 # What is published.
@@ -238,21 +218,16 @@ def _listings(model: Any, pks: Sequence[Any], alias: str) -> set[Listing]:
 
 def _classes(model: type[Model]) -> "list[type[LiveTopic]]":
     """Return the classes whose lists may have rows of a model."""
-    concrete = _concrete(model)
+    concrete = concrete_of(model)
     watched: list[Any] = [
         one for one in registry.classes if is_model(getattr(one, "list_of", None))
     ]
-    return [one for one in watched if _are_relatives(concrete, _concrete(one.list_of))]
-
-
-def _are_relatives(one: type[Model], other: type[Model]) -> bool:
-    """Return whether a row of one model may be one of the other, because one inherits."""
-    return issubclass(one, other) or issubclass(other, one)
+    return [one for one in watched if are_relatives(concrete, concrete_of(one.list_of))]
 
 
 def _among(kind: "type[LiveTopic]", model: type[Model], pks: Sequence[Any]) -> Q:
     """Return the condition for the rows of a list that are these rows of a model."""
-    concrete, listed = _concrete(model), _concrete(kind.model_of_rows())
+    concrete, listed = concrete_of(model), concrete_of(kind.model_of_rows())
     is_parent = concrete is not listed and issubclass(listed, concrete)
     return Q((f"{concrete._meta.pk.name}__in" if is_parent else "pk__in", pks))
 
