@@ -28,7 +28,7 @@ __all__ = ["changing", "is_model", "publish_rows", "reconcile", "watch"]
 AT_ONCE = 500
 """The most rows that are locked and read together."""
 BEFORE = "_realtime_listings"
-"""The attribute of an instance with the listings of its row before it is saved or deleted."""
+"""The attribute of an instance with the listings of its row before its save, by primary key."""
 UID = "realtime.topics.rows"
 
 M = TypeVar("M", bound=Model)
@@ -125,7 +125,14 @@ def _note_deleted(sender: Any, instance: Model, using: str, **_: Any) -> None:
 
 def _note(instance: Model, listings: set[Listing]) -> None:
     """Note listings beside earlier ones: a receiver of the site may save a row within its save."""
-    vars(instance)[BEFORE] = vars(instance).get(BEFORE, set()) | listings
+    noted = vars(instance).setdefault(BEFORE, {})
+    noted[instance.pk] = noted.get(instance.pk, set()) | listings
+
+
+def _noted(instance: Model) -> set[Listing]:
+    """Remove and return the listings; not those of another row, whose save has failed."""
+    found: set[Listing] = vars(instance).pop(BEFORE, {}).get(instance.pk, set())
+    return found
 
 
 def _present_listings(model: Any, pk: Any, alias: str) -> set[Listing]:
@@ -136,7 +143,7 @@ def _present_listings(model: Any, pk: Any, alias: str) -> set[Listing]:
 
 
 def _publish_saved(sender: Any, instance: Model, using: str, raw: bool = False, **_: Any) -> None:
-    before = vars(instance).pop(BEFORE, set())
+    before = _noted(instance)
     if raw or not _classes(sender):
         return
     if connections[using].in_atomic_block:  # the write has locked the row
@@ -147,7 +154,7 @@ def _publish_saved(sender: Any, instance: Model, using: str, raw: bool = False, 
 
 
 def _publish_deleted(instance: Model, using: str, **_: Any) -> None:
-    store(_removals(vars(instance).pop(BEFORE, set())), using)
+    store(_removals(_noted(instance)), using)
 
 
 def _is_of(model: type[Model], topic: "LiveTopic") -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, connections, models, transaction
+from django.db import IntegrityError, connection, connections, models, transaction
 from django.db.models.signals import post_save
 from django.template.loader import render_to_string
 from django.test import RequestFactory
@@ -186,6 +186,18 @@ def test_a_row_that_is_saved_again_by_a_signal_leaves_its_list() -> None:
     finally:
         post_save.disconnect(save_again, sender=Room)
     assert (states(), states(PRIVATE)) == ({}, {"a": "made"})
+
+
+def test_a_copy_of_a_row_whose_save_has_failed_leaves_that_row_alone() -> None:
+    """The instance gets another primary key."""
+    room = Room.objects.create(slug="a")
+    Room.objects.create(slug="b")
+    room.slug = "b"
+    with suppress(IntegrityError), transaction.atomic():
+        room.save()
+    room.pk, room.slug = None, "c"
+    room.save()
+    assert states() == {"a": "", "b": "", "c": ""}
 
 
 def test_the_deletion_of_a_row_that_is_older_than_the_class_is_told() -> None:
