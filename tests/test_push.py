@@ -568,7 +568,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Note]:
     """What a process without sockets publishes."""
     found: list[Note] = []
 
-    def submit(notes: list[tuple[str, Note]]) -> Future[str]:
+    def submit(notes: list[tuple[str, Note]], *, is_background: bool) -> Future[str]:
         found.extend(note for _, note in notes)
         result: Future[str] = Future()
         result.set_result("")
