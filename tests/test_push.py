@@ -38,7 +38,7 @@ from realtime.store.database import site, transactions
 from realtime.store.outbox import posting
 from realtime.testing import Client, connect
 from realtime.wire.errors import CloseCode, CommandError
-from tests.store.conftest import another_database, empty, switched
+from tests.store.conftest import another_database, emptied
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,7 @@ def url(sites: Sites) -> str:
 
 @pytest.fixture
 def room(url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Room]:
-    with django_db_blocker.unblock(), switched(url):
-        empty()
+    with emptied(url, django_db_blocker):
         yield Room.objects.create(slug="general")
 
 

@@ -29,7 +29,7 @@ from realtime.testing import Client, connect
 from realtime.topics import Event
 from realtime.topics.structs import InvalidEvent
 from realtime.wire.commands import Command
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 from tests.test_push import stop_publisher
 
 
@@ -56,8 +56,7 @@ def url(sites: Sites) -> str:
 
 @pytest.fixture
 def site(url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    with django_db_blocker.unblock(), switched(url):
-        empty()
+    with emptied(url, django_db_blocker):
         yield
 
 

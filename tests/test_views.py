@@ -15,7 +15,7 @@ from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from harness.site import Sites
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 
 HEALTH = "realtime.middleware.health"
 PAGES = ["live", "live/", "ready", "ready/"]
@@ -122,8 +122,7 @@ def site(
     settings: Settings,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[Settings]:
-    with django_db_blocker.unblock(), switched(sites.database_url(request.param)):
-        empty()
+    with emptied(sites.database_url(request.param), django_db_blocker):
         settings.ROOT_URLCONF = "project.urls"
         settings.MIDDLEWARE = list(settings.MIDDLEWARE)
         yield settings

@@ -22,7 +22,7 @@ from realtime.engine.bus.notes import Broadcast
 from realtime.engine.bus.publisher import Publisher, publisher
 from realtime.engine.engine import Engine
 from realtime.models import Message, Room
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 from tests.test_push import Listener, stop_publisher
 
 
@@ -31,8 +31,7 @@ def room(
     request: pytest.FixtureRequest, sites: Sites, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[tuple[Room, str]]:
     url = sites.database_url(request.param)
-    with django_db_blocker.unblock(), switched(url):
-        empty()
+    with emptied(url, django_db_blocker):
         yield Room.objects.create(slug="general"), url
 
 

@@ -19,7 +19,7 @@ from realtime.auth.guests import token_of
 from realtime.engine.database.executor import Database
 from realtime.store.accounts.identity import Identity, digest_of
 from realtime.wire.errors import CloseCode, Disconnect
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 
 GUEST = Identity("guest:0123456789abcdef", "Grace")
 
@@ -32,8 +32,7 @@ def url(sites: Sites) -> str:
 @pytest.fixture(autouse=True)
 def database(url: str, django_db_blocker: DjangoDbBlocker, settings: Settings) -> Iterator[None]:
     settings.REALTIME = {"GUESTS": True}
-    with django_db_blocker.unblock(), switched(url):
-        empty()
+    with emptied(url, django_db_blocker):
         yield
 
 

@@ -11,7 +11,7 @@ from harness.site import UNLIMITED, Sites
 from realtime import testing
 from realtime.engine.engine import Engine
 from realtime.models import Room
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +22,7 @@ def sqlite_url(sites: Sites) -> str:
 @pytest.fixture
 def database(sqlite_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """A real, empty SQLite file as the default database."""
-    with django_db_blocker.unblock(), switched(sqlite_url):
-        empty()
+    with emptied(sqlite_url, django_db_blocker):
         yield sqlite_url
 
 

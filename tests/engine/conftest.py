@@ -13,7 +13,7 @@ from harness.settings import layers
 from harness.site import Sites
 from realtime.engine.database.executor import Database
 from realtime.models import Room
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 
 UseLayer = Callable[[str, str], None]
 
@@ -31,16 +31,14 @@ def postgres_database_url(sites: Sites) -> str:
 @pytest.fixture
 def sqlite(sqlite_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """A real, empty SQLite file as the default database."""
-    with django_db_blocker.unblock(), switched(sqlite_url):
-        empty()
+    with emptied(sqlite_url, django_db_blocker):
         yield sqlite_url
 
 
 @pytest.fixture
 def postgres(postgres_database_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """A real, empty PostgreSQL database as the default one."""
-    with django_db_blocker.unblock(), switched(postgres_database_url):
-        empty()
+    with emptied(postgres_database_url, django_db_blocker):
         yield postgres_database_url
 
 

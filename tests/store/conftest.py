@@ -87,7 +87,14 @@ def _no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def database(url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The default database, real and empty: transactions commit, threads see each other's rows."""
-    with django_db_blocker.unblock(), switched(url):
+    with emptied(url, django_db_blocker):
+        yield
+
+
+@contextmanager
+def emptied(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let the alias `default` mean the database at `url`, without rows."""
+    with blocker.unblock(), switched(url):
         empty()
         yield
 

@@ -22,7 +22,7 @@ from realtime.testing import (
 )
 from realtime.topics import Event, Topic
 from realtime.topics.registry import registry
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 
 
 class Paid(Event):
@@ -55,8 +55,7 @@ def topic() -> Iterator[Topic]:
 def database(
     request: pytest.FixtureRequest, sites: Sites, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
-    with django_db_blocker.unblock(), switched(sites.database_url(request.param)):
-        empty()
+    with emptied(sites.database_url(request.param), django_db_blocker):
         yield
 
 

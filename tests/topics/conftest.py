@@ -7,7 +7,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from harness.site import Sites
 from realtime.topics.registry import Registry, registry
-from tests.store.conftest import empty, switched
+from tests.store.conftest import emptied
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,5 @@ def database(
     request: pytest.FixtureRequest, sites: Sites, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[str]:
     """A real and empty database, in which transactions commit."""
-    with django_db_blocker.unblock(), switched(sites.database_url(request.param)):
-        empty()
+    with emptied(sites.database_url(request.param), django_db_blocker):
         yield str(request.param)
