@@ -14,6 +14,7 @@ const WAKE_SECONDS = 3;
 const HEARTBEAT_SECONDS = 22;
 const LATE_SECONDS = 2;
 const TICK_SECONDS = 5;
+const LEAST_SECONDS = 0.01; // between two beats: rounding may leave less than the clock can count
 const STABLE_SECONDS = 5;
 const RENEW_SECONDS = 5;
 
@@ -283,7 +284,8 @@ export class Connection {
     if (this.#clock.hasJumped() || now - this.#beatDue >= TICK_SECONDS) this.#ping(WAKE_SECONDS);
     else if (silent >= this.#silence) this.#ping();
     this.#owner.tick();
-    const seconds = Math.min(TICK_SECONDS, this.#silence - (silent % this.#silence));
+    const left = this.#silence - (silent % this.#silence);
+    const seconds = Math.min(TICK_SECONDS, Math.max(left, LEAST_SECONDS));
     this.#beatDue = now + seconds;
     this.#alarm("beat", seconds, () => this.#beat());
   }

@@ -171,3 +171,22 @@ test("a pause that the server asks for is kept, whatever the page does", async (
   await script.clock.passes(21);
   assert.ok(script.lines.length > 1);
 });
+
+test("beats never follow one another without any time in between", async () => {
+  const script = new Script();
+  await script.clock.passes(0.1);
+  for (let number = 0; number < 100; number++) {
+    script.clock.time += 0.7177443;
+    const line = await script.connect();
+    let beats = 0;
+    const { after } = script.clock;
+    script.clock.after = (seconds, act) => {
+      assert.ok(++beats < 100, `a beat after ${seconds} s`);
+      return after(seconds, act);
+    };
+    await script.clock.passes(23);
+    script.clock.after = after;
+    assert.ok(beats > 4);
+    await line.close();
+  }
+});
