@@ -6,13 +6,14 @@
  * @returns {Promise<void>}
  */
 export function pause(clock, seconds, signal) {
+  if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const end = () => {
       stop();
       signal.removeEventListener("abort", end);
       resolve();
     };
-    const stop = clock.after(signal.aborted ? 0 : seconds, end);
+    const stop = clock.after(seconds, end);
     signal.addEventListener("abort", end);
   });
 }

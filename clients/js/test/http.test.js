@@ -476,3 +476,12 @@ test("closing ends the pause between two requests with commands", async () => {
   attempt.close();
   assert.equal(clock.size, 0);
 });
+
+test("a handler that closes the line when a reply comes leaves no timer", async () => {
+  const attempt = await opened();
+  attempt.frames.push = () => attempt.close();
+  attempt.send({ type: "ping", ref: 1 });
+  (await request(1)).answer({ type: "pong", ref: 1 });
+  await settled();
+  assert.equal(clock.size, 0);
+});
