@@ -1,6 +1,6 @@
 """The browser client in a network that blocks sockets: `http.js` of the package, in a real browser.
 
-The long form: REALTIME_TEST_CUTS=100 python -m pytest tests/e2e/test_http_client.py
+The long form takes nine minutes: REALTIME_TEST_CUTS=100 pytest tests/e2e/test_http_client.py
 """
 
 import asyncio

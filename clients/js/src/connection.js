@@ -28,7 +28,7 @@ const MOVES = {
   closed: ["connecting"],
 };
 
-/** @typedef {{ code: any, reason: string, reconnect?: boolean, retry_after?: any, isAtOnce?: boolean }} End */
+/** @typedef {{ code: any, reason: string, reconnect?: boolean, retry_after?: any, isAtOnce?: boolean, isServed?: boolean }} End */
 
 /** @type {(...given: any[]) => void} */
 const nothing = () => {};
@@ -175,15 +175,16 @@ export class Connection {
     const target = { url: () => url(signal), token: () => token({ reason: "connect", signal }), subprotocols: [SUBPROTOCOL], signal };
     this.#line = transport.open(target, {
       onFrame: (text) => this.#read(text, signal),
-      onEnd: (code, reason, isAtOnce) => signal.aborted || this.#lose({ code, reason, isAtOnce }),
+      onEnd: (code, reason, isAtOnce, isServed) => signal.aborted || this.#lose({ code, reason, isAtOnce, isServed }),
     });
   }
 
   /** @param {End} end */
   // From the end of a line, or from a `disconnect` frame, which may forbid the next attempt.
-  #lose({ code, reason, reconnect, retry_after, isAtOnce }) {
+  #lose({ code, reason, reconnect, retry_after, isAtOnce, isServed }) {
     if (reconnect === false || (code >= 4500 && code <= 4999)) return this.close(code, reason, retry_after);
     if (!this.#drop()) return;
+    if (isServed) this.#failures = 0;
     const seconds = isAtOnce ? 0 : wait(this.#failures++, retry_after);
     this.#notBefore = retry_after > 0 ? this.#clock.now() + Number(retry_after) : 0;
     this.#retryAt = this.#clock.now() + seconds;

@@ -32,6 +32,7 @@ export class HttpLine {
   #openings = new Map(); // ref → a command that enters, with those of its rooms or topics that have no reply yet
   #queue = []; // other commands
   #isSending = false;
+  #isServed = false; // whether a response came to its end: that of a stream may be far
   #gone = new AbortController();
   /** @type {AbortController | null} */
   #stream = null; // ends the stream or poll
@@ -105,7 +106,7 @@ export class HttpLine {
   #end(code, reason) {
     if (this.#isGone) return;
     this.close();
-    this.#receiver.onEnd(code, reason);
+    this.#receiver.onEnd(code, reason, false, this.#isServed);
   }
 
   #fail(/** @type {any} */ error) {
@@ -170,7 +171,9 @@ export class HttpLine {
 
   async #post(lines) {
     const response = await this.#fetch("", lines, this.#gone.signal);
-    this.#receive((await response.text()).split("\n").filter(Boolean));
+    const text = await response.text();
+    this.#isServed = true;
+    this.#receive(text.split("\n").filter(Boolean));
   }
 
   // The stream
@@ -211,6 +214,7 @@ export class HttpLine {
         if (signal.aborted) return;
         this.#receive(some.filter((line) => line.startsWith("data:")).map((line) => line.slice(5)));
       }
+      this.#isServed = true;
     } catch (error) {
       if (!request.signal.aborted) throw error;
     } finally {
@@ -222,6 +226,7 @@ export class HttpLine {
   async #poll(lines, signal) {
     const response = await this.#fetch(this.#welcome ? "?wait=25" : "", lines, signal);
     const text = await response.text();
+    this.#isServed = true;
     if (!signal.aborted) this.#receive(text.split("\n").filter(Boolean));
   }
 

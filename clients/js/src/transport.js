@@ -16,8 +16,9 @@
  *
  * @typedef {object} Receiver
  * @property {(text: string) => void} onFrame One or more JSON objects of protocol v1, one a line.
- * @property {(code: number, reason: string, isAtOnce?: boolean) => void} onEnd The line has ended, or there was none.
- *   Told once. `isAtOnce`: nothing is wrong with the server, so the client connects without a wait.
+ * @property {(code: number, reason: string, isAtOnce?: boolean, isServed?: boolean) => void} onEnd The line has ended,
+ *   or there was none. Told once. `isAtOnce`: nothing is wrong with the server, so the client connects without a wait.
+ *   `isServed`: the server has answered requests of this line in full, so the end is no failure to connect.
  *
  * @typedef {object} Line
  * @property {string} name What the event `state` tells as `transport`: `websocket`, `http` or `tab`. It may change.

@@ -30,3 +30,25 @@ for (const [before, after, state] of MOVES)
     connection[after]();
     assert.equal(connection.state, state);
   });
+
+for (const isServed of [false, true])
+  test(`the waits of a line that is cut early ${isServed ? "do not grow if it was served" : "grow"}`, async () => {
+    const none = () => {};
+    const clock = new HandClock();
+    const waits = [];
+    const changed = ({ retryIn }) => retryIn && waits.push(retryIn);
+    const owner = { receive: none, changed, dropped: none, suspended: none, tick: none, failed: none };
+    const line = { name: "http", bufferedAmount: 0, send: none, close: none };
+    let told;
+    const transport = { open: (target, given) => ((told = given), line) };
+    const connection = new Connection({ transport, clock: new Clock(clock) }, owner);
+    connection.connect();
+    for (let cut = 0; cut < 20; cut++) {
+      connection.opened();
+      told.onEnd(1006, "", false, isServed);
+      await clock.passes(waits.at(-1));
+    }
+    connection.close();
+    assert.equal(waits.length, 20);
+    assert.equal(Math.max(...waits) <= 1.5, isServed);
+  });

@@ -280,7 +280,17 @@ test("a request that is cut ends the line", async () => {
   const { attempt, stream } = await inRoom();
   stream.stream.error(new TypeError("network error"));
   await until(() => attempt.ends.length);
-  assert.equal(attempt.ends[0][0], 1006);
+  assert.deepEqual([attempt.ends[0][0], attempt.ends[0][3]], [1006, false]);
+});
+
+test("a line that was cut after an answer says that the server has served it", async () => {
+  const { attempt, stream } = await inRoom();
+  attempt.send({ type: "message", room: "r", content: "a", ref: 2 });
+  (await request(2)).answer(WELCOME, { type: "ack", seq: 3, ref: 2 });
+  await until(() => attempt.types.includes("ack"));
+  stream.stream.error(new TypeError("network error"));
+  await until(() => attempt.ends.length);
+  assert.deepEqual([attempt.ends[0][0], attempt.ends[0][3]], [1006, true]);
 });
 
 test("another user of the cookie ends the line, and nothing is told", async () => {
