@@ -16,6 +16,7 @@ from .request import Mode, Request, header_of
 __all__ = ["BEGINNING", "DurableRequest", "Offset", "encoded"]
 
 PAGE = 100
+POLL_SECONDS = 25.0
 OFFSET = re.compile(r"([0-9]{16})_([\w-]{0,64})", re.ASCII)
 BEGINNING, NOW = "-1", "now"
 MODES = {"": Mode.COMMANDS, "long-poll": Mode.POLL, "sse": Mode.STREAM}
@@ -65,7 +66,8 @@ class DurableRequest(NamedTuple):
             raise _mistake(NEEDS_OFFSET)
         is_head = scope["method"] == "HEAD"
         offset = _offset(BEGINNING if text is None else text)
-        mode = MODES[live or ""] if offset is not None and not is_head else Mode.COMMANDS
+        is_brief = is_head or text in (None, BEGINNING)
+        mode = Mode.COMMANDS if is_brief else MODES[live or ""]
         cursor = _one(query, "cursor") or ""
         return cls(
             kind=kind,
@@ -82,16 +84,17 @@ class DurableRequest(NamedTuple):
     @property
     def request(self) -> Request:
         """The request of protocol v1 that reads this."""
-        return Request(self.mode, 25.0, None)
+        return Request(self.mode, POLL_SECONDS, None)
 
     @property
     def commands(self) -> str:
         """The commands that read this."""
-        if self.mode is Mode.COMMANDS or self.offset is None:
+        if self.mode is Mode.COMMANDS:
             return "\n".join([self.page, encoded({**self._history, "ref": 2})])
-        since = {"seq": self.offset.seq, "epoch": self.offset.epoch}
-        enter = "join" if self.kind == "room" else "subscribe"
-        return encoded({"type": enter, **self._target, "since": since, "history": 0})
+        enter = {"type": "join" if self.kind == "room" else "subscribe", **self._target}
+        if self.offset is not None:
+            enter["since"] = {"seq": self.offset.seq, "epoch": self.offset.epoch}
+        return encoded({**enter, "history": 0})
 
     @property
     def page(self) -> str:

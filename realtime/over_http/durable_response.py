@@ -80,6 +80,10 @@ class DurableResponse(Response):
         else:
             await self._page()
 
+    def has_news(self, frame: str) -> bool:
+        """Return whether a poll ends soon: not if its client has only begun at the end."""
+        return bool(self._items)
+
     # Frames.
 
     def _take(self, frame: Item) -> None:
@@ -99,6 +103,9 @@ class DurableResponse(Response):
         if frame.get("ref") == 2:
             if self._next is None and self._refusal is None:
                 self._take_newest(frame)
+            return
+        if self._read.is_now:
+            self._next = Offset(frame["through"], frame["epoch"])
             return
         offset = self._read.offset
         is_other = offset is not None and offset.epoch != frame["epoch"]
@@ -165,11 +172,11 @@ class DurableResponse(Response):
         control: Item = {"streamNextOffset": str(self._next), "streamCursor": str(self._cursor)}
         if self._is_current:
             control["upToDate"] = True
-        text = f"event: data\ndata: {encoded(items)}\n\n" if items else ""
-        return f"{text}event: control\ndata: {encoded(control)}\n\n".encode()
+        text = f"event: data\ndata:{encoded(items)}\n\n" if items else ""
+        return f"{text}event: control\ndata:{encoded(control)}\n\n".encode()
 
     async def _page(self) -> None:
-        if self._read.live == "sse" and not self._read.is_head:  # from the beginning or from now
+        if self._read.live == "sse" and not self._read.is_head:  # from the beginning
             await self._head(HTTPStatus.OK, [*self._headers(STREAM_TYPE), *self._about()])
             await self._end(self._events())
         elif self._read.live and not self._items:
@@ -199,7 +206,7 @@ class DurableResponse(Response):
 
     def _headers(self, kind: str) -> Headers:
         found = [one for one in super()._headers(kind) if one[0] != b"cache-control"]
-        kept = b"no-store" if self._read.is_head else b"private, no-cache"
+        kept = b"no-store" if self._read.is_now else b"private, no-cache"
         policy = (b"cross-origin-resource-policy", b"same-origin")
         return [*found, policy, (b"cache-control", kept)]
 

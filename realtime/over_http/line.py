@@ -40,17 +40,6 @@ class Frame(Struct):
     user_id: Any = ""
     code: Any = 0
     retry_after: Any = None
-    recovered: Any = None
-    has_more: Any = None
-    messages: Any = None
-    entries: Any = None
-
-    @property
-    def is_news(self) -> bool:
-        """Whether a poll ends with this frame; not if it only says that nothing was missed."""
-        if self.type in ("joined", "subscribed") and self.recovered:
-            return bool(self.messages or self.entries or self.has_more)
-        return self.type not in ("welcome", "pong")
 
 
 _read = json.Decoder(Frame).decode
@@ -163,8 +152,12 @@ class Line:
             self._begun.set()
         if not self._is_over:
             await self.transport.write(text)
-            if self._request.mode is Mode.POLL and self._timer is None and _has_news(text):
-                self._timer = self._loop.call_later(GATHER_SECONDS, self.end)
+            if self._request.mode is Mode.POLL and self._timer is None:
+                self._gather(text)
+
+    def _gather(self, text: str) -> None:
+        if self.transport.has_news(text):
+            self._timer = self._loop.call_later(GATHER_SECONDS, self.end)
 
     async def _first(self, text: str, frame: Frame) -> None:
         """Begin the response with a `welcome`, or end it with another frame."""
@@ -218,7 +211,3 @@ class Line:
 
 def _seconds(request: Request) -> float:
     return request.seconds if request.mode is Mode.POLL else STREAM_SECONDS
-
-
-def _has_news(text: str) -> bool:
-    return any(_read(line).is_news for line in text.split("\n"))

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from msgspec import Struct, json
+
 from ..auth.origin import IS_ALLOWED
 from ..engine.connections.language import language_of, translated
 from ..engine.servers import transport
@@ -41,6 +43,26 @@ PREFLIGHT = (
     (b"access-control-allow-headers", ALLOWED),
     (b"access-control-max-age", b"600"),
 )
+
+
+class Told(Struct):
+    """The part of a frame of the server on which it depends whether a poll ends."""
+
+    type: Any = ""
+    recovered: Any = None
+    has_more: Any = None
+    messages: Any = None
+    entries: Any = None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether a poll ends with this; not if it only says that nothing was missed."""
+        if self.type in ("joined", "subscribed") and self.recovered:
+            return bool(self.messages or self.entries or self.has_more)
+        return self.type not in ("welcome", "pong")
+
+
+_told = json.Decoder(Told).decode
 
 
 class Response:
@@ -106,6 +128,10 @@ class Response:
             self._frames.append(frame)
             self._size += len(frame)
         self._end_if_full()
+
+    def has_news(self, frame: str) -> bool:
+        """Return whether a poll ends soon after these frames."""
+        return any(_told(line).is_news for line in frame.split("\n"))
 
     async def comment(self) -> None:
         """Send a comment, so that no proxy takes a quiet stream for a dead one."""

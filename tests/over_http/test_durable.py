@@ -10,7 +10,7 @@ from harness.client.encoding import Object
 from realtime import moderation, push
 from realtime.engine.delivery import catchup, entry_catchup
 from realtime.models import Membership, Room
-from realtime.over_http import PlainHttp, line, response
+from realtime.over_http import PlainHttp, durable_request, line, response
 from realtime.topics import Event, Topic
 from tests.over_http.http_client import Exchange
 
@@ -150,8 +150,8 @@ async def test_events_of_the_server_have_their_offset(site: PlainHttp, guest: He
     stream.leave()
     await stream.ended_raw()
     assert stream.headers["content-type"] == "text/event-stream"
-    assert b"event: data\ndata: [" in stream.body
-    assert b"event: control\ndata: {" in stream.body
+    assert b"event: data\ndata:[" in stream.body
+    assert b"event: control\ndata:{" in stream.body
 
 
 @pytest.mark.parametrize("live", ["", "&live=long-poll", "&live=sse"])
@@ -237,22 +237,79 @@ async def test_nobody_writes(site: PlainHttp, guest: Headers) -> None:
         assert (await read(site, guest, method=method)).status == 299
 
 
-@pytest.mark.parametrize(("start", "told"), [("-1", True), ("now", False)])
 async def test_events_of_the_server_may_begin_without_an_offset(
-    site: PlainHttp, guest: Headers, start: str, told: bool
+    site: PlainHttp, guest: Headers
 ) -> None:
     """The stream ends with the offset from which to go on."""
     await say("a")
-    stream = await read(site, guest, f"offset={start}&live=sse")
+    stream = await read(site, guest, "offset=-1&live=sse")
     assert stream.headers["content-type"] == "text/event-stream"
-    assert (b'"content":"a"' in stream.body) is told
+    assert b'"content":"a"' in stream.body
     assert b"0000000000000001_" in stream.body.partition(b"event: control")[2]
+
+
+async def test_a_long_poll_from_now_waits_for_the_next_event(
+    site: PlainHttp, guest: Headers
+) -> None:
+    """And what was there before is not told."""
+    await say("a")
+    waiting = Exchange(site, "offset=now&live=long-poll", ROOM)
+    waiting.start(headers=guest | {"content-type": ""}, method="GET")
+    sent: list[str] = []
+    while waiting.status is None:
+        sent.append(str(len(sent)))
+        await say(sent[-1])
+    await waiting.ended_raw()
+    assert waiting.headers["stream-up-to-date"] == "true"
+    rest = await read(site, guest, f"offset={offset(waiting)}")
+    told = contents(waiting) + contents(rest)
+    assert contents(waiting)
+    assert told == sent[-len(told) :]
+
+
+async def test_a_long_poll_from_now_tells_no_value_of_before(
+    site: PlainHttp, guest: Headers
+) -> None:
+    """A subscription has them."""
+    topic = BellTopic(pk=1)
+    await topic.aset("last", Struck(times=1))
+    waiting = Exchange(site, "offset=now&live=long-poll", "/realtime/streams/topic/bell/1")
+    waiting.start(headers=guest | {"content-type": ""}, method="GET")
+    while waiting.status is None:
+        await topic.aset("last", Struck(times=2))
+    await waiting.ended_raw()
+    assert [one["data"] for one in items(waiting)] == [{"times": 2}] * len(items(waiting))
+
+
+async def test_a_long_poll_from_now_ends_empty_at_the_end_of_the_log(
+    site: PlainHttp, guest: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its client has an offset to go on from."""
+    monkeypatch.setattr(durable_request, "POLL_SECONDS", 0.1)
+    await say("a")
+    start = offset(await read(site, guest, "offset=now"))
+    empty = await read(site, guest, "offset=now&live=long-poll")
+    assert (empty.status, offset(empty)) == (204, start)
+
+
+async def test_events_of_the_server_may_begin_now(site: PlainHttp, guest: Headers) -> None:
+    """The stream goes on, and what was there before is not told."""
+    await say("a")
+    stream = Exchange(site, "offset=now&live=sse", ROOM)
+    stream.start(headers=guest | {"content-type": ""}, method="GET")
+    await stream.until_text("upToDate")
+    await say("b")
+    await stream.until_text('"content":"b"')
+    stream.leave()
+    await stream.ended_raw()
+    assert b'"content":"a"' not in stream.body
 
 
 async def test_a_stream_says_who_may_keep_and_embed_it(site: PlainHttp, guest: Headers) -> None:
     """No cache keeps the end of a log, and no page of another origin embeds it."""
+    now = await read(site, guest, "offset=now")
     head = await read(site, guest, method="HEAD")
-    assert head.headers["cache-control"] == "no-store"
+    assert now.headers["cache-control"] == head.headers["cache-control"] == "no-store"
     assert head.headers["cross-origin-resource-policy"] == "same-origin"
     assert head.headers["x-content-type-options"] == "nosniff"
 

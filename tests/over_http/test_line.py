@@ -16,6 +16,7 @@ from realtime.errors import RealtimeError
 from realtime.models import Room
 from realtime.over_http import PlainHttp, line, response
 from realtime.over_http.request import Mode, Request
+from realtime.over_http.response import Response
 from realtime.testing import connect
 from tests.over_http.http_client import Exchange
 
@@ -182,7 +183,7 @@ async def test_a_poll_without_news_ends_after_its_time(site: PlainHttp, guest: H
 async def test_frames_of_the_site_may_have_any_shape(site: PlainHttp, guest: Headers) -> None:
     """Only their first bytes matter to a response."""
     text = json.dumps({"type": ["x"], "messages": 5, "recovered": "x", "code": {}})
-    assert line._has_news(text)
+    assert Response({}, None, Mode.POLL).has_news(text)
 
 
 async def test_a_client_over_http_is_not_asked(site: PlainHttp, guest: Headers) -> None:
