@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.client.over_http import bearer, commands
 from harness.javascript import find_node
 from harness.site import ROOT, UNLIMITED, Factory, Server
 
 SUITE = ROOT / "tests" / "over_http" / "suite"
+ROOMS = {"long-poll": "room-1", "sse": "room-2"}
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +56,39 @@ async def test_the_public_suite_of_the_protocol_passes(server: Server, tmp_path:
     page = (ROOT / "docs" / "http.md").read_text()
     assert f"{told['numPassedTests']} tests pass" in page
     assert f"{told['numPendingTests']} are left out" in page
+
+
+@pytest.mark.parametrize("live", ["long-poll", "sse"])
+async def test_the_public_client_reads_a_room(server: Server, live: str) -> None:
+    """What is stored, and then what comes, each once and in order."""
+    url = f"{server.url}/realtime/http"
+    [welcome] = await commands(url)
+    token = welcome["guest_token"]
+
+    async def say(*texts: str) -> None:
+        sent = (
+            {"type": "message", "room": ROOMS[live], "content": one, "nonce": one} for one in texts
+        )
+        await commands(url, *sent, headers=bearer(token))
+
+    await commands(url, {"type": "join", "room": ROOMS[live], "ref": 1}, headers=bearer(token))
+    await say("a", "b")
+    address = f"{server.url}/realtime/streams/room/{ROOMS[live]}"
+    process = await asyncio.create_subprocess_exec(
+        *find_node(package=SUITE),
+        "reader.js",
+        cwd=SUITE,
+        env=os.environ | {"ADDRESS": address, "TOKEN": token, "LIVE": live, "MOST": "20"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            assert json.loads(await process.stdout.readline()) == ["a", "b"]
+            for number in range(20):
+                await say(str(number))
+            assert json.loads(await process.stdout.readline()) == [str(n) for n in range(20)]
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
