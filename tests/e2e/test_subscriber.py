@@ -14,9 +14,9 @@ from harness.site import ROOT, UNLIMITED, Factory, Site
 
 FILL = """
 import django; django.setup()
-from project.examples.dashboard.topics import DashboardTopic, Value
+from project.examples.dashboard.topics import DashboardTopic, Load
 topic = DashboardTopic()
-topic.set_many({f"old-{n}/cpu": Value(percent=n % 100) for n in range(1300)})
+topic.set_many({f"old-{n}/cpu": Load(percent=n % 100) for n in range(1300)})
 for n in range(0, 1300, 7):
     topic.delete(f"old-{n}/cpu")
 """
