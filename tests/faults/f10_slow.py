@@ -75,7 +75,7 @@ async def _neglected(server: Server, ground: Ground) -> Figures:
             await reader.client.join("general")
             stack.callback(asyncio.create_task(reader.watch()).cancel)
         talk = Talk(sender, readers)
-        without = p99(await talk.go_on(ground.size(1.5, 15)))
+        without = p99(await talk.go_on(ground.size(3, 15)))
         silent = [
             stack.enter_context(closing(SilentSocket(server, "general"))) for _ in range(CLIENTS)
         ]
