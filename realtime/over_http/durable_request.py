@@ -11,12 +11,11 @@ from ..wire.clean import MAX_INTEGER
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
 from .refusal import Refusal
-from .request import Mode, Request, header_of
+from .request import POLL_SECONDS, Mode, Request, header_of
 
 __all__ = ["BEGINNING", "DurableRequest", "Offset", "encoded"]
 
 PAGE = 100
-POLL_SECONDS = 25.0
 OFFSET = re.compile(r"([0-9]{16})_([\w-]{0,64})", re.ASCII)
 BEGINNING, NOW = "-1", "now"
 MODES = {"": Mode.COMMANDS, "long-poll": Mode.POLL, "sse": Mode.STREAM}

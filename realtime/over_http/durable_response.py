@@ -5,7 +5,7 @@ the epoch of its log.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -16,11 +16,12 @@ from ..wire.text import Text as _
 from .durable_request import BEGINNING, DurableRequest, Offset, encoded
 from .refusal import Refusal
 from .request import Mode
-from .response import STREAM_TYPE, Headers, Response
+from .response import STREAM_TYPE, Header, Headers, Response
 
 __all__ = ["DurableResponse"]
 
 CURSOR_SECONDS = 20
+JSON_TYPE = "application/json"
 STATUS: dict[str, HTTPStatus] = {
     ErrorCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
     ErrorCode.UNKNOWN_TOPIC: HTTPStatus.NOT_FOUND,
@@ -115,8 +116,7 @@ class DurableResponse(Response):
         if frame.get("recovered") is False:
             self._read_page()
             return
-        states = frame.get("messages") or frame.get("entries") or []
-        self._items += sorted(map(_item, states), key=_position)
+        self._items += _items_of(frame)
         self._is_current = not frame.get("has_more")
         self._next = Offset(frame["through"], frame["epoch"])
 
@@ -128,8 +128,7 @@ class DurableResponse(Response):
 
     def _take_newest(self, frame: Item) -> None:
         """Begin with the newest entries, because older ones were purged."""
-        states = frame.get("messages") or frame.get("entries") or []
-        self._items = sorted(map(_item, states), key=_position)
+        self._items = _items_of(frame)
         last = max(map(_position, self._items), default=0)
         self._next = Offset(last, frame["epoch"])
 
@@ -160,7 +159,7 @@ class DurableResponse(Response):
 
     async def _send_data(self) -> None:
         if not self._is_begun:
-            await self._head(HTTPStatus.OK, [*self._headers(STREAM_TYPE), *self._about()])
+            await self._begin(HTTPStatus.OK, STREAM_TYPE)
         data = self._events()
         await self._until_read()
         await self._body(data)
@@ -177,11 +176,10 @@ class DurableResponse(Response):
 
     async def _page(self) -> None:
         if self._read.live == "sse" and not self._read.is_head:  # from the beginning
-            await self._head(HTTPStatus.OK, [*self._headers(STREAM_TYPE), *self._about()])
+            await self._begin(HTTPStatus.OK, STREAM_TYPE)
             await self._end(self._events())
         elif self._read.live and not self._items:
-            headers = [*self._headers("application/json"), *self._about()]
-            await self._head(HTTPStatus.NO_CONTENT, headers)
+            await self._begin(HTTPStatus.NO_CONTENT, JSON_TYPE)
             await self._end()
         else:
             await self._list()
@@ -191,13 +189,17 @@ class DurableResponse(Response):
         tag = f'"{self._read.offset or BEGINNING}:{self._next}"'
         is_known = self._read.known == tag and not self._read.live and not self._read.is_head
         data = b"" if self._read.is_head or is_known else json.encode(self._items)
-        headers = [*self._headers("application/json"), *self._about(), (b"etag", tag.encode())]
+        more: Headers = [(b"etag", tag.encode())]
         if not is_known:
-            headers.append((b"content-length", b"%d" % len(data)))
-        await self._head(HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK, headers)
+            more.append((b"content-length", b"%d" % len(data)))
+        await self._begin(HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK, JSON_TYPE, more)
         await self._end(data)
 
-    def _about(self) -> Iterator[tuple[bytes, bytes]]:
+    async def _begin(self, status: HTTPStatus, kind: str, more: Iterable[Header] = ()) -> None:
+        """Send the head of a response, which says how to read on."""
+        await self._head(status, [*self._headers(kind), *self._about(), *more])
+
+    def _about(self) -> Iterator[Header]:
         yield b"stream-next-offset", str(self._next).encode()
         if self._is_current:
             yield b"stream-up-to-date", b"true"
@@ -218,6 +220,12 @@ class DurableResponse(Response):
 
 def _gone() -> Refusal:
     return Refusal(HTTPStatus.GONE, "resync", GONE)
+
+
+def _items_of(reply: Item) -> list[Item]:
+    """Return the items of a room's or topic's reply, in the order of the log."""
+    states = reply.get("messages") or reply.get("entries") or []
+    return sorted(map(_item, states), key=_position)
 
 
 def _item(state: Item) -> Item:

@@ -12,7 +12,7 @@ from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
 from .refusal import Refusal
 
-__all__ = ["CONTENT_TYPE", "Mode", "Request", "header_of", "read_commands"]
+__all__ = ["CONTENT_TYPE", "POLL_SECONDS", "Mode", "Request", "header_of", "read_commands"]
 
 CONTENT_TYPE = "application/x-ndjson"
 BODY_SECONDS = 10.0

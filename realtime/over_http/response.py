@@ -20,7 +20,7 @@ from ..wire.events import Failure
 from .refusal import Refusal
 from .request import CONTENT_TYPE, Mode, header_of
 
-__all__ = ["STREAM_TYPE", "Headers", "Response"]
+__all__ = ["STREAM_TYPE", "Header", "Headers", "Response"]
 
 STREAM_TYPE = "text/event-stream"
 STREAM_BYTES, GATHERED_BYTES = 1024 * 1024, 256 * 1024
@@ -30,7 +30,8 @@ BUFFERED_BYTES = 64 * 1024
 WAIT_SECONDS = 0.05
 """The pause between two looks at such a transport."""
 COMMENT = b":\n\n"
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 ALWAYS = (
     (b"cache-control", b"no-store, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx
