@@ -1,7 +1,9 @@
 """Ask one client, and wait for its answer."""
 
 import asyncio
-from contextlib import closing
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -44,12 +46,9 @@ class ConnectionTarget(ClientTarget):
         """
         _refuse_transaction()
         _refuse_own_command(self._connection)
-        with closing(self._begin(question, timeout)) as asked:
-            try:
-                async with asyncio.timeout(timeout):
-                    note = await asyncio.wrap_future(asked.result)
-            except TimeoutError:
-                raise RealtimeError("timeout", NO_ANSWER, outcome=Outcome.UNKNOWN) from None
+        with self._asked(question, timeout) as result:
+            async with asyncio.timeout(timeout):
+                note = await asyncio.wrap_future(result)
         return _read(note, reply)
 
     @overload
@@ -69,12 +68,18 @@ class ConnectionTarget(ClientTarget):
         """
         _refuse_transaction()
         _refuse_loop()
+        with self._asked(question, timeout) as result:
+            note = result.result(timeout)
+        return _read(note, reply)
+
+    @contextmanager
+    def _asked(self, question: object, timeout: float) -> Iterator[Future[Answered]]:
+        """Send a question, and wait for its result in the block at most."""
         with closing(self._begin(question, timeout)) as asked:
             try:
-                note = asked.result.result(timeout)
+                yield asked.result
             except TimeoutError:
                 raise RealtimeError("timeout", NO_ANSWER, outcome=Outcome.UNKNOWN) from None
-        return _read(note, reply)
 
     def _begin(self, question: object, timeout: float) -> Asked:
         if not isinstance(question, msgspec.Struct):
