@@ -206,8 +206,7 @@ def _differences(
 def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Listing, Event]:
     return {
         (topic, kind.key_of_row(row.pk)): event
-        for kind in _classes(model)
-        for row in kind.queryset().using(alias).filter(_among(kind, model, pks))
+        for kind, row in _listed(model, pks, alias)
         if (topics := list(kind.topics_of(row)))
         for event in [kind.event_of(row)]
         for topic in topics
@@ -217,10 +216,16 @@ def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Listing, Event]:
 def _listings(model: Any, pks: Sequence[Any], alias: str) -> set[Listing]:
     return {
         (topic, kind.key_of_row(row.pk))
-        for kind in _classes(model)
-        for row in kind.queryset().using(alias).filter(_among(kind, model, pks))
+        for kind, row in _listed(model, pks, alias)
         for topic in kind.topics_of(row)
     }
+
+
+def _listed(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[tuple[type[LiveTopic], Any]]":
+    """Return the rows that may be in lists, each with the class of the lists."""
+    for kind in _classes(model):
+        for row in kind.queryset().using(alias).filter(_among(kind, model, pks)):
+            yield kind, row
 
 
 def _classes(model: type[Model]) -> "list[type[LiveTopic]]":
