@@ -24,7 +24,7 @@ from .terminal import bear_all_characters, keep, kept, print_error, print_json, 
 DONE, REFUSED, USAGE, AWAY = 0, 1, 2, 3
 TOKEN = "REALTIME_TOKEN"  # noqa: S105
 LINES = 100
-"""How many lines of stdin are read before they are sent."""
+"""The most lines of stdin that wait until they are sent."""
 EXAMPLES = f"""\
 examples:
   python -m realtime.client wss://example.com/ws/ --room general

@@ -22,7 +22,7 @@ logger = get_logger("realtime.client")
 
 Handler = Callable[[Any], Any]
 REMEMBERED = 64
-"""How many answers are remembered, in case the server refuses one."""
+"""The client remembers so many of its latest answers, because the server may refuse one."""
 REFUSED = frozenset({"too_large", "invalid_message"})
 """The errors after which a question is still open."""
 

@@ -1,4 +1,4 @@
-"""Who is in a room, or subscribed to a topic."""
+"""The users who are in a room, or subscribed to a topic."""
 
 from ..wire.events import Joined, Left, PresenceList, Subscribed
 

@@ -65,7 +65,7 @@ class Room(Log[RoomEvent]):
 
     @property
     def count(self) -> int:
-        """How many users are present."""
+        """The number of users who are present."""
         return self._members.count
 
     async def join(self, *, history: int = 0, since: Position | None = None) -> "Room":

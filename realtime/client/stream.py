@@ -88,7 +88,7 @@ class Stream(Generic[E]):
         self._current: Placed | None = None
         self._is_behind = False
         self._seen: Seen | None = None
-        """What the loop has got since it fell behind."""
+        """The events that the loop has got since it fell behind."""
         self._reached = 0
         """The position up to which the buffer has got all events."""
         self.has_begun = False

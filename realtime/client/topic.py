@@ -64,7 +64,7 @@ class Topic(Log[TopicEvent | Reset]):
 
     @property
     def count(self) -> int:
-        """How many users are subscribed, if the client may see that."""
+        """The number of users who are subscribed, if the client may see that."""
         return self._members.count
 
     def decode_as(self, events: Kinds, value: Any) -> None:

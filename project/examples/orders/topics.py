@@ -12,7 +12,7 @@ __all__ = ["OrderState", "OrdersTopic"]
 
 
 class OrderState(Event):
-    """What is published of an order."""
+    """The published state of an order."""
 
     item: str
     total: Decimal
