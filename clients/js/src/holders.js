@@ -6,7 +6,7 @@ import { failure } from "./errors.js";
 const OWN = {};
 
 export class Holders {
-  #all = new Map(); // OWN or a signal → { linger, reject, stop }
+  #all = new Map(); // OWN or a signal → { linger, waiting, stop }
   /** @type {(() => void) | null} */
   #lingering = null; // stops the timer
   #clock;
@@ -27,11 +27,16 @@ export class Holders {
     return this.#lingering !== null;
   }
 
-  /** Add a holder, unless there is one with this signal. `reject` gets the error with which it ends. */
-  add(signal, linger, reject) {
+  /**
+   * Add a holder, unless there is one with this signal. Returns the set of functions that get the error with which it
+   * ends: each join that still waits has one.
+   */
+  add(signal, linger) {
     this.#stopLingering();
     const holder = signal ?? OWN;
-    if (!this.#all.has(holder)) this.#all.set(holder, { linger, reject, stop: this.#watch(signal) });
+    const held = this.#all.get(holder) ?? { linger, waiting: new Set(), stop: this.#watch(signal) };
+    this.#all.set(holder, held);
+    return held.waiting;
   }
 
   /** End one holder. */
@@ -42,7 +47,8 @@ export class Holders {
     this.#all.delete(holder);
     if (!this.#all.size && held.linger) this.#lingering = this.#clock.after(held.linger, () => this.#ended());
     else if (!this.#all.size) this.#ended();
-    held.reject(failure(holder === OWN ? "left" : "aborted", "not_sent"));
+    const error = failure(holder === OWN ? "left" : "aborted", "not_sent");
+    for (const reject of held.waiting) reject(error);
   }
 
   /** Forget all holders. */

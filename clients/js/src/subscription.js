@@ -103,9 +103,10 @@ export class Subscription {
     if (connection.isAborted) return handled(Promise.reject(failure("closed", "not_sent")));
     if (signal?.aborted) return handled(Promise.reject(failure("aborted", "not_sent")));
     const entered = this.#ready.promise;
+    const waiting = this.#holders.add(signal, linger);
     const promise = handled(new Promise((resolve, reject) => {
-      entered.then(resolve, reject);
-      this.#holders.add(signal, linger, reject);
+      waiting.add(reject);
+      entered.then(resolve, reject).then(() => waiting.delete(reject));
     }));
     this.error = null;
     if (connection.state === "idle") connection.connect();

@@ -416,6 +416,19 @@ for (const [how, end] of Object.entries(ENDS)) {
   });
 }
 
+test("each join of a signal is rejected when it aborts, while another holder stays", async () => {
+  const script = new Script();
+  const ends = new AbortController();
+  await script.connect();
+  script.room.join();
+  script.note("one", script.room.join({ signal: ends.signal }));
+  script.note("two", script.room.join({ signal: ends.signal }));
+  ends.abort();
+  await settled();
+  assert.deepEqual(script.settled, [["one", "aborted"], ["two", "aborted"]]);
+  assert.equal(script.room.isHeld, true);
+});
+
 test("a request whose signal has aborted fails at once, whatever it would wait for", async () => {
   const script = new Script();
   script.note("call", script.client.request({ type: "presence", room: "r" }, { wait: 30, signal: AbortSignal.abort() }));
