@@ -19,6 +19,7 @@ ACK_SECONDS = 15.0
 RESEND_SECONDS, RESEND_MOST = 60.0, 200
 DAY = 86_400.0
 MOST_BYTES = 1024 * 1024
+MOST_JOINS = 5  # of a room that refuses a message of a member
 
 
 def make_nonce() -> str:
@@ -57,6 +58,7 @@ class _Item:
     size: int
     at: float = field(default_factory=time.monotonic)
     stage: _Stage = _Stage.QUEUED
+    joins: int = 0
     sent_at: float = 0.0
     acknowledged_at: float = 0.0
     line: Line | None = None
@@ -215,7 +217,8 @@ class Outbox:
         item.stage = _Stage.QUEUED
         if error.code == "offline":
             return
-        if error.code == "not_joined" and item.room.is_wanted:
+        item.joins = item.joins + 1 if error.code == "not_joined" else 0
+        if 0 < item.joins <= MOST_JOINS and item.room.is_wanted:
             item.room.reenter()
         elif error.is_retryable and item.line is not None:
             item.stage = _Stage.HELD

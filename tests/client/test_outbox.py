@@ -82,6 +82,18 @@ async def test_a_server_that_knows_nothing_of_the_join_is_joined_again(script: S
     await client.close()
 
 
+async def test_a_message_that_a_joined_room_refuses_again_and_again_fails(script: Script) -> None:
+    client, room, socket = await entered(script)
+    [sending] = sent(room, "hi")
+    for _ in range(outboxes.MOST_JOINS):
+        await socket.error(await socket.expect("message"), "not_joined")
+        await socket.joined(await socket.expect("join"), 0, recovered=True)
+    await socket.error(await socket.expect("message"), "not_joined")
+    with pytest.raises(RealtimeError, match="not_joined"):
+        await sending
+    await client.close()
+
+
 async def test_a_message_without_a_reply_goes_again(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

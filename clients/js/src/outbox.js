@@ -10,6 +10,7 @@ const DAY = 86_400; // seconds
 const BYTES = 1 << 20;
 const RESEND_SECONDS = 60;
 const RESEND_MOST = 200;
+const MOST_JOINS = 5; // of a room that refuses a message of a member
 /** @type {readonly Pending[]} */
 const NONE = Object.freeze([]);
 
@@ -268,7 +269,8 @@ export class Outbox {
     const room = this.#session.room(slug);
     item.state = "queued";
     if (error.code === "offline") return this.#change(item);
-    if (error.code === "not_joined" && room.isHeld) return room.subscription.reenter();
+    item.joins = error.code === "not_joined" ? (item.joins ?? 0) + 1 : 0;
+    if (item.joins && item.joins <= MOST_JOINS && room.isHeld) return room.subscription.reenter();
     if (!error.isRetryable) {
       this.#fail(item, error);
       return this.flush(); // the next message of the room

@@ -392,3 +392,17 @@ test("trim(0) forgets all messages", async () => {
   await script.enter(2, { messages: [message(1), message(2)] });
   assert.deepEqual([script.room.trim(0).length, script.room.messages, script.room.hasMore], [2, [], true]);
 });
+
+test("a message that a joined room refuses again and again fails", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  await script.enter();
+  await script.send("hi");
+  for (let turn = 0; turn < 5; turn++) {
+    await line.refuse(await line.expect("message"), "not_joined");
+    await line.joined(await line.expect("join"));
+  }
+  await line.refuse(await line.expect("message"), "not_joined");
+  assert.deepEqual(shown(script), [["hi", "failed", "not_joined"]]);
+  assert.deepEqual(script.settled.at(-1), ["hi", "not_joined"]);
+});
