@@ -1,0 +1,135 @@
+"""What a client reads of a log: items and an offset, from the frames of a short connection.
+
+An offset is a position and the epoch of its log.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from msgspec import json
+
+from ..wire.errors import ErrorCode
+from ..wire.text import Text as _
+from .durable_request import DurableRequest, Offset
+from .refusal import Refusal
+
+__all__ = ["GONE", "DurableRead", "Item"]
+
+STATUS: dict[str, HTTPStatus] = {
+    ErrorCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
+    ErrorCode.UNKNOWN_TOPIC: HTTPStatus.NOT_FOUND,
+    ErrorCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+GONE = _("This offset is not in the log any more. Read again from the beginning.")
+ADDRESS = {"type", "room", "topic", "from", "epoch"}
+"""The fields of a frame that are not of its item."""
+Item = dict[str, Any]
+
+
+class DurableRead:
+    """The progress of a read of a room or topic."""
+
+    def __init__(self, request: DurableRequest) -> None:
+        self._request = request
+        self._is_page = False
+        """Whether later events are for the next read, because a page comes before them."""
+        self.next: Offset | None = None
+        """From where to read on, once the server has replied."""
+        self.is_current = True
+        """Whether there is no further page."""
+        self.items: list[Item] = []
+        self.refusal: Refusal | None = None
+        self.further = ""
+        """Commands that the read needs as well; it gets no event after them."""
+
+    def take(self, text: str) -> None:
+        """Take frames of the connection."""
+        for line in text.split("\n"):
+            self._take(json.decode(line))
+
+    def taken(self) -> list[Item]:
+        """Return the items that were read, and keep them no longer."""
+        items, self.items = self.items, []
+        return items
+
+    def _take(self, frame: Item) -> None:
+        match frame.get("type"):
+            case "history" | "joined" | "subscribed" if frame.get("ref") in (1, 2):
+                self._take_reply(frame)
+            case "message" | "changed" | "event":
+                state = frame.get("message") or frame
+                self._add(state, frame["seq"])
+            case "resync":
+                self._take_end(frame)
+            case "removed" | "error" if frame.get("ref") != 2:
+                status = STATUS.get(frame["code"], HTTPStatus.BAD_REQUEST)
+                self.refusal = Refusal(status, frame["code"], frame["message"])
+
+    def _take_reply(self, frame: Item) -> None:
+        if frame.get("ref") == 2:
+            if self.next is None and self.refusal is None:
+                self._take_newest(frame)
+            return
+        if self._request.is_now:
+            self.next = Offset(frame["through"], frame["epoch"])
+            return
+        offset = self._request.offset
+        is_other = offset is not None and offset.epoch != frame["epoch"]
+        if is_other and offset != (0, ""):
+            self.refusal = _gone()
+        elif frame.get("recovered") is False:
+            self._read_page()
+        else:
+            self._take_items(frame)
+
+    def _take_items(self, frame: Item) -> None:
+        self.items += _items_of(frame)
+        self.is_current = not frame.get("has_more")
+        self.next = Offset(frame["through"], frame["epoch"])
+
+    def _read_page(self) -> None:
+        """Read on as a catch-up read does, because too much was missed to resume."""
+        self._is_page = True
+        self.further = self._request.page
+
+    def _take_newest(self, frame: Item) -> None:
+        """Begin with the newest entries, because older ones were purged."""
+        self.items = _items_of(frame)
+        last = max(map(_position, self.items), default=0)
+        self.next = Offset(last, frame["epoch"])
+
+    def _take_end(self, frame: Item) -> None:
+        """Take the end of the log: an offset is not in it, or the client begins there."""
+        if self._request.is_now:
+            self.next = Offset(frame["seq"], frame["epoch"])
+        elif self._request.offset is not None:
+            self.refusal = _gone()
+
+    def _add(self, state: Item, seq: int | None) -> None:
+        if self.next is None or self._is_page:
+            return
+        if seq is not None and seq > self.next.seq:
+            self.items.append(_item(state))
+            self.next = Offset(seq, state.get("epoch") or self.next.epoch)
+
+
+def _gone() -> Refusal:
+    return Refusal(HTTPStatus.GONE, "resync", GONE)
+
+
+def _items_of(reply: Item) -> list[Item]:
+    """Return the items of a room's or topic's reply, in the order of the log."""
+    states = reply.get("messages") or reply.get("entries") or []
+    return sorted(map(_item, states), key=_position)
+
+
+def _item(state: Item) -> Item:
+    return {name: value for name, value in state.items() if name not in ADDRESS}
+
+
+def _position(item: Item) -> int:
+    position: int = item.get("changed_seq") or item["seq"]
+    return position
