@@ -10,10 +10,10 @@ from msgspec import json
 
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
-from .durable_request import DurableRequest, Offset
+from .durable_request import NONE_READ, DurableRequest, Offset
 from .refusal import Refusal
 
-__all__ = ["GONE", "DurableRead", "Item"]
+__all__ = ["DurableRead", "Item"]
 
 STATUS: dict[str, HTTPStatus] = {
     ErrorCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
@@ -36,6 +36,8 @@ class DurableRead:
         self._request = request
         self._is_page = False
         """Whether later events are for the next read, because a page comes before them."""
+        self._end = 0
+        """The position of the end, if the beginning was purged."""
         self.next: Offset | None = None
         """From where to read on, once the server has replied."""
         self.is_current = True
@@ -78,9 +80,9 @@ class DurableRead:
             return
         offset = self._request.offset
         is_other = offset is not None and offset.epoch != frame["epoch"]
-        if is_other and offset != (0, ""):
+        if is_other and offset != NONE_READ:
             self.refusal = _gone()
-        elif frame.get("recovered") is False:
+        elif frame.get("recovered") is False and frame["through"]:
             self._read_page()
         else:
             self._take_items(frame)
@@ -93,12 +95,12 @@ class DurableRead:
     def _read_page(self) -> None:
         """Read on as a catch-up read does, because too much was missed to resume."""
         self._is_page = True
-        self.further = self._request.page
+        self.further = self._request.pages
 
     def _take_newest(self, frame: Item) -> None:
         """Begin with the newest entries, because older ones were purged."""
         self.items = _items_of(frame)
-        last = max(map(_position, self.items), default=0)
+        last = max(map(_position, self.items), default=self._end)
         self.next = Offset(last, frame["epoch"])
 
     def _take_end(self, frame: Item) -> None:
@@ -107,6 +109,7 @@ class DurableRead:
             self.next = Offset(frame["seq"], frame["epoch"])
         elif self._request.offset is not None:
             self.refusal = _gone()
+        self._end = frame["seq"]
 
     def _add(self, state: Item, seq: int | None) -> None:
         if self.next is None or self._is_page:

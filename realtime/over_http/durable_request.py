@@ -13,7 +13,7 @@ from ..wire.text import Text as _
 from .refusal import Refusal
 from .request import POLL_SECONDS, Mode, Request, header_of
 
-__all__ = ["BEGINNING", "DurableRequest", "Offset", "encoded"]
+__all__ = ["BEGINNING", "NONE_READ", "DurableRequest", "Offset", "encoded"]
 
 PAGE = 100
 OFFSET = re.compile(r"([0-9]{16})_([\w-]{0,64})", re.ASCII)
@@ -34,6 +34,10 @@ class Offset(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.seq:016d}_{self.epoch}"
+
+
+NONE_READ = Offset(0, "")
+"""The offset of a client that has read nothing, whatever the epoch of the log."""
 
 
 class DurableRequest(NamedTuple):
@@ -65,8 +69,7 @@ class DurableRequest(NamedTuple):
             raise _mistake(NEEDS_OFFSET)
         is_head = scope["method"] == "HEAD"
         offset = _offset(BEGINNING if text is None else text)
-        is_brief = is_head or text in (None, BEGINNING)
-        mode = Mode.COMMANDS if is_brief else MODES[live or ""]
+        mode = Mode.COMMANDS if is_head else MODES[live or ""]
         cursor = _one(query, "cursor") or ""
         return cls(
             kind=kind,
@@ -89,16 +92,21 @@ class DurableRequest(NamedTuple):
     def commands(self) -> str:
         """The commands that read this."""
         if self.mode is Mode.COMMANDS:
-            return "\n".join([self.page, encoded({**self._history, "ref": 2})])
+            return self.pages
         enter = {"type": "join" if self.kind == "room" else "subscribe", **self._target}
-        if self.offset is not None:
-            enter["since"] = {"seq": self.offset.seq, "epoch": self.offset.epoch}
+        if not self.is_now:
+            seq, epoch = self.offset or NONE_READ
+            enter["since"] = {"seq": seq, "epoch": epoch}
         return encoded({**enter, "history": 0})
 
     @property
-    def page(self) -> str:
-        """The command that reads the next page."""
-        after = 0 if self.offset is None else self.offset.seq
+    def pages(self) -> str:
+        """The commands that read the next page, or the newest one if older ones were purged."""
+        return "\n".join([self._page, encoded({**self._history, "ref": 2})])
+
+    @property
+    def _page(self) -> str:
+        after = (self.offset or NONE_READ).seq
         if self.is_now:
             after = MAX_INTEGER  # beyond the end: the answer says where that is
         return encoded({**self._history, "after": after})

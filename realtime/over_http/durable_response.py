@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import json
 
 from ..wire.errors import ErrorCode
-from .durable_read import GONE, DurableRead, Item
+from ..wire.text import Text as _
+from .durable_read import DurableRead, Item
 from .durable_request import BEGINNING, DurableRequest, encoded
 from .refusal import Refusal
 from .request import Mode
@@ -21,6 +22,7 @@ __all__ = ["DurableResponse"]
 
 CURSOR_SECONDS = 20
 JSON_TYPE = "application/json"
+NO_REPLY = _("The server has not read this stream in time. Read again.")
 
 
 class DurableResponse(Response):
@@ -61,7 +63,7 @@ class DurableResponse(Response):
         self._is_ended = True
         refusal = self._read.refusal
         if refusal is None and self._read.next is None:
-            refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.UNAVAILABLE, GONE)
+            refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.UNAVAILABLE, NO_REPLY)
         if refusal is not None:
             self._is_started = self._is_ended = False
             await self.refuse(refusal)

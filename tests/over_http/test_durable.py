@@ -1,21 +1,28 @@
 """Rooms and topics, read as durable streams: offsets, long polls, events, and rights."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from harness.client.encoding import Object
 from realtime import moderation, push
 from realtime.engine.delivery import catchup, entry_catchup
 from realtime.models import Membership, Room
 from realtime.over_http import PlainHttp, durable_request, line, response
+from realtime.over_http.durable_read import DurableRead
+from realtime.over_http.durable_response import NO_REPLY
+from realtime.store.topics.retention import purge
 from realtime.topics import Event, Topic
 from tests.over_http.http_client import Exchange
 
 Headers = dict[str, str]
 ROOM = "/realtime/streams/room/general"
+BELL = "/realtime/streams/topic/bell/1"
 
 
 class Struck(Event):
@@ -138,6 +145,22 @@ async def test_a_long_poll_without_events_ends_empty(
     assert int(empty.headers["stream-cursor"]) == 100_000_000_000
 
 
+@pytest.mark.parametrize("path", [ROOM, BELL])
+async def test_a_long_poll_from_the_beginning_waits_for_the_first_event(
+    site: PlainHttp, guest: Headers, path: str
+) -> None:
+    """An empty log is no reason to answer at once: its client would ask again and again."""
+    waiting = Exchange(site, "offset=-1&live=long-poll", path)
+    waiting.start(headers=guest | {"content-type": ""}, method="GET")
+    for _ in range(2):
+        await read(site, guest, "offset=now")
+    assert waiting.status is None
+    await say("a")
+    await BellTopic(pk=1).apublish(Struck(times=1))
+    await waiting.ended_raw()
+    assert (waiting.status, len(items(waiting))) == (200, 1)
+
+
 async def test_events_of_the_server_have_their_offset(site: PlainHttp, guest: Headers) -> None:
     """After each event, from where to go on."""
     start = offset(await read(site, guest, "offset=now"))
@@ -240,12 +263,57 @@ async def test_nobody_writes(site: PlainHttp, guest: Headers) -> None:
 async def test_events_of_the_server_may_begin_without_an_offset(
     site: PlainHttp, guest: Headers
 ) -> None:
-    """The stream ends with the offset from which to go on."""
+    """In a room it ends with a first page, and the offset from which to go on."""
     await say("a")
     stream = await read(site, guest, "offset=-1&live=sse")
     assert stream.headers["content-type"] == "text/event-stream"
     assert b'"content":"a"' in stream.body
     assert b"0000000000000001_" in stream.body.partition(b"event: control")[2]
+
+
+async def test_events_of_a_topic_go_on_after_those_from_the_beginning(
+    site: PlainHttp, guest: Headers
+) -> None:
+    """The stream of an empty room goes on as well."""
+    topic = BellTopic(pk=1)
+    await topic.apublish(Struck(times=1))
+    for path, text in ((BELL, '{"times":2}'), (ROOM, '"content":"a"')):
+        stream = Exchange(site, "offset=-1&live=sse", path)
+        stream.start(headers=guest | {"content-type": ""}, method="GET")
+        await stream.until_text("upToDate")
+        await say("a")
+        await topic.apublish(Struck(times=2))
+        await stream.until_text(text)
+        stream.leave()
+        await stream.ended_raw()
+
+
+@pytest.mark.parametrize("live", ["", "&live=long-poll", "&live=sse"])
+async def test_the_end_of_an_emptied_log_is_an_offset(
+    site: PlainHttp, guest: Headers, live: str
+) -> None:
+    """All its entries were purged; what comes then follows this offset."""
+    topic = BellTopic(pk=1)
+    await topic.apublish(Struck(times=1))
+    await sync_to_async(purge)("bell/1", timezone.now() + timedelta(days=2))
+    found = await read(site, guest, f"offset=-1{live}", path=BELL)
+    reached = re.findall(r"\d{16}_\w+", f"{found.headers} {found.body.decode()}")[0]
+    await topic.apublish(Struck(times=2))
+    rest = await read(site, guest, f"offset={reached}", path=BELL)
+    assert [one["data"] for one in items(rest)] == [{"times": 2}]
+
+
+@pytest.mark.parametrize("live", ["", "&live=long-poll", "&live=sse"])
+async def test_a_read_without_a_reply_says_so(
+    site: PlainHttp, guest: Headers, live: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no offset that is lost: the same one may be read again."""
+    monkeypatch.setattr(DurableRead, "_take_reply", lambda self, frame: None)
+    monkeypatch.setattr(line, "_seconds", lambda request: 0.1)
+    found = await read(site, guest, f"offset={0:016d}_{live}", path=BELL)
+    error = json.loads(found.body)
+    assert (found.status, error["code"]) == (503, "unavailable")
+    assert error["message"] == str(NO_REPLY)
 
 
 async def test_a_long_poll_from_now_waits_for_the_next_event(
