@@ -66,10 +66,10 @@ class PlainHttp:
             await self._connect(line, shown)
 
     async def _connect(self, line: Line, shown: dict[str, Any]) -> None:
-        shown[transport.SEND] = line.send
+        shown[transport.SEND] = send = line.send  # the same object, so nothing is in between
         (OneWay.BRIEF if line.is_brief else OneWay.STREAM).put(shown)
         try:
-            await self.sockets(shown, line.receive, line.send)
+            await self.sockets(shown, line.receive, send)
         finally:
             await line.finish()
 

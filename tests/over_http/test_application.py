@@ -15,6 +15,7 @@ from pytest_django import Settings
 from realtime import moderation, testing
 from realtime.consumers import Consumer
 from realtime.engine.engine import Engine
+from realtime.engine.servers.transport import SEND
 from realtime.models import Connection, Membership, Message, Presence, Room
 from realtime.over_http import PlainHttp
 from realtime.testing import connect
@@ -297,3 +298,15 @@ async def test_two_users_do_not_mix(site: PlainHttp, user: Headers, bob: Any) ->
     names = [one.username async for one in Message.objects.order_by("pk")]
     assert names == ["ada", "bob"]
     assert await get_user_model().objects.acount() == 2
+
+
+async def test_the_application_gets_the_send_that_its_scope_names() -> None:
+    """Another object would be taken for middleware, and each frame would cost a task."""
+    found: list[bool] = []
+
+    async def sockets(scope: Any, receive: Any, send: Any) -> None:
+        found.append(scope[SEND] is send)
+
+    exchange = Exchange(PlainHttp(None, sockets))
+    await exchange.start().ended_raw()
+    assert found == [True]
