@@ -12,8 +12,6 @@ from django.core.handlers.asgi import get_script_prefix
 from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..auth.origin import admit
-from ..engine.connections.one_way import OneWay
-from ..engine.servers import transport
 from ..views import durable_stream, over_http
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
@@ -66,8 +64,7 @@ class PlainHttp:
             await self._connect(line, shown)
 
     async def _connect(self, line: Line, shown: dict[str, Any]) -> None:
-        shown[transport.SEND] = send = line.send  # the same object, so nothing is in between
-        (OneWay.BRIEF if line.is_brief else OneWay.STREAM).put(shown)
+        send = line.present(shown)
         try:
             await self.sockets(shown, line.receive, send)
         finally:

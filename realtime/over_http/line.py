@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import Struct, json
 
-from ..engine.connections.one_way import END_OF_INPUT
+from ..engine.connections.one_way import END_OF_INPUT, OneWay
+from ..engine.servers import transport
 from ..wire.codecs import NDJSON
 from ..wire.errors import REASONS, CloseCode, ErrorCode
 from ..wire.text import Text as _
@@ -100,6 +101,12 @@ class Line:
     def is_brief(self) -> bool:
         """Whether the connection ends with the replies to its commands."""
         return self._request.mode is Mode.COMMANDS
+
+    def present(self, scope: dict[str, Any]) -> Any:
+        """Say in the scope of the handshake what kind of connection it is; return its `send`."""
+        scope[transport.SEND] = send = self.send  # the same object, so nothing is in between
+        (OneWay.BRIEF if self.is_brief else OneWay.STREAM).put(scope, self._request.sender)
+        return send
 
     async def receive(self) -> dict[str, Any]:
         """Return the next event for the application; the client's frame only after `welcome`."""

@@ -22,6 +22,8 @@ POLL_SECONDS = 25.0
 MOST_DIGITS = 10
 USER_CHARACTERS = 1000
 """The longest `X-Realtime-User` that is examined."""
+CONNECTION_CHARACTERS = 100
+"""The same for `X-Realtime-Connection`."""
 NO_ORIGIN = _("A request with a cookie needs the Origin of its page.")
 BAD_WAIT = _("Write `wait` as seconds, from 1 to {most}.", most=int(POLL_SECONDS))
 NOT_TEXT = _("Send the commands as UTF-8.")
@@ -48,6 +50,8 @@ class Request:
     """The longest time that a poll waits."""
     user_id: str | None
     """The user for whom the page was made; None if the client does not say it."""
+    sender: str = ""
+    """The connection that gets the events of the page, but not those that it causes itself."""
 
     @classmethod
     def of(cls, scope: dict[str, Any]) -> "Request":
@@ -56,7 +60,8 @@ class Request:
             raise Refusal(HTTPStatus.FORBIDDEN, ErrorCode.PERMISSION_DENIED, NO_ORIGIN)
         query = parse_qs(scope.get("query_string", b"").decode("latin1"), keep_blank_values=True)
         user = header_of(scope, b"x-realtime-user")[:USER_CHARACTERS]
-        return cls(_mode(query), _seconds(query), unquote(user) if user else None)
+        sender = header_of(scope, b"x-realtime-connection")[:CONNECTION_CHARACTERS]
+        return cls(_mode(query), _seconds(query), unquote(user) if user else None, sender)
 
 
 def _mode(query: dict[str, list[str]]) -> Mode:

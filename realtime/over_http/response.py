@@ -37,7 +37,7 @@ ALWAYS = (
     (b"x-accel-buffering", b"no"),  # nginx
     (b"x-content-type-options", b"nosniff"),
 )
-ALLOWED = b"authorization, content-type, if-none-match, x-realtime-user"
+ALLOWED = b"authorization, content-type, if-none-match, x-realtime-connection, x-realtime-user"
 EXPOSED = b"retry-after, etag, stream-next-offset, stream-up-to-date, stream-cursor"
 PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),

@@ -214,3 +214,24 @@ async def test_a_response_may_be_ended_after_its_client_has_left() -> None:
     one.end()
     await one.finish()
     assert one.transport.is_started
+
+
+async def test_a_page_does_not_get_what_it_signals(
+    site: PlainHttp, guest: Headers, engine: Engine
+) -> None:
+    """Its requests name the connection of its stream; the user's other pages get it."""
+    own, other = (Exchange(site, "stream").start(JOIN, headers=guest) for _ in range(2))
+    for one in (own, other):
+        await one.until("joined", ref=1)
+    connection = (await own.until("welcome"))["connection"]
+    sent = [{"type": kind, "room": "general"} for kind in ("typing", "signal")]
+    sent[1]["data"] = {"at": 1}
+    headers = guest | {"x-realtime-connection": connection}
+    await Exchange(site).commands(*sent, headers=headers)
+    await push.room("general").amessage("after", username="CI")
+    for one in (own, other):
+        await one.until("message", content="after")
+        one.leave()
+    kinds = {"typing", "signal"}
+    assert not kinds & {frame["type"] for frame in await own.ended()}
+    assert kinds <= {frame["type"] for frame in await other.ended()}

@@ -98,7 +98,7 @@ class Messages(Joining):
             return
         identity = self.identity
         event = TypingEvent(room=command.room, user_id=identity.user_id, username=identity.username)
-        self.engine.hub.send_event(subscription.topic.name, event, exclude=self.id)
+        self._send_to_others(subscription, event)
 
     @command
     async def signal(self, command: Signal) -> None:
@@ -116,7 +116,13 @@ class Messages(Joining):
             username=identity.username,
             data=command.data,
         )
-        self.engine.hub.send_event(subscription.topic.name, event, exclude=self.id)
+        self._send_to_others(subscription, event)
+
+    def _send_to_others(
+        self, subscription: RoomSubscription, event: TypingEvent | SignalEvent
+    ) -> None:
+        sender = self.connection.sender or self.id
+        self.engine.hub.send_event(subscription.topic.name, event, exclude=sender)
 
     @command
     async def presence(self, command: Presence) -> PresenceList:

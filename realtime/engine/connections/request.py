@@ -5,7 +5,7 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.datastructures import CaseInsensitiveMapping
 
-from .one_way import OneWay
+from .one_way import SENDER, OneWay
 
 __all__ = ["Request"]
 
@@ -31,6 +31,11 @@ class Request:
     def one_way(self) -> OneWay | None:
         """How long the connection lasts if its client sends one frame only; None for a socket."""
         return OneWay.of(self._scope)
+
+    @property
+    def sender(self) -> str:
+        """The connection that gets the events of the same client; empty if it is this one."""
+        return str(self._scope.get(SENDER, ""))
 
     @property
     def query(self) -> QueryDict:
