@@ -66,7 +66,7 @@ async def identify_client(
     """Sign a client in by its handshake; return a refusal, to be sent once the socket is open.
 
     A client that may authenticate by its first message has no identity after this. One that sends
-    one frame only may not: it would be too late for the identity that its page expects.
+    all its frames first may not: it would be too late for the identity that its page expects.
     """
     if engine.is_stopping:
         return shutdown()

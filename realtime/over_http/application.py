@@ -15,11 +15,12 @@ from ..auth.origin import admit
 from ..views import durable_stream, over_http
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
+from .body import Body
 from .durable_request import DurableRequest
 from .durable_response import DurableResponse
 from .line import Line, handshake
 from .refusal import Refusal
-from .request import CONTENT_TYPE, Mode, Request, header_of, read_commands
+from .request import CONTENT_TYPE, Mode, Request, header_of
 from .response import Response
 
 __all__ = ["PlainHttp"]
@@ -80,10 +81,12 @@ async def _line(
         answer = partial(DurableResponse, shown, send, read)
         return Line(read.request, read.commands, receive, send, answer)
     request = Request.of(scope)
-    commands = await read_commands(scope, receive)
+    body = Body(scope, receive, request.mode)
+    commands = await body.next()
     if commands is None:
         return None
-    return Line(request, commands, receive, send, partial(Response, shown, send, request.mode))
+    respond = partial(Response, shown, send, request.mode)
+    return Line(request, commands, receive, send, respond, body)
 
 
 def _found(scope: dict[str, Any]) -> tuple[str, ResolverMatch] | None:

@@ -1,4 +1,4 @@
-"""One request, presented to a socket application as a handshake and one frame."""
+"""One request, presented to a socket application as a handshake and its frames."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from ..engine.servers import transport
 from ..wire.codecs import NDJSON
 from ..wire.errors import REASONS, CloseCode, ErrorCode
 from ..wire.text import Text as _
+from .body import Body
 from .refusal import IDENTITY_CHANGED, Refusal, status_of
 from .request import Mode, Request
 from .response import Response
@@ -68,8 +69,9 @@ def handshake(scope: dict[str, Any], path: str) -> dict[str, Any]:
 class Line:
     """The `receive` and `send` of one connection, as a server would give them.
 
-    `commands` is its only frame. `receive` is that of the request, whose body was read.
-    `respond` makes the response, which calls its argument to end the connection soon.
+    `commands` is its first frame; `body` has the others, and is None if there are none.
+    `receive` is that of the request. `respond` makes the response, which calls its argument to end
+    the connection soon.
     """
 
     def __init__(
@@ -79,15 +81,18 @@ class Line:
         receive: Any,
         send: Any,
         respond: Callable[[Callable[[], None]], Response],
+        body: Body | None = None,
     ) -> None:
         self.transport = respond(self.end)
         self.below = send
         """The `send` of the server; both attributes are for `engine.servers.transport`."""
         self._request = request
         self._receive = receive
+        self._body = body
         self._events = [{"type": "websocket.connect"}]
         if commands.strip():
             self._events.append({"type": "websocket.receive", "text": commands})
+            self.transport.expect(commands)
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + _seconds(request)
         self._limit: asyncio.Timeout | None = None
@@ -109,7 +114,7 @@ class Line:
         return send
 
     async def receive(self) -> dict[str, Any]:
-        """Return the next event for the application; the client's frame only after `welcome`."""
+        """Return the next event for the application; the client's frames only after `welcome`."""
         if self._events and self._events[0]["type"] == "websocket.connect":
             return self._events.pop(0)
         await self._begun.wait()
@@ -117,8 +122,9 @@ class Line:
             return self._events.pop(0)
         if self._is_over or self._has_ended:
             return DISCONNECT
-        is_gone = not self.is_brief and await self._is_gone_before_end()
-        if is_gone or self._is_over:
+        if commands := await self._next_commands():
+            return {"type": "websocket.receive", "text": commands}
+        if commands is None or await self._is_gone_before_end() or self._is_over:
             self._has_ended = True
             return DISCONNECT
         if further := self.transport.further:
@@ -152,6 +158,25 @@ class Line:
         await self._refuse(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, ErrorCode.INTERNAL, FAILED))
         with suppress(OSError):  # the client has gone
             await self.transport.finish()
+
+    async def _next_commands(self) -> str | None:
+        """Return the next frame, which is empty at the end; None if the client has gone.
+
+        A mistake in the body is told in the response, which ends then.
+        """
+        if self._body is None:
+            return ""
+        try:
+            commands = await self._body.next()
+        except Refusal as error:
+            await self.transport.tell(error)
+            self.end()
+            commands = ""
+        if commands:
+            self.transport.expect(commands)
+        else:
+            self._body = None
+        return commands
 
     async def _frame(self, text: str) -> None:
         if not self.transport.is_started:
@@ -196,6 +221,8 @@ class Line:
 
     async def _is_gone_before_end(self) -> bool:
         """Wait until the connection has to end; return whether its client is gone before."""
+        if self.is_brief:
+            return False
         try:
             async with asyncio.timeout_at(self._ends_at) as self._limit:
                 while (await self._receive())["type"] != "http.disconnect":

@@ -1,22 +1,18 @@
-"""The request of a client: how it wants its reply, whose page it is, and its commands."""
+"""The request of a client: how it wants its reply, and whose page it is."""
 
-import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from ..conf import config
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
 from .refusal import Refusal
 
-__all__ = ["CONTENT_TYPE", "POLL_SECONDS", "Mode", "Request", "header_of", "read_commands"]
+__all__ = ["CONTENT_TYPE", "POLL_SECONDS", "Mode", "Request", "header_of"]
 
 CONTENT_TYPE = "application/x-ndjson"
-BODY_SECONDS = 10.0
-"""The longest time in which a client may send its commands."""
 POLL_SECONDS = 25.0
 """The longest time that a request waits for events."""
 MOST_DIGITS = 10
@@ -26,8 +22,6 @@ CONNECTION_CHARACTERS = 100
 """The same for `X-Realtime-Connection`."""
 NO_ORIGIN = _("A request with a cookie needs the Origin of its page.")
 BAD_WAIT = _("Write `wait` as seconds, from 1 to {most}.", most=int(POLL_SECONDS))
-NOT_TEXT = _("Send the commands as UTF-8.")
-TOO_SLOW = _("The commands were not sent in time.")
 
 
 class Mode(Enum):
@@ -76,43 +70,6 @@ def _seconds(query: dict[str, list[str]]) -> float:
     if not is_number or not 1 <= int(text) <= POLL_SECONDS:
         raise Refusal(HTTPStatus.BAD_REQUEST, ErrorCode.INVALID_MESSAGE, BAD_WAIT)
     return float(text)
-
-
-async def read_commands(scope: dict[str, Any], receive: Any) -> str | None:
-    """Return the commands of a request as one frame; None if the client has gone.
-
-    Raises `Refusal` for more than `FRAME_BYTES`, for other bytes than UTF-8, and for a slow client.
-    """
-    limit = config().frame_bytes
-    announced = header_of(scope, b"content-length")
-    if announced.isascii() and announced.isdigit():
-        _check_size(int(announced[:18]), limit)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await _read(receive, limit)
-    except TimeoutError:
-        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, ErrorCode.UNAVAILABLE, TOO_SLOW) from None
-    try:
-        return None if body is None else body.decode()
-    except UnicodeDecodeError:
-        raise Refusal(HTTPStatus.BAD_REQUEST, ErrorCode.INVALID_JSON, NOT_TEXT) from None
-
-
-async def _read(receive: Any, limit: int) -> bytearray | None:
-    body = bytearray()
-    while (event := await receive())["type"] == "http.request":
-        body += event.get("body", b"")
-        _check_size(len(body), limit)
-        if not event.get("more_body"):
-            return body
-    return None
-
-
-def _check_size(size: int, limit: int) -> None:
-    if size > limit:
-        message = _("The commands of a request may have at most {number} bytes.", number=limit)
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        raise Refusal(status, ErrorCode.TOO_LARGE, message)
 
 
 def header_of(scope: dict[str, Any], name: bytes) -> str:

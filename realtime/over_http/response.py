@@ -7,6 +7,7 @@ transport is asked, and each response ends after some bytes.
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,8 @@ __all__ = ["STREAM_TYPE", "Header", "Headers", "Response"]
 STREAM_TYPE = "text/event-stream"
 STREAM_BYTES, GATHERED_BYTES = 1024 * 1024, 256 * 1024
 """After so many bytes, a stream or a gathered response ends."""
+REPLY_BYTES = 8
+"""A stream may have so many more for each byte of its commands, so that it brings all replies."""
 BUFFERED_BYTES = 64 * 1024
 """The bytes in the transport of the server beyond which a stream waits for its client."""
 WAIT_SECONDS = 0.05
@@ -81,6 +84,7 @@ class Response:
         self._full = full
         self._frames: list[str] = []
         self._size = 0
+        self._most = STREAM_BYTES if mode is Mode.STREAM else GATHERED_BYTES
         self._is_started = self._is_ended = False
         self.further = ""
         """Commands that the response needs as well, before the connection ends."""
@@ -89,6 +93,11 @@ class Response:
     def is_started(self) -> bool:
         """Whether the status is sent or decided."""
         return self._is_started
+
+    def expect(self, commands: str) -> None:
+        """Leave room for the replies to commands."""
+        if self._mode is Mode.STREAM:
+            self._most += REPLY_BYTES * len(commands)
 
     async def start(self) -> None:
         """Accept the request; the head of a stream is sent at once."""
@@ -104,9 +113,12 @@ class Response:
 
     async def refuse(self, error: Refusal) -> None:
         """Send an error as the whole response."""
-        language = language_of(self._scope)
-        failure = Failure.of(error, lambda sentence: translated(sentence, language))
-        await self.end_with(error.status, NDJSON.encode(failure))
+        await self.end_with(error.status, self._encoded(error))
+
+    async def tell(self, error: Refusal) -> None:
+        """Send an error in a response that has begun."""
+        with suppress(ConnectionError):  # it is full
+            await self.write(self._encoded(error))
 
     async def end_with(
         self, status: HTTPStatus, frame: str, retry_after: float | None = None
@@ -175,8 +187,11 @@ class Response:
 
     @property
     def _is_large(self) -> bool:
-        most = STREAM_BYTES if self._mode is Mode.STREAM else GATHERED_BYTES
-        return self._size >= most
+        return self._size >= self._most
+
+    def _encoded(self, error: Refusal) -> str:
+        language = language_of(self._scope)
+        return NDJSON.encode(Failure.of(error, lambda sentence: translated(sentence, language)))
 
     def _check_open(self) -> None:
         if self._is_ended or self._is_large:
