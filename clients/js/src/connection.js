@@ -17,6 +17,7 @@ const TICK_SECONDS = 5;
 const LEAST_SECONDS = 0.01; // between two beats: rounding may leave less than the clock can count
 const STABLE_SECONDS = 5;
 const RENEW_SECONDS = 5;
+const BATCHES = 2;
 
 /** The states that may follow each state. */
 const MOVES = {
@@ -84,6 +85,11 @@ export class Connection {
   /** Bytes that wait to be sent. */
   get backlog() {
     return this.#line?.bufferedAmount ?? 0;
+  }
+
+  /** How many batches that enter rooms or topics may wait for replies. */
+  get batches() {
+    return this.#line?.batches ?? BATCHES;
   }
 
   /** Connect now, and stay connected until `close()`. */

@@ -12,6 +12,10 @@ const MOST = 100;
 export class Entered {
   #logs = new Map(); // address → { target, seq, epoch }
 
+  get size() {
+    return this.#logs.size;
+  }
+
   /** Forget a room or topic. Returns whether it was entered. */
   leave(command) {
     return this.#logs.delete(addressOf(command));
@@ -48,8 +52,11 @@ export class Entered {
 
   #again(frame) {
     if (isForAll(frame)) throw new Error(frame.code); // nothing is entered any more: the client begins anew
-    const log = this.#logs.get(addressOf(frame));
+    const address = addressOf(frame);
+    const log = this.#logs.get(address);
     if (!log) return []; // it was left meanwhile
+    this.#logs.delete(address); // what a full response could not bring is first in the next one
+    this.#logs.set(address, log);
     if (frame.type === "error") return this.#refused(frame);
     if (frame.recovered && !frame.has_more) return this.#missed(frame, log);
     if (frame.type === "left" || frame.type === "unsubscribed") return [];

@@ -2,7 +2,6 @@
 
 const BATCH = 100;
 const BATCH_BYTES = 32_000;
-const UNANSWERED = 2;
 const SECONDS = 30;
 const TOGETHER = 0.1; // pauses that end in so many seconds end together
 
@@ -83,7 +82,7 @@ export class Entrance {
   #flush() {
     if (!this.#isSorted) this.#queue = new Set([...this.#queue].sort((a, b) => (b.priority || 0) - (a.priority || 0)));
     this.#isSorted = true;
-    while (this.#connection.isOpen && this.#queue.size && this.#unanswered < UNANSWERED) this.#send();
+    while (this.#connection.isOpen && this.#queue.size && this.#unanswered < this.#connection.batches) this.#send();
   }
 
   #send() {

@@ -4,22 +4,29 @@
  */
 
 import { isForAll, LEAVES } from "./address.js";
+import { wait } from "./backoff.js";
 import { Entered } from "./entered.js";
+import { keep } from "./http_memory.js";
 import { pause } from "./pause.js";
 
 const FIRST_SECONDS = 5; // a proxy that holds a stream back for longer gathers it
 const CHANGE_SECONDS = 0.05; // wishes that change together begin one stream
 const PAUSE_SECONDS = 0.1; // between two requests with commands: each is a handshake for the server
 const EMPTY_SECONDS = 1; // after a stream or poll that brought nothing, and ended sooner
+const LIVED_SECONDS = 1; // a stream that is cut after it had brought frames for so long is no failure
+const FEW = 100; // rooms and topics; with more of them, changes are gathered for longer
+const FITTING = 3 / 4; // of a body that was too large
 const MOST = 100;
 const MOST_CHARACTERS = 20_000;
 const LOST = 1006;
 const UNAUTHENTICATED = 4500;
+const TOO_LARGE = 413;
 
 const ENTERS = ["join", "joins", "subscribe", "subscribes"];
 
 export class HttpLine {
   name = "http";
+  batches = Infinity; // one stream enters all that the client wishes
   #target;
   #receiver;
   #memory;
@@ -28,6 +35,8 @@ export class HttpLine {
   #token;
   /** @type {any} */
   #welcome = null;
+  #connection = ""; // that of the stream: the server does not send it what this page signals
+  #most = Infinity; // characters of a body that enters: a server or proxy has refused more
   #entered = new Entered();
   #openings = new Map(); // ref → a command that enters, with those of its rooms or topics that have no reply yet
   #queue = []; // other commands
@@ -36,7 +45,7 @@ export class HttpLine {
   #gone = new AbortController();
   /** @type {AbortController | null} */
   #stream = null; // ends the stream or poll
-  #isEmpty = true; // whether the stream or poll has brought nothing yet
+  #isEmpty = true; // whether the stream or poll has brought nothing new yet
   /** @type {any} */
   #socket = null; // the line that has taken over
   #stop = () => {};
@@ -83,7 +92,7 @@ export class HttpLine {
   adopt(socket, changed) {
     this.#socket = socket;
     this.name = socket.name;
-    const commands = [...this.#commands()];
+    const commands = this.#commands();
     if (commands.length) socket.send(commands.join("\n"));
     this.#stream?.abort();
     changed(this.name);
@@ -141,12 +150,28 @@ export class HttpLine {
   // The wish has changed: the next stream begins with it.
   #change() {
     this.#stop();
-    this.#stop = this.#clock.after(CHANGE_SECONDS, () => this.#stream?.abort());
+    const seconds = CHANGE_SECONDS * Math.max(1, this.#entered.size / FEW);
+    this.#stop = this.#clock.after(seconds, () => this.#stream?.abort());
   }
 
-  *#commands() {
-    for (const command of this.#entered.commands()) yield JSON.stringify(command);
-    for (const command of this.#openings.values()) yield JSON.stringify(command);
+  // New wishes come first, but they are what is refused if a stream cannot enter all.
+  #commands() {
+    let size = 0;
+    const fitting = (commands) =>
+      commands.flatMap((command) => {
+        const line = JSON.stringify(command);
+        size += line.length + 1;
+        return size <= this.#most ? line : this.#refuse(command);
+      });
+    const again = fitting(this.#entered.commands());
+    return [...fitting([...this.#openings.values()]), ...again];
+  }
+
+  #refuse({ ref, rooms, topics, ...one }) {
+    const many = [...(rooms ?? topics ?? [one])];
+    const refused = { type: "error", code: "too_large", message: "Too many rooms and topics for plain HTTP.", retryable: false, ref };
+    for (const { room, topic } of many) this.#pass({ ...refused, room, topic });
+    return [];
   }
 
   async #flush() {
@@ -185,41 +210,60 @@ export class HttpLine {
     while (!this.#isGone && !this.#socket) {
       this.#stop();
       const stream = (this.#stream = new AbortController());
-      const began = this.#clock.now();
-      const isGreeted = Boolean(this.#welcome);
-      this.#isEmpty = true;
-      try {
-        await this.#read(stream);
-      } catch (error) {
-        if (!stream.signal.aborted) throw error;
-      }
-      const isEmpty = this.#isEmpty && isGreeted === Boolean(this.#welcome);
-      if (isEmpty && this.#clock.now() - began < EMPTY_SECONDS) await pause(this.#clock, EMPTY_SECONDS, stream.signal);
+      const seconds = await this.#serve(stream.signal);
+      if (seconds) await pause(this.#clock, seconds, stream.signal);
     }
   }
 
-  async #read({ signal }) {
-    const lines = [...this.#commands()];
-    if (this.#memory.isGathered) return this.#poll(lines, signal);
+  // Returns the seconds until the next stream or poll.
+  async #serve(signal) {
+    const began = this.#clock.now();
+    const isGreeted = Boolean(this.#welcome);
+    this.#isEmpty = true;
+    const lines = this.#commands();
+    try {
+      await (this.#memory.isGathered ? this.#poll(lines, signal) : this.#read(lines, signal));
+    } catch (/** @type {any} */ error) {
+      if (error.status === TOO_LARGE && lines.length > 1) return this.#fit(lines);
+      if (error.pause === undefined && !signal.aborted) throw error;
+      return error.pause;
+    }
+    const isEmpty = this.#isEmpty && isGreeted === Boolean(this.#welcome);
+    return isEmpty && this.#clock.now() - began < EMPTY_SECONDS ? EMPTY_SECONDS : 0;
+  }
+
+  #fit(lines) {
+    this.#most = lines.join("\n").length * FITTING;
+    return 0;
+  }
+
+  async #read(lines, signal) {
     const request = new AbortController();
     signal.addEventListener("abort", () => request.abort());
-    const stopFirst = this.#clock.after(FIRST_SECONDS, () => {
-      this.#memory.isGathered = true;
-      request.abort();
-    });
+    const stopFirst = this.#clock.after(FIRST_SECONDS, () => this.#gather(request));
+    let beganAt = NaN; // when the first frame came
     try {
       const response = await this.#fetch("?stream", lines, request.signal);
       for await (const some of linesOf(response.body)) {
         stopFirst();
         if (signal.aborted) return;
-        this.#receive(some.filter((line) => line.startsWith("data:")).map((line) => line.slice(5)));
+        beganAt ||= this.#clock.now();
+        this.#receive(some.filter((line) => line.startsWith("data:")).map((line) => line.slice(5)), true);
       }
       this.#isServed = true;
-    } catch (error) {
-      if (!request.signal.aborted) throw error;
+    } catch (/** @type {any} */ error) {
+      if (request.signal.aborted) error.pause = 0;
+      else if (this.#clock.now() - beganAt >= LIVED_SECONDS) error.pause = wait(0);
+      throw error;
     } finally {
       stopFirst();
     }
+  }
+
+  #gather(request) {
+    this.#memory.isGathered = true;
+    keep(this.#memory);
+    request.abort();
   }
 
   // Without a `welcome`, or for a new room, the client cannot wait.
@@ -227,19 +271,20 @@ export class HttpLine {
     const response = await this.#fetch(this.#welcome ? "?wait=25" : "", lines, signal);
     const text = await response.text();
     this.#isServed = true;
-    if (!signal.aborted) this.#receive(text.split("\n").filter(Boolean));
+    if (!signal.aborted) this.#receive(text.split("\n").filter(Boolean), true);
   }
 
   async #fetch(query, lines, signal) {
     const headers = { "Content-Type": "application/x-ndjson" };
     if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
     if (this.#welcome) headers["X-Realtime-User"] = encodeURIComponent(this.#welcome.user_id);
+    if (this.#connection) headers["X-Realtime-Connection"] = this.#connection;
     const address = this.#url + (query && this.#url.includes("?") ? query.replace("?", "&") : query);
     const body = lines.join("\n");
     const response = await fetch(address, { method: "POST", headers, body, signal, credentials: "include", cache: "no-store" });
     if (response.ok) return response;
     this.#refused(await response.text());
-    throw new Error(`The server answered ${response.status}.`);
+    throw Object.assign(new Error(`The server answered ${response.status}.`), { status: response.status });
   }
 
   // A token that has ended meanwhile, and another user, are found by the next attempt of the client.
@@ -251,20 +296,20 @@ export class HttpLine {
 
   // Frames
 
-  #receive(lines) {
+  #receive(lines, isStream = false) {
     for (const line of lines) {
       if (this.#isGone) return;
       const frame = JSON.parse(line);
+      if (isStream && frame.connection) this.#connection = frame.connection;
       if (frame.type === "welcome") this.#greet(frame, line);
-      else if (frame.type !== "typing" || frame.user_id !== this.userId) this.#pass(frame);
+      else this.#pass(frame);
     }
   }
 
   #greet(frame, line) {
     if (frame.guest_token) this.#token = frame.guest_token;
-    const isFirst = !this.#welcome;
+    if (this.#welcome) return;
     this.#welcome = frame;
-    if (!isFirst) return;
     this.#receiver.onFrame(line);
     this.#flush();
   }

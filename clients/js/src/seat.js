@@ -56,6 +56,10 @@ export class Seat {
     return this.#line?.bufferedAmount ?? 0;
   }
 
+  get batches() {
+    return this.#line?.batches;
+  }
+
   send(text) {
     if (this.#alone) return this.#alone.send(text);
     if (this.#router) return this.#router.send(text, this.#id);

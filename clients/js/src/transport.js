@@ -25,6 +25,7 @@
  * @property {(text: string) => void} send One or more JSON objects, one a line. Dropped while the line is not open yet.
  * @property {() => void} close
  * @property {number} bufferedAmount Bytes that wait to be sent.
+ * @property {number} [batches] How many batches that enter rooms or topics may wait for replies, if not the usual two.
  *
  * What `tabs()` and `http()` return: the options `tabs` and `fallback` of the client. It wraps a transport.
  * @typedef {(transport: Transport, host: Host) => Transport} Wrapper

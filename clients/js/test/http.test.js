@@ -293,6 +293,82 @@ test("a line that was cut after an answer says that the server has served it", a
   assert.deepEqual([attempt.ends[0][0], attempt.ends[0][3]], [1006, true]);
 });
 
+test("a stream that is cut again and again is begun again after the same short pause", async () => {
+  const { attempt } = await inRoom();
+  for (let number = 1; number < 8; number++) {
+    clock.pass(3);
+    requests.at(-1).stream.error(new TypeError("network error"));
+    await settled();
+    clock.pass(1.5);
+    const next = await request(number + 1);
+    const about = { room: "r", through: 2, epoch: "e", recovered: true, messages: [], members: [], count: 0 };
+    next.open(WELCOME, { type: "joined", ...about, ref: next.commands[0].ref });
+    await settled();
+  }
+  assert.deepEqual(attempt.ends, []);
+});
+
+test("a stream that cannot be begun again ends the line", async () => {
+  const { attempt } = await inRoom();
+  clock.pass(3);
+  requests.at(-1).stream.error(new TypeError("network error"));
+  await settled();
+  clock.pass(1.5);
+  (await request(2)).fail(new TypeError("network error"));
+  await until(() => attempt.ends.length);
+});
+
+test("commands name the connection of the newest stream", async () => {
+  await block();
+  const attempt = new Attempt();
+  (await request(0)).open({ ...WELCOME, connection: "a" });
+  await until(() => attempt.frames.length);
+  attempt.send({ type: "signal", room: "r", data: {} });
+  assert.equal((await request(1)).headers["X-Realtime-Connection"], "a");
+  requests[1].answer({ ...WELCOME, connection: "of the request" });
+  await settled();
+  clock.pass(0.2);
+  attempt.send({ type: "signal", room: "r", data: {} });
+  assert.equal((await request(2)).headers["X-Realtime-Connection"], "a");
+});
+
+test("a stream that is too large goes on with what fits, and the rest is refused", async () => {
+  const { attempt } = await inRoom();
+  const rooms = (name) => Array.from({ length: 10 }, (_, number) => ({ room: `${name} ${number}` }));
+  attempt.send({ type: "joins", rooms: rooms("a"), ref: 7 }, { type: "joins", rooms: rooms("b"), ref: 8 });
+  clock.pass(0.1);
+  (await request(2)).refuse(413, { type: "error", code: "too_large" });
+  const next = await request(3);
+  assert.deepEqual(next.commands.map(({ ref }) => ref), [7, "again"]);
+  const refused = attempt.frames.filter(({ code }) => code === "too_large");
+  assert.deepEqual(refused.map(({ room, ref, retryable }) => [room, ref, retryable]), rooms("b").map(({ room }) => [room, 8, false]));
+  assert.deepEqual(attempt.ends, []);
+});
+
+test("many rooms are entered by one stream, and a later change waits for others of its kind", async () => {
+  const attempt = await opened();
+  assert.equal(attempt.line.batches, Infinity);
+  const names = Array.from({ length: 1000 }, (_, number) => `r${number}`);
+  for (let at = 0; at < 1000; at += 100) attempt.send({ type: "joins", rooms: names.slice(at, at + 100).map((room) => ({ room })), ref: at });
+  clock.pass(0.1);
+  const entering = await request(1);
+  assert.equal(entering.commands.length, 10);
+  entering.open(WELCOME, ...names.map((room, at) => ({ type: "joined", room, through: 1, epoch: "e", messages: [], ref: at - (at % 100) })));
+  await until(() => attempt.frames.length === 1001);
+  attempt.send({ type: "join", room: "one", ref: 5000 });
+  clock.pass(0.4);
+  await settled();
+  assert.equal(requests.length, 2);
+  clock.pass(0.2);
+  const next = await request(2);
+  assert.equal(next.commands[0].room, "one");
+  next.refuse(413, { type: "error", code: "too_large" });
+  assert.equal((await request(3)).commands.length, 7);
+  const told = attempt.frames.slice(1001).map(({ type, room, code }) => `${type} ${room} ${code}`);
+  const removed = names.slice(700).map((room) => `removed ${room} too_large`);
+  assert.deepEqual(told, [...removed, "error one too_large"]);
+});
+
 test("another user of the cookie ends the line, and nothing is told", async () => {
   const attempt = await opened();
   attempt.send({ type: "message", room: "r", content: "a", ref: 1 });
