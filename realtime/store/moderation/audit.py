@@ -3,6 +3,7 @@
 The number of entries is bounded for a user who is not staff, because any user may own a room.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
@@ -11,7 +12,7 @@ from django.db.models import Model
 from ...conf import config
 from ..accounts.identity import Identity
 
-__all__ = ["ADDITION", "CHANGE", "DELETION", "record"]
+__all__ = ["ADDITION", "CHANGE", "DELETION", "record", "record_all"]
 
 ADDITION, CHANGE, DELETION = 1, 2, 3
 """As in `django.contrib.admin.models`, which may not be installed."""
@@ -20,17 +21,28 @@ REPR_CHARACTERS = 200
 
 def record(by: Identity | None, about: Model, flag: int, text: str) -> None:
     """Record that a user did something with an object; acts of the site itself are not recorded."""
-    if by is None or by.user is None or not apps.is_installed("django.contrib.admin"):
+    record_all(by, [about], flag, text)
+
+
+def record_all(by: Identity | None, objects: Sequence[Model], flag: int, text: str) -> None:
+    """Record that a user did the same with several objects of one model."""
+    if not objects or by is None or by.user is None:
+        return
+    if not apps.is_installed("django.contrib.admin"):
         return
     entries: Any = apps.get_model("admin", "LogEntry")
     types: Any = apps.get_model("contenttypes", "ContentType")
-    entries.objects.create(
-        user_id=by.user.pk,
-        content_type=types.objects.get_for_model(about),
-        object_id=str(about.pk),
-        object_repr=str(about)[:REPR_CHARACTERS],
-        action_flag=flag,
-        change_message=text,
+    kind = types.objects.get_for_model(objects[0])
+    entries.objects.bulk_create(
+        entries(
+            user_id=by.user.pk,
+            content_type=kind,
+            object_id=str(one.pk),
+            object_repr=str(one)[:REPR_CHARACTERS],
+            action_flag=flag,
+            change_message=text,
+        )
+        for one in objects
     )
     if not getattr(by.user, "is_staff", False):
         _delete_oldest(entries, types, by.user.pk)
