@@ -4,7 +4,6 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
@@ -15,28 +14,17 @@ from django.utils.translation import ngettext
 
 from .. import moderation, push
 from ..auth import guests
-from ..models import Connection, Presence, Room
+from ..models import Connection, Node, Presence, Room
 from ..store.accounts.identity import GUEST
 from .confirmation import ConfirmForm, bound_if_submitted
 from .large import RoomFilter
+from .notices import UNREACHABLE, ClientNoticeForm, may_control
 from .people import named
 from .sanction_actions import KickForm, RoomForm, RoomSanctionForm, SanctionActionsAdmin
 
-__all__ = ["ConnectionAdmin", "NoticeForm"]
+__all__ = ["ConnectionAdmin"]
 
 ROOMS_SHOWN = 5
-
-
-class NoticeForm(forms.Form):
-    """The notice for the selected clients."""
-
-    text = forms.CharField(
-        label=_("Text"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3, "cols": 60})
-    )
-    level = forms.ChoiceField(
-        label=_("Level"),
-        choices=[("info", _("info")), ("warning", _("warning")), ("error", _("error"))],
-    )
 
 
 class AliveFilter(admin.SimpleListFilter):
@@ -135,7 +123,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
 
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may disconnect and notify clients."""
-        return request.user.has_perm("realtime.change_connection")
+        return may_control(request)
 
     @admin.display(description=_("name"), ordering="username")
     def name(self, connection: Connection) -> str:
@@ -188,7 +176,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
         self, request: HttpRequest, queryset: QuerySet[Connection]
     ) -> HttpResponse | None:
         """Show a form for the text, then send it to the selected clients."""
-        form = bound_if_submitted(NoticeForm, request)
+        form = bound_if_submitted(ClientNoticeForm, request)
         if not form.is_valid():
             number = queryset.count()
             question = ngettext(
@@ -202,6 +190,9 @@ class ConnectionAdmin(SanctionActionsAdmin):
                 question=question % {"number": number},
             )
         text, level = form.cleaned_data["text"], form.cleaned_data["level"]
+        if form.cleaned_data["is_for_all"]:
+            self._notice_all(request, text, level)
+            return None
         number = self._send(
             request,
             queryset,
@@ -288,9 +279,16 @@ class ConnectionAdmin(SanctionActionsAdmin):
         reached = list(takewhile(lambda one: send(push.connection(one.pk)), rows))
         self.note(request, reached, entry)
         if len(reached) < len(rows):
-            text = _("The other server processes cannot be reached now.")
-            self.message_user(request, str(text), messages.ERROR)
+            self.message_user(request, str(UNREACHABLE), messages.ERROR)
         return len(reached)
+
+    def _notice_all(self, request: HttpRequest, text: str, level: str) -> None:
+        if not push.everyone().notice(text, level=level):
+            self.message_user(request, str(UNREACHABLE), messages.ERROR)
+            return
+        entry = _("Notice to all (%(level)s): %(text)s") % {"level": level, "text": text}
+        self.note(request, list(Node.objects.all()[:1]), str(entry))
+        self.message_user(request, str(_("All clients were notified.")), messages.SUCCESS)
 
     def _report(self, request: HttpRequest, text: str, number: int) -> None:
         if number:

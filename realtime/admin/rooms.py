@@ -1,6 +1,7 @@
 """The admin of rooms and memberships."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -15,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from .. import push
 from ..models import Membership, Message, Presence, Room
 from ..store import presence
 from ..store.accounts.identity import Identity
@@ -23,6 +25,7 @@ from ..wire.commands import TITLE_CHARACTERS
 from ..wire.looks import clean_line
 from .confirmation import ActionPageAdmin, ConfirmForm, bound_if_submitted
 from .large import LargeAdmin, RoomFilter
+from .notices import UNREACHABLE, NoticeForm, may_control
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Any]
@@ -72,7 +75,7 @@ class RoomAdmin(ActionPageAdmin):
         "created_at",
     )
     sortable_by = ("slug",)
-    actions = ("void_invitations",)
+    actions = ("send_notice", "void_invitations")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Room]:
         """Return rooms with their positions and numbers of present users."""
@@ -126,6 +129,35 @@ class RoomAdmin(ActionPageAdmin):
     def save_model(self, request: HttpRequest, obj: Room, form: Any, change: bool) -> None:
         """Save the changed fields only, so that concurrent changes of others stay."""
         obj.save(update_fields=form.changed_data if change else None)
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may notify clients."""
+        return may_control(request)
+
+    @admin.action(description=_("Send a notice…"), permissions=["control"])
+    def send_notice(self, request: HttpRequest, queryset: QuerySet[Room]) -> HttpResponse | None:
+        """Show a form for the text, then send it to all clients in the selected rooms."""
+        rooms = self.chosen(request, queryset)
+        form = bound_if_submitted(NoticeForm, request)
+        if not rooms:
+            return None
+        if not form.is_valid():
+            return self.action_page(
+                request,
+                "send_notice",
+                form,
+                title=_("Send a notice"),
+                question=_("All clients in these rooms will see this:"),
+                about=rooms,
+            )
+        text, level = form.cleaned_data["text"], form.cleaned_data["level"]
+        reached = list(takewhile(lambda room: push.room(room).notice(text, level=level), rooms))
+        self.note(request, reached, _("Notice (%(level)s): %(text)s") % form.cleaned_data)
+        if len(reached) < len(rooms):
+            self.message_user(request, str(UNREACHABLE), messages.ERROR)
+        done = ngettext("%d room was notified.", "%d rooms were notified.", len(reached))
+        self.message_user(request, done % len(reached), messages.SUCCESS)
+        return None
 
     @admin.action(description=_("Make all invitations void…"), permissions=["change"])
     def void_invitations(

@@ -238,6 +238,21 @@ async def test_a_notice_reaches_the_chosen_client_alone(
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_a_notice_to_all_reaches_also_clients_that_are_not_chosen(
+    admin_client: Client,
+) -> None:
+    async with visit() as chosen, visit() as other:
+        await keep_row(chosen.connection)
+        given = {"text": "Back at five", "level": "info", "is_for_all": "on"}
+        done = await sync_to_async(act)(admin_client, "send_notice", chosen.connection, **given)
+        assert "All clients were notified." in done.content.decode()
+        for one in (chosen, other):
+            assert (await one.next())["text"] == "Back at five"
+        entry = await LogEntry.objects.aget()
+        assert entry.change_message == "Notice to all (info): Back at five"
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_a_disconnected_client_is_told_and_closed(admin_client: Client) -> None:
     async with visit() as chosen:
         await keep_row(chosen.connection)

@@ -236,3 +236,26 @@ def test_memberships_are_found_by_room_and_user(
     url = reverse("admin:realtime_membership_changelist")
     for term, number in (("general", 1), ("ada", 1), ("bob", 0)):
         assert len(admin_client.get(url, {"q": term}).context["cl"].result_list) == number
+
+
+def test_a_notice_goes_to_the_chosen_rooms(
+    admin_client: Client, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a page has asked for the text; where no process is reached, the page says so."""
+    url = reverse("admin:realtime_room_changelist")
+    page = act(admin_client, url, "send_notice", room.pk).content.decode()
+    assert "<li>General</li>" in page
+    assert not LogEntry.objects.exists()
+    done = act(admin_client, url, "send_notice", room.pk, text="Back at five", level="info")
+    assert "1 room was notified." in done.content.decode()
+    assert LogEntry.objects.get().change_message == "Notice (info): Back at five"
+
+
+def test_a_notice_to_a_room_needs_the_permission_to_notify(
+    staff: Callable[..., Client], room: Room
+) -> None:
+    client = staff("view_room")
+    url = reverse("admin:realtime_room_changelist")
+    assert offered(client, url) == set()
+    act(client, url, "send_notice", room.pk, text="x", level="info")
+    assert not LogEntry.objects.exists()
