@@ -1,6 +1,6 @@
 """Admin actions with a page of their own, for a confirmation or a form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from django import forms
@@ -50,15 +50,24 @@ class ActionPageAdmin(LargeAdmin):
         title: Any,
         question: Any,
         about: Sequence[object] = (),
+        number: int | None = None,
+        kept: Mapping[str, object] | None = None,
+        progress: tuple[int, int] | None = None,
     ) -> HttpResponse:
-        """Return the page before an action; `about` lists the selected rows, if that helps."""
+        """Return the page before an action; `about` lists the selected rows, if that helps.
+
+        `number` is how many there are if `about` has only the first ones. The form sends `kept`
+        as well. With a `progress`, which is how many of how many are done, the page submits itself.
+        """
         request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "title": title,
             "question": question,
             "about": about[:NAMED],
-            "more": max(len(about) - NAMED, 0),
+            "more": max((len(about) if number is None else number) - NAMED, 0),
+            "kept": kept or {},
+            "progress": progress,
             "opts": self.opts,
             "media": self.media + form.media,
             "form": form,

@@ -1,22 +1,32 @@
 """The admin of messages: read, search, and delete the text."""
 
-from collections.abc import Iterable
+import time
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from .. import moderation
 from ..models import Message, Room
+from ..store.accounts.identity import Identity
+from ..store.moderation import bulk
 from ..wire.body import BODY_FIELDS
-from .confirmation import ConfirmationAdmin, ConfirmForm, bound_if_submitted
+from .confirmation import NAMED, ConfirmationAdmin, ConfirmForm, bound_if_submitted
+from .conversation import conversation
+from .dates import PeriodFilter, dates_of
 from .large import RoomFilter
 from .people import named
+from .windows import SenderFilter, WindowFilter
 
 __all__ = ["ErasingAdmin", "MessageAdmin", "excerpt", "readable"]
+
+SECONDS = 1.0
+"""For so long a request deletes texts; the page then goes on with another one."""
 
 
 def excerpt(message: Message) -> str:
@@ -44,25 +54,69 @@ class ErasingAdmin(ConfirmationAdmin):
         return request.user.has_perm("realtime.delete_message")
 
     def erase(
-        self, request: HttpRequest, action: str, found: Iterable[Message]
+        self, request: HttpRequest, action: str, rows: QuerySet[Message]
     ) -> HttpResponse | None:
-        """Show a confirmation, then delete the texts."""
-        existing = [one for one in dict.fromkeys(found) if one.deleted_at is None]
-        if existing and not bound_if_submitted(ConfirmForm, request).is_valid():
-            return self.action_page(
-                request,
-                action,
-                ConfirmForm(),
-                title=_("Delete the text"),
-                question=_("The text of these messages will be deleted for good, everywhere:"),
-                about=[f"{named(one.username, one.sender)}: {excerpt(one)}" for one in existing],
-            )
-        for message in existing:
-            moderation.delete(message, by=request.user)
-        number = len(existing)
-        text = ngettext("%d message was deleted.", "%d messages were deleted.", number)
-        self.message_user(request, text % number, messages.SUCCESS)
+        """Show a confirmation, then delete the texts, and a page between parts of a long work.
+
+        Messages that come after the confirmation are not deleted.
+        """
+        if not bound_if_submitted(ConfirmForm, request).is_valid():
+            existing = rows.filter(deleted_at=None)
+            return self._confirm(request, action, existing) if existing.exists() else None
+        through, done, total = (_number(request, name) for name in ("through", "done", "total"))
+        through = through or rows.order_by().aggregate(newest=Max("pk"))["newest"] or 0
+        left = rows.filter(deleted_at=None, pk__lte=through)
+        done += _delete(left, request)
+        if left.exists():
+            return self._continue(request, action, through, (done, max(total, done)))
+        text = ngettext("%d message was deleted.", "%d messages were deleted.", done)
+        self.message_user(request, text % done, messages.SUCCESS)
         return None
+
+    def _confirm(self, request: HttpRequest, action: str, rows: QuerySet[Message]) -> HttpResponse:
+        first = rows.select_related("room")[:NAMED]
+        newest, number = rows.order_by().aggregate(Max("pk"), Count("pk")).values()
+        return self.action_page(
+            request,
+            action,
+            ConfirmForm(),
+            title=_("Delete the text"),
+            question=_("The text of these messages will be deleted for good, everywhere:"),
+            about=[f"{named(one.username, one.sender)}: {excerpt(one)}" for one in first],
+            number=number,
+            kept={"through": newest, "total": number},
+        )
+
+    def _continue(
+        self, request: HttpRequest, action: str, through: int, progress: tuple[int, int]
+    ) -> HttpResponse:
+        done, total = progress
+        question = _("%(done)d of %(total)d messages were deleted.")
+        return self.action_page(
+            request,
+            action,
+            ConfirmForm(),
+            title=_("Delete the text"),
+            question=question % {"done": done, "total": total},
+            kept={"through": through, "done": done, "total": total},
+            progress=progress,
+        )
+
+
+def _delete(rows: QuerySet[Message], request: HttpRequest) -> int:
+    """Delete the texts of rows for about `SECONDS`, at least one batch; return how many."""
+    number, by, end = 0, Identity.of(request.user), time.monotonic() + SECONDS
+    keys = rows.order_by("pk").values_list("pk", flat=True)
+    while batch := list(keys[: bulk.BATCH]):
+        number += bulk.delete_texts(batch, by)
+        if time.monotonic() >= end:
+            break
+    return number
+
+
+def _number(request: HttpRequest, name: str) -> int:
+    text = request.POST.get(name, "")
+    return int(text) if text.isdecimal() and len(text) <= 18 else 0
 
 
 @admin.register(Message)
@@ -70,7 +124,7 @@ class MessageAdmin(ErasingAdmin):
     """Messages, newest first; they are not added, changed or deleted here."""
 
     list_display = ("excerpt", "by", "room", "seq", "created_at")
-    list_filter = ("created_at", RoomFilter)
+    list_filter = (("created_at", PeriodFilter), RoomFilter, SenderFilter, WindowFilter)
     list_select_related = ("room",)
     search_fields = ("content", "username", "=sender")
     fields = (
@@ -83,6 +137,7 @@ class MessageAdmin(ErasingAdmin):
         "created_at",
         "edited_at",
         "deleted_at",
+        "conversation",
     )
     actions = ("delete_text",)
 
@@ -96,7 +151,9 @@ class MessageAdmin(ErasingAdmin):
         return readable(request, rows)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Order by an index: by that of the room if one is selected."""
+        """Order as the index does that finds the rows."""
+        if dates_of(request):
+            return ("-created_at", "-pk")
         return ("-seq",) if RoomFilter.parameter_name in request.GET else ("-pk",)
 
     @admin.display(description=_("content"))
@@ -105,12 +162,17 @@ class MessageAdmin(ErasingAdmin):
         return excerpt(message)
 
     @admin.display(description=_("name"))
-    def by(self, message: Message) -> str:
-        """Return the name of the sender, with a mark for guests."""
-        return named(message.username, message.sender)
+    def by(self, message: Message) -> SafeString:
+        """Return the name of the sender, with a mark for guests, and a link to all messages."""
+        name, query = named(message.username, message.sender), urlencode({"sender": message.sender})
+        return format_html('<a href="?{}">{}</a>', query, name)
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, message: Message) -> SafeString:
+        """Return the messages around this one."""
+        return conversation(message, self.admin_site.name)
 
     @admin.action(description=_("Delete the text…"), permissions=["erase"])
     def delete_text(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
         """Delete text and data; a tombstone keeps the position."""
-        rows = self.chosen(request, queryset)
-        return self.erase(request, "delete_text", rows) if rows else None
+        return self.erase(request, "delete_text", queryset)

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -15,8 +16,9 @@ from ..models import Message, Report, Room
 from ..store.accounts.identity import SITE, Identity
 from ..store.moderation.actions import dismiss, resolve
 from .confirmation import bound_if_submitted
+from .conversation import conversation
 from .large import RoomFilter
-from .messages import ErasingAdmin, excerpt
+from .messages import ErasingAdmin, excerpt, readable
 from .people import named
 from .sanction_actions import SanctionActionsAdmin, SanctionForm
 
@@ -97,6 +99,14 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
         rows: QuerySet[Report] = super().get_queryset(request)
         return rows.annotate(number=Subquery(number, output_field=IntegerField()))
 
+    def get_fields(self, request: HttpRequest, obj: Report | None = None) -> tuple[str, ...]:
+        """Add the conversation, if the user may read the room; the report discloses one message."""
+        may_read = request.user.has_perm("realtime.view_message") and obj is not None
+        rows = Message.objects.filter(pk=obj.message_id) if obj is not None and may_read else None
+        if rows is None or not readable(request, rows).exists():
+            return self.fields
+        return (*self.fields[:3], "conversation", *self.fields[3:])
+
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may close reports without another action."""
         return request.user.has_perm("realtime.change_report")
@@ -107,7 +117,8 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
     ) -> HttpResponse | None:
         """Delete the text and data of the message."""
         found = [one.message for one in self._chosen(request, queryset)]
-        if not found or (page := self.erase(request, "delete_message", found)):
+        rows = Message.objects.filter(pk__in=[one.pk for one in found])
+        if not found or (page := self.erase(request, "delete_message", rows)):
             return page if found else None
         self._close(request, found)
         return None
@@ -140,6 +151,11 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
     def room(self, report: Report) -> Room:
         """Return the room of the message."""
         return report.message.room
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, report: Report) -> SafeString:
+        """Return the messages around the reported one."""
+        return conversation(report.message, self.admin_site.name)
 
     @admin.display(description=_("sender"))
     def sender(self, report: Report) -> str:

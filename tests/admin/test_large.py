@@ -1,6 +1,8 @@
 """Lists stay quick however long they are."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -226,3 +228,11 @@ def test_the_room_filter_offers_few_rooms_and_the_chosen_one(
     assert "r19" in html
     assert "r25" not in html
     assert "r29" in html
+
+
+def test_the_figures_of_the_pages_are_within_the_bounds() -> None:
+    """Of the table that `benchmarks/admin_pages.py` has printed, at full size."""
+    text = (Path(__file__).parents[2] / "docs/admin.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    assert len(rows) == 23
+    assert all(int(worst) <= 300 and int(queries) <= 10 for _, worst, queries in rows)

@@ -10,7 +10,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django import Settings
 
+from realtime.admin.windows import WindowFilter
 from realtime.models import Message, Report, Room
 from tests.admin.conftest import act, offered, say
 
@@ -165,17 +167,55 @@ def test_who_may_delete_deletes_no_row(staff: Callable[..., Client], room: Room)
     assert shown(client) == ["kept"]
 
 
-def test_too_many_at_once_are_refused(
+def test_many_texts_are_deleted_in_parts_with_progress(
     admin_client: Client, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All pages may be chosen with one click; nothing is done then."""
-    monkeypatch.setattr("realtime.admin.confirmation.MOST", 1)
-    one = say(room, "a").pk
+    """All pages may be chosen with one click; what comes after the question stays."""
+    monkeypatch.setattr("realtime.admin.messages.SECONDS", 0)
+    monkeypatch.setattr("realtime.store.moderation.bulk.BATCH", 2)
+    one, *_ = [say(room, text).pk for text in "abcde"]
+    page = act(admin_client, LIST, "delete_text", one, select_across="1")
+    assert page.context["kept"]["total"] == 5
+    say(room, "late")
+    data = {**page.context["kept"], "is_sure": "True", "select_across": "1"}
+    for done in (2, 4):
+        page = act(admin_client, LIST, "delete_text", one, **data)
+        assert page.context["progress"] == (done, 5)
+        assert f"{done} of 5 messages were deleted." in page.content.decode()
+        data |= page.context["kept"]
+    page = act(admin_client, LIST, "delete_text", one, **data)
+    assert "5 messages were deleted." in page.content.decode()
+    assert shown(admin_client) == ["late", "", "", "", "", ""]
+    assert LogEntry.objects.count() == 5
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "9" * 40, ""])
+def test_wrong_progress_deletes_what_was_chosen(
+    admin_client: Client, room: Room, value: str
+) -> None:
+    chosen = say(room, "a").pk
     say(room, "b")
-    for data in ({}, {"is_sure": "True"}):
-        done = act(admin_client, LIST, "delete_text", one, select_across="1", **data)
-        assert "At most 1 at once." in done.content.decode()
-    assert shown(admin_client) == ["b", "a"]
+    data = {"is_sure": "True", "through": value, "done": value, "total": value}
+    done = act(admin_client, LIST, "delete_text", chosen, **data)
+    assert "1 message was deleted." in done.content.decode()
+    assert shown(admin_client) == ["b", ""]
+
+
+def test_deleting_more_texts_costs_no_more_queries(admin_client: Client, room: Room) -> None:
+    """Whatever the number of rooms is."""
+    numbers = []
+    for more in (2, 8):
+        rooms = [Room.objects.create(slug=f"r{more}-{number}") for number in range(more)]
+        chosen = [say(one, "rude").pk for one in rooms for _ in range(2)]
+        Report.objects.create(message_id=chosen[0], reporter="guest:1", username="G")
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.post(
+                LIST, {"action": "delete_text", "_selected_action": chosen, "is_sure": "True"}
+            )
+        numbers.append(len(queries))
+    assert not Message.objects.exclude(content="").exists()
+    assert not Report.objects.filter(resolved_at=None).exists()
+    assert numbers[0] == numbers[1] <= 24
 
 
 def test_taking_away_is_guarded_against_forgery(admin_user: User, room: Room) -> None:
@@ -214,3 +254,134 @@ def test_reading_rooms_that_are_not_public_takes_more_permissions(
         act(client, LIST, "delete_text", message.pk, is_sure="True")
     left = set(Message.objects.exclude(content="").values_list("content", flat=True))
     assert left == set(messages) - seen
+
+
+# A search reads a bounded number of rows.
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of three messages."""
+    monkeypatch.setattr("realtime.admin.windows.ROWS", 3)
+
+
+def older(client: Client, **query: object) -> str | None:
+    """The value of the link to the window before."""
+    [window] = [
+        one
+        for one in client.get(LIST, query).context["cl"].filter_specs
+        if isinstance(one, WindowFilter)
+    ]
+    return window.next_value
+
+
+def sent_at(message: Message, day: int) -> None:
+    Message.objects.filter(pk=message.pk).update(created_at=datetime(2020, 1, day, tzinfo=UTC))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("filtered", [False, True], ids=["site", "room"])
+def test_a_search_goes_on_in_the_window_before(
+    admin_client: Client, room: Room, filtered: bool
+) -> None:
+    query = {"q": "apple", **({"room": room.pk} if filtered else {})}
+    for text in ("apple 1", "pear 2", "apple 3", "pear 4", "pear 5", "apple 6"):
+        say(room, text)
+    assert shown(admin_client, **query) == ["apple 6"]
+    link = older(admin_client, **query)
+    assert shown(admin_client, **query, before=link) == ["apple 3", "apple 1"]
+    assert older(admin_client, **query, before=link) is None
+    assert "the 3 before these" in admin_client.get(LIST, query).content.decode()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_few_messages_are_searched_as_a_whole(admin_client: Client, room: Room) -> None:
+    """Of a room, of a user, of a day, beside many others."""
+    user, quiet = User.objects.create(username="u"), Room.objects.create(slug="quiet")
+    for text in ("first", "second"):
+        one = say(quiet, text, sender=str(user.pk))
+        Message.objects.filter(pk=one.pk).update(user=user)
+        sent_at(one, 2)
+    for text in "cdef":
+        say(room, text)
+    day = {"created_at__gte": "2020-01-01", "created_at__lt": "2020-01-03"}
+    for query in ({"room": quiet.pk}, {"sender": str(user.pk)}, day, {"room": quiet.pk, **day}):
+        assert sorted(shown(admin_client, **query)) == ["first", "second"]
+        assert shown(admin_client, q="first", **query) == ["first"]
+        assert older(admin_client, **query) is None
+
+
+@pytest.mark.usefixtures("small")
+def test_the_messages_of_a_period_are_read_in_parts(admin_client: Client, room: Room) -> None:
+    for day, text in enumerate("abcde", 1):
+        sent_at(say(room, text), day)
+    say(room, "new")
+    query = {"created_at__lt": "2020-02-01"}
+    assert shown(admin_client, **query) == ["e", "d", "c"]
+    assert shown(admin_client, **query, before=older(admin_client, **query)) == ["b", "a"]
+
+
+@pytest.mark.usefixtures("small")
+def test_the_messages_of_a_deleted_user_are_found(admin_client: Client, room: Room) -> None:
+    for text in "ab":
+        say(room, text, sender="77")
+    assert shown(admin_client, sender="77") == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"before": "pk:x"},
+        {"before": "pk:"},
+        {"sender": "\0"},
+        {"created_at__gte": "yesterday"},
+        {"created_at__gte": "2020-13-01"},
+        {"created_at__gte": "2020-01-01 25:00"},
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(
+    admin_client: Client, room: Room, query: dict[str, str]
+) -> None:
+    assert admin_client.get(LIST, query).status_code == 302
+
+
+@pytest.mark.parametrize("before", ["", "seq:1", "nothing"])
+def test_a_window_of_another_list_is_ignored(admin_client: Client, room: Room, before: str) -> None:
+    """Another filter was chosen meanwhile."""
+    say(room, "a")
+    assert shown(admin_client, before=before) == ["a"]
+
+
+def test_a_date_without_a_zone_is_one_of_the_site(
+    admin_client: Client, room: Room, settings: Settings
+) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    one = say(room, "a")
+    Message.objects.filter(pk=one.pk).update(created_at=datetime(2020, 1, 1, 16, tzinfo=UTC))
+    assert shown(admin_client, created_at__gte="2020-01-02") == ["a"]
+    assert shown(admin_client, created_at__lt="2020-01-02") == []
+
+
+def test_the_fields_of_a_period_keep_the_other_filters(admin_client: Client, room: Room) -> None:
+    query = {"room": room.pk, "q": "a<b", "created_at__gte": "2020-01-01"}
+    html = admin_client.get(LIST, query).content.decode()
+    assert 'name="created_at__gte" value="2020-01-01"' in html
+    assert f'<input type="hidden" name="room" value="{room.pk}">' in html
+    assert '<input type="hidden" name="q" value="a&lt;b">' in html
+
+
+def test_a_message_is_shown_in_its_conversation(admin_client: Client, room: Room) -> None:
+    """With what was said before and after it, as text; by few queries."""
+    texts = [f"text {number:02}" for number in range(30)]
+    found = [say(room, text) for text in [*texts[:-1], "<i>"]]
+    Message.objects.filter(pk=found[16].pk).update(deleted_at=datetime.now(UTC))
+    url = reverse("admin:realtime_message_change", args=[found[15].pk])
+    with CaptureQueriesContext(connection) as queries:
+        html = admin_client.get(url).content.decode()
+    assert "<mark>text 15</mark>" in html
+    assert [text for text in texts if f"</b>: {text}" in html] == [*texts[5:15], *texts[17:26]]
+    assert "(deleted)" in html
+    assert f"?room={room.pk}&amp;before=seq:17" in html.replace("&before", "&amp;before")
+    assert len(queries) <= 8
+    last = reverse("admin:realtime_message_change", args=[found[29].pk])
+    assert "<mark>&lt;i&gt;</mark>" in admin_client.get(last).content.decode()

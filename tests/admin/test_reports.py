@@ -152,3 +152,19 @@ def test_a_report_is_only_looked_at(admin_client: Client, reported: Report) -> N
     assert "_save" not in admin_client.get(url).content.decode()
     assert admin_client.post(url, {"reason": "x"}).status_code == 403
     assert admin_client.get(reverse("admin:realtime_report_add")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("permissions", "is_shown"),
+    [((), False), (("view_message",), False), (("view_message", "moderate_room"), True)],
+)
+def test_a_report_shows_the_conversation_to_those_who_may_read_the_room(
+    staff: Callable[..., Client], reported: Report, permissions: tuple[str, ...], is_shown: bool
+) -> None:
+    room = reported.message.room
+    Room.objects.filter(pk=room.pk).update(kind="private")
+    say(room, "a remark of another")
+    url = reverse("admin:realtime_report_change", args=[reported.pk])
+    html = staff("view_report", *permissions).get(url).content.decode()
+    assert "rude" in html
+    assert ("a remark of another" in html) is is_shown

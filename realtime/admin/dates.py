@@ -1,0 +1,61 @@
+"""A filter by dates: the usual periods of Django, and any other one by two fields."""
+
+from datetime import datetime, time
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.filters import DateFieldListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.http import HttpRequest
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.timezone import is_naive, make_aware
+
+__all__ = ["PeriodFilter", "dates_of"]
+
+FIRST, END = "created_at__gte", "created_at__lt"
+
+
+class PeriodFilter(DateFieldListFilter):
+    """Filter by the time at which a message was sent."""
+
+    template = "admin/realtime/period_filter.html"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in (FIRST, END):
+            if text := self.date_params.get(name):
+                self.used_parameters[name] = [moment_of(text)]
+
+    def choices(self, changelist: Any) -> Any:
+        """Yield the usual periods; each has what the fields of the form need."""
+        kept = [
+            (name, value)
+            for name, value in changelist.get_filters_params().items()
+            if not name.startswith(self.field_generic)
+        ]
+        if changelist.query:
+            kept.append(("q", [changelist.query]))
+        fields = {
+            "first": self.date_params.get(FIRST, "")[:10],
+            "end": self.date_params.get(END, "")[:10],
+            "kept": [(name, value) for name, values in kept for value in values],
+        }
+        for choice in super().choices(changelist):
+            yield {**choice, **fields}
+
+
+def dates_of(request: HttpRequest) -> dict[str, datetime]:
+    """Return the bounds of the selected period as lookups; empty if there is none."""
+    return {name: moment_of(text) for name in (FIRST, END) if (text := request.GET.get(name))}
+
+
+def moment_of(text: str) -> datetime:
+    """Return the time of a text; without a time of day, the beginning of a day."""
+    try:
+        day = parse_date(text)
+        moment = parse_datetime(text) if day is None else datetime.combine(day, time())
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise IncorrectLookupParameters
+    return make_aware(moment) if settings.USE_TZ and is_naive(moment) else moment
