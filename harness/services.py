@@ -27,6 +27,8 @@ import psycopg
 import pytest
 import redis
 
+from harness.fork_server import Fork, ForkServer
+
 logger = logging.getLogger(__name__)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
@@ -80,25 +82,23 @@ class Process:
     may_start = True
     """False during a test that is marked `unit`."""
 
-    def __init__(self, command: list[str], log: Path, **options: Any) -> None:
+    def __init__(
+        self, command: list[str], log: Path, forks: ForkServer | None = None, **options: Any
+    ) -> None:
+        """With `forks`, the command is Python with arguments, and runs in a fork."""
         self.command = command
         self.log_path = log
+        self.forks = forks
         self.options = options
-        self.popen: subprocess.Popen[bytes] | None = None
+        self.popen: subprocess.Popen[bytes] | Fork | None = None
 
     def spawn(self) -> None:
         if not self.may_start:
             raise RuntimeError(f"a unit test may not start {self.command[0]}: mark it `servers`")
-        with self.log_path.open("ab") as log:
-            self.popen = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=self._die_with_parent if _LIBC else None,
-                process_group=0,
-                **self.options,
-            )
+        if self.forks:
+            self.popen = self.forks.start(self.command[1:], log=self.log_path, **self.options)
+        else:
+            self.popen = self._start()
 
     def wait_ready(self, ready: Callable[[], bool], seconds: float = 60) -> None:
         wait_until(lambda: ready() or not self.is_running(), seconds, self.command[0])
@@ -143,6 +143,18 @@ class Process:
     def show_log(self) -> None:
         """Put the end of the log into pytest's report of a failure."""
         logger.warning("%s:\n%s", self.log_path.name, self.log()[-3000:])
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=self._die_with_parent if _LIBC else None,
+                process_group=0,
+                **self.options,
+            )
 
     def _die_with_parent(self) -> None:
         # Processes that a shell runs in the background ignore SIGINT, and so do their children.
@@ -351,6 +363,7 @@ class Services:
 
     def __init__(self) -> None:
         self.folder = temporary_folder()
+        self.forks = ForkServer(self.folder)
         self._redis: Redis | None = None
         self._postgres: Postgres | None = None
         self._breakable: Postgres | None = None
@@ -413,6 +426,7 @@ class Services:
         for process in (self._redis, self._postgres, self._breakable, *reversed(self._more)):
             if process:
                 process.stop()
+        self.forks.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _drop_databases(self) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from harness.client.chatter import Chatter
 from harness.client.topic_chatter import TopicChatter
 from harness.database import Database, TopicDatabase
+from harness.fork_server import ForkServer
 from harness.services import (
     Postgres,
     Process,
@@ -96,7 +97,8 @@ class Server(Process):
     """A process of the site, under "daphne", "uvicorn" or "uvloop" (uvicorn on uvloop).
 
     "daphne-debug" and "uvicorn-debug" log at DEBUG. "websockets" and "wsproto" are uvicorn with its
-    other WebSocket implementations; "hypercorn" and "granian" have two worker processes.
+    other WebSocket implementations; "hypercorn" and "granian" have two worker processes, which
+    cannot run in a fork.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Server(Process):
         application: str = "project.asgi:application",
         options: Sequence[str] = (),
         root: Path = ROOT,
+        forks: ForkServer | None = None,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -114,6 +117,7 @@ class Server(Process):
         super().__init__(
             [*_command(kind, self.port), *options, application],
             folder / f"{kind}-{self.port}.log",
+            None if kind in {"hypercorn", "granian"} else forks,
             cwd=root,
             env=env,
         )
@@ -168,6 +172,8 @@ class Site:
         self.env = environment(database_url, redis_url, **env)
         self.root = ROOT
         """The folder of the code that the next servers run."""
+        self.forks: ForkServer | None = None
+        """Starts the next servers, if it is set."""
         self.servers: list[Server] = []
 
     def start(
@@ -176,7 +182,10 @@ class Site:
         """Start one server of each kind in parallel, and wait until they answer."""
         own = {**self.env, **env}
         return self.add(
-            [Server(self.folder, own, kind, application, root=self.root) for kind in kinds]
+            [
+                Server(self.folder, own, kind, application, root=self.root, forks=self.forks)
+                for kind in kinds
+            ]
         )
 
     def add(self, servers: list[Server]) -> list[Server]:
@@ -275,6 +284,7 @@ class Sites:
         site = Site(self.services.folder, url, redis, env, in_topics=in_topics)
         site.postgres = postgres
         site.root = root
+        site.forks = self.services.forks
         stack.callback(site.stop)
         site.start(*servers)
         return site
