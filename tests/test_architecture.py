@@ -16,6 +16,7 @@ LAYERS = {
     "models": 1,
     "conf": 1,
     "bursts": 1,
+    "counts": 1,
     "logs": 1,
     "signals": 1,
     "errors": 1,
@@ -72,6 +73,7 @@ STEPS = (
     "engine.teardown",
     "engine.pulse",
     "engine.engine",
+    "engine.numbers",
     "engine.notify",
     "engine.asking",
 )
@@ -109,7 +111,8 @@ def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
 def part_of(name: str) -> str | None:
     """What part of the package a name belongs to."""
     parts = name.split(".")
-    return parts[1] if parts[0] == "realtime" and len(parts) > 1 else None
+    is_part = parts[0] == "realtime" and len(parts) > 1 and parts[1] != "__version__"
+    return parts[1] if is_part else None
 
 
 def step_of(name: str) -> str | None:

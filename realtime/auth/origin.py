@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from ..conf import config
+from ..counts import counts
 from ..logs import get_logger
 from .handshake import hide_token
 from .request import HandshakeRequest
@@ -57,6 +58,7 @@ def admit(scope: dict[str, Any]) -> bool:
 
 async def refuse(receive: Any, send: Any) -> None:
     """Refuse a handshake before it is accepted."""
+    counts.refused["origin"] += 1
     await receive()
     await send({"type": "websocket.close"})
 

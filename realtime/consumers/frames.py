@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from ..conf import config
+from ..counts import counts
 from ..engine.connections.phase import Phase
 from ..wire.codecs import Part, byte_size
 from ..wire.commands import Auth, Command, Ping, Pong
@@ -75,6 +76,7 @@ class Frames(Execution[Command]):
                 bad += 1
                 self._answer_bad(decoded, bad)
             else:
+                counts.commands += 1
                 await self._execute(decoded)
             if number >= most or bad >= BAD_OBJECTS:
                 break

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..conf import config
+from ..counts import counts
 from ..engine.connections.connection import Connection
 from ..engine.connections.intake import Intake
 from ..engine.connections.one_way import END_OF_INPUT, OneWay
@@ -18,7 +19,7 @@ from ..wire.codecs import CODECS, Part
 from ..wire.commands import Auth
 from ..wire.errors import CloseCode, CommandError, Disconnect
 from ..wire.events import Ping
-from ..wire.packet import Packet
+from ..wire.packet import Packet, byte_length
 from .authentication import Login, authenticated
 from .commands import with_ref
 from .first_message import FirstMessage
@@ -36,6 +37,9 @@ __all__ = ["Lifecycle"]
 logger = get_logger("realtime.consumer")
 
 TOO_LONG = "connection %s: on_disconnect() of the consumer takes too long, and was cancelled"
+CLOSE_CODES = frozenset(CloseCode)
+NO_CODE = 1006
+"""The code of a socket that was closed without one (RFC 6455, section 7.4.1)."""
 REPLIES_SECONDS = 15.0
 """The longest wait for the replies to a client that sends nothing more."""
 ENDS = {"websocket.disconnect", END_OF_INPUT["type"]}
@@ -48,6 +52,7 @@ class Lifecycle:
     """Runs one connection for its consumer; `receive` and `send` are those of ASGI."""
 
     __slots__ = (
+        "_client_code",
         "_connection",
         "_consumer",
         "_engine",
@@ -66,6 +71,7 @@ class Lifecycle:
         self._login = login
         self._intake = intake
         self._receive = receive
+        self._client_code = NO_CODE
         self._inbox: Inbox | None = None
         """Only a connection whose frames are gathered, or acknowledged, has one."""
         is_raw = not self._connection.codec.is_protocol
@@ -139,6 +145,7 @@ class Lifecycle:
     def _open(self, server: Any) -> None:
         connection = self._connection
         connection.move(Phase.OPEN)
+        counts.opened += 1
         connection.outbox.open()
         self._register(connection)
         self._login.track()
@@ -178,13 +185,16 @@ class Lifecycle:
                 await self._finish_replies()
             if event["type"] in ENDS:
                 connection.lose()
+                self._client_code = event.get("code") or NO_CODE
                 return
             self._heartbeat.received()
             # After the `disconnect` event, commands have no reply: the client repeats them.
             if connection.phase is Phase.OPEN and not self._engine.is_stopping:
                 text = event.get("text")
+                frame = event.get("bytes") or b"" if text is None else text
+                connection.outbox.traffic.receive(byte_length(frame))
                 try:
-                    await self._frames.execute(event.get("bytes") or b"" if text is None else text)
+                    await self._frames.execute(frame)
                 finally:
                     self._engine.watchdog.finish(connection)
                 self._heartbeat.received()
@@ -230,6 +240,7 @@ class Lifecycle:
             await self._finish_work()
         finally:
             self._connection.release()
+            self._count_end(was_open=was_open)
             if was_open:
                 await self._say_goodbye()
 
@@ -243,6 +254,14 @@ class Lifecycle:
             logger.debug("connection %s: %s after its end", self._connection.id, why)
         finally:
             await self._consumer.stop_background()
+
+    def _count_end(self, *, was_open: bool) -> None:
+        code = self._connection.end_code or self._client_code
+        if was_open:
+            counts.close(code)
+        else:
+            reason = CloseCode(code).name.lower() if code in CLOSE_CODES else "left"
+            counts.refused[reason] += 1
 
     async def _say_goodbye(self) -> None:
         """Let the consumer act on the end, within the time of a command."""

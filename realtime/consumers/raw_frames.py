@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..conf import config
+from ..counts import counts
 from ..wire.codecs import byte_size
 from ..wire.errors import CloseCode, CommandError, Disconnect
 from ..wire.packet import Packet
@@ -43,6 +44,7 @@ class RawFrames(Execution[Frame]):
         await self._yield(max(self._pay(OBJECT_BYTES + size), self._pay_cost(handler)))
         if self._connection.phase is not OPEN:
             return
+        counts.commands += 1
         if handler.batching is not None:
             await self._gather(handler, handler.batching, frame)
             return

@@ -9,6 +9,7 @@ from asgiref.sync import AsyncToSync, sync_to_async
 from django.db.transaction import TransactionManagementError
 from msgspec import Raw
 
+from ..counts import counts
 from ..engine.bus.handover import Handover
 from ..engine.bus.notes import Broadcast, Note
 from ..engine.engine import Engine
@@ -213,6 +214,7 @@ def _compare_and_change(draft: EntryDraft) -> int | None:
     """Change a value if it has not changed meanwhile; return its new position."""
     [outcome] = topic_numbering.append([draft], announces=True)
     if isinstance(outcome, StoredEntry):
+        counts.published += 1
         return _position(draft, outcome)
     raise outcome
 
@@ -230,7 +232,9 @@ async def _write(draft: EntryDraft, using: str | None) -> StoredEntry | None:
     if engine is None:
         return None
     _check(draft)
-    return await engine.writer.write(draft)
+    written = await engine.writer.write(draft)
+    counts.published += 1
+    return written
 
 
 def _engine_here(using: str | None) -> Engine | None:
@@ -255,6 +259,7 @@ def store(drafts: list[EntryDraft], using: str | None) -> None:
     """Store drafts with the open transaction."""
     with _invalid_events():
         pending.publish(drafts, using=using)  # checks each draft first
+    counts.published += len(drafts)
 
 
 def _check(draft: EntryDraft) -> None:
@@ -276,6 +281,7 @@ def _invalid_events() -> Iterator[None]:
 
 def _send(drafts: list[EntryDraft], using: str | None) -> Handover:
     """Send events once, after the commit."""
+    counts.published += len(drafts)
     return hand_over_on_commit(topic_key(drafts[0].topic), _notes(drafts), using)
 
 
@@ -283,6 +289,7 @@ def _send_here(engine: Engine, drafts: list[EntryDraft]) -> Handover:
     """Send events once, from the event loop of an engine."""
     if not drafts:
         return _stored()
+    counts.published += len(drafts)
     return hand_over_here(engine, topic_key(drafts[0].topic), _notes(drafts))
 
 

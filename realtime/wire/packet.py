@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["Packet", "framed"]
+__all__ = ["Packet", "byte_length", "framed"]
 
 TEXT, BINARY = 0x81, 0x82
 """The first byte of a whole message (RFC 6455, section 5.2)."""
@@ -11,10 +11,13 @@ TEXT, BINARY = 0x81, 0x82
 class Packet:
     """Frames to be sent one after the other, and their bytes, made on first use."""
 
-    __slots__ = ("_raw", "frames")
+    __slots__ = ("_raw", "frames", "number", "size")
 
     def __init__(self, frames: Sequence[str | bytes]) -> None:
         self.frames = frames
+        self.number = len(frames)
+        self.size = sum(map(byte_length, frames))
+        """The bytes of all frames."""
         self._raw: bytes | None = None
 
     @property
@@ -23,6 +26,13 @@ class Packet:
         if self._raw is None:
             self._raw = b"".join([framed(frame) for frame in self.frames])
         return self._raw
+
+
+def byte_length(frame: str | bytes) -> int:
+    """Return the number of bytes that a frame has on the wire; at least 1."""
+    if isinstance(frame, str) and not frame.isascii():
+        return len(frame.encode())
+    return max(1, len(frame))
 
 
 def framed(frame: str | bytes) -> bytes:

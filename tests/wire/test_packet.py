@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from realtime.wire.packet import Packet, framed
+from realtime.wire.packet import Packet, byte_length, framed
 
 EDGES = [0, 1, 125, 126, 127, 65535, 65536, 262144]
 
@@ -57,3 +57,10 @@ def test_a_packet_is_framed_once() -> None:
 def test_an_empty_packet_is_nothing() -> None:
     """As for the one connection that a round leaves out."""
     assert Packet([]).raw == b""
+
+
+@pytest.mark.parametrize(("frame", "size"), [("", 1), ("abc", 3), ("é", 2), (b"\xff\x00", 2)])
+def test_a_frame_has_the_size_of_its_bytes(frame: str | bytes, size: int) -> None:
+    """An empty one counts too: a send queue tells by its size whether it was counted."""
+    assert byte_length(frame) == size
+    assert Packet([frame, frame]).size == 2 * size

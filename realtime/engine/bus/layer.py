@@ -14,6 +14,7 @@ from uuid import uuid4
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from ...conf import config
+from ...counts import counts
 from ...logs import get_logger
 from .note_queue import MESSAGE_BYTES, QUEUE_NOTES, NoteQueue, QueuedNote
 from .notes import Note, Probe, decode, encode
@@ -276,6 +277,7 @@ class Layer:
         if origin == self._origin:
             self._dispatch_own(items)
             return
+        counts.notes_received += len(items)
         try:
             self._handle(topic, items)
         except Exception:
@@ -321,6 +323,7 @@ class Layer:
                     break
             else:
                 self.is_away = False
+                counts.notes_sent += len(batch)
                 _report(batch, True)
                 return True
         _report(batch, False)

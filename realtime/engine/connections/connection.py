@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ...counts import counts
 from ...logs import get_logger
 from ...store.accounts.identity import Credential, Identity
 from ...wire.codecs import Codec
@@ -103,7 +104,6 @@ class Connection(Request):
 
     __slots__ = (
         "_acquired",
-        "_end_code",
         "_interruption",
         "_language",
         "_paused",
@@ -112,6 +112,7 @@ class Connection(Request):
         "address",
         "connected_at",
         "credential",
+        "end_code",
         "events",
         "heartbeat",
         "id",
@@ -154,7 +155,8 @@ class Connection(Request):
         self.connected_at = time.time()
         self.is_gone = False
         """Whether the client has closed the socket."""
-        self._end_code: int | None = None
+        self.end_code: int | None = None
+        """The code with which the server ends the connection."""
         self.outbox = Outbox(connection_id, send, codec, self.close, server, ledger)
         self._acquired: list[Release | Subscribable] = []
         self._paused: asyncio.Future[None] | None = None
@@ -183,6 +185,7 @@ class Connection(Request):
         topic: str | None = None,
     ) -> None:
         """Reply with an error, in the client's language; the rest is that of the command."""
+        counts.errors[error.code] += 1
         failure = Failure.of(error, self.translate)
         failure.ref = error.ref if ref is None else ref
         failure.room = error.room or room
@@ -317,7 +320,7 @@ class Connection(Request):
         """
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
-            self._end_code = why.code
+            self.end_code = why.code
             closing = asyncio.get_running_loop().create_task(self._close(why))
             self.acquire(lambda _: closing.cancel())
             if self._paused is not None and not self._paused.done():
@@ -333,7 +336,7 @@ class Connection(Request):
         """Close the socket as `finish` does, without a log line."""
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
-            self._end_code = why.code
+            self.end_code = why.code
         await self.outbox.close_with(why, self.translate)
 
     def lose(self) -> None:
@@ -345,7 +348,7 @@ class Connection(Request):
     @property
     def was_dismissed(self) -> bool:
         """Whether the site has ended the connection, as its user may not be here any more."""
-        code = self._end_code
+        code = self.end_code
         return code is not None and (code in DISMISSALS or code not in CLOSE_CODES)
 
     async def _close(self, why: Disconnect) -> None:

@@ -19,10 +19,11 @@ from ...logs import get_logger
 from ...wire.codecs import Codec
 from ...wire.errors import CloseCode, Disconnect
 from ...wire.events import DisconnectEvent, Outgoing, Ping, Translate
-from ...wire.packet import Packet
+from ...wire.packet import Packet, byte_length
 from ..servers import transport
 from .ledger import Ledger
-from .send_queue import Senders, SendQueue, byte_length
+from .send_queue import Senders, SendQueue
+from .traffic import Traffic
 
 __all__ = ["Outbox"]
 
@@ -62,7 +63,6 @@ class Outbox:
         "_is_direct",
         "_is_paused",
         "_ledger",
-        "_queue",
         "_send",
         "_senders",
         "_server",
@@ -72,6 +72,8 @@ class Outbox:
         "_write_raw",
         "codec",
         "id",
+        "queue",
+        "traffic",
     )
 
     def __init__(
@@ -92,7 +94,8 @@ class Outbox:
         self._context = None if self._is_direct else contextvars.copy_context()
         self._write_raw: transport.Write | None = None
         self._ledger = ledger
-        self._queue = SendQueue()
+        self.queue = SendQueue()
+        self.traffic = Traffic()
         self._soon: list[str | bytes] = []
         self._senders: Senders | None = None
         self._task: asyncio.Task[None] | None = None
@@ -124,7 +127,12 @@ class Outbox:
         self.post(Packet([frame]))
 
     def post(self, packet: Packet, *, is_requested: bool = False) -> None:
-        """Send frames now if the socket accepts them, else queue them; never wait, never raise.
+        """Send frames to this client alone; never wait, never raise."""
+        self.traffic.send(packet)
+        self.deliver(packet, is_requested=is_requested)
+
+    def deliver(self, packet: Packet, *, is_requested: bool = False) -> None:
+        """Send frames now if the socket accepts them, else queue them; a lane has counted them.
 
         What the client has requested does not count as waiting. Its sender waits by `until_free`.
         """
@@ -190,12 +198,7 @@ class Outbox:
     @property
     def is_free(self) -> bool:
         """Whether a frame may be sent now, because no earlier frame waits."""
-        return not (self._is_paused or self._queue or self._is_closed or self._task is not None)
-
-    @property
-    def queue(self) -> SendQueue:
-        """The frames that wait because the socket does not take them."""
-        return self._queue
+        return not (self._is_paused or self.queue or self._is_closed or self._task is not None)
 
     async def close_with(self, why: Disconnect, translate: Translate) -> None:
         """Send the reason and close the socket; abort it if the client does not accept that."""
@@ -239,12 +242,12 @@ class Outbox:
             self._task.cancel()
 
     def _enqueue(self, frame: str | bytes, *, is_counted: bool) -> None:
-        self._queue.add(frame, is_counted=is_counted)
-        if (filled := self._queue.filled) > 1 and len(self._queue) > 1:
-            self._cut(f"{len(self._queue)} frames and {self._queue.size} bytes wait")
+        self.queue.add(frame, is_counted=is_counted)
+        if (filled := self.queue.filled) > 1 and len(self.queue) > 1:
+            self._cut(f"{len(self.queue)} frames and {self.queue.size} bytes wait")
         elif filled > config().outbox_warn_at and not self._warned:
             self._warned = True
-            logger.warning("connection %s reads slowly: %d frames wait", self.id, len(self._queue))
+            logger.warning("connection %s reads slowly: %d frames wait", self.id, len(self.queue))
 
     def _cut(self, why: str) -> None:
         logger.info("connection %s is closed as slow: %s", self.id, why)
@@ -253,7 +256,7 @@ class Outbox:
 
     def _stop(self) -> None:
         self._is_closed = True
-        self._queue.clear()
+        self.queue.clear()
         self._unblock()
 
     def _fail(self, error: BaseException) -> None:
@@ -266,7 +269,7 @@ class Outbox:
 
     def _begin(self) -> None:
         """Start a task for the queued frames, if every frame is sent by a task."""
-        if not self._is_direct and self._queue and self._task is None and not self._is_paused:
+        if not self._is_direct and self.queue and self._task is None and not self._is_paused:
             self._drain()
 
     def _drain(self, first: Awaitable[None] | None = None) -> None:
@@ -278,7 +281,7 @@ class Outbox:
         try:
             if first is not None:
                 await first
-            while self._queue and not self._is_paused:
+            while self.queue and not self._is_paused:
                 self._progress()
                 if self._is_direct or await self._wait_for_capacity():
                     await self._send_next()
@@ -291,7 +294,7 @@ class Outbox:
             self._unblock()
 
     async def _send_next(self) -> None:
-        frame = self._queue.take()
+        frame = self.queue.take()
         await self._send(_message(frame))
         if self._ledger is not None and (token := self._ledger.give(byte_length(frame))):
             await self._send(_message(self.codec.encode(Ping(t=token))))
@@ -302,7 +305,7 @@ class Outbox:
             await asyncio.sleep(POLL_SECONDS)
         if self._ledger:
             await self._ledger.has_room()
-        return bool(self._queue) and not self._is_paused
+        return bool(self.queue) and not self._is_paused
 
     def _pause(self) -> None:
         self._is_paused = True
@@ -311,7 +314,7 @@ class Outbox:
     def _resume(self) -> None:
         self._is_paused = False
         self._unblock()
-        if self._queue and self._task is None and not self._is_closed:
+        if self.queue and self._task is None and not self._is_closed:
             self._drain()
 
     def _block(self) -> None:

@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Callable
 
 from ...conf import config
+from ...wire.packet import byte_length
 
-__all__ = ["SendQueue", "Senders", "byte_length"]
+__all__ = ["SendQueue", "Senders"]
 
 Frame = str | bytes
 
@@ -69,10 +70,3 @@ class Senders:
     def wake(self) -> None:
         """Let the first sender look whether it may go on."""
         self._news.set()
-
-
-def byte_length(frame: Frame) -> int:
-    """Return the number of bytes that a frame has on the wire; at least 1."""
-    if isinstance(frame, str) and not frame.isascii():
-        return len(frame.encode())
-    return max(1, len(frame))

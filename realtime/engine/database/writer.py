@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, overload
 from uuid import uuid4
@@ -19,6 +19,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from ...conf import config
+from ...counts import counts
 from ...logs import get_logger
 from ...store.logs import MADE_NONCE
 from ...store.messages.drafts import Draft, Stored
@@ -58,6 +59,7 @@ class Job:
     deadline: float
     tried: bool = False
     is_done: bool = False
+    queued_at: float = field(default_factory=time.monotonic)
 
 
 class Writer:
@@ -83,7 +85,7 @@ class Writer:
         """The requests to number that are queued, by log key; one stands for all later ones."""
         self._open: deque[Job] = deque()
         self._is_sweep_due = False
-        self._count = 0
+        self.waiting = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -121,7 +123,7 @@ class Writer:
 
         Raises `CommandError` with `unavailable` if the queue is full.
         """
-        if self._count >= QUEUE_SIZE:
+        if self.waiting >= QUEUE_SIZE:
             raise unavailable(submission)
         self._add(_repeatable(submission), done)
 
@@ -137,7 +139,7 @@ class Writer:
             names = frozenset()
         for request in _requests(names, room_ids):
             key = request.log_key
-            is_full = max(self._count, 2 * len(self._numberings)) >= QUEUE_SIZE
+            is_full = max(self.waiting, 2 * len(self._numberings)) >= QUEUE_SIZE
             if key not in self._numberings and not is_full:  # messages need space too
                 self._numberings[key] = self._add(request, lambda result: None)
 
@@ -151,7 +153,7 @@ class Writer:
         return job
 
     def _open_job(self, submission: Submission, done: Callable[[Any], None]) -> Job:
-        self._count += 1
+        self.waiting += 1
         self._idle.clear()
         job = Job(submission, done, time.monotonic() + config().write_timeout_seconds)
         self._open.append(job)
@@ -217,6 +219,7 @@ class Writer:
             job.tried = True
             self._forget_numbering(job)  # a later request may come too late for this one
         results: Sequence[AnyResult] = await run(_write, submissions, lock_ms)  # type: ignore[misc]
+        _count_acks(batch, results)
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
         self._drop_done()
@@ -301,8 +304,6 @@ class Writer:
             return await self._write_each(batch, self._db.write_blocking)
         return []
 
-    # Results.
-
     def _drop_late(self, batch: list[Job]) -> list[Job]:
         now = time.monotonic()
         for job in batch:
@@ -353,8 +354,8 @@ class Writer:
             return
         job.is_done = True
         self._forget_numbering(job)
-        self._count -= 1
-        if not self._count:
+        self.waiting -= 1
+        if not self.waiting:
             self._idle.set()
         try:
             job.done(result)
@@ -364,6 +365,13 @@ class Writer:
 
 def _write(submissions: list[Submission], lock_ms: int) -> list[AnyResult]:
     return write_all(submissions, lock_timeout_ms=lock_ms, bounded=True)
+
+
+def _count_acks(jobs: list[Job], results: Sequence[AnyResult]) -> None:
+    now = time.monotonic()
+    for job, result in zip(jobs, results, strict=True):
+        if isinstance(result, Committed) and not job.is_done:
+            counts.acks.add(now - job.queued_at)
 
 
 def _requests(topics: Iterable[str], room_ids: Iterable[int]) -> list[Numbering]:

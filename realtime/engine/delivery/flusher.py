@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ...counts import counts
 from ...logs import get_logger
 from ...wire.codecs import Codec
 from ...wire.packet import Packet
@@ -40,7 +41,9 @@ class Lane:
         "_newcomers",
         "_pending",
         "_waiters",
+        "bytes_sent",
         "codec",
+        "frames_sent",
         "outboxes",
         "position",
     )
@@ -49,6 +52,8 @@ class Lane:
         self.codec = codec
         self.outboxes: dict[str, Outbox | Withheld] = {}
         self.position = position
+        self.frames_sent = self.bytes_sent = 0
+        """What each member was sent that has been there from the beginning."""
         self._flusher = flusher
         self._pending: list[Event] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -56,12 +61,15 @@ class Lane:
 
     def attach(self, outbox: Outbox) -> None:
         """Add a connection; it gets the events of later rounds."""
+        if outbox.id not in self.outboxes:
+            outbox.traffic.enter(self)
         self.outboxes[outbox.id] = outbox
         self._newcomers.add(outbox.id)
 
     def detach(self, connection_id: str) -> None:
         """Remove a connection, if it gets the events of this lane."""
-        self.outboxes.pop(connection_id, None)
+        if (outbox := self.outboxes.pop(connection_id, None)) is not None:
+            outbox.traffic.leave(self)
         self._newcomers.discard(connection_id)
 
     def withhold(self, connection_id: str, overflow: Callable[[], None]) -> None:
@@ -208,13 +216,29 @@ async def _flush(lane: Lane) -> None:
         events = [event for event in events if _is_sendable(lane, event)]
         packet = lane.packet(events)
     excluded = {event.exclude for event in events if event.exclude}
-    for number, connection_id in enumerate(list(lane.outboxes), 1):
-        if lane.is_due(connection_id):  # it may have left during a turn of other tasks
-            own = lane.packet(events, connection_id) if connection_id in excluded else packet
-            if own.frames:
-                lane.outboxes[connection_id].post(own)
+    members, others = list(lane.outboxes), 0
+    lane.frames_sent += packet.number
+    lane.bytes_sent += packet.size
+    for number, connection_id in enumerate(members, 1):
+        if not lane.is_due(connection_id):  # it has left during a turn of other tasks
+            others += 1
+        elif connection_id in excluded:
+            others += 1
+            _send_own(lane, events, packet, connection_id)
+        elif packet.frames:
+            lane.outboxes[connection_id].deliver(packet)
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)
+    counts.deliver(len(events), packet.number, packet.size, len(members) - others)
+
+
+def _send_own(lane: Lane, events: list[Event], packet: Packet, connection_id: str) -> None:
+    """Send a connection the events that do not exclude it, in the place of a packet with all."""
+    own, outbox = lane.packet(events, connection_id), lane.outboxes[connection_id]
+    counts.deliveries += sum(event.exclude != connection_id for event in events)
+    outbox.traffic.replace(packet, own)
+    if own.frames:
+        outbox.deliver(own)
 
 
 def _is_sendable(lane: Lane, event: Event) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...conf import config
+from ...counts import counts
 from ...store.logs import Changes
 from ...wire.position import Order
 from ..database.executor import Database
@@ -162,7 +163,7 @@ class LogFollower:
         self._process_early(topic)
 
     async def _fill(self, topic: AnyLogTopic) -> None:
-        has_more = True
+        has_more, is_found = True, False
         while has_more:
             position = topic.position.seq
             changes = await self._db.read(topic.log.since, position, PAGE)
@@ -176,9 +177,13 @@ class LogFollower:
             if position < mark.purged_seq:
                 await self._restart(topic)
                 return
-            for state in topic.advance_over(changes.states, changes.through):
+            new = topic.advance_over(changes.states, changes.through)
+            for state in new:
                 self._rings.add(topic.name, state)
             has_more = changes.has_more
+            counts.events_repaired += len(new)
+            counts.repairs += bool(new) and not is_found
+            is_found = is_found or bool(new)
 
     async def _extend_ring(self, topic: AnyLogTopic) -> None:
         try:

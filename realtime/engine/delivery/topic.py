@@ -87,6 +87,11 @@ class Topic:
             if codec.is_protocol:
                 lane.put(event)
 
+    def lane_of(self, connection: Connection) -> Lane | None:
+        """Return the lane that sends to a member; None for one that gets no events."""
+        lane = self._lanes.get(connection.codec)
+        return lane if lane is not None and connection.id in lane.outboxes else None
+
     @property
     def _seq(self) -> int:
         return 0

@@ -14,6 +14,7 @@ from ...conf import config
 from ...wire.packet import Packet
 from ..connections.connection import Connection
 from ..connections.outbox import Outbox
+from ..connections.traffic import Traffic
 
 if TYPE_CHECKING:
     from .topic import AnyLogTopic, Topic
@@ -40,7 +41,7 @@ class Withheld:
         self._packets: list[Packet] = []
         self._frames = self._size = 0
 
-    def post(self, packet: Packet) -> None:
+    def deliver(self, packet: Packet) -> None:
         """Keep frames; nothing after the overflow, when the member is about to start again."""
         if self._overflow is None:
             return
@@ -53,10 +54,15 @@ class Withheld:
             self._packets.clear()
             overflow()
 
+    @property
+    def traffic(self) -> Traffic:
+        """What the connection has received and sent."""
+        return self.outbox.traffic
+
     def release(self) -> None:
         """Send what was kept, in its order."""
         for packet in self._packets:
-            self.outbox.post(packet)
+            self.outbox.deliver(packet)
 
 
 class Doubt:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import DataError, IntegrityError, connections, transaction
 
+from ...counts import counts
 from ...logs import get_logger
 from ...models import Pending, Room
 from ...signals import messages_stored
@@ -90,6 +91,7 @@ def _append(drafts: Sequence[Draft], rooms: set[int], lock_timeout_ms: int | Non
         waiting = {room_id for room_id, end in logs.items() if end.has_pending}
         pending = _take_all(alias, waiting) if waiting else []
         results = store(alias, [*pending, *drafts], logs)
+        counts.number(len(pending))
         if pending:
             _announce(alias, results[: len(pending)])
     return results[len(pending) :]
@@ -131,6 +133,7 @@ def _move(room_ids: set[int], *, skip_locked: bool = False) -> tuple[int, bool]:
         logs = lock_logs(alias, room_ids, skip_locked=skip_locked)
         drafts, has_more = pending_messages.take(alias, logs)
         _announce(alias, store(alias, drafts, logs) if drafts else [])
+    counts.number(len(drafts))
     return len(drafts), has_more
 
 
@@ -154,6 +157,7 @@ def _move_each(room_id: int) -> int:
     count = 0
     while (moved := _move_one(room_id)) is not None:
         count += moved
+        counts.number(moved)
     return count
 
 

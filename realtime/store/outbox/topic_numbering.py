@@ -11,6 +11,7 @@ from functools import partial
 
 from django.db import transaction
 
+from ...counts import counts
 from ...signals import entries_stored, topic_rights_changed
 from ..database.alias import database
 from ..database.transactions import LOCK_MS
@@ -81,6 +82,7 @@ def _append(
         if rows.is_full(pending):
             raise BacklogError("much is pending in a topic")
         _store(alias, logs, pending, now, announces=True)
+        counts.number(len(pending))
         return _store(alias, logs, drafts, now, announces=announces)
 
 
@@ -90,6 +92,7 @@ def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> list[Ent
     with locked(alias, names, lock_ms, without_log, skip_locked=skip_locked) as logs:
         now, pending = rows.take(alias, logs)
         _store(alias, logs, pending, now, announces=True)
+        counts.number(len(pending))
         if not pending:
             # Another process has numbered it meanwhile. A commit of the locks would wait for the
             # disk while others wait for the logs.

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from pytest_django.fixtures import Settings
 
-from realtime.engine.connections.send_queue import Senders, SendQueue, byte_length
+from realtime.engine.connections.send_queue import Senders, SendQueue
 from tests.engine.ends import ticks
 
 
@@ -40,12 +40,6 @@ def test_the_limit_that_is_nearer_counts(
     assert queue.filled == filled
     queue.clear()
     assert (queue.filled, len(queue)) == (0, 0)
-
-
-@pytest.mark.parametrize(("frame", "size"), [("", 1), ("abc", 3), ("é", 2), (b"\xff\x00", 2)])
-def test_a_frame_has_the_size_of_its_bytes(frame: str | bytes, size: int) -> None:
-    """An empty one counts too, as `take` tells by its size whether it was counted."""
-    assert byte_length(frame) == size
 
 
 async def test_senders_go_on_one_after_the_other() -> None:

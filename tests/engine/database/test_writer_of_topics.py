@@ -80,7 +80,7 @@ async def test_events_and_messages_are_written_in_one_batch(
     draft = Draft(room_id=room.pk, content="hi", sender="7", username="ada")
     writes: list[Any] = [event(ORDER, "a"), draft, event("other", "b"), event(ORDER, "c")]
     results = [asyncio.ensure_future(desk.writer.write(one)) for one in writes]
-    await eventually(lambda: desk.writer._count == 4)
+    await eventually(lambda: desk.writer.waiting == 4)
     db.gate.set()
     found = await asyncio.gather(*results)
     assert [one.state.seq for one in found] == [1, 1, 1, 2]
@@ -123,12 +123,12 @@ async def test_a_full_queue_refuses_events(
     monkeypatch.setattr(module, "QUEUE_SIZE", 1)
     db.gate.clear()
     first = asyncio.ensure_future(desk.writer.write(event(ORDER, "a")))
-    await eventually(lambda: desk.writer._count == 1)
+    await eventually(lambda: desk.writer.waiting == 1)
     with pytest.raises(CommandError) as caught:
         await desk.writer.write(event(ORDER, "b"))
     assert caught.value.code == ErrorCode.UNAVAILABLE
     desk.writer.number([ORDER], [])
-    assert desk.writer._count == 1
+    assert desk.writer.waiting == 1
     db.gate.set()
     await first
 
@@ -217,7 +217,7 @@ async def test_equal_requests_are_one_until_it_has_begun(
     await eventually(lambda: not desk.writer._numberings)  # its transaction may have begun
     for _ in range(1000):
         desk.writer.number([ORDER], [])
-    assert desk.writer._count == 2
+    assert desk.writer.waiting == 2
     await in_thread(publish, event(ORDER, "a"))
     db.gate.set()
     await desk.writer.drain(10)
@@ -236,7 +236,7 @@ async def test_requests_leave_space_for_messages(
     monkeypatch.setattr(module, "QUEUE_SIZE", 20)
     db.gate.clear()
     desk.writer.number([f"order/{number}" for number in range(100)], [])
-    assert desk.writer._count == 10
+    assert desk.writer.waiting == 10
     last = asyncio.ensure_future(desk.writer.write(event(ORDER, "a")))
     db.gate.set()
     assert (await last).is_new

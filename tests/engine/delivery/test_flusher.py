@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from harness.waiting import eventually
+from realtime.counts import counts
 from realtime.engine.delivery import flusher as module
 from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.flusher import FAIR_MEMBERS, FRAME_BYTES, ROUND_EVENTS, Flusher, Lane
@@ -64,9 +65,11 @@ async def test_an_excluded_connection_does_not_get_its_own_event(codec: Codec) -
     lane = lane_of(codec, one, other)
     for made in (event(1), event(2, exclude="n.1"), event(3), event(4, exclude="n.9")):
         lane.put(made)
+    before = counts.deliveries
     await flush(lane)
     assert numbers(one) == [1, 3, 4]
     assert numbers(other) == [1, 2, 3, 4]
+    assert counts.deliveries - before == 7
 
 
 async def test_an_excluded_event_makes_no_empty_frame() -> None:

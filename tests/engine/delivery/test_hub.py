@@ -7,6 +7,7 @@ from msgspec import structs
 
 from harness.services import Redis
 from harness.waiting import eventually
+from realtime.counts import counts
 from realtime.engine.bus import layer as layer_module
 from realtime.engine.bus.notes import Close, Direct, Probe
 from realtime.engine.delivery import follower
@@ -87,10 +88,12 @@ async def test_a_large_gap_is_filled_page_by_page(
     member = await process.joined(room)
     names = [str(number) for number in range(50)]
     *_, last = await process.append(room, *names)
+    gaps, events = counts.repairs, counts.events_repaired
     process.receive(room, last)
     await arrived(member, 50)
     assert contents(member) == names
     assert member.known().faults == []
+    assert (counts.repairs - gaps, counts.events_repaired - events) == (1, 50)
 
 
 async def test_a_gap_with_superseded_positions_is_covered(process: Process, room: Room) -> None:
