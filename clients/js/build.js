@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The files, by the source that each begins with. */
-const FILES = ["client", "htmx", "http", "live", "offline", "tabs"];
+const FILES = ["answers", "client", "htmx", "http", "live", "offline", "stores", "tabs"];
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 

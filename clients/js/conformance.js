@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 
 import WebSocket from "ws";
 
+import { answers } from "../../realtime/static/realtime/answers.js";
 import { RealtimeClient } from "../../realtime/static/realtime/client.js";
 
 /** A socket that reports an error as browsers do: by its close alone. */
@@ -25,7 +26,7 @@ const acts = {
   connect({ url, user, tokens }) {
     const rest = [...(tokens ?? [])];
     const token = tokens && (() => (rest.length > 1 ? rest.shift() : rest[0]));
-    client = new RealtimeClient({ url, user, token });
+    client = new RealtimeClient({ url, user, token, answers: answers() });
     client.on("state", ({ state, code, retryIn }) => tell({ event: "state", state, code, retry_in: retryIn }));
     client.on("error", () => {}); // what a scenario needs to know is settled, or a state
     client.connect();

@@ -1,10 +1,17 @@
 /** Answers what the server asks this page. docs/client.md */
 
+import { whenAborted } from "./abort.js";
 import { report } from "./report.js";
 
 const REMEMBERED = 64; // answers, in case the server refuses one
 const NAME_CHARACTERS = 64;
 const REASON_CHARACTERS = 500;
+
+/**
+ * The option `answers` of a client, which gets `answer()`.
+ * @returns {(connection: any, clock: any) => Answers}
+ */
+export const answers = () => (connection, clock) => new Answers(connection, clock);
 
 export class Answers {
   #connection;
@@ -29,10 +36,10 @@ export class Answers {
     const entry = { handler };
     const stop = () => {
       if (this.#handlers.get(name) === entry) this.#handlers.delete(name);
-      signal?.removeEventListener("abort", stop);
+      unwatch();
     };
+    const unwatch = whenAborted(signal, stop);
     this.#handlers.set(name, entry);
-    signal?.addEventListener("abort", stop);
     return stop;
   }
 

@@ -59,7 +59,7 @@ export class Connection {
 
   /**
    * `options`: transport, url(signal), token({ reason, signal }), heartbeat, signal, clock.
-   * `owner`: receive(frame, onReply), changed(state event), dropped(), tick(), suspended(), failed(error).
+   * `owner`: receive(frame, onReply), moved(status), dropped(), tick(), suspended(), failed(error).
    */
   constructor(options, owner) {
     this.#options = options;
@@ -143,7 +143,7 @@ export class Connection {
   /** Tell the current state once more, because its transport is another one. */
   tell(detail) {
     const { state } = this;
-    this.#owner.changed({ state, code: null, reason: "", retryIn: null, transport: this.#line?.name ?? null, ...detail });
+    this.#owner.moved({ state, code: null, reason: "", retryIn: null, transport: this.#line?.name ?? null, ...detail });
   }
 
   send(command) {

@@ -1,10 +1,9 @@
-/** Handlers by the type of an event. One that throws or rejects is reported, and hurts no other. */
+/** Handlers by the type of an event. */
 
-import { failure } from "./errors.js";
-import { iterate } from "./events.js";
-import { report } from "./report.js";
+import { whenAborted } from "./abort.js";
+import { call } from "./report.js";
 
-/** @import { EventOf, Lifetime, Listening } from "./types.js" */
+/** @import { Listening } from "./types.js" */
 
 /** @template [Events=any] */
 export class Emitter {
@@ -26,45 +25,28 @@ export class Emitter {
    */
   on(type, handler, { signal, once = false } = {}) {
     if (signal?.aborted) return () => {};
-    const calls = this.#handlers.get(type) ?? new Set();
-    const call = (/** @type {any[]} */ ...detail) => {
+    const handlers = this.#handlers.get(type) ?? new Set();
+    const handle = (/** @type {any[]} */ ...detail) => {
       if (once) stop();
       return /** @type {any} */ (handler)(...detail);
     };
     const stop = () => {
-      calls.delete(call);
-      if (!calls.size && this.#handlers.get(type) === calls) this.#handlers.delete(type);
-      signal?.removeEventListener("abort", stop);
+      handlers.delete(handle);
+      if (!handlers.size && this.#handlers.get(type) === handlers) this.#handlers.delete(type);
+      unwatch();
       this.listened();
     };
-    this.#handlers.set(type, calls.add(call));
-    signal?.addEventListener("abort", stop);
+    const unwatch = whenAborted(signal, stop);
+    this.#handlers.set(type, handlers.add(handle));
     this.listened();
     return stop;
   }
 
-  /**
-   * Iterate over the events of a type from now on, until the signal aborts. A topic gives its entries.
-   * @template {keyof Events & string} Type
-   * @param {Type} type
-   * @param {Lifetime} [options]
-   * @returns {AsyncGenerator<EventOf<Events[Type]>, void, undefined>}
-   */
-  events(type, { signal } = {}) {
-    return iterate((handler) => this.on(type, /** @type {any} */ (handler)), signal, () => failure("overflow"));
-  }
-
   /** @param {string} type @param {any[]} detail */
   emit(type, ...detail) {
-    const calls = this.#handlers.get(type);
-    for (const call of [...(calls ?? [])]) {
-      if (!calls?.has(call)) continue; // an earlier handler has stopped it
-      try {
-        call(...detail)?.then?.(null, report);
-      } catch (error) {
-        report(error);
-      }
-    }
+    const handlers = this.#handlers.get(type);
+    // Not one that an earlier handler has stopped.
+    for (const handle of [...(handlers ?? [])]) if (handlers?.has(handle)) call(handle, ...detail);
   }
 
   /** Called when a handler was added or stopped. */

@@ -1,5 +1,7 @@
 /** Events as an asynchronous iterator, made from `on`. */
 
+import { whenAborted } from "./abort.js";
+
 const LIMIT = 1000;
 
 /**
@@ -16,7 +18,7 @@ export function iterate(on, signal, overflow) {
   let wake = () => {};
   const end = () => {
     stop();
-    signal?.removeEventListener("abort", end);
+    unwatch();
     wake();
   };
   const stop = on((...detail) => {
@@ -25,7 +27,7 @@ export function iterate(on, signal, overflow) {
     buffer.push(detail.at(-1));
     wake();
   });
-  signal?.addEventListener("abort", end);
+  const unwatch = whenAborted(signal, end);
 
   async function* read() {
     try {

@@ -1,37 +1,28 @@
 /** What rooms and topics have in common: a subscription that the page holds, and its state. */
 
-import { Emitter } from "./emitter.js";
-import { Recent } from "./recent.js";
-import { Store } from "./store.js";
+import { Readable } from "./readable.js";
 import { Subscription } from "./subscription.js";
 
 /** @import { RealtimeError } from "./errors.js" */
-/** @import { DetailOf, HandleState } from "./types.js" */
+/** @import { HandleState, Page } from "./types.js" */
 
 /**
  * @template [Events=any]
  * @template [Snapshot=any]
- * @extends {Emitter<Events>}
+ * @extends {Readable<Events, Snapshot>}
  */
-export class Handle extends Emitter {
+export class Handle extends Readable {
   /** Rooms and topics with a higher priority are entered first after a reconnect. */
   priority = 0;
 
-  /**
-   * What a screen shows.
-   * @type {Store<Snapshot>}
-   */
-  store = /** @type {any} */ (null); // `shows` makes it
   /** @protected */
   session;
   /** @protected */
   subscription;
-  /** @type {Set<Recent<any, any>>} */
-  #recents = new Set();
 
   /** @param {any} session */
   constructor(session) {
-    super();
+    super(session.stores);
     this.session = session;
     this.subscription = new Subscription(this, session);
   }
@@ -66,6 +57,15 @@ export class Handle extends Emitter {
     return epoch === null || seq === undefined ? null : { seq, epoch };
   }
 
+  /**
+   * Settles with this object once it is live for the first time, and rejects if it is refused or left before.
+   * It is the same promise until the next join or subscription.
+   * @returns {Promise<this>}
+   */
+  get ready() {
+    return this.subscription.ready;
+  }
+
   /** Whether the page has joined or subscribed, and not left. */
   get isHeld() {
     return this.subscription.isHeld;
@@ -73,70 +73,26 @@ export class Handle extends Emitter {
 
   /** Whether it is kept though the page may not refer to it any more. */
   get isUsed() {
-    return this.isHeld || this.isHeard || this.store.isHeard;
-  }
-
-  /**
-   * Return a store of the latest data of each sender, each gone after some seconds. `by` tells the sender of an
-   * event, and the signal ends it.
-   * @template {keyof Events & string} Type
-   * @template Key
-   * @param {Type} type
-   * @param {{ by: (...detail: DetailOf<Events[Type]>) => Key, seconds: number, signal?: AbortSignal }} options
-   * @returns {Store<Map<Key, DetailOf<Events[Type]>[0]>>}
-   */
-  recent(type, { by, seconds, signal }) {
-    const recent = this.remember(seconds, () => store.changed());
-    const store = new Store(() => recent.all);
-    const put = (/** @type {any} */ ...detail) => recent.put(by(...detail), detail[0]);
-    this.on(type, /** @type {any} */ (put), { signal });
-    const end = () => (recent.clear(), this.#recents.delete(recent));
-    signal?.addEventListener("abort", end, { once: true });
-    return store;
+    return this.isHeld || this.isHeard;
   }
 
   listened() {
     this.session.weigh(this);
   }
 
-  /** Something has changed; called once for all changes of a received frame. */
-  changed() {
-    this.emit("change");
-  }
-
-  /** Stop what the client outlives. @param {RealtimeError} error */
-  close(error) {
-    for (const recent of this.#recents) recent.clear();
-    this.subscription.close(error);
-  }
-
-  /**
-   * Show these parts of the handle, and its state, in `store`.
-   * @protected
-   * @param {() => object} parts
-   */
-  shows(parts) {
-    this.store = new Store(() => {
-      const { state, error, retryAt } = this;
-      return /** @type {any} */ ({ state, error, retryAt, ...parts() });
-    });
-    this.store.listened = () => this.listened();
-  }
-
-  /**
-   * @protected
-   * @param {number} seconds
-   * @param {() => void} changed
-   */
-  remember(seconds, changed) {
-    const recent = new Recent(seconds, this.session.clock, changed);
-    this.#recents.add(recent);
-    return recent;
-  }
-
   /** @protected */
   touch() {
     this.session.touch(this);
+  }
+
+  /**
+   * Request a page of the log.
+   * @protected
+   * @param {Page} page
+   * @param {(reply: any) => void} [take]
+   */
+  page({ before, after, limit = 50, ...options }, take) {
+    return this.session.request({ type: "history", .../** @type {any} */ (this).target, before, after, limit }, options, take);
   }
 
   // What the subscription asks of its owner

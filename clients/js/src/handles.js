@@ -1,24 +1,27 @@
-/** Rooms or topics by name: kept while they are used, and otherwise as long as the page refers to them. */
+/** Rooms or topics by name: each is the same object as long as the page refers to it, or uses it. */
 
 export class Handles {
   #refs = new Map(); // name → WeakRef
-  #used = new Set();
+  #make;
   #collected = new FinalizationRegistry((name) => this.find(name) ?? this.#refs.delete(name));
+
+  /** `make(name)` makes one. */
+  constructor(make) {
+    this.#make = make;
+  }
 
   find(name) {
     return this.#refs.get(name)?.deref();
+  }
+
+  get(name) {
+    return this.find(name) ?? this.set(name, this.#make(name));
   }
 
   set(name, handle) {
     this.#refs.set(name, new WeakRef(handle));
     this.#collected.register(handle, name);
     return handle;
-  }
-
-  /** Keep a handle from being collected as long as it is used. */
-  weigh(handle) {
-    if (handle.isUsed) this.#used.add(handle);
-    else this.#used.delete(handle);
   }
 
   /** All that are still there. */

@@ -14,6 +14,7 @@ export class Recent {
   #seconds;
   #clock;
   #changed;
+  #running;
   /** @type {(() => void) | null} */
   #stop = null;
 
@@ -21,11 +22,13 @@ export class Recent {
    * @param {number} seconds how long a value stays
    * @param {{ now(): number, after(seconds: number, act: () => void): () => void }} clock
    * @param {() => void} changed
+   * @param {Set<Recent<any, any>>} [running] contains this one while it has a timer
    */
-  constructor(seconds, clock, changed) {
+  constructor(seconds, clock, changed, running = new Set()) {
     this.#seconds = seconds;
     this.#clock = clock;
     this.#changed = changed;
+    this.#running = running;
   }
 
   /** @param {K} key @param {V} value */
@@ -47,18 +50,25 @@ export class Recent {
 
   clear() {
     this.#stop?.();
-    this.#stop = null;
+    this.#stopped();
     for (const key of this.#ends.keys()) this.delete(key);
   }
 
   // One timer for all.
   #schedule() {
     const [end] = this.#ends.values();
-    if (!this.#stop && end !== undefined) this.#stop = this.#clock.after(end - this.#clock.now(), () => this.#expire());
+    if (this.#stop || end === undefined) return;
+    this.#running.add(this);
+    this.#stop = this.#clock.after(end - this.#clock.now(), () => this.#expire());
+  }
+
+  #stopped() {
+    this.#running.delete(this);
+    this.#stop = null;
   }
 
   #expire() {
-    this.#stop = null;
+    this.#stopped();
     for (const [key, end] of this.#ends) if (end <= this.#clock.now()) this.delete(key);
     this.#schedule();
   }

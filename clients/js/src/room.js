@@ -7,7 +7,6 @@ import { positionOf } from "./position.js";
 
 /** @import { About, Acknowledged, Holding, Member, Message, Page, Pending, RoomEvents, RoomSnapshot, Sending } from "./types.js" */
 
-const TYPING_SECONDS = 6;
 const HINT_BYTES = 65_536; // more than that is waiting: typing and signals are dropped
 
 /**
@@ -26,7 +25,6 @@ export class Room extends Handle {
   #history = 50;
   #read = 0;
   #joinedAt = 0; // the seq at the time of the join: later events are live
-  #typing = this.remember(TYPING_SECONDS, () => this.touch());
 
   /**
    * `session`: what the client gives to its parts.
@@ -37,10 +35,6 @@ export class Room extends Handle {
     super(session);
     this.slug = slug;
     this.#log = new MessageLog(session.keep);
-    this.shows(() => {
-      const { messages, pending, hasMore, members, count, about } = this;
-      return { messages, pending, hasMore, members, count, about, typing: this.#typing.all };
-    });
   }
 
   /**
@@ -147,10 +141,8 @@ export class Room extends Handle {
    * @param {Page} [page]
    * @returns {Promise<{ messages: Message[], has_more: boolean, epoch: string, through?: number }>}
    */
-  async history({ before, after, limit = 50, ...options } = {}) {
-    if (after === undefined) before ??= this.#log.first;
-    const take = (reply) => after === undefined && this.#prepend(reply, before);
-    return this.session.request({ type: "history", room: this.slug, before, after, limit }, options, take);
+  history({ after, before = after === undefined ? this.#log.first : undefined, ...options } = {}) {
+    return this.page({ before, after, ...options }, (reply) => after === undefined && this.#prepend(reply, before));
   }
 
   /**
@@ -187,13 +179,13 @@ export class Room extends Handle {
    * @returns {Promise<{ members: Member[], count: number }>}
    */
   presence() {
-    return this.session.request({ type: "presence", room: this.slug });
+    return this.session.request({ type: "presence", ...this.target });
   }
 
   #hint(command) {
     const { connection } = this.session;
     const isSent = this.state === "live" && connection.backlog < HINT_BYTES;
-    if (isSent) connection.send({ ...command, room: this.slug });
+    if (isSent) connection.send({ ...command, ...this.target });
     return isSent;
   }
 
@@ -202,11 +194,7 @@ export class Room extends Handle {
   /** Take a frame of this room. */
   receive(frame) {
     switch (frame.type) {
-      case "typing":
-        this.#typing.put(frame.user_id, frame);
-        break;
       case "message":
-        this.#typing.delete(frame.user_id);
         return this.subscription.receive(frame, frame);
       case "changed":
         return this.subscription.receive(frame, frame.message);
@@ -262,12 +250,12 @@ export class Room extends Handle {
     return "room";
   }
 
-  get address() {
-    return this.slug;
+  get target() {
+    return { room: this.slug };
   }
 
   opening(since) {
-    return { room: this.slug, history: this.#history, since };
+    return { history: this.#history, since };
   }
 
   // More was missed than a resume brings: a repair reads it page by page, before anything newer.

@@ -1,12 +1,12 @@
 /** Stores: immutable snapshots that a screen reads and follows. */
 
-import { Emitter } from "./emitter.js";
+import { call } from "./report.js";
 
 /**
  * A snapshot of something that changes.
  * @template T
  */
-export class Store extends Emitter {
+export class Store {
   /**
    * The first snapshot, which never changes: a server renders it, and its page begins with it.
    * @type {T}
@@ -14,14 +14,28 @@ export class Store extends Emitter {
   initial;
   #make;
   #snapshot;
-  #isStale = false;
+  #isStale = true;
   #isTelling = false;
+  #listened;
+  /** @type {Set<(snapshot: T) => void>} */
+  #handlers = new Set();
 
-  /** @param {() => T} make makes a snapshot; a part that did not change must be the same object in it */
-  constructor(make) {
-    super();
+  /**
+   * `make()` makes a snapshot; a part that did not change must be the same object in it.
+   * `listened()` is called when a handler was added or stopped.
+   * @param {T} initial
+   * @param {() => T} make
+   * @param {() => void} [listened]
+   */
+  constructor(initial, make, listened = () => {}) {
+    this.initial = this.#snapshot = Object.freeze(initial);
     this.#make = make;
-    this.initial = this.#snapshot = Object.freeze(make());
+    this.#listened = listened;
+  }
+
+  /** Whether anything follows it. */
+  get isHeard() {
+    return this.#handlers.size > 0;
   }
 
   /**
@@ -45,11 +59,15 @@ export class Store extends Emitter {
     /** @type {T | undefined} */
     let seen;
     const tell = (/** @type {T} */ snapshot) => {
-      if (snapshot !== seen) handler((seen = snapshot));
+      if (snapshot !== seen) call(handler, (seen = snapshot));
     };
-    const stop = this.on("change", tell);
+    this.#handlers.add(tell);
+    this.#listened();
     tell(this.get());
-    return stop;
+    return () => {
+      this.#handlers.delete(tell);
+      this.#listened();
+    };
   };
 
   /** Record that a part may have changed. Handlers are called once for all changes of a frame, in a microtask. */
@@ -59,9 +77,12 @@ export class Store extends Emitter {
     this.#isTelling = true;
     queueMicrotask(() => {
       this.#isTelling = false;
-      this.emit("change", this.get());
+      for (const tell of [...this.#handlers]) if (this.#handlers.has(tell)) tell(this.get());
     });
   }
+
+  /** Take an event of what the store shows. @param {string} _type @param {any} _detail */
+  take(_type, _detail) {}
 }
 
 // A `Map` has no keys here: its owner makes a new one only if it has changed.

@@ -1,16 +1,16 @@
 /**
- * The subscription to the log of a room or a topic: what the server was told, and the position up to which all events
- * have been received. A gap is repaired from the history before anything newer is delivered.
+ * The subscription to the log of a room or a topic: whether the page holds it, what the server was told, and the
+ * position up to which all events have been received.
  */
 
 import { deferred, handled } from "./deferred.js";
 import { failure } from "./errors.js";
+import { Gap } from "./gap.js";
 import { Holders } from "./holders.js";
 import { positionOf } from "./position.js";
 
-const PAGE = 100;
-const RETRY_SECONDS = 1;
-const REPLY_SECONDS = 30;
+const AGAIN_SECONDS = 1;
+const LEAVE = { room: "leave", topic: "unsubscribe" };
 
 export class Subscription {
   /** @type {string | null} */
@@ -19,31 +19,30 @@ export class Subscription {
   hasData = false; // whether there is something to show
   /** @type {import("./errors.js").RealtimeError | null} */
   error = null; // why the last wish was refused
+  turn = 0; // of the phase: a late reply to an earlier one is dropped
 
   #owner;
   #session;
   #holders;
+  #gap;
   // What the server was told: `out`; `asked`, and its reply is missing; `entered`, and the entries of the reply are
-  // being shown; `in`; or `repairing`: missed entries are read before newer ones are delivered.
+  // being shown; or `in`.
   #phase = "out";
   #since; // the position that the last command has sent
-  #target = 0; // the seq that a repair has to reach
-  #turn = 0; // of the phase: a late reply to an earlier one is dropped
   #notBefore = 0; // the server has asked for a pause
-  /** @type {(() => void) | null} */
-  #stopTimer = null;
   #told = "idle";
   #ready = deferred();
+  #isOver = false; // whether `ready` has been rejected: the next `hold` makes another one
 
   /**
-   * `owner` is the room or topic: kind (`room` or `topic`), address, opening(since), entered(reply, since),
-   * show(entry), ended(error), refused(error), retries(error), emit(type, detail).
-   * `session`: clock, connection, entrance, touch(handle).
+   * `owner` is the room or topic: kind (`room` or `topic`), target (its name in a command), opening(since),
+   * entered(reply, since), show(entry), ended(error), refused(error), retries(error), emit(type, detail).
    */
   constructor(owner, session) {
     this.#owner = owner;
     this.#session = session;
     this.#holders = new Holders(session.clock, () => this.#endAll(failure("left")));
+    this.#gap = new Gap(this, session);
   }
 
   /** Whether the page wants to follow the log. */
@@ -53,11 +52,7 @@ export class Subscription {
 
   /** Whether the server follows it for this client. */
   get isIn() {
-    return ["entered", "in", "repairing"].includes(this.#phase);
-  }
-
-  get isRepairing() {
-    return this.#phase === "repairing";
+    return this.#phase === "entered" || this.#phase === "in";
   }
 
   /** Whether the page is told what arrives. */
@@ -65,13 +60,12 @@ export class Subscription {
     return this.isIn && this.isHeld;
   }
 
-  /** Whether the command that enters may be sent now. */
-  get isDue() {
-    return this.isHeld && this.#phase === "asked";
-  }
-
   get kind() {
     return this.#owner.kind;
+  }
+
+  get target() {
+    return this.#owner.target;
   }
 
   get priority() {
@@ -85,7 +79,7 @@ export class Subscription {
   get state() {
     if (this.error) return "refused";
     if (!this.isHeld) return "idle";
-    if (this.#phase === "in") return "live";
+    if (this.#phase === "in" && !this.#gap.isOpen) return "live";
     return this.hasData ? "stale" : "joining";
   }
 
@@ -97,16 +91,21 @@ export class Subscription {
 
   // Holders
 
+  /** Settles as `hold` does, with the owner. After an end, the next `hold` makes another one. */
+  get ready() {
+    return this.#ready.promise;
+  }
+
   /** Hold the log until the signal aborts, or without one until `leave`. Settles once it is entered. */
   hold({ signal, linger = 0 }) {
     const { connection } = this.#session;
-    if (connection.isAborted) return handled(Promise.reject(failure("closed", "not_sent")));
-    if (signal?.aborted) return handled(Promise.reject(failure("aborted", "not_sent")));
-    const entered = this.#ready.promise;
+    const code = connection.isAborted ? "closed" : signal?.aborted ? "aborted" : null;
+    if (code) return handled(Promise.reject(failure(code, "not_sent")));
+    this.#renew();
     const waiting = this.#holders.add(signal, linger);
     const promise = handled(new Promise((resolve, reject) => {
       waiting.add(reject);
-      entered.then(resolve, reject).then(() => waiting.delete(reject));
+      this.ready.then(resolve, reject).then(() => waiting.delete(reject));
     }));
     this.error = null;
     if (connection.state === "idle") connection.connect();
@@ -128,9 +127,19 @@ export class Subscription {
 
   #endAll(error) {
     this.#holders.clear();
-    this.fail(error);
+    this.#end(error);
     this.#owner.ended(error);
     this.#wished();
+  }
+
+  #end(error) {
+    this.#ready.reject(error);
+    this.#isOver = true;
+  }
+
+  #renew() {
+    if (this.#isOver) this.#ready = deferred();
+    this.#isOver = false;
   }
 
   // The wish is compared with what the server was told once the task has ended: join and leave in one task send nothing.
@@ -143,9 +152,13 @@ export class Subscription {
 
   /** Tell the server what has changed since it was told last; the line must be open. */
   settle() {
-    if (!this.isHeld) return this.isIn && this.#leaveServer();
-    if (this.#phase !== "out") return;
-    if (this.#notBefore > this.#session.clock.now()) this.#session.entrance.pause(this, this.#notBefore);
+    const { entrance, connection, clock } = this.#session;
+    if (!this.isHeld && this.isIn) {
+      this.#become("out");
+      connection.ask({ type: LEAVE[this.kind], ...this.target });
+    }
+    if (!this.isHeld || this.#phase !== "out") return;
+    if (this.#notBefore > clock.now()) entrance.pause(this, this.#notBefore);
     else this.#enter();
   }
 
@@ -154,20 +167,12 @@ export class Subscription {
     this.#session.entrance.enqueue(this);
   }
 
-  #leaveServer() {
-    const { kind, address } = this.#owner;
-    this.#become("out");
-    this.#session.connection.ask({ type: kind === "room" ? "leave" : "unsubscribe", [kind]: address });
-  }
-
   /** Return the fields of the command that enters, or null if it is not wanted any more. */
   opening() {
-    if (!this.isDue) {
-      if (this.#phase === "asked") this.#become("out");
-      return null;
-    }
-    this.#since = this.epoch === null ? undefined : { seq: this.position, epoch: this.epoch };
-    const opening = this.#owner.opening(this.#since);
+    if (this.#phase !== "asked") return null;
+    if (!this.isHeld) return this.#become("out");
+    const since = this.epoch === null ? undefined : { seq: this.position, epoch: this.epoch };
+    const opening = { ...this.target, ...this.#owner.opening(since) };
     this.#since = opening.since;
     return opening;
   }
@@ -204,22 +209,17 @@ export class Subscription {
     this.#tell();
   }
 
-  /** Reject the promises of `hold`; the next `hold` makes another one. */
-  fail(error) {
-    this.#ready.reject(error);
-    this.#ready = deferred();
-  }
-
   /** Let go of everything that outlives the client: timers, and listeners on signals of the page. */
   close(error) {
-    this.#stop();
-    this.fail(error);
+    this.#gap.close();
+    this.#end(error);
     if (this.#holders.isLingering) this.#endAll(error);
     this.#holders.stop();
   }
 
   /** Listen to the signals again: the client is connected once more. */
   reopen() {
+    this.#renew();
     this.#holders.restart();
   }
 
@@ -235,8 +235,8 @@ export class Subscription {
     if (this.#phase !== "entered" || !this.isHeld) return false;
     this.#notBefore = 0;
     this.hasData = true;
-    if (this.position < through) this.#repair(through);
-    else this.#become("in");
+    this.#become("in");
+    if (this.position < through) this.#gap.fill(through);
     this.#ready.resolve(this.#owner);
     this.#tell(isResumed);
     return true;
@@ -254,13 +254,13 @@ export class Subscription {
     this.#owner.refused(this.error);
   }
 
-  #pause({ retryAfter = RETRY_SECONDS }) {
+  #pause({ retryAfter = AGAIN_SECONDS }) {
     this.#notBefore = this.#session.clock.now() + retryAfter;
     this.settle();
     this.#session.touch(this.#owner);
   }
 
-  // Events and gaps
+  // Events
 
   /**
    * Take an event of the log, which makes this state of an entry. `from` is the first seq that it stands for.
@@ -268,11 +268,10 @@ export class Subscription {
    */
   receive({ seq, from = seq, epoch }, entry) {
     if (!this.isFollowed) return;
-    if (epoch && !this.epoch) this.epoch = epoch;
+    this.epoch ||= epoch || this.epoch;
     if (seq <= this.position) return;
-    if (this.isRepairing) return (this.#target = Math.max(this.#target, seq)); // the repair goes on until it is reached
-    if (from > this.position + 1) {
-      this.#repair(seq);
+    if (this.#gap.isOpen || from > this.position + 1) {
+      this.#gap.fill(seq);
       return this.#tell();
     }
     this.position = seq;
@@ -281,66 +280,31 @@ export class Subscription {
 
   /** Show missed entries in order; a handler may leave in between. Returns whether all were shown. */
   showAll(entries, through) {
-    const turn = this.#turn;
+    const { turn } = this;
     for (const entry of entries) {
-      const position = positionOf(entry);
-      if (position > this.position) this.position = position;
+      this.#reach(positionOf(entry));
       this.#owner.show(entry);
-      if (turn !== this.#turn || !this.isHeld) return false;
+      if (turn !== this.turn || !this.isHeld) return false;
     }
-    this.position = Math.max(this.position, through);
+    this.#reach(through);
     return true;
   }
 
-  #repair(target = this.#target) {
-    const { kind, address } = this.#owner;
-    this.#target = target;
-    const turn = this.#become("repairing");
-    const isLate = () => turn !== this.#turn || !this.isHeld;
-    this.#session.connection.ask(
-      { type: "history", [kind]: address, after: this.position, limit: PAGE },
-      (reply) => isLate() || this.#repaired(reply),
-      ({ code, isRetryable, retryAfter = RETRY_SECONDS }) => {
-        if (isLate() || code === "offline" || code === "resync") return;
-        if (isRetryable) this.#after(retryAfter, () => this.#repair());
-        else this.reenter();
-      },
-      { seconds: REPLY_SECONDS },
-    );
+  #reach(position) {
+    this.position = Math.max(this.position, position);
   }
 
-  #repaired(reply) {
-    if (!this.epoch) this.epoch = reply.epoch;
-    if (reply.epoch !== this.epoch) return this.resync();
-    const start = this.position;
-    if (!this.showAll(reply.messages ?? reply.entries, reply.through)) return;
-    if (this.position < this.#target) {
-      if (this.position > start) return this.#repair();
-      return this.#after(RETRY_SECONDS, () => this.#repair());
-    }
-    this.#become("in");
+  /** No entry is missing any more. */
+  caughtUp() {
     this.#tell(true);
   }
 
-  // Only while nothing else has changed the phase.
-  #after(seconds, act) {
-    const turn = this.#turn;
-    this.#stop();
-    this.#stopTimer = this.#session.clock.after(seconds, () => {
-      this.#stopTimer = null;
-      if (turn === this.#turn && this.#session.connection.isOpen) act();
-    });
-  }
-
-  #stop() {
-    this.#stopTimer?.();
-    this.#stopTimer = null;
-  }
-
+  // Returns null, for those that have nothing to return.
   #become(phase) {
-    this.#stop();
+    this.#gap.close();
     this.#phase = phase;
-    return ++this.#turn;
+    this.turn++;
+    return null;
   }
 
   #tell(isResumed = false) {

@@ -45,10 +45,19 @@ export class Topic extends Handle {
     super(session);
     /** As the server writes it. */
     this.path = path;
-    this.shows(() => {
-      const { members, count } = this;
-      return { values: (this.#shown ??= new Map(this.values)), last: this.#last, members, count };
-    });
+  }
+
+  /** The `values` as they are now: another map follows a change. */
+  get shownValues() {
+    return (this.#shown ??= new Map(this.values));
+  }
+
+  /**
+   * The latest event or change of a value.
+   * @returns {Entry<DataOf<T>> | null}
+   */
+  get last() {
+    return this.#last;
   }
 
   /**
@@ -95,7 +104,7 @@ export class Topic extends Handle {
    */
   async call(name, ...rest) {
     const [data = {}, options] = rest;
-    return (await this.session.request({ type: "call", topic: this.path, name, data }, options)).data;
+    return (await this.session.request({ type: "call", ...this.target, name, data }, options)).data;
   }
 
   /**
@@ -103,8 +112,8 @@ export class Topic extends Handle {
    * @param {Page} [page]
    * @returns {Promise<{ entries: Entry<DataOf<T>>[], has_more: boolean, epoch: string }>}
    */
-  async history({ before, after, limit = 50, ...options } = {}) {
-    return this.session.request({ type: "history", topic: this.path, before, after, limit }, options);
+  history(page = {}) {
+    return this.page(page);
   }
 
   // What the client calls
@@ -151,15 +160,15 @@ export class Topic extends Handle {
     return "topic";
   }
 
-  get address() {
-    return this.path;
+  get target() {
+    return { topic: this.path };
   }
 
   opening(since) {
     if (since) since.until = this.#until;
     else if (this.#moment) since = { at: this.#moment };
     const signature = since?.at ? undefined : this.#signature;
-    return { topic: this.path, history: this.#history || undefined, since, signature };
+    return { history: this.#history || undefined, since, signature };
   }
 
   // A snapshot comes in pages. The server sends events from the last page on.

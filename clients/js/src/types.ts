@@ -1,6 +1,8 @@
 /** The shapes of what the client takes and gives. This module holds types only. */
 
+import type { Answers } from "./answers.js";
 import type { RealtimeError } from "./errors.js";
+import type { Stores } from "./stores.js";
 import type { Storage, Transport, Wrapper } from "./transport.js";
 
 // The site
@@ -212,13 +214,17 @@ export interface TopicSnapshot<T extends TopicTypes = AnyTopic> extends Holdable
   readonly count: number | null;
 }
 
-export interface ClientSnapshot {
+/** What the connection is like: the detail of the event `state`. */
+export interface Status {
   readonly state: ClientState;
   readonly code: number | string | null;
   readonly reason: string;
   /** Seconds until the next attempt to connect, or null. */
   readonly retryIn: number | null;
   readonly transport: string | null;
+}
+
+export interface ClientSnapshot extends Status {
   readonly userId: string | null;
   readonly username: string | null;
 }
@@ -280,7 +286,7 @@ export interface RoomEvents extends SharedEvents {
 
 /** The handlers of a client: its own events, and those of all rooms. */
 export interface ClientEvents extends SharedEvents {
-  state: Handler<Omit<ClientSnapshot, "userId" | "username">>;
+  state: Handler<Status>;
   /** An error that belongs to no promise. */
   error: Handler<{ error: RealtimeError }>;
   welcome: Handler<{ user_id: string; username: string; [field: string]: any }>;
@@ -380,6 +386,10 @@ export interface ClientOptions {
   fallback?: Wrapper;
   tabs?: Wrapper;
   offline?: Storage;
+  /** Stores, `recent()` and `events()`: the add-on `stores.js`. */
+  stores?: (clock: any) => Stores;
+  /** Answers to questions of the site: the add-on `answers.js`. */
+  answers?: (connection: any, clock: any) => Answers;
   /** What measures time. */
   clock?: TimeSource;
 }

@@ -8,12 +8,13 @@ import { load } from "../fixtures/bundle.js";
 import { snippets } from "../fixtures/documents.js";
 import { makeElement } from "../fixtures/page.js";
 import { RealtimeClient } from "../src/client.js";
+import { stores } from "../src/stores.js";
 import { settled } from "../src/testing/clock.js";
 import { fakeServer } from "../src/testing.js";
 
 async function show(mount) {
   const server = fakeServer();
-  const client = new RealtimeClient({ transport: server.transport, clock: server.clock });
+  const client = new RealtimeClient({ transport: server.transport, clock: server.clock, stores: stores() });
   const element = makeElement();
   const unmount = mount(client, element);
   const text = async () => (await settled(), element.textContent.trim());

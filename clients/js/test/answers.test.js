@@ -161,3 +161,12 @@ test("the page of the client says how to answer", async () => {
   new Function("client", "dialog", code)(script.client, async (text, { aborted }) => text === "Sure?" && !aborted);
   assert.deepEqual((await answerOf(line)).data, { isSure: true });
 });
+
+test("a page without the add-on answers that it has no handler", async () => {
+  const script = new Script({ answers: undefined });
+  const line = await script.connect();
+  await line.send({ type: "ask", ref: "q", name: "confirm", data: {}, timeout: 10 });
+  const { ref, code } = await line.expect("answer");
+  assert.deepEqual([ref, code], ["q", "no_handler"]);
+  assert.throws(() => script.client.answer("confirm", () => {}), { name: "TypeError", message: /`answers: answers\(\)`/ });
+});

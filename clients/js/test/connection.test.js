@@ -23,7 +23,7 @@ const MOVES = [
 for (const [before, after, state] of MOVES)
   test(`a connection after ${[...before, after].join(", ")} is ${state}`, () => {
     const none = () => {};
-    const owner = { receive: none, changed: none, dropped: none, suspended: none, tick: none, failed: none };
+    const owner = { receive: none, moved: none, dropped: none, suspended: none, tick: none, failed: none };
     const transport = { open: () => null };
     const connection = new Connection({ transport, clock: new Clock(new HandClock()) }, owner);
     for (const step of before) connection[step]();
@@ -36,8 +36,8 @@ for (const isServed of [false, true])
     const none = () => {};
     const clock = new HandClock();
     const waits = [];
-    const changed = ({ retryIn }) => retryIn && waits.push(retryIn);
-    const owner = { receive: none, changed, dropped: none, suspended: none, tick: none, failed: none };
+    const moved = ({ retryIn }) => retryIn && waits.push(retryIn);
+    const owner = { receive: none, moved, dropped: none, suspended: none, tick: none, failed: none };
     const line = { name: "http", bufferedAmount: 0, send: none, close: none };
     let told;
     const transport = { open: (target, given) => ((told = given), line) };

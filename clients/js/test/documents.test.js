@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import { RealtimeClient } from "../src/client.js";
+import { stores } from "../src/stores.js";
 import { settled } from "../src/testing/clock.js";
 import { fakeServer } from "../src/testing.js";
 
@@ -17,7 +18,7 @@ function given() {
   const shown = [];
   server.room("general").message({ username: "bob", content: "before" });
   server.topic("order/7").answer("cancel", () => ({ by: "me" }));
-  const client = new RealtimeClient({ transport: server.transport, clock: server.clock });
+  const client = new RealtimeClient({ transport: server.transport, clock: server.clock, stores: stores() });
   const show = (...detail) => shown.push(detail);
   return { server, client, shown, names: { RealtimeClient, client, room: client.room("general"), show, log: show, draw: show } };
 }
@@ -54,7 +55,7 @@ test("a client asks for its token", async (context) => {
   let client;
   class Client extends RealtimeClient {
     constructor(options) {
-      super({ ...options, transport: server.transport, clock: server.clock });
+      super({ ...options, transport: server.transport, clock: server.clock, stores: stores() });
       client = this;
     }
   }

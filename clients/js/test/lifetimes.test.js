@@ -416,6 +416,48 @@ for (const [how, end] of Object.entries(ENDS)) {
   });
 }
 
+test("`ready` is one promise for the first live state", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  const { room } = script;
+  const { ready } = room;
+  room.join();
+  assert.equal(room.ready, ready);
+  await line.joined(await line.expect("join"));
+  assert.equal(await ready, room);
+  const next = await script.back();
+  await next.joined(await next.expect("join"));
+  assert.equal(room.ready, ready);
+});
+
+test("`ready` of a refused room rejects, and a later join has another one", async () => {
+  const script = new Script();
+  const line = await script.connect();
+  const topic = script.client.topic("order/7");
+  topic.subscribe();
+  const { ready } = topic;
+  script.note("ready", ready);
+  await line.refuse(await line.expect("subscribe"), "permission_denied");
+  assert.deepEqual([script.settled, topic.ready === ready], [[["ready", "permission_denied"]], true]);
+  topic.subscribe();
+  await line.subscribed(await line.expect("subscribe"), 0);
+  assert.notEqual(topic.ready, ready);
+  assert.equal(await topic.ready, topic);
+});
+
+test("a join after `close` waits for the next connection", async () => {
+  const script = new Script();
+  await script.connect();
+  await script.enter();
+  script.client.close();
+  script.note("again", script.room.join());
+  await settled();
+  assert.deepEqual(script.settled, [["join", "ok"]]);
+  const line = await script.connect();
+  await line.joined(await line.expect("join"));
+  assert.deepEqual(script.settled, [["join", "ok"], ["again", "ok"]]);
+});
+
 test("each join of a signal is rejected when it aborts, while another holder stays", async () => {
   const script = new Script();
   const ends = new AbortController();

@@ -1,6 +1,8 @@
 /** A client in Node, and a server whose every frame is written by the test: no socket, and time passes when told. */
 
+import { answers } from "../src/answers.js";
 import { RealtimeClient } from "../src/client.js";
+import { stores } from "../src/stores.js";
 
 /** Let all promises settle. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -139,7 +141,8 @@ export class Script {
 
   constructor(options = {}) {
     const transport = { open: (target, receiver) => this.#open(target, receiver) };
-    this.client = new RealtimeClient({ url: "ws://localhost/ws/", transport, clock: this.clock, ...options });
+    const addons = { stores: stores(), answers: answers() };
+    this.client = new RealtimeClient({ url: "ws://localhost/ws/", transport, clock: this.clock, ...addons, ...options });
     for (const type of TOLD)
       this.client.on(type, (detail) => {
         const { state, code, error, message, room } = detail;

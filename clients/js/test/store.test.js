@@ -9,7 +9,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 function counter() {
   const parts = { count: 0, list: Object.freeze([]) };
-  return { parts, store: new Store(() => ({ ...parts })) };
+  return { parts, store: new Store({ ...parts }, () => ({ ...parts })) };
 }
 
 test("a snapshot is frozen and stays the same until a part changes", () => {
@@ -99,6 +99,17 @@ test("a handler may change what the store shows", async () => {
   store.changed();
   await settled();
   assert.deepEqual(told, [0, 1, 2]);
+});
+
+test("a handler that throws at its first call is reported, and can be stopped", async (context) => {
+  const report = context.mock.method(console, "error", () => {}).mock;
+  const { store } = counter();
+  const stop = store.subscribe(() => {
+    throw new Error("wrong");
+  });
+  assert.deepEqual([report.callCount(), store.isHeard], [1, true]);
+  stop();
+  assert.equal(store.isHeard, false);
 });
 
 test("a handler that throws is reported, and hurts no other", async (context) => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { RealtimeClient } from "../src/client.js";
+import { stores } from "../src/stores.js";
 import { settled } from "../src/testing/clock.js";
 import { fakeServer } from "../src/testing.js";
 
@@ -11,7 +12,7 @@ let server, client;
 
 beforeEach(() => {
   server = fakeServer();
-  client = new RealtimeClient({ transport: server.transport, clock: server.clock });
+  client = new RealtimeClient({ transport: server.transport, clock: server.clock, stores: stores() });
 });
 
 afterEach(() => {
@@ -174,6 +175,13 @@ test("a loop ends with its signal", async () => {
   for (const content of ["a", "b", "c"]) server.room("general").message({ content });
   await loop;
   assert.deepEqual(seen, ["a", "b"]);
+});
+
+test("a page without the add-on hears what is missing", () => {
+  const plain = new RealtimeClient({ transport: server.transport, clock: server.clock });
+  const room = plain.room("general");
+  const uses = [() => plain.store, () => room.store, () => room.recent("typing", {}), () => room.events("message")];
+  for (const use of uses) assert.throws(use, { name: "TypeError", message: /`stores: stores\(\)` of realtime\/stores\.js/ });
 });
 
 test("a screen that follows a store keeps its room", async () => {
