@@ -24,6 +24,7 @@ __all__ = [
     "open_transaction",
     "own_transaction",
     "warn_of_others",
+    "will_run",
 ]
 
 logger = get_logger("realtime.push")
@@ -63,6 +64,12 @@ def _committed(alias: str, waiting: set[str], action: Callable[[], object]) -> C
             action()
 
     return committed
+
+
+def will_run(connection: Any, action: Callable[[], object]) -> bool:
+    """Return whether `action` is a hook of the open transaction; a rollback forgets its hooks."""
+    # The newest ones first: a transaction that registers many has this one among the last.
+    return any(hook[1] == action for hook in reversed(connection.run_on_commit))
 
 
 @contextmanager

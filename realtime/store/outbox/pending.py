@@ -9,25 +9,29 @@ entry gets its position in the caller's transaction.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import msgspec
 from django.db import connections, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from ...logs import get_logger
 from ...models import Pending, Room
 from ...signals import entries_pending, messages_stored
 from ..database.alias import database
 from ..database.servers import is_fault, on_working_server
-from ..database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
+from ..database.transactions import (
+    is_in_transaction,
+    is_open,
+    on_commit,
+    warn_of_others,
+    will_run,
+)
 from ..messages.drafts import Draft
 from ..topics import rows
 from ..topics.drafts import EntryDraft, check
-from . import pending_messages, room_numbering, topic_numbering
+from . import pending_entries, pending_messages, room_numbering, topic_numbering
 from .attempts import attempt_each
 from .sequencer import sequencer
 
@@ -35,20 +39,6 @@ __all__ = ["publish", "publish_message", "sweep"]
 
 logger = get_logger("realtime.topics")
 
-COLUMNS = ("topic", "kind", "type", "key", "data", "sender", "nonce", "expires_seconds")
-INSERT = f"""
-    INSERT INTO realtime_pending ({", ".join(COLUMNS)}, created_at)
-    VALUES ({", ".join(["%s"] * len(COLUMNS))}, clock_timestamp())
-"""  # noqa: S608 - names of columns
-INSERT_MANY = f"""
-    INSERT INTO realtime_pending ({", ".join(COLUMNS)}, created_at)
-    SELECT {", ".join(COLUMNS)}, clock_timestamp()
-    FROM json_to_recordset(%s) AS draft(
-        number int, topic text, kind text, type text, key text, data text, sender text,
-        nonce text, expires_seconds double precision
-    )
-    ORDER BY number
-"""  # noqa: S608
 SWEEP_SECONDS = 1
 SWEPT_AT_ONCE = 10_000
 NUMBERED = (*rows.KINDS, Pending.Kind.MESSAGE)
@@ -59,9 +49,15 @@ NUMBERED = (*rows.KINDS, Pending.Kind.MESSAGE)
 class Waiting:
     """What the open transaction of a connection has published."""
 
+    alias: str
     topics: set[str] = field(default_factory=set)
     rooms: set[int] = field(default_factory=set)
     is_done: bool = False
+
+    @cached_property
+    def gathering(self) -> pending_entries.Gathering:
+        """The drafts that are written into the transaction."""
+        return pending_entries.Gathering(self.alias, self.number)
 
     def number(self) -> None:
         """Number all that the transaction has published; the first hook that runs does so."""
@@ -95,8 +91,8 @@ def publish(drafts: Sequence[EntryDraft], *, using: str | None = None) -> None:
 
 def _publish_now(ours: str, drafts: Sequence[EntryDraft]) -> None:
     if is_open(ours) and connections[ours].vendor != "sqlite":
-        _insert(ours, drafts)
-        _number_after_commit(ours, {draft.topic for draft in drafts}, ())
+        waiting = _number_after_commit(ours, {draft.topic for draft in drafts}, ())
+        waiting.gathering.publish(drafts)
     else:
         _publish(ours, drafts)
 
@@ -107,7 +103,7 @@ def _publish(alias: str, drafts: Sequence[EntryDraft]) -> None:
         topic_numbering.append(drafts, announces=True)
     else:
         # Not appended: many publishers would wait for each other, each for the locks of its logs.
-        _insert(alias, drafts)
+        pending_entries.insert(alias, drafts)
         _number(frozenset(draft.topic for draft in drafts), frozenset())
 
 
@@ -126,42 +122,6 @@ def publish_message(draft: Draft) -> None:
     Room.objects.using(alias).only("pk").get(pk=draft.room_id)
     stored = [one for one in room_numbering.append([draft]) if one.is_new]
     messages_stored.send_robust(None, stored=stored)
-
-
-def _insert(alias: str, drafts: Sequence[EntryDraft]) -> None:
-    if connections[alias].vendor != "postgresql":
-        _insert_by_orm(alias, drafts)
-        return
-    with connections[alias].cursor() as cursor:
-        if len(drafts) == 1:
-            cursor.execute(INSERT, _values(drafts[0]))
-        else:
-            rows = [
-                dict(zip(COLUMNS, _values(draft), strict=True), number=number)
-                for number, draft in enumerate(drafts)
-            ]
-            cursor.execute(INSERT_MANY, [msgspec.json.encode(rows).decode()])
-
-
-def _insert_by_orm(alias: str, drafts: Sequence[EntryDraft]) -> None:
-    now = timezone.now()
-    Pending.objects.using(alias).bulk_create(
-        Pending(created_at=now, **dict(zip(COLUMNS, _values(draft), strict=True)))
-        for draft in drafts
-    )
-
-
-def _values(draft: EntryDraft) -> list[Any]:
-    return [
-        draft.topic,
-        draft.kind,
-        draft.type,
-        draft.key,
-        draft.data,
-        draft.sender,
-        draft.nonce,
-        draft.expires_seconds,
-    ]
 
 
 # After the commit.
@@ -195,17 +155,18 @@ def _number_apart(number: Callable[..., int], names: set[Any]) -> int:
     return attempt_each(partial(number, {name}, skip_locked=True) for name in sorted(names))
 
 
-def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> None:
+def _number_after_commit(alias: str, topics: Iterable[str], rooms: Iterable[int]) -> Waiting:
     connection = connections[alias]
     waiting = _waiting.get(connection)
-    if waiting is None or waiting.is_done or not connection.run_on_commit:
+    if waiting is None or waiting.is_done or not will_run(connection, waiting.number):
         # The last transaction was rolled back; or its hooks run now, and keep theirs.
-        waiting = _waiting[connection] = Waiting()
+        waiting = _waiting[connection] = Waiting(alias)
     waiting.topics.update(topics)
     waiting.rooms.update(rooms)
     if connection.in_atomic_block:
         # For each publish: a hook of a savepoint that is rolled back never runs.
         transaction.on_commit(waiting.number, using=alias, robust=True)
+    return waiting
 
 
 def _number(topics: frozenset[str], rooms: frozenset[int]) -> None:

@@ -14,7 +14,7 @@ from realtime.engine.database.writer import Committed, Writer
 from realtime.models import Message, Pending, Room
 from realtime.signals import entries_pending, entries_stored
 from realtime.store.messages.drafts import Draft, Stored
-from realtime.store.outbox import batch, pending, pending_messages
+from realtime.store.outbox import batch, pending, pending_entries, pending_messages
 from realtime.store.topics import rows
 from realtime.store.topics.drafts import EntryDraft, StoredEntry
 from realtime.wire.errors import CommandError, ErrorCode
@@ -271,7 +271,7 @@ async def test_a_topic_with_a_backlog_is_numbered_before_an_entry_is_appended(
 ) -> None:
     """Each transaction numbers a bounded part of what is pending."""
     monkeypatch.setattr(rows, "BATCH", 2)
-    await in_thread(pending._insert, "default", [event(ORDER, str(n)) for n in range(5)])
+    await in_thread(pending_entries.insert, "default", [event(ORDER, str(n)) for n in range(5)])
     stored = await desk.writer.write(event(ORDER, "5"))
     assert stored.state is not None
     assert stored.state.seq == 6
@@ -313,7 +313,7 @@ async def test_one_request_numbers_very_many_topics(
     monkeypatch.setattr(module, "QUEUE_SIZE", 4)
     monkeypatch.setattr(module, "NUMBERINGS", 10)
     names = [f"order/{number}" for number in range(30)]
-    await in_thread(pending._insert, "default", [event(name, "paid") for name in names])
+    await in_thread(pending_entries.insert, "default", [event(name, "paid") for name in names])
     desk.writer.number(names, [])
     stored = await desk.writer.write(event(ORDER, "beside"))
     assert stored.state is not None

@@ -18,7 +18,7 @@ from realtime import retention
 from realtime.models import Entry, Log, Pending
 from realtime.signals import entries_pending
 from realtime.store.database import transactions
-from realtime.store.outbox import pending, topic_numbering
+from realtime.store.outbox import pending, pending_entries, topic_numbering
 from realtime.store.outbox.sequencer import sequencer as numberer
 from realtime.store.topics import rows
 from realtime.wire.errors import CommandError
@@ -192,7 +192,7 @@ def test_what_waits_is_numbered_by_the_next_publisher_of_any_topic(
         pytest.skip("SQLite has no pending rows")
     monkeypatch.setattr(numberer, "_swept_at", -math.inf)
     for topic, number in (("order/8", 1), ("order/9", 2)):
-        pending._insert("default", [event("left", topic)])
+        pending_entries.insert("default", [event("left", topic)])
         age()
         publish(event(number))
         assert stored(topic) == ([(1, "left")] if number == 1 else [])
@@ -203,7 +203,7 @@ def test_pruning_numbers_what_waits(is_postgres: bool) -> None:
     """It is called daily."""
     if not is_postgres:
         pytest.skip("SQLite has no pending rows")
-    pending._insert("default", [event("left")])
+    pending_entries.insert("default", [event("left")])
     age()
     retention.prune()
     assert stored() == [(1, "left")]
@@ -294,7 +294,7 @@ def test_a_backlog_is_numbered_in_several_transactions_before_an_append(is_postg
     if not is_postgres:
         pytest.skip("SQLite has no pending rows")
     append(event(-1))
-    pending._insert("default", [event(number) for number in range(2500)])
+    pending_entries.insert("default", [event(number) for number in range(2500)])
     with CaptureQueriesContext(connection) as queries:
         append(event(2500))
     assert sum(one["sql"] == "COMMIT" for one in queries) == 4

@@ -13,7 +13,13 @@ from django.utils import timezone
 from realtime.bursts import BURST_CALLS
 from realtime.models import Log, Pending, Room
 from realtime.signals import entries_stored
-from realtime.store.outbox import pending, pending_messages, room_numbering, topic_numbering
+from realtime.store.outbox import (
+    pending,
+    pending_entries,
+    pending_messages,
+    room_numbering,
+    topic_numbering,
+)
 from realtime.store.outbox.sequencer import Sequencer, sequencer
 from tests.store.conftest import together
 from tests.store.says import draft
@@ -199,7 +205,7 @@ def test_a_locked_log_leaves_the_others_numbered(room: Room, is_postgres: bool) 
     drafts = [event(1, "a"), event(1, "b"), event(1, "new")]
 
     def leave_pending() -> None:
-        pending._insert("default", drafts)
+        pending_entries.insert("default", drafts)
         for one in (room, other):
             pending_messages.insert("default", draft(one))
 
@@ -227,7 +233,7 @@ def test_a_locked_log_leaves_the_others_numbered(room: Room, is_postgres: bool) 
 def test_a_row_that_cannot_be_decoded_stops_its_topic_only(room: Room, is_postgres: bool) -> None:
     if not is_postgres:
         pytest.skip("SQLite has no pending rows")
-    pending._insert("default", [event(1, "b"), value("k", 1, "a"), event(1, "c")])
+    pending_entries.insert("default", [event(1, "b"), value("k", 1, "a"), event(1, "c")])
     Pending.objects.filter(topic="a").update(expires_seconds=1e300)
     pending_messages.insert("default", draft(room))
     Pending.objects.update(created_at=timezone.now() - timedelta(hours=1))
