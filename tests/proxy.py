@@ -102,3 +102,26 @@ class Proxy:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+class Appliance(Proxy):
+    """A proxy that lets no WebSocket through: it cuts it at its handshake, or soon after."""
+
+    def __init__(self, port: int, seconds: float) -> None:
+        super().__init__(port)
+        self.seconds = seconds
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cutting = asyncio.create_task(self._cut_socket(reader, writer))
+        try:
+            await super()._forward(reader, writer)
+        finally:
+            cutting.cancel()
+
+    async def _cut_socket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        buffered: bytearray = reader._buffer  # type: ignore[attr-defined]
+        while b"\r\n" not in buffered:
+            await asyncio.sleep(0)
+        if buffered.startswith(b"GET /ws"):
+            await asyncio.sleep(self.seconds)
+            writer.transport.abort()

@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 
 from harness.client.websocket import Client
 from harness.site import UNLIMITED, Factory, Server
-from tests.proxy import Proxy
+from tests.proxy import Appliance
 
 CUTS = int(os.environ.get("REALTIME_TEST_CUTS", "2"))
 """How often the line is cut in mid-burst."""
@@ -36,29 +36,6 @@ async (name) => {
   return acks.length;
 }
 """
-
-
-class Appliance(Proxy):
-    """A proxy that lets no WebSocket through: it cuts it at its handshake, or soon after."""
-
-    def __init__(self, port: int, seconds: float) -> None:
-        super().__init__(port)
-        self.seconds = seconds
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        cutting = asyncio.create_task(self._cut_socket(reader, writer))
-        try:
-            await super()._forward(reader, writer)
-        finally:
-            cutting.cancel()
-
-    async def _cut_socket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        buffered: bytearray = reader._buffer  # type: ignore[attr-defined]
-        while b"\r\n" not in buffered:
-            await asyncio.sleep(0)
-        if buffered.startswith(b"GET /ws"):
-            await asyncio.sleep(self.seconds)
-            writer.transport.abort()
 
 
 @pytest.fixture(scope="module")

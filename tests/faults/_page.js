@@ -1,10 +1,15 @@
 // A tab of a test: one client that joins a room, sends and notes all that it is told. A function of its options.
-async ({ user, room: slug, hasTabs, hasOffline }) => {
+async ({ user, room: slug, hasTabs, hasOffline, hasHttp }) => {
   const load = (name) => import(`/static/realtime/${name}.js`);
-  const [{ RealtimeClient }, { tabs }, { offline }] = await Promise.all(["client", "tabs", "offline"].map(load));
+  const [{ RealtimeClient }, { tabs }, { offline }, { http }] = await Promise.all(["client", "tabs", "offline", "http"].map(load));
   const notes = { told: [], acked: [], failed: [], rejections: [], errors: [], changes: [], resets: 0 };
   addEventListener("unhandledrejection", ({ reason }) => notes.rejections.push(String(reason)));
-  const options = { user, tabs: hasTabs ? tabs() : undefined, offline: hasOffline ? offline() : undefined };
+  const options = {
+    user,
+    tabs: hasTabs ? tabs() : undefined,
+    offline: hasOffline ? offline() : undefined,
+    fallback: hasHttp ? http() : undefined,
+  };
   const client = new RealtimeClient(options);
   const room = client.room(slug);
   const note = (state) => notes.changes.push([Math.round(performance.timeOrigin + performance.now()), state]);
