@@ -52,11 +52,8 @@ export class Entered {
 
   #again(frame) {
     if (isForAll(frame)) throw new Error(frame.code); // nothing is entered any more: the client begins anew
-    const address = addressOf(frame);
-    const log = this.#logs.get(address);
+    const log = this.#logs.get(addressOf(frame));
     if (!log) return []; // it was left meanwhile
-    this.#logs.delete(address); // what a full response could not bring is first in the next one
-    this.#logs.set(address, log);
     if (frame.type === "error") return this.#refused(frame);
     if (frame.recovered && !frame.has_more) return this.#missed(frame, log);
     if (frame.type === "left" || frame.type === "unsubscribed") return [];

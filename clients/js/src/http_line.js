@@ -154,17 +154,14 @@ export class HttpLine {
     this.#stop = this.#clock.after(seconds, () => this.#stream?.abort());
   }
 
-  // New wishes come first, but they are what is refused if a stream cannot enter all.
+  // What was entered is entered again first: an answer to a new wish for the same room would move its position.
   #commands() {
     let size = 0;
-    const fitting = (commands) =>
-      commands.flatMap((command) => {
-        const line = JSON.stringify(command);
-        size += line.length + 1;
-        return size <= this.#most ? line : this.#refuse(command);
-      });
-    const again = fitting(this.#entered.commands());
-    return [...fitting([...this.#openings.values()]), ...again];
+    return [...this.#entered.commands(), ...this.#openings.values()].flatMap((command) => {
+      const line = JSON.stringify(command);
+      size += line.length + 1;
+      return size <= this.#most ? line : this.#refuse(command);
+    });
   }
 
   #refuse({ ref, rooms, topics, ...one }) {

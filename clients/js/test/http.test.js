@@ -339,7 +339,7 @@ test("a stream that is too large goes on with what fits, and the rest is refused
   clock.pass(0.1);
   (await request(2)).refuse(413, { type: "error", code: "too_large" });
   const next = await request(3);
-  assert.deepEqual(next.commands.map(({ ref }) => ref), [7, "again"]);
+  assert.deepEqual(next.commands.map(({ ref }) => ref), ["again", 7]);
   const refused = attempt.frames.filter(({ code }) => code === "too_large");
   assert.deepEqual(refused.map(({ room, ref, retryable }) => [room, ref, retryable]), rooms("b").map(({ room }) => [room, 8, false]));
   assert.deepEqual(attempt.ends, []);
@@ -361,7 +361,7 @@ test("many rooms are entered by one stream, and a later change waits for others 
   assert.equal(requests.length, 2);
   clock.pass(0.2);
   const next = await request(2);
-  assert.equal(next.commands[0].room, "one");
+  assert.equal(next.commands.at(-1).room, "one");
   next.refuse(413, { type: "error", code: "too_large" });
   assert.equal((await request(3)).commands.length, 7);
   const told = attempt.frames.slice(1001).map(({ type, room, code }) => `${type} ${room} ${code}`);
