@@ -46,6 +46,28 @@ async def test_a_message_without_its_ack_is_stored_once_over_a_reload(
         assert await member.run(ROWS) == []
 
 
+async def test_messages_of_a_guest_survive_a_reload_of_its_tab(
+    browser: Browser, make_site: Factory
+) -> None:
+    """It is the same guest, in this tab alone."""
+    site = make_site(urls=PEOPLE, settings={"GUESTS": True})
+    async with Proxy(site.servers[0].port) as line:
+        url = f"http://127.0.0.1:{line.port}"
+        chromium = Chromium(await browser.new_context())
+        group = Group(chromium, site, url, hasOffline=True, hasTabs=False, user="guest:")
+        member, other = await group.add(), await group.add()
+        line.mute()
+        await member.run("() => void ['one', 'two'].forEach(tab.send)")
+        await member.until("() => tab.stored().length === 2")
+        guest = await member.run("() => tab.client.userId")
+        line.restore()
+        await group.load(member)
+        await member.until("() => tab.isIdle() && tab.stored().length === 0")
+        await eventually(lambda: len(stored(site)) == 2)
+        assert stored(site) == [(guest, "one"), (guest, "two")]
+        assert await other.run("() => tab.client.userId") != guest
+
+
 async def test_waiting_messages_are_not_sent_as_the_next_user_of_the_browser(
     browser: Browser, make_site: Factory
 ) -> None:

@@ -7,7 +7,7 @@ async ({ user, room: slug, hasTabs, hasOffline, hasHttp }) => {
   const options = {
     user,
     tabs: hasTabs ? tabs() : undefined,
-    offline: hasOffline ? offline() : undefined,
+    offline: hasOffline ? offline({ guests: user === "guest:" }) : undefined,
     fallback: hasHttp ? http() : undefined,
   };
   const client = new RealtimeClient(options);

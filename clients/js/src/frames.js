@@ -82,8 +82,9 @@ export class Frames {
     const { identity, connection } = this.#session;
     identity.learn(frame);
     if (!connection.isOpen) return true;
-    if (!onReply) return this.#isExpected();
-    identity.adopt();
+    if (!onReply && !this.#isExpected()) return false;
+    if (onReply) identity.adopt();
+    this.#session.kept.connected();
     return true;
   }
 

@@ -45,6 +45,19 @@ export class Identity {
     if (guest_token) this.#guestToken = guest_token;
   }
 
+  /** The guest that the client is, with its token, or null. */
+  get guest() {
+    const [user, token] = [this.userId, this.#guestToken];
+    return token && isGuest(user) ? { user, token } : null;
+  }
+
+  /** Be the guest that an earlier page was. */
+  restore({ user, token }) {
+    this.#pinned = user;
+    this.#guestToken = token;
+    this.#isNamed = true;
+  }
+
   /** The name that a new guest has still to be given, or null. */
   get wantedName() {
     return this.#isNamed || !isGuest(this.userId) ? null : this.#options.name;

@@ -5,20 +5,23 @@ import { failure } from "./errors.js";
 export class Kept {
   #storage;
   #session;
-  /** @type {object | null} */
+  /** @type {{ user: string | null } | null} */
   #opening = null; // while it is open: what an earlier opening gives late may be another user's, or was forgotten
+  #url = "";
 
   constructor(storage, session) {
     this.#storage = storage;
     this.#session = session;
   }
 
-  /** Open it before the first connection, and again after the page was put away. */
+  /** Open it before the first connection, after the page was put away, and for a guest that was not known before. */
   async open(url) {
-    if (!this.#storage || this.#opening) return;
-    const opening = (this.#opening = {});
-    const { user, clock, outbox } = this.#session;
-    const { rows, rooms } = await this.#storage.open({
+    const { user, clock, outbox, identity } = this.#session;
+    if (!this.#storage || this.#opening?.user === user) return;
+    this.close();
+    this.#url = url;
+    const opening = (this.#opening = { user });
+    const { rows, rooms, guest } = await this.#storage.open({
       user,
       url,
       clock,
@@ -27,8 +30,25 @@ export class Kept {
       failed: (cause) => this.#session.failed(failure("storage", null, { cause })),
     });
     if (opening !== this.#opening) return;
+    if (guest) {
+      identity.restore(guest);
+      opening.user = guest.user;
+    }
     for (const kept of rooms) this.#session.room(kept.slug).restore(kept);
     outbox.restore(rows);
+  }
+
+  /** Keep who the client is now if it is a guest, and send what a page that is gone has left. */
+  connected() {
+    const { guest } = this.#session.identity;
+    if (guest) this.#storage?.guest?.(guest);
+    if (guest && this.#url) this.open(this.#url);
+    this.#storage?.look?.();
+  }
+
+  /** The server has refused the client: the next page has to be another guest. */
+  refused() {
+    this.#storage?.guest?.(null);
   }
 
   close() {

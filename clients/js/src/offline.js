@@ -5,7 +5,7 @@
  */
 
 import { Database } from "./database.js";
-import { isGuest } from "./guest.js";
+import { ANY_GUEST, isGuest } from "./guest.js";
 import { KeptRooms } from "./kept_rooms.js";
 import { isGone, holdPage } from "./page_lock.js";
 
@@ -16,54 +16,75 @@ const OPEN_SECONDS = 2; // some browsers never answer
 const LOOK_SECONDS = 30;
 const MOST_ROWS = 500;
 const MOST_MESSAGES = 100; // of a kept room
+const GUEST_KEY = "realtime:guest:"; // and the address of the socket
 
 const isText = (value) => typeof value === "string";
 const isIntact = ({ room, content, data, order, at }) =>
   isText(room) && isText(content) && Number.isFinite(order) && Number.isFinite(at) && (data === undefined || typeof data === "object");
-const isNamed = (user) => user && !isGuest(user);
 const makeId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /**
  * The option `offline` of a client. `keep`: how many of the newest messages of each joined room a reload shows at once.
+ * `guests`: keep those of guests too, who stay the same guest as long as the tab is open.
  * @returns {Storage}
  */
-export function offline({ keep = 0 } = {}) {
-  return new Offline(Math.min(keep, MOST_MESSAGES));
+export function offline({ keep = 0, guests = false } = {}) {
+  return new Offline(Math.min(keep, MOST_MESSAGES), guests);
 }
 
 /** @implements {Storage} */
 class Offline {
   #keep;
+  #hasGuests;
   /** @type {any} */
   #host;
+  /** @type {string | null} */
+  #user = null;
   #page; // the random id of this page
   /** @type {any} */
   #database = null; // while open
   #rooms;
   #closing;
-  #stop;
+  #stop = () => {};
 
-  constructor(keep) {
+  constructor(keep, hasGuests) {
     this.#keep = keep;
+    this.#hasGuests = hasGuests;
   }
 
   async open(host) {
-    const { user, clock } = (this.#host = host);
-    if (!isNamed(user)) return { rows: [], rooms: [] };
+    const { clock } = (this.#host = host);
+    const guest = this.#hasGuests && host.user === ANY_GUEST && recall(host.url);
+    const user = (this.#user = guest ? guest.user : host.user);
+    if (!this.#isKept(user)) return { rows: [], rooms: [] };
     this.#page = makeId();
     this.#closing = new AbortController();
     this.#database = this.#makeDatabase();
     this.#rooms = new KeptRooms(this.#keep, { user, clock, write: (...write) => this.#database?.run(...write) });
     holdPage(this.#page, this.#closing.signal);
     this.#lookLater();
-    return this.#inTime(this.#read());
+    const kept = await this.#inTime(this.#read());
+    return guest ? { ...kept, guest } : kept;
+  }
+
+  guest(known) {
+    if (!this.#hasGuests) return;
+    try {
+      sessionStorage.setItem(GUEST_KEY + this.#host.url, JSON.stringify(known));
+    } catch {
+      // a page without this storage: a reload makes another guest
+    }
+  }
+
+  look() {
+    if (this.#database) this.#look();
   }
 
   /** @param {Row} row */
   added({ nonce, room, content, data, order, at }) {
     if (!this.#database) return; // the client adds it again when the storage is open
-    const { user, url, stored } = this.#host;
-    const row = { v: 1, nonce, user, owner: this.#page, url, room, content, data, order, at };
+    const { url, stored } = this.#host;
+    const row = { v: 1, nonce, user: this.#user, owner: this.#page, url, room, content, data, order, at };
     this.#database.run((outbox) => putIfRoom(outbox, row)).then((isStored) => isStored && stored(nonce));
   }
 
@@ -93,12 +114,17 @@ class Offline {
     this.#database = null;
   }
 
-  async forget(user = this.#host?.user) {
+  async forget(user = this.#user) {
     this.close();
-    if (!isNamed(user)) return;
+    if (isGuest(user) && this.#host) this.guest(null);
+    if (!this.#isKept(user)) return;
     const database = this.#makeDatabase();
     await database.run((...stores) => stores.forEach((store) => removeAll(store, "user", IDBKeyRange.only(user))));
     database.close();
+  }
+
+  #isKept(user) {
+    return user && (!isGuest(user) || (this.#hasGuests && user !== ANY_GUEST));
   }
 
   #makeDatabase() {
@@ -143,14 +169,14 @@ class Offline {
   }
 
   #listOwners(outbox) {
-    const all = outbox.index("user").getAll(this.#host.user);
+    const all = outbox.index("user").getAll(this.#user);
     return () => new Set(all.result.map(({ owner }) => owner).filter((owner) => owner !== this.#page));
   }
 
   // The rows of a page become those of this one; what cannot be a row is deleted. `least`: their age in ms.
   async #take(owner, least) {
-    const { user, url, clock } = this.#host;
-    const page = this.#page;
+    const { url, clock } = this.#host;
+    const [user, page] = [this.#user, this.#page];
     const latest = (clock.serverNow() || clock.wallAt(clock.now())) - least;
     const taken = [];
     await this.#database.run((outbox) => {
@@ -166,6 +192,7 @@ class Offline {
   }
 
   #lookLater() {
+    this.#stop();
     this.#stop = this.#host.clock.after(LOOK_SECONDS, () => this.#look());
   }
 
@@ -182,6 +209,16 @@ class Offline {
   // By the server's time alone: this machine's clock may be wrong by any amount.
   #sweep(now) {
     if (now) this.#database.run((...stores) => stores.forEach((store) => removeAll(store, "at", IDBKeyRange.upperBound(now - DAY_MS))));
+  }
+}
+
+// The guest that this tab was before, if it was one.
+function recall(url) {
+  try {
+    const { user, token } = JSON.parse(sessionStorage.getItem(GUEST_KEY + url) ?? "");
+    if (isGuest(user) && isText(token)) return { user, token };
+  } catch {
+    // there is none, something else has written it, or this page has no such storage
   }
 }
 

@@ -78,6 +78,7 @@ beforeEach(() => {
 
 afterEach(() => {
   for (const { storage } of pages) storage.close();
+  delete globalThis.sessionStorage;
 });
 
 test("a message is stored until its ack", async () => {
@@ -150,6 +151,67 @@ for (const user of [null, "guest:", "guest:1"])
     assert.deepEqual(page.kept, { rows: [], rooms: [] });
     assert.deepEqual(await indexedDB.databases(), []);
   });
+
+/** What a tab remembers over its reloads. */
+function rememberTab() {
+  const items = new Map();
+  globalThis.sessionStorage = { getItem: (key) => items.get(key) ?? null, setItem: (key, text) => items.set(key, text) };
+  return items;
+}
+
+test("a tab stays the same guest over a reload, with its messages", async () => {
+  rememberTab();
+  const guest = { user: "guest:1", token: "t" };
+  const first = await Page.open({ user: "guest:", guests: true });
+  assert.deepEqual(first.kept, { rows: [], rooms: [] });
+  first.storage.guest(guest);
+  const known = await Page.open({ user: "guest:1", guests: true });
+  await known.write("a");
+  known.storage.close();
+  const next = await Page.open({ user: "guest:", guests: true });
+  assert.deepEqual([next.kept.guest, next.nonces], [guest, ["a"]]);
+  next.storage.close();
+  rememberTab();
+  assert.deepEqual((await Page.open({ user: "guest:", guests: true })).kept, { rows: [], rooms: [] });
+});
+
+for (const end of ["refused", "forgotten", "another address", "not for guests"])
+  test(`a tab is another guest after a reload: ${end}`, async () => {
+    const items = rememberTab();
+    const page = await Page.open({ user: "guest:1", guests: end !== "not for guests" });
+    page.storage.guest({ user: "guest:1", token: "t" });
+    if (end === "refused") page.storage.guest(null);
+    if (end === "forgotten") await page.storage.forget();
+    const url = end === "another address" ? "wss://example.com/other/" : undefined;
+    const next = await Page.open({ user: "guest:", guests: true, url });
+    assert.equal(next.kept.guest, undefined);
+    if (end === "not for guests") assert.equal(items.size, 0);
+  });
+
+for (const text of ["{", "5", '{"user":"7","token":"t"}', '{"user":"guest:1"}'])
+  test(`a tab that remembers ${text} is a new guest`, async () => {
+    rememberTab().set("realtime:guest:wss://example.com/ws/", text);
+    assert.equal((await Page.open({ user: "guest:", guests: true })).kept.guest, undefined);
+  });
+
+test("a tab without its own storage is a new guest", async () => {
+  delete globalThis.sessionStorage;
+  const page = await Page.open({ user: "guest:", guests: true });
+  page.storage.guest({ user: "guest:1", token: "t" });
+  assert.deepEqual([page.kept, page.failures], [{ rows: [], rooms: [] }, []]);
+});
+
+test("messages of a page that is gone are adopted when the client is connected", async () => {
+  const [page, other] = [await Page.open(), await Page.open()];
+  await page.write("a");
+  page.storage.close();
+  await until(() => navigator.locks.names().length === 1);
+  other.storage.look();
+  await until(() => other.adopted.length);
+  other.storage.close();
+  other.storage.look();
+  assert.equal(clock.size, 0);
+});
 
 test("forgetting deletes all that is kept of a user, also on a page that has not connected", async () => {
   const page = await Page.open({ keep: 5 });

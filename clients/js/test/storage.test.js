@@ -191,3 +191,56 @@ test("an attempt that has ended does not open the storage", async () => {
   await settled();
   assert.equal(opening.length, 0);
 });
+
+/** A page of a guest, whose storage knows these guests by now. */
+function guests(guest) {
+  const storage = Object.assign(new Storage(), { guest: (known) => storage.told.push(["guest", known]) });
+  if (guest) storage.kept.guest = guest;
+  return [new Script({ user: "guest:", offline: storage }), storage];
+}
+const opened = ({ told }) => told.filter(([name]) => name === "open").map(([, user]) => user);
+
+test("a new guest is kept, and its storage is opened", async () => {
+  const [script, storage] = guests();
+  const line = await script.begin();
+  await line.welcome("guest:1", { guest_token: "t" });
+  assert.deepEqual(opened(storage), ["guest:", "guest:1"]);
+  assert.deepEqual(storage.told.find(([name]) => name === "guest"), ["guest", { user: "guest:1", token: "t" }]);
+});
+
+test("a guest of before connects with its token, and sends what waits", async () => {
+  const [script, storage] = guests({ user: "guest:1", token: "t" });
+  storage.kept.rows = [row({ nonce: "a" })];
+  const line = await script.begin();
+  assert.equal(line.token, "t");
+  await line.welcome("guest:1", { guest_token: "u" });
+  await script.enter();
+  assert.equal((await line.expect("message")).nonce, "a");
+  assert.deepEqual(opened(storage), ["guest:"]);
+});
+
+test("messages of a guest are not sent as the guest who follows", async () => {
+  const [script, storage] = guests({ user: "guest:1", token: "t" });
+  storage.kept.rows = [row({ nonce: "a" })];
+  const line = await script.begin();
+  storage.kept = { rows: [], rooms: [] };
+  await line.welcome("guest:2", { guest_token: "u" });
+  await script.enter();
+  assert.ok(!line.types.includes("message"));
+  assert.deepEqual(opened(storage), ["guest:", "guest:2"]);
+});
+
+test("a guest whose token is refused is forgotten", async () => {
+  const [script, storage] = guests({ user: "guest:1", token: "t" });
+  const line = await script.begin();
+  await line.close(4500);
+  assert.deepEqual(storage.told.at(-1), ["guest", null]);
+});
+
+test("a client that is connected looks for what other pages have left", async () => {
+  const [script, storage] = stored();
+  let looks = 0;
+  storage.look = () => looks++;
+  await script.connect();
+  assert.equal(looks, 1);
+});
