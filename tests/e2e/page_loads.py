@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Report:
     fragments: int = 0
     missing: int = 0
     twice: int = 0
+    per_second: float = 0
+    """How many fragments were published a second."""
 
 
 def serve(site: Site, folder: Path) -> None:
@@ -91,6 +94,7 @@ class Loads:
         self.url = f"{site.servers[0].url}/pieces/{kind}/"
         self.report = Report()
         self._left = 0
+        self._first, self._began, self._rate = 0, 0.0, 0.0
         self._random = random.Random(7)
 
     async def run(self, loads: int, tabs: int, per_second: float) -> Report:
@@ -100,10 +104,12 @@ class Loads:
         pages = [await context.new_page() for _number in range(tabs)]
         command = [sys.executable, "-c", PUBLISH, str(per_second), self.url]
         before = await asyncio.to_thread(self._newest)
+        self._rate = per_second
         with subprocess.Popen(command, cwd=ROOT, env=self.site.env, stdin=subprocess.PIPE) as sends:
             try:
                 await self._begun(before)
                 await asyncio.gather(*(self._load_all(page) for page in pages))
+                self.report.per_second = await self._published() / (time.monotonic() - self._began)
             finally:
                 sends.communicate(b"end\n")
         await context.close()
@@ -112,6 +118,7 @@ class Loads:
     async def _load_all(self, page: Page) -> None:
         while self._left > 0:
             self._left -= 1
+            await self._until_published()
             await page.goto(self.url)
             await asyncio.sleep(self._random.uniform(0, 0.3))  # some entries come meanwhile
             if self._random.random() < 0.5:
@@ -142,6 +149,17 @@ class Loads:
     async def _begun(self, before: int) -> None:
         while await asyncio.to_thread(self._newest) == before:
             await asyncio.sleep(0.1)
+        self._first = await asyncio.to_thread(self._newest)
+        self._began = time.monotonic()
+
+    async def _published(self) -> int:
+        return await asyncio.to_thread(self._newest) - self._first
+
+    async def _until_published(self) -> None:
+        """Wait until as much is published as should be by now: loading pages takes all CPU time."""
+        due = (time.monotonic() - self._began) * self._rate
+        while await self._published() < due - self._rate:
+            await asyncio.sleep(0.1)
 
     def _newest(self) -> int:
         with urllib.request.urlopen(f"{self.site.servers[0].url}/newest", timeout=20) as answer:
@@ -153,7 +171,7 @@ async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.page_loads")
     parser.add_argument("--kind", choices=KINDS, default="live")
     parser.add_argument("--loads", type=int, default=1000)
-    parser.add_argument("--tabs", type=int, default=8)
+    parser.add_argument("--tabs", type=int, default=4)
     parser.add_argument("--per-second", type=float, default=50)
     chosen = parser.parse_args()
     services = Services()
