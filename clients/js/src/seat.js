@@ -113,8 +113,9 @@ export class Seat {
     return this.#group + seat;
   }
 
-  // A follower gets the lock when its leader is gone. That is a lost line.
+  // A follower gets the lock when its leader is gone. That is a lost line. A closed seat may get it too.
   #granted() {
+    if (this.#isGone) return;
     return this.#leader ? this.#end(LOST, "leader", AT_ONCE) : this.#lead();
   }
 

@@ -394,6 +394,19 @@ test("a tab that is closed at once leaves nothing behind", async () => {
   assert.equal(lines.length, 0);
 });
 
+test("a tab that is closed while it gets the lock opens no line", async () => {
+  const { locks } = navigator;
+  const request = locks.request.bind(locks);
+  let isGranted = false;
+  locks.request = (name, options, act = options) => {
+    const granted = (lock) => (name.endsWith(":") && (tab.close(), (isGranted = true)), act(lock));
+    return act === options ? request(name, granted) : request(name, options, granted);
+  };
+  const tab = new Tab();
+  await until(() => isGranted && !locks.names().length);
+  assert.equal(lines.length, 0);
+});
+
 test("tabs that are closed leave nothing behind", async () => {
   const [line, ...all] = await group(3);
   for (const tab of all) tab.close();
