@@ -21,6 +21,8 @@ class RealtimeConfig(AppConfig):
         from . import checks  # noqa: F401
         from .auth import changes
         from .engine import notify  # noqa: F401
+        from .engine.engine import find_connection
+        from .log_fields import clients
         from .logs import hide_tokens
         from .store.rooms import rights  # noqa: F401
         from .topics.registry import registry
@@ -29,6 +31,7 @@ class RealtimeConfig(AppConfig):
         Text.to_active = gettext
         changes.connect()
         hide_tokens()
+        clients.find = find_connection
         registry.discover()
         if routes := sys.modules.get(f"{self.name}.routing"):  # the ASGI file was imported first
             routes.prepare()

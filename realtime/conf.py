@@ -186,6 +186,11 @@ class Config:
     presence_events_up_to: int = 200
     """The most present users up to which each join and leave is broadcast."""
 
+    metrics: str = ""
+    """Access to `/realtime/metrics`: "" (404), "staff", "token", or a function's dotted path."""
+    metrics_token: str = field(default="", repr=False)
+    """The token that a scraper sends as `Authorization: Bearer …`, with `METRICS = "token"`."""
+
 
 def known_keys() -> list[str]:
     """Return the keys that `REALTIME` may have."""

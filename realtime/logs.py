@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any
 
+from .log_fields import add_fields
+
 __all__ = [
     "MaskingFactory",
     "NoTokens",
@@ -163,6 +165,8 @@ class MaskingFactory:
         name = record.name or ""  # `logging.makeLogRecord` sets it later
         if name in ONE_LINE or name.startswith(f"{OWN}."):
             _put_on_one_line(record)
+        if name.startswith(f"{OWN}."):
+            add_fields(record)
         return record
 
 

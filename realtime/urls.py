@@ -14,5 +14,6 @@ urlpatterns = [
     path("live/", views.live, name="live"),
     path("ready/", views.ready, name="ready"),
     path("live", views.live),
+    re_path(r"^metrics/?$", views.metrics, name="metrics"),
     path("ready", views.ready),
 ]

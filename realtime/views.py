@@ -7,30 +7,48 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from .auth import tickets
+from .conf import config
 from .engine.bus.publisher import publisher
 from .engine.engine import Engine
+from .engine.numbers import read
+from .metrics import is_allowed, render
 from .store.accounts.identity import GUEST, Identity
 from .store.database.alias import database
 from .store.database.servers import is_writable, on_working_server
 
-__all__ = ["durable_stream", "live", "over_http", "page_config", "ready", "socket_path", "ticket"]
+__all__ = [
+    "durable_stream",
+    "live",
+    "metrics",
+    "over_http",
+    "page_config",
+    "ready",
+    "socket_path",
+    "ticket",
+]
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
+REQUEST_ID = 100
+"""The longest id of a request that is carried on."""
+PLAIN = "text/plain; charset=utf-8"
+NO_METRICS = _("There are no metrics here: set METRICS in the settings (docs/metrics.md).")
+FORBIDDEN = _("The setting METRICS of this site does not let you read its metrics.")
 _WSGI = _("This site runs under WSGI. Serve it by an ASGI server: see docs/deploy.md.")
 _ASGI_NEEDED = _(
     "Make the ASGI application of this site by realtime.asgi.get_asgi_application,"
@@ -54,12 +72,21 @@ def page_config(request: HttpRequest) -> dict[str, str]:
     """Return the options of the browser client for a page, and for the user of its request."""
     user = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
-    found = {"url": socket_path(), "user": Identity.of(user).user_id if is_known else GUEST}
+    found = {
+        "url": socket_path() + _carried(request),
+        "user": Identity.of(user).user_id if is_known else GUEST,
+    }
     with suppress(NoReverseMatch):
         found["http"] = reverse("realtime:http")
     with suppress(ValueError):  # of a site that serves no static files of the package
         found["client"] = static("realtime/client.js")
     return found
+
+
+def _carried(request: HttpRequest) -> str:
+    """Return the id of a request as the query of the socket, for the logs of the connection."""
+    request_id = str(getattr(request, "id", "") or request.headers.get("X-Request-ID", ""))
+    return f"?request_id={quote(request_id[:REQUEST_ID], safe='')}" if request_id else ""
 
 
 @login_not_required  # 403 tells a page more than a redirect to a login form
@@ -146,6 +173,21 @@ async def ready(request: HttpRequest) -> JsonResponse:
     elif not report["database"]:
         report["status"] = "unavailable"
     return JsonResponse(report, status=200 if report["status"] == "ok" else 503)
+
+
+@_outside_transactions
+@login_not_required
+@never_cache
+@require_safe
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """Show the numbers of this process to Prometheus, if `METRICS` lets the request read them."""
+    if not config().metrics:
+        return HttpResponse(NO_METRICS, status=404, content_type=PLAIN)
+    if not await sync_to_async(is_allowed)(request):
+        return HttpResponse(FORBIDDEN, status=403, content_type=PLAIN)
+    engine = await Engine.current() if publisher.is_server else Engine.here()
+    text, content_type = render(read(engine), request.headers.get("Accept", ""))
+    return HttpResponse(text, content_type=content_type)
 
 
 async def _takes_writes(engine: Engine | None) -> bool:

@@ -38,6 +38,7 @@ from .database import (
     is_sqlite,
 )
 from .layer import check_redis
+from .metrics import check_metrics
 from .origins import check_origins, check_proxies
 from .package import check_package
 from .ranges import misfits
@@ -55,6 +56,7 @@ __all__ = [
     "check_health",
     "check_layer_prefix",
     "check_max_connections",
+    "check_metrics",
     "check_names",
     "check_origins",
     "check_package",

@@ -14,6 +14,7 @@ from ..engine.connections.phase import Phase
 from ..engine.engine import shutdown
 from ..engine.servers.exits import PASSING, contained
 from ..engine.servers.transport import end_pings, lacks_backpressure
+from ..log_fields import client
 from ..logs import get_logger
 from ..wire.codecs import CODECS, Part
 from ..wire.commands import Auth
@@ -83,6 +84,7 @@ class Lifecycle:
 
     async def run(self, send: Any, server: Any) -> None:
         """Run the connection to its end, and release what it has acquired."""
+        client.set(self._connection)
         try:
             await self._begin(send, server)
             await self._serve()

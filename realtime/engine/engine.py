@@ -42,7 +42,7 @@ from .pulse import Pulse, new_node
 from .servers.shutdown import on_shutdown
 from .teardown import Teardown
 
-__all__ = ["EVERYONE", "Engine", "shutdown", "user_topic"]
+__all__ = ["EVERYONE", "Engine", "find_connection", "shutdown", "user_topic"]
 
 logger = get_logger("realtime.engine")
 
@@ -53,6 +53,12 @@ RELEASE_SECONDS = 1.5
 """The longest wait for the rows of the node to be deleted, before the process ends."""
 _engines: dict[asyncio.AbstractEventLoop, "Engine"] = {}
 _inherited: list[object] = []
+
+
+def find_connection(connection: str) -> Connection | None:
+    """Return an open connection of this process by its id, or None; in any thread."""
+    found = (engine.connections.get(connection) for engine in list(_engines.values()))
+    return next((one for one in found if one is not None), None)
 
 
 def user_topic(user_id: str) -> str:

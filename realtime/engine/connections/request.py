@@ -43,6 +43,12 @@ class Request:
         return QueryDict(self._scope.get("query_string", b""))
 
     @property
+    def request_id(self) -> str:
+        """The id of the request that has opened the page, or of the handshake; empty if unknown."""
+        found = self.query.get("request_id") if self._scope.get("query_string") else None
+        return str(found or self.headers.get("X-Request-ID", ""))
+
+    @property
     def headers(self) -> CaseInsensitiveMapping[str]:
         """The headers; several ones of a name are joined by a comma."""
         found: dict[str, str] = {}

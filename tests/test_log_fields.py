@@ -1,0 +1,118 @@
+"""What a line of the log is about can be read by machines."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from realtime.consumers import Consumer
+from realtime.engine.engine import Engine
+from realtime.log_fields import MOST, client
+from realtime.logs import get_logger
+from realtime.testing import connect
+from realtime.views import page_config
+from tests.consumers.conftest import database, engine, room, sqlite_url
+
+__all__ = ["database", "engine", "room", "sqlite_url"]
+
+DEPLOY = Path(__file__).parent.parent / "docs" / "deploy.md"
+logger = get_logger("realtime.of_a_test")
+
+
+class Noting(Consumer):
+    """Writes a line when it opens, and one in the background of no connection."""
+
+    async def on_connect(self) -> None:
+        logger.warning("a line of its own")
+        client.set(None)
+        logger.warning("connection %s is slow", self.id)
+
+
+class Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[Any] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    handler = Kept()
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("line", "values", "fields"),
+    [
+        ("topic %s: late", ("a/1",), {"topic": "a/1"}),
+        ("the topic %r is refused", ("a/1",), {"topic": "a/1"}),
+        ("room %s: dropped", (7,), {"room": "7"}),
+        ("user %r cannot sign in: %s", ("9", "why"), {"user": "9"}),
+        ("node %s is gone", ("n1",), {"node": "n1"}),
+        ("connection %s closes", ("n1.7",), {"connection": "n1.7", "node": "n1"}),
+        ("a broken user of the site is in the room %s", (7,), {}),
+        ("no value", (), {}),
+        ("%d waiting", (3,), {}),
+        ("topic %s: long", ("x" * 999,), {"topic": "x" * MOST}),
+    ],
+)
+def test_a_line_has_the_field_that_it_names(
+    kept: Kept, line: str, values: tuple[Any, ...], fields: dict[str, str]
+) -> None:
+    logger.warning(line, *values)
+    assert kept.records[0].realtime == fields
+
+
+def test_a_line_may_have_any_extra(kept: Kept) -> None:
+    """A field is no attribute of its own, as `extra` may not overwrite one."""
+    logger.warning("topic %s is extra", "a", extra={"topic": "b", "connection": 1})
+    assert (kept.records[0].topic, kept.records[0].realtime["topic"]) == ("b", "a")
+
+
+async def test_a_line_in_the_task_of_a_connection_belongs_to_it(kept: Kept, engine: Engine) -> None:
+    """And one that only names it has its user too."""
+    asked = {"X-Request-ID": "r-1"}
+    async with connect(application=Noting.as_asgi(), headers=asked) as one:
+        expected = {
+            "connection": one.welcome["connection"],
+            "user": one.user_id,
+            "node": engine.node.id,
+            "request_id": "r-1",
+        }
+    assert [record.realtime for record in kept.records] == [expected, expected]
+
+
+async def test_the_request_of_the_page_comes_before_that_of_the_socket(
+    kept: Kept, engine: Engine
+) -> None:
+    page = page_config(RequestFactory().get("/", headers={"X-Request-ID": "page 1&x=2"}))
+    assert page["url"] == "/ws/?request_id=page%201%26x%3D2"
+    asked = {"X-Request-ID": "of the socket"}
+    async with connect(path=page["url"], application=Noting.as_asgi(), headers=asked):
+        assert kept.records[0].realtime["request_id"] == "page 1&x=2"
+
+
+def test_a_page_without_an_id_has_the_usual_address() -> None:
+    assert page_config(RequestFactory().get("/"))["url"] == "/ws/"
+
+
+def test_the_formatter_of_the_page_writes_the_fields(kept: Kept) -> None:
+    [snippet] = re.findall(r"```python\n(# mysite/logs.py\n.*?)```", DEPLOY.read_text(), re.DOTALL)
+    given: dict[str, Any] = {}
+    exec(snippet, given)
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logger.exception("topic %s: failed", "a/1")
+    line = json.loads(given["JsonFormatter"]().format(kept.records[0]))
+    assert (line["message"], line["topic"], line["level"]) == ("topic a/1: failed", "a/1", "ERROR")
+    assert "ValueError" in line["error"]
