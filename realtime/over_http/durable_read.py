@@ -3,10 +3,11 @@
 An offset is a position and the epoch of its log.
 """
 
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
-from msgspec import json
+from msgspec import Raw, json
 
 from ..wire.errors import ErrorCode
 from ..wire.text import Text as _
@@ -24,9 +25,19 @@ STATUS: dict[str, HTTPStatus] = {
     ErrorCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 GONE = _("This offset is not in the log any more. Read again from the beginning.")
+EVENTS = {"message", "changed", "event"}
 ADDRESS = {"type", "room", "topic", "from", "epoch"}
 """The fields of a frame that are not of its item."""
-Item = dict[str, Any]
+SHARED_FRAMES = 16
+"""The number of frames that stay decoded for their other readers."""
+Frame = dict[str, Any]
+
+
+class Item(NamedTuple):
+    """A message or entry, as JSON that is made once for all readers."""
+
+    position: int
+    json: Raw
 
 
 class DurableRead:
@@ -49,28 +60,28 @@ class DurableRead:
 
     def take(self, text: str) -> None:
         """Take frames of the connection."""
-        for line in text.split("\n"):
-            self._take(json.decode(line))
+        is_shared = self.next is not None  # a reply is for one reader only
+        for frame, item in _decoded_once(text) if is_shared else _decoded(text):
+            self._take(frame, item)
 
     def taken(self) -> list[Item]:
         """Return the items that were read, and keep them no longer."""
         items, self.items = self.items, []
         return items
 
-    def _take(self, frame: Item) -> None:
+    def _take(self, frame: Frame, item: Item | None) -> None:
+        if item is not None:
+            self._add(item, frame.get("epoch"))
         match frame.get("type"):
             case "history" | "joined" | "subscribed" if frame.get("ref") in (1, 2):
                 self._take_reply(frame)
-            case "message" | "changed" | "event":
-                state = frame.get("message") or frame
-                self._add(state, frame["seq"])
             case "resync":
                 self._take_end(frame)
             case "removed" | "error" if frame.get("ref") != 2:
                 status = STATUS.get(frame["code"], HTTPStatus.BAD_REQUEST)
                 self.refusal = Refusal(status, frame["code"], frame["message"])
 
-    def _take_reply(self, frame: Item) -> None:
+    def _take_reply(self, frame: Frame) -> None:
         if frame.get("ref") == 2:
             if self.next is None and self.refusal is None:
                 self._take_newest(frame)
@@ -87,7 +98,7 @@ class DurableRead:
         else:
             self._take_items(frame)
 
-    def _take_items(self, frame: Item) -> None:
+    def _take_items(self, frame: Frame) -> None:
         self.items += _items_of(frame)
         self.is_current = not frame.get("has_more")
         self.next = Offset(frame["through"], frame["epoch"])
@@ -97,13 +108,13 @@ class DurableRead:
         self._is_page = True
         self.further = self._request.pages
 
-    def _take_newest(self, frame: Item) -> None:
+    def _take_newest(self, frame: Frame) -> None:
         """Begin with the newest entries, because older ones were purged."""
         self.items = _items_of(frame)
-        last = max(map(_position, self.items), default=self._end)
+        last = max((item.position for item in self.items), default=self._end)
         self.next = Offset(last, frame["epoch"])
 
-    def _take_end(self, frame: Item) -> None:
+    def _take_end(self, frame: Frame) -> None:
         """Take the end of the log: an offset is not in it, or the client begins there."""
         if self._request.is_now:
             self.next = Offset(frame["seq"], frame["epoch"])
@@ -111,28 +122,40 @@ class DurableRead:
             self.refusal = _gone()
         self._end = frame["seq"]
 
-    def _add(self, state: Item, seq: int | None) -> None:
+    def _add(self, item: Item, epoch: str | None) -> None:
         if self.next is None or self._is_page:
             return
-        if seq is not None and seq > self.next.seq:
-            self.items.append(_item(state))
-            self.next = Offset(seq, state.get("epoch") or self.next.epoch)
+        if item.position > self.next.seq:
+            self.items.append(item)
+            self.next = Offset(item.position, epoch or self.next.epoch)
 
 
 def _gone() -> Refusal:
     return Refusal(HTTPStatus.GONE, "resync", GONE)
 
 
-def _items_of(reply: Item) -> list[Item]:
+def _decoded(text: str) -> list[tuple[Frame, Item | None]]:
+    frames = map(json.decode, text.split("\n"))
+    return [(frame, _event(frame)) for frame in frames]
+
+
+_decoded_once = lru_cache(SHARED_FRAMES)(_decoded)
+
+
+def _event(frame: Frame) -> Item | None:
+    """Return the item of an event; None for other frames, and for what is not stored."""
+    if frame.get("type") not in EVENTS or frame["seq"] is None:
+        return None
+    return Item(frame["seq"], _json_of(frame.get("message") or frame))
+
+
+def _items_of(reply: Frame) -> list[Item]:
     """Return the items of a room's or topic's reply, in the order of the log."""
     states = reply.get("messages") or reply.get("entries") or []
-    return sorted(map(_item, states), key=_position)
+    items = (Item(one.get("changed_seq") or one["seq"], _json_of(one)) for one in states)
+    return sorted(items, key=lambda item: item.position)
 
 
-def _item(state: Item) -> Item:
-    return {name: value for name, value in state.items() if name not in ADDRESS}
-
-
-def _position(item: Item) -> int:
-    position: int = item.get("changed_seq") or item["seq"]
-    return position
+def _json_of(state: Frame) -> Raw:
+    kept = {name: value for name, value in state.items() if name not in ADDRESS}
+    return Raw(json.encode(kept))

@@ -11,8 +11,9 @@ from typing import Any
 from msgspec import json
 
 from ..wire.errors import ErrorCode
+from ..wire.packet import Packet
 from ..wire.text import Text as _
-from .durable_read import DurableRead, Item
+from .durable_read import DurableRead
 from .durable_request import BEGINNING, DurableRequest, encoded
 from .refusal import Refusal
 from .request import Mode
@@ -42,15 +43,11 @@ class DurableResponse(Response):
     async def write(self, frame: str) -> None:
         """Take frames of the connection."""
         self._check_open()
-        read = self._read
-        read.take(frame)
-        if read.further:
-            self.further, read.further = read.further, ""
-            self._full()
-        if read.refusal is not None:
-            self._full()
-        elif self._mode is Mode.STREAM and read.next is not None:
-            await self._send_data()
+        self._take(frame)
+        if self._mode is Mode.STREAM and self._has_part:
+            if not self._is_begun:
+                await self._begin(HTTPStatus.OK, STREAM_TYPE)
+            await self._part(self._events())
             self._end_if_full()
 
     async def finish(self) -> None:
@@ -83,25 +80,41 @@ class DurableResponse(Response):
         if not self._read.is_current:  # nothing follows until the next page is read
             self._full()
 
-    async def _send_data(self) -> None:
-        if not self._is_begun:
-            await self._begin(HTTPStatus.OK, STREAM_TYPE)
-        data = self._events()
-        await self._until_read()
-        await self._body(data)
-        self._size += len(data)
+    def _take(self, frame: str) -> None:
+        read = self._read
+        read.take(frame)
+        if read.further:
+            self.further, read.further = read.further, ""
+            self._full()
+        if read.refusal is not None:
+            self._full()
+
+    @property
+    def _has_part(self) -> bool:
+        """Whether there is something to send; the first part says from where to read on."""
+        read = self._read
+        is_first = read.next is not None and not self._is_begun
+        return read.refusal is None and (is_first or bool(read.items))
+
+    def _part_of(self, packet: Packet) -> bytes:
+        for frame in packet.frames:
+            self._take(str(frame))
+        return self._events() if self._has_part else b""
 
     def _events(self) -> bytes:
         """Return what was read as events of a stream, and keep it no longer."""
-        items = self._read.taken()
-        control: Item = {
+        text = f"event: data\ndata:{self._items().decode()}\n\n" if self._read.items else ""
+        control: dict[str, Any] = {
             "streamNextOffset": str(self._read.next),
             "streamCursor": str(self._cursor),
         }
         if self._read.is_current:
             control["upToDate"] = True
-        text = f"event: data\ndata:{encoded(items)}\n\n" if items else ""
         return f"{text}event: control\ndata:{encoded(control)}\n\n".encode()
+
+    def _items(self) -> bytes:
+        """Return what was read as a JSON list, and keep it no longer."""
+        return json.encode([item.json for item in self._read.taken()])
 
     async def _page(self) -> None:
         if self._request.live == "sse" and not self._request.is_head:  # from the beginning
@@ -118,7 +131,7 @@ class DurableResponse(Response):
         request = self._request
         tag = f'"{request.offset or BEGINNING}:{self._read.next}"'
         is_known = request.known == tag and not request.live and not request.is_head
-        data = b"" if request.is_head or is_known else json.encode(self._read.items)
+        data = b"" if request.is_head or is_known else self._items()
         more: Headers = [(b"etag", tag.encode())]
         if not is_known:
             more.append((b"content-length", b"%d" % len(data)))

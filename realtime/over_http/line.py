@@ -12,6 +12,7 @@ from ..engine.connections.one_way import END_OF_INPUT, OneWay
 from ..engine.servers import transport
 from ..wire.codecs import NDJSON
 from ..wire.errors import REASONS, CloseCode, ErrorCode
+from ..wire.packet import Packet
 from ..wire.text import Text as _
 from .body import Body
 from .refusal import IDENTITY_CHANGED, Refusal, status_of
@@ -144,6 +145,10 @@ class Line:
             case "websocket.close":
                 await self._refuse_address()  # unless a frame has come before
                 self._stop()
+
+    def write_packet(self, packet: Packet) -> bool:
+        """Write events at once; return False if `send` has to be used."""
+        return self._begun.is_set() and not self._is_over and self.transport.write_packet(packet)
 
     def end(self) -> None:
         """Have the connection end soon, with all replies."""

@@ -16,8 +16,10 @@ from msgspec import Struct, json
 from ..auth.origin import IS_ALLOWED
 from ..engine.connections.language import language_of, translated
 from ..engine.servers import transport
+from ..engine.servers.writers import BodyWriter
 from ..wire.codecs import NDJSON
 from ..wire.events import Failure
+from ..wire.packet import Packet, event_of
 from .refusal import Refusal
 from .request import CONTENT_TYPE, Mode, header_of
 
@@ -86,6 +88,8 @@ class Response:
         self._size = 0
         self._most = STREAM_BYTES if mode is Mode.STREAM else GATHERED_BYTES
         self._is_started = self._is_ended = False
+        self._writer: BodyWriter | None = None
+        """Set once the head of a stream is sent, if the server is known."""
         self.further = ""
         """Commands that the response needs as well, before the connection ends."""
 
@@ -132,15 +136,24 @@ class Response:
         """Send a frame, or keep it for the end; raise `ConnectionError` once it is full."""
         self._check_open()
         if self._mode is Mode.STREAM:
-            lines = frame.replace("\n", "\ndata: ")
-            data = f"data: {lines}\n\n".encode()
-            await self._until_read()
-            await self._body(data)
-            self._size += len(data)
+            await self._part(event_of(frame))
         else:
             self._frames.append(frame)
             self._size += len(frame)
         self._end_if_full()
+
+    def write_packet(self, packet: Packet) -> bool:
+        """Write a part of a stream at once, past the server; return False if it has to wait."""
+        writer = self._writer
+        if writer is None or self._is_ended or self._is_large or not writer.is_ready:
+            return False
+        if transport.buffered_bytes(self._send) > BUFFERED_BYTES:
+            return False
+        if data := self._part_of(packet):
+            writer.write(data)
+            self._size += len(data)
+        self._end_if_full()
+        return True
 
     def has_news(self, frame: str) -> bool:
         """Return whether a poll ends soon after these frames."""
@@ -201,6 +214,16 @@ class Response:
         if self._is_large:
             self._full()
 
+    def _part_of(self, packet: Packet) -> bytes:
+        """Return events as a part of a stream; for many readers they are made once."""
+        return packet.events
+
+    async def _part(self, data: bytes) -> None:
+        """Send a part of a stream, once the client has read what was sent before."""
+        await self._until_read()
+        await self._body(data)
+        self._size += len(data)
+
     async def _until_read(self) -> None:
         while transport.buffered_bytes(self._send) > BUFFERED_BYTES:
             await asyncio.sleep(WAIT_SECONDS)
@@ -220,6 +243,8 @@ class Response:
 
     async def _head(self, status: HTTPStatus, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._mode is Mode.STREAM:
+            self._writer = transport.body_writer(self._send)
 
     async def _body(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})

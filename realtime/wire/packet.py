@@ -1,8 +1,8 @@
-"""Frames for many clients, which are encoded to the bytes of WebSocket frames once."""
+"""Frames for many clients, which are encoded to the bytes that are sent once."""
 
 from collections.abc import Sequence
 
-__all__ = ["Packet", "byte_length", "framed"]
+__all__ = ["Packet", "byte_length", "event_of", "framed"]
 
 TEXT, BINARY = 0x81, 0x82
 """The first byte of a whole message (RFC 6455, section 5.2)."""
@@ -11,7 +11,9 @@ TEXT, BINARY = 0x81, 0x82
 class Packet:
     """Frames to be sent one after the other, and their bytes, made on first use."""
 
-    __slots__ = ("_raw", "frames", "number", "size")
+    __slots__ = ("_events", "_raw", "frames", "number", "size")
+
+    _events: bytes
 
     def __init__(self, frames: Sequence[str | bytes]) -> None:
         self.frames = frames
@@ -26,6 +28,15 @@ class Packet:
         if self._raw is None:
             self._raw = b"".join([framed(frame) for frame in self.frames])
         return self._raw
+
+    @property
+    def events(self) -> bytes:
+        """All frames as Server-Sent Events, each with a line of data for each of its lines."""
+        try:
+            return self._events
+        except AttributeError:  # most packets never have it, so it costs nothing to make one
+            self._events = b"".join([event_of(frame) for frame in self.frames])
+            return self._events
 
 
 def byte_length(frame: str | bytes) -> int:
@@ -44,3 +55,10 @@ def framed(frame: str | bytes) -> bytes:
     if size < 1 << 16:
         return bytes((first, 126)) + size.to_bytes(2) + payload
     return bytes((first, 127)) + size.to_bytes(8) + payload
+
+
+def event_of(frame: str | bytes) -> bytes:
+    """Return a frame as a Server-Sent Event."""
+    text = frame if isinstance(frame, str) else frame.decode()
+    lines = text.replace("\n", "\ndata: ")
+    return f"data: {lines}\n\n".encode()

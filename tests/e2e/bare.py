@@ -3,6 +3,7 @@
 from typing import Any
 
 from realtime.engine.servers import transport
+from realtime.wire.packet import Packet
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -14,5 +15,5 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     line = transport.raw_writer(send)
     await send({"type": "websocket.send", "text": "known" if line else "unknown"})
     if line is not None:
-        line(b"\x81\x04past")
+        line(Packet(["past"]))
     await receive()

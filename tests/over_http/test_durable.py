@@ -15,6 +15,7 @@ from realtime.engine.delivery import catchup, entry_catchup
 from realtime.models import Membership, Room
 from realtime.over_http import PlainHttp, durable_request, line, response
 from realtime.over_http.durable_read import DurableRead
+from realtime.over_http.durable_request import DurableRequest
 from realtime.over_http.durable_response import NO_REPLY
 from realtime.store.topics.retention import purge
 from realtime.topics import Event, Topic
@@ -446,3 +447,16 @@ async def test_a_page_of_the_site_reads_with_its_cookie(
 ) -> None:
     """A browser sends no origin with it either, and a program says nothing of a site."""
     assert (await read(site, {"cookie": user["cookie"], **more})).status == 200
+
+
+def test_an_event_is_made_once_for_all_readers() -> None:
+    """And the reply to each reader by itself, because no other one gets it."""
+    reads = []
+    for _ in range(2):
+        scope = {"method": "GET", "query_string": b"offset=now&live=sse", "headers": []}
+        reads.append(DurableRead(DurableRequest.of(scope, "room", "general")))
+        reads[-1].take('{"type":"joined","ref":1,"through":3,"epoch":"e"}')
+        reads[-1].take('{"type":"message","room":"general","seq":4,"content":"a"}')
+    [[first], [second]] = [read.taken() for read in reads]
+    assert first.json is second.json
+    assert bytes(first.json) == b'{"seq":4,"content":"a"}'

@@ -56,7 +56,7 @@ def test_a_packet_is_framed_once() -> None:
 
 def test_an_empty_packet_is_nothing() -> None:
     """As for the one connection that a round leaves out."""
-    assert Packet([]).raw == b""
+    assert Packet([]).raw == Packet([]).events == b""
 
 
 @pytest.mark.parametrize(("frame", "size"), [("", 1), ("abc", 3), ("é", 2), (b"\xff\x00", 2)])
@@ -64,3 +64,10 @@ def test_a_frame_has_the_size_of_its_bytes(frame: str | bytes, size: int) -> Non
     """An empty one counts too: a send queue tells by its size whether it was counted."""
     assert byte_length(frame) == size
     assert Packet([frame, frame]).size == 2 * size
+
+
+def test_a_packet_has_a_server_sent_event_for_each_frame() -> None:
+    """With a line of data for each of its lines, and made once for all readers."""
+    packet = Packet(["a\nb", "c"])
+    assert packet.events == b"data: a\ndata: b\n\ndata: c\n\n"
+    assert packet.events is packet.events

@@ -21,6 +21,7 @@ from ...wire.errors import CloseCode, Disconnect
 from ...wire.events import DisconnectEvent, Outgoing, Ping, Translate
 from ...wire.packet import Packet, byte_length
 from ..servers import transport
+from ..servers.writers import Write
 from .ledger import Ledger
 from .send_queue import Senders, SendQueue
 from .traffic import Traffic
@@ -92,7 +93,7 @@ class Outbox:
         self._server = send if server is None else server
         self._is_direct = server is None or (server is send and transport.is_direct(send))
         self._context = None if self._is_direct else contextvars.copy_context()
-        self._write_raw: transport.Write | None = None
+        self._write_raw: Write | None = None
         self._ledger = ledger
         self.queue = SendQueue()
         self.traffic = Traffic()
@@ -180,7 +181,7 @@ class Outbox:
         if self._write_raw is None:
             return False
         try:
-            return self._write_raw(packet.raw)
+            return self._write_raw(packet)
         except Exception as error:
             self._fail(error)
             return True

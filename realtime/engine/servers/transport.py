@@ -19,11 +19,12 @@ from typing import Any
 
 from ...logs import get_logger
 from .wrappers import Wrappers, name_of
+from .writers import BodyWriter, DaphneBody, DaphneWriter, UvicornBody, UvicornWriter, Write
 
 __all__ = [
     "SEND",
-    "Write",
     "abort",
+    "body_writer",
     "buffered_bytes",
     "end_pings",
     "extend_close_timeout",
@@ -46,7 +47,6 @@ __all__ = [
 
 logger = get_logger("realtime.transport")
 
-Write = Callable[[bytes], bool]
 CLOSE_TIMEOUT_SECONDS = 3
 """Autobahn truncates times to whole seconds, so up to one second may be lost."""
 LIMITS = (
@@ -76,7 +76,7 @@ SEND = "realtime.send"
 """The key of a scope that names the `send` below all middleware, where that is no server's.
 
 The object of such a `send` has a `transport` with the methods of one of asyncio, and in `below` the
-`send` of the server that it uses.
+`send` of the server that it uses. Its method `write_packet` is a `Write`.
 """
 FILES = Path("/proc/self/fd")
 wrappers = Wrappers()
@@ -168,10 +168,24 @@ def raw_writer(send: Any) -> Write | None:
     """
     protocol = _autobahn(send)
     if protocol is not None:
-        return _DaphneWriter(protocol).write if protocol._perMessageCompress is None else None
+        return DaphneWriter(protocol).write if protocol._perMessageCompress is None else None
     protocol = _sansio(send)
     if protocol is not None:
-        return _UvicornWriter(protocol).write if not protocol.conn.extensions else None
+        return UvicornWriter(protocol).write if not protocol.conn.extensions else None
+    return getattr(getattr(send, "__self__", None), "write_packet", None)  # see `SEND`
+
+
+def body_writer(send: Any) -> BodyWriter | None:
+    """Return a writer of parts of the body of a chunked response, straight to the transport.
+
+    The result is None if there is no way to do that.
+    """
+    response = _daphne(send)
+    if all(hasattr(response, name) for name in DaphneBody.NEEDED):
+        return DaphneBody(response)
+    response = getattr(send, "__self__", None)
+    if all(hasattr(response, name) for name in UvicornBody.NEEDED):
+        return UvicornBody(response)
     return None
 
 
@@ -467,59 +481,3 @@ class _Producer:
 
     def stopProducing(self) -> None:  # noqa: N802
         """Do nothing: the consumer is notified by its own `websocket.disconnect`."""
-
-
-class _DaphneWriter:
-    """Writes past autobahn, which keeps only statistics of an outgoing message.
-
-    If no data waits, it writes to the socket at once, as asyncio does. Twisted would first have the
-    selector report that the socket is writable, which costs more than the write.
-    """
-
-    __slots__ = ("_open", "_protocol", "_socket", "_transport")
-
-    def __init__(self, protocol: Any) -> None:
-        self._protocol = protocol
-        self._open = protocol.STATE_OPEN
-        self._transport = protocol.transport
-        self._socket = self._transport if _is_plain_socket(self._transport) else None
-
-    def write(self, raw: bytes) -> bool:
-        if self._protocol.state != self._open or self._protocol.send_queue:
-            return False
-        sent = self._write_now(raw)
-        if sent < len(raw):
-            self._transport.write(raw[sent:])
-        return True
-
-    def _write_now(self, raw: bytes) -> int:
-        socket = self._socket
-        if socket is None or socket.dataBuffer or socket._tempDataBuffer:
-            return 0
-        sent = socket.writeSomeData(raw)
-        return sent if isinstance(sent, int) else 0  # an error: the reactor finds it too
-
-
-def _is_plain_socket(transport: Any) -> bool:
-    # By the class: the object that encrypts wraps a socket, and forwards all other attributes.
-    if not all(hasattr(type(transport), name) for name in ("TLS", "dataBuffer", "writeSomeData")):
-        return False
-    return hasattr(transport, "_tempDataBuffer") and not transport.TLS
-
-
-class _UvicornWriter:
-    """Writes past `websockets`, which keeps no state of an outgoing message."""
-
-    __slots__ = ("_protocol",)
-
-    def __init__(self, protocol: Any) -> None:
-        self._protocol = protocol
-
-    def write(self, raw: bytes) -> bool:
-        protocol = self._protocol
-        if protocol.close_sent or protocol.disconnected or protocol.transport.is_closing():
-            return False
-        if not protocol.writable.is_set():
-            return False
-        protocol.transport.write(raw)
-        return True

@@ -66,7 +66,7 @@ async def test_replies_of_one_turn_leave_together_and_before_what_follows() -> N
     """A commit acknowledges many messages: one write for all, and none overtakes another."""
     writes: list[bytes] = []
     end = End()
-    end.outbox._write_raw = lambda raw: not writes.append(raw)
+    end.outbox._write_raw = lambda packet: not writes.append(packet.raw)
     for text in ("a", "b"):
         end.outbox.reply_soon(notice(text))
     assert writes == []
