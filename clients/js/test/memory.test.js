@@ -81,9 +81,25 @@ test("handles that nothing uses are collected, and others are kept", async () =>
   make("held", (room) => room.join());
   make("left", (room) => (room.join(), room.leave()));
   make("failed", (room) => room.send("early"));
+  make("followed", (room) => room.store.subscribe(() => {}));
+  make("no longer followed", (room) => room.store.subscribe(() => {})());
+  make("lingering", (room) => {
+    const holder = new AbortController();
+    room.join({ signal: holder.signal, linger: 60 });
+    holder.abort();
+  });
+  make("waiting", (room) => {
+    room.join();
+    room.send("waits");
+    room.leave();
+  });
+  make("discarded", (room) => {
+    room.send("early");
+    room.discard(room.pending[0].nonce);
+  });
   await collect();
   const kept = [...refs].filter(([, ref]) => ref.deref()).map(([name]) => name);
-  assert.deepEqual(kept, ["heard", "held", "failed"]);
+  assert.deepEqual(kept, ["heard", "held", "failed", "followed", "lingering", "waiting"]);
 });
 
 test("many handles in a loop leave no growth", async () => {
