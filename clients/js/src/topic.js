@@ -30,6 +30,11 @@ export class Topic extends Handle {
   #shown = null; // the values in the snapshot
   /** @type {Entry<DataOf<T>> | null} */
   #last = null;
+  #keep = 0; // how many events are kept
+  /** @type {Entry<DataOf<T>>[]} */
+  #kept = [];
+  /** @type {readonly Entry<DataOf<T>>[] | null} */
+  #entries = null; // the kept ones, until they change
   #history = 0;
   #signature; // that of the page: it may permit to subscribe
   #moment; // the same until the topic is subscribed: what came after the begin of the page is missing
@@ -61,6 +66,14 @@ export class Topic extends Handle {
   }
 
   /**
+   * The newest stored events, as many as `keep` of `subscribe` says: a frozen array.
+   * @returns {readonly Entry<DataOf<T>>[]}
+   */
+  get entries() {
+    return (this.#entries ??= Object.freeze([...this.#kept]));
+  }
+
+  /**
    * The users who are subscribed, by `user_id`, where the topic shows them; in a crowd only `count` is known.
    * @returns {ReadonlyMap<string, Member>}
    */
@@ -76,12 +89,13 @@ export class Topic extends Handle {
   /**
    * Subscribe, now and after every reconnect: until the signal aborts, or without one until `unsubscribe`.
    * `history` of the newest events come first. With the `signature` of the page, all entries since the begin of its
-   * request come first. `linger`: end the subscription so many seconds later. Settles with this topic.
+   * request come first. The newest `keep` events stay in `entries`. `linger`: end the subscription so many seconds later. Settles with this topic.
    * @param {Subscribing} [options]
    * @returns {Promise<this>}
    */
-  subscribe({ history = this.#history, signature, ...options } = {}) {
+  subscribe({ history = this.#history, keep = 0, signature, ...options } = {}) {
     this.#history = history;
+    this.#keep = Math.max(this.#keep, keep);
     if (signature) this.#signature = signature;
     if (!this.position) this.#moment = this.#signature; // else that of a later page would skip what came before it
     return this.subscription.hold(options);
@@ -128,8 +142,7 @@ export class Topic extends Handle {
   /** Drop all data of the last user. */
   forget() {
     this.subscription.forget();
-    this.values.clear();
-    this.#shown = this.#last = null;
+    this.#clear();
     this.#members.set({});
     this.touch();
   }
@@ -193,6 +206,7 @@ export class Topic extends Handle {
     else if (isValue) this.values.set(key, data);
     const about = (this.#last = { name, data, seq, key, id, at, deleted, live: this.state === "live" });
     if (isValue) this.#shown = null;
+    else if (key === undefined && seq !== undefined) this.#keepNewest(about);
     this.touch();
     if (!deleted) this.emit(name, data, about);
     if (isValue) this.emit("value", { key, value: data, isDeleted: deleted }, about);
@@ -217,10 +231,21 @@ export class Topic extends Handle {
   #restart(since) {
     const isReset = this.subscription.position !== undefined || since !== undefined;
     this.#isNew = true;
-    this.values.clear();
-    this.#shown = this.#last = null;
+    this.#clear();
     this.subscription.position = undefined;
     if (isReset) this.emit("reset");
+  }
+
+  #clear() {
+    this.values.clear();
+    this.#kept = [];
+    this.#shown = this.#last = this.#entries = null;
+  }
+
+  #keepNewest(entry) {
+    if (!this.#keep) return;
+    if (this.#kept.push(entry) > this.#keep) this.#kept.shift();
+    this.#entries = null;
   }
 
   // `order/007` is the topic `order/7`, which the page may have opened by that name too.

@@ -106,6 +106,8 @@ export interface Holding extends Lifetime {
 }
 
 export interface Subscribing extends Holding {
+  /** How many of the newest events stay in the topic's `entries`. */
+  keep?: number;
   /** That of the page: all entries since the begin of its request come first. */
   signature?: string;
 }
@@ -207,6 +209,8 @@ export interface RoomSnapshot extends Holdable {
 
 export interface TopicSnapshot<T extends TopicTypes = AnyTopic> extends Holdable {
   readonly values: ReadonlyMap<string, DataOf<T>>;
+  /** The newest stored events, as many as `keep` of `subscribe` says. */
+  readonly entries: readonly Entry<DataOf<T>>[];
   /** The latest event or change of a value. */
   readonly last: Entry<DataOf<T>> | null;
   readonly members: ReadonlyMap<string, Member>;

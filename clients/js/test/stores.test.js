@@ -121,6 +121,24 @@ test("the store of a topic has its values and its latest entry", async () => {
   assert.deepEqual([values.size, before.values.size, last.deleted], [0, 1, true]);
 });
 
+test("a topic keeps as many of its newest events as the page asks for", async () => {
+  const orders = server.topic("orders");
+  for (const at of [1, 2, 3]) orders.event("paid", { at });
+  const topic = client.topic("orders");
+  await topic.subscribe({ history: 3, keep: 2 });
+  const seen = () => topic.store.get().entries.map(({ data }) => data.at);
+  assert.deepEqual(seen(), [2, 3]);
+  const before = topic.store.get().entries;
+  orders.signal("paid", { at: "not stored" });
+  orders.set("courier", "spot", { at: "a value" });
+  assert.equal(topic.store.get().entries, before);
+  orders.event("paid", { at: 4 });
+  assert.deepEqual([seen(), before.length, Object.isFrozen(before)], [[3, 4], 2, true]);
+  orders.restart();
+  await settled();
+  assert.deepEqual(seen(), []);
+});
+
 test("a key of a value may have any name", async () => {
   const order = client.topic("order/7");
   await order.subscribe();
