@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ..consumers import Consumer
 from ..topics import Topic
+from ..topics.html import OWN
 from ..topics.registry import registry
 from ..wire import commands, events
 from ..wire.decoder import tag_of
@@ -144,7 +145,8 @@ def _topic(topic: type[Topic]) -> TopicClass:
         )
         for name, handler in topic.calls.items()
     ]
-    named = sorted({name_of(event): event for event in topic.events}.items())
+    own = OWN if topic.keep else ()  # without `keep`, a topic publishes no HTML
+    named = sorted({name_of(event): event for event in (*own, *topic.events)}.items())
     return TopicClass(topic, topic.path, _sorted(exchanges), tuple(named))
 
 

@@ -192,6 +192,12 @@ def test_the_typescript_has_the_types_of_topics(surface: Surface) -> None:
     assert "An order was paid. *\\/ is no end here." in text
 
 
+def test_a_topic_that_keeps_events_has_those_of_html(surface: Surface) -> None:
+    events = {one.path.split("/")[0]: dict(one.events).keys() for one in surface.topics}
+    assert {"html", "refresh"} <= events["order"]
+    assert not {"html", "refresh"} & events["odd"]
+
+
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs/schema.md").read_text()
 [SNIPPET] = re.findall(r"```ts\n(.*?)```", DOCUMENT, re.DOTALL)
 [OWN] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -205,6 +211,8 @@ const join: ChatConsumerCommand = { type: "join", room: "a" };
 const name: OrderTopic["name"] = "order/7";
 order.on("paid", ({ total }) => total.toUpperCase());
 order.on("paid", (_data, { data, deleted }): [string, false] => [data.total, deleted]);
+order.on("html", ({ html }) => html.trim());
+order.on("refresh", ({ within }) => within?.toFixed());
 order.on("event", ({ name, key, live }) => [name, key, live]);
 order.on("value", ({ key, isDeleted }) => [key, isDeleted]);
 order.on("state", ({ state }) => state === "live", { once: true });
