@@ -286,6 +286,8 @@ interface SharedEvents {
 /** The handlers of a room. */
 export interface RoomEvents extends SharedEvents {
   state: Handler<StateDetail>;
+  /** Something has changed: once for all changes of a frame. */
+  change: () => unknown;
 }
 
 /** The handlers of a client: its own events, and those of all rooms. */
@@ -308,6 +310,7 @@ export type TopicEvents<T extends TopicTypes = AnyTopic> = {
   event: Handler<Entry<DataOf<T>>>;
   value: (change: { key: string; value: DataOf<T> | undefined; isDeleted: boolean }, about: Entry<DataOf<T>>) => unknown;
   state: Handler<StateDetail>;
+  change: () => unknown;
   reset: () => unknown;
   refused: Handler<{ error: RealtimeError }>;
   presence: Handler<PresenceDetail>;

@@ -13,7 +13,7 @@ const board = client.topic(page.dataset.topic);
 const cursors = client.topic(page.dataset.cursors);
 const shown = new Map(); // the elements of notes, by key
 const pointers = new Map(); // user id → { element, timer }
-let dragged = null; // { key, x, y }
+let dragged; // { key, x, y } while the pointer moves a note
 
 const draw = once(() => {
   for (const [key, element] of shown) {

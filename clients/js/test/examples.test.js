@@ -1,0 +1,77 @@
+/** The JavaScript of the documents and of the demo passes TypeScript's strict checks, with the types of the client. */
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { snippets } from "../fixtures/documents.js";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const root = join(here, "../..");
+const folder = join(here, "node_modules/.cache/examples");
+
+// What the text around a snippet has made, and elements, which the template of a page has for sure.
+const GIVEN = `
+import type { RealtimeClient as Client, readConfig as read } from "django-channels-realtime";
+import type { fakeServer as fake } from "django-channels-realtime/testing";
+declare global {
+  const client: Client;
+  const room: ReturnType<Client["room"]>;
+  const order: ReturnType<Client["topic"]>;
+  const [board, game]: (typeof order)[];
+  const RealtimeClient: typeof Client;
+  const readConfig: typeof read;
+  const fakeServer: typeof fake;
+  const signal: AbortSignal;
+  const [csrfToken, token]: string[];
+  function show(...shown: unknown[]): void;
+  function draw(...shown: unknown[]): void;
+  function log(...shown: unknown[]): void;
+  function dialog(text: string, signal: AbortSignal): Promise<boolean>;
+  interface Document { getElementById(id: string): any }
+  interface ParentNode { querySelector(selector: string): any; querySelectorAll(selector: string): NodeListOf<any> }
+  interface EventTarget { closest(selector: string): any }
+}
+`;
+
+const isFrame = (/** @type {string} */ code) => code.startsWith('{"');
+
+/** The scripts of the documents: snippets, and modules of templates. */
+function* documented() {
+  for (const name of readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md"))) {
+    for (const code of snippets(name, "js")) if (!isFrame(code)) yield code;
+    for (const html of snippets(name, "html"))
+      for (const [, code] of html.matchAll(/<script type="module">\n(.*?)<\/script>/gs)) yield code.replace(/\{% static '(.*?)' %\}/g, "./$1");
+  }
+}
+
+/** The scripts of the demo, where `collectstatic` puts them, beside a client that is made from its sources. */
+function copyDemo() {
+  const demo = join(root, "project/examples");
+  for (const name of readdirSync(demo)) {
+    const files = join(demo, name, name === "static" ? "examples" : "static/examples");
+    if (existsSync(files)) cpSync(files, join(folder, "examples"), { recursive: true });
+  }
+  mkdirSync(join(folder, "realtime"));
+  for (const name of ["answers", "http", "offline", "stores", "tabs"])
+    writeFileSync(join(folder, `realtime/${name}.js`), `export * from "django-channels-realtime/${name}";\n`);
+  writeFileSync(join(folder, "realtime/client.js"), 'export * from "django-channels-realtime";\n');
+}
+
+test("each example passes the strict checks", () => {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const codes = [...documented()];
+  assert.ok(codes.length > 15);
+  codes.forEach((code, at) => writeFileSync(join(folder, `${at}.js`), `${code}\nexport {};\n`));
+  copyDemo();
+  writeFileSync(join(folder, "given.d.ts"), GIVEN);
+  const compilerOptions = { useUnknownInCatchVariables: false }; // in JavaScript, a script cannot say what it catches
+  const config = { extends: join(here, "tsconfig.json"), compilerOptions, include: ["**/*.js", "given.d.ts"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  const tsc = join(here, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8", stdio: ["ignore", "inherit", "inherit"] });
+});
