@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from realtime import rooms
 from realtime.errors import CommandError
 from realtime.models import Membership, Room
+from realtime.page import socket_path
 from realtime.store.accounts.display import display_name
 from realtime.store.accounts.identity import Identity
-from realtime.views import socket_path
 
 PAGE = 50
 """The number of rooms on a page of the list."""

@@ -1,21 +1,17 @@
-"""Answer the health checks of load balancers, and serve pages: tickets, and the client's options.
+"""Answer the health checks of load balancers, and give tickets to pages.
 
 The views of plain HTTP only give an address to what `realtime.over_http` answers before Django.
 """
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.templatetags.static import static
-from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -27,7 +23,6 @@ from .engine.bus.publisher import publisher
 from .engine.engine import Engine
 from .engine.numbers import read
 from .metrics import is_allowed, render
-from .store.accounts.identity import GUEST, Identity
 from .store.database.alias import database
 from .store.database.servers import is_writable, on_working_server
 
@@ -36,16 +31,12 @@ __all__ = [
     "live",
     "metrics",
     "over_http",
-    "page_config",
     "ready",
-    "socket_path",
     "ticket",
 ]
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATABASE_SECONDS = 2.0
-REQUEST_ID = 100
-"""The longest id of a request that is carried on."""
 PLAIN = "text/plain; charset=utf-8"
 NO_METRICS = _("There are no metrics here: set METRICS in the settings (docs/metrics.md).")
 FORBIDDEN = _("The setting METRICS of this site does not let you read its metrics.")
@@ -61,32 +52,6 @@ def _outside_transactions(view: View) -> View:
     for alias in connections:
         view = transaction.non_atomic_requests(alias)(view)
     return view
-
-
-def socket_path() -> str:
-    """Return the path of the socket, below the script name as with `reverse`."""
-    return f"{get_script_prefix()}ws/"
-
-
-def page_config(request: HttpRequest) -> dict[str, str]:
-    """Return the options of the browser client for a page, and for the user of its request."""
-    user = getattr(request, "user", None)
-    is_known = user is not None and user.is_authenticated
-    found = {
-        "url": socket_path() + _carried(request),
-        "user": Identity.of(user).user_id if is_known else GUEST,
-    }
-    with suppress(NoReverseMatch):
-        found["http"] = reverse("realtime:http")
-    with suppress(ValueError):  # of a site that serves no static files of the package
-        found["client"] = static("realtime/client.js")
-    return found
-
-
-def _carried(request: HttpRequest) -> str:
-    """Return the id of a request as the query of the socket, for the logs of the connection."""
-    request_id = str(getattr(request, "id", "") or request.headers.get("X-Request-ID", ""))
-    return f"?request_id={quote(request_id[:REQUEST_ID], safe='')}" if request_id else ""
 
 
 @login_not_required  # 403 tells a page more than a redirect to a login form

@@ -37,6 +37,7 @@ LAYERS = {
     "accounts": 4,
     "retention": 4,
     "admin": 4,
+    "page": 4,
     "views": 4,
     "metrics": 4,
     "over_http": 4,

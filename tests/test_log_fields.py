@@ -14,8 +14,8 @@ from realtime.consumers import Consumer
 from realtime.engine.engine import Engine
 from realtime.log_fields import MOST, client
 from realtime.logs import get_logger
+from realtime.page import page_config
 from realtime.testing import connect
-from realtime.views import page_config
 from tests.consumers.conftest import database, engine, room, sqlite_url
 
 __all__ = ["database", "engine", "room", "sqlite_url"]

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from realtime.views import socket_path
+from realtime.page import socket_path
 
 from .board.views import context as board
 from .catalog import EXAMPLES

@@ -8,9 +8,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.html import json_script
 
+from ..page import page_config, socket_path
 from ..topics.registry import registry
 from ..topics.topic import Topic
-from ..views import page_config, socket_path
 
 __all__ = ["realtime_config", "realtime_signature", "realtime_socket", "realtime_topic"]
 

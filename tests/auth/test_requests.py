@@ -17,8 +17,8 @@ from pytest_django.fixtures import Settings
 from realtime.asgi import BelowScriptName
 from realtime.auth.handshake import cookies_of
 from realtime.auth.request import HandshakeRequest
+from realtime.page import socket_path
 from realtime.routing import SocketPattern
-from realtime.views import socket_path
 
 Headers = list[tuple[bytes, bytes]]
 PROXY = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from realtime.views import socket_path
+from realtime.page import socket_path
 
 from .topics import TelemetryTopic
 

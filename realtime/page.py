@@ -1,0 +1,41 @@
+"""What a page needs to connect: the path of the socket, and the options of the browser client."""
+
+from contextlib import suppress
+from urllib.parse import quote
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, get_script_prefix, reverse
+
+from .store.accounts.identity import GUEST, Identity
+
+__all__ = ["page_config", "socket_path"]
+
+REQUEST_ID = 100
+"""The longest id of a request that is carried on."""
+
+
+def socket_path() -> str:
+    """Return the path of the socket, below the script name as with `reverse`."""
+    return f"{get_script_prefix()}ws/"
+
+
+def page_config(request: HttpRequest) -> dict[str, str]:
+    """Return the options of the browser client for a page, and for the user of its request."""
+    user = getattr(request, "user", None)
+    is_known = user is not None and user.is_authenticated
+    found = {
+        "url": socket_path() + _carried(request),
+        "user": Identity.of(user).user_id if is_known else GUEST,
+    }
+    with suppress(NoReverseMatch):
+        found["http"] = reverse("realtime:http")
+    with suppress(ValueError):  # of a site that serves no static files of the package
+        found["client"] = static("realtime/client.js")
+    return found
+
+
+def _carried(request: HttpRequest) -> str:
+    """Return the id of a request as the query of the socket, for the logs of the connection."""
+    request_id = str(getattr(request, "id", "") or request.headers.get("X-Request-ID", ""))
+    return f"?request_id={quote(request_id[:REQUEST_ID], safe='')}" if request_id else ""
