@@ -1,6 +1,6 @@
 /** A room of the fake server. */
 
-import { FakeLog } from "./log.js";
+import { FakeHandle } from "./handle.js";
 
 /** @typedef {import("./connection.js").User} User */
 /** @typedef {{ username: string, user_id?: string }} Someone without `user_id`, the name is the id */
@@ -11,9 +11,7 @@ const RIGHTS = ["post", "signal"];
 /** @param {Someone} someone @returns {User} */
 const asUser = ({ username, user_id = username }) => ({ user_id, username });
 
-export class FakeRoom {
-  #log = new FakeLog();
-  #server;
+export class FakeRoom extends FakeHandle {
   /** @type {Map<string, User>} */
   #members = new Map();
   #about = { role: "member", rights: RIGHTS, title: "" };
@@ -23,14 +21,14 @@ export class FakeRoom {
    * @param {import("./server.js").FakeServer} server
    */
   constructor(slug, server) {
+    super("room", slug, server, { code: "permission_denied", message: "You were removed." });
     this.slug = slug;
-    this.#server = server;
     this.#about.title = slug;
   }
 
   /** The stored messages, in order. */
   get messages() {
-    return this.#log.entries;
+    return this._log.entries;
   }
 
   /**
@@ -39,9 +37,9 @@ export class FakeRoom {
    */
   message({ username = "ada", user_id, content = "", ...fields } = {}) {
     const sender = asUser({ username, user_id });
-    const created_at = this.#server.time();
-    const message = this.#log.add({ id: this.#log.through + 1, ...sender, content, created_at, ...fields });
-    this.#tell({ type: "message", ...message });
+    const created_at = this._server.time();
+    const message = this._log.add({ id: this._log.through + 1, ...sender, content, created_at, ...fields });
+    this._tell({ type: "message", ...message });
     return message;
   }
 
@@ -53,9 +51,9 @@ export class FakeRoom {
   change(id, fields) {
     const known = this.messages.find((message) => message.id === id);
     if (!known) throw new Error(`The room ${this.slug} has no message ${id}.`);
-    const message = this.#log.replace(known, fields);
+    const message = this._log.replace(known, fields);
     if (message.deleted) delete message.content;
-    this.#tell({ type: "changed", seq: message.changed_seq, message });
+    this._tell({ type: "changed", seq: message.changed_seq, message });
     return message;
   }
 
@@ -63,24 +61,24 @@ export class FakeRoom {
   enter(someone) {
     const user = asUser(someone);
     this.#members.set(user.user_id, user);
-    this.#tell({ type: "joined", ...user });
+    this._tell({ type: "joined", ...user });
   }
 
   /** Let another user leave. @param {Someone} someone */
   exit(someone) {
     const user = asUser(someone);
     this.#members.delete(user.user_id);
-    this.#tell({ type: "left", ...user });
+    this._tell({ type: "left", ...user });
   }
 
   /** @param {Someone} someone */
   typing(someone) {
-    this.#tell({ type: "typing", ...asUser(someone) });
+    this._tell({ type: "typing", ...asUser(someone) });
   }
 
   /** @param {object} data @param {Someone} [someone] */
   signal(data, someone) {
-    this.#tell({ type: "signal", ...(someone && asUser(someone)), data });
+    this._tell({ type: "signal", ...(someone && asUser(someone)), data });
   }
 
   /**
@@ -89,32 +87,16 @@ export class FakeRoom {
    */
   update(fields) {
     Object.assign(this.#about, fields);
-    this.#tell({ type: "room", ...this.#about });
-  }
-
-  /**
-   * Put the clients out of the room.
-   * @param {{ code?: string, message?: string, retry_after?: number }} [why]
-   */
-  remove({ code = "permission_denied", message = "You were removed.", retry_after } = {}) {
-    this.#tell({ type: "removed", code, message, retry_after });
-    this.#server.expel("room", this.slug);
-  }
-
-  /** Lose all messages, as after the restore of a backup. */
-  restart() {
-    this.#log.restart();
-    this.#tell({ type: "resync", seq: 0, epoch: this.#log.epoch });
-    this.#server.expel("room", this.slug);
+    this._tell({ type: "room", ...this.#about });
   }
 
   // Commands
 
   /** @param {{ since?: Position, history?: number }} command @param {User} user */
   joined({ since, history = 50 }, user) {
-    const missed = this.#log.since(since);
-    const { entries, has_more } = missed ? { entries: missed, has_more: false } : this.#log.newest(history);
-    const { epoch, through } = this.#log;
+    const missed = this._log.since(since);
+    const { entries, has_more } = missed ? { entries: missed, has_more: false } : this._log.newest(history);
+    const { epoch, through } = this._log;
     const members = [...this.#members.values(), user];
     const state = { through, epoch, recovered: Boolean(missed), messages: entries, has_more, members, count: members.length };
     return { type: "joined", room: this.slug, ...user, ...state, ...this.#about };
@@ -133,18 +115,13 @@ export class FakeRoom {
 
   /** @param {{ before?: number, after?: number, limit?: number }} command */
   history(command) {
-    const { entries, ...page } = this.#log.page(command);
-    return { type: "history", room: this.slug, messages: entries, epoch: this.#log.epoch, ...page };
+    const { entries, ...page } = this._log.page(command);
+    return { type: "history", room: this.slug, messages: entries, epoch: this._log.epoch, ...page };
   }
 
   /** @param {User} user */
   presence(user) {
     const members = [...this.#members.values(), user];
     return { type: "presence", room: this.slug, members, count: members.length };
-  }
-
-  /** @param {object} frame */
-  #tell(frame) {
-    this.#server.send({ ...frame, room: this.slug }, "room", this.slug);
   }
 }

@@ -1,11 +1,9 @@
 /** A topic of the fake server. */
 
 import { failure } from "./frames.js";
-import { FakeLog } from "./log.js";
+import { FakeHandle } from "./handle.js";
 
-export class FakeTopic {
-  #log = new FakeLog();
-  #server;
+export class FakeTopic extends FakeHandle {
   /** @type {Map<string, (data: any) => object | void>} */
   #answers = new Map(); // by the name of the command
 
@@ -14,13 +12,13 @@ export class FakeTopic {
    * @param {import("./server.js").FakeServer} server
    */
   constructor(path, server) {
+    super("topic", path, server, { code: "unknown_topic", message: "There is no such topic." });
     this.path = path;
-    this.#server = server;
   }
 
   /** The stored events and values, in order. */
   get entries() {
-    return this.#log.entries;
+    return this._log.entries;
   }
 
   /**
@@ -38,7 +36,7 @@ export class FakeTopic {
    * @param {object} data
    */
   signal(name, data = {}) {
-    this.#tell({ type: "event", name, data });
+    this._tell({ type: "event", name, data });
   }
 
   /**
@@ -70,28 +68,12 @@ export class FakeTopic {
     this.#answers.set(name, answer);
   }
 
-  /**
-   * End the subscriptions of the clients.
-   * @param {{ code?: string, message?: string, retry_after?: number }} [why]
-   */
-  remove({ code = "unknown_topic", message = "There is no such topic.", retry_after } = {}) {
-    this.#tell({ type: "removed", code, message, retry_after });
-    this.#server.expel("topic", this.path);
-  }
-
-  /** Lose all entries, as after the restore of a backup. */
-  restart() {
-    this.#log.restart();
-    this.#tell({ type: "resync", seq: 0, epoch: this.#log.epoch });
-    this.#server.expel("topic", this.path);
-  }
-
   // Commands
 
   /** @param {{ since?: { seq: number, epoch: string }, history?: number }} command */
   subscribed({ since, history = 0 }) {
-    const missed = this.#log.since(since);
-    const { epoch, through } = this.#log;
+    const missed = this._log.since(since);
+    const { epoch, through } = this._log;
     const entries = missed ?? this.#snapshot(history);
     return { type: "subscribed", topic: this.path, through, epoch, recovered: Boolean(missed), entries, has_more: false };
   }
@@ -111,7 +93,7 @@ export class FakeTopic {
 
   /** @param {{ before?: number, after?: number, limit?: number }} command */
   history(command) {
-    return { type: "history", topic: this.path, epoch: this.#log.epoch, ...this.#log.page(command) };
+    return { type: "history", topic: this.path, epoch: this._log.epoch, ...this._log.page(command) };
   }
 
   // The living values, and the newest events.
@@ -125,13 +107,8 @@ export class FakeTopic {
 
   /** @param {object} fields */
   #publish(fields) {
-    const entry = this.#log.add({ ...fields, at: this.#server.time() });
-    this.#tell({ type: "event", ...entry });
+    const entry = this._log.add({ ...fields, at: this._server.time() });
+    this._tell({ type: "event", ...entry });
     return entry;
-  }
-
-  /** @param {object} frame */
-  #tell(frame) {
-    this.#server.send({ ...frame, topic: this.path }, "topic", this.path);
   }
 }
