@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import types
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -105,10 +106,12 @@ class ForkServer:
         env: Mapping[str, str],
         cwd: Path,
         log: Path,
+        errors: Path | None = None,
     ) -> Fork:
         """Run Python with `arguments`: `-m` and a module, `-c` and code, or a file; then others.
 
-        The program leads a process group. What it prints is appended to `log`.
+        The program leads a process group. What it prints is appended to `log`, and what it prints
+        to standard error as well, or to `errors`.
         """
         if self._process is None:
             self._process = self._start()
@@ -119,11 +122,28 @@ class ForkServer:
             "arguments": list(arguments),
             "env": dict(env),
             "cwd": str(cwd),
-            "log": str(log),
+            "outputs": [str(log), str(errors or log)],
             "files": resource.getrlimit(resource.RLIMIT_NOFILE),
         }
         line.sendall(json.dumps(request).encode() + b"\n")
         return Fork(line)
+
+    def run(
+        self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python with `arguments` to its end, as `subprocess.run` does; kill it when late."""
+        with tempfile.TemporaryDirectory() as folder:
+            log, errors = Path(folder, "log"), Path(folder, "errors")
+            fork = self.start(arguments, env=env, cwd=cwd, log=log, errors=errors)
+            try:
+                code = fork.wait(seconds)
+            finally:
+                if fork.poll() is None:
+                    os.killpg(fork.pid, signal.SIGKILL)
+                    fork.wait()
+            return subprocess.CompletedProcess(
+                arguments, code, log.read_text(), errors.read_text() if errors.exists() else ""
+            )
 
     def stop(self) -> None:
         if self._process is not None:
@@ -221,12 +241,12 @@ def _become(request: dict[str, Any]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     resource.setrlimit(resource.RLIMIT_NOFILE, request["files"])
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for number, source in enumerate((nothing, log, log)):
-        os.dup2(source, number)
-    os.close(nothing)
-    os.close(log)
+    files = [(os.devnull, os.O_RDONLY)]
+    files += [(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in request["outputs"]]
+    for number, (path, flags) in enumerate(files):
+        opened = os.open(path, flags, 0o644)
+        os.dup2(opened, number)
+        os.close(opened)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

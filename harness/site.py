@@ -71,26 +71,40 @@ def environment(database_url: str, redis_url: str = "", **more: str) -> dict[str
     return own | more
 
 
-def run(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT, seconds: float = 120) -> str:
+def run(
+    *arguments: str,
+    env: Mapping[str, str],
+    cwd: Path = ROOT,
+    seconds: float = 120,
+    forks: ForkServer | None = None,
+) -> str:
     """Run Python with `arguments` and return its output; a failure shows the output too."""
-    command = [sys.executable, *arguments]
-    done = subprocess.run(
-        command,
-        env=env,
-        cwd=cwd,
-        timeout=seconds,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    if forks:
+        done = forks.run(arguments, env=env, cwd=cwd, seconds=seconds)
+    else:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=env,
+            cwd=cwd,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
     if done.returncode:
-        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        output = f"{done.stdout}{done.stderr}"
+        raise RuntimeError(f"python {arguments} ended with {done.returncode}:\n{output}")
     return done.stdout
 
 
-def migrate(database_url: str, rooms: Sequence[str] = ROOMS, root: Path = ROOT) -> None:
+def migrate(
+    database_url: str,
+    rooms: Sequence[str] = ROOMS,
+    root: Path = ROOT,
+    forks: ForkServer | None = None,
+) -> None:
     """Create or update the tables, and create some public rooms."""
-    run("-c", _SEED, *rooms, env=environment(database_url), cwd=root)
+    run("-c", _SEED, *rooms, env=environment(database_url), cwd=root, forks=forks)
 
 
 class Server(Process):
@@ -173,7 +187,7 @@ class Site:
         self.root = ROOT
         """The folder of the code that the next servers run."""
         self.forks: ForkServer | None = None
-        """Starts the next servers, if it is set."""
+        """Starts the next servers and programs, if it is set."""
         self.servers: list[Server] = []
 
     def start(
@@ -203,7 +217,7 @@ class Site:
 
     def run(self, *arguments: str) -> str:
         """Run Python on the database and Redis of the site."""
-        return run(*arguments, env=self.env)
+        return run(*arguments, env=self.env, forks=self.forks)
 
     def stop(self) -> None:
         for server in self.servers:
@@ -298,14 +312,14 @@ class Sites:
     def _new_postgres(self, server: str) -> str:
         if server not in self._templates:
             template = self.services.new_name()
-            migrate(create_database(server, template))
+            migrate(create_database(server, template), forks=self.services.forks)
             self._templates[server] = template
         return create_database(server, self.services.new_name(), self._templates[server])
 
     def _new_file(self) -> str:
         if self._file is None:
             file = self.services.folder / "template.sqlite3"
-            migrate(f"sqlite:///{file}")
+            migrate(f"sqlite:///{file}", forks=self.services.forks)
             self._file = file
         copy = self.services.folder / f"{uuid.uuid4().hex}.sqlite3"
         shutil.copy(self._file, copy)

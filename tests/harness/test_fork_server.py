@@ -129,6 +129,15 @@ async def test_a_fork_can_be_signalled(forks: ForkServer, tmp_path: Path) -> Non
     assert other.wait(30) == -signal.SIGKILL
 
 
+def test_a_program_can_be_run_to_its_end(forks: ForkServer, tmp_path: Path) -> None:
+    """What it prints is kept apart; one that is late is killed."""
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(2)"
+    done = forks.run(["-c", code], env={}, cwd=tmp_path, seconds=30)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "out\n", "err\n")
+    with pytest.raises(subprocess.TimeoutExpired):
+        forks.run(["-c", WAIT], env={}, cwd=tmp_path, seconds=0.01)
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 async def test_forks_end_with_the_tests(end: int, tmp_path: Path) -> None:
     """However these end."""
