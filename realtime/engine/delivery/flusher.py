@@ -1,8 +1,8 @@
 """Send in rounds: all members of a lane get its pending events as the same bytes.
 
-There are two flushers. Lanes with one event a frame are flushed at once. Coalescing lanes rest
-after a round for about as long as it took. So frames become fewer and larger under load, and
-nothing waits on an idle site.
+There are two flushers, which rest after a round for about as long as it took: one for coalescing
+lanes, and one for lanes with one event a frame, which rests only after long rounds. So clients get
+their turns under load, and writes become fewer and larger. Nothing waits on an idle site.
 """
 
 import asyncio
@@ -28,6 +28,9 @@ FRAME_BYTES = 256 * 1024
 ROUND_EVENTS = 100
 """The most frames that a member gets in one round if each event is a frame."""
 REST_SECONDS = 0.010
+"""The longest rest after a round that takes less than three times as long."""
+LONG_SECONDS, LONG_REST_SECONDS = 0.001, 0.005
+"""A round that is long without coalescing, and the longest rest after it."""
 
 
 class Lane:
@@ -161,8 +164,8 @@ class Lane:
 class Flusher:
     """Sends the pending events of lanes in rounds."""
 
-    def __init__(self, *, rests: bool) -> None:
-        self._rests = rests
+    def __init__(self, *, coalesces: bool) -> None:
+        self._coalesces = coalesces
         self._dirty: list[Lane] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -189,7 +192,16 @@ class Flusher:
         while self._dirty:
             await self._round()
 
+    def rest_after(self, took: float, *, is_loaded: bool) -> float:
+        """Return the rest after a round; `is_loaded`: events came during the last rest."""
+        if self._coalesces:
+            return max(min(took, REST_SECONDS), took / 3)
+        if took < LONG_SECONDS:
+            return 0
+        return min(2 * took if is_loaded else took, LONG_REST_SECONDS)
+
     async def _run(self) -> None:
+        is_loaded = False
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -197,7 +209,8 @@ class Flusher:
             await self._round()
             took = time.perf_counter() - began
             # Even a rest of zero lets the server write what it has.
-            await asyncio.sleep(max(min(took, REST_SECONDS), took / 3) if self._rests else 0)
+            await asyncio.sleep(self.rest_after(took, is_loaded=is_loaded))
+            is_loaded = self._wake.is_set()
 
     async def _round(self) -> None:
         lanes, self._dirty = self._dirty, []

@@ -80,7 +80,7 @@ class Hub:
         self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
         self._revalidate = revalidate
         self._ask, self._answered = ask, answered
-        self._flushers = (Flusher(rests=False), Flusher(rests=True))
+        self._flushers = (Flusher(coalesces=False), Flusher(coalesces=True))
         self._tasks: set[asyncio.Task[Any]] = set()
         self.follower = LogFollower(db, self._spawn)
         self._topics = Registry(self.layer, self.follower, self._spawn)

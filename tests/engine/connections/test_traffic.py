@@ -26,7 +26,7 @@ def arrived(end: End) -> tuple[int, int]:
 
 async def test_each_connection_is_counted_what_it_was_sent() -> None:
     """By lanes, which it enters and leaves, and by replies."""
-    flusher = Flusher(rests=False)
+    flusher = Flusher(coalesces=False)
     lane, other = Lane(JSON, flusher, 0), Lane(JSON, flusher, 0)
     early, late, idle = End("n.1"), End("n.2"), End("n.3")
     before = counts.frames_sent, counts.bytes_sent

@@ -36,7 +36,7 @@ def state(seq: int) -> EntryState:
 
 
 def opened(mark: LogMark) -> EntryTopic:
-    topic = EntryTopic(TopicLog(ORDER), (Flusher(rests=False), Flusher(rests=True)))
+    topic = EntryTopic(TopicLog(ORDER), (Flusher(coalesces=False), Flusher(coalesces=True)))
     topic.open(mark, Ring([], mark.last_seq, mark.purged_seq))
     return topic
 
@@ -116,7 +116,7 @@ def test_the_first_entry_is_no_change_of_rights() -> None:
 
 def test_rights_that_changed_while_the_topic_was_opened_are_kept() -> None:
     """The note was faster than the reading of the log."""
-    topic = EntryTopic(TopicLog(ORDER), (Flusher(rests=False), Flusher(rests=True)))
+    topic = EntryTopic(TopicLog(ORDER), (Flusher(coalesces=False), Flusher(coalesces=True)))
     topic.accept_rights(LogMark(0, 0, 2, "e1"))
     topic.open(LogMark(0, 0, 1, "e1"), Ring([], 0, 0))
     assert topic.rights == ("e1", 2)

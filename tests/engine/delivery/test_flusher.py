@@ -1,6 +1,9 @@
 """Rounds: what is pending goes to all members of a lane, in order, as the same bytes."""
 
 import asyncio
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +23,7 @@ def event(number: int, *, exclude: str = "", text: str = "") -> Event:
 
 def lane_of(codec: Codec, *ends: End) -> Lane:
     """A lane whose flusher has not been started."""
-    lane = Lane(codec, Flusher(rests=codec.is_coalescing), 0)
+    lane = Lane(codec, Flusher(coalesces=codec.is_coalescing), 0)
     for end in ends:
         lane.attach(end.outbox)
     return lane
@@ -259,7 +262,7 @@ async def test_a_member_that_fails_stops_no_round() -> None:
 
 async def test_a_round_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     """An event that cannot be joined is logged, and the next round runs."""
-    flusher = Flusher(rests=False)
+    flusher = Flusher(coalesces=False)
     bad, good = Lane(MSGPACK, flusher, 0), Lane(MSGPACK, flusher, 0)
     ends = [End("n.1", MSGPACK), End("n.2", MSGPACK)]
     bad.attach(ends[0].outbox)
@@ -275,18 +278,20 @@ async def test_a_round_that_fails_stops_no_other(caplog: pytest.LogCaptureFixtur
 # The running flusher.
 
 
-async def running(*, rests: bool) -> Flusher:
-    flusher = Flusher(rests=rests)
+async def running(*, coalesces: bool) -> Flusher:
+    flusher = Flusher(coalesces=coalesces)
     flusher.start()
     await ticks()
     return flusher
 
 
-@pytest.mark.parametrize("rests", [False, True])
-async def test_an_idle_flusher_sends_at_once(rests: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("coalesces", [False, True])
+async def test_an_idle_flusher_sends_at_once(
+    coalesces: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first event waits for no rest."""
     monkeypatch.setattr(module, "REST_SECONDS", 60)
-    flusher = await running(rests=rests)
+    flusher = await running(coalesces=coalesces)
     end = End(codec=NDJSON)
     lane = Lane(NDJSON, flusher, 0)
     lane.attach(end.outbox)
@@ -298,7 +303,7 @@ async def test_an_idle_flusher_sends_at_once(rests: bool, monkeypatch: pytest.Mo
 
 async def test_what_comes_while_it_rests_goes_out_as_one_frame() -> None:
     """Under load frames become fewer and larger."""
-    flusher = await running(rests=True)
+    flusher = await running(coalesces=True)
     end = End(codec=NDJSON)
     lane = Lane(NDJSON, flusher, 0)
     lane.attach(end.outbox)
@@ -311,9 +316,55 @@ async def test_what_comes_while_it_rests_goes_out_as_one_frame() -> None:
     await flusher.stop()
 
 
+@pytest.mark.parametrize(
+    ("took", "is_loaded", "rest"),
+    [
+        (0.0009, False, 0),
+        (0.0009, True, 0),
+        (0.002, False, 0.002),
+        (0.002, True, 0.004),
+        (0.004, True, 0.005),
+        (0.1, False, 0.005),
+    ],
+)
+def test_without_coalescing_only_long_rounds_are_followed_by_a_rest(
+    took: float, is_loaded: bool, rest: float
+) -> None:
+    """It is bounded, and longer under load: clients get their turns meanwhile."""
+    assert Flusher(coalesces=False).rest_after(took, is_loaded=is_loaded) == rest
+
+
+async def test_what_comes_after_a_long_round_goes_out_in_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(perf_counter=partial(next, count(0, 60)))
+    monkeypatch.setattr(module, "time", clock)  # each round takes a minute
+    monkeypatch.setattr(module, "LONG_REST_SECONDS", 60)
+    rounds: list[int] = []
+
+    class Counted(Lane):
+        def next_batch(self) -> list[Event]:
+            batch = super().next_batch()
+            rounds.append(len(batch))
+            return batch
+
+    flusher = await running(coalesces=False)
+    end = End()
+    lane = Counted(JSON, flusher, 0)
+    lane.attach(end.outbox)
+    lane.put(event(1))
+    await eventually(lambda: end.items)
+    for number in (2, 3, 4):
+        lane.put(event(number))
+        await ticks()
+    assert numbers(end) == [1]
+    await flusher.stop()
+    assert (numbers(end), rounds) == ([1, 2, 3, 4], [1, 3])
+
+
 async def test_stopping_sends_what_is_pending() -> None:
     """The last events are not dropped."""
-    flusher = await running(rests=True)
+    flusher = await running(coalesces=True)
     end = End(codec=NDJSON)
     lane = Lane(NDJSON, flusher, 0)
     lane.attach(end.outbox)

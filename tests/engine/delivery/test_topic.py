@@ -18,7 +18,7 @@ EPOCH = "epoch-01"
 
 
 def opened(last_seq: int = 0) -> RoomTopic:
-    flushers = (Flusher(rests=False), Flusher(rests=True))
+    flushers = (Flusher(coalesces=False), Flusher(coalesces=True))
     topic = RoomTopic(RoomLog(1), "general", flushers)
     topic.open(LogMark(last_seq, 0, 0, EPOCH), Ring([], last_seq, 0))
     return topic
