@@ -81,6 +81,7 @@ export class Frames {
   #authenticated(frame, onReply) {
     const { identity, connection } = this.#session;
     identity.learn(frame);
+    this.#session.client.touched();
     if (!connection.isOpen) return true;
     if (!onReply && !this.#isExpected()) return false;
     if (onReply) identity.adopt();

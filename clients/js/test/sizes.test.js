@@ -1,13 +1,24 @@
-/** The sizes of what only bundlers load; tests/project/test_static.py has those of the static files. */
+/** The sizes of the files that a page loads, and what a document tells of them. */
 
-import { build } from "esbuild";
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 
-test("the hooks are small", async () => {
-  const entry = fileURLToPath(new URL("../src/react.js", import.meta.url));
-  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, minify: true, write: false, format: "esm", external: ["react"] });
-  assert.ok(gzipSync(outputFiles[0].contents, { level: 9 }).length <= 1.1 * 1024);
+import { features, weigh } from "../sizes.js";
+
+/** KiB, minified and after gzip. Raise one only for what a page gains by it. */
+const MOST = { client: 12.6, stores: 1.6, answers: 0.8, live: 3.2, htmx: 2.8, react: 1.1 };
+
+for (const [name, most] of Object.entries(MOST))
+  test(`${name}.js has at most ${most} KB`, async () => {
+    const { kb } = await weigh(name, { external: ["react"] });
+    assert.ok(kb <= most, `${kb.toFixed(2)} KB`);
+  });
+
+test("the document tells what the bytes of the core are for", async () => {
+  const document = await readFile(new URL("../../../docs/clients.md", import.meta.url), "utf8");
+  const told = [...document.matchAll(/^\| ([^|]+) \| (\d\.\d) \|$/gm)].map(([, feature, kb]) => [feature, Number(kb)]);
+  const found = await features();
+  assert.deepEqual(told.map(([feature]) => feature), found.map(([feature]) => feature));
+  for (const [at, [feature, kb]] of found.entries()) assert.ok(Math.abs(kb - told[at][1]) < 0.2, `${feature}: ${kb.toFixed(1)}`);
 });

@@ -39,6 +39,15 @@ test("the store of a client tells the connection and the user", async () => {
   assert.equal(client.store.initial.userId, null);
 });
 
+test("the store of a client tells a new name of the user", async () => {
+  client.connect();
+  await settled();
+  const told = follow(client.store);
+  server.send({ type: "authenticated", user_id: "1", username: "renamed" });
+  await settled();
+  assert.deepEqual(told.map(({ username }) => username), ["me", "renamed"]);
+});
+
 test("the store of a room tells once for all events of a frame", async () => {
   const room = client.room("general");
   await room.join();
