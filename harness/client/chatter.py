@@ -35,6 +35,7 @@ class Chatter:
     it sends again what was acknowledged lately, and `resent` counts these messages.
     `resumed` has the seconds from each lost socket until this client was in all its rooms again,
     `waits`, by kind, those from each command until its answer, be it an error.
+    `delayed` has the contents that were sent again after an error, and so later than others.
     """
 
     view: type[RoomView] = RoomView
@@ -63,6 +64,7 @@ class Chatter:
         self.refills = 0
         self.restarts = 0
         self.resent = 0
+        self.delayed: set[str] = set()
         self.user_id = ""
         self._urls = itertools.cycle(list(urls))
         self._token = ""
@@ -297,6 +299,8 @@ class Chatter:
         command = self._open.get(ref)
         self._note_wait(ref)
         if command and error["retryable"]:
+            if command[0] == "message":
+                self.delayed.add(command[1]["content"])
             self._aside(self._repeat(ref, error.get("retry_after") or 0.2, self._client))
         elif command is None and ref in self.acks and error["retryable"]:
             return  # a repeat of what was acknowledged meanwhile
