@@ -4,15 +4,19 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from durable_streams import stream
 
+from harness.client.encoding import Object
 from harness.client.over_http import bearer, commands
 from harness.javascript import find_node
 from harness.site import ROOT, UNLIMITED, Factory, Server
 
 SUITE = ROOT / "tests" / "over_http" / "suite"
 ROOMS = {"long-poll": "room-1", "sse": "room-2"}
+RESUMED = {"long-poll": "room-3", "sse": "room-4"}
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +62,38 @@ async def test_the_public_suite_of_the_protocol_passes(server: Server, tmp_path:
     assert f"{told['numPendingTests']} are left out" in page
 
 
+class Writer:
+    """A guest who writes in a room."""
+
+    def __init__(self, server: Server, room: str, token: str) -> None:
+        self.address = f"{server.url}/realtime/streams/room/{room}"
+        self.token = token
+        self._url = f"{server.url}/realtime/http"
+        self._room = room
+
+    @classmethod
+    async def enter(cls, server: Server, room: str) -> "Writer":
+        """Make a guest, and have them join a room."""
+        [welcome] = await commands(f"{server.url}/realtime/http")
+        writer = cls(server, room, welcome["guest_token"])
+        await writer._send({"type": "join", "ref": 1})
+        return writer
+
+    async def say(self, *texts: str) -> None:
+        """Send messages, in this order."""
+        await self._send(*({"type": "message", "content": one, "nonce": one} for one in texts))
+
+    async def _send(self, *sent: Object) -> None:
+        addressed = (one | {"room": self._room} for one in sent)
+        await commands(self._url, *addressed, headers=bearer(self.token))
+
+
 @pytest.mark.parametrize("live", ["long-poll", "sse"])
 async def test_the_public_client_reads_a_room(server: Server, live: str) -> None:
     """What is stored, and then what comes, each once and in order."""
-    url = f"{server.url}/realtime/http"
-    [welcome] = await commands(url)
-    token = welcome["guest_token"]
-
-    async def say(*texts: str) -> None:
-        sent = (
-            {"type": "message", "room": ROOMS[live], "content": one, "nonce": one} for one in texts
-        )
-        await commands(url, *sent, headers=bearer(token))
-
-    await commands(url, {"type": "join", "room": ROOMS[live], "ref": 1}, headers=bearer(token))
+    writer = await Writer.enter(server, ROOMS[live])
+    say, token, address = writer.say, writer.token, writer.address
     await say("a", "b")
-    address = f"{server.url}/realtime/streams/room/{ROOMS[live]}"
     process = await asyncio.create_subprocess_exec(
         *find_node(package=SUITE),
         "reader.js",
@@ -92,3 +112,32 @@ async def test_the_public_client_reads_a_room(server: Server, live: str) -> None
     finally:
         if process.returncode is None:
             process.kill()
+
+
+def read(writer: Writer, offset: str, live: Any, number: int) -> tuple[list[str], str]:
+    """Read so many messages by the public client in Python; return them, and the next offset."""
+    told: list[str] = []
+    headers = bearer(writer.token)
+    with stream(writer.address, offset=offset, live=live, headers=headers, timeout=30) as found:
+        for batch in found.iter_json_batches():
+            told += [one["content"] for one in batch]
+            if len(told) >= number:
+                break
+        return told, found.offset
+
+
+@pytest.mark.parametrize("live", ["long-poll", "sse"])
+async def test_the_public_client_in_python_resumes(server: Server, live: str) -> None:
+    """It reads what is stored, then what comes, and after a break what it has missed."""
+    writer = await Writer.enter(server, RESUMED[live])
+    await writer.say("a", "b")
+    told, offset = await asyncio.to_thread(read, writer, "-1", False, 2)
+    assert told == ["a", "b"]
+    for part in (range(5), range(5, 10)):
+        texts = [str(number) for number in part]
+        await writer.say(*texts[:2])
+        reading = asyncio.create_task(asyncio.to_thread(read, writer, offset, live, 5))
+        for text in texts[2:]:
+            await writer.say(text)
+        told, offset = await reading
+        assert told == texts
