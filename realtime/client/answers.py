@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from ..logs import get_logger
+from ..wire.answering import Handler, Handlers
 from ..wire.commands import NAME_CHARACTERS, REASON_CHARACTERS
 from ..wire.events import Ask, Failure
 from ..wire.failures import RealtimeError
-from ..wire.tags import name_of
 from .connection import Connection
 from .line import Line
 
@@ -20,7 +20,6 @@ __all__ = ["Answers", "Handler"]
 
 logger = get_logger("realtime.client")
 
-Handler = Callable[[Any], Any]
 REMEMBERED = 64
 """The client remembers so many of its latest answers, because the server may refuse one."""
 REFUSED = frozenset({"too_large", "invalid_message"})
@@ -32,21 +31,13 @@ class Answers:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._handlers: dict[str, tuple[Any, Handler]] = {}
+        self._handlers = Handlers()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._answered: deque[str] = deque(maxlen=REMEMBERED)
 
     def add(self, question: Any, handler: Handler) -> Callable[[], None]:
         """Answer questions of a class or name; return a function that ends this."""
-        is_name = isinstance(question, str)
-        name, kind = (question, dict) if is_name else (name_of(question), question)
-        entry = self._handlers[name] = kind, handler
-
-        def stop() -> None:
-            if self._handlers.get(name) is entry:
-                del self._handlers[name]
-
-        return stop
+        return self._handlers.add(question, handler)
 
     def ask(self, event: Ask) -> None:
         """Let the handler work on a question, beside all else."""
@@ -89,17 +80,18 @@ class Answers:
 
     async def _data_for(self, event: Ask) -> dict[str, Any]:
         """Return the data of an answer, as JSON values."""
-        kind, handler = self._handlers.get(event.name, (None, None))
-        if handler is None:
+        found = self._handlers.find(event.name)
+        if found is None:
             raise RealtimeError("no_handler")
+        kind, handler = found
         try:
             question = msgspec.convert(event.data, kind, strict=False)
         except msgspec.ValidationError as error:
             raise RealtimeError("invalid_message", str(error)) from error
-        found = await _called(handler, question)
-        data = {} if found is None else msgspec.to_builtins(found, str_keys=True)
+        answer = await _called(handler, question)
+        data = {} if answer is None else msgspec.to_builtins(answer, str_keys=True)
         if not isinstance(data, dict):
-            raise TypeError(f"an answer is a struct or a dict, not {type(found).__name__}")
+            raise TypeError(f"an answer is a struct or a dict, not {type(answer).__name__}")
         return data
 
     def _send(self, answer: dict[str, Any], line: Line) -> None:
