@@ -20,7 +20,7 @@ from harness.settings import layers
 from harness.site import UNLIMITED, Sites
 from harness.waiting import eventually
 from realtime import push, testing
-from realtime.consumers import Consumer, command
+from realtime.consumers import Consumer, Reply, command
 from realtime.engine.bus.publisher import publisher
 from realtime.engine.connections.questions import MOST
 from realtime.engine.engine import Engine
@@ -317,8 +317,9 @@ async def test_a_command_cannot_wait_for_its_own_client(engine: Engine) -> None:
     class Asks(Consumer):
         @command
         async def own(self, command: Own) -> None:
-            with pytest.raises(RuntimeError, match=r"self\.spawn"):
-                await push.connection(self.id).ask(QUESTION)
+            error = await refused(push.connection(self.id).ask(QUESTION))
+            assert (error.code, error.outcome) == ("own_connection", "not_sent")
+            assert "self.spawn" in error.message
             self.spawn(self.beside())
 
         async def beside(self) -> None:
@@ -328,6 +329,27 @@ async def test_a_command_cannot_wait_for_its_own_client(engine: Engine) -> None:
         client.answer(Confirm, lambda _: {"type": "own"})
         client.send("own")
         assert await client.next("own")
+
+
+async def test_a_command_in_a_thread_cannot_wait_for_its_own_client(engine: Engine) -> None:
+    """It is told why at once, and not after the time of the question."""
+
+    class Own(Command):
+        pass
+
+    class Told(Reply):
+        code: str
+
+    class Asks(Consumer):
+        @command
+        def own(self, command: Own) -> Told:
+            with pytest.raises(RealtimeError) as caught:
+                push.connection(self.id).ask_and_wait(QUESTION)
+            return Told(code=caught.value.code)
+
+    async with connect(application=Asks.as_asgi()) as client:
+        client.send("own")
+        assert (await client.next("told"))["code"] == "own_connection"
 
 
 # A process that serves no sockets, and does not reach those that do.

@@ -6,6 +6,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar, overload
 
+from ..engine.connections.own_command import command_of
 from ..store.accounts.visitor import Visitor
 from ..wire.costs import Cost
 from ..wire.handlers import Batching, Mark, mark
@@ -95,7 +96,7 @@ def _in_thread(method: Callable[..., Any]) -> Method:
     @wraps(method)
     async def run(consumer: Any, argument: Any) -> Any:
         owner = Visitor(consumer.identity, consumer.address).thread_owner
-        future = consumer.engine.db.call(method, consumer, argument, owner=owner)
+        future = consumer.engine.db.call(_run, method, consumer, argument, owner=owner)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -104,3 +105,8 @@ def _in_thread(method: Callable[..., Any]) -> Method:
             raise
 
     return run
+
+
+def _run(method: Callable[..., Any], consumer: Any, argument: Any) -> Any:
+    with command_of(consumer.id):
+        return method(consumer, argument)

@@ -10,6 +10,7 @@ import msgspec
 
 from ..engine.asking import Asked, ask
 from ..engine.bus.notes import MAX_SECONDS, Answered, Outcome
+from ..engine.connections.own_command import is_command_of
 from ..engine.engine import Engine
 from ..store.database.transactions import open_transaction
 from ..topics.encoding import data_of
@@ -41,11 +42,12 @@ class ConnectionTarget(ClientTarget):
 
         The answer is a dict, or an object of the class `reply`. Raises `RealtimeError`: `timeout`,
         `gone` once the connection has ended, `unavailable` without a channel layer, `unsupported`
-        for a client without the protocol, `invalid_answer`, or the code that the client answers.
+        for a client without the protocol, `own_connection` in a command of this connection,
+        `invalid_answer`, or the code that the client answers.
         Raises `RuntimeError` inside a transaction.
         """
         _refuse_transaction()
-        _refuse_own_command(self._connection)
+        _refuse_own_task(self._connection)
         with self._asked(question, timeout) as result:
             async with asyncio.timeout(timeout):
                 note = await asyncio.wrap_future(result)
@@ -68,6 +70,7 @@ class ConnectionTarget(ClientTarget):
         """
         _refuse_transaction()
         _refuse_loop()
+        _refuse_own_command(self._connection)
         with self._asked(question, timeout) as result:
             note = result.result(timeout)
         return _read(note, reply)
@@ -114,13 +117,15 @@ def _refuse_loop() -> None:
 
 def _refuse_own_command(connection: str) -> None:
     """Raise if a command of a connection asks that connection, which reads nothing meanwhile."""
+    if is_command_of(connection):
+        raise RealtimeError("own_connection", outcome=Outcome.NOT_SENT)
+
+
+def _refuse_own_task(connection: str) -> None:
     engine = Engine.here()
     own = None if engine is None else engine.connections.get(connection)
     if own is not None and own.is_current_task:
-        raise RuntimeError(
-            "A command cannot wait for the answer of its own connection, whose next frame is read "
-            "after the command: ask in `self.spawn(…)`."
-        )
+        raise RealtimeError("own_connection", outcome=Outcome.NOT_SENT)
 
 
 def _read(note: Answered, reply: Any) -> Any:

@@ -23,6 +23,10 @@ OWN_CODES: Final = {
     "gone": "The connection has ended, or there is none with this id.",
     "no_handler": "The client has no handler for this question.",
     "unsupported": "The other side does not know this command or question.",
+    "own_connection": (
+        "A command cannot wait for the answer of its own connection, whose next frame is read"
+        " after the command. Ask in `self.spawn(…)`, from a command in `async def`."
+    ),
     "invalid_answer": "The answer does not fit the struct that was given for it.",
 }
 """The codes of those who ask, beside those of the protocol (docs/protocol.md)."""
