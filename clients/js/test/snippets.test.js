@@ -34,6 +34,31 @@ test("each snippet in TypeScript passes the strict checks", () => {
   execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8", stdio: ["ignore", "inherit", "inherit"] });
 });
 
+test("a component waits for its room", async () => {
+  const [code] = snippets("react.md", "tsx").filter((one) => one.includes("Suspense"));
+  const { makeElement } = await import("../fixtures/page.js");
+  const page = `
+    import { act } from "react";
+    import { createRoot } from "react-dom/client";
+    import { RealtimeClient as Client } from "django-channels-realtime";
+    import { RealtimeProvider } from "django-channels-realtime/react";
+    import { stores } from "django-channels-realtime/stores";
+    import { fakeServer } from "django-channels-realtime/testing";
+    export async function show(element) {
+      const server = fakeServer();
+      server.room("general").update({ title: "All" });
+      const client = new Client({ transport: server.transport, clock: server.clock, stores: stores() });
+      const app = <RealtimeProvider client={client}><Page client={client} slug="general" /></RealtimeProvider>;
+      const seen = [];
+      await act(async () => createRoot(element).render(app));
+      seen.push(element.textContent);
+      await act(async () => void client.room("general").join());
+      return [...seen, element.textContent];
+    }`;
+  const { show } = await load({ name: "suspense", code: code + page, loader: "tsx" });
+  assert.deepEqual(await show(makeElement()), ["Joining…", "All"]);
+});
+
 test("the test of a component passes", async () => {
   const [code] = snippets("react.md", "tsx").filter((one) => one.includes("fakeServer"));
   const { makeElement } = await import("../fixtures/page.js");
