@@ -1,5 +1,10 @@
-/** The holders of a room or topic: each lasts until its signal aborts, or without a signal until `leave()`. */
+/**
+ * The holders of a room or topic, each of which lasts until its signal aborts, or without a signal until `leave()`; and
+ * the promise that the room or topic is entered.
+ */
 
+import { whenAborted } from "./abort.js";
+import { deferred, handled } from "./deferred.js";
 import { failure } from "./errors.js";
 
 /** The holder without a signal. */
@@ -9,6 +14,8 @@ export class Holders {
   #all = new Map(); // OWN or a signal → { linger, waiting, stop }
   /** @type {(() => void) | null} */
   #lingering = null; // stops the timer
+  #ready = deferred();
+  #isOver = false; // whether `ready` has been rejected: the next holder makes another one
   #clock;
   #ended;
 
@@ -27,16 +34,28 @@ export class Holders {
     return this.#lingering !== null;
   }
 
-  /**
-   * Add a holder, unless there is one with this signal. Returns the set of functions that get the error with which it
-   * ends: each join that still waits has one.
-   */
+  /** A promise that settles once the log is entered, and is the same until the next holder after an end. */
+  get ready() {
+    return this.#ready.promise;
+  }
+
+  /** Add a holder, unless there is one with this signal. Returns a promise that settles as `ready`, or when the holder ends. */
   add(signal, linger) {
+    this.#renew();
     this.#stopLingering();
     const holder = signal ?? OWN;
     const held = this.#all.get(holder) ?? { linger, waiting: new Set(), stop: this.#watch(signal) };
+    const { waiting } = held; // a function for each join that may still be rejected
     this.#all.set(holder, held);
-    return held.waiting;
+    return handled(new Promise((resolve, reject) => {
+      waiting.add(reject);
+      this.ready.then(resolve, reject).then(() => waiting.delete(reject));
+    }));
+  }
+
+  /** The log is entered. */
+  entered(owner) {
+    this.#ready.resolve(owner);
   }
 
   /** End one holder. */
@@ -52,30 +71,35 @@ export class Holders {
   }
 
   /** Forget all holders. */
-  clear() {
+  clear(error) {
     this.#stopLingering();
-    this.stop();
+    this.stop(error);
     this.#all.clear();
   }
 
-  /** Listen to the signals no longer. */
-  stop() {
+  /** Reject what waits, and listen to the signals no longer. */
+  stop(error) {
+    this.#ready.reject(error);
+    this.#isOver = true;
     for (const { stop } of this.#all.values()) stop();
   }
 
   /** Listen to the signals again, some of which may have aborted meanwhile. */
   restart() {
+    this.#renew();
     for (const [holder, held] of this.#all) {
       if (holder !== OWN) held.stop = this.#watch(holder);
       if (holder.aborted) this.release(holder);
     }
   }
 
-  // Returns a function that ends the listening.
+  #renew() {
+    if (this.#isOver) this.#ready = deferred();
+    this.#isOver = false;
+  }
+
   #watch(signal) {
-    const ended = () => this.release(signal);
-    signal?.addEventListener("abort", ended);
-    return () => signal?.removeEventListener("abort", ended);
+    return whenAborted(signal, () => this.release(signal));
   }
 
   #stopLingering() {

@@ -3,7 +3,7 @@
  * position up to which all events have been received.
  */
 
-import { deferred, handled } from "./deferred.js";
+import { handled } from "./deferred.js";
 import { failure } from "./errors.js";
 import { Gap } from "./gap.js";
 import { Holders } from "./holders.js";
@@ -31,8 +31,6 @@ export class Subscription {
   #since; // the position that the last command has sent
   #notBefore = 0; // the server has asked for a pause
   #told = "idle";
-  #ready = deferred();
-  #isOver = false; // whether `ready` has been rejected: the next `hold` makes another one
 
   /**
    * `owner` is the room or topic: kind (`room` or `topic`), target (its name in a command), opening(since),
@@ -93,7 +91,7 @@ export class Subscription {
 
   /** Settles as `hold` does, with the owner. After an end, the next `hold` makes another one. */
   get ready() {
-    return this.#ready.promise;
+    return this.#holders.ready;
   }
 
   /** Hold the log until the signal aborts, or without one until `leave`. Settles once it is entered. */
@@ -101,12 +99,7 @@ export class Subscription {
     const { connection } = this.#session;
     const code = connection.isAborted ? "closed" : signal?.aborted ? "aborted" : null;
     if (code) return handled(Promise.reject(failure(code, "not_sent")));
-    this.#renew();
-    const waiting = this.#holders.add(signal, linger);
-    const promise = handled(new Promise((resolve, reject) => {
-      waiting.add(reject);
-      this.ready.then(resolve, reject).then(() => waiting.delete(reject));
-    }));
+    const promise = this.#holders.add(signal, linger);
     this.error = null;
     if (connection.state === "idle") connection.connect();
     this.#wished();
@@ -126,20 +119,9 @@ export class Subscription {
   }
 
   #endAll(error) {
-    this.#holders.clear();
-    this.#end(error);
+    this.#holders.clear(error);
     this.#owner.ended(error);
     this.#wished();
-  }
-
-  #end(error) {
-    this.#ready.reject(error);
-    this.#isOver = true;
-  }
-
-  #renew() {
-    if (this.#isOver) this.#ready = deferred();
-    this.#isOver = false;
   }
 
   // The wish is compared with what the server was told once the task has ended: join and leave in one task send nothing.
@@ -212,14 +194,12 @@ export class Subscription {
   /** Let go of everything that outlives the client: timers, and listeners on signals of the page. */
   close(error) {
     this.#gap.close();
-    this.#end(error);
     if (this.#holders.isLingering) this.#endAll(error);
-    this.#holders.stop();
+    else this.#holders.stop(error);
   }
 
   /** Listen to the signals again: the client is connected once more. */
   reopen() {
-    this.#renew();
     this.#holders.restart();
   }
 
@@ -237,7 +217,7 @@ export class Subscription {
     this.hasData = true;
     this.#become("in");
     if (this.position < through) this.#gap.fill(through);
-    this.#ready.resolve(this.#owner);
+    this.#holders.entered(this.#owner);
     this.#tell(isResumed);
     return true;
   }
