@@ -3,13 +3,11 @@
 The views of plain HTTP only give an address to what `realtime.over_http` answers before Django.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext_lazy as _
@@ -21,10 +19,9 @@ from .auth import tickets
 from .conf import config
 from .engine.bus.publisher import publisher
 from .engine.engine import Engine
+from .engine.health import takes_writes
 from .engine.numbers import read
 from .metrics import is_allowed, render
-from .store.database.alias import database
-from .store.database.servers import is_writable, on_working_server
 
 __all__ = [
     "durable_stream",
@@ -36,7 +33,6 @@ __all__ = [
 ]
 
 View = TypeVar("View", bound=Callable[..., Any])
-DATABASE_SECONDS = 2.0
 PLAIN = "text/plain; charset=utf-8"
 NO_METRICS = _("There are no metrics here: set METRICS in the settings (docs/metrics.md).")
 FORBIDDEN = _("The setting METRICS of this site does not let you read its metrics.")
@@ -129,11 +125,11 @@ async def ready(request: HttpRequest) -> JsonResponse:
     engine = await Engine.current() if publisher.is_server else Engine.here()
     report = {
         "status": "ok",
-        "database": await _takes_writes(engine),
+        "database": await takes_writes(engine),
         "layer": engine is None or not engine.hub.layer.is_away,
         "connections": 0 if engine is None else len(engine.connections),
     }
-    if engine is not None and engine.is_stopping:
+    if engine is not None and (engine.is_stopping or engine.is_draining):
         report["status"] = "stopping"
     elif not report["database"]:
         report["status"] = "unavailable"
@@ -153,19 +149,3 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     engine = await Engine.current() if publisher.is_server else Engine.here()
     text, content_type = render(read(engine), request.headers.get("Accept", ""))
     return HttpResponse(text, content_type=content_type)
-
-
-async def _takes_writes(engine: Engine | None) -> bool:
-    if engine is not None and not engine.is_current:
-        return False
-    query: Any = sync_to_async(_query) if engine is None else lambda: engine.db.read(_query)
-    try:
-        async with asyncio.timeout(DATABASE_SECONDS):
-            return bool(await query())
-    except (DatabaseError, TimeoutError):
-        return False
-
-
-@on_working_server
-def _query() -> bool:
-    return is_writable(database())

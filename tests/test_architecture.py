@@ -75,8 +75,10 @@ STEPS = (
     "engine.delivery",
     "engine.teardown",
     "engine.pulse",
+    "engine.draining",
     "engine.engine",
     "engine.numbers",
+    "engine.health",
     "engine.notify",
     "engine.asking",
 )

@@ -215,6 +215,6 @@ def test_health_says_what_is_now_and_not_what_a_cache_has_kept(
 ) -> None:
     cached(site)
     assert Client().get(f"/realtime/{page}").status_code == 200
-    monkeypatch.setattr("realtime.views._query", lambda: False)
+    monkeypatch.setattr("realtime.engine.health._query", lambda: False)
     expected = 503 if page == "ready/" else 200
     assert Client().get(f"/realtime/{page}").status_code == expected

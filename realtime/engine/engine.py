@@ -38,6 +38,7 @@ from .database.executor import Database
 from .database.writer import Writer
 from .delivery.hub import Hub
 from .delivery.topic import Topic
+from .draining import drain
 from .pulse import Pulse, new_node
 from .servers.shutdown import on_shutdown
 from .teardown import Teardown
@@ -96,7 +97,9 @@ class Engine:
         self.limits = Limits()
         self.passes = Passes(self.loop)
         self.watchdog = Watchdog()
-        self.is_stopping = self.is_stopped = False
+        self.is_draining = self.is_stopping = self.is_stopped = False
+        self.stop_accepting: Callable[[], object] = lambda: None
+        """Closes the listening socket, if other processes accept connections from it."""
         self.connections: dict[str, Connection] = {}
         self._on_close = self._remove  # one method object for all connections
         self._empty = asyncio.Event()
@@ -155,6 +158,15 @@ class Engine:
             self._stopped = asyncio.get_running_loop().create_task(self._stop())
         await asyncio.shield(self._stopped)
 
+    async def drain(self, seconds: float) -> None:
+        """Close connections one after the other, within so many seconds; others take them over.
+
+        New connections are no longer accepted; the open ones are served until they are closed.
+        """
+        self.is_draining = True
+        self.stop_accepting()
+        await drain(self.connections, self.writer, seconds)
+
     def unregister(self) -> None:
         """Remove the engine, so that the next call on this loop makes another one, as in tests.
 
@@ -176,6 +188,7 @@ class Engine:
 
     async def _stop(self) -> None:
         self.is_stopping = True  # commands and connections are no longer accepted
+        self.stop_accepting()
         await self.writer.drain(DRAIN_SECONDS)
         for connection in list(self.connections.values()):
             connection.close(shutdown())

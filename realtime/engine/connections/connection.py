@@ -313,15 +313,15 @@ class Connection(Request):
 
     # Closing.
 
-    def close(self, why: Disconnect) -> None:
+    def close(self, why: Disconnect, *, after: "asyncio.Task[None] | None" = None) -> None:
         """Send the reason, close the socket, and abort it if the client does not answer.
 
-        It may be called at any time, and outside the task of the connection.
+        It may be called at any time, in any task. With `after`, it waits for the end of that task.
         """
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
             self.end_code = why.code
-            closing = asyncio.get_running_loop().create_task(self._close(why))
+            closing = asyncio.get_running_loop().create_task(self._close(why, after))
             self.acquire(lambda _: closing.cancel())
             if self._paused is not None and not self._paused.done():
                 self._paused.set_result(None)
@@ -351,7 +351,9 @@ class Connection(Request):
         code = self.end_code
         return code is not None and (code in DISMISSALS or code not in CLOSE_CODES)
 
-    async def _close(self, why: Disconnect) -> None:
+    async def _close(self, why: Disconnect, after: "asyncio.Task[None] | None") -> None:
+        if after is not None:
+            await asyncio.wait([after])
         await self.finish(why)
         # The close frame of a peer that reads nothing never comes back.
         await asyncio.sleep(CLOSE_SECONDS if why.code != CloseCode.SLOW else 0)

@@ -83,7 +83,7 @@ class Writer:
         """The jobs of logs that another transaction has locked, by log key."""
         self._numberings: dict[str, Job] = {}
         """The requests to number that are queued, by log key; one stands for all later ones."""
-        self._open: deque[Job] = deque()
+        self.open: deque[Job] = deque()  # not certain yet, and some that are done
         self._is_sweep_due = False
         self.waiting = 0
         self._wake = asyncio.Event()
@@ -156,7 +156,7 @@ class Writer:
         self.waiting += 1
         self._idle.clear()
         job = Job(submission, done, time.monotonic() + config().write_timeout_seconds)
-        self._open.append(job)
+        self.open.append(job)
         self._sweep_soon()
         return job
 
@@ -318,12 +318,12 @@ class Writer:
         sent again from being stored twice.
         """
         now = time.monotonic()
-        while self._open and self._open[0].deadline < now:
-            job = self._open.popleft()
+        while self.open and self.open[0].deadline < now:
+            job = self.open.popleft()
             self._finish(job, unavailable(job.submission))
         self._drop_done()
         self._is_sweep_due = False
-        if self._open:
+        if self.open:
             self._sweep_soon()
 
     def _sweep_soon(self) -> None:
@@ -332,8 +332,8 @@ class Writer:
             asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _drop_done(self) -> None:
-        while self._open and self._open[0].is_done:
-            self._open.popleft()
+        while self.open and self.open[0].is_done:
+            self.open.popleft()
 
     def _tell_hooks_of(self, stored: Stored) -> None:
         if self._tell_hooks is not None:
