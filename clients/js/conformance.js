@@ -2,10 +2,14 @@
 
 import { createInterface } from "node:readline";
 
+import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import WebSocket from "ws";
 
 import { answers } from "../../realtime/static/realtime/answers.js";
 import { RealtimeClient } from "../../realtime/static/realtime/client.js";
+import { offline } from "../../realtime/static/realtime/offline.js";
+import { Database } from "./src/database.js";
+import { Locks } from "./test/locks.js";
 
 /** A socket that reports an error as browsers do: by its close alone. */
 globalThis.WebSocket ??= class extends WebSocket {
@@ -15,7 +19,29 @@ globalThis.WebSocket ??= class extends WebSocket {
   }
 };
 
-const ABILITIES = ["handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "gaps-by-history"];
+const ABILITIES = ["handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "store", "gaps-by-history", "clock"];
+
+/** The storage of the browser, which outlives the client but not the scenario. */
+function emptyStore() {
+  Object.defineProperty(globalThis, "indexedDB", { value: new IDBFactory(), configurable: true });
+  Object.defineProperty(globalThis, "navigator", { value: { locks: new Locks() }, configurable: true });
+}
+globalThis.IDBKeyRange = IDBKeyRange;
+emptyStore();
+
+/** Return the result of a request to the store of waiting messages. */
+async function stored(act) {
+  const database = new Database(() => {});
+  const result = await database.run((outbox) => {
+    const request = act(outbox);
+    return () => request.result ?? true;
+  });
+  database.close();
+  return result;
+}
+
+const machineNow = Date.now;
+const setClock = (seconds) => (Date.now = () => machineNow() + seconds * 1000);
 
 const tell = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
 
@@ -23,10 +49,10 @@ let client;
 let listening = new Set(); // names of rooms and topics
 
 const acts = {
-  connect({ url, user, tokens }) {
+  connect({ url, user, tokens, store }) {
     const rest = [...(tokens ?? [])];
     const token = tokens && (() => (rest.length > 1 ? rest.shift() : rest[0]));
-    client = new RealtimeClient({ url, user, token, answers: answers() });
+    client = new RealtimeClient({ url, user, token, answers: answers(), offline: store && offline() });
     client.on("state", ({ state, code, retryIn }) => tell({ event: "state", state, code, retry_in: retryIn }));
     client.on("error", () => {}); // what a scenario needs to know is settled, or a state
     client.connect();
@@ -55,10 +81,18 @@ const acts = {
   answer: ({ name, data }) => void client.answer(name, () => data),
   values: ({ topic }) => Object.fromEntries(client.topic(topic).values),
   reconnect: () => client.connect(),
-  sync: () => new Promise((resolve) => setImmediate(resolve)),
+  clock: ({ by }) => void setClock(by),
+  sync: () => new Promise((resolve) => setTimeout(resolve, 20)), // a transaction takes some turns
+  async restart() {
+    const rows = await stored((outbox) => outbox.getAll());
+    acts.close();
+    await stored((outbox) => rows.map((row) => outbox.put(row))[0] ?? {});
+  },
   close() {
     client?.close();
     listening = new Set();
+    setClock(0);
+    emptyStore(); // what the client still writes is not in the new one
   },
 };
 

@@ -78,6 +78,10 @@ class Driver:
         """Have the client closed, and forget what it has told."""
         done = self.do("close")
         await self.until(lambda: self.settled.get(done))
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what the client has told."""
         self.events.clear()
         self.settled.clear()
         self.state = {}

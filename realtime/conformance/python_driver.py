@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ __all__ = ["main"]
 
 ABILITIES = [
     "handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "plain-json",
-    "gaps-by-join"
+    "gaps-by-join", "clock"
 ]  # fmt: skip
 Fields = dict[str, Any]
 
@@ -98,6 +99,10 @@ class Driver:
     async def _reconnect(self) -> None:
         self._open.reconnect_now()
 
+    async def _clock(self, by: float) -> None:
+        """Set the clock of the machine, as this process sees it."""
+        set_clock(by)
+
     async def _sync(self) -> None:
         """Let all loops handle what they have got."""
         for _ in range(20):
@@ -105,6 +110,7 @@ class Driver:
 
     async def _close(self) -> None:
         """End the client and what was told to it, so that `connect` makes another one."""
+        set_clock(0)
         tasks = self._tasks - {asyncio.current_task()}
         await self._open.close()
         for task in tasks:
@@ -123,6 +129,7 @@ class Driver:
         "answer": _answer,
         "values": _values,
         "reconnect": _reconnect,
+        "clock": _clock,
         "sync": _sync,
         "close": _close,
     }
@@ -170,6 +177,14 @@ def _tell_event(event: object) -> None:
             tell(event="reset")
         case TopicEvent():
             tell(event="event", name=event.name, key=event.key, seq=event.seq, data=event.data)
+
+
+machine_time = time.time
+
+
+def set_clock(by: float) -> None:
+    """Set the clock to so many seconds beside the machine's."""
+    time.time = lambda: machine_time() + by
 
 
 def tell(**fields: Any) -> None:

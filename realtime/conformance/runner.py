@@ -78,8 +78,7 @@ class _Stage:
 
     async def play(self, seconds: float) -> str:
         """Play all steps; return the fault of the first one that fails, or an empty text."""
-        options = {key: one for key, one in self._scenario.options.items() if key != "subprotocol"}
-        self._driver.do("connect", url=self._server.url, **options)
+        self._connect({})
         for number, step in enumerate(self._scenario.steps, 1):
             try:
                 async with asyncio.timeout(seconds):
@@ -118,6 +117,12 @@ class _Stage:
                 await self._open_line.raw(text)
             case {"cut": how}:
                 await self._open_line.cut(how)
+            case {"clock": seconds}:
+                await self._finish(self._driver.do("clock", by=seconds))
+            case {"restart": options}:
+                await self._finish(self._driver.do("restart"))
+                self._driver.forget()
+                self._connect(options)
             case _:
                 return False
         return True
@@ -135,6 +140,15 @@ class _Stage:
                 await self._reach(state)
             case {"settled": name, **fields}:
                 await self._settle(name, fields)
+
+    def _connect(self, changed: Step) -> None:
+        """Have the client connect with the options of the scenario, some of them changed."""
+        options = {**self._scenario.options, **changed}
+        options.pop("subprotocol", None)
+        self._driver.do("connect", url=self._server.url, **options)
+
+    async def _finish(self, number: int) -> None:
+        await self._driver.until(lambda: self._driver.settled.get(number))
 
     @property
     def _open_line(self) -> Line:
@@ -202,8 +216,7 @@ class _Stage:
             await self._refute({"type": ""})
         except ConnectionError:
             return
-        done = self._driver.do("sync")
-        await self._driver.until(lambda: self._driver.settled.get(done))
+        await self._finish(self._driver.do("sync"))
         if self._driver.events:
             raise _MismatchError(
                 f"The client has told more: {list(map(_gist, self._driver.events))}."

@@ -9,9 +9,9 @@ import msgspec
 __all__ = ["FOLDER", "Scenario", "Step", "groups", "load"]
 
 FOLDER = Path(__file__).parent / "scenarios"
-KINDS = frozenset(
-    {"client", "line", "expect", "refute", "server", "raw", "cut", "told", "state", "settled"}
-)
+ACTS = ("client", "line", "server", "raw", "cut", "clock", "restart")
+CHECKS = ("expect", "refute", "told", "state", "settled")
+KINDS = frozenset((*ACTS, *CHECKS))
 """What a step may do; each step does one of these."""
 Step = dict[str, Any]
 
