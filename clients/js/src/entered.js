@@ -51,15 +51,24 @@ export class Entered {
   }
 
   #again(frame) {
-    if (isForAll(frame)) throw new Error(frame.code); // nothing is entered any more: the client begins anew
-    const log = this.#logs.get(addressOf(frame));
+    if (isForAll(frame)) return this.#deferred(frame);
+    const address = addressOf(frame);
+    const log = this.#logs.get(address);
     if (!log) return []; // it was left meanwhile
+    this.#logs.delete(address); // those without an answer are first the next time
+    this.#logs.set(address, log);
     if (frame.type === "error") return this.#refused(frame);
     if (frame.recovered && !frame.has_more) return this.#missed(frame, log);
     if (frame.type === "left" || frame.type === "unsubscribed") return [];
     this.leave(frame);
     const { room, topic, through: seq, epoch } = frame;
     return [{ type: "resync", room, topic, seq, epoch }];
+  }
+
+  // A batch that was too much for the server is late: it is entered by the next request. Else the client begins anew.
+  #deferred({ code, retryable }) {
+    if (!retryable) throw new Error(code);
+    return [];
   }
 
   #refused({ ref, ...frame }) {

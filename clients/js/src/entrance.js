@@ -2,7 +2,7 @@
 
 const BATCH = 100;
 const BATCH_BYTES = 32_000;
-const SECONDS = 30;
+const SECONDS = 30; // for each batch that is not answered yet
 const TOGETHER = 0.1; // pauses that end in so many seconds end together
 
 const COMMANDS = { room: ["join", "joins", "rooms"], topic: ["subscribe", "subscribes", "topics"] };
@@ -123,7 +123,7 @@ export class Entrance {
         else batch.shift()?.refused(error);
         next();
       },
-      { seconds: SECONDS, count },
+      { seconds: SECONDS * this.#unanswered, count },
     );
   }
 

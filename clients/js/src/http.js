@@ -10,7 +10,7 @@ import { SocketRetries } from "./socket_retries.js";
 const ATTEMPTS = 3;
 const EARLY_SECONDS = 5; // some appliances allow the handshake, and cut after it
 const UNANSWERED_SECONDS = 9;
-const KEPT_SECONDS = 600;
+const KEPT_MS = 600_000;
 
 /**
  * The option `fallback` of a client. `url`: the address for plain HTTP, by default the option `http` of the client.
@@ -40,7 +40,8 @@ class Fallback {
   }
 
   open(target, receiver) {
-    return this.#memory.until > Date.now() ? this.#openHttp(target, receiver) : this.#openSocket(target, receiver);
+    const left = this.#memory.until - Date.now(); // more than it was, if the clock was set
+    return left > 0 && left <= KEPT_MS ? this.#openHttp(target, receiver) : this.#openSocket(target, receiver);
   }
 
   // Whether to fall back
@@ -84,7 +85,7 @@ class Fallback {
     live.search = "";
     const response = await fetch(live, { cache: "no-store" }).catch(() => null);
     if (!response?.ok) return;
-    this.#memory.until = Date.now() + KEPT_SECONDS * 1000;
+    this.#memory.until = Date.now() + KEPT_MS;
     keep(this.#memory);
   }
 

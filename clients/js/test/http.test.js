@@ -196,6 +196,13 @@ test("an appliance that cuts right after the handshake blocks sockets", async ()
   assert.equal((await request(0)).commands.length, 0);
 });
 
+test("a clock that is set back does not keep a tab from sockets", async () => {
+  globalThis.sessionStorage.setItem("realtime:http", JSON.stringify({ until: Date.now() + 1e9 }));
+  wrapper = make();
+  new Attempt();
+  assert.equal(sockets.length, 1);
+});
+
 test("the next page of this tab does not find out again", async () => {
   await opened();
   wrapper = make();
@@ -463,9 +470,28 @@ test("a line whose rooms cannot be entered again ends", async () => {
   const { attempt, stream } = await inRoom();
   stream.close();
   const next = await request(2);
-  next.open(WELCOME, { type: "error", code: "rate_limited", retryable: true, ref: next.commands[0].ref });
+  next.open(WELCOME, { type: "error", code: "unknown_type", retryable: false, ref: next.commands[0].ref });
   await until(() => attempt.ends.length);
   assert.equal(attempt.ends[0][0], 1006);
+});
+
+test("rooms that the server could not enter now are first in the next stream", async () => {
+  const { attempt, stream } = await inRoom();
+  const names = Array.from({ length: 150 }, (_, number) => `r${number}`);
+  attempt.send({ type: "joins", rooms: names.map((room) => ({ room })), ref: 7 });
+  clock.pass(0.1);
+  const joined = (room, ref) => ({ type: "joined", room, through: 1, epoch: "e", recovered: true, messages: [], members: [], ref });
+  (await request(2)).open(WELCOME, joined("r", "again"), ...names.map((room) => joined(room, 7)));
+  await until(() => attempt.types.filter((type) => type === "joined").length === 151);
+  requests[2].close();
+  const second = await request(3);
+  const [first, last] = second.commands.map(({ rooms }) => rooms.map(({ room }) => room));
+  second.open(WELCOME, ...first.map((room) => joined(room, "again")), { type: "error", code: "rate_limited", retryable: true, ref: "again" });
+  second.close();
+  await settled();
+  clock.pass(1);
+  assert.deepEqual((await request(4)).commands[0].rooms.slice(0, last.length).map(({ room }) => room), last);
+  assert.deepEqual([attempt.ends, stream.isAborted], [[], true]);
 });
 
 test("the address of the socket is asked over HTTP too, as the storage is opened with it", async () => {
