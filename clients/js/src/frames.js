@@ -79,13 +79,13 @@ export class Frames {
 
   // Whether the client goes on. With a reply, the page itself has asked to be this user.
   #authenticated(frame, onReply) {
-    const { identity, connection } = this.#session;
+    const { identity, connection, kept, status } = this.#session;
     identity.learn(frame);
     this.#session.client.touched();
     if (!connection.isOpen) return true;
     if (!onReply && !this.#isExpected()) return false;
     if (onReply) identity.adopt();
-    this.#session.kept.connected();
+    kept.moved(status);
     return true;
   }
 

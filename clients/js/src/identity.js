@@ -7,9 +7,10 @@ export class Identity {
   userId = null;
   /** @type {string | null} */
   username = null;
+  /** @type {string | null} */
+  guestToken = null;
 
   #pinned; // the only user that this client may be; `guest:` is any guest
-  #guestToken = null;
   #isNamed = false; // a guest who was here before keeps the name
   #options;
   #forget;
@@ -35,27 +36,21 @@ export class Identity {
     const token = await (typeof option === "function" ? option(reason) : option);
     if (reason.reason !== "connect") return token;
     if (token) this.#isNamed = true;
-    return token || this.#guestToken;
+    return token || this.guestToken;
   }
 
   /** Learn from a frame who the connection is. */
   learn({ user_id, username, guest_token }) {
     this.userId = user_id;
     this.username = username;
-    if (guest_token) this.#guestToken = guest_token;
+    if (guest_token) this.guestToken = guest_token;
   }
 
-  /** The guest that the client is, with its token, or null. */
-  get guest() {
-    const [user, token] = [this.userId, this.#guestToken];
-    return token && isGuest(user) ? { user, token } : null;
-  }
-
-  /** Be the guest that an earlier page was. */
+  /** Be the guest that an earlier page was. Returns its user. */
   restore({ user, token }) {
-    this.#pinned = user;
-    this.#guestToken = token;
+    this.guestToken = token;
     this.#isNamed = true;
+    return (this.#pinned = user);
   }
 
   /** The name that a new guest has still to be given, or null. */

@@ -7,7 +7,7 @@ export class Kept {
   #session;
   /** @type {{ user: string | null } | null} */
   #opening = null; // while it is open: what an earlier opening gives late may be another user's, or was forgotten
-  #url = "";
+  #url;
 
   constructor(storage, session) {
     this.#storage = storage;
@@ -15,7 +15,7 @@ export class Kept {
   }
 
   /** Open it before the first connection, after the page was put away, and for a guest that was not known before. */
-  async open(url) {
+  async open(url = this.#url) {
     const { user, clock, outbox, identity } = this.#session;
     if (!this.#storage || this.#opening?.user === user) return;
     this.close();
@@ -30,25 +30,15 @@ export class Kept {
       failed: (cause) => this.#session.failed(failure("storage", null, { cause })),
     });
     if (opening !== this.#opening) return;
-    if (guest) {
-      identity.restore(guest);
-      opening.user = guest.user;
-    }
+    if (guest) opening.user = identity.restore(guest);
     for (const kept of rooms) this.#session.room(kept.slug).restore(kept);
     outbox.restore(rows);
   }
 
-  /** Keep who the client is now if it is a guest, and send what a page that is gone has left. */
-  connected() {
-    const { guest } = this.#session.identity;
-    if (guest) this.#storage?.guest?.(guest);
-    if (guest && this.#url) this.open(this.#url);
-    this.#storage?.look?.();
-  }
-
-  /** The server has refused the client: the next page has to be another guest. */
-  refused() {
-    this.#storage?.guest?.(null);
+  /** Tell it how the client is connected, and as whom: a new guest was not known before. */
+  moved(status) {
+    this.#storage?.moved?.(status, this.#session.identity);
+    if (status.state === "open") this.open();
   }
 
   close() {

@@ -11,6 +11,7 @@ import { isGone, holdPage } from "./page_lock.js";
 
 /** @import { Row, Storage } from "./transport.js" */
 
+const UNAUTHENTICATED = 4500;
 const DAY_MS = 86_400_000;
 const OPEN_SECONDS = 2; // some browsers never answer
 const LOOK_SECONDS = 30;
@@ -67,17 +68,10 @@ class Offline {
     return guest ? { ...kept, guest } : kept;
   }
 
-  guest(known) {
-    if (!this.#hasGuests) return;
-    try {
-      sessionStorage.setItem(GUEST_KEY + this.#host.url, JSON.stringify(known));
-    } catch {
-      // a page without this storage: a reload makes another guest
-    }
-  }
-
-  look() {
-    if (this.#database) this.#look();
+  moved({ state, code }, { userId: user, guestToken: token }) {
+    if (isGuest(user) && token && state === "open") this.#keepGuest({ user, token });
+    if (code === UNAUTHENTICATED) this.#keepGuest(null);
+    if (this.#database && state === "open") this.#look();
   }
 
   /** @param {Row} row */
@@ -116,11 +110,20 @@ class Offline {
 
   async forget(user = this.#user) {
     this.close();
-    if (isGuest(user) && this.#host) this.guest(null);
+    if (isGuest(user)) this.#keepGuest(null);
     if (!this.#isKept(user)) return;
     const database = this.#makeDatabase();
     await database.run((...stores) => stores.forEach((store) => removeAll(store, "user", IDBKeyRange.only(user))));
     database.close();
+  }
+
+  #keepGuest(guest) {
+    if (!this.#hasGuests || !this.#host) return;
+    try {
+      sessionStorage.setItem(GUEST_KEY + this.#host.url, JSON.stringify(guest));
+    } catch {
+      // a page without this storage: a reload makes another guest
+    }
   }
 
   #isKept(user) {

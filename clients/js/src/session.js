@@ -16,8 +16,6 @@ import { Room } from "./room.js";
 import { Topic } from "./topic.js";
 import { websocket } from "./websocket.js";
 
-const UNAUTHENTICATED = 4500;
-
 /** Stands for the add-on `answers.js`, which the page has not loaded. */
 const noAnswers = (connection) => ({
   ask: ({ ref }) => connection.send({ type: "answer", ref, code: "no_handler", message: "The page answers no questions." }),
@@ -141,13 +139,11 @@ export class Session {
 
   moved(status) {
     if (status.state === "closed") this.#closed(failure("closed", "unknown", { message: status.reason }));
-    if (status.code === UNAUTHENTICATED) this.kept.refused();
+    this.kept.moved(status);
     this.status = status;
     this.client.touched();
     this.emit("state", status);
-    if (status.state !== "open" || !this.connection.isOpen) return; // a handler may have closed it
-    this.kept.connected();
-    for (const { subscription } of this.handles()) this.entrance.add(subscription);
+    if (status.state === "open" && this.connection.isOpen) for (const { subscription } of this.handles()) this.entrance.add(subscription);
   }
 
   dropped() {

@@ -51,8 +51,9 @@
  * @property {(nonce: string, code: string) => void} failed It waits for the page: `retry` (which is `added` again) or `discard`.
  * @property {(nonce: string) => void} discarded
  * @property {(room: import("./room.js").Room) => void} changed A joined room has changed; at most once a received frame.
- * @property {(guest: Guest | null) => void} [guest] Who the client is, if it is a guest; null if its token was refused.
- * @property {() => void} [look] The client is connected, maybe because another page is gone: adopt what that has left.
+ * @property {(status: { state: string, code: any }, identity: { userId: string | null, guestToken: string | null }) => void} [moved]
+ *   The client has another state, for this reason. `identity`: who it is, with its token if it is a guest.
+ *   Once it is `open`, a page whose messages may be adopted is maybe gone.
  * @property {() => void} close The client was closed, or its page is put away: let go of everything.
  * @property {(user: string | null) => Promise<void>} forget Delete all that is kept of a user, also before `open`.
  *
@@ -74,10 +75,8 @@
  * @property {boolean} [isDiscarded] The page has discarded it: a copy in memory is dropped.
  * @property {number} at When it was written, in ms of the server's time if that was known, else of this machine's.
  *
- * @typedef {{ user: string, token: string }} Guest
- *
  * @typedef {object} Kept
- * @property {Guest} [guest] The guest that this tab was before, if `user` is any guest.
+ * @property {{ user: string, token: string }} [guest] The guest that this tab was before, if `user` is any guest.
  * @property {Row[]} rows
  * @property {{ slug: string, messages: object[], seq: number, epoch: string }[]} rooms With the position that their messages reach.
  */

@@ -164,7 +164,7 @@ test("a tab stays the same guest over a reload, with its messages", async () => 
   const guest = { user: "guest:1", token: "t" };
   const first = await Page.open({ user: "guest:", guests: true });
   assert.deepEqual(first.kept, { rows: [], rooms: [] });
-  first.storage.guest(guest);
+  first.storage.moved({ state: "open", code: null }, { userId: guest.user, guestToken: guest.token });
   const known = await Page.open({ user: "guest:1", guests: true });
   await known.write("a");
   known.storage.close();
@@ -179,8 +179,8 @@ for (const end of ["refused", "forgotten", "another address", "not for guests"])
   test(`a tab is another guest after a reload: ${end}`, async () => {
     const items = rememberTab();
     const page = await Page.open({ user: "guest:1", guests: end !== "not for guests" });
-    page.storage.guest({ user: "guest:1", token: "t" });
-    if (end === "refused") page.storage.guest(null);
+    page.storage.moved({ state: "open", code: null }, { userId: "guest:1", guestToken: "t" });
+    if (end === "refused") page.storage.moved({ state: "closed", code: 4500 }, { userId: null, guestToken: "t" });
     if (end === "forgotten") await page.storage.forget();
     const url = end === "another address" ? "wss://example.com/other/" : undefined;
     const next = await Page.open({ user: "guest:", guests: true, url });
@@ -197,7 +197,7 @@ for (const text of ["{", "5", '{"user":"7","token":"t"}', '{"user":"guest:1"}'])
 test("a tab without its own storage is a new guest", async () => {
   delete globalThis.sessionStorage;
   const page = await Page.open({ user: "guest:", guests: true });
-  page.storage.guest({ user: "guest:1", token: "t" });
+  page.storage.moved({ state: "open", code: null }, { userId: "guest:1", guestToken: "t" });
   assert.deepEqual([page.kept, page.failures], [{ rows: [], rooms: [] }, []]);
 });
 
@@ -206,10 +206,10 @@ test("messages of a page that is gone are adopted when the client is connected",
   await page.write("a");
   page.storage.close();
   await until(() => navigator.locks.names().length === 1);
-  other.storage.look();
+  other.storage.moved({ state: "open", code: null }, { userId: "1", guestToken: null });
   await until(() => other.adopted.length);
   other.storage.close();
-  other.storage.look();
+  other.storage.moved({ state: "open", code: null }, { userId: "1", guestToken: null });
   assert.equal(clock.size, 0);
 });
 

@@ -194,7 +194,7 @@ test("an attempt that has ended does not open the storage", async () => {
 
 /** A page of a guest, whose storage knows these guests by now. */
 function guests(guest) {
-  const storage = Object.assign(new Storage(), { guest: (known) => storage.told.push(["guest", known]) });
+  const storage = Object.assign(new Storage(), { moved: ({ state, code }, { userId, guestToken }) => storage.told.push(["moved", state, code, userId, guestToken]) });
   if (guest) storage.kept.guest = guest;
   return [new Script({ user: "guest:", offline: storage }), storage];
 }
@@ -205,7 +205,7 @@ test("a new guest is kept, and its storage is opened", async () => {
   const line = await script.begin();
   await line.welcome("guest:1", { guest_token: "t" });
   assert.deepEqual(opened(storage), ["guest:", "guest:1"]);
-  assert.deepEqual(storage.told.find(([name]) => name === "guest"), ["guest", { user: "guest:1", token: "t" }]);
+  assert.deepEqual(storage.told.findLast(([name]) => name === "moved"), ["moved", "open", null, "guest:1", "t"]);
 });
 
 test("a guest of before connects with its token, and sends what waits", async () => {
@@ -230,17 +230,9 @@ test("messages of a guest are not sent as the guest who follows", async () => {
   assert.deepEqual(opened(storage), ["guest:", "guest:2"]);
 });
 
-test("a guest whose token is refused is forgotten", async () => {
+test("a storage learns why a guest is refused", async () => {
   const [script, storage] = guests({ user: "guest:1", token: "t" });
   const line = await script.begin();
   await line.close(4500);
-  assert.deepEqual(storage.told.at(-1), ["guest", null]);
-});
-
-test("a client that is connected looks for what other pages have left", async () => {
-  const [script, storage] = stored();
-  let looks = 0;
-  storage.look = () => looks++;
-  await script.connect();
-  assert.equal(looks, 1);
+  assert.deepEqual(storage.told.findLast(([name]) => name === "moved").slice(1, 3), ["closed", 4500]);
 });
