@@ -32,6 +32,8 @@ class RealtimeConfig(AppConfig):
         changes.connect()
         hide_tokens()
         clients.find = find_connection
+        from .operations import live  # noqa: F401 - a topic
+
         registry.discover()
         if routes := sys.modules.get(f"{self.name}.routing"):  # the ASGI file was imported first
             routes.prepare()

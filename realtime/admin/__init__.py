@@ -1,6 +1,7 @@
 """The admin: inspect rooms, messages and connections, and moderate."""
 
 from .connections import ConnectionAdmin
+from .live import LiveAdmin
 from .messages import MessageAdmin
 from .nodes import NodeAdmin
 from .reports import ReportAdmin
@@ -9,6 +10,7 @@ from .sanctions import SanctionAdmin
 
 __all__ = [
     "ConnectionAdmin",
+    "LiveAdmin",
     "MembershipAdmin",
     "MessageAdmin",
     "NodeAdmin",

@@ -52,7 +52,7 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
 
 def _postgresql(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
     needed = configured("db_threads") + OTHER_THREADS
-    if registry.classes:
+    if registry.site_classes:
         needed += configured("call_threads") + ASK_THREADS
     if configured("hooks") != Config().hooks:
         needed += hook_threads(configured("call_threads"))

@@ -22,7 +22,7 @@ from ..store.accounts.identity import Identity
 from ..store.presence import Place
 from ..wire.errors import CloseCode, Disconnect
 from .after import AfterHooks
-from .bus.notes import Answered, Question
+from .bus.notes import Answered, Inspect, Question
 from .bus.publisher import publisher
 from .connections.admission import Admission
 from .connections.connection import Connection
@@ -40,6 +40,7 @@ from .delivery.hub import Hub
 from .delivery.topic import Topic
 from .draining import drain
 from .pulse import Pulse, new_node
+from .reporting import Reporter
 from .servers.shutdown import on_shutdown
 from .teardown import Teardown
 
@@ -88,7 +89,9 @@ class Engine:
             self.revalidator.on_change,
             self.questions.ask,
             publisher.answers.settle,
+            lambda note: self.reporter.receive(note),
         )
+        self.reporter = Reporter(self)
         self.after = AfterHooks(self.db)
         tell_hooks = self.after.add if hooks().hears_messages else None
         self.writer = Writer(self.db, self.hub.publish_committed, tell_hooks)
@@ -196,6 +199,7 @@ class Engine:
             async with asyncio.timeout(CLOSE_SECONDS * 2):
                 await self._empty.wait()
         self.watchdog.stop()
+        self.reporter.stop()
         self.writer.stop()
         self.revalidator.stop()
         await self._pulse.stop()
@@ -257,7 +261,7 @@ class Engine:
     def send_to_process(
         self,
         topic: str,
-        note: Question | Answered,
+        note: Question | Answered | Inspect,
         sent: Callable[[bool], None] = lambda is_sent: None,
     ) -> None:
         """Send a note to the topic of one process, which may be this one; `sent` as in `Layer`."""
@@ -265,6 +269,8 @@ class Engine:
             self.hub.layer.publish(topic, note, sent)
         elif isinstance(note, Question):
             self.questions.ask(self.connections.get(note.connection), note)
+        elif isinstance(note, Inspect):
+            self.reporter.receive(note)
         else:
             publisher.answers.settle(note)
 

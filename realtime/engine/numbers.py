@@ -8,13 +8,16 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .. import __version__
 from ..counts import counts
 from .delivery.room_topic import RoomTopic
-from .engine import Engine
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 __all__ = ["Acks", "Gauges", "Numbers", "Totals", "read"]
 
@@ -93,7 +96,7 @@ class Numbers(msgspec.Struct):
     totals: Totals
 
 
-def read(engine: Engine | None) -> Numbers:
+def read(engine: "Engine | None") -> Numbers:
     """Return the numbers of this process; call it in the event loop of the engine."""
     return Numbers(
         node="" if engine is None else engine.node.id,
@@ -112,7 +115,7 @@ def read(engine: Engine | None) -> Numbers:
     )
 
 
-def _gauges(engine: Engine) -> Gauges:
+def _gauges(engine: "Engine") -> Gauges:
     logs, admission = engine.hub.logs, engine.admission
     rooms = sum(isinstance(topic, RoomTopic) for topic in logs)
     waiting = [one.outbox.queue for one in engine.connections.values() if one.outbox.queue]

@@ -1,7 +1,7 @@
 """The tables: rooms with their logs and members, connections, sanctions, names and tokens."""
 
 from .access import RevokedToken, Rights
-from .live import Connection, Node, Occupancy, Presence, TopicOccupancy
+from .live import Connection, Live, Node, Occupancy, Presence, TopicOccupancy
 from .logs import Entry, Log, Pending
 from .moderation import Block, Report, Sanction
 from .people import LastAddress, Look, Voice
@@ -13,6 +13,7 @@ __all__ = [
     "Departure",
     "Entry",
     "LastAddress",
+    "Live",
     "Log",
     "Look",
     "Membership",

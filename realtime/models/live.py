@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from .logs import TOPIC_CHARACTERS
 from .rooms import Room
 
-__all__ = ["Connection", "Node", "Occupancy", "Presence", "TopicOccupancy"]
+__all__ = ["Connection", "Live", "Node", "Occupancy", "Presence", "TopicOccupancy"]
 
 
 class Node(models.Model):
@@ -32,6 +32,16 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} ({self.hostname}:{self.pid})"
+
+
+class Live(Node):
+    """The live page in the list of the admin, with a permission of its own; it has no rows."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+        verbose_name = _("live page")
+        verbose_name_plural = _("live")
 
 
 class Connection(models.Model):

@@ -72,7 +72,7 @@ class Surface(NamedTuple):
             paths.setdefault(consumer, set()).add(path)
         for name in names:
             paths.setdefault(consumer_named(name), set())
-        return cls.of(paths, registry.classes)
+        return cls.of(paths, registry.site_classes)
 
     @classmethod
     def of(

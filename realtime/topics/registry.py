@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Overlap", "Registry", "registry", "unknown_topic"]
 
 logger = get_logger("realtime.topics")
+OWN = f"{__package__.partition('.')[0]}."
 AMBIGUOUS = "the topic %r is refused, because %s and %s both have its path"
 
 
@@ -49,6 +50,11 @@ class Registry:
     def classes(self) -> "list[type[Topic]]":
         """The classes with a path, in the order of their definition."""
         return [one for one in self._classes.values() if one.has_path()]
+
+    @property
+    def site_classes(self) -> "list[type[Topic]]":
+        """The classes with a path that are not those of the package."""
+        return [one for one in self.classes if not one.__module__.startswith(OWN)]
 
     @property
     def all_classes(self) -> "list[type[Topic]]":

@@ -19,6 +19,7 @@ __all__ = [
     "Cause",
     "Close",
     "Direct",
+    "Inspect",
     "LogEvent",
     "Note",
     "Outcome",
@@ -30,6 +31,7 @@ __all__ = [
     "RightsChanged",
     "RoomMove",
     "UnknownKind",
+    "Watch",
     "decode",
     "encode",
 ]
@@ -181,6 +183,23 @@ class Answered(_Note, tag="answer"):
     text: str
 
 
+class Watch(_Note, tag="watch"):
+    """Have each process publish its numbers once a second, for so many seconds."""
+
+    seconds: float
+
+
+class Inspect(_Note, tag="inspect"):
+    """Ask one process about what it serves; `text` is the question as JSON.
+
+    The result goes to the topic `reply`, as an `Answered` with this `ref`.
+    """
+
+    ref: str
+    text: str
+    reply: str
+
+
 Note = (
     Answered
     | Broadcast
@@ -193,6 +212,8 @@ Note = (
     | RoomMove
     | Probe
     | Question
+    | Watch
+    | Inspect
 )
 KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get_args(Note)}
 

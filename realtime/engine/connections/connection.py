@@ -22,7 +22,7 @@ from .ledger import Ledger
 from .outbox import CLOSE_SECONDS, Outbox, Send
 from .phase import MOVES, Phase, PhaseError
 from .request import Request
-from .stats import ConnectionStats
+from .traffic import Totals
 
 __all__ = ["Connection", "ConnectionEvents", "speaks_protocol"]
 
@@ -89,6 +89,13 @@ class Subscribable(Protocol):
 
     def detach(self, connection: "Connection") -> bool:
         """Deliver nothing more to a connection; return whether it was a member."""
+
+    @property
+    def is_for_clients(self) -> bool:
+        """Whether clients subscribe to it; the others are for users, nodes and everyone."""
+
+    def lane_of(self, connection: "Connection") -> Totals | None:
+        """Return what sends to a member; None for one that gets no events."""
 
 
 Release = Callable[["Connection"], object]
@@ -207,23 +214,10 @@ class Connection(Request):
         """
         self._language = UNKNOWN
 
-    def snapshot(self) -> ConnectionStats:
-        """Return what is known of the connection now; no caller yet, it is for the admin."""
-        active_at = self.connected_at
-        if self.heartbeat is not None:
-            silent_seconds = asyncio.get_running_loop().time() - self.heartbeat.heard_at
-            active_at = time.time() - silent_seconds
-        return ConnectionStats(
-            id=self.id,
-            identity=getattr(self, "identity", None),
-            address=self.peer_address,
-            encoding=self.codec.subprotocol,
-            phase=self.phase,
-            connected_at=self.connected_at,
-            last_active_at=active_at,
-            queued_frames=len(self.outbox.queue),
-            queued_bytes=self.outbox.queue.size,
-        )
+    @property
+    def topics(self) -> "list[Subscribable]":
+        """The topics that the connection is subscribed to, also those of the engine."""
+        return [one for one in self._acquired if not callable(one)]
 
     # Input.
 

@@ -29,6 +29,7 @@ from ..bus.notes import (
     Broadcast,
     Close,
     Direct,
+    Inspect,
     LogEvent,
     Note,
     PresenceDiff,
@@ -38,6 +39,7 @@ from ..bus.notes import (
     RightsChanged,
     RoomMove,
     UnknownKind,
+    Watch,
     decode,
 )
 from ..connections.connection import Connection
@@ -66,7 +68,8 @@ class Hub:
     """All topics of a process.
 
     `revalidate(connections, note)` is called for each `Revalidate` note, and `answered(note)` for
-    each `Answered` note. `ask(connection, note)` is called for each `Question` note.
+    each `Answered` note. `ask(connection, note)` is called for each `Question` note, and
+    `report(note)` for each `Watch` or `Inspect` note.
     """
 
     def __init__(
@@ -76,10 +79,11 @@ class Hub:
         revalidate: Callable[[list[Connection], Revalidate], None] = lambda connections, note: None,
         ask: Callable[[Connection | None, Question], None] = lambda connection, note: None,
         answered: Callable[[Answered], None] = lambda note: None,
+        report: Callable[[Watch | Inspect], None] = lambda note: None,
     ) -> None:
         self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
         self._revalidate = revalidate
-        self._ask, self._answered = ask, answered
+        self._ask, self._answered, self._report = ask, answered, report
         self._flushers = (Flusher(coalesces=False), Flusher(coalesces=True))
         self._tasks: set[asyncio.Task[Any]] = set()
         self.follower = LogFollower(db, self._spawn)
@@ -249,6 +253,8 @@ class Hub:
                 self._ask(topic.members.get(connection), note)
             case Answered():
                 self._answered(note)
+            case Watch() | Inspect():
+                self._report(note)
             case Probe():
                 pass
 

@@ -87,6 +87,9 @@ class Topic:
             if codec.is_protocol:
                 lane.put(event)
 
+    is_for_clients = False
+    """Whether clients subscribe to it; the others are for users, nodes and everyone."""
+
     def lane_of(self, connection: Connection) -> Lane | None:
         """Return the lane that sends to a member; None for one that gets no events."""
         lane = self._lanes.get(connection.codec)
@@ -135,6 +138,7 @@ class LogTopic(Topic, Generic[L, S]):
         self._hole: int | None = None
         self._doubts: Doubts | None = None
 
+    is_for_clients = True
     is_shared = True
     """Whether it is kept for a while without members, because several may come back."""
     presence: "TopicPresence | None" = None

@@ -23,6 +23,7 @@ from realtime.engine.bus.notes import (
     Broadcast,
     Close,
     Direct,
+    Inspect,
     LogEvent,
     Note,
     PresenceDiff,
@@ -32,6 +33,7 @@ from realtime.engine.bus.notes import (
     RightsChanged,
     RoomMove,
     UnknownKind,
+    Watch,
     decode,
     encode,
 )
@@ -116,6 +118,8 @@ WIRE: list[tuple[Note, list[Any]]] = [
         ["ask", "c0ffee", '{"type":"ask"}', "a1.2", "node.b2", 20.0],
     ),
     (Answered("c0ffee", "answered", "", "{}"), ["answer", "c0ffee", "answered", "", "{}"]),
+    (Watch(15.0), ["watch", 15.0]),
+    (Inspect("c0ffee", "{}", "node.b2"), ["inspect", "c0ffee", "{}", "node.b2"]),
 ]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from itertools import product
 
 import pytest
@@ -11,7 +10,6 @@ from harness.waiting import eventually
 from realtime.engine.connections import connection as module
 from realtime.engine.connections.connection import Connection
 from realtime.engine.connections.phase import MOVES, Phase, PhaseError
-from realtime.store.accounts.identity import Identity
 from realtime.wire.codecs import JSON
 from realtime.wire.errors import CloseCode, Disconnect
 from tests.engine.ends import End, ticks
@@ -103,6 +101,11 @@ def test_what_a_closed_connection_acquires_is_released_at_once(end: End) -> None
 class Names(set[str]):
     """A topic that only knows the names of its members."""
 
+    is_for_clients = True
+
+    def lane_of(self, connection: Connection) -> None:
+        return None
+
     def attach(self, connection: Connection) -> bool:
         is_new = connection.id not in self
         self.add(connection.id)
@@ -132,43 +135,6 @@ def test_what_is_unsubscribed_is_not_released_later(end: End) -> None:
     connection.unsubscribe(topic)
     connection.unsubscribe(topic)
     assert (topic, connection._acquired) == (set(), [])
-
-
-async def test_a_snapshot_tells_what_is_known_of_a_connection(end: End) -> None:
-    """Before the client has authenticated, and while it reads slowly."""
-    connection = made(end)
-    found = connection.snapshot()
-    assert (found.id, found.identity, found.phase) == ("n.1", None, Phase.CONNECTING)
-    assert found.encoding == JSON.subprotocol
-    assert found.last_active_at == found.connected_at == pytest.approx(time.time(), abs=5)
-    assert (found.queued_frames, found.queued_bytes) == (0, 0)
-    connection.identity, connection.peer_address = Identity("guest:a", "Ada"), "192.0.2.1"
-    connection.outbox._pause()
-    connection.outbox.send("é")
-    connection.outbox.send("ab")
-    found = connection.snapshot()
-    assert (found.identity, found.address) == (connection.identity, "192.0.2.1")
-    assert (found.queued_frames, found.queued_bytes) == (2, 4)
-    connection.release()
-    found = connection.snapshot()
-    assert (found.phase, found.queued_frames, found.queued_bytes) == (Phase.CLOSED, 0, 0)
-
-
-class Silent:
-    """A client that was last heard so many seconds ago."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.heard_at = asyncio.get_running_loop().time() - seconds
-
-    def probe(self, seconds: float) -> bool:
-        return False
-
-
-async def test_a_snapshot_tells_when_the_client_was_last_active(end: End) -> None:
-    connection = made(end)
-    connection.heartbeat = Silent(60)
-    assert connection.snapshot().last_active_at == pytest.approx(time.time() - 60, abs=5)
 
 
 async def test_the_reason_of_a_close_is_sent_once(end: End) -> None:

@@ -1,0 +1,90 @@
+"""The live page: numbers, processes, clients, rooms and topics as they are now."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from ..engine.reporting import CLIENTS, LIVE
+from ..models import Connection, Live
+from ..operations.live import may_look
+from ..page import page_config
+from .large import ReadOnlyAdmin
+
+__all__ = ["LiveAdmin"]
+
+
+@admin.register(Live)
+class LiveAdmin(ReadOnlyAdmin):
+    """The live page, in the place of a list; its script subscribes to a topic of the package."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the topic of the page admits the user."""
+        return may_look(request.user)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Live"),
+            "opts": self.opts,
+            "config": self._config(request),
+        }
+        return TemplateResponse(request, "admin/realtime/live.html", context)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: there are no rows."""
+        raise PermissionDenied
+
+    def _config(self, request: HttpRequest) -> dict[str, Any]:
+        site = self.admin_site.name
+        return {
+            **page_config(request),
+            "client": static("realtime/client.js"),
+            "topic": LIVE,
+            "page": CLIENTS,
+            "clients": reverse("admin:realtime_connection_changelist", current_app=site),
+            "actions": self._actions(request),
+            "texts": _texts(),
+        }
+
+    def _actions(self, request: HttpRequest) -> list[list[str]]:
+        """Return the actions of the list of clients that the user may take."""
+        model_admin: Any = self.admin_site._registry.get(Connection)
+        if model_admin is None or not model_admin.has_view_permission(request):
+            return []
+        found = model_admin.get_actions(request)
+        return [[name, str(label)] for _function, name, label in found.values()]
+
+
+def _texts() -> dict[str, str]:
+    return {
+        "connections": _("Connections"),
+        "commands": _("Commands a second"),
+        "deliveries": _("Deliveries a second"),
+        "commit": _("Time to commit, ms"),
+        "waiting": _("Frames that wait for slow clients"),
+        "repairs": _("Repaired gaps"),
+        "refused": _("Refused handshakes"),
+        "slow": _("Slow clients closed"),
+        "running": _("running"),
+        "draining": _("stopping"),
+        "late": _("lease is late"),
+        "gone": _("gone"),
+        "shown": _("%(shown)s of %(all)s"),
+        "none": _("Select at least one client."),
+        "many": _("Select at most %(most)s clients."),
+        "open": _("live"),
+        "connecting": _("connecting…"),
+        "refusedHere": _("This page may not be live: %(reason)s"),
+        "room": _("room"),
+        "topic": _("topic"),
+    }

@@ -1,0 +1,1 @@
+"""What the operators of a site see and do while it runs."""

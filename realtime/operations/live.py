@@ -1,0 +1,94 @@
+"""The topic of the live page: the numbers of all processes, and questions to each of them."""
+
+import asyncio
+from typing import Any, Literal
+
+import msgspec
+
+from ..engine.bus.notes import Answered, Inspect, Outcome
+from ..engine.bus.publisher import publisher
+from ..engine.engine import Engine
+from ..engine.reporting import CLIENTS, LIVE, Inspection
+from ..topics import Command, CommandError, ErrorCode, Event, Topic, command
+from ..wire.text import Text as _
+
+__all__ = ["PERMISSION", "InspectNode", "Inspected", "LiveNumbers", "Look", "Report", "may_look"]
+
+PERMISSION = "realtime.view_live"
+ANSWER_SECONDS = 2.0
+NO_ANSWER = _("The process did not answer. It may have ended.")
+
+
+class Report(Event):
+    """The numbers of one process, as `engine.reporting.Report` has them."""
+
+    numbers: dict[str, Any]
+    opened: list[dict[str, Any]]
+    closed: list[str]
+    is_partial: bool
+
+
+class Look(Command):
+    """Have all processes report while this client is subscribed."""
+
+
+class InspectNode(Command):
+    """Ask one process for its clients, or for its rooms and topics."""
+
+    node: str
+    what: Literal["clients", "places"]
+    offset: int = 0
+    ids: list[str] = []
+
+
+class Inspected(Event):
+    """The answer of a process: some rows, and the number of all."""
+
+    total: int
+    rows: list[dict[str, Any]]
+
+
+def may_look(user: Any) -> bool:
+    """Return whether a user may see the live page."""
+    return bool(user is not None and user.is_active and user.is_staff and user.has_perm(PERMISSION))
+
+
+class LiveNumbers(Topic):
+    """The numbers of all processes, once a second while somebody is subscribed; nothing is kept."""
+
+    path = LIVE
+    events = [Report]
+
+    def may_subscribe(self) -> bool:
+        """Admit staff with the permission to see the live page."""
+        return self.identity.user_pk is not None and may_look(self.identity.user)
+
+    @command
+    async def look(self, command: Look) -> None:
+        """Have all processes report."""
+        if (engine := Engine.here()) is not None:
+            engine.reporter.watch()
+
+    @command
+    async def inspect(self, command: InspectNode) -> Inspected:
+        """Ask a process, and return its answer."""
+        question = Inspection(command.what, command.offset, command.ids[:CLIENTS])
+        return await _ask(command.node, msgspec.json.encode(question).decode())
+
+
+async def _ask(node: str, text: str) -> Inspected:
+    engine = Engine.here()
+    if engine is None:
+        raise CommandError(ErrorCode.UNAVAILABLE, NO_ANSWER)
+    ref, result = publisher.answers.expect()
+    try:
+        engine.send_to_process(f"node.{node}", Inspect(ref, text, engine.topic))
+        async with asyncio.timeout(ANSWER_SECONDS):
+            note: Answered = await asyncio.wrap_future(result)
+    except TimeoutError:
+        raise CommandError(ErrorCode.UNAVAILABLE, NO_ANSWER, retry_after=1) from None
+    finally:
+        publisher.answers.forget(ref)
+    if note.outcome != Outcome.ANSWERED:
+        raise CommandError(ErrorCode.UNAVAILABLE, NO_ANSWER, retry_after=1)
+    return msgspec.json.decode(note.text, type=Inspected)

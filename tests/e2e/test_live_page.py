@@ -1,0 +1,80 @@
+"""The live page of the admin in a browser, against two processes."""
+
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from harness.client.websocket import Client
+from harness.site import UNLIMITED, Factory, Site
+from tests.e2e.chat import sign_in
+from tests.e2e.errors import without_errors
+
+LIVE = "/admin/realtime/live/"
+CLIENTS = ".realtime-rows[data-of=clients]"
+
+
+@pytest.fixture(scope="module")
+def site(make_shared_site: Factory) -> Site:
+    settings = {**UNLIMITED, "GUESTS": True}
+    return make_shared_site(servers=("daphne", "daphne"), settings=settings)
+
+
+async def open_page(browser: Browser, site: Site, key: str, path: str = LIVE) -> Page:
+    """Open a page of the admin, from the first process."""
+    url = site.servers[0].url
+    context = await browser.new_context(base_url=url, viewport={"width": 1280, "height": 1400})
+    await context.add_cookies([{"name": "sessionid", "value": key, "url": url}])
+    page = await context.new_page()
+    await page.goto(path)
+    return page
+
+
+def value(page: Page, title: str) -> Locator:
+    return page.locator(".realtime-chart").filter(has_text=title).locator("output")
+
+
+async def test_the_page_shows_both_processes_and_all_clients(site: Site, browser: Browser) -> None:
+    """Those that are there, those that come and those that go, and what they have done."""
+    keys = sign_in(site, "admin")
+    async with AsyncExitStack() as stack:
+        for number in range(30):
+            client = await stack.enter_async_context(await Client.connect(site.urls[number % 2]))
+            await client.expect("welcome")
+            await client.join("general")
+        with without_errors(browser):
+            page = await open_page(browser, site, keys["admin"])
+            await expect(page.locator(".realtime-nodes tbody tr")).to_have_count(2)
+            count = page.locator(".realtime-count[data-of=clients]")
+            await expect(count).to_have_text("31 of 31")
+            await expect(value(page, "Connections")).to_have_text("31")
+            places = page.locator(".realtime-rows[data-of=places] .realtime-body [role=row]")
+            await expect(places.first).to_contain_text("general")
+            await expect(places.first).to_contain_text("30")
+            async with await Client.connect(site.urls[1]) as late:
+                await late.expect("welcome")
+                await expect(count).to_have_text("32 of 32")
+            await expect(count).to_have_text("31 of 31")
+
+
+async def test_a_client_is_disconnected_from_the_page_within_a_second(
+    site: Site, browser: Browser
+) -> None:
+    """One of the other process; the list of clients asks, and writes the log."""
+    keys = sign_in(site, "admin")
+    async with await Client.connect(site.urls[1]) as guest:
+        name = (await guest.expect("welcome"))["connection"]
+        page = await open_page(browser, site, keys["admin"])
+        await page.get_by_label("Filter clients").fill(name)
+        box = page.locator(f"{CLIENTS} .realtime-body input")
+        await expect(box).to_have_count(1)
+        await box.check()
+        await page.get_by_label("Action", exact=True).select_option("disconnect")
+        await page.locator("form[data-of=clients] button").click()
+        await page.locator("input[type=submit]").click()
+        done = time.monotonic()
+        await guest.expect("disconnect", timeout=5)
+        assert time.monotonic() - done < 1
+        await page.goto("/admin/")
+        await expect(page.locator("#recent-actions-module")).to_contain_text(name.split(".")[0])
