@@ -13,13 +13,30 @@ Frame = str | bytes
 
 
 class SendQueue(deque[tuple[Frame, int]]):
-    """Frames in order, each with its size; the size is 0 if it does not count as waiting."""
+    """Frames in order, each with its size; the size is 0 if it does not count as waiting.
 
-    __slots__ = ("counted_bytes", "counted_frames")
+    What topics withhold from the client is counted beside it.
+    """
+
+    __slots__ = ("counted_bytes", "counted_frames", "withheld_bytes", "withheld_frames")
 
     def __init__(self) -> None:
         super().__init__()
         self.counted_frames = self.counted_bytes = 0
+        self.withheld_frames = self.withheld_bytes = 0
+
+    def withhold(self, frames: int, size: int) -> bool:
+        """Count what a topic keeps back; return whether all topics keep more than half the limits.
+
+        All of it may be sent at once.
+        """
+        self.withheld_frames += frames
+        self.withheld_bytes += size
+        limits = config()
+        return (
+            2 * self.withheld_frames > limits.outbox_frames
+            or 2 * self.withheld_bytes > limits.outbox_bytes
+        )
 
     def add(self, frame: Frame, *, is_counted: bool) -> None:
         """Append a frame."""

@@ -73,6 +73,8 @@ class Lane:
         """Remove a connection, if it gets the events of this lane."""
         if (outbox := self.outboxes.pop(connection_id, None)) is not None:
             outbox.traffic.leave(self)
+        if isinstance(outbox, Withheld):
+            outbox.drop()
         self._newcomers.discard(connection_id)
 
     def withhold(self, connection_id: str, overflow: Callable[[], None]) -> None:

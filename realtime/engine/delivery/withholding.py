@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...conf import config
 from ...wire.packet import Packet
 from ..connections.connection import Connection
 from ..connections.outbox import Outbox
@@ -30,28 +29,25 @@ MERGE_SECONDS = 0.1
 class Withheld:
     """Takes the place of an outbox in a lane, and keeps its packets until they may be sent.
 
-    `overflow` is called once if it has to keep more than half of what may wait for a slow client.
+    `overflow` is called once if all topics of the connection would keep more than half of what may
+    wait for a slow client.
     """
 
-    __slots__ = ("_frames", "_overflow", "_packets", "_size", "outbox")
+    __slots__ = ("_overflow", "_packets", "outbox")
 
     def __init__(self, outbox: Outbox, overflow: Callable[[], None]) -> None:
         self.outbox = outbox
         self._overflow: Callable[[], None] | None = overflow
         self._packets: list[Packet] = []
-        self._frames = self._size = 0
 
     def deliver(self, packet: Packet) -> None:
         """Keep frames; nothing after the overflow, when the member is about to start again."""
         if self._overflow is None:
             return
         self._packets.append(packet)
-        self._frames += len(packet.frames)
-        self._size += len(packet.raw)
-        limits = config()
-        if 2 * self._frames > limits.outbox_frames or 2 * self._size > limits.outbox_bytes:
+        if self.outbox.queue.withhold(len(packet.frames), len(packet.raw)):
             overflow, self._overflow = self._overflow, None
-            self._packets.clear()
+            self.drop()
             overflow()
 
     @property
@@ -59,9 +55,16 @@ class Withheld:
         """What the connection has received and sent."""
         return self.outbox.traffic
 
+    def drop(self) -> list[Packet]:
+        """Remove and return what was kept."""
+        packets, self._packets = self._packets, []
+        for packet in packets:
+            self.outbox.queue.withhold(-len(packet.frames), -len(packet.raw))
+        return packets
+
     def release(self) -> None:
         """Send what was kept, in its order."""
-        for packet in self._packets:
+        for packet in self.drop():
             self.outbox.deliver(packet)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import OperationalError
@@ -10,12 +11,14 @@ from pytest_django.fixtures import Settings
 from harness.waiting import eventually
 from realtime.engine.bus.notes import RightsChanged
 from realtime.engine.delivery import withholding
+from realtime.engine.delivery.flusher import Flusher, Lane
 from realtime.models import Room
 from realtime.store.topics.entries import topic_key
 from realtime.wire.codecs import JSON, NDJSON, Codec
 from realtime.wire.events import Notice
+from realtime.wire.packet import Packet
 from tests.engine import topic_log
-from tests.engine.ends import in_thread, ticks
+from tests.engine.ends import End, in_thread, ticks
 from tests.engine.process import Member, Process
 from tests.engine.subscriber import Subscriber
 
@@ -144,6 +147,32 @@ async def test_what_is_too_much_to_keep_is_read_again_by_the_client(
     assert (len(one.kinds("resync")), one.rechecked) == (1, [""])
     await one.join(room, comes_back=True)
     assert len(one.known().states) == 3
+
+
+@pytest.mark.parametrize("limits", [{"OUTBOX_FRAMES": 6}, {"OUTBOX_BYTES": 600}])
+async def test_what_several_topics_keep_is_bounded_together(
+    settings: Settings, limits: dict[str, int]
+) -> None:
+    """All of it may be released at once, and would be too much for the client."""
+    settings.REALTIME = limits
+    end, full = End(), list[str]()
+    lanes = {name: Lane(JSON, Flusher(coalesces=False), 0) for name in ("one", "two", "three")}
+    for name, lane in lanes.items():
+        lane.attach(end.outbox)
+        lane.withhold(end.outbox.id, partial(full.append, name))
+    packet = Packet([f'{{"type":"notice","text":"{"x" * 65}"}}'])  # 100 bytes with its head
+    for name in ("one", "two", "one"):
+        lanes[name].outboxes[end.outbox.id].deliver(packet)
+    assert full == []
+    for _ in range(3):  # it is told once, and then keeps nothing
+        lanes["two"].outboxes[end.outbox.id].deliver(packet)
+    assert full == ["two"]
+    lanes["three"].outboxes[end.outbox.id].deliver(packet)
+    lanes["one"].release(end.outbox.id)
+    lanes["three"].detach(end.outbox.id)
+    assert (full, len(end.items)) == (["two"], 2)
+    queue = end.outbox.queue
+    assert (queue.withheld_frames, queue.withheld_bytes) == (0, 0)
 
 
 async def test_who_is_present_is_withheld_as_well(process: Process) -> None:
