@@ -4,12 +4,14 @@ What is published is read from the database after the write and under the lock o
 last published state of a row is that of its last commit.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from django.db import connections, router, transaction
 from django.db.models import Model, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from .encoding import data_of
@@ -61,10 +63,11 @@ def changing(rows: QuerySet[M]) -> Iterator[QuerySet[M]]:
         _lock(model, found, alias)
         # Read again: another process may have changed them before the lock.
         pks = [pk for pk in _pks(rows, alias) if pk in found]
-        before = _listings(model, pks, alias)
+        before = [(some, _listings(model, some, alias)) for some in _batches(pks)]
         # Without the filters, which the first change may end.
-        yield type(rows)(model=model, using=alias).filter(pk__in=pks)
-        store(_changes(model, pks, before, alias), alias)
+        yield type(rows)(model=model, using=alias).filter(pk__in=_as_one(model, pks, alias))
+        for some, listings in before:
+            store(_changes(model, some, listings, alias), alias)
 
 
 def reconcile(topic: "LiveTopic") -> int:
@@ -265,6 +268,15 @@ def _groups(
 
 def _pks(rows: QuerySet[Any], alias: str) -> list[Any]:
     return list(rows.using(alias).values_list("pk", flat=True))
+
+
+def _as_one(model: type[Model], pks: list[Any], alias: str) -> Any:
+    """Return primary keys for a query; one of SQLite cannot have a parameter for each of many."""
+    connection = connections[alias]
+    if connection.vendor != "sqlite" or len(pks) <= AT_ONCE:
+        return pks
+    values = [model._meta.pk.get_db_prep_value(pk, connection) for pk in pks]
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(values, default=str)])
 
 
 def _alias(rows: QuerySet[Any]) -> str:

@@ -1,6 +1,7 @@
 """Live lists: rows are published as they change, and told as deleted where they leave."""
 
 import re
+import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -254,6 +255,20 @@ def test_a_bulk_update_may_move_rows() -> None:
     with changing(Room.objects.filter(slug="a")) as rooms:
         rooms._raw_delete(rooms.db)
     assert states(PRIVATE) == {"b": "b"}
+
+
+def test_a_bulk_update_may_move_very_many_rows() -> None:
+    """More than a query may have parameters."""
+    Room.objects.bulk_create(Room(slug=f"r{number}", title="old") for number in range(1200))
+    if connection.vendor == "sqlite":
+        connection.ensure_connection()
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    with changing(Room.objects.filter(title="old")) as rooms:
+        assert rooms.update(title="new", kind="private") == 1200
+        assert rooms.count() == 1200
+    assert states(PRIVATE) == {f"r{number}": "new" for number in range(1200)}
+    assert states(PUBLIC) == {}
+    connection.close()
 
 
 def test_a_block_may_change_its_rows_twice() -> None:
