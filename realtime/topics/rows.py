@@ -14,6 +14,9 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
+from ..logs import get_logger
+from ..models.logs import TOPIC_CHARACTERS
+from ..store.topics.drafts import is_key
 from .encoding import data_of
 from .inheritance import are_relatives, concrete_of, family, parents, same_table
 from .publishing import store
@@ -27,11 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["changing", "is_model", "publish_rows", "reconcile", "watch"]
 
+logger = get_logger("realtime.topics")
+
 AT_ONCE = 500
 """The most rows that are locked and read together."""
 BEFORE = "_realtime_listings"
 """The attribute of an instance with the listings of its row before its save, by primary key."""
 UID = "realtime.topics.rows"
+
+NO_KEY = "%s leaves out a row of %s: its key must have 1 to %d characters, without NUL"
 
 M = TypeVar("M", bound=Model)
 Listing = tuple["LiveTopic", str]
@@ -188,7 +195,7 @@ def _absences(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[EntryDraf
     for kind in _classes(model):
         rows = kind.model_of_rows()._base_manager.using(alias)
         for row in rows.filter(_among(kind, model, pks)):
-            for topic in kind.topics_of(row):
+            for topic in kind.topics_of(row) if _has_key(kind, row) else ():
                 if (topic, key := kind.key_of_row(row.pk)) not in present:
                     yield topic.removal(key, is_known=False)
 
@@ -197,7 +204,9 @@ def _differences(
     topic: "LiveTopic", pks: Sequence[Any], known: dict[str, StoredEvent], alias: str
 ) -> "Iterator[EntryDraft]":
     rows = topic.rows().using(alias).filter(pk__in=pks)
-    events = {topic.key_of_row(row.pk): topic.event_of(row) for row in rows}
+    events = {
+        topic.key_of_row(row.pk): topic.event_of(row) for row in rows if _has_key(type(topic), row)
+    }
     for key, event in events.items():
         if key not in known or known[key].data != data_of(event):
             yield topic.change(key, event)
@@ -228,7 +237,16 @@ def _listed(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[tuple[type[
     """Return the rows that may be in lists, each with the class of the lists."""
     for kind in _classes(model):
         for row in kind.queryset().using(alias).filter(_among(kind, model, pks)):
-            yield kind, row
+            if _has_key(kind, row):
+                yield kind, row
+
+
+def _has_key(kind: "type[LiveTopic]", row: Model) -> bool:
+    """Return whether a row may be in a list; a primary key that no value can have fails no save."""
+    if is_key(kind.key_of_row(row.pk)):
+        return True
+    logger.error(NO_KEY, kind.__qualname__, type(row).__name__, TOPIC_CHARACTERS)
+    return False
 
 
 def _classes(model: type[Model]) -> "list[type[LiveTopic]]":

@@ -20,9 +20,10 @@ from django.db.models.signals import post_save
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
-from realtime.models import Entry, Membership, Room
+from realtime.models import Entry, Membership, Room, TopicOccupancy
 from realtime.store.accounts.identity import Identity
 from realtime.topics import Event, Topic
 from realtime.topics.live import LiveTopic, changing, publish_rows
@@ -38,6 +39,11 @@ with registry.isolated():  # other tests save rooms too
 
         slug: str
         title: str
+
+    class OccupiedRow(Event):
+        """What is published of an occupied topic."""
+
+        topic: str
 
     class RoomList(LiveTopic):
         """The rooms of a kind, without those that are read-only."""
@@ -75,6 +81,22 @@ with registry.isolated():  # other tests save rooms too
         list_of = Room
         template = "room.html"
         keep = timedelta(days=1)
+
+    class OccupiedList(LiveTopic):
+        """Rows whose primary key is text, which may be longer than a key."""
+
+        path = "live-occupied"
+        list_of = TopicOccupancy
+        row = OccupiedRow
+        keep = timedelta(days=1)
+
+        @classmethod
+        def key_of_row(cls, pk: Any) -> str:
+            return f"occupied-{pk}"
+
+        @classmethod
+        def pk_of(cls, key: str) -> Any:
+            return key.removeprefix("occupied-")
 
 
 DOCUMENT = Path(__file__).parents[2] / "docs/live-models.md"
@@ -130,6 +152,26 @@ def test_only_the_fields_of_the_event_are_published() -> None:
     Room.objects.create(slug="a", invitation_key="secret")
     [value] = PUBLIC.values().values()
     assert value.data == {"slug": "a", "title": ""}
+
+
+def test_a_row_whose_key_would_be_too_long_is_saved_and_in_no_list(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry.add(OccupiedList)
+    watch(TopicOccupancy)
+    try:
+        row = TopicOccupancy.objects.create(topic="x" * 200)
+        TopicOccupancy.objects.create(topic="y")
+        row.save()
+        publish_rows(TopicOccupancy.objects.all())
+        with changing(TopicOccupancy.objects.all()) as rows:
+            rows.update(since=timezone.now())
+        row.delete()
+        assert OccupiedList().reconcile() == 0
+    finally:
+        disconnect(TopicOccupancy)
+    assert list(OccupiedList().values()) == ["occupied-y"]
+    assert "OccupiedList leaves out a row of TopicOccupancy" in caplog.text
 
 
 def test_a_rollback_publishes_nothing() -> None:

@@ -13,7 +13,7 @@ from ...wire.entries import EntryState
 from ...wire.errors import CommandError, ErrorCode
 from .entries import topic_key
 
-__all__ = ["EntryDraft", "FirstTry", "Kind", "StoredEntry", "check"]
+__all__ = ["EntryDraft", "FirstTry", "Kind", "StoredEntry", "check", "is_key"]
 
 MAX_BYTES = 64 * 1024
 """The most bytes of an entry's data as JSON."""
@@ -97,6 +97,11 @@ class StoredEntry(NamedTuple):
     def log_key(self) -> str:
         """The log that the entry is in."""
         return topic_key(self.topic)
+
+
+def is_key(text: str) -> bool:
+    """Return whether a value may have this key."""
+    return 0 < len(text) <= TOPIC_CHARACTERS and _is_storable(text)
 
 
 def check(draft: EntryDraft) -> None:
