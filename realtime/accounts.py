@@ -7,6 +7,7 @@ Open clients get events. A large number of messages takes a while, so call it in
 may be repeated, and continue where they were interrupted.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -15,7 +16,15 @@ from .store.accounts.display import NAME_CHARACTERS
 from .store.accounts.users import key_of, pk_of
 from .store.moderation import erasing
 
-__all__ = ["aerase_user", "arename_user", "erase_user", "rename_user"]
+__all__ = [
+    "aerase_user",
+    "arename_user",
+    "due_texts",
+    "erase_in_parts",
+    "erase_user",
+    "held_texts",
+    "rename_user",
+]
 
 DELETED_USER = "Deleted user"
 """Not translated: a repeat in another language would write all the messages again."""
@@ -25,14 +34,32 @@ def erase_user(user: Any, *, name: str = "") -> int:
     """Erase all messages and the name of a user or guest; return how many messages.
 
     `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Messages
-    become tombstones under `name`, by default "Deleted user". Memberships with read marks, the
-    block list and the reasons of reports are deleted. Sanctions in force stay, without the name;
-    the admin's log stays. Raises `CommandError` with `unknown_user` for an invalid `user_id`.
+    become tombstones under `name`, by default "Deleted user"; those in rooms on legal hold stay.
+    Memberships with read marks, the block list and the reasons of reports are deleted. Sanctions
+    in force stay, without the name; the admin's log stays. Raises `CommandError` with
+    `unknown_user` for an invalid `user_id`.
+    """
+    return sum(erase_in_parts(user, name=name))
+
+
+def erase_in_parts(user: Any, *, name: str = "") -> Iterator[int]:
+    """Do the work of `erase_user`; each part is committed when the iterator advances.
+
+    Yields the number of messages of each part.
     """
     key, name = key_of(user), (name or DELETED_USER)[:NAME_CHARACTERS]
-    number = sum(erasing.erase_texts(key, name))
+    yield from erasing.erase_texts(key, name)
     erasing.erase_traces(key, pk_of(key), name)
-    return number
+
+
+def due_texts(user: Any) -> int:
+    """Return how many messages of a user or guest have a text that can be erased."""
+    return erasing.due_texts(key_of(user))
+
+
+def held_texts(user: Any) -> int:
+    """Return how many messages of a user or guest are in rooms on legal hold."""
+    return erasing.held_texts(key_of(user))
 
 
 def rename_user(user: Any, name: str) -> int:

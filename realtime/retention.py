@@ -1,28 +1,33 @@
-"""Remove old rows; call it daily, from a job or a scheduler.
+"""Remove old rows; call it daily, from a job or a scheduler, or as `manage.py realtime_prune`.
 
 retention.prune()
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from .conf import config
 from .logs import get_logger
+from .models import Room
+from .models.rooms import LEAST_DAYS
+from .store.database.transactions import ROLLED_BACK
+from .store.messages import retention as messages
 from .store.moderation import actions, erasing, reports
 from .store.outbox import pending
 from .store.topics import retention as entries
 from .topics.registry import registry
 
-__all__ = ["Pruned", "aprune", "prune"]
+__all__ = ["Part", "Pruned", "aprune", "due", "in_parts", "of_room", "of_topic", "prune"]
 
 logger = get_logger("realtime.retention")
 
-LEAST_DAYS = 7
-"""Younger messages may still be sent again by their sender, or resumed by other clients."""
 GUEST_NAME = "Guest"
 """Not translated: in another language, all the erased messages would be written again."""
 
@@ -34,45 +39,131 @@ class Pruned(NamedTuple):
     nonces: int
     reports: int
     sanctions: int
+    messages: int = 0
+    """Messages of rooms with an age at which they are removed."""
     entries: int = 0
     """Events and deleted keys of topics."""
     logs: int = 0
     """Logs of topics that were empty and idle."""
 
 
+class Part(NamedTuple):
+    """A part of the work of `prune`, which is committed."""
+
+    kind: str
+    """A field of `Pruned`."""
+    number: int
+    place: str = ""
+    """The slug of the room, or the name of the topic."""
+    is_skipped: bool = False
+    """Whether the place was locked, so that it is left to the next call."""
+
+
 def prune() -> Pruned:
-    """Erase old messages of guests, and remove closed reports, ended sanctions and old entries.
+    """Erase old messages of guests, and remove old messages, entries, reports and sanctions.
 
     With `GUEST_MESSAGE_DAYS`, messages of guests become tombstones that long after they were
-    written. Events of a topic are removed after the time that its class keeps them. It may be
-    repeated, and may run twice at the same time.
+    written. Messages of a room are removed after its `keep_days`, or `MESSAGE_DAYS`; those of a
+    room on legal hold never. Events of a topic are removed after the time that its class keeps
+    them; the value of a key never. It may be repeated, and may run twice at the same time.
     """
+    numbers: Counter[str] = Counter()
+    for part in in_parts():
+        numbers[part.kind] += part.number
+    return Pruned(**{kind: numbers[kind] for kind in Pruned._fields})
+
+
+def in_parts() -> Iterator[Part]:
+    """Do the work of `prune`; each part is committed when the iterator advances."""
     pending.sweep()  # what waits for its position, if no server process runs
-    settings, messages = config(), 0
-    if settings.guest_message_days:
-        before = timezone.now() - timedelta(days=max(LEAST_DAYS, settings.guest_message_days))
-        messages = sum(erasing.erase_guests(before, GUEST_NAME))
-    days = settings.ended_sanction_days
-    return Pruned(
-        messages,
-        erasing.scrub_nonces(),
-        reports.delete_closed(days),
-        actions.delete_ended(days),
-        sum(map(_purge, entries.topic_names())),
-        entries.delete_idle_logs(timezone.now() - timedelta(days=LEAST_DAYS)),
-    )
+    if before := _guests_before():
+        yield from (Part("guest_messages", n) for n in erasing.erase_guests(before, GUEST_NAME))
+    yield from (Part("nonces", number) for number in erasing.scrub_nonces())
+    days = config().ended_sanction_days
+    yield Part("reports", reports.delete_closed(days))
+    yield Part("sanctions", actions.delete_ended(days))
+    for room in messages.old_rooms(config().message_days):
+        yield from _guarded("messages", room.slug, messages.purge(room.pk, room.before))
+    for name, topic_before in _topics():
+        yield from _guarded("entries", name, entries.purge_in_parts(name, topic_before))
+    yield Part("logs", entries.delete_idle_logs(_idle_since()))
 
 
-def _purge(name: str) -> int:
-    """Remove what a topic need not keep; without a class of today, it keeps everything."""
-    before = _before(registry.keep_of(name))
-    if before is None:
-        return 0
+def due() -> Iterator[Part]:
+    """Count what `prune` would do, without changing anything."""
+    if before := _guests_before():
+        yield Part("guest_messages", erasing.due_guests(before, GUEST_NAME))
+    days = config().ended_sanction_days
+    yield Part("reports", reports.closed(days).count())
+    yield Part("sanctions", actions.ended_sanctions(days).count())
+    for room in messages.old_rooms(config().message_days):
+        yield Part("messages", messages.number_of_old(room.pk, room.before), room.slug)
+    for name, topic_before in _topics():
+        yield Part("entries", entries.number_of_old(name, topic_before), name)
+    yield Part("logs", entries.idle_logs(_idle_since()).count())
+
+
+def of_room(room: Room, days: float | None = None, *, is_dry: bool = False) -> Iterator[Part]:
+    """Remove the old messages of one room in parts; `days` replaces the age of the room."""
+    kept = days or room.keep_days or config().message_days
+    if not kept or room.is_held:
+        return
+    before = timezone.now() - timedelta(days=min(kept, messages.MOST_DAYS))
+    if is_dry:
+        yield Part("messages", messages.number_of_old(room.pk, before), room.slug)
+    else:
+        yield from _guarded("messages", room.slug, messages.purge(room.pk, before))
+
+
+def of_topic(name: str, days: float | None = None, *, is_dry: bool = False) -> Iterator[Part]:
+    """Remove the old entries of one topic in parts; `days` replaces the age of its class."""
+    before = _before(registry.keep_of(name) if days is None else timedelta(days=days))
+    if before is None or _is_held(name):
+        return
+    if is_dry:
+        yield Part("entries", entries.number_of_old(name, before), name)
+    else:
+        yield from _guarded("entries", name, entries.purge_in_parts(name, before))
+
+
+def _guarded(kind: str, place: str, numbers: Iterator[int]) -> Iterator[Part]:
+    """Yield the parts of a place; what is locked is left to the next call."""
     try:
-        return entries.purge(name, before)
+        for number in numbers:
+            yield Part(kind, number, place)
     except DatabaseError as error:
-        logger.warning("topic %s: its old entries are left to the next call: %r", name, error)
-        return 0
+        if isinstance(error, (OperationalError, InterfaceError)) and not _is_locked(error):
+            raise
+        what = "room" if kind == "messages" else "topic"
+        logger.warning("%s %s: its old rows are left to the next call: %r", what, place, error)
+        yield Part(kind, 0, place, is_skipped=True)
+
+
+def _is_locked(error: DatabaseError) -> bool:
+    is_rolled_back = getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK
+    return is_rolled_back or "locked" in str(error)  # the text is that of SQLite
+
+
+def _guests_before() -> datetime | None:
+    days = config().guest_message_days
+    return timezone.now() - timedelta(days=max(LEAST_DAYS, days)) if days else None
+
+
+def _topics() -> Iterator[tuple[str, datetime]]:
+    """Yield the topics that need not keep everything, and until when."""
+    for name in entries.topic_names():
+        # Without a class of today, a topic keeps everything.
+        before = _before(registry.keep_of(name))
+        if before is not None and not _is_held(name):
+            yield name, before
+
+
+def _is_held(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in config().held_topics)
+
+
+def _idle_since() -> datetime:
+    return timezone.now() - timedelta(days=LEAST_DAYS)
 
 
 def _before(keep: timedelta | None) -> datetime | None:
@@ -83,5 +174,5 @@ def _before(keep: timedelta | None) -> datetime | None:
 
 
 async def aprune() -> Pruned:
-    """Erase old messages of guests, and remove closed reports, ended sanctions and old entries."""
+    """Erase old messages of guests, and remove old messages, entries, reports and sanctions."""
     return await sync_to_async(prune)()

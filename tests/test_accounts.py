@@ -200,8 +200,8 @@ def test_what_is_over_is_removed(room: Room, ada: Any) -> None:
         )
     moderation.ban(room, ada, seconds=60)
     Sanction.objects.update(ends_at=long_ago)
-    assert retention.prune() == (0, 1, 1, 1, 0, 0)
-    assert retention.prune() == (0, 0, 0, 0, 0, 0)
+    assert retention.prune() == (0, 1, 1, 1, 0, 0, 0)
+    assert retention.prune() == (0, 0, 0, 0, 0, 0, 0)
     assert Message.objects.get(pk=first).nonce.startswith("~")
 
 

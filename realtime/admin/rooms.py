@@ -70,6 +70,8 @@ class RoomAdmin(ActionPageAdmin):
         "kind",
         "slow_seconds",
         "is_read_only",
+        "keep_days",
+        "is_held",
         "position",
         "epoch",
         "created_at",

@@ -49,6 +49,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "last_address_seconds": (0, 365 * DAY),
     "lease_seconds": WAIT,
     "message_bytes_per_hour": (1, 2**50),
+    "message_days": (0, 36_500),
     "messages_burst": COUNT,
     "messages_in_flight": COUNT,
     "messages_per_second": RATE,

@@ -6,7 +6,7 @@ import string
 from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.core.validators import MaxValueValidator, MinLengthValidator
+from django.core.validators import MaxValueValidator, MinLengthValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -14,8 +14,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ..wire.commands import MAX_SLOW_SECONDS, TITLE_CHARACTERS
 
-__all__ = ["Departure", "Membership", "Message", "Room", "new_epoch"]
+__all__ = ["LEAST_DAYS", "Departure", "Membership", "Message", "Room", "new_epoch"]
 
+LEAST_DAYS = 7
+"""Younger messages may still be sent again by their sender, or resumed by other clients."""
 EPOCH_ALPHABET = string.ascii_letters + string.digits
 
 
@@ -59,6 +61,19 @@ class Room(models.Model):
     )
     is_read_only = models.BooleanField(
         _("read only"), default=False, help_text=_("Only moderators may write.")
+    )
+    keep_days = models.PositiveIntegerField(
+        _("days of messages"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(LEAST_DAYS)],
+        help_text=_("Older messages are removed. Empty: the default of the site."),
+    )
+    is_held = models.BooleanField(
+        _("legal hold"),
+        default=False,
+        db_default=False,
+        help_text=_("No message is removed or erased, whatever its age is."),
     )
     invitation_key = models.CharField(max_length=8, default=new_epoch, editable=False)
     """A part of signed invitations; changing it invalidates all that were given out."""

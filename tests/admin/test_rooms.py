@@ -62,7 +62,7 @@ def test_saving_a_room_between_two_messages_rewinds_nothing(
     draft = {"room_id": room.pk, "content": "a", "sender": "1", "username": "a"}
     form = admin_client.get(change(room)).context["adminform"].form
     room_numbering.append([Draft(**draft), Draft(**draft)])
-    admin_client.post(change(room), {**form.initial, "title": "New"})
+    admin_client.post(change(room), {**form.initial, "keep_days": "", "title": "New"})
     [stored] = room_numbering.append([Draft(**draft)])
     assert stored.state.seq == 3
 

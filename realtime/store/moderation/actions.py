@@ -34,6 +34,7 @@ __all__ = [
     "delete",
     "delete_ended",
     "dismiss",
+    "ended_sanctions",
     "find_user",
     "kick",
     "lift",
@@ -259,11 +260,15 @@ def _has_trace(key: str, room: Room) -> bool:
 
 def delete_ended(days: float, most: int = ENDED_AT_ONCE) -> int:
     """Delete sanctions that ended more than `days` ago, at most `most`; return how many."""
-    before = timezone.now() - timedelta(days=days)
-    ended = _sanctions().filter(ends_at__lt=before).order_by("ends_at")
+    ended = ended_sanctions(days).order_by("ends_at")
     # In bulk, without signals: an ended sanction changes no rights.
     rows = _sanctions().filter(pk__in=list(ended.values_list("pk", flat=True)[:most]))
     return int(rows._raw_delete(database()) or 0)
+
+
+def ended_sanctions(days: float) -> Any:
+    """Return the sanctions that ended more than `days` ago."""
+    return _sanctions().filter(ends_at__lt=timezone.now() - timedelta(days=days))
 
 
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:

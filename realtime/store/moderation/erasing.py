@@ -33,7 +33,16 @@ from ..messages.history import state_of
 from ..messages.logs import lock_logs
 from .sanctions import in_force
 
-__all__ = ["erase_guests", "erase_texts", "erase_traces", "rename", "scrub_nonces"]
+__all__ = [
+    "due_guests",
+    "due_texts",
+    "erase_guests",
+    "erase_texts",
+    "erase_traces",
+    "held_texts",
+    "rename",
+    "scrub_nonces",
+]
 
 CHUNK = 500
 MOST_EVENTS = 1000
@@ -57,9 +66,31 @@ def rename(sender: str, name: str) -> Erased:
 
 def erase_guests(before: datetime, name: str) -> Erased:
     """Turn the messages that guests wrote before a time into tombstones."""
-    condition = Q(sender__startswith=GUEST, created_at__lt=before)
-    condition &= Q(deleted_at=None) | ~Q(username=name)
+    condition = _of_guests(before, name)
     return _rewrite(condition, name, True, condition)
+
+
+def due_guests(before: datetime, name: str) -> int:
+    """Return how many messages `erase_guests` would change."""
+    rows = Message.objects.using(database()).filter(_of_guests(before, name))
+    return rows.filter(room__is_held=False).count()
+
+
+def due_texts(sender: str) -> int:
+    """Return how many messages of a sender have a text that can be erased."""
+    rows = Message.objects.using(database()).filter(sender=sender, deleted_at=None)
+    return rows.filter(room__is_held=False).count()
+
+
+def held_texts(sender: str) -> int:
+    """Return how many messages of a sender cannot be erased, because of a legal hold."""
+    rows = Message.objects.using(database()).filter(sender=sender, deleted_at=None)
+    return rows.filter(room__is_held=True).count()
+
+
+def _of_guests(before: datetime, name: str) -> Q:
+    old = Q(sender__startswith=GUEST, created_at__lt=before)
+    return old & (Q(deleted_at=None) | ~Q(username=name))
 
 
 def erase_traces(sender: str, user_pk: Any, name: str) -> None:
@@ -83,10 +114,10 @@ def erase_traces(sender: str, user_pk: Any, name: str) -> None:
             membership.delete()
 
 
-def scrub_nonces() -> int:
-    """Replace the nonces of messages that an earlier release has deleted."""
+def scrub_nonces() -> Iterator[int]:
+    """Replace the nonces of messages that an earlier release has deleted; yield how many."""
     rows = Message.objects.using(database()).exclude(deleted_at=None)
-    number = last = 0
+    last = 0
     while chunk := list(
         rows.filter(pk__gt=last).exclude(nonce__startswith="~").order_by("pk")[:CHUNK]
     ):
@@ -94,8 +125,7 @@ def scrub_nonces() -> int:
         for message in chunk:
             message.nonce = nonces.spent(message.room_id, message.sender, message.nonce)
         Message.objects.using(database()).bulk_update(chunk, ["nonce"])
-        number += len(chunk)
-    return number
+        yield len(chunk)
 
 
 def _rewrite(condition: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased:
@@ -105,6 +135,8 @@ def _rewrite(condition: Q, name: str, is_erased: bool, all_of_them: Q) -> Erased
     """
     mine = Message.objects.using(database()).filter(condition, room=OuterRef("pk"))
     rooms = Room.objects.using(database()).filter(Exists(mine)).order_by("pk")
+    if is_erased:
+        rooms = rooms.filter(is_held=False)
     for room_id, slug in list(rooms.values_list("pk", "slug")):
         rows = Message.objects.using(database()).filter(room=room_id)
         has_events, last = rows.filter(all_of_them).count() <= MOST_EVENTS, 0

@@ -16,7 +16,7 @@ from ..accounts.identity import Identity
 from ..database.alias import database
 from . import audit
 
-__all__ = ["delete_closed", "dismiss", "report", "resolve", "unknown_message"]
+__all__ = ["closed", "delete_closed", "dismiss", "report", "resolve", "unknown_message"]
 
 GUESTS = 2
 """The factor by which all guests of one address may have more open reports than one reporter."""
@@ -79,9 +79,13 @@ def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
 
 def delete_closed(days: float) -> int:
     """Delete reports that were closed more than `days` ago; return how many."""
-    before = timezone.now() - timedelta(days=days)
-    number, _ = _reports().filter(resolved_at__lt=before).delete()
+    number, _ = closed(days).delete()
     return int(number)
+
+
+def closed(days: float) -> Any:
+    """Return the reports that were closed more than `days` ago."""
+    return _reports().filter(resolved_at__lt=timezone.now() - timedelta(days=days))
 
 
 def unknown_message() -> CommandError:

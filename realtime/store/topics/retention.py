@@ -18,7 +18,14 @@ from ..database.alias import database
 from ..database.transactions import own_transaction
 from .logs import lock_logs
 
-__all__ = ["delete_idle_logs", "purge", "topic_names"]
+__all__ = [
+    "delete_idle_logs",
+    "idle_logs",
+    "number_of_old",
+    "purge",
+    "purge_in_parts",
+    "topic_names",
+]
 
 CHUNK = 500
 """The most rows that one transaction removes."""
@@ -39,19 +46,28 @@ def topic_names() -> Iterator[str]:
 
 
 def purge(name: str, before: datetime) -> int:
+    """Remove what `purge_in_parts` removes; return how many entries there were."""
+    return sum(purge_in_parts(name, before))
+
+
+def purge_in_parts(name: str, before: datetime) -> Iterator[int]:
     """Remove the events and deleted keys of a topic that were numbered before a time.
 
-    Returns how many there were. `purged_seq` becomes the last position of them, so a client that
-    has an earlier one begins anew. Raises what the database raises.
+    Yields how many in each transaction. `purged_seq` becomes the last position of them, so a client
+    that has an earlier one begins anew. Raises what the database raises.
     """
-    count = 0
     for find in (_old_events, _old_tombstones):
         has_more = True
         while has_more:
             removed = _purge(name, partial(find, before=before))
-            count += removed
+            yield removed
             has_more = removed == CHUNK
-    return count
+
+
+def number_of_old(name: str, before: datetime) -> int:
+    """Return how many entries `purge` would remove."""
+    entries = Entry.objects.using(database()).filter(log__name=name, at__lt=before)
+    return int(entries.filter(Q(key__isnull=True) | Q(is_deleted=True)).count())
 
 
 def delete_idle_logs(before: datetime) -> int:
@@ -65,6 +81,13 @@ def delete_idle_logs(before: datetime) -> int:
         count += deleted
         has_more = deleted == CHUNK
     return count
+
+
+def idle_logs(before: datetime) -> Any:
+    """Return the logs that `delete_idle_logs` would delete."""
+    entries = Entry.objects.filter(log=OuterRef("pk"))
+    logs: Any = Log.objects.using(database()).filter(name__isnull=False)
+    return logs.filter(Q(last_at__isnull=True) | Q(last_at__lt=before)).exclude(Exists(entries))
 
 
 def _purge(name: str, find: Callable[[Any], list[OldEntry]]) -> int:
@@ -98,11 +121,13 @@ def _raise_purged_seq(alias: str, log_id: int, position: int) -> None:
 def _delete_idle(before: datetime) -> int:
     alias = database()
     with transaction.atomic(using=alias):
-        entries = Entry.objects.filter(log=OuterRef("pk"))
-        logs: Any = Log.objects.using(alias).filter(name__isnull=False)
-        idle = logs.filter(Q(last_at__isnull=True) | Q(last_at__lt=before)).exclude(Exists(entries))
+        idle = idle_logs(before)
         can_skip = connections[alias].features.has_select_for_update_skip_locked
         locked = idle.select_for_update(skip_locked=can_skip).order_by("pk")
         pks = list(locked.values_list("pk", flat=True)[:CHUNK])
-        # Not by `idle`: an entry may have come between the query and its lock.
-        return int(logs.filter(pk__in=pks).exclude(Exists(entries)).delete()[0]) if pks else 0
+        if not pks:
+            return 0
+        # Again after the lock: an entry may have come between the query and its lock.
+        entries = Entry.objects.filter(log=OuterRef("pk"))
+        logs: Any = Log.objects.using(alias).filter(pk__in=pks).exclude(Exists(entries))
+        return int(logs.delete()[0])
