@@ -36,6 +36,8 @@ SERVED_FIXTURES = {
     "postgres_database_url",
 }
 SERVED_PARAMETERS = {"postgres", "pubsub", "core"}
+SAME_ON_EACH_PYTHON = {"clients/test_javascript.py", "test_architecture.py"}
+"""Files of `unit` tests of JavaScript, and of what stands in the sources."""
 
 
 def pytest_configure() -> None:
@@ -71,6 +73,8 @@ def mark(item: pytest.Item) -> None:
     """Give a test without a marker of its own the one that follows from what it uses."""
     if isinstance(item, pytest.Function) and not marker_of(item):
         item.add_marker(kind_of(item))
+    if depends_on_python(item):
+        item.add_marker("each_python")
     if marker_of(item) == "browser":  # one browser serves all, in one event loop
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
@@ -89,6 +93,18 @@ def kind_of(item: pytest.Function) -> str:
     if "chromium" in item.fixturenames:
         return "browser"
     return "servers" if uses_servers or folder == "e2e" else "unit"
+
+
+def depends_on_python(item: pytest.Item) -> bool:
+    """Return whether CI tries a test on the newest Python as well.
+
+    SQL, browsers, faults of servers, and every combination of a table are the same on each.
+    """
+    path = item.path.relative_to(TESTS)
+    if item.get_closest_marker("exhaustive") or str(path) in SAME_ON_EACH_PYTHON:
+        return False
+    kind = marker_of(item)
+    return kind == "unit" or (kind == "servers" and path.parts[0] == "engine")
 
 
 def needs_servers(item: pytest.Function) -> bool:

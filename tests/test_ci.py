@@ -119,8 +119,7 @@ STEPS = [
     ".venv/bin/python -m pytest -n 5",
     ".venv/bin/python -m pytest -m alone",
     ".venv-newest/bin/pip install",
-    ".venv-newest/bin/python -m pytest -n 2 --dist worksteal --hypothesis-profile short -m unit",
-    ".venv-newest/bin/python -m pytest -n 2 --dist worksteal --hypothesis-profile short -m servers",
+    ".venv-newest/bin/python -m pytest -n 3 --dist worksteal --hypothesis-profile short -m each",
     ".venv/bin/python .ci/holes.py",
 ]
 
