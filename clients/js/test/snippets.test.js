@@ -25,7 +25,7 @@ test("each snippet in TypeScript passes the strict checks", () => {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "site.ts"), SITE);
-  const codes = ["react.md", "client.md"].flatMap((name) => ["ts", "tsx"].flatMap((language) => snippets(name, language)));
+  const codes = ["react.md", "client.md", "live-models.md"].flatMap((name) => ["ts", "tsx"].flatMap((language) => snippets(name, language)));
   assert.ok(codes.length > 5);
   codes.forEach((code, at) => writeFileSync(join(folder, `${at}.tsx`), `${code}\nexport {};\n`));
   const config = { extends: join(here, "tsconfig.json"), include: ["*.ts", "*.tsx"] };
@@ -57,6 +57,35 @@ test("a component waits for its room", async () => {
     }`;
   const { show } = await load({ name: "suspense", code: code + page, loader: "tsx" });
   assert.deepEqual(await show(makeElement()), ["Joining…", "All"]);
+});
+
+test("a component is a live list", async () => {
+  const [code] = snippets("live-models.md", "tsx");
+  assert.ok(code.trim().split("\n").length <= 10);
+  const { makeElement } = await import("../fixtures/page.js");
+  const page = `
+    import { act } from "react";
+    import { createRoot } from "react-dom/client";
+    import { RealtimeClient as Client } from "django-channels-realtime";
+    import { RealtimeProvider } from "django-channels-realtime/react";
+    import { stores } from "django-channels-realtime/stores";
+    import { fakeServer } from "django-channels-realtime/testing";
+    export async function show(element) {
+      const server = fakeServer();
+      const rows = server.topic("orders/7");
+      const client = new Client({ transport: server.transport, clock: server.clock, stores: stores() });
+      const seen = [];
+      const change = async (act_) => (await act(async () => void act_()), seen.push(element.textContent));
+      rows.set("1", "order_row", { total: "9.99", state: "open" });
+      await change(() => createRoot(element).render(<RealtimeProvider client={client}><Orders customer={7} /></RealtimeProvider>));
+      await change(() => rows.set("2", "order_row", { total: "5", state: "open" }));
+      await change(() => rows.set("1", "order_row", { total: "9.99", state: "late" }));
+      await change(() => rows.delete("1"));
+      return seen;
+    }`;
+  const { show } = await load({ name: "live-list", code: code + page, loader: "tsx" });
+  const open = "1: 9.99 open";
+  assert.deepEqual(await show(makeElement()), [open, `${open}2: 5 open`, "1: 9.99 late2: 5 open", "2: 5 open"]);
 });
 
 test("the test of a component passes", async () => {
