@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('realtime', '0009_occupied_topics'),
+        ('realtime', '0010_retention'),
     ]
 
     operations = [
