@@ -1,0 +1,77 @@
+"""Send a notice to a room, a user or all clients, or store a message in a room."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from realtime import push
+from realtime.management.operation import Operation, wrong
+from realtime.management.people import key_of_user
+from realtime.models import Room
+from realtime.push.target import LEVELS
+
+__all__ = ["Command"]
+
+
+class Command(Operation):
+    """Sends a text to connected clients; with `--message`, it is stored in a room."""
+
+    help = "Send a notice to a room, a user or everyone, or a message to a room."
+    resume = "Nothing was sent. Run the same command again."
+
+    def declare(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("text", metavar="TEXT", help="the text; - reads the standard input")
+        to = parser.add_mutually_exclusive_group(required=True)
+        to.add_argument("--room", metavar="SLUG", help="all clients in a room")
+        text = "the clients of a user, by the primary key, or of a guest (guest:…)"
+        to.add_argument("--user-id", metavar="ID", help=text)
+        to.add_argument("--username", metavar="NAME", help="the clients of a user, by the name")
+        to.add_argument("--everyone", action="store_true", help="all clients of the site")
+        parser.add_argument("--level", choices=LEVELS, default="info", help="of a notice")
+        text = "store a message in the room, in place of a notice; its sender has this name"
+        parser.add_argument("--message", metavar="SENDER", help=text)
+
+    def operate(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Send the text, and return what was sent to whom."""
+        text = sys.stdin.read() if options["text"] == "-" else options["text"]
+        if not text.strip():
+            raise wrong("The text is empty.")
+        if "\0" in text:
+            raise wrong("The text must not contain NUL.")
+        if options["message"] is not None:
+            return _store(options, text)
+        target, to = _target(options)
+        target.notice(text, level=options["level"]).require()
+        return {"sent": "notice", "to": to, "level": options["level"]}
+
+    def lines(self, result: dict[str, Any]) -> Iterable[str]:
+        """Return what was sent to whom."""
+        yield f"A {result['sent']} was sent to {result['to']}."
+
+
+def _store(options: dict[str, Any], text: str) -> dict[str, Any]:
+    if options["room"] is None:
+        raise wrong("--message needs --room: only rooms store messages.")
+    room = _room(options["room"])
+    message = push.room(room).message(text, username=options["message"])
+    position = None if message is None else message.seq
+    return {"sent": "message", "to": f"the room {room.slug}", "position": position}
+
+
+def _target(options: dict[str, Any]) -> tuple[push.Target, str]:
+    if options["everyone"]:
+        return push.everyone(), "everyone"
+    if options["room"] is not None:
+        room = _room(options["room"])
+        return push.room(room), f"the room {room.slug}"
+    key = key_of_user(options)
+    return push.user(key), f"the user {key}"
+
+
+def _room(slug: str) -> Room:
+    room = Room.objects.filter(slug=slug).first() if "\0" not in slug else None
+    if room is None:
+        raise wrong(f"There is no room {slug!r}.")
+    return room

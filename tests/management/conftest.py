@@ -1,0 +1,42 @@
+"""Run a command of the package as an operator does."""
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from typing import Any, NamedTuple
+
+import pytest
+from django.core.management import CommandError, call_command
+
+
+class Ran(NamedTuple):
+    """What a command has written, and its exit code."""
+
+    out: str
+    err: str
+    code: int
+    error: str
+
+    @property
+    def result(self) -> Any:
+        """The line of JSON."""
+        return json.loads(self.out)
+
+
+def run(name: str, *arguments: str, **options: Any) -> Ran:
+    out, err = StringIO(), StringIO()
+    code, error = 0, ""
+    try:
+        call_command(name, *arguments, stdout=out, stderr=err, **options)
+    except CommandError as raised:
+        code, error = raised.returncode, str(raised)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    return Ran(out.getvalue(), err.getvalue(), code, error)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Show the progress of each part."""
+    monkeypatch.setattr("realtime.management.operation.PROGRESS_SECONDS", 0)
+    return lambda: None
