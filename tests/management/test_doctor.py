@@ -27,7 +27,7 @@ from tests.store.conftest import database, switched, url
 __all__ = ["database", "url"]
 
 Given = pytest.FixtureRequest
-LAST = ("realtime", "0010_retention")
+LAST = ("realtime", "0011_retention")
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,7 @@ def wrong_setting(given: Given) -> Iterator[None]:
 
 FAULTS: dict[str, tuple[Callable[[Given], Any], str, str]] = {
     "database": (dead_database, "The database does not answer", "Start the database"),
-    "migrations": (missing_migration, "Migrations are missing: 0010", "manage.py migrate"),
+    "migrations": (missing_migration, "Migrations are missing: 0011", "manage.py migrate"),
     "clocks": (clock_that_is_late, "is 3600 s ahead", "time service"),
     "pending": (waiting_entries, "has waited for its position for 6", "Start a server"),
     "processes": (no_process, "No server process with sockets is alive.", "Start a server process"),
