@@ -14,7 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from .. import moderation
 from ..models import Room, Sanction
+from ..store.accounts.identity import Identity
+from ..store.moderation import many
 from ..store.moderation.actions import addresses_of
 from ..wire.commands import REASON_CHARACTERS
 from .confirmation import ConfirmationAdmin
@@ -110,14 +113,14 @@ class SanctionActionsAdmin(ConfirmationAdmin):
     ) -> int:
         """Sanction each of the users once, as the form says; return the number of users."""
         given, people = form.cleaned_data, dict.fromkeys(targets)
-        more: dict[str, Any] = {"reason": given["reason"], "by": request.user}
-        if "ends_at" in given:
-            more["seconds"] = seconds_until(given["ends_at"])
+        seconds = seconds_until(given["ends_at"]) if "ends_at" in given else None
+        if not given.get("by_address"):
+            return _sanction_many(act, people, seconds, given["reason"], request)
+        more: dict[str, Any] = {"reason": given["reason"], "by": request.user, "seconds": seconds}
         is_by_name = 0
         for room, user in people:
-            if given.get("by_address"):
-                more["addresses"] = addresses_of(user)
-                is_by_name += not more["addresses"]
+            more["addresses"] = addresses_of(user)
+            is_by_name += not more["addresses"]
             act(room, user, **more)
         self._warn(request, is_by_name)
         return len(people)
@@ -130,3 +133,26 @@ class SanctionActionsAdmin(ConfirmationAdmin):
                 number,
             )
             self.message_user(request, text % number, messages.WARNING)
+
+
+def _sanction_many(
+    act: Callable[..., Any],
+    people: Iterable[SanctionTarget],
+    seconds: float | None,
+    reason: str,
+    request: HttpRequest,
+) -> int:
+    """Sanction users room by room, each with a few queries; return how many there were."""
+    by, number = Identity.of(request.user), 0
+    rooms: dict[Room | None, list[str]] = {}
+    for room, user in people:
+        rooms.setdefault(room, []).append(user)
+    for room, users in rooms.items():
+        if act is moderation.kick:
+            number += many.kick_users(room, users, reason=reason, by=by)
+        else:
+            kind = Sanction.Kind.BAN if act is moderation.ban else Sanction.Kind.MUTE
+            number += many.sanction_users(
+                kind.value, room, users, seconds=seconds, reason=reason, by=by
+            )
+    return number

@@ -386,3 +386,31 @@ def test_the_tokens_of_chosen_guests_are_revoked(
     assert "1 guest was revoked." in response.content.decode()
     assert RevokedToken.objects.get().jti == "guest:ada"
     assert LogEntry.objects.get().object_id == guest.pk
+
+
+@pytest.mark.parametrize("action", ["kick", "ban", "mute"])
+@pytest.mark.parametrize("scope", ["room", "site"])
+def test_sanctions_of_more_users_cost_no_more_queries(
+    admin_client: Client, connect: Connect, room: Room, action: str, scope: str
+) -> None:
+    """Each is a row with its entry in the log; users who do not exist are left out."""
+    gone = connect("gone", room)
+    Connection.objects.filter(pk=gone.pk).update(user_key="987654")
+    numbers, given = [], {"room": room.pk} if scope == "room" else {}
+    for more in (2, 10):
+        for number in range(more):
+            user = User.objects.create(username=f"u{more}-{number}")
+            Membership.objects.create(room=room, user=user)
+            connect(user.username, room, user=user)
+            connect(f"g{more}-{number}", room)
+        data = {"action": action, "_selected_action": [gone.pk], "select_across": "1"}
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.post(LIST, {**data, "reason": "spam", **given})
+        numbers.append(len(queries))
+    rows = Sanction.objects.filter(reason="spam", room=room if scope == "room" else None)
+    assert rows.filter(kind="mute" if action == "mute" else "ban").count() == 24
+    assert LogEntry.objects.count() >= 24
+    assert set(rows.values_list("username", flat=True)) >= {"u2-0", "g10-9"}
+    kicked = action == "kick" and scope == "room"
+    assert Membership.objects.count() == (0 if kicked else 12)
+    assert numbers[1] <= numbers[0] + 2 <= 34

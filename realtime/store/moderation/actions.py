@@ -36,15 +36,19 @@ __all__ = [
     "dismiss",
     "ended_sanctions",
     "find_user",
+    "is_repeat",
     "kick",
     "lift",
+    "outlasts",
     "rank_of",
     "remove_member",
+    "replacing",
     "report",
     "resolve",
     "revoke",
     "sanction",
     "target",
+    "text_of",
     "unknown_message",
 ]
 
@@ -91,15 +95,15 @@ def sanction(
                 .get_or_create(fields, kind=kind, room=room, user_key=user_key, address=address)
             )
             if not is_new:
-                if not shortens and _outlasts(one, fields["ends_at"]):
+                if not shortens and outlasts(one, fields["ends_at"]):
                     continue
-                if _is_repeat(one, fields, seconds):
+                if is_repeat(one, fields, seconds):
                     made.append(one)
                     continue
                 if shortens:
                     _check_rank_of([one], rank)
-                _change(one, _replacing(one, fields))
-            audit.record(by, one, audit.ADDITION if is_new else audit.CHANGE, _text(one))
+                _change(one, replacing(one, fields))
+            audit.record(by, one, audit.ADDITION if is_new else audit.CHANGE, text_of(one))
             made.append(one)
     return made
 
@@ -141,7 +145,7 @@ def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
     with transaction.atomic(using=database()):
         rows = list(sanctions)
         for one in rows:
-            audit.record(by, one, audit.DELETION, f"lifted: {_text(one)}")
+            audit.record(by, one, audit.DELETION, f"lifted: {text_of(one)}")
             one.delete()
     return len(rows)
 
@@ -293,7 +297,7 @@ def addresses_of(user_key: str) -> set[str]:
     return {network_of(address) for address in found} - {""}
 
 
-def _is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:
+def is_repeat(one: Sanction, fields: dict[str, Any], seconds: float | None) -> bool:
     """Return whether a sanction already has these values, with about the same end."""
     if one.reason != fields["reason"] or one.by != fields["by"]:
         return False
@@ -324,7 +328,7 @@ def _rank_of_giver(one: Sanction) -> int:
     return rank_of(None if one.by is None else Identity.of(one.by), one.room)
 
 
-def _replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
+def replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of an existing sanction that a new one changes."""
     if not is_in_force(one):
         return fields
@@ -333,7 +337,8 @@ def _replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
     return fields | (kept if one.address else {"rank": kept["rank"]})
 
 
-def _outlasts(one: Sanction, end: datetime | None) -> bool:
+def outlasts(one: Sanction, end: datetime | None) -> bool:
+    """Return whether a sanction ends later than at a time, or never."""
     return one.ends_at is None or (end is not None and one.ends_at > end)
 
 
@@ -377,7 +382,8 @@ def _name_of(user_key: str) -> str:
     return Identity.of(user).username
 
 
-def _text(one: Sanction) -> str:
+def text_of(one: Sanction) -> str:
+    """Return a sanction as the audit log describes it."""
     where = f"in {one.room}" if one.room is not None else "on the whole site"
     until = f"until {one.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if one.ends_at else "for good"
     return f"{one.kind} {where} {until}" + (f": {one.reason}" if one.reason else "")
