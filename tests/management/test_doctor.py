@@ -27,7 +27,7 @@ from tests.store.conftest import database, switched, url
 __all__ = ["database", "url"]
 
 Given = pytest.FixtureRequest
-LAST = ("realtime", "0011_retention")
+LAST = ("realtime", "0011_live_page")
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ def lock_rooms(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('realtime', '0010_live_page'),
+        ('realtime', '0009_occupied_topics'),
     ]
 
     operations = [
