@@ -20,7 +20,7 @@ IMPORT = re.compile(r"""(?:from|import)\s*\(?["']([^"']+)["']""")
 
 
 def test_client_is_small() -> None:
-    """On the wire: a third of what common clients of this kind have."""
+    """On the wire: docs/clients.md says what the bytes are for."""
     assert len(gzip.compress((FOLDER / "client.js").read_bytes(), 9)) <= 12.6 * 1024
 
 
