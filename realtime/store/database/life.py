@@ -24,7 +24,7 @@ from ...logs import get_logger
 from ...models import Log
 from ...models.rooms import new_epoch
 
-__all__ = ["Life", "current", "expression", "renew"]
+__all__ = ["Life", "current", "expression", "is_known", "renew"]
 
 logger = get_logger("realtime.log")
 
@@ -59,6 +59,11 @@ def expression(alias: str) -> str:
     if (is_readable := _readable.get(alias)) is None:
         is_readable = _is_readable(alias)
     return LIFE if is_readable else UNKNOWN
+
+
+def is_known(alias: str) -> bool:
+    """Return whether `expression` needs no query."""
+    return connections[alias].vendor != "postgresql" or alias in _readable
 
 
 def current(alias: str) -> Any:

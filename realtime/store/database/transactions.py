@@ -17,11 +17,13 @@ __all__ = [
     "LOCK_MS",
     "ROLLED_BACK",
     "awaited",
+    "can_join_statements",
     "is_in_site_transaction",
     "is_in_transaction",
     "is_open",
     "on_commit",
     "open_transaction",
+    "own_settings",
     "own_transaction",
     "warn_of_others",
     "will_run",
@@ -37,11 +39,11 @@ deadlock, a serialization failure."""
 # An index scan skips the dead rows of a queue, and a bitmap scan reads them again each time. The
 # statistics, those of an empty table, do not show that.
 OWN = (
-    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
-    " SELECT set_config('lock_timeout', '{lock_ms}', true),"
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SELECT set_config('lock_timeout', '{lock_ms}', true),"
     " set_config('statement_timeout', '3000', true), set_config('enable_seqscan', 'off', true),"
     " set_config('enable_bitmapscan', 'off', true), CASE current_setting('synchronous_commit')"
-    " WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
+    " WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END",
 )
 
 
@@ -79,13 +81,34 @@ def own_transaction(alias: str, lock_ms: int = LOCK_MS) -> Iterator[None]:
     Inside a transaction of the caller, such as that of a test case, it changes no setting: it
     would stay changed there.
     """
+    settings = own_settings(alias, lock_ms)
+    with transaction.atomic(using=alias):
+        if settings:
+            with connections[alias].cursor() as cursor:
+                cursor.execute(";".join(settings))
+        yield
+
+
+def own_settings(alias: str, lock_ms: int) -> list[str]:
+    """Return the statements with which `own_transaction` begins, before it is opened."""
     connection = connections[alias]
     is_own = not connection.in_atomic_block and connection.get_autocommit()
-    with transaction.atomic(using=alias):
-        if is_own and connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(OWN.format(lock_ms=int(lock_ms)))
-        yield
+    if not is_own or connection.vendor != "postgresql":
+        return []
+    return [one.format(lock_ms=int(lock_ms)) for one in OWN]
+
+
+def can_join_statements(alias: str) -> bool:
+    """Return whether several statements can be one, which saves a process the way to the server.
+
+    Each has its own result, and sees what was committed before it began.
+    """
+    connection: Any = connections[alias]
+    return (
+        connection.vendor == "postgresql"
+        and getattr(connection.Database, "__name__", "") == "psycopg"
+        and not connection.settings_dict["OPTIONS"].get("server_side_binding")
+    )
 
 
 def is_in_transaction(alias: str) -> bool:

@@ -13,8 +13,9 @@ from django.db import transaction
 
 from ...counts import counts
 from ...signals import entries_stored, topic_rights_changed
+from ..database import life
 from ..database.alias import database
-from ..database.transactions import LOCK_MS
+from ..database.transactions import LOCK_MS, can_join_statements, own_settings
 from ..topics import rows
 from ..topics.drafts import EntryDraft, StoredEntry
 from ..topics.logs import LockedTopicLog, locked
@@ -88,16 +89,40 @@ def _append(
 
 def _number(names: Collection[str], lock_ms: int, skip_locked: bool) -> list[EntryDraft]:
     alias = database()
+    if not skip_locked and can_join_statements(alias) and life.is_known(alias):
+        pending = _number_at_once(alias, names, lock_ms)
+        if pending is not None:
+            return pending
     without_log = partial(rows.topics_without_log, alias)
     with locked(alias, names, lock_ms, without_log, skip_locked=skip_locked) as logs:
         now, pending = rows.take(alias, logs)
-        _store(alias, logs, pending, now, announces=True)
-        counts.number(len(pending))
-        if not pending:
-            # Another process has numbered it meanwhile. A commit of the locks would wait for the
-            # disk while others wait for the logs.
-            transaction.set_rollback(True, using=alias)
+        _store_pending(alias, logs, pending, now)
     return pending
+
+
+def _number_at_once(alias: str, names: Collection[str], lock_ms: int) -> list[EntryDraft] | None:
+    """Number as `_number` does, with fewer ways to the server; None if a log may have to be made.
+
+    Each way back is a wait for the other threads of the process.
+    """
+    settings = own_settings(alias, lock_ms)
+    with transaction.atomic(using=alias):
+        logs, now, pending = rows.lock_and_take(alias, names, settings)
+        if logs.keys() != set(names):
+            transaction.set_rollback(True, using=alias)
+            return None
+        _store_pending(alias, logs, pending, now)
+    return pending
+
+
+def _store_pending(
+    alias: str, logs: dict[str, LockedTopicLog], pending: list[EntryDraft], now: datetime
+) -> None:
+    _store(alias, logs, pending, now, announces=True)
+    if not pending:
+        # Another process has numbered it meanwhile. A commit of the locks would wait for the
+        # disk while others wait for the logs.
+        transaction.set_rollback(True, using=alias)
 
 
 def _store(

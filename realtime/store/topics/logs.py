@@ -13,7 +13,7 @@ from ...models import Entry, Log
 from ..database import life
 from ..database.transactions import own_transaction
 
-__all__ = ["LockedTopicLog", "lock_logs", "locked"]
+__all__ = ["LockedTopicLog", "lock_logs", "lock_query", "locked", "locked_logs"]
 
 logger = get_logger("realtime.topics")
 
@@ -81,6 +81,11 @@ def lock_logs(
             if vendor == "sqlite":
                 _touch(alias, wanted)
             rows = _lock_by_orm(alias, wanted)
+    return locked_logs(alias, rows)
+
+
+def locked_logs(alias: str, rows: "list[LogFields]") -> dict[str, LockedTopicLog]:
+    """Return logs by name from the rows of `LOCK`, with an end and an epoch that hold."""
     logs = {row[1]: _repaired(LockedTopicLog(*row[:6]), row[6]) for row in rows}
     epochs = life.renew(alias, [life.Life(row[0], row[4], row[2], *row[7:]) for row in rows])
     for log in logs.values() if epochs else ():
@@ -99,10 +104,14 @@ def _make_logs(alias: str, names: Iterable[str]) -> None:
 LogFields = tuple[int, str, int, int, str, datetime | None, int | None, str, str]
 
 
+def lock_query(alias: str) -> str:
+    """Return the statement of PostgreSQL that locks logs; its parameter is their names."""
+    return LOCK.format(life=life.expression(alias))
+
+
 def _lock_in_postgres(alias: str, names: list[str], skip_locked: bool) -> list[LogFields]:
     with connections[alias].cursor() as cursor:
-        query = LOCK.format(life=life.expression(alias))
-        cursor.execute(query + (" SKIP LOCKED" if skip_locked else ""), [names])
+        cursor.execute(lock_query(alias) + (" SKIP LOCKED" if skip_locked else ""), [names])
         return list(cursor.fetchall())
 
 

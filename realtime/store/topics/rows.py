@@ -14,10 +14,19 @@ from django.utils import timezone
 
 from ...models import Entry, Log, Pending
 from .drafts import EntryDraft, Kind
-from .logs import LockedTopicLog
+from .logs import LockedTopicLog, lock_query, locked_logs
 from .plan import EntryRow, Held, NameInLog, Plan
 
-__all__ = ["BATCH", "KINDS", "find", "is_full", "take", "topics_without_log", "write"]
+__all__ = [
+    "BATCH",
+    "KINDS",
+    "find",
+    "is_full",
+    "lock_and_take",
+    "take",
+    "topics_without_log",
+    "write",
+]
 
 BATCH = 1000
 """The most pending entries that one transaction numbers."""
@@ -93,8 +102,34 @@ def take(alias: str, names: Collection[str]) -> tuple[datetime, list[EntryDraft]
     if connections[alias].vendor != "postgresql":
         return _take_by_orm(alias, names)
     with connections[alias].cursor() as cursor:
-        cursor.execute(TAKE, [list(names), list(KINDS), BATCH, BATCH_BYTES])
-        found = cursor.fetchall()
+        cursor.execute(TAKE, _take_parameters(names))
+        return _taken(cursor.fetchall())
+
+
+def lock_and_take(
+    alias: str, names: Collection[str], before: Sequence[str]
+) -> tuple[dict[str, LockedTopicLog], datetime, list[EntryDraft]]:
+    """Lock logs and take what is pending in them, after the statements `before`, all at once.
+
+    The rows of a topic without a log are taken too: then the caller has to roll back.
+    """
+    ordered = sorted(names)
+    statements = [*before, lock_query(alias), TAKE]
+    with connections[alias].cursor() as cursor:
+        cursor.execute(";".join(statements), [ordered, *_take_parameters(ordered)])
+        for _ in before:
+            cursor.nextset()
+        locked = cursor.fetchall()
+        cursor.nextset()
+        now, pending = _taken(cursor.fetchall())
+    return locked_logs(alias, locked), now, pending
+
+
+def _take_parameters(names: Collection[str]) -> list[Any]:
+    return [list(names), list(KINDS), BATCH, BATCH_BYTES]
+
+
+def _taken(found: Sequence[Any]) -> tuple[datetime, list[EntryDraft]]:
     return found[0][0], [_draft(*row[1:]) for row in found if row[1] is not None]
 
 

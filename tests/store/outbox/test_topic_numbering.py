@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from msgspec.structs import replace
 
 from realtime.models import Entry, Log
-from realtime.store.outbox import topic_numbering
+from realtime.store.outbox import pending_entries, topic_numbering
 from realtime.store.topics import rows
 from realtime.store.topics.drafts import FirstTry
 from realtime.store.topics.entries import NO_LOG, TopicLog
@@ -243,3 +243,32 @@ def test_a_try_that_was_rolled_back_is_repeated() -> None:
         raise ValueError
     append(draft)
     assert living() == {"k": "v1"}
+
+
+# On the way to PostgreSQL.
+
+
+@pytest.mark.parametrize("is_bound", [False, True], ids=["joined", "server-side binding"])
+def test_logs_are_locked_and_emptied_by_one_statement_where_that_is_possible(
+    is_postgres: bool, is_bound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement with parameters on the server cannot be several."""
+    if not is_postgres:
+        pytest.skip("SQLite has no pending entries")
+    append(event("first"), event("first", "order/8"))
+    if is_bound:
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", True)
+        connection.close()
+    try:
+        pending_entries.insert("default", [event("a"), event("b", "order/8"), event("c")])
+        pending_entries.insert("default", [event("new", "order/9")])
+        with CaptureQueriesContext(connection) as queries:
+            assert topic_numbering.number([TOPIC, "order/8"]) == 3
+        assert topic_numbering.number([TOPIC, "order/9", "order/none"]) == 1
+    finally:
+        connection.close()
+    taking = [one["sql"] for one in queries if "DELETE FROM realtime_pending" in one["sql"]]
+    assert ["FOR NO KEY UPDATE" in sql for sql in taking] == [not is_bound]
+    assert stored() == [(1, "first"), (2, "a"), (3, "c")]
+    assert (stored("order/8"), stored("order/9")) == ([(1, "first"), (2, "b")], [(1, "new")])
+    assert not Log.objects.filter(name="order/none").exists()
