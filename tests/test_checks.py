@@ -50,7 +50,7 @@ SQLITE, POSTGRES = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 @pytest.fixture(autouse=True)
 def _no_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     """The site has no topics, which need a larger pool."""
-    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[]))
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(site_classes=[]))
 
 
 def ids(found: list[CheckMessage]) -> list[str]:
@@ -777,7 +777,7 @@ def test_the_pool_fits_the_threads_for_topics_if_there_are_any(
 ) -> None:
     """Permissions and commands of topics have threads of their own."""
     settings.REALTIME = {}
-    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[1] * topics))
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(site_classes=[1] * topics))
     with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": size}}):
         assert ids(checks.check_database()) == found
 
@@ -787,7 +787,7 @@ def test_the_pool_fits_the_threads_for_hooks_if_there_are_any(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int, found: list[str]
 ) -> None:
     settings.REALTIME = {"HOOKS": "shop.hooks.ChatHooks"}
-    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(classes=[]))
+    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(site_classes=[]))
     with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": size}}):
         assert ids(checks.check_database()) == found
 
