@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -17,6 +18,7 @@ from pytest_django import Settings
 from websockets.sync.server import ServerConnection, serve
 
 from harness.services import free_port
+from realtime import migrations
 from realtime.doctor import database as of_database
 from realtime.doctor import processes
 from realtime.engine.bus.publisher import Publisher
@@ -27,7 +29,8 @@ from tests.store.conftest import database, switched, url
 __all__ = ["database", "url"]
 
 Given = pytest.FixtureRequest
-LAST = ("realtime", "0011_live_page")
+MIGRATIONS = Path(migrations.__file__).parent.glob("0*.py")
+LAST = ("realtime", max(file.stem for file in MIGRATIONS))
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +123,7 @@ def wrong_setting(given: Given) -> Iterator[None]:
 
 FAULTS: dict[str, tuple[Callable[[Given], Any], str, str]] = {
     "database": (dead_database, "The database does not answer", "Start the database"),
-    "migrations": (missing_migration, "Migrations are missing: 0011", "manage.py migrate"),
+    "migrations": (missing_migration, f"Migrations are missing: {LAST[1]}.", "manage.py migrate"),
     "clocks": (clock_that_is_late, "is 3600 s ahead", "time service"),
     "pending": (waiting_entries, "has waited for its position for 6", "Start a server"),
     "processes": (no_process, "No server process with sockets is alive.", "Start a server process"),
