@@ -56,6 +56,7 @@ LAYERS = {
     "asgi": 5,
     "testing": 5,
     "conformance": 5,
+    "serving": 5,
     "pytest_plugin": 5,
 }
 STEPS = (

@@ -582,14 +582,22 @@ async def test_each_line_of_the_log_comes_once(services: Services, sites: Sites,
     server.kill()
 
 
-def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
-    """In the unit, whose paths are made to exist."""
+UNITS = {"one a port": ["realtime@.service"], "one socket": ["realtime.service", "realtime.socket"]}
+
+
+@pytest.mark.parametrize("names", UNITS.values(), ids=UNITS)
+def test_systemd_finds_nothing_wrong(tmp_path: Path, names: list[str]) -> None:
+    """In the units, whose paths are made to exist."""
     analyze = shutil.which("systemd-analyze") or missing("systemd", "no systemd-analyze")
-    unit = tmp_path / "realtime@8001.service"
-    text = UNIT.read_text().replace("/srv/realtime/.venv/bin", str(Path(sys.executable).parent))
-    unit.write_text(text.replace("/srv/realtime", str(tmp_path)))
-    done = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, text=True)
-    mine = [line for line in done.stderr.splitlines() if "realtime@" in line]
+    (tmp_path / "manage.py").touch()
+    units = []
+    for name in names:
+        text = (ROOT / "docs" / name).read_text()
+        text = text.replace("/srv/realtime/.venv/bin", str(Path(sys.executable).parent))
+        units.append(tmp_path / name.replace("@", "@8001"))
+        units[-1].write_text(text.replace("/srv/realtime", str(tmp_path)))
+    done = subprocess.run([analyze, "verify", "--man=no", *units], capture_output=True, text=True)
+    mine = [line for line in done.stderr.splitlines() if "realtime" in line]
     assert (mine, done.returncode) == ([], 0), done.stderr
 
 

@@ -1,0 +1,63 @@
+"""Daphne on the shared socket."""
+
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from daphne.cli import CommandLineInterface
+from daphne.server import Server
+from twisted.internet import reactor
+
+from .supervised import Supervised
+
+__all__ = ["serve"]
+
+OPTIONS = ("-v", "0")
+"""What is different from Daphne's own defaults: no access log."""
+
+
+def serve(
+    application: str, options: Sequence[str], listener: socket.socket, supervised: Supervised
+) -> None:
+    """Run Daphne until it is stopped."""
+    interface = CommandLineInterface()
+    interface.server_class = partial(SharedServer, listener, supervised)
+    interface.run([*OPTIONS, *options, "--fd", str(listener.fileno()), application])
+
+
+class SharedServer(Server):  # type: ignore[misc]
+    """Daphne without endpoints of its own: those for a descriptor cannot be Unix sockets."""
+
+    def __init__(self, listener: socket.socket, supervised: Supervised, **options: Any) -> None:
+        super().__init__(**options)
+        self._listener = listener
+        self._supervised = supervised
+        self._port: Any = None
+
+    def run(self) -> None:
+        """Run until the reactor is stopped."""
+        self.endpoints: list[str] = []
+        cast(Any, reactor).callLater(0, self._accept)  # in the loop, once it runs
+        super().run()
+
+    def _accept(self) -> None:
+        number, family = self._listener.fileno(), self._listener.family
+        self._port = cast(Any, reactor).adoptStreamPort(number, family, self.http_factory)
+        cast(Any, reactor).addSystemEventTrigger("before", "shutdown", self.stop_accepting)
+        self._supervised.run(self)
+
+    def stop_accepting(self) -> None:
+        """Close this process's share of the listening socket.
+
+        Twisted would shut a Unix socket down, and remove its file, which the other workers need.
+        """
+        if self._listener.fileno() >= 0:
+            self._listener.close()
+            self._port.stopReading()
+            self._port.socket.close()
+
+    def is_busy(self) -> bool:
+        """Whether an application runs: its connection is a page, as the sockets are closed."""
+        running = [details.get("application_instance") for details in self.connections.values()]
+        return any(one is not None and not one.done() for one in running)

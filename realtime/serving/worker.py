@@ -1,0 +1,152 @@
+"""One worker as its supervisor sees it: a process, the channel to it, and how far it is."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+from .supervised import DRAIN, READY, RUNNING, STOP
+
+__all__ = ["Program", "State", "Worker"]
+
+FOR_SUPERVISOR = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+"""Variables of systemd that are not for workers."""
+READ_BYTES = 4096
+
+
+class State(IntEnum):
+    """How far a worker is."""
+
+    STARTING = 0
+    """It imports the site."""
+    RUNNING = 1
+    """It accepts connections."""
+    READY = 2
+    """It can also store messages."""
+    ENDING = 3
+    """It was told to end."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What each worker runs."""
+
+    server: str
+    application: str
+    options: Sequence[str]
+    listener: socket.socket
+    folder: Path = field(default_factory=lambda: Path(sys.path[0]).absolute())
+    """The folder of `manage.py`; a link in its path is followed anew for each worker."""
+    is_current: bool = field(init=False)
+    """Whether it is the working folder too."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_current", self.folder.samefile(Path.cwd()))
+
+    def start(self, generation: int, now: float) -> "Worker":
+        """Start a worker; it loads the code and the settings that there are now."""
+        ours, theirs = socket.socketpair()
+        listening = self.listener.fileno()
+        command = [sys.executable, *_switches(), "-m", __package__, self.server]
+        command += [str(listening), str(theirs.fileno()), self.application, *self.options]
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(listening, theirs.fileno()),
+                process_group=0,  # so that Ctrl+C reaches the supervisor alone
+                cwd=self.folder if self.is_current else None,
+                env=self._environment(),
+            )
+        ours.setblocking(False)
+        return Worker(process, ours, generation, now)
+
+    def _environment(self) -> dict[str, str]:
+        environment = {k: v for k, v in os.environ.items() if k not in FOR_SUPERVISOR}
+        paths = [str(self.folder), *filter(None, [environment.get("PYTHONPATH")])]
+        return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _switches() -> list[str]:
+    return [f"-W{one}" for one in sys.warnoptions]
+
+
+class Worker:
+    """A worker process; `until` is the time at which it is killed if it has not moved on."""
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        channel: socket.socket,
+        generation: int,
+        now: float,
+    ) -> None:
+        self.process = process
+        self.channel = channel
+        self.generation = generation
+        self.state = State.STARTING
+        self.started_at = self.heard_at = now
+        self.until: float | None = None
+        self._unread = b""
+
+    def __str__(self) -> str:
+        return f"worker {self.pid}"
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self.process.pid
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return State.RUNNING <= self.state < State.ENDING
+
+    def read(self, now: float) -> Iterator[State]:
+        """Read its reports; yield each state that it has reached."""
+        with suppress(OSError):
+            while data := self.channel.recv(READ_BYTES):
+                self._unread += data
+        *lines, self._unread = self._unread.split(b"\n")
+        for line in lines:
+            self.heard_at = now
+            state = {RUNNING: State.RUNNING, READY: State.READY}.get(line)
+            if state is not None and state > self.state:
+                self.state = state
+                yield state
+
+    def drain(self, seconds: float, until: float) -> None:
+        """Tell it to close its connections at an even pace, and to end."""
+        self._tell(b"%b %f" % (DRAIN, seconds), until)
+
+    def stop(self, until: float) -> None:
+        """Tell it to end now; its clients are told when to come back."""
+        self._tell(STOP, until)
+
+    def _tell(self, order: bytes, until: float) -> None:
+        self.state, self.until = State.ENDING, until
+        with suppress(OSError):  # it has just ended
+            self.channel.send(order + b"\n")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.state, self.until = State.ENDING, None
+        if self.process.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reaped(self, status: int) -> None:
+        """Note that the process has ended, with this status of `waitpid`."""
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.channel.close()
+
+    @property
+    def ending(self) -> str:
+        """How it has ended, for a person."""
+        code = self.process.returncode
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
