@@ -79,7 +79,9 @@ class DurableRead:
                 self._take_end(frame)
             case "removed" | "error" if frame.get("ref") != 2:
                 status = STATUS.get(frame["code"], HTTPStatus.BAD_REQUEST)
-                self.refusal = Refusal(status, frame["code"], frame["message"])
+                after = frame.get("retry_after")
+                code, message = frame["code"], frame["message"]
+                self.refusal = Refusal(status, code, message, retry_after=after)
 
     def _take_reply(self, frame: Frame) -> None:
         if frame.get("ref") == 2:

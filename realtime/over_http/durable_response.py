@@ -60,7 +60,8 @@ class DurableResponse(Response):
         self._is_ended = True
         refusal = self._read.refusal
         if refusal is None and self._read.next is None:
-            refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.UNAVAILABLE, NO_REPLY)
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            refusal = Refusal(status, ErrorCode.UNAVAILABLE, NO_REPLY, retry_after=1)
         if refusal is not None:
             self._is_started = self._is_ended = False
             await self.refuse(refusal)

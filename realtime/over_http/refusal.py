@@ -22,8 +22,15 @@ STATUS: dict[int, HTTPStatus] = {
 class Refusal(CommandError):  # noqa: N818 - as `Disconnect`
     """The reply to a request, with its HTTP status; the client gets it as an `error`."""
 
-    def __init__(self, status: HTTPStatus, code: ErrorCode | str, message: object) -> None:
-        super().__init__(code, message)
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: ErrorCode | str,
+        message: object,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message, retry_after=retry_after)
         self.status = status
 
 

@@ -117,7 +117,7 @@ class Response:
 
     async def refuse(self, error: Refusal) -> None:
         """Send an error as the whole response."""
-        await self.end_with(error.status, self._encoded(error))
+        await self.end_with(error.status, self._encoded(error), error.retry_after)
 
     async def tell(self, error: Refusal) -> None:
         """Send an error in a response that has begun."""

@@ -315,6 +315,7 @@ async def test_a_read_without_a_reply_says_so(
     error = json.loads(found.body)
     assert (found.status, error["code"]) == (503, "unavailable")
     assert error["message"] == str(NO_REPLY)
+    assert found.headers["retry-after"] == "1"
 
 
 async def test_a_long_poll_from_now_waits_for_the_next_event(
@@ -460,3 +461,12 @@ def test_an_event_is_made_once_for_all_readers() -> None:
     [[first], [second]] = [read.taken() for read in reads]
     assert first.json is second.json
     assert bytes(first.json) == b'{"seq":4,"content":"a"}'
+
+
+def test_a_read_that_is_refused_for_a_while_says_when_to_come_back() -> None:
+    """A thousand reads at once are more than a process can answer in time."""
+    scope = {"method": "GET", "query_string": b"offset=-1", "headers": []}
+    read = DurableRead(DurableRequest.of(scope, "room", "general"))
+    read.take('{"type":"error","ref":1,"code":"unavailable","message":"Busy.","retry_after":2}')
+    assert read.refusal is not None
+    assert (read.refusal.status, read.refusal.retry_after) == (503, 2)
