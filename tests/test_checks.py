@@ -777,7 +777,9 @@ def test_the_pool_fits_the_threads_for_topics_if_there_are_any(
 ) -> None:
     """Permissions and commands of topics have threads of their own."""
     settings.REALTIME = {}
-    monkeypatch.setattr("realtime.checks.database.registry", SimpleNamespace(site_classes=[1] * topics))
+    monkeypatch.setattr(
+        "realtime.checks.database.registry", SimpleNamespace(site_classes=[1] * topics)
+    )
     with database(ENGINE=POSTGRES, OPTIONS={"pool": {"max_size": size}}):
         assert ids(checks.check_database()) == found
 

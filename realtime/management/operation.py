@@ -21,6 +21,7 @@ __all__ = ["FAILED", "INTERRUPTED", "UNAVAILABLE", "WRONG", "Operation", "wrong"
 FAILED, WRONG, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 """The exit codes; docs/commands.md has the table."""
 PROGRESS_SECONDS = 1.0
+TABLES = "The tables are missing or old. Run manage.py migrate."
 
 T = TypeVar("T")
 
@@ -85,8 +86,7 @@ class Operation(BaseCommand):
         except (OperationalError, InterfaceError) as error:
             raise self._told(_away("database", error, self.resume), UNAVAILABLE) from error
         except ProgrammingError as error:
-            text = "The tables are missing or old. Run manage.py migrate."
-            raise self._told(text, UNAVAILABLE) from error
+            raise self._told(TABLES, UNAVAILABLE) from error
         except LayerUnavailable as error:
             raise self._told(str(error), UNAVAILABLE) from error
         except Refusal as error:
@@ -150,5 +150,7 @@ class Operation(BaseCommand):
 
 
 def _away(what: str, error: Exception, resume: str) -> str:
+    if "no such table" in str(error):  # SQLite has no error of its own for it
+        return TABLES
     lines = str(error).strip().splitlines() or [repr(error)]
-    return f"The {what} is not available: {lines[0].rstrip('.')}. {resume}"
+    return f"The {what} is not available: {lines[0].rstrip('.')}. {resume}".rstrip()

@@ -110,9 +110,10 @@ def test_a_second_interrupt_ends_the_part_that_runs() -> None:
         (unknown_user(), 2, "There is no such user."),
         (OperationalError("gone\nmore"), 3, "The database is not available: gone. Run the same"),
         (ProgrammingError("no table"), 3, "The tables are missing or old. Run manage.py migrate."),
+        (OperationalError("no such table: x"), 3, "The tables are missing or old."),
         (LayerUnavailable("No Redis."), 3, "No Redis."),
     ],
-    ids=["wrong", "refused", "database", "tables", "layer"],
+    ids=["wrong", "refused", "database", "tables", "sqlite", "layer"],
 )
 def test_an_error_has_a_sentence_and_a_code(error: Exception, code: int, text: str) -> None:
     """Also with `--json`, for programs."""
