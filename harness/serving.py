@@ -49,7 +49,7 @@ class Serve(Process):
         def is_there() -> bool:
             return len(re.findall(text, self.log())) >= times
 
-        wait_until(lambda: is_there() or not self.is_running(), 60, text)
+        wait_until(lambda: is_there() or not self.is_running(), 120, text)
         assert is_there(), self.log()
 
     def workers(self, what: str = "starts") -> list[int]:
