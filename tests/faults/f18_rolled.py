@@ -90,16 +90,16 @@ class Visitor:
 
 @fault(
     "F18",
-    "a rolling restart of two workers on one socket, with 1,000 clients (in CI 60)",
+    "a rolling restart of two workers on one socket, with 5,000 clients (in CI 60)",
     must={**NOTHING_BROKEN, "not back": 0, "refused": 0, "missed": 0, "doubled": 0, "gap, s": 15},
 )
 async def rolled(ground: Ground) -> Figures:
     """The clients of the harness talk, and plain ones hear one of them; each was moved."""
     allow_many_files()
-    number = ground.size(60, 1000)
+    number = ground.size(60, 5000)
     settings = {**UNLIMITED, "CONNECTIONS_PER_PROCESS": 18_000}
     site = ground.make_site(servers=(), settings=settings)
-    options = ["--workers", str(WORKERS), "--drain", str(ground.size(1, 10))]
+    options = ["--workers", str(WORKERS), "--drain", str(ground.size(1, 20))]
     serve = Serve(site.folder, site.env["DATABASE_URL"], *options, **_own(site.env))
     async with AsyncExitStack() as stack:
         stack.callback(serve.show_log)
