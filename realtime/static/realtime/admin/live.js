@@ -288,10 +288,20 @@ function tell(name) {
   state.textContent = name === "open" ? texts.open : texts.connecting;
 }
 
+/** The background of the page, for heads that stay above their rows: each theme names it differently. */
+function background() {
+  for (let one = root; one; one = one.parentElement) {
+    const found = getComputedStyle(one).backgroundColor;
+    if (found !== "transparent" && !found.endsWith(", 0)")) return found;
+  }
+  return "Canvas";
+}
+
 let refreshedAt = 0;
 function tick() {
   for (const [name, node] of nodes) if (Date.now() - node.at > FORGOTTEN) nodes.delete(name);
   if (Date.now() - heardAt > GONE) void look(); // after a reconnect, perhaps to another process
+  root.style.setProperty("--back", background());
   sample();
   drawNodes();
   clients.draw();
