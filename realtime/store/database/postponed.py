@@ -6,8 +6,11 @@ until the write.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import proxy
+
+from django.db import Error, transaction
 
 from .transactions import will_run
 
@@ -55,26 +58,41 @@ class Postponed(Generic[T]):
         vars(connection)["commit"] = self._before_commit
 
     def execute(self) -> None:
-        """Write the items now, unless their transaction was rolled back."""
+        """Write the items now, unless their transaction was rolled back.
+
+        If that fails, the transaction cannot be committed, even if the site catches the error: it
+        comes from another statement than the one that has published.
+        """
         self._end()
         if will_run(self._connection, self._hook):
-            self._write(self.items)
+            with transaction.mark_for_rollback_on_error(using=self._connection.alias):
+                self._write(self.items)
 
     def _before_statement(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
     ) -> Any:
         # All items came after the savepoint, which is a statement too. The transaction may have
         # failed, so that nothing can be written.
-        if isinstance(sql, str) and sql.lstrip().upper().startswith("ROLLBACK TO"):
+        if self._connection.needs_rollback:
+            pass  # Django refuses the statement; the site may go on without a rollback
+        elif isinstance(sql, str) and sql.lstrip().upper().startswith("ROLLBACK TO"):
             self._end()
         else:
             self.execute()
         return execute(sql, params, many, context)
 
     def _before_commit(self) -> None:
-        if not self.is_over:
-            self.execute()
-        self._connection.commit()
+        try:
+            if not self.is_over:
+                self.execute()
+        except BaseException:
+            # Django does so for errors of the database only.
+            with suppress(Error):
+                self._connection.rollback()
+            raise
+        # Not `connection.commit`: the site may have replaced it meanwhile, to call this method.
+        backend: Any = self._connection.__class__
+        backend.commit(self._connection)
 
     def _end(self) -> None:
         self.is_over = True

@@ -175,6 +175,63 @@ def test_what_cannot_be_written_fails_the_commit(is_postgres: bool) -> None:
     assert len(told) == MANY
 
 
+def test_no_commit_follows_a_write_that_failed_before_another_statement(is_postgres: bool) -> None:
+    if not is_postgres:
+        pytest.skip("SQLite has no pending entries")
+    hooks: list[int] = []
+    with transaction.atomic():
+        Room.objects.create(slug="lost")
+        publish_many("a", SINGLY)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 1")
+        transaction.on_commit(lambda: hooks.append(1))
+        for _ in range(400):
+            publish(event("x" * 2000))
+        with suppress(DatabaseError), transaction.atomic():
+            Room.objects.create(slug="other")
+        with pytest.raises(transaction.TransactionManagementError):
+            Room.objects.count()
+    assert hooks == []
+    assert not Room.objects.exists()
+    publish(event("b"))
+    assert published() == ["b"]
+
+
+def test_a_wrapper_that_refuses_the_write_fails_the_commit() -> None:
+    def wrapper(execute: Any, sql: str, *arguments: Any) -> Any:
+        if "INTO realtime_" in sql:
+            raise Rollback
+        return execute(sql, *arguments)
+
+    def publish_in_vain() -> None:
+        with transaction.atomic():
+            Room.objects.create(slug="lost")
+            publish_many("a")
+            connection.execute_wrappers.append(wrapper)
+
+    try:
+        with suppress(Rollback):
+            publish_in_vain()
+    finally:
+        connection.execute_wrappers.clear()
+    if connection.vendor == "postgresql":
+        assert connection.get_autocommit()
+        assert not Room.objects.exists()
+        publish(event("b"))
+        assert published() == ["b"]
+
+
+def test_a_statement_that_is_refused_loses_nothing_of_a_commit() -> None:
+    with transaction.atomic():
+        publish_many("a")
+        transaction.set_rollback(True)
+        with pytest.raises(transaction.TransactionManagementError):
+            Room.objects.count()
+        transaction.set_rollback(False)
+        publish_many("b")
+    assert published() == names("a") + names("b")
+
+
 def test_a_connection_that_is_closed_in_its_transaction_loses_all_of_it() -> None:
     with suppress(Rollback), transaction.atomic():
         publish_many("a")
@@ -229,6 +286,23 @@ def test_a_commit_that_the_site_has_replaced_is_called() -> None:
             publish_many("a")
     finally:
         del vars(real)["commit"]
+    assert calls
+    assert published() == names("a")
+
+
+def test_a_commit_that_the_site_replaces_later_calls_the_one_before() -> None:
+    calls: list[int] = []
+    real = connections["default"]
+    with transaction.atomic():
+        publish_many("a")
+        before = real.commit
+
+        def commit() -> None:
+            calls.append(1)
+            before()
+
+        vars(real)["commit"] = commit
+    del vars(real)["commit"]
     assert calls
     assert published() == names("a")
 
