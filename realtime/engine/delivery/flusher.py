@@ -63,9 +63,15 @@ class Lane:
         self._newcomers: set[str] = set()
 
     def attach(self, outbox: Outbox) -> None:
-        """Add a connection; it gets the events of later rounds."""
-        if outbox.id not in self.outboxes:
+        """Add a connection; it gets the events of later rounds.
+
+        What was withheld from a member is dropped: it enters anew, with a reply that has it.
+        """
+        before = self.outboxes.get(outbox.id)
+        if before is None:
             outbox.traffic.enter(self)
+        elif isinstance(before, Withheld):
+            before.drop()
         self.outboxes[outbox.id] = outbox
         self._newcomers.add(outbox.id)
 

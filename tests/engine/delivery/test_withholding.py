@@ -175,6 +175,20 @@ async def test_what_several_topics_keep_is_bounded_together(
     assert (queue.withheld_frames, queue.withheld_bytes) == (0, 0)
 
 
+async def test_a_member_that_enters_again_leaves_no_space_occupied() -> None:
+    end, packet = End(), Packet(['{"type":"notice"}'])
+    lane = Lane(JSON, Flusher(coalesces=False), 0)
+    lane.attach(end.outbox)
+    lane.withhold(end.outbox.id, lambda: None)
+    lane.outboxes[end.outbox.id].deliver(packet)
+    assert end.outbox.queue.withheld_frames == 1
+    lane.attach(end.outbox)
+    lane.release(end.outbox.id)
+    queue = end.outbox.queue
+    assert (queue.withheld_frames, queue.withheld_bytes) == (0, 0)
+    assert end.items == []
+
+
 async def test_who_is_present_is_withheld_as_well(process: Process) -> None:
     """In a topic the audience of presence is separate."""
     one = Subscriber(process, "one.1")
