@@ -287,8 +287,9 @@ export class HttpLine {
   // A token that has ended meanwhile, and another user, are found by the next attempt of the client.
   #refused(text) {
     const [line] = text.split("\n");
+    if (this.#isGone || !line.includes('"disconnect"')) return; // the page of a proxy, too
     const isFinal = !this.#welcome || JSON.parse(line).code !== UNAUTHENTICATED;
-    if (isFinal && line.includes('"disconnect"') && !this.#isGone) this.#receiver.onFrame(line);
+    if (isFinal) this.#receiver.onFrame(line);
   }
 
   // Frames

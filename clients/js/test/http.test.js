@@ -352,6 +352,16 @@ test("a stream that is too large goes on with what fits, and the rest is refused
   assert.deepEqual(attempt.ends, []);
 });
 
+test("a stream that is too large for a proxy goes on with what fits", async () => {
+  const { attempt } = await inRoom();
+  attempt.send({ type: "joins", rooms: [{ room: "a long name" }], ref: 7 });
+  clock.pass(0.1);
+  (await request(2)).respond(new Response("<html>\n413 Request Entity Too Large", { status: 413 }));
+  const next = await request(3);
+  assert.deepEqual(next.commands.map(({ ref }) => ref), ["again"]);
+  assert.deepEqual(attempt.ends, []);
+});
+
 test("many rooms are entered by one stream, and a later change waits for others of its kind", async () => {
   const attempt = await opened();
   assert.equal(attempt.line.batches, Infinity);
