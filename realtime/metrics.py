@@ -213,7 +213,8 @@ def is_allowed(request: HttpRequest) -> bool:
             user: Any = getattr(request, "user", None)
             return user is not None and user.is_active and user.is_staff
         case path:
-            return bool(path) and bool(import_string(path)(request))
+            # Only True: what a coroutine function returns would count as true.
+            return bool(path) and import_string(path)(request) is True
 
 
 def _family(metric: Metric, value: Any) -> Any:

@@ -26,6 +26,14 @@ def may_scrape(request: HttpRequest) -> bool:
     return request.headers.get("X-Scraper") == "yes"
 
 
+async def may_scrape_later(request: HttpRequest) -> bool:
+    return False
+
+
+def anything(request: HttpRequest) -> Any:
+    return [False]
+
+
 def samples() -> dict[tuple[str, str], float]:
     """The value of each sample by its name and label."""
     text = render(numbers.read(None))[0].decode()
@@ -118,6 +126,12 @@ def test_a_function_may_decide(settings: Settings) -> None:
     assert Client().get(PAGE, headers={"X-Scraper": "yes"}).status_code == 200
 
 
+def test_only_true_lets_a_request_in(settings: Settings) -> None:
+    """A decorator that is named by mistake returns a view, a coroutine function a coroutine."""
+    settings.REALTIME = {"METRICS": f"{__name__}.anything"}
+    assert Client().get(PAGE).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [
@@ -129,6 +143,8 @@ def test_a_function_may_decide(settings: Settings) -> None:
         ({"METRICS": "everybody"}, ["realtime.E054"]),
         ({"METRICS": f"{__name__}.missing"}, ["realtime.E054"]),
         ({"METRICS": f"{__name__}.DOCS"}, ["realtime.E054"]),
+        ({"METRICS": f"{__name__}.may_scrape_later"}, ["realtime.E054"]),
+        ({"METRICS": ".."}, ["realtime.E054"]),
     ],
 )
 def test_a_mistake_in_the_setting_is_found(

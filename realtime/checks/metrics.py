@@ -1,6 +1,7 @@
 """Check the settings of `/realtime/metrics`."""
 
 from importlib.util import find_spec
+from inspect import iscoroutinefunction
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
@@ -22,7 +23,7 @@ def check_metrics(**kwargs: Any) -> list[CheckMessage]:
         text, hint = 'METRICS is "token", but METRICS_TOKEN is empty.', "Set a long random token."
         found.append(Error(text, hint=hint, id="realtime.E054"))
     elif access not in WORDS and not _is_function(access):
-        text = f"METRICS names {access!r}, which cannot be imported or called."
+        text = f"METRICS names {access!r}, which is no synchronous function to import."
         hint = 'Write "staff", "token", or the dotted path of a function that takes the request.'
         found.append(Error(text, hint=hint, id="realtime.E054"))
     if access and find_spec("prometheus_client") is None:
@@ -36,6 +37,7 @@ def check_metrics(**kwargs: Any) -> list[CheckMessage]:
 
 def _is_function(path: str) -> bool:
     try:
-        return callable(import_string(path))
-    except ImportError:
+        found = import_string(path)
+    except (ImportError, TypeError, ValueError):  # the last two for dots without names
         return False
+    return callable(found) and not iscoroutinefunction(found)
