@@ -107,7 +107,7 @@ def read(engine: "Engine | None") -> Numbers:
         started_at=_started_at,
         at=time.time(),
         cpu_seconds=time.process_time(),
-        is_stopping=engine is not None and engine.is_stopping,
+        is_stopping=engine is not None and (engine.is_stopping or engine.is_draining),
         is_current=engine is None or engine.is_current,
         is_layer_away=engine is not None and engine.hub.layer.is_away,
         gauges=Gauges() if engine is None else _gauges(engine),

@@ -95,6 +95,12 @@ def test_a_process_without_sockets_has_numbers_too(database: str) -> None:
     assert (found.node, found.gauges.connections, found.totals.published) == ("", 0, 1)
 
 
+async def test_a_process_that_drains_is_shown_as_one_that_stops(engine: Engine) -> None:
+    assert not numbers.read(engine).is_stopping
+    await engine.drain(0)
+    assert numbers.read(engine).is_stopping
+
+
 def test_the_numbers_go_to_other_processes_as_json() -> None:
     found: Any = numbers.read(None)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Numbers) == found
