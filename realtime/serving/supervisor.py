@@ -21,6 +21,10 @@ logger = logging.getLogger("realtime.serve")
 HUNG_SECONDS = 60.0
 """A worker whose event loop has not turned for so long is killed."""
 
+STAYS = (
+    "The other workers stay in service: correct the code or the settings, and send SIGHUP again."
+)
+
 
 class Code:
     """Exit codes of the supervisor; 1 and 2 are those of any command."""
@@ -86,7 +90,8 @@ class Supervisor:
                 self._code = Code.STOPPED
             return
         self._fill_slots(now)
-        self._roll(now)
+        if self._code is None:
+            self._roll(now)
 
     def _notice(self, signals: list[int], now: float) -> None:
         for worker in list(self._workers.values()):
@@ -130,11 +135,20 @@ class Supervisor:
 
     def _fill_slots(self, now: float) -> None:
         for slot in self._slots:
-            if slot.worker is None and slot.start_at <= now:
-                slot.worker = self._start_worker(now)
+            if slot.worker is not None or slot.start_at > now or self._code is not None:
+                continue
+            slot.worker = self._start_worker(now)
+            if slot.worker is None:
+                slot.vacate(now, served_since=None)
+                self._end_if_hopeless(slot)
 
-    def _start_worker(self, now: float) -> Worker:
-        worker = self._program.start(self._rolling.generation, now)
+    def _start_worker(self, now: float) -> Worker | None:
+        """Start a worker; return None if the system refuses, as for a folder that is replaced."""
+        try:
+            worker = self._program.start(self._rolling.generation, now)
+        except OSError as error:
+            logger.error("a worker cannot be started: %s", error)
+            return None
         self._workers[worker.pid] = worker
         logger.info("%s starts", worker)
         return worker
@@ -165,7 +179,12 @@ class Supervisor:
         was_on = self._rolling.is_on
         slot = self._rolling.next_slot(self._slots)
         if slot is not None:
-            self._rolling.replace(slot, self._start_worker(now))
+            successor = self._start_worker(now)
+            if successor is None:
+                logger.error(STAYS)
+                self._rolling.give_up()
+            else:
+                self._rolling.replace(slot, successor)
         elif was_on and not self._rolling.is_on:
             logger.info("all workers are replaced")
 
@@ -194,12 +213,8 @@ class Supervisor:
             if worker is self._rolling.retiring:
                 self._rolling.retiring = None
         elif worker is self._rolling.successor:
-            logger.error(
-                "%s has ended with %s before it was ready. The other workers stay in service:"
-                " correct the code or the settings, and send SIGHUP again.",
-                worker,
-                worker.ending,
-            )
+            logger.error("%s has ended with %s before it was ready", worker, worker.ending)
+            logger.error(STAYS)
             self._rolling.give_up()
         else:
             self._vacate(worker, now, served_since)
@@ -212,6 +227,9 @@ class Supervisor:
         slot.vacate(now, served_since=served_since)
         if slot is self._rolling.slot:
             self._rolling.take_over()
+        self._end_if_hopeless(slot)
+
+    def _end_if_hopeless(self, slot: Slot) -> None:
         if slot.is_hopeless and not any(one.is_serving for one in self._slots):
             logger.error("no worker can start: each of %d in a row has failed. See above.", TRIES)
             self._end(Code.CANNOT_START)

@@ -50,20 +50,27 @@ class Program:
         object.__setattr__(self, "is_current", self.folder.samefile(Path.cwd()))
 
     def start(self, generation: int, now: float) -> "Worker":
-        """Start a worker; it loads the code and the settings that there are now."""
+        """Start a worker; it loads the code and the settings that there are now.
+
+        Raises `OSError` if the system refuses: its folder or Python is missing, or a limit is met.
+        """
         ours, theirs = socket.socketpair()
         listening = self.listener.fileno()
         command = [sys.executable, *_switches(), "-m", __package__, self.server]
         command += [str(listening), str(theirs.fileno()), self.application, *self.options]
         with theirs:
-            process = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(listening, theirs.fileno()),
-                process_group=0,  # so that Ctrl+C reaches the supervisor alone
-                cwd=self.folder if self.is_current else None,
-                env=self._environment(),
-            )
+            try:
+                process = subprocess.Popen(  # noqa: S603
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(listening, theirs.fileno()),
+                    process_group=0,  # so that Ctrl+C reaches the supervisor alone
+                    cwd=self.folder if self.is_current else None,
+                    env=self._environment(),
+                )
+            except OSError:
+                ours.close()
+                raise
         ours.setblocking(False)
         return Worker(process, ours, generation, now)
 

@@ -19,6 +19,8 @@ class Small(Program):
     """Starts a small worker in place of a server."""
 
     def start(self, generation: int, now: float) -> Worker:
+        if (Path(self.application) / "mode").read_text() == "refused":
+            raise FileNotFoundError(2, "No such file or directory", self.application)
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(

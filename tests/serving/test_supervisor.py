@@ -119,6 +119,27 @@ def test_workers_that_cannot_start_end_the_supervisor(start: Start) -> None:
     assert supervisor.log().count("has ended with code 9") >= 5
 
 
+def test_a_system_that_starts_no_process_counts_as_a_failure(start: Start) -> None:
+    supervisor = start("refused")
+    assert supervisor.wait(30) == 3
+    assert "no worker can start: each of 5 in a row has failed" in supervisor.log()
+    assert supervisor.pids("starts") == []
+
+
+def test_a_folder_that_is_replaced_ends_no_worker_that_serves(start: Start) -> None:
+    """One of two dies while the folder of the code is away, and SIGHUP comes."""
+    supervisor = start()
+    supervisor.until("is ready", 2)
+    supervisor.become("refused")
+    supervisor.signal(signal.SIGHUP)
+    supervisor.until("The other workers stay in service")
+    os.kill(supervisor.pids("is ready")[0], signal.SIGKILL)
+    supervisor.until("a worker cannot be started", 8)
+    supervisor.become("ok")
+    supervisor.until("is ready", 3)
+    assert supervisor.end() == 0
+
+
 def test_a_worker_that_hangs_at_its_start_counts_as_one_that_cannot(start: Start) -> None:
     supervisor = start("silent", number=1, start=0.2)
     assert supervisor.wait(30) == 3
