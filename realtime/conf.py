@@ -133,7 +133,7 @@ class Config:
     message_bytes_per_hour: int = 8 * 1024 * 1024
     """Bytes of messages that one user stores; guests of one address together have twice that."""
     message_days: float = 0
-    """The age at which messages are removed in rooms without an age of their own; 0 keeps them."""
+    """The age of removed messages in rooms without their own; 0 keeps them, else at least 7."""
     held_topics: list[str] = field(default_factory=list)
     """Topics on legal hold, from which nothing is removed: names, where `*` is any text."""
     guest_message_days: float = 0

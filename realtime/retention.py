@@ -105,10 +105,10 @@ def due() -> Iterator[Part]:
 
 def of_room(room: Room, days: float | None = None, *, is_dry: bool = False) -> Iterator[Part]:
     """Remove the old messages of one room in parts; `days` replaces the age of the room."""
-    kept = days or room.keep_days or config().message_days
-    if not kept or room.is_held:
+    kept = next(one for one in (days, room.keep_days, config().message_days) if one is not None)
+    before = messages.end_of(kept, timezone.now())
+    if before is None or room.is_held:
         return
-    before = timezone.now() - timedelta(days=min(kept, messages.MOST_DAYS))
     if is_dry:
         yield Part("messages", messages.number_of_old(room.pk, before), room.slug)
     else:

@@ -74,6 +74,19 @@ def test_one_room_is_pruned_to_a_given_age(room: Room) -> None:
     assert Message.objects.get().content == "b"
 
 
+def test_a_room_alone_is_pruned_as_with_all_others(room: Room, settings: Settings) -> None:
+    settings.REALTIME = {"MESSAGE_DAYS": 1}
+    say(room, *"ab")
+    age(3)
+    for given, keep_days in (([], None), (["--room", "general"], None), (["--room", "general"], 0)):
+        Room.objects.update(keep_days=keep_days)
+        assert run("realtime_prune", *given, json=True).result["messages"] == 0
+    age(8)
+    assert run("realtime_prune", "--room", "general", json=True).result["messages"] == 0
+    Room.objects.update(keep_days=None)
+    assert run("realtime_prune", "--room", "general", json=True).result["messages"] == 2
+
+
 def test_one_topic_is_pruned_to_a_given_age() -> None:
     bills().publish(Paid(total=1))
     age(20)

@@ -13,11 +13,12 @@ from django.db.models import Max, OuterRef, Subquery
 from django.utils import timezone
 
 from ...models import Log, Message, Room
+from ...models.rooms import LEAST_DAYS
 from ..database.alias import database
 from ..database.transactions import own_transaction
 from .logs import lock_logs
 
-__all__ = ["MOST_DAYS", "OldRoom", "number_of_old", "old_rooms", "purge"]
+__all__ = ["MOST_DAYS", "OldRoom", "end_of", "number_of_old", "old_rooms", "purge"]
 
 MOST_DAYS = 36_500
 CHUNK = 500
@@ -42,10 +43,15 @@ def old_rooms(days: float) -> Iterator[OldRoom]:
         rows = list(rooms.annotate(first_at=Subquery(first)).values_list(*columns)[:CHUNK])
         for pk, slug, own_days, first_at in rows:
             kept = days if own_days is None else own_days
-            before = now - timedelta(days=min(kept, MOST_DAYS))
-            if kept and first_at is not None and first_at < before:
+            before = end_of(kept, now)
+            if before is not None and first_at is not None and first_at < before:
                 yield OldRoom(pk, slug, before)
         has_more, last = len(rows) == CHUNK, rows[-1][0] if rows else last
+
+
+def end_of(days: float, now: datetime) -> datetime | None:
+    """Return the time before which messages need not be kept for so many days; None for 0."""
+    return now - timedelta(days=min(max(days, LEAST_DAYS), MOST_DAYS)) if days else None
 
 
 def purge(room_id: int, before: datetime) -> Iterator[int]:

@@ -102,6 +102,17 @@ def test_rooms_have_their_own_age_or_that_of_the_site() -> None:
     assert [one.slug for one in retention.old_rooms(0)] == ["short"]
 
 
+def test_a_message_that_may_be_sent_again_stays(room: Room) -> None:
+    """Its nonce is needed for a week, whatever the settings say."""
+    young = Room.objects.create(slug="young", keep_days=1)
+    for one in (room, young):
+        say(one, one.slug)
+    aged(general=6, young=6)
+    assert list(retention.old_rooms(1)) == []
+    aged(general=8, young=8)
+    assert [one.slug for one in retention.old_rooms(1)] == ["general", "young"]
+
+
 def test_more_rooms_cost_no_more_queries(room: Room) -> None:
     numbers = []
     for more in (2, 20):
