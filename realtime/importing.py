@@ -29,7 +29,7 @@ from .store.messages.drafts import Draft
 from .store.messages.plain import plain
 from .wire.body import fields_of
 
-__all__ = ["OldMessage", "import_messages"]
+__all__ = ["OldMessage", "check_messages", "import_messages"]
 
 BATCH = 500
 MAX_BYTES = 64 * 1024
@@ -66,6 +66,12 @@ def import_messages(room: Room | str, messages: Iterable[OldMessage]) -> int:
     while batch := [_draft(room_id, one) for one in islice(left, BATCH)]:
         number += _store(batch)
     return number
+
+
+def check_messages(room: Room, messages: Iterable[OldMessage]) -> None:
+    """Raise what `import_messages` would raise, and store nothing."""
+    for one in messages:
+        _draft(room.pk, one)
 
 
 @on_working_server

@@ -14,6 +14,8 @@ from realtime.importing import OldMessage
 from realtime.store.accounts.identity import GUEST, SITE
 from realtime.store.accounts.users import pk_of, users_by_pk
 
+from .operation import is_storable
+
 __all__ = ["Line", "read_line", "with_users"]
 
 FIELDS = {"id", "room", "sender", "username", "content", "created_at", "data"}
@@ -37,6 +39,8 @@ def read_line(text: str, number: int, zone: tzinfo | None) -> Line | None:
     """
     try:
         row = json.loads(text)
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply.") from None
     except ValueError as error:
         raise ValueError(f"it is not JSON: {error}.") from error
     if not isinstance(row, dict):
@@ -76,15 +80,16 @@ def _text(row: dict[str, Any], name: str, default: str | None = None) -> str:
         raise ValueError(f"`{name}` is missing.")
     if not isinstance(value, str):
         raise ValueError(f"`{name}` must be a string, not {value!r}.")
+    if not is_storable(value):
+        raise ValueError(f"`{name}` has NUL or half a surrogate pair, which cannot be stored.")
     return value
 
 
 def _id(row: dict[str, Any]) -> str:
     """Return the id by which a repeated import knows the message."""
     value = row.get("id")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    text = _text(row, "id")
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    text = str(value) if is_number else _text(row, "id")
     most = 64 - len(NONCE)
     if not 0 < len(text) <= most:
         raise ValueError(f"`id` must have from 1 to {most} characters.")

@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError
 from realtime.engine.bus.publisher import LayerUnavailable
 from realtime.wire.errors import CommandError as Refusal
 
-__all__ = ["FAILED", "INTERRUPTED", "UNAVAILABLE", "WRONG", "Operation", "wrong"]
+__all__ = ["FAILED", "INTERRUPTED", "UNAVAILABLE", "WRONG", "Operation", "is_storable", "wrong"]
 
 FAILED, WRONG, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 """The exit codes; docs/commands.md has the table."""
@@ -29,6 +29,15 @@ T = TypeVar("T")
 def wrong(text: str) -> CommandError:
     """Return the error for arguments that cannot be right."""
     return CommandError(text, returncode=WRONG)
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a database can have a text: it is Unicode, without NUL."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 class Interrupted(Exception):  # noqa: N818 - Ctrl-C is no error

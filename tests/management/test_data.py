@@ -225,18 +225,25 @@ def test_lines_become_messages_with_their_senders(ada: User, tmp_path: Path) -> 
         (old(2, id=""), "`id` must have from 1"),
         (old(2, id=True), "`id` must be a string"),
         (old(2, room="other"), "it is of the room 'other', not of 'general'"),
-        (old(2, content="nul \0"), "cannot be stored: content must not contain NUL"),
+        (old(2, content="nul \0"), "Line 2: `content` has NUL or half a surrogate pair"),
+        (old(2, room="half \ud800"), "Line 2: `room` has NUL or half a surrogate pair"),
+        (old(2, sender="\ud800"), "Line 2: `sender` has NUL or half a surrogate pair"),
+        (old(2, id=10**70), "`id` must have from 1"),
+        ("[" * 100_000, "Line 2: its JSON is nested too deeply"),
+        (old(2, content="x" * 70_000), "cannot be stored: a text may have at most 65536 bytes"),
+        (old(2, sender="old:1", username="x" * 200), "cannot be stored: username may have at most 150"),
         (old(2, sender="x" * 200), "cannot be stored: "),
         (old(2, data=[1]), "cannot be stored: "),
     ],
 )
 def test_a_wrong_line_is_named(room: Room, tmp_path: Path, row: Any, text: str) -> None:
-    """Nothing of its batch is stored."""
+    """Nothing of its batch is stored; a dry run says the same."""
     file = tmp_path / "old.jsonl"
     second = row if isinstance(row, str) else json.dumps(row)
     file.write_text(f"{json.dumps(old(1))}\n{second}\n")
-    ran = run("realtime_import", str(file), "--room", "general")
-    assert (ran.code, text in ran.error) == (2, True), ran.error
+    for more in (["--dry-run"], []):
+        ran = run("realtime_import", str(file), "--room", "general", *more)
+        assert (ran.code, text in ran.error) == (2, True), ran.error
     assert not Message.objects.exists()
 
 

@@ -3,14 +3,14 @@
 import sys
 from argparse import ArgumentParser
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-from realtime.importing import import_messages
+from realtime.importing import OldMessage, check_messages, import_messages
 from realtime.management.old_lines import Line, read_line, with_users
 from realtime.management.operation import Operation, wrong
 from realtime.models import Room
@@ -38,14 +38,14 @@ class Command(Operation):
 
     def operate(self, options: dict[str, Any]) -> dict[str, Any]:
         """Import, and return how many lines were read and how many messages are new."""
+        act = _check if options["dry_run"] else import_messages
         numbers: Counter[str] = Counter()
         rooms: dict[str, Room] = {}
         with _opened(options["file"]) as file:
             batches = _batches(_lines(file, options["room"], _zone(options["zone"])))
             for batch in self.parts(batches, lambda: _text(numbers)):
                 _find_rooms(rooms, batch)
-                if not options["dry_run"]:
-                    numbers["stored"] += sum(_store(rooms, batch))
+                numbers["stored"] += sum(_in_rooms(rooms, batch, act))
                 numbers["lines"] += len(batch)
         counts = {name: numbers[name] for name in ("lines", "stored")}
         return {"dry_run": options["dry_run"], **counts}
@@ -114,14 +114,21 @@ def _find_rooms(rooms: dict[str, Room], batch: list[Line]) -> None:
             raise wrong(f"Line {line.number}: there is no room {line.room!r}. Create it first.")
 
 
-def _store(rooms: dict[str, Room], batch: list[Line]) -> Iterator[int]:
-    """Store a batch room by room, each in one transaction."""
+def _check(room: Room, messages: list[OldMessage]) -> int:
+    check_messages(room, messages)
+    return 0
+
+
+def _in_rooms(
+    rooms: dict[str, Room], batch: list[Line], act: Callable[[Room, list[OldMessage]], int]
+) -> Iterator[int]:
+    """Store or check a batch room by room; each room is stored in one transaction."""
     by_room: dict[str, list[Line]] = defaultdict(list)
     for line in with_users(batch):
         by_room[line.room].append(line)
     for slug, lines in by_room.items():
         try:
-            yield import_messages(rooms[slug], [one.message for one in lines])
+            yield act(rooms[slug], [one.message for one in lines])
         except (ValueError, Refusal) as error:
             first, last = lines[0].number, lines[-1].number
             reason = getattr(error, "message", error)
