@@ -24,7 +24,7 @@ from .store.outbox import pending
 from .store.topics import retention as entries
 from .topics.registry import registry
 
-__all__ = ["Part", "Pruned", "aprune", "due", "in_parts", "of_room", "of_topic", "prune"]
+__all__ = ["Part", "Pruned", "aprune", "due", "in_parts", "is_held", "of_room", "of_topic", "prune"]
 
 logger = get_logger("realtime.retention")
 
@@ -118,7 +118,7 @@ def of_room(room: Room, days: float | None = None, *, is_dry: bool = False) -> I
 def of_topic(name: str, days: float | None = None, *, is_dry: bool = False) -> Iterator[Part]:
     """Remove the old entries of one topic in parts; `days` replaces the age of its class."""
     before = _before(registry.keep_of(name) if days is None else timedelta(days=days))
-    if before is None or _is_held(name):
+    if before is None or is_held(name):
         return
     if is_dry:
         yield Part("entries", entries.number_of_old(name, before), name)
@@ -154,11 +154,12 @@ def _topics() -> Iterator[tuple[str, datetime]]:
     for name in entries.topic_names():
         # Without a class of today, a topic keeps everything.
         before = _before(registry.keep_of(name))
-        if before is not None and not _is_held(name):
+        if before is not None and not is_held(name):
             yield name, before
 
 
-def _is_held(name: str) -> bool:
+def is_held(name: str) -> bool:
+    """Return whether a topic is on legal hold (`HELD_TOPICS`)."""
     return any(fnmatchcase(name, pattern) for pattern in config().held_topics)
 
 

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from realtime.store.accounts.identity import GUEST
 from realtime.store.accounts.users import any_user, canonical, pk_of
 
-from .operation import wrong
+from .operation import is_storable, wrong
 
 __all__ = ["declare_user", "key_of_user"]
 
@@ -40,7 +40,7 @@ def key_of_user(options: dict[str, Any], *, may_be_deleted: bool = False) -> str
 def _by_name(name: str) -> str:
     users: Any = get_user_model()
     found = None
-    if "\0" not in name:
+    if is_storable(name):
         found = users._base_manager.filter(**{users.USERNAME_FIELD: name}).first()
     if found is None:
         raise wrong(f"There is no user {name!r}. For a guest or a deleted user, give --user-id.")

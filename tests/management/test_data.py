@@ -116,6 +116,9 @@ def test_an_interrupted_export_leaves_no_file(
     [
         (["--room", "nowhere"], "There is no room 'nowhere'."),
         (["--username", "nul\0"], "There is no user"),
+        (["--username", "\udcff"], "There is no user"),
+        (["--room", "\udcff"], "There is no room"),
+        (["--room", "general", "--output", "/"], "/ is a folder, not a file."),
         (["--user-id", "x" * 300], "cannot be the id"),
         (["--room", "general", "--json"], "--json needs --output"),
         (["--room", "general", "--output", "/nowhere/at/all"], "cannot be written: No such file"),
@@ -231,7 +234,7 @@ def test_lines_become_messages_with_their_senders(ada: User, tmp_path: Path) -> 
         (old(2, id=10**70), "`id` must have from 1"),
         ("[" * 100_000, "Line 2: its JSON is nested too deeply"),
         (old(2, content="x" * 70_000), "cannot be stored: a text may have at most 65536 bytes"),
-        (old(2, sender="old:1", username="x" * 200), "cannot be stored: username may have at most 150"),
+        (old(2, sender="old:1", username="x" * 200), "cannot be stored: username may have"),
         (old(2, sender="x" * 200), "cannot be stored: "),
         (old(2, data=[1]), "cannot be stored: "),
     ],

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from realtime import push
-from realtime.management.operation import Operation, wrong
+from realtime.management.operation import Operation, is_storable, wrong
 from realtime.management.people import key_of_user
-from realtime.models import Room
+from realtime.management.places import room_of
 from realtime.push.target import LEVELS
 
 __all__ = ["Command"]
@@ -38,8 +38,8 @@ class Command(Operation):
         text = sys.stdin.read() if options["text"] == "-" else options["text"]
         if not text.strip():
             raise wrong("The text is empty.")
-        if "\0" in text:
-            raise wrong("The text must not contain NUL.")
+        if not is_storable(text) or not is_storable(options["message"] or ""):
+            raise wrong("The text and the sender must be Unicode without NUL.")
         if options["message"] is not None:
             return _store(options, text)
         target, to = _target(options)
@@ -54,7 +54,7 @@ class Command(Operation):
 def _store(options: dict[str, Any], text: str) -> dict[str, Any]:
     if options["room"] is None:
         raise wrong("--message needs --room: only rooms store messages.")
-    room = _room(options["room"])
+    room = room_of(options["room"])
     message = push.room(room).message(text, username=options["message"])
     position = None if message is None else message.seq
     return {"sent": "message", "to": f"the room {room.slug}", "position": position}
@@ -64,14 +64,7 @@ def _target(options: dict[str, Any]) -> tuple[push.Target, str]:
     if options["everyone"]:
         return push.everyone(), "everyone"
     if options["room"] is not None:
-        room = _room(options["room"])
+        room = room_of(options["room"])
         return push.room(room), f"the room {room.slug}"
     key = key_of_user(options)
     return push.user(key), f"the user {key}"
-
-
-def _room(slug: str) -> Room:
-    room = Room.objects.filter(slug=slug).first() if "\0" not in slug else None
-    if room is None:
-        raise wrong(f"There is no room {slug!r}.")
-    return room

@@ -12,7 +12,7 @@ from typing import Any
 from realtime.exporting import export_room, export_user
 from realtime.management.operation import Operation, wrong
 from realtime.management.people import key_of_user
-from realtime.models import Room
+from realtime.management.places import room_of
 
 __all__ = ["Command"]
 
@@ -56,6 +56,8 @@ class Command(Operation):
         if path is None:
             yield self.stdout
             return
+        if not path.name:
+            raise wrong(f"{path} is a folder, not a file.")
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with part.open("w", encoding="utf-8") as file:
@@ -68,10 +70,6 @@ class Command(Operation):
 
 
 def _rows(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    slug = options["room"]
-    if slug is None:
+    if options["room"] is None:
         return export_user(key_of_user(options, may_be_deleted=True))
-    room = Room.objects.filter(slug=slug).first() if "\0" not in slug else None
-    if room is None:
-        raise wrong(f"There is no room {slug!r}.")
-    return export_room(room)
+    return export_room(room_of(options["room"]))

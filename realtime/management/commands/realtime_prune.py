@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from realtime import retention
-from realtime.management.operation import FAILED, Operation, wrong
+from realtime.management.operation import FAILED, Operation, is_storable, wrong
+from realtime.management.places import room_of
 from realtime.models import Room
 from realtime.models.rooms import LEAST_DAYS
 from realtime.store.messages.retention import MOST_DAYS
@@ -77,6 +78,7 @@ class Command(Operation):
         if room is not None:
             return retention.of_room(_room(room), days, is_dry=options["dry_run"])
         if topic is not None:
+            _check_topic(topic)
             return retention.of_topic(topic, days, is_dry=options["dry_run"])
         return retention.due() if options["dry_run"] else retention.in_parts()
 
@@ -89,10 +91,15 @@ def _check_days(days: float, room: str | None, topic: str | None) -> None:
         raise wrong(f"--days must be a number from {least} to {MOST_DAYS:,}, not {days:g}.")
 
 
+def _check_topic(name: str) -> None:
+    if not is_storable(name):
+        raise wrong(f"There is no topic {name!r}.")
+    if retention.is_held(name):
+        raise wrong(f"The topic {name!r} is on legal hold. Nothing of it is removed.")
+
+
 def _room(slug: str) -> Room:
-    room = Room.objects.filter(slug=slug).first() if "\0" not in slug else None
-    if room is None:
-        raise wrong(f"There is no room {slug!r}.")
+    room = room_of(slug)
     if room.is_held:
         raise wrong(f"The room {slug!r} is on legal hold. Nothing of it is removed.")
     return room
