@@ -1,10 +1,11 @@
 """The live page of the admin in a browser, against two processes."""
 
+import re
 import time
 from contextlib import AsyncExitStack
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from harness.client.websocket import Client
 from harness.site import UNLIMITED, Factory, Site
@@ -56,6 +57,35 @@ async def test_the_page_shows_both_processes_and_all_clients(site: Site, browser
                 await late.expect("welcome")
                 await expect(count).to_have_text("32 of 32")
             await expect(count).to_have_text("31 of 31")
+
+
+async def test_a_report_that_is_missing_is_made_up_for(site: Site, browser: Browser) -> None:
+    """Reports are not kept: the page reads the clients again if their number differs."""
+    key = sign_in(site, "admin")["admin"]
+    lost: set[str] = set()
+
+    def relay(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            text = frame if isinstance(frame, str) else frame.decode("latin-1")
+            if not any(name in text and "report" in text for name in lost):
+                route.send(frame)
+
+        server.on_message(pass_on)
+
+    url = site.servers[0].url
+    context = await browser.new_context(base_url=url)
+    await context.add_cookies([{"name": "sessionid", "value": key, "url": url}])
+    page = await context.new_page()
+    await page.route_web_socket(re.compile("/ws/"), relay)
+    await page.goto(LIVE)
+    count = page.locator(".realtime-count[data-of=clients]")
+    await expect(count).to_have_text("1 of 1")
+    async with await Client.connect(site.urls[1]) as guest:
+        lost.add((await guest.expect("welcome"))["connection"])
+        await expect(count).to_have_text("2 of 2")
+    await expect(count).to_have_text("1 of 1")
 
 
 async def test_a_client_is_disconnected_from_the_page_within_a_second(

@@ -3,7 +3,8 @@
 /**
  * @typedef {{ numbers: any, opened: Row[], closed: string[], is_partial: boolean }} Report
  * @typedef {Record<string, any>} Row
- * @typedef {{ numbers: any, before: any, at: number, rows: Map<string, Row>, places: Row[] }} Node
+ * @typedef {{ numbers: any, before: any, at: number, rows: Map<string, Row>, places: Row[],
+ *   isStale: boolean, meanwhile: Report[] | null }} Node
  */
 
 const WINDOW = 15 * 60 * 1000; // of the charts, in milliseconds
@@ -13,6 +14,7 @@ const ROW = 28; // the height of a row, as in live.css
 const MARGIN = 10; // rows that are drawn beyond the edges
 const REFRESH = 2000; // the pause between two questions about the rows in view
 const MOST = 500; // clients of one action
+const OVERLAP = 50; // of two pages of clients: those that end between the two questions move the rest
 
 const root = /** @type {HTMLElement} */ (document.getElementById("realtime-live-page"));
 const config = JSON.parse(document.getElementById("realtime-live-config").textContent);
@@ -232,29 +234,48 @@ function take(report) {
   heardAt = Date.now();
   let node = nodes.get(numbers.node);
   const isNew = !node;
-  if (isNew) nodes.set(numbers.node, (node = { numbers, before: null, at: 0, rows: new Map(), places: [] }));
-  Object.assign(node, { before: node.at ? node.numbers : null, numbers, at: heardAt });
-  for (const row of report.opened) node.rows.set(row.id, named(row));
-  for (const id of report.closed) {
-    node.rows.delete(id);
-    selected.delete(id);
+  if (isNew) {
+    node = { numbers, before: null, at: 0, rows: new Map(), places: [], isStale: true, meanwhile: null };
+    nodes.set(numbers.node, node);
   }
-  if (isNew || report.is_partial) void readAll(numbers.node);
+  Object.assign(node, { before: node.at ? node.numbers : null, numbers, at: heardAt });
+  change(node.rows, report);
+  for (const id of report.closed) selected.delete(id);
+  node.meanwhile?.push(report);
+  // Reports are not kept, so one may be missing, as after a reconnect.
+  if (report.is_partial || node.rows.size !== numbers.gauges.connections) node.isStale = true;
+  if (node.isStale && !node.meanwhile) readAll(numbers.node, node).catch(() => {}); // again with the next report
 }
 
-async function readAll(node) {
+/** @param {Map<string, Row>} rows @param {Report} report */
+function change(rows, report) {
+  for (const row of report.opened) rows.set(row.id, named(row));
+  for (const id of report.closed) rows.delete(id);
+}
+
+/** Read all clients of a process, and add what has changed meanwhile. */
+async function readAll(name, node) {
+  node.meanwhile = [];
+  try {
+    const found = await readClients(name);
+    for (const report of node.meanwhile) change(found, report);
+    node.isStale = node.meanwhile.some((report) => report.is_partial);
+    node.rows = found;
+  } finally {
+    node.meanwhile = null;
+  }
+  clients.draw();
+  await readPlaces(name);
+}
+
+async function readClients(node) {
   const found = new Map();
-  const ask = (what, offset = 0) => topic.call("inspect_node", { node, what, offset });
-  for (let offset = 0, more = true; more; offset += config.page) {
-    const { rows } = await ask("clients", offset);
+  for (let offset = 0, more = true; more; offset += config.page - OVERLAP) {
+    const { rows } = await topic.call("inspect_node", { node, what: "clients", offset });
     for (const row of rows) found.set(row.id, named(row));
     more = rows.length === config.page;
   }
-  const kept = nodes.get(node);
-  if (!kept) return;
-  kept.rows = found;
-  await readPlaces(node);
-  clients.draw();
+  return found;
 }
 
 async function readPlaces(node) {
