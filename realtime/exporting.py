@@ -12,7 +12,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from .models import Block, Entry, LastAddress, Membership, Message, Report, Room, Sanction
+from .models import (
+    Block,
+    Connection,
+    Departure,
+    Entry,
+    LastAddress,
+    Membership,
+    Message,
+    Report,
+    Room,
+    Sanction,
+)
 from .store.accounts.users import any_user, key_of, pk_of
 from .store.database.alias import database
 
@@ -26,7 +37,7 @@ def export_user(user: Any) -> Iterator[Row]:
     """Yield all that the package stores about a user or guest; each row has a `kind`.
 
     `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Messages
-    and reasons that other users wrote are left out. Raises `CommandError` with `unknown_user`
+    and reports that other users wrote are left out. Raises `CommandError` with `unknown_user`
     for an invalid `user_id`.
     """
     key = key_of(user)
@@ -42,6 +53,7 @@ def export_user(user: Any) -> Iterator[Row]:
             "kind": "entry",
             "topic": entry.log.name,
             "event": entry.type,
+            "key": entry.key,
             "data": entry.data,
             "created_at": entry.created_at.isoformat(),
         }
@@ -81,6 +93,8 @@ def _memberships(pk: Any) -> Iterator[Row]:
             "read_seq": one.read_seq,
             "joined_at": one.joined_at.isoformat(),
         }
+    for left in _pages(Departure.objects.filter(user=pk).select_related("room")):
+        yield {"kind": "departure", "room": left.room.slug, "left_at": left.left_at.isoformat()}
     for block in _pages(Block.objects.filter(user=pk)):
         yield {"kind": "block", "user_id": block.blocked}
 
@@ -105,6 +119,9 @@ def _moderation(key: str, pk: Any) -> Iterator[Row]:
         }
     for address in LastAddress.objects.using(database()).filter(user_key=key):
         yield {"kind": "address", "address": address.address}
+    for client in _pages(Connection.objects.filter(user_key=key)):
+        connected_at = client.connected_at.isoformat()
+        yield {"kind": "connection", "address": client.address, "connected_at": connected_at}
 
 
 def _pages(rows: QuerySet[Any], column: str = "pk") -> Iterator[Any]:

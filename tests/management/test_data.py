@@ -12,7 +12,17 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 
 from realtime.importing import OldMessage, import_messages
-from realtime.models import Block, Membership, Message, Report, Room, Sanction
+from realtime.models import (
+    Block,
+    Connection,
+    Departure,
+    Membership,
+    Message,
+    Node,
+    Report,
+    Room,
+    Sanction,
+)
 from realtime.store.messages import history, rows
 from realtime.store.moderation import erasing
 from tests.management.conftest import Ran, run
@@ -35,6 +45,9 @@ def ada(room: Room) -> User:
     ]
     import_messages(room, old)
     Membership.objects.create(room=room, user=user)
+    Departure.objects.create(room=room, user=user)
+    node = Node.objects.create(id="n", hostname="h", pid=1, expires_at=THEN)
+    Connection.objects.create(id="n.1", node=node, user_key=str(user.pk), address="192.0.2.7")
     Block.objects.create(user=user, blocked="guest:1")
     Sanction.objects.create(kind="mute", room=room, user_key=str(user.pk), reason="loud")
     message = Message.objects.get(content="of another")
@@ -64,8 +77,8 @@ def test_the_data_of_a_user_is_complete(ada: User, by: str) -> None:
     """And nothing of another user is in it."""
     named = ["--user-id", str(ada.pk)] if by == "id" else ["--username", ada.username]
     found = lines(run("realtime_export", *named))
-    kinds = ["user", "message", "message", "membership", "block", "sanction", "report"]
-    assert [row["kind"] for row in found] == kinds
+    kinds = ["user", "message", "message", "membership", "departure", "block", "sanction"]
+    assert [row["kind"] for row in found] == [*kinds, "report", "connection"]
     assert found[0] == {"kind": "user", "user_id": str(ada.pk), "username": ada.username}
     assert (found[1]["content"], found[1]["data"]) == ("mine\n🎈", {"a": 1})
     assert "of another" not in json.dumps(found)
@@ -149,6 +162,7 @@ def test_a_user_is_erased_once_it_is_confirmed(ada: User) -> None:
     assert [row["kind"] for row in lines(run("realtime_export", *key))][1:] == [
         "sanction",
         "report",
+        "connection",
     ]
 
 
