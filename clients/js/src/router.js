@@ -2,6 +2,9 @@
 
 import { addressOf, isForAll, LEAVES } from "./address.js";
 
+const EVENTS = { joined: "message", subscribed: "event" }; // of what was entered with this reply
+const POSITIONED = ["message", "changed", "event"];
+
 export class Router {
   /** The line, as soon as it is opened. */
   /** @type {any} */
@@ -13,6 +16,8 @@ export class Router {
   #ref = 0;
   #commands = new Map(); // ref on the line → { seat, ref, addresses, left }, until the last reply
   #members = new Map(); // address → the seats that are in it
+  #reached = new Map(); // address → the seq up to which all of them know what there is
+  #partial = new Map(); // address → the seat that gets a snapshot by pages: meanwhile the server sends no events
   #seats = new Map(); // seat → a number, which is higher if it was visible later
   #seen = 0;
   #questions = new Map(); // ref of a question → { line, asked, seats }, with the seats that were not asked yet
@@ -57,16 +62,50 @@ export class Router {
     if (this.#leave(address, seat)) this.line.send(JSON.stringify(leaving(JSON.parse(address))));
   }
 
-  #entered(address, seat) {
+  #entered(frame, seat) {
+    const address = addressOf(frame);
     this.#members.set(address, (this.#members.get(address) ?? new Set()).add(seat));
+    if (frame.type === "subscribed" && frame.has_more) this.#partial.set(address, seat);
+    else this.#followed(address, frame, seat);
     if (!this.#seats.has(seat)) this.#abandon(address, seat); // it has ended meanwhile
+  }
+
+  // The server follows a log anew for each seat that enters, and tells that one alone what came meanwhile. By an event
+  // after a gap, the others learn that they have missed something: it comes from beyond the gap, and is not shown.
+  #followed(address, { type, room, topic, through: seq }, seat) {
+    this.#partial.delete(address);
+    if (!this.#reach(address, seq)) return;
+    this.#tellOthers(address, { type: EVENTS[type], room, topic, seq, from: seq + 1 }, seat);
+  }
+
+  // Returns whether this is further than before.
+  #reach(address, seq) {
+    const isNew = this.#members.has(address) && seq > (this.#reached.get(address) ?? -1);
+    if (isNew) this.#reached.set(address, seq);
+    return isNew;
+  }
+
+  #tellOthers(address, frame, seat) {
+    for (const other of this.#members.get(address) ?? []) if (other !== seat) this.#group.deliver(JSON.stringify(frame), other);
+  }
+
+  // The server does not follow it any more: the others enter it again, from where they are.
+  #lost(address, seat) {
+    const about = { code: "unavailable", message: "Another tab could not enter it." };
+    this.#tellOthers(address, { type: "removed", ...JSON.parse(address), ...about }, seat);
+    this.#forget(address);
+  }
+
+  #forget(address) {
+    for (const all of [this.#members, this.#reached, this.#partial]) all.delete(address);
   }
 
   // Returns whether no other seat uses it, or is about to.
   #leave(address, seat) {
+    if (this.#partial.get(address) === seat) this.#lost(address, seat);
     const seats = this.#members.get(address);
     seats?.delete(seat);
-    if (!seats?.size) this.#members.delete(address);
+    if (!seats?.size) this.#forget(address);
     const isEntering = (command) => command.seat !== seat && command.addresses.includes(address);
     return !seats?.size && ![...this.#commands.values()].some(isEntering);
   }
@@ -127,7 +166,9 @@ export class Router {
     const command = this.#commands.get(frame.ref);
     if (command) return this.#reply(frame, command);
     if (frame.type === "error" && frame.code === "token_expired") return this.#group.deliver(line, this.#own);
-    if (frame.type === "removed" || frame.type === "resync") this.#members.delete(addressOf(frame));
+    const address = addressOf(frame);
+    if (frame.type === "removed" || frame.type === "resync") this.#forget(address);
+    else if (POSITIONED.includes(frame.type)) this.#reach(address, frame.seq);
     this.#group.deliver(line);
   }
 
@@ -139,7 +180,8 @@ export class Router {
 
   #reply({ ref, ...frame }, command) {
     if (!--command.left || isForAll(frame)) this.#commands.delete(ref);
-    if (frame.type === "joined" || frame.type === "subscribed") this.#entered(addressOf(frame), command.seat);
+    if (frame.type in EVENTS) this.#entered(frame, command.seat);
+    else if (frame.code === "unavailable" && command.addresses.includes(addressOf(frame))) this.#lost(addressOf(frame), command.seat);
     this.#group.deliver(JSON.stringify({ ...frame, ref: command.ref }), command.seat);
     if (frame.type === "authenticated") this.#identify(frame);
   }

@@ -76,3 +76,57 @@ for (const text of ["null", "{"])
     router.receive(text);
     assert.deepEqual(got, [[text, "leader"]]);
   });
+
+for (const [kind, enter, entered, event] of [["room", "join", "joined", "message"], ["topic", "subscribe", "subscribed", "event"]]) {
+  const reply = (through, more) => ({ type: entered, [kind]: "r", through, ref: sent.at(-1).ref, ...more });
+  const told = (seat) => delivered.filter(([{ type }, to]) => to === seat && type !== entered).map(([frame]) => frame);
+  const enters = (seat, ...more) => (say(seat, { type: enter, [kind]: "r", ref: 1 }), hear(reply(...more)));
+
+  test(`what came to a ${kind} while a seat entered it is made known to the others`, () => {
+    enters("one", 3);
+    enters("two", 3);
+    hear({ type: event, [kind]: "r", seq: 4 });
+    enters("leader", 4);
+    assert.deepEqual([told("one"), told("two"), told("leader")], [[], [], []]);
+    enters("leader", 6);
+    const gap = { type: event, [kind]: "r", seq: 6, from: 7 };
+    assert.deepEqual([told("one"), told("two"), told("leader")], [[gap], [gap], []]);
+    hear({ type: "resync", [kind]: "r", seq: 0, epoch: "new" });
+    enters("one", 1);
+    enters("two", 2);
+    assert.deepEqual(told("one").at(-1), { type: event, [kind]: "r", seq: 2, from: 3 });
+  });
+
+  test(`a ${kind} that could not be entered again is entered again by the others`, () => {
+    enters("one", 3);
+    say("two", { type: enter, [kind]: "r", ref: 1 });
+    hear({ type: "error", code: "unavailable", [kind]: "r", ref: sent.at(-1).ref });
+    assert.deepEqual(told("one").map(({ type, code }) => [type, code]), [["removed", "unavailable"]]);
+  });
+}
+
+for (const [end, act] of Object.entries({
+  "that ends": () => router.dismiss("two"),
+  "that leaves": () => say("two", { type: "unsubscribe", topic: "t", ref: 2 }),
+  "that has ended": null,
+}))
+  test(`the server sends the others no events while a seat gets a snapshot: one ${end}`, () => {
+    say("one", { type: "subscribe", topic: "t", ref: 1 });
+    hear({ type: "subscribed", topic: "t", through: 3, ref: sent.at(-1).ref });
+    say("two", { type: "subscribe", topic: "t", ref: 1 });
+    if (!act) router.dismiss("two");
+    hear({ type: "subscribed", topic: "t", through: 2, has_more: true, ref: sent.at(-1).ref });
+    act?.();
+    const removed = delivered.filter(([{ type }]) => type === "removed");
+    assert.deepEqual(removed.map(([{ topic, code }, seat]) => [topic, code, seat]), [["t", "unavailable", "one"]]);
+  });
+
+test("the others learn at the end of a snapshot what came meanwhile", () => {
+  say("one", { type: "subscribe", topic: "t", ref: 1 });
+  hear({ type: "subscribed", topic: "t", through: 3, ref: sent.at(-1).ref });
+  for (const [through, has_more] of [[2, true], [5, false]]) {
+    say("two", { type: "subscribe", topic: "t", ref: 1 });
+    hear({ type: "subscribed", topic: "t", through, has_more, ref: sent.at(-1).ref });
+  }
+  assert.deepEqual(delivered.filter(([, seat]) => seat === "one").map(([frame]) => frame).at(-1), { type: "event", topic: "t", seq: 5, from: 6 });
+});
