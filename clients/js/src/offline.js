@@ -110,10 +110,12 @@ class Offline {
 
   async forget(user = this.#user) {
     this.close();
-    if (isGuest(user)) this.#keepGuest(null);
-    if (!this.#isKept(user)) return;
+    const guests = this.#hasGuests && isGuest(user) ? forgetGuests(this.#host?.url) : [];
+    const users = [user, ...guests].filter((one) => this.#isKept(one));
+    if (!users.length) return;
     const database = this.#makeDatabase();
-    await database.run((...stores) => stores.forEach((store) => removeAll(store, "user", IDBKeyRange.only(user))));
+    const remove = (store) => users.forEach((one) => removeAll(store, "user", IDBKeyRange.only(one)));
+    await database.run((...stores) => stores.forEach(remove));
     database.close();
   }
 
@@ -223,6 +225,21 @@ function recall(url) {
   } catch {
     // there is none, something else has written it, or this page has no such storage
   }
+}
+
+// Returns the guests that this tab was: at an address, or at all of them if a page has not connected and knows none.
+function forgetGuests(url) {
+  const users = [];
+  try {
+    const urls = url ? [url] : Object.keys(sessionStorage).flatMap((key) => (key.startsWith(GUEST_KEY) ? key.slice(GUEST_KEY.length) : []));
+    for (const one of urls) {
+      users.push(recall(one)?.user);
+      sessionStorage.setItem(GUEST_KEY + one, "null");
+    }
+  } catch {
+    // a page without this storage
+  }
+  return users;
 }
 
 function putIfRoom(outbox, row) {

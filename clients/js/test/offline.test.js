@@ -155,7 +155,11 @@ for (const user of [null, "guest:", "guest:1"])
 /** What a tab remembers over its reloads. */
 function rememberTab() {
   const items = new Map();
-  globalThis.sessionStorage = { getItem: (key) => items.get(key) ?? null, setItem: (key, text) => items.set(key, text) };
+  const set = (key, text) => {
+    items.set(key, text);
+    Object.defineProperty(globalThis.sessionStorage, key, { value: text, enumerable: true, configurable: true });
+  };
+  globalThis.sessionStorage = Object.create({ getItem: (key) => items.get(key) ?? null, setItem: set });
   return items;
 }
 
@@ -173,6 +177,17 @@ test("a tab stays the same guest over a reload, with its messages", async () => 
   next.storage.close();
   rememberTab();
   assert.deepEqual((await Page.open({ user: "guest:", guests: true })).kept, { rows: [], rooms: [] });
+});
+
+test("a page that has not connected forgets the guest that its tab was, and the messages", async () => {
+  rememberTab();
+  const page = await Page.open({ user: "guest:1", guests: true });
+  page.storage.moved({ state: "open", code: null }, { userId: "guest:1", guestToken: "t" });
+  await page.write("a");
+  page.storage.close();
+  await offline({ guests: true }).forget("guest:");
+  const next = await Page.open({ user: "guest:", guests: true });
+  assert.deepEqual([next.kept.guest, await raw()], [undefined, []]);
 });
 
 for (const end of ["refused", "forgotten", "another address", "not for guests"])
