@@ -101,10 +101,13 @@ class Counts:
         self.numberings += entries > 0
         self.numbered += entries
 
-    def close(self, code: int) -> None:
-        """Count the end of an open connection."""
-        is_known = code >= 4000 or code in CLIENT_CODES
-        self.closed[code if is_known else OTHER_CODE] += 1
+    def close(self, code: int | None, client_code: int = OTHER_CODE) -> None:
+        """Count the end of an open connection by the code of the server, else by the client's.
+
+        A client may send any of some thousand codes, also those of the server (4008).
+        """
+        known = client_code if client_code in CLIENT_CODES else OTHER_CODE
+        self.closed[code or known] += 1
 
 
 counts = Counts()

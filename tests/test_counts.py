@@ -16,9 +16,11 @@ def test_a_time_is_in_the_first_bucket_that_holds_it(seconds: float, bucket: int
 def test_a_client_cannot_make_any_number_of_labels() -> None:
     """The codes of the server and the site are few; a client may send any of some thousand."""
     counts = Counts()
-    for code in (1000, 1001, 1016, 3000, 3999, 4001, 4950):
-        counts.close(code)
-    assert counts.closed == {1000: 1, 1001: 1, 1006: 3, 4001: 1, 4950: 1}
+    for code in (1000, 1001, 1016, 3000, 4008, 4950):
+        counts.close(None, code)
+    counts.close(4001, 1000)
+    counts.close(4950)
+    assert counts.closed == {1000: 1, 1001: 1, 1006: 4, 4001: 1, 4950: 1}
 
 
 def test_a_transaction_that_numbers_nothing_is_not_counted() -> None:

@@ -258,10 +258,10 @@ class Lifecycle:
             await self._consumer.stop_background()
 
     def _count_end(self, *, was_open: bool) -> None:
-        code = self._connection.end_code or self._client_code
         if was_open:
-            counts.close(code)
+            counts.close(self._connection.end_code, self._client_code)
         else:
+            code = self._connection.end_code or self._client_code
             reason = CloseCode(code).name.lower() if code in CLOSE_CODES else "left"
             counts.refused[reason] += 1
 
