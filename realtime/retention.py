@@ -81,7 +81,8 @@ def in_parts() -> Iterator[Part]:
     yield from (Part("nonces", number) for number in erasing.scrub_nonces())
     days = config().ended_sanction_days
     yield Part("reports", reports.delete_closed(days))
-    yield Part("sanctions", actions.delete_ended(days))
+    while number := actions.delete_ended(days):
+        yield Part("sanctions", number)
     for room in messages.old_rooms(config().message_days):
         yield from _guarded("messages", room.slug, messages.purge(room.pk, room.before))
     for name, topic_before in _topics():
