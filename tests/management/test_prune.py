@@ -10,8 +10,9 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from realtime.models import Entry, Message, Room
+from realtime.models import Entry, Message, Report, Room, Sanction
 from realtime.store.messages import retention
+from realtime.store.moderation import actions
 from realtime.topics import Event, Topic
 from realtime.topics.registry import registry
 from tests.management.conftest import run
@@ -100,6 +101,11 @@ def test_a_legal_hold_keeps_everything(room: Room, settings: Settings) -> None:
     Room.objects.update(is_held=True)
     say(room, "a")
     Message.objects.update(sender="guest:1")
+    past = timezone.now() - timedelta(days=900)
+    mute = {"kind": "mute", "user_key": "guest:1", "ends_at": past}
+    Sanction.objects.create(**mute, room=room)
+    report = {"reporter": "guest:2", "resolved_at": past}
+    Report.objects.create(message=Message.objects.get(), **report)
     bills().publish(Paid(total=1))
     age(40)
     assert run("realtime_prune", "--json").result["places"] == {}
@@ -107,6 +113,20 @@ def test_a_legal_hold_keeps_everything(room: Room, settings: Settings) -> None:
         refused = run("realtime_prune", *place, "--days", "30")
         assert (refused.code, "legal hold" in refused.error) == (2, True)
     assert (Message.objects.get().content, Entry.objects.count()) == ("a", 1)
+    assert (Sanction.objects.count(), Report.objects.count()) == (1, 1)
+    Room.objects.update(is_held=False)
+    found = run("realtime_prune", "--json").result
+    assert (found["sanctions"], found["reports"]) == (1, 1)
+
+
+def test_all_ended_sanctions_are_removed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a dry run counts."""
+    monkeypatch.setattr(actions.delete_ended, "__defaults__", (2,))
+    past = timezone.now() - timedelta(days=900)
+    for number in range(5):
+        Sanction.objects.create(kind="mute", user_key=f"guest:{number}", ends_at=past)
+    assert run("realtime_prune", "--dry-run", "--json").result["sanctions"] == 5
+    assert run("realtime_prune", "--json").result["sanctions"] == 5
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -271,8 +272,9 @@ def delete_ended(days: float, most: int = ENDED_AT_ONCE) -> int:
 
 
 def ended_sanctions(days: float) -> Any:
-    """Return the sanctions that ended more than `days` ago."""
-    return _sanctions().filter(ends_at__lt=timezone.now() - timedelta(days=days))
+    """Return the sanctions that ended more than `days` ago, except in rooms on legal hold."""
+    rows = _sanctions().filter(ends_at__lt=timezone.now() - timedelta(days=days))
+    return rows.filter(Q(room=None) | Q(room__is_held=False))
 
 
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:

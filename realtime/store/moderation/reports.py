@@ -84,8 +84,9 @@ def delete_closed(days: float) -> int:
 
 
 def closed(days: float) -> Any:
-    """Return the reports that were closed more than `days` ago."""
-    return _reports().filter(resolved_at__lt=timezone.now() - timedelta(days=days))
+    """Return the reports that were closed more than `days` ago, in rooms without legal hold."""
+    rows = _reports().filter(resolved_at__lt=timezone.now() - timedelta(days=days))
+    return rows.filter(message__room__is_held=False)
 
 
 def unknown_message() -> CommandError:
