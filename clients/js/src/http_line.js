@@ -26,7 +26,6 @@ const ENTERS = ["join", "joins", "subscribe", "subscribes"];
 
 export class HttpLine {
   name = "http";
-  batches = Infinity; // one stream enters all that the client wishes
   #target;
   #receiver;
   #memory;
@@ -64,6 +63,11 @@ export class HttpLine {
   get bufferedAmount() {
     if (this.#socket) return this.#socket.bufferedAmount;
     return this.#queue.reduce((size, line) => size + line.length, 0);
+  }
+
+  // One stream enters all that the client wishes.
+  get batches() {
+    return this.#socket ? this.#socket.batches : Infinity;
   }
 
   get userId() {

@@ -412,7 +412,7 @@ test("a socket that answers takes over, with all positions", async () => {
   socket.tell({ type: "pong" });
   clock.pass(11);
   assert.deepEqual(changes, ["websocket"]);
-  assert.equal(attempt.line.name, "websocket");
+  assert.deepEqual([attempt.line.name, attempt.line.batches], ["websocket", undefined]);
   assert.deepEqual(socket.sent[1].rooms, [{ room: "r", since: { seq: 2, epoch: "e" } }]);
   assert.ok(stream.isAborted);
   socket.tell({ type: "message", room: "r", seq: 3, id: 3, content: "c" });
