@@ -261,6 +261,7 @@ def test_an_address_where_nothing_listens_is_found() -> None:
     [
         (["--url", "https://example.com"], "--url must be an address such as wss://"),
         (["--url", "ws:///ws"], "--url must be an address such as wss://"),
+        (["--url", "ws://[::1/ws"], "--url must be an address such as wss://"),
         (["--url", "ws://x/ws", "--hold", "-1"], "--hold must be a number of seconds"),
         (["--url", "ws://x/ws", "--hold", "nan"], "--hold must be a number of seconds"),
         (["--hold", "5"], "need --url"),

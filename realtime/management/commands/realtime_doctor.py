@@ -88,12 +88,19 @@ def _address(options: dict[str, Any]) -> Iterator[Examination]:
         if hold or options["username"]:
             raise wrong("--hold and --username need --url.")
         return
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.netloc:
+    if not _is_address(url):
         raise wrong(f"--url must be an address such as wss://example.com/ws, not {url!r}.")
     name = options["username"]
     user = None if name is None else any_user(pk_of(key_of_user({"username": name})))
     yield partial(_examine_address, url, hold, user)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is not closed
+        return False
+    return parts.scheme in ("ws", "wss") and bool(parts.netloc)
 
 
 def _examine_address(url: str, hold: float, user: Any) -> Iterator[Finding]:
