@@ -4,8 +4,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "inherit",
     "listen_at",
     "listen_on_unix",
+    "removed_at_end",
     "systemd_socket",
 ]
 
@@ -98,6 +99,24 @@ def _remove_unserved(path: Path) -> None:
         except BlockingIOError:  # its queue is full, so it is served
             pass
     raise ListenError(f"{path} is in use. Stop what serves it, or use another path.")
+
+
+@contextmanager
+def removed_at_end(path: Path | None) -> Iterator[None]:
+    """Remove a Unix socket at the end of a block, unless another one has replaced it meanwhile."""
+    made = None if path is None else _identity(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if path is not None and _identity(path) == made:
+                path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Return what a later file at the same path does not have; it may get the same inode."""
+    status = path.lstat()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def inherit(descriptor: int) -> socket.socket:

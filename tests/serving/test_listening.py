@@ -74,6 +74,18 @@ def test_a_unix_socket_left_behind_is_replaced(stack: ExitStack, tmp_path: Path)
     client.connect(str(path))
 
 
+def test_a_unix_socket_is_removed_at_the_end_by_its_owner(stack: ExitStack, tmp_path: Path) -> None:
+    """The next supervisor may begin while the workers of this one drain."""
+    path = tmp_path / "socket"
+    for is_replaced in (False, True):
+        first = listening.listen_on_unix(path, 0o666)
+        with listening.removed_at_end(path):
+            first.close()
+            if is_replaced:
+                stack.enter_context(listening.listen_on_unix(path, 0o666))
+        assert path.exists() is is_replaced
+
+
 def test_a_unix_socket_in_use_stays(stack: ExitStack, tmp_path: Path) -> None:
     """Also if its queue is full."""
     path = tmp_path / "socket"

@@ -6,7 +6,6 @@ import resource
 import shlex
 import socket
 from argparse import ArgumentParser, ArgumentTypeError
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -87,10 +86,8 @@ class Command(BaseCommand):
         logger.info("serving at %s", listening.describe(listener))
         program = Program(server, application, more, listener)
         times = Times(options["start"], options["drain"], options["grace"])
-        try:
+        with listening.removed_at_end(options["unix"]):
             code = Supervisor(program, options["workers"], times, tell_systemd).run()
-        finally:
-            _remove(options["unix"])
         if code != Code.STOPPED:
             raise CommandError(ENDS[code], returncode=code)
 
@@ -157,13 +154,6 @@ def _listener(options: dict[str, Any]) -> socket.socket:
         return inherited
     port = PORT if options["port"] is None else options["port"]
     return listening.listen_at(options["bind"] or HOST, port)
-
-
-def _remove(path: Path | None) -> None:
-    """Remove a Unix socket at the end."""
-    if path is not None:
-        with suppress(OSError):
-            path.unlink()
 
 
 def _allow_files() -> None:
