@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='room',
             name='is_held',
-            field=models.BooleanField(db_default=False, default=False, help_text='No message is removed or erased, whatever its age is.', verbose_name='legal hold'),
+            field=models.BooleanField(db_default=False, default=False, help_text='Age and erasing remove no message; senders and moderators still can.', verbose_name='legal hold'),
         ),
         migrations.AddField(
             model_name='room',

@@ -73,7 +73,7 @@ class Room(models.Model):
         _("legal hold"),
         default=False,
         db_default=False,
-        help_text=_("No message is removed or erased, whatever its age is."),
+        help_text=_("Age and erasing remove no message; senders and moderators still can."),
     )
     invitation_key = models.CharField(max_length=8, default=new_epoch, editable=False)
     """A part of signed invitations; changing it invalidates all that were given out."""
