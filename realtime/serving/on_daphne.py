@@ -1,13 +1,16 @@
 """Daphne on the shared socket."""
 
 import socket
+import stat
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from daphne.cli import CommandLineInterface
 from daphne.server import Server
 from twisted.internet import reactor
+from twisted.internet.unix import Port
 
 from .supervised import Supervised
 
@@ -42,10 +45,19 @@ class SharedServer(Server):  # type: ignore[misc]
         super().run()
 
     def _accept(self) -> None:
-        number, family = self._listener.fileno(), self._listener.family
-        self._port = cast(Any, reactor).adoptStreamPort(number, family, self.http_factory)
+        self._port = self._adopt()
         cast(Any, reactor).addSystemEventTrigger("before", "shutdown", self.stop_accepting)
         self._supervised.run(self)
+
+    def _adopt(self) -> Any:
+        number, family = self._listener.fileno(), self._listener.family
+        if family != socket.AF_UNIX:
+            return cast(Any, reactor).adoptStreamPort(number, family, self.http_factory)
+        # As `adoptStreamPort` does, which would open the socket to all users of the machine.
+        port: Any = cast(Any, Port)._fromListeningDescriptor(reactor, number, self.http_factory)
+        port.mode = _mode_of(self._listener)
+        port.startListening()
+        return port
 
     def stop_accepting(self) -> None:
         """Close this process's share of the listening socket.
@@ -61,3 +73,10 @@ class SharedServer(Server):  # type: ignore[misc]
         """Whether an application runs: its connection is a page, as the sockets are closed."""
         running = [details.get("application_instance") for details in self.connections.values()]
         return any(one is not None and not one.done() for one in running)
+
+
+def _mode_of(listener: socket.socket) -> int:
+    """Return the permissions of a Unix socket; those without a file have none."""
+    path = listener.getsockname()
+    is_file = bool(path) and isinstance(path, str)
+    return stat.S_IMODE(Path(path).stat().st_mode) if is_file else 0

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
@@ -108,11 +109,12 @@ async def test_workers_drain_when_their_supervisor_is_killed(start: Start, serve
 async def test_a_unix_socket_stays_over_a_roll(
     start: Start, services: Services, server: str
 ) -> None:
-    """The worker that ends must not remove the file, and the command does."""
+    """The worker that ends must not remove the file, and the command does; its mode stays, too."""
     path = services.folder / f"serve-{server}.socket"
-    serve = start("--unix", str(path), "--server", server, port=0)
+    serve = start("--unix", str(path), "--unix-mode", "600", "--server", server, port=0)
     await serve.rolled()
     assert await _status(path=path) == 200
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     serve.signal(signal.SIGTERM)
     assert await asyncio.to_thread(serve.wait, 15) == 0
     assert not path.exists()
