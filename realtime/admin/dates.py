@@ -1,6 +1,6 @@
 """A filter by dates: the usual periods of Django, and any other one by two fields."""
 
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
-__all__ = ["PeriodFilter", "dates_of"]
+__all__ = ["PeriodFilter", "dates_of", "moment_of"]
 
 FIRST, END = "created_at__gte", "created_at__lt"
 
@@ -58,4 +58,10 @@ def moment_of(text: str) -> datetime:
         moment = None
     if moment is None:
         raise IncorrectLookupParameters
-    return make_aware(moment) if settings.USE_TZ and is_naive(moment) else moment
+    if settings.USE_TZ and is_naive(moment):
+        moment = make_aware(moment)
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:  # at the ends of the years 1 and 9999
+        raise IncorrectLookupParameters from None
+    return moment

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Message
 from ..store.accounts.users import pk_of
-from .dates import dates_of
+from .dates import dates_of, moment_of
 
 __all__ = ["ROWS", "SenderFilter", "WindowFilter"]
 
@@ -69,7 +69,7 @@ class Scan(NamedTuple):
         if column != self.column:
             return None
         try:
-            return datetime.fromisoformat(value) if column == "created_at" else int(value)
+            return moment_of(value) if column == "created_at" else int(value)
         except ValueError as error:
             raise IncorrectLookupParameters from error
 

@@ -337,6 +337,8 @@ def test_the_messages_of_a_deleted_user_are_found(admin_client: Client, room: Ro
         {"created_at__gte": "yesterday"},
         {"created_at__gte": "2020-13-01"},
         {"created_at__gte": "2020-01-01 25:00"},
+        {"created_at__gte": "9999-12-31T23:59:59-12:00"},
+        {"created_at__lt": "2020-01-01", "before": "created_at:9999-12-31T23:59:59-12:00"},
     ],
 )
 def test_a_filter_that_makes_no_sense_is_refused(
@@ -359,6 +361,8 @@ def test_a_date_without_a_zone_is_one_of_the_site(
     one = say(room, "a")
     Message.objects.filter(pk=one.pk).update(created_at=datetime(2020, 1, 1, 16, tzinfo=UTC))
     assert shown(admin_client, created_at__gte="2020-01-02") == ["a"]
+    window = {"created_at__lt": "2021-01-01", "before": "created_at:2020-01-02"}
+    assert shown(admin_client, **window) == []
     assert shown(admin_client, created_at__lt="2020-01-02") == []
 
 
