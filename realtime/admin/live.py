@@ -45,14 +45,15 @@ class LiveAdmin(ReadOnlyAdmin):
         raise PermissionDenied
 
     def _config(self, request: HttpRequest) -> dict[str, Any]:
-        site = self.admin_site.name
+        actions = self._actions(request)
+        name = "admin:realtime_connection_changelist"
         return {
             **page_config(request),
             "client": static("realtime/client.js"),
             "topic": LIVE,
             "page": CLIENTS,
-            "clients": reverse("admin:realtime_connection_changelist", current_app=site),
-            "actions": self._actions(request),
+            "clients": actions and reverse(name, current_app=self.admin_site.name),
+            "actions": actions,
             "texts": _texts(),
         }
 
