@@ -168,7 +168,7 @@ async def _visits_rooms(page: Page, titles: list[str]) -> None:
     while await more.is_visible():
         number = await links.count()
         await more.click()
-        await expect(links.nth(number)).to_be_attached()
+        await expect(links.nth(number)).to_be_attached(timeout=20_000)
     assert await links.evaluate_all(TEXTS) == titles
     visited = await page.evaluate(
         """() => [...document.querySelectorAll("#room-list a")].map((link) => {

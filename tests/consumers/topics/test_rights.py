@@ -252,14 +252,14 @@ async def test_a_client_is_told_if_subscribing_again_ends_its_subscription(
     shop: Shop, order: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would wait for events that never come."""
-    monkeypatch.setattr(executor, "READ_SECONDS", 0.2)
     async with testing.engine(DB_THREADS=2, **UNLIMITED) as engine, connect(ada) as socket:
         await subscribed(socket, order.name)
         await order.apublish(shop.Paid(total=1))
         await socket.next("event")
         topic = await engine.hub.open_topic(order.name)
         topic.ring.shrink()
-        with hanging(monkeypatch, TopicLog, "start"):
+        with monkeypatch.context() as patch, hanging(monkeypatch, TopicLog, "start"):
+            patch.setattr(executor, "READ_SECONDS", 0.2)
             error = await socket.ask("subscribe", topic=order.name, history=5)
         assert (error["type"], error["code"]) == ("error", "unavailable")
         told = next(one for one in socket.arrived if one["type"] == "removed")
