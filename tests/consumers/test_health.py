@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import AsyncClient, Client
 
-from realtime import views
+from realtime.engine import health
 from realtime.engine.engine import Engine
 
 pytestmark = pytest.mark.urls("project.urls")
@@ -39,9 +39,9 @@ async def test_without_a_database_nobody_is_served(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
-        raise views.DatabaseError
+        raise health.DatabaseError
 
-    monkeypatch.setattr(views, "_query", fail)
+    monkeypatch.setattr(health, "_query", fail)
     status, told = await asked("ready")
     assert (status, told["status"], told["database"]) == (503, "unavailable", False)
 

@@ -306,7 +306,7 @@ async def test_messages_in_flight_are_bounded(
         await eventually(lambda: waiting)
         for _ in range(50):
             await asyncio.sleep(0)
-        assert engine.writer._count == 3
+        assert engine.writer.waiting == 3
         gate.set()
         assert [(await socket.next("ack"))["ref"] for _ in range(10)] == list(range(10))
 
