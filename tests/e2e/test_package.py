@@ -26,7 +26,9 @@ from realtime.asgi import get_asgi_application
 
 application = get_asgi_application()
 """
-CLIENT_FILE = re.compile(r"realtime/static/realtime/(\w+\.js(\.map)?|admin/(continue\.js|live\.(css|js)))")
+CLIENT_FILE = re.compile(
+    r"realtime/static/realtime/(\w+\.js(\.map)?|admin/(continue\.js|live\.(css|js)))"
+)
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
 

@@ -107,9 +107,10 @@ async def test_a_slow_query_in_one_lane_holds_up_no_other(postgres: str, db: Dat
 async def test_a_read_that_takes_too_long_fails_and_its_thread_goes_on(
     postgres: str, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(DatabaseError):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "READ_SECONDS", 0.1)
-        await db.read(sleep_there, 0.5)
+        with pytest.raises(DatabaseError):
+            await db.read(sleep_there, 0.5)
     assert await db.read(int) == 0
 
 
