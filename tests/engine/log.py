@@ -30,10 +30,10 @@ def edit(room_id: int, seq: int, content: str) -> MessageState:
 
 
 def purge(room_id: int, through: int) -> None:
-    """Remove the oldest rows, as pruning does."""
+    """Remove the oldest rows, as pruning does, which never lowers `purged_seq`."""
     with transaction.atomic():
         Message.objects.filter(room=room_id, changed_seq__lte=through).delete()
-        Log.objects.filter(room=room_id).update(purged_seq=through)
+        Log.objects.filter(room=room_id, purged_seq__lt=through).update(purged_seq=through)
 
 
 def restore(room_id: int, last_seq: int) -> None:

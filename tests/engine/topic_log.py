@@ -32,12 +32,15 @@ def rights(topic: str) -> EntryDraft:
 
 
 def purge(topic: str, through: int) -> None:
-    """Remove the oldest events and tombstones, as pruning does; living values stay."""
+    """Remove the oldest events and tombstones, as pruning does; living values stay.
+
+    Pruning never lowers `purged_seq`, even if it removes earlier rows than before.
+    """
     with transaction.atomic():
         rows = Entry.objects.filter(log__name=topic, changed_seq__lte=through)
         rows.filter(key__isnull=True).delete()
         rows.filter(is_deleted=True).delete()
-        Log.objects.filter(name=topic).update(purged_seq=through)
+        Log.objects.filter(name=topic, purged_seq__lt=through).update(purged_seq=through)
 
 
 def restore(topic: str, last_seq: int) -> None:

@@ -28,6 +28,14 @@ def test_old_events_and_tombstones_are_removed() -> None:
     assert (mark.last_seq, mark.purged_seq) == (6, 5)
 
 
+def test_a_tombstone_before_removed_events_does_not_lower_the_mark() -> None:
+    """A client from between would resume, and keep what was deleted."""
+    append(value("x", 1), event("a"))
+    append(deletion("x"), event("b"), event("c"))
+    assert retention.purge(TOPIC, date(2, 3, 4)) == 3
+    assert TopicLog(TOPIC).mark().purged_seq == 4
+
+
 def test_a_living_value_is_never_removed() -> None:
     append(value("x", 1))
     assert retention.purge(TOPIC, timezone.now() + timedelta(days=1)) == 0
