@@ -69,7 +69,8 @@ class LogFollower:
         floor = changes.mark.purged_seq
         if changes.has_more:
             floor = changes.states[0].position - 1 if changes.states else changes.through
-        ring = Ring(changes.states, floor, changes.mark.purged_seq)
+        is_whole = not changes.has_more
+        ring = Ring(changes.states, floor, changes.mark.purged_seq, is_whole=is_whole)
         topic.open(changes.mark, ring)
         self._rings.open(topic.name, ring)
         self._process_early(topic)
@@ -199,7 +200,8 @@ class LogFollower:
                 return
             end = changes.states[0].position - 1 if changes.has_more else 0
             ring.purged_seq = max(ring.purged_seq, mark.purged_seq)
-            self._rings.extend(topic.name, changes.states, max(end, ring.purged_seq))
+            floor, is_whole = max(end, ring.purged_seq), not changes.has_more
+            self._rings.extend(topic.name, changes.states, floor, is_whole=is_whole)
         finally:
             topic.extension = None
 

@@ -24,13 +24,17 @@ class Ring(Generic[S]):
 
     CAPACITY = 500
 
-    __slots__ = ("_states", "floor", "purged_seq", "size")
+    __slots__ = ("_states", "floor", "is_whole", "purged_seq", "size")
 
-    def __init__(self, states: list[S], floor: int, purged_seq: int) -> None:
+    def __init__(
+        self, states: list[S], floor: int, purged_seq: int, *, is_whole: bool = False
+    ) -> None:
         self._states: OrderedDict[Hashable, S] = OrderedDict()
         self.floor = floor
         self.purged_seq = purged_seq
         self.size = 0
+        self.is_whole = is_whole or floor == 0
+        """Whether it has all that is stored, also what lies below the purged position."""
         for state in states:
             self.add(state)
 
@@ -43,12 +47,13 @@ class Ring(Generic[S]):
         if len(self._states) > self.CAPACITY:
             self.shrink()
 
-    def extend(self, older: list[S], floor: int) -> None:
+    def extend(self, older: list[S], floor: int, *, is_whole: bool = False) -> None:
         """Add older changes before the rest; the ring is complete above the new floor."""
         before = {state.id: state for state in older if state.id not in self._states}
         self._states = OrderedDict({**before, **self._states})
         self.size += sum(map(_size, before.values()))
         self.floor = floor
+        self.is_whole = is_whole or floor == 0
         while len(self._states) > self.CAPACITY:
             self.shrink()
 
@@ -64,10 +69,14 @@ class Ring(Generic[S]):
         _, old = self._states.popitem(last=False)
         self.size -= _size(old)
         self.floor = max(self.floor, old.position)
+        self.is_whole = False
         return True
 
     def purge(self, position: int) -> None:
-        """Drop what the database has removed, up to a position."""
+        """Drop the changes up to a position, some of which the database has removed.
+
+        Others are still there: an old message that was changed lately is removed before them.
+        """
         while self._states and next(iter(self._states.values())).position <= position:
             self.shrink()
         self.floor = max(self.floor, position)
@@ -96,18 +105,18 @@ class Ring(Generic[S]):
 
     def recent(self: "Ring[MessageState]", limit: int) -> tuple[list[MessageState], bool] | None:
         """Return the newest `limit` messages, and whether there are more; None if unknown."""
-        if limit == 0:
-            return [], bool(self._states) or self.floor > self.purged_seq
-        has_older = self.floor > self.purged_seq
-        # A message with a `seq` above the floor has also changed above it, so the ring has it. If
-        # nothing lies between the purged part and the floor, the ring has all messages.
+        # A message with a `seq` above the floor has also changed above it, so the ring has it.
         found = sorted(
-            (state for state in self._states.values() if state.seq > self.floor or not has_older),
+            (state for state in self._states.values() if self.is_whole or state.seq > self.floor),
             key=lambda state: state.seq,
         )
-        if len(found) < limit and has_older:
-            return None
-        return found[-limit:], has_older or len(found) > limit
+        if len(found) > limit:
+            return found[len(found) - limit :], True
+        if self.is_whole:
+            return found, False
+        # Between the purged position and the floor lie changes, but below it there may be none.
+        has_older = self.floor > self.purged_seq
+        return (found, True) if has_older and len(found) == limit else None
 
 
 class RingMemory:
@@ -137,11 +146,11 @@ class RingMemory:
         ring.add(state)
         self._resized(key, ring, before)
 
-    def extend(self, key: str, older: list[Any], floor: int) -> None:
+    def extend(self, key: str, older: list[Any], floor: int, *, is_whole: bool) -> None:
         """Add older changes to the ring of a log."""
         ring = self._rings[key]
         before = ring.size
-        ring.extend(older, floor)
+        ring.extend(older, floor, is_whole=is_whole)
         self._resized(key, ring, before)
 
     def purge(self, key: str, position: int) -> None:

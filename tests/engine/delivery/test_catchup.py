@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
@@ -17,9 +19,9 @@ from realtime.engine.delivery.catchup import _max_bytes, attach, fit_frame
 from realtime.engine.delivery.flusher import FRAME_BYTES
 from realtime.engine.delivery.ring import Ring
 from realtime.engine.delivery.room_topic import RoomTopic
-from realtime.models import Room
+from realtime.models import Message, Room
 from realtime.store.logs import LogMark
-from realtime.store.messages import history
+from realtime.store.messages import history, retention
 from realtime.wire.codecs import NDJSON, Codec
 from realtime.wire.commands import Since
 from realtime.wire.errors import CommandError, ErrorCode
@@ -259,6 +261,30 @@ async def test_a_purged_position_is_not_continued(process: Process, room: Room) 
     assert reply["has_more"] is False
     reply = await process.member().join(room, Since(3, epoch))
     assert reply["recovered"] is True
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_messages_below_the_purged_position_are_still_shown(
+    process: Process, room: Room, is_open: bool
+) -> None:
+    """A message was changed, and then removed for its age: the younger ones stay."""
+    await process.append(room, *[str(number) for number in range(150)])
+    await process.db.write(log.edit, room.pk, 1, "edited")
+    if is_open:
+        await process.joined(room)
+    assert await process.db.write(_prune_first, room.pk) == [1]
+    topic = await process.hub.open_room(room.pk, room.slug)
+    process.hub.compare(process.positions(), await process.marks())
+    assert topic.ring.purged_seq == 151
+    reply = await process.member().join(room, limit=100)
+    assert [one["seq"] for one in reply["messages"]] == list(range(51, 151))
+    assert reply["has_more"]
+
+
+def _prune_first(room_id: int) -> list[int]:
+    now = timezone.now()
+    Message.objects.filter(room=room_id, seq=1).update(created_at=now - timedelta(days=30))
+    return list(retention.purge(room_id, now - timedelta(days=15)))
 
 
 async def test_too_much_to_resume_starts_anew(process: Process, room: Room) -> None:

@@ -21,8 +21,10 @@ def state(key: int, seq: int, position: int | None = None, content: str = "") ->
     )
 
 
-def ring(*states: MessageState, floor: int = 0, purged: int = 0) -> Ring:
-    return Ring(list(states), floor, purged)
+def ring(
+    *states: MessageState, floor: int = 0, purged: int = 0, is_whole: bool = False
+) -> Ring[MessageState]:
+    return Ring(list(states), floor, purged, is_whole=is_whole)
 
 
 def test_what_changed_since_comes_in_the_order_of_change() -> None:
@@ -91,26 +93,36 @@ def test_a_limit_of_zero_still_returns_whether_there_are_messages() -> None:
     assert ring().recent(0) == ([], False)
     assert ring(state(1, 1)).recent(0) == ([], True)
     assert ring(floor=3).recent(0) == ([], True)
-    assert ring(floor=3, purged=3).recent(0) == ([], False)
+    assert ring(floor=3, purged=3, is_whole=True).recent(0) == ([], False)
+    assert ring(floor=3, purged=3).recent(0) is None
 
 
 def test_a_purged_room_has_nothing_older() -> None:
     """What was pruned is not `more`."""
-    assert ring(state(5, 5), floor=4, purged=4).recent(10) == ([state(5, 5)], False)
+    whole = ring(state(5, 5), floor=4, purged=4, is_whole=True)
+    assert whole.recent(10) == ([state(5, 5)], False)
 
 
 def test_a_message_that_was_changed_after_the_pruning_is_still_shown() -> None:
     """Its place is below what was removed, and it is not."""
-    held = ring(state(1, 1), state(2, 2), state(1, 1, 3), state(4, 4))
+    held = ring(state(1, 1, 3), state(4, 4), floor=2, purged=2, is_whole=True)
     held.purge(2)
     assert held.recent(10) == ([state(1, 1, 3), state(4, 4)], False)
+
+
+def test_after_a_pruning_the_messages_below_its_position_are_not_known() -> None:
+    """Message 1 was removed at position 4; messages 2 and 3 are younger and still there."""
+    held = ring(state(2, 2), state(3, 3), state(1, 1, 4), state(5, 5), state(6, 6))
+    held.purge(4)
+    assert held.recent(1) == ([state(6, 6)], True)
+    assert [held.recent(limit) for limit in (2, 3)] == [None, None]
 
 
 class Model:
     """A room's log without any bound, as the database keeps it."""
 
     def __init__(self) -> None:
-        self.end = 0
+        self.end = self.purged = 0
         self.states: dict[int, MessageState] = {}
 
     def add(self) -> MessageState:
@@ -126,6 +138,16 @@ class Model:
         made = self.states[old.id] = state(old.id, old.seq, self.end)
         return made
 
+    def prune(self, number: int) -> None:
+        for seq in sorted(self.states)[:number]:
+            self.purged = max(self.purged, self.states.pop(seq).position)
+
+    def ring(self, most: int) -> Ring[MessageState]:
+        newest = self.since(0)[-most:]
+        is_whole = len(newest) == len(self.states)
+        floor = self.purged if is_whole else newest[0].position - 1
+        return ring(*newest, floor=floor, purged=self.purged, is_whole=is_whole)
+
     def since(self, position: int) -> list[MessageState]:
         found = [one for one in self.states.values() if one.position > position]
         return sorted(found, key=lambda one: one.position)
@@ -135,12 +157,33 @@ class Model:
         return (found[-limit:] if limit else []), len(found) > limit
 
 
+def step(model: Model, held: Ring[MessageState] | None, kind: str, value: int) -> None:
+    """Change the log, and the ring of a process that follows it."""
+    made: MessageState | None = None
+    match kind:
+        case "add":
+            made = model.add()
+        case "change":
+            made = model.change(value)
+        case "prune":
+            model.prune(value)
+    if held is None:
+        return
+    if kind == "shrink":
+        held.shrink()
+    if made is not None:
+        held.add(made)
+    if model.purged > held.purged_seq:
+        held.purge(model.purged)
+
+
 @given(
     steps=st.lists(
         st.one_of(
             st.just(("add", 0)),
             st.tuples(st.just("change"), st.integers(0, 40)),
             st.just(("shrink", 0)),
+            st.tuples(st.just("prune"), st.integers(1, 3)),
         ),
         max_size=60,
     ),
@@ -150,25 +193,17 @@ class Model:
 def test_it_answers_as_the_database_would_or_says_that_it_cannot(
     steps: list[tuple[str, int]], opened_at: int, capacity: int
 ) -> None:
-    """Whatever was added, changed, evicted: `since` and `recent` are the model's, or None."""
+    """Whatever was added, changed, evicted or pruned: `since` and `recent` are the model's."""
     model = Model()
-    held: Ring | None = None
+    held: Ring[MessageState] | None = None
     with patch.object(Ring, "CAPACITY", capacity):
         for number, (kind, value) in enumerate(steps):
             if number == opened_at:
-                newest = model.since(0)[-5:]
-                is_all = len(newest) == len(model.states)
-                held = ring(*newest, floor=0 if is_all else newest[0].position - 1)
-            if kind == "shrink":
-                if held is not None:
-                    held.shrink()
-                continue
-            made = model.add() if kind == "add" else model.change(value)
-            if made is not None and held is not None:
-                held.add(made)
+                held = model.ring(5)
+            step(model, held, kind, value)
         if held is None:
             return
-        for position in range(model.end + 2):
+        for position in range(model.purged, model.end + 2):
             assert held.since(position) in (None, model.since(position))
         for limit in range(len(model.states) + 2):
             assert held.recent(limit) in (None, model.recent(limit))
@@ -243,5 +278,5 @@ def test_purged_messages_are_dropped() -> None:
     memory.purge(1, 3)
     assert held.since(2) is None
     assert [one.seq for one in held.since(3) or ()] == [4, 5]
-    assert held.recent(10) == ([state(4, 4), state(5, 5)], False)
+    assert held.recent(1) == ([state(5, 5)], True)
     assert held.size == 2 * OVERHEAD_BYTES
