@@ -45,7 +45,8 @@ def since(room_id: int, position: int, limit: int) -> Changes[MessageState]:
     """Return the latest state of messages changed after `position`, oldest change first.
 
     The end of the log is read before the rows: a message committed between the two is either
-    among the rows or beyond the returned `through`, never lost.
+    among the rows or beyond the returned `through`, never lost. `purged_seq` is read after them,
+    so that it covers rows that are missing.
     """
     end = mark(room_id)
     rows = list(
@@ -59,17 +60,21 @@ def since(room_id: int, position: int, limit: int) -> Changes[MessageState]:
         through = states[-1].position if states else position
     else:
         through = max([end.last_seq, *(state.position for state in states[-1:])])
-    return Changes(states, through, end, has_more)
+    return Changes(states, through, _with_later_purge(room_id, end), has_more)
 
 
 def newest(room_id: int, limit: int) -> Changes[MessageState]:
-    """Return the last `limit` changes, which a process caches when it opens a room."""
+    """Return the last `limit` changes, which a process caches when it opens a room.
+
+    As in `since`, `purged_seq` is read after the rows.
+    """
     end = mark(room_id)
     changes = _messages().filter(room_id=room_id).order_by("-changed_seq")
     rows = list(changes[:limit])
     if is_behind := bool(rows) and rows[0].changed_seq > end.last_seq:
         rows = list(changes.filter(changed_seq__lte=end.last_seq)[:limit])
     states = [state_of(row) for row in reversed(rows)]
+    end = _with_later_purge(room_id, end)
     return Changes(states, end.last_seq, end, len(states) == limit, is_behind)
 
 
@@ -120,6 +125,11 @@ def marks(room_ids: Iterable[int]) -> dict[int, LogMark]:
         .values_list("room_id", "last_seq", "purged_seq", "rights_seq", "epoch")
     )
     return {row[0]: LogMark(*row[1:]) for row in rows}
+
+
+def _with_later_purge(room_id: int, end: LogMark) -> LogMark:
+    later = marks([room_id]).get(room_id, end)
+    return end._replace(purged_seq=later.purged_seq)
 
 
 def renew_epoch(room_id: int, known: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from realtime.models import Log, Message, Room
-from realtime.store.logs import LogMark
+from realtime.store.logs import Changes, LogMark
 from realtime.store.messages import history
 from realtime.store.outbox import room_numbering
 from realtime.wire.events import MessageState
@@ -251,6 +252,25 @@ def test_what_is_beyond_the_told_end_is_not_shown(
     found = reader(room.pk, 10)
     states = found[0]
     assert contents(states) == ["a"]
+
+
+@pytest.mark.parametrize("reader", [partial(history.since, position=1), history.newest])
+def test_a_purge_between_the_two_reads_is_told_by_the_mark(
+    room: Room, monkeypatch: pytest.MonkeyPatch, reader: Callable[..., Changes[MessageState]]
+) -> None:
+    """The tombstone is gone, so a client that shows the message has to begin anew."""
+    message, *_ = say(room, "a", "b", "c")
+    delete(Message.objects.get(room=room, seq=message.seq))
+    real = history.mark
+
+    def mark(room_id: int) -> LogMark:
+        end = real(room_id)
+        purge(room, 4)
+        return end
+
+    monkeypatch.setattr(history, "mark", mark)
+    changes = reader(room.pk, limit=10)
+    assert (changes.states, changes.through, changes.mark.purged_seq) == ([], 4, 4)
 
 
 # Indexes.
