@@ -116,7 +116,7 @@ STEPS = [
     ".venv/bin/ruff check",
     ".venv/bin/mypy",
     ".venv/bin/python manage.py makemigrations",
-    ".venv/bin/python -m pytest -n 5",
+    ".venv/bin/python -m pytest -n 4",
     ".venv/bin/python -m pytest -m alone",
     ".venv-newest/bin/pip install",
     ".venv-newest/bin/python -m pytest -n 3 --dist worksteal --hypothesis-profile short -m each",
