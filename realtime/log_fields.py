@@ -29,8 +29,15 @@ class Client(Protocol):
         """The id of the request that has opened the page of the client; empty if unknown."""
 
 
-client: ContextVar[Client | None] = ContextVar("realtime_client", default=None)
-"""The connection that the current task works for."""
+def _nobody() -> None:
+    return None
+
+
+client: ContextVar[Callable[[], Client | None]] = ContextVar("realtime_client", default=_nobody)
+"""A weak reference to the connection that the current task works for.
+
+A task keeps the context in which it was made: that of a topic outlives the client who opened it.
+"""
 
 
 class Clients:
@@ -46,7 +53,7 @@ clients = Clients()
 def add_fields(record: logging.LogRecord) -> None:
     """Give a record its known fields, as a dict of texts."""
     fields = _subject(record)
-    own = client.get()
+    own = client.get()()
     if own is None or fields.get("connection", own.id) != own.id:
         own = clients.find(fields["connection"]) if "connection" in fields else None
     if own is not None:

@@ -1,11 +1,14 @@
 """What a line of the log is about can be read by machines."""
 
+import asyncio
+import gc
 import json
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 from django.test import RequestFactory
@@ -29,7 +32,7 @@ class Noting(Consumer):
 
     async def on_connect(self) -> None:
         logger.warning("a line of its own")
-        client.set(None)
+        client.set(lambda: None)
         logger.warning("connection %s is slow", self.id)
 
 
@@ -89,6 +92,21 @@ async def test_a_line_in_the_task_of_a_connection_belongs_to_it(kept: Kept, engi
             "request_id": "r-1",
         }
     assert [record.realtime for record in kept.records] == [expected, expected]
+
+
+async def test_a_task_that_stays_does_not_keep_the_connection(engine: Engine) -> None:
+    """As that of a topic, which one client has opened and others use."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    class Leaving(Consumer):
+        async def on_connect(self) -> None:
+            tasks.append(asyncio.create_task(asyncio.Event().wait()))
+
+    async with connect(application=Leaving.as_asgi()):
+        [kept] = map(ref, engine.connections.values())
+    gc.collect()
+    assert kept() is None
+    tasks[0].cancel()
 
 
 async def test_the_request_of_the_page_comes_before_that_of_the_socket(

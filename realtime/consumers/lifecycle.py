@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ..conf import config
 from ..counts import counts
@@ -84,7 +85,7 @@ class Lifecycle:
 
     async def run(self, send: Any, server: Any) -> None:
         """Run the connection to its end, and release what it has acquired."""
-        client.set(self._connection)
+        client.set(ref(self._connection))
         try:
             await self._begin(send, server)
             await self._serve()

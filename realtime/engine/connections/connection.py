@@ -110,6 +110,7 @@ class Connection(Request):
     """
 
     __slots__ = (
+        "__weakref__",  # for log records
         "_acquired",
         "_interruption",
         "_language",
