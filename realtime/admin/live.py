@@ -62,8 +62,8 @@ class LiveAdmin(ReadOnlyAdmin):
         model_admin: Any = self.admin_site._registry.get(Connection)
         if model_admin is None or not model_admin.has_view_permission(request):
             return []
-        found = model_admin.get_actions(request)
-        return [[name, str(label)] for _function, name, label in found.values()]
+        choices = model_admin.get_action_choices(request, default_choices=[])
+        return [[name, str(label)] for name, label in choices]
 
 
 def _texts() -> dict[str, str]:
