@@ -1,6 +1,6 @@
-"""What this process has done since its start, as plain numbers.
+"""The counts of one process since its start: plain numbers that only grow.
 
-Each number is raised where the thing happens, once for a batch where there is one. Nothing here
+The code that does a thing counts it, once for a batch where there is one. Nothing here
 locks: CPython changes threads only at calls and jumps, so `+=` of a number is not interrupted.
 `engine/numbers.py` reads them, for metrics, the admin and commands.
 """

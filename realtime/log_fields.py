@@ -41,7 +41,7 @@ A task keeps the context in which it was made: that of a topic outlives the clie
 
 
 class Clients:
-    """How a connection of this process is found by its id; `AppConfig.ready` sets it."""
+    """The search for a connection of this process by its id; `AppConfig.ready` sets `find`."""
 
     def __init__(self) -> None:
         self.find: Callable[[str], Client | None] = lambda connection: None

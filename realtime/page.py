@@ -1,4 +1,4 @@
-"""What a page needs to connect: the path of the socket, and the options of the browser client."""
+"""The path of the socket, and the options with which the client of a page connects to it."""
 
 from contextlib import suppress
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""What an examination has found."""
+"""The findings of an examination."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple

@@ -16,7 +16,7 @@ __all__ = ["examine_processes"]
 
 ANSWER_SECONDS = 3.0
 HEARS = "gone"
-"""What a process answers about a connection that it does not have."""
+"""The answer of a process to a question for a connection that it does not have."""
 
 
 def examine_processes() -> Iterator[Finding]:

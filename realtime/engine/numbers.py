@@ -25,7 +25,7 @@ _started_at = time.time()
 
 
 class Gauges(msgspec.Struct):
-    """What is open or waits now."""
+    """The connections, rooms, topics and frames that are open or wait now."""
 
     connections: int = 0
     users: int = 0
@@ -47,14 +47,14 @@ class Gauges(msgspec.Struct):
 
 
 class Acks(msgspec.Struct):
-    """How long commits took: `buckets` are those of `realtime.counts.BOUNDS`, not cumulative."""
+    """The times of commits: `buckets` are those of `realtime.counts.BOUNDS`, not cumulative."""
 
     buckets: list[int]
     seconds: float = 0.0
 
 
 class Totals(msgspec.Struct):
-    """What has happened since the process began; each field is explained in `Counts`."""
+    """The counts since the process began; `Counts` explains each field."""
 
     acks: Acks
     opened: int = 0

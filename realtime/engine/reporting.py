@@ -1,4 +1,4 @@
-"""What a process tells administrators: its numbers once a second while they look, and its clients.
+"""The reports of a process to administrators: its numbers each second, and its clients.
 
 An idle site pays nothing: without a `Watch` note no timer runs, and nothing is published.
 """
@@ -31,7 +31,7 @@ LIVE = "realtime/live"
 """The name of the topic that carries the numbers; it keeps nothing."""
 EVERYONE = "everyone"
 WATCH_SECONDS, RENEW_SECONDS = 15.0, 5.0
-"""How long processes publish their numbers after a `Watch`, and how often it is repeated."""
+"""The time for which processes publish after a `Watch`, and the pause before it is repeated."""
 CLIENTS = 500
 """The most clients of one answer."""
 PLACES = 500

@@ -52,7 +52,7 @@ class Operation(BaseCommand):
 
     requires_system_checks: Any = []
     resume = "Run the same command again to go on."
-    """What an operator does after an interrupt."""
+    """The advice to an operator after an interrupt."""
     _done = ""
     _shown_at = 0.0
     _is_stopping = False

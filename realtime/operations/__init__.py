@@ -1,1 +1,1 @@
-"""What the operators of a site see and do while it runs."""
+"""The view of operators on a running site, and their actions."""

@@ -1,4 +1,4 @@
-"""What a client reads of a log: items and an offset, from the frames of a short connection.
+"""One read of a log by a client: items and an offset, from the frames of a short connection.
 
 An offset is a position and the epoch of its log.
 """

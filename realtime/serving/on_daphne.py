@@ -17,7 +17,7 @@ from .supervised import Supervised
 __all__ = ["serve"]
 
 OPTIONS = ("-v", "0")
-"""What is different from Daphne's own defaults: no access log."""
+"""The option that differs from Daphne's defaults: no access log."""
 
 
 def serve(

@@ -14,7 +14,7 @@ from .supervised import Supervised
 __all__ = ["serve"]
 
 OPTIONS = ("--log-level", "warning", "--no-proxy-headers", "--timeout-graceful-shutdown", "10")
-"""What is different from uvicorn's own defaults, as in docs/deploy.md."""
+"""The options that differ from uvicorn's defaults, as in docs/deploy.md."""
 SOCKETS = ("--ws", "websockets-sansio", "--ws-per-message-deflate", "false")
 """The fastest of its WebSocket implementations."""
 

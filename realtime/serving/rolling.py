@@ -11,7 +11,7 @@ __all__ = ["Rolling"]
 
 @dataclass
 class Rolling:
-    """How far a roll is: at most one worker is starting, or one is draining.
+    """The progress of a roll: at most one worker is starting, or one is draining.
 
     Each worker belongs to a generation, which is the number of rolls before its start.
     """

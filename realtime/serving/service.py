@@ -1,4 +1,4 @@
-"""What systemd is told of the service (sd_notify(3))."""
+"""Messages to systemd about the service (sd_notify(3))."""
 
 import os
 import socket

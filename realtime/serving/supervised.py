@@ -20,9 +20,9 @@ __all__ = ["ALIVE", "DRAIN", "READY", "RUNNING", "STOP", "Server", "Supervised"]
 logger = logging.getLogger("realtime.serve")
 
 RUNNING, READY, ALIVE = b"running", b"ready", b"alive"
-"""What a worker reports: it accepts connections; it can also store messages; its loop turns."""
+"""The reports of a worker: it accepts connections; it can also store messages; its loop turns."""
 DRAIN, STOP = b"drain", b"stop"
-"""What a worker is told: to drain within some seconds, or to end now."""
+"""The orders to a worker: to drain within some seconds, or to end now."""
 ALIVE_SECONDS = 5.0
 READY_SECONDS = 0.25
 """The pause between two checks whether the worker can store messages."""

@@ -21,7 +21,7 @@ READ_BYTES = 4096
 
 
 class State(IntEnum):
-    """How far a worker is."""
+    """The progress of a worker."""
 
     STARTING = 0
     """It imports the site."""
@@ -35,7 +35,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Program:
-    """What each worker runs."""
+    """The server, its options and the application that each worker runs."""
 
     server: str
     application: str
@@ -154,6 +154,6 @@ class Worker:
 
     @property
     def ending(self) -> str:
-        """How it has ended, for a person."""
+        """The end of its process, in words."""
         code = self.process.returncode
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"

@@ -15,7 +15,7 @@ END_OF_INPUT = {"type": "realtime.end_of_input"}
 
 
 class OneWay(Enum):
-    """How long a connection lasts whose client sends all its frames first."""
+    """The two kinds of a connection whose client sends all its frames first."""
 
     STREAM = "stream"
     """It is a connection as any other, which gets events; but the client cannot be pinged."""

@@ -1,7 +1,7 @@
-"""What one connection has received and sent.
+"""The frames and bytes that one connection has received and sent.
 
-What topics deliver is counted by their lanes, once for all members: a member begins with the
-negative numbers of each lane that it enters, and gets them back when it leaves.
+A lane counts the events of a topic once for all its members. A member subtracts the numbers of a
+lane when it enters the lane, and adds them when it leaves.
 """
 
 from typing import Protocol
@@ -13,7 +13,7 @@ __all__ = ["Totals", "Traffic"]
 
 
 class Totals(Protocol):
-    """What a lane has sent to each of its members."""
+    """The frames and bytes that a lane has sent to each member since its beginning."""
 
     frames_sent: int
     bytes_sent: int

@@ -56,7 +56,7 @@ class Lane:
         self.outboxes: dict[str, Outbox | Withheld] = {}
         self.position = position
         self.frames_sent = self.bytes_sent = 0
-        """What each member was sent that has been there from the beginning."""
+        """The frames and bytes that each member was sent since the beginning of the lane."""
         self._flusher = flusher
         self._pending: list[Event] = []
         self._waiters: list[asyncio.Future[None]] = []

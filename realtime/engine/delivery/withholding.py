@@ -52,7 +52,7 @@ class Withheld:
 
     @property
     def traffic(self) -> Traffic:
-        """What the connection has received and sent."""
+        """The traffic of the connection."""
         return self.outbox.traffic
 
     def drop(self) -> list[Packet]:
