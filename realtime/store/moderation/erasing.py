@@ -72,20 +72,22 @@ def erase_guests(before: datetime, name: str) -> Erased:
 
 def due_guests(before: datetime, name: str) -> int:
     """Return how many messages `erase_guests` would change."""
-    rows = Message.objects.using(database()).filter(_of_guests(before, name))
-    return rows.filter(room__is_held=False).count()
+    return _number(_of_guests(before, name), is_held=False)
 
 
 def due_texts(sender: str) -> int:
     """Return how many messages of a sender have a text that can be erased."""
-    rows = Message.objects.using(database()).filter(sender=sender, deleted_at=None)
-    return rows.filter(room__is_held=False).count()
+    return _number(Q(sender=sender, deleted_at=None), is_held=False)
 
 
 def held_texts(sender: str) -> int:
     """Return how many messages of a sender cannot be erased, because of a legal hold."""
-    rows = Message.objects.using(database()).filter(sender=sender, deleted_at=None)
-    return rows.filter(room__is_held=True).count()
+    return _number(Q(sender=sender, deleted_at=None), is_held=True)
+
+
+def _number(condition: Q, *, is_held: bool) -> int:
+    rows = Message.objects.using(database()).filter(condition, room__is_held=is_held)
+    return rows.count()
 
 
 def _of_guests(before: datetime, name: str) -> Q:
