@@ -43,14 +43,16 @@ __all__ = [
     "outlasts",
     "rank_of",
     "remove_member",
-    "replacing",
+    "replace",
     "report",
     "resolve",
     "revoke",
     "sanction",
     "target",
+    "terms",
     "text_of",
     "unknown_message",
+    "user_pk_of",
 ]
 
 
@@ -80,11 +82,7 @@ def sanction(
     """
     fields: dict[str, Any] = {
         "username": _name_of(user_key),
-        "reason": reason[:REASON_CHARACTERS],
-        "by": None if by is None else by.user,
-        "rank": rank_of(by, room) if rank is None else rank,
-        "created_at": timezone.now(),
-        "ends_at": None if seconds is None else timezone.now() + timedelta(seconds=seconds),
+        **terms(room, seconds=seconds, reason=reason, by=by, rank=rank),
     }
     made = []
     with transaction.atomic(using=database()):
@@ -103,10 +101,28 @@ def sanction(
                     continue
                 if shortens:
                     _check_rank_of([one], rank)
-                _change(one, replacing(one, fields))
+                one.save(update_fields=replace(one, fields))
             audit.record(by, one, audit.ADDITION if is_new else audit.CHANGE, text_of(one))
             made.append(one)
     return made
+
+
+def terms(
+    room: Room | None,
+    *,
+    seconds: float | None,
+    reason: str,
+    by: Identity | None,
+    rank: int | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a new sanction that do not depend on the user."""
+    return {
+        "reason": reason[:REASON_CHARACTERS],
+        "by": None if by is None else by.user,
+        "rank": rank_of(by, room) if rank is None else rank,
+        "created_at": timezone.now(),
+        "ends_at": None if seconds is None else timezone.now() + timedelta(seconds=seconds),
+    }
 
 
 def lift(
@@ -153,8 +169,8 @@ def revoke(sanctions: Iterable[Sanction], by: Identity | None = None) -> int:
 
 def remove_member(room: Room, user_key: str) -> None:
     """Delete the membership of a user in a room."""
-    if (user_pk := _pk(user_key)) is not None:
-        for one in Membership.objects.using(database()).filter(room=room, user=user_pk):
+    if (pk := user_pk_of(user_key)) is not None:
+        for one in Membership.objects.using(database()).filter(room=room, user=pk):
             one.delete()
 
 
@@ -280,7 +296,7 @@ def ended_sanctions(days: float) -> Any:
 def find_user(user_id: str | None = None, username: str | None = None) -> Any:
     """Return the user with a `user_id` or name; raises `CommandError` with `unknown_user`."""
     found = None
-    if user_id is not None and (pk := _pk(user_id)) is not None:
+    if user_id is not None and (pk := user_pk_of(user_id)) is not None:
         found = users_by_pk([pk]).get(pk)
     elif username is not None:
         found = names.find_user(username)
@@ -330,8 +346,15 @@ def _rank_of_giver(one: Sanction) -> int:
     return rank_of(None if one.by is None else Identity.of(one.by), one.room)
 
 
-def replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of an existing sanction that a new one changes."""
+def replace(one: Sanction, fields: dict[str, Any]) -> list[str]:
+    """Give an existing sanction the values of a new one, unsaved; return the fields to save."""
+    new = _replacing(one, fields)
+    for name, value in new.items():
+        setattr(one, name, value)
+    return list(new)
+
+
+def _replacing(one: Sanction, fields: dict[str, Any]) -> dict[str, Any]:
     if not is_in_force(one):
         return fields
     # `created_at` decides to which guests of an address it applies (`sanctions.matches`).
@@ -344,30 +367,24 @@ def outlasts(one: Sanction, end: datetime | None) -> bool:
     return one.ends_at is None or (end is not None and one.ends_at > end)
 
 
-def _change(one: Sanction, fields: dict[str, Any]) -> None:
-    for name, value in fields.items():
-        setattr(one, name, value)
-    one.save(update_fields=list(fields))
-
-
 def _sanctions() -> Any:
     return Sanction.objects.using(database())
 
 
-def _pk(user_key: str) -> Any:
+def user_pk_of(user_key: str) -> Any:
     """Return the primary key of a `user_id`; None for a guest, and for an invalid one."""
     return None if user_key.startswith(GUEST) else pk_of(user_key)
 
 
 def _user(user_key: str) -> Any:
     """Return the user of a `user_id`, or None."""
-    pk = _pk(user_key)
+    pk = user_pk_of(user_key)
     return None if pk is None else users_by_pk([pk]).get(pk)
 
 
 def _any_user(user_key: str) -> Any:
     """Return the user of a `user_id`, also one that the default manager hides, or None."""
-    pk = _pk(user_key)
+    pk = user_pk_of(user_key)
     return None if pk is None else any_user(pk)
 
 

@@ -1,23 +1,19 @@
 """Kick, ban and mute many users with a few queries, by their ids and not by addresses."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, router, transaction
-from django.utils import timezone
 
 from ...conf import config
 from ...models import Connection, Membership, Room, Sanction
 from ...signals import site_sanctions_changed
-from ...wire.commands import REASON_CHARACTERS
 from ..accounts.identity import GUEST, Identity
-from ..accounts.users import pk_of
 from ..database.alias import database
 from ..messages.history import change_rights
 from . import audit
-from .actions import is_repeat, outlasts, rank_of, replacing, text_of
+from .actions import is_repeat, outlasts, replace, terms, text_of, user_pk_of
 
 __all__ = ["kick_users", "sanction_users"]
 
@@ -30,8 +26,7 @@ def kick_users(room: Room | None, user_keys: Iterable[str], *, reason: str, by: 
     keys, seconds = list(user_keys), config().kick_seconds
     with transaction.atomic(using=database()):
         if room is not None:
-            pks = [pk for pk in map(_pk, keys) if pk is not None]
-            rows = Membership.objects.using(database()).filter(room=room, user__in=pks)
+            rows = Membership.objects.using(database()).filter(room=room, user__in=_pks(keys))
             rows._raw_delete(database())  # without signals: the ban changes the rights of all
         return sanction_users(
             Sanction.Kind.BAN.value,
@@ -56,13 +51,7 @@ def sanction_users(
 ) -> int:
     """Ban or mute users as `actions.sanction` does; return how many exist, others are left out."""
     names = _names(set(user_keys))
-    fields: dict[str, Any] = {
-        "reason": reason[:REASON_CHARACTERS],
-        "by": by.user,
-        "rank": rank_of(by, room),
-        "created_at": timezone.now(),
-        "ends_at": None if seconds is None else timezone.now() + timedelta(seconds=seconds),
-    }
+    fields = terms(room, seconds=seconds, reason=reason, by=by)
     for attempt in range(TRIES):
         try:
             with transaction.atomic(using=database()):
@@ -91,11 +80,9 @@ def _write(
         for key, name in sorted(names.items())
         if key not in known
     ]
-    changed = [
-        _change(one, {"username": names[key], **fields})
-        for key, one in known.items()
-        if _is_change(one, fields, seconds, shortens)
-    ]
+    changed = [one for one in known.values() if _is_change(one, fields, seconds, shortens)]
+    for one in changed:
+        replace(one, {"username": names[one.user_key], **fields})
     sanctions.bulk_create(new)
     sanctions.bulk_update(changed, FIELDS)
     for rows, flag in ((new, audit.ADDITION), (changed, audit.CHANGE)):
@@ -107,14 +94,9 @@ def _write(
 def _is_change(
     one: Sanction, fields: dict[str, Any], seconds: float | None, shortens: bool
 ) -> bool:
-    end: datetime | None = fields["ends_at"]
-    return not (not shortens and outlasts(one, end)) and not is_repeat(one, fields, seconds)
-
-
-def _change(one: Sanction, fields: dict[str, Any]) -> Sanction:
-    for name, value in replacing(one, fields).items():
-        setattr(one, name, value)
-    return one
+    if not shortens and outlasts(one, fields["ends_at"]):
+        return False
+    return not is_repeat(one, fields, seconds)
 
 
 def _tell(room: Room | None, keys: list[str]) -> None:
@@ -132,10 +114,9 @@ def _names(keys: set[str]) -> dict[str, str]:
     here = Connection.objects.using(database()).filter(user_key__in=list(guests))
     names = dict.fromkeys(guests, "") | dict(here.values_list("user_key", "username"))
     model = get_user_model()
-    pks = [pk for pk in map(_pk, keys - guests) if pk is not None]
-    users = model._base_manager.using(router.db_for_write(model)).in_bulk(pks)
+    users = model._base_manager.using(router.db_for_write(model)).in_bulk(_pks(keys))
     return names | {str(user.pk): Identity.of(user).username for user in users.values()}
 
 
-def _pk(key: str) -> Any:
-    return None if key.startswith(GUEST) else pk_of(key)
+def _pks(keys: Iterable[str]) -> list[Any]:
+    return [pk for pk in map(user_pk_of, keys) if pk is not None]
