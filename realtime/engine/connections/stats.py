@@ -43,7 +43,8 @@ class ConnectionStats(msgspec.Struct):
 def snapshot(connection: Connection) -> ConnectionStats:
     """Return what is known of a connection now; call it in the event loop."""
     traffic, queue = connection.outbox.traffic, connection.outbox.queue
-    lanes = [lane for topic in connection.topics if (lane := topic.lane_of(connection)) is not None]
+    topics = connection.topics
+    lanes = [lane for topic in topics if (lane := topic.lane_of(connection)) is not None]
     identity = getattr(connection, "identity", None)
     return ConnectionStats(
         id=connection.id,
@@ -55,7 +56,7 @@ def snapshot(connection: Connection) -> ConnectionStats:
         phase=connection.phase.name.lower(),
         connected_at=connection.connected_at,
         active_at=_active_at(connection),
-        subscriptions=sum(topic.is_for_clients for topic in connection.topics),
+        subscriptions=sum(topic.is_for_clients for topic in topics),
         frames_received=traffic.frames_received,
         bytes_received=traffic.bytes_received,
         frames_sent=traffic.frames_sent + sum(lane.frames_sent for lane in lanes),
