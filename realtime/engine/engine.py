@@ -83,15 +83,15 @@ class Engine:
         self.db = Database()
         self.revalidator = Revalidator(self.db)
         self.questions = Questions(self.send_to_process)
+        self.reporter = Reporter(self)
         self.hub = Hub(
             self.node.id,
             self.db,
             self.revalidator.on_change,
             self.questions.ask,
             publisher.answers.settle,
-            lambda note: self.reporter.receive(note),
+            self.reporter.receive,
         )
-        self.reporter = Reporter(self)
         self.after = AfterHooks(self.db)
         tell_hooks = self.after.add if hooks().hears_messages else None
         self.writer = Writer(self.db, self.hub.publish_committed, tell_hooks)
