@@ -36,7 +36,7 @@ from .connections.turns import Passes
 from .connections.watchdog import Watchdog
 from .database.executor import Database
 from .database.writer import Writer
-from .delivery.hub import Hub
+from .delivery.hub import EVERYONE, Hub
 from .delivery.topic import Topic
 from .draining import drain
 from .pulse import Pulse, new_node
@@ -48,7 +48,6 @@ __all__ = ["EVERYONE", "Engine", "find_connection", "shutdown", "user_topic"]
 
 logger = get_logger("realtime.engine")
 
-EVERYONE = "everyone"
 DRAIN_SECONDS = 2.0
 """The longest wait for queued messages to be committed, before clients are disconnected."""
 RELEASE_SECONDS = 1.5

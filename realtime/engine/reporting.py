@@ -17,6 +17,7 @@ from . import numbers
 from .bus.notes import Answered, Broadcast, Inspect, Outcome, Watch
 from .connections.stats import ConnectionStats, snapshot
 from .delivery.entry_topic import EntryTopic
+from .delivery.hub import EVERYONE
 from .delivery.room_topic import RoomTopic
 from .numbers import Numbers
 
@@ -29,7 +30,6 @@ logger = get_logger("realtime.reporting")
 
 LIVE = "realtime/live"
 """The name of the topic that carries the numbers; it keeps nothing."""
-EVERYONE = "everyone"
 WATCH_SECONDS, RENEW_SECONDS = 15.0, 5.0
 """The time for which processes publish after a `Watch`, and the pause before it is repeated."""
 CLIENTS = 500

@@ -56,10 +56,12 @@ from .rosters import Rosters
 from .topic import AnyLogTopic, LogTopic, State, Topic
 from .topic_presence import TopicPresence
 
-__all__ = ["Hub"]
+__all__ = ["EVERYONE", "Hub"]
 
 logger = get_logger("realtime.hub")
 
+EVERYONE = "everyone"
+"""The name of the topic that all connections of all processes are subscribed to."""
 PRESENCE_AT_ONCE = 500
 """The most joins, and the most leaves, that one note carries, to bound its size."""
 
