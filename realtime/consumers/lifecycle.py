@@ -19,7 +19,7 @@ from ..log_fields import client
 from ..logs import get_logger
 from ..wire.codecs import CODECS, Part
 from ..wire.commands import Auth
-from ..wire.errors import CloseCode, CommandError, Disconnect
+from ..wire.errors import CLOSE_CODES, CloseCode, CommandError, Disconnect
 from ..wire.events import Ping
 from ..wire.packet import Packet, byte_length
 from .authentication import Login, authenticated
@@ -39,9 +39,6 @@ __all__ = ["Lifecycle"]
 logger = get_logger("realtime.consumer")
 
 TOO_LONG = "connection %s: on_disconnect() of the consumer takes too long, and was cancelled"
-CLOSE_CODES = frozenset(CloseCode)
-NO_CODE = 1006
-"""The code of a socket that was closed without one (RFC 6455, section 7.4.1)."""
 REPLIES_SECONDS = 15.0
 """The longest wait for the replies to a client that sends nothing more."""
 ENDS = {"websocket.disconnect", END_OF_INPUT["type"]}
@@ -73,7 +70,8 @@ class Lifecycle:
         self._login = login
         self._intake = intake
         self._receive = receive
-        self._client_code = NO_CODE
+        self._client_code = 0
+        """The code with which the client has closed the socket; 0 without one."""
         self._inbox: Inbox | None = None
         """Only a connection whose frames are gathered, or acknowledged, has one."""
         is_raw = not self._connection.codec.is_protocol
@@ -188,7 +186,7 @@ class Lifecycle:
                 await self._finish_replies()
             if event["type"] in ENDS:
                 connection.lose()
-                self._client_code = event.get("code") or NO_CODE
+                self._client_code = event.get("code") or 0
                 return
             self._heartbeat.received()
             # After the `disconnect` event, commands have no reply: the client repeats them.

@@ -57,6 +57,7 @@ class CloseCode(IntEnum):
     TOO_MANY_ERRORS = 4511
 
 
+CLOSE_CODES = frozenset(CloseCode)
 REASONS: dict[int, _] = {
     CloseCode.SHUTDOWN: _("The server is restarting."),
     CloseCode.EXPIRED: _("The session ended."),

@@ -13,7 +13,7 @@ from ...counts import counts
 from ...logs import get_logger
 from ...store.accounts.identity import Credential, Identity
 from ...wire.codecs import Codec
-from ...wire.errors import CloseCode, CommandError, Disconnect
+from ...wire.errors import CLOSE_CODES, CloseCode, CommandError, Disconnect
 from ...wire.events import Failure, Outgoing, Ref
 from ..servers.transport import shut_down
 from .intake import Intake
@@ -39,7 +39,6 @@ ABUSE = {
 """The codes that are logged as warnings, so that a site sees them by default."""
 DISMISSALS = {CloseCode.UNAUTHENTICATED, CloseCode.KICKED, CloseCode.EXPIRED}
 """The codes with which the site ends a connection, besides those of its own."""
-CLOSE_CODES = frozenset(CloseCode)
 UNKNOWN = ""
 """The language of a client before it is needed."""
 OVERDUE, DROPPED = "overdue", "dropped"
