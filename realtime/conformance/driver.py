@@ -76,8 +76,7 @@ class Driver:
 
     async def close(self) -> None:
         """Have the client closed, and forget what it has told."""
-        done = self.do("close")
-        await self.until(lambda: self.settled.get(done))
+        await self.settle(self.do("close"))
         self.forget()
 
     def forget(self) -> None:
@@ -85,6 +84,11 @@ class Driver:
         self.events.clear()
         self.settled.clear()
         self.state = {}
+
+    async def settle(self, number: int) -> dict[str, Any]:
+        """Wait until what has this number is settled; return how."""
+        settled: dict[str, Any] = await self.until(lambda: self.settled.get(number))
+        return settled
 
     async def until(self, find: Any) -> Any:
         """Return what `find` returns as soon as that is not None."""

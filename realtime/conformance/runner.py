@@ -118,9 +118,9 @@ class _Stage:
             case {"cut": how}:
                 await self._open_line.cut(how)
             case {"clock": seconds}:
-                await self._finish(self._driver.do("clock", by=seconds))
+                await self._driver.settle(self._driver.do("clock", by=seconds))
             case {"restart": options}:
-                await self._finish(self._driver.do("restart"))
+                await self._driver.settle(self._driver.do("restart"))
                 self._driver.forget()
                 self._connect(options)
             case _:
@@ -146,9 +146,6 @@ class _Stage:
         options = {**self._scenario.options, **changed}
         options.pop("subprotocol", None)
         self._driver.do("connect", url=self._server.url, **options)
-
-    async def _finish(self, number: int) -> None:
-        await self._driver.until(lambda: self._driver.settled.get(number))
 
     @property
     def _open_line(self) -> Line:
@@ -216,7 +213,7 @@ class _Stage:
             await self._refute({"type": ""})
         except ConnectionError:
             return
-        await self._finish(self._driver.do("sync"))
+        await self._driver.settle(self._driver.do("sync"))
         if self._driver.events:
             raise _MismatchError(
                 f"The client has told more: {list(map(_gist, self._driver.events))}."
@@ -226,7 +223,7 @@ class _Stage:
         await self._driver.until(lambda: _fits(self._driver.state, wanted) or None)
 
     async def _settle(self, name: int, wanted: Step) -> None:
-        found = await self._driver.until(lambda: self._driver.settled.get(name))
+        found = await self._driver.settle(name)
         if not _fits({"error": None, **found}, {"error": None, **wanted}):
             raise _MismatchError(f"It was settled as {found}.")
 
