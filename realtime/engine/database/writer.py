@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, overload
 from uuid import uuid4
@@ -56,10 +56,10 @@ class Job:
 
     submission: Submission
     done: Callable[[Any], None]
+    queued_at: float
     deadline: float
     tried: bool = False
     is_done: bool = False
-    queued_at: float = field(default_factory=time.monotonic)
 
 
 class Writer:
@@ -155,7 +155,8 @@ class Writer:
     def _open_job(self, submission: Submission, done: Callable[[Any], None]) -> Job:
         self.waiting += 1
         self._idle.clear()
-        job = Job(submission, done, time.monotonic() + config().write_timeout_seconds)
+        now = time.monotonic()
+        job = Job(submission, done, now, now + config().write_timeout_seconds)
         self.open.append(job)
         self._sweep_soon()
         return job
