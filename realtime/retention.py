@@ -86,7 +86,7 @@ def in_parts() -> Iterator[Part]:
     for room in messages.old_rooms(config().message_days):
         yield from _guarded("messages", room.slug, messages.purge(room.pk, room.before))
     for name, topic_before in _topics():
-        yield from _guarded("entries", name, entries.purge_in_parts(name, topic_before))
+        yield from _guarded("entries", name, entries.purge(name, topic_before))
     yield Part("logs", entries.delete_idle_logs(_idle_since()))
 
 
@@ -124,7 +124,7 @@ def of_topic(name: str, days: float | None = None, *, is_dry: bool = False) -> I
     if is_dry:
         yield Part("entries", entries.number_of_old(name, before), name)
     else:
-        yield from _guarded("entries", name, entries.purge_in_parts(name, before))
+        yield from _guarded("entries", name, entries.purge(name, before))
 
 
 def _guarded(kind: str, place: str, numbers: Iterator[int]) -> Iterator[Part]:

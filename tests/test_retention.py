@@ -80,13 +80,13 @@ def test_a_topic_that_is_locked_stops_no_other(
     for name in ("a", "b"):
         topic(name, timedelta(days=1)).publish(Paid(total=1))
     Entry.objects.update(at=timezone.now() - timedelta(days=9))
-    purge = entries.purge_in_parts
+    purge = entries.purge
 
     def fail_first(name: str, before: object) -> Iterator[int]:
         if name == "a/1":
             raise DatabaseError("lock timeout")
         yield from purge(name, before)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(entries, "purge_in_parts", fail_first)
+    monkeypatch.setattr(entries, "purge", fail_first)
     assert retention.prune().entries == 1
     assert "topic a/1" in caplog.text

@@ -18,14 +18,7 @@ from ..database.alias import database
 from ..database.transactions import own_transaction
 from .logs import lock_logs
 
-__all__ = [
-    "delete_idle_logs",
-    "idle_logs",
-    "number_of_old",
-    "purge",
-    "purge_in_parts",
-    "topic_names",
-]
+__all__ = ["delete_idle_logs", "idle_logs", "number_of_old", "purge", "topic_names"]
 
 CHUNK = 500
 """The most rows that one transaction removes."""
@@ -45,12 +38,7 @@ def topic_names() -> Iterator[str]:
         name = str(names[-1]) if names else name
 
 
-def purge(name: str, before: datetime) -> int:
-    """Remove what `purge_in_parts` removes; return how many entries there were."""
-    return sum(purge_in_parts(name, before))
-
-
-def purge_in_parts(name: str, before: datetime) -> Iterator[int]:
+def purge(name: str, before: datetime) -> Iterator[int]:
     """Remove the events and deleted keys of a topic that were numbered before a time.
 
     Yields how many in each transaction. `purged_seq` becomes the last position of them, so a client

@@ -147,7 +147,7 @@ def test_an_idle_log_is_deleted_while_others_publish() -> None:
 
     def delete() -> None:
         for _ in range(60):
-            retention.purge(TOPIC, later)
+            list(retention.purge(TOPIC, later))
             retention.delete_idle_logs(later)
 
     together([write, write, delete], seconds=60)

@@ -207,7 +207,7 @@ def change(random: Random, steps: int) -> None:
                 expiry.expire()
             case 7 if random.random() < 0.2:
                 seen = Entry.objects.order_by("changed_seq").values_list("at", flat=True)
-                retention.purge(TOPIC, seen[random.randrange(len(seen))])
+                list(retention.purge(TOPIC, seen[random.randrange(len(seen))]))
 
 
 # Indexes.
@@ -227,7 +227,7 @@ READS: dict[str, Callable[[], object]] = {
     "position": lambda: LOG.position_at(timezone.now() - timedelta(days=1)),
     "append": lambda: append(event(), value("k7", nonce="n")),
     "expire": expiry.expire,
-    "purge": lambda: retention.purge(TOPIC, timezone.now() - timedelta(days=1)),
+    "purge": lambda: list(retention.purge(TOPIC, timezone.now() - timedelta(days=1))),
 }
 
 
@@ -271,7 +271,7 @@ def test_a_log_that_was_deleted_while_it_was_read_is_not_read_to_its_end(
     read = entries._rows
 
     def delete_and_read(log_id: Any, **conditions: Any) -> Any:
-        retention.purge(TOPIC, later)
+        list(retention.purge(TOPIC, later))
         retention.delete_idle_logs(later)
         return read(log_id, **conditions)
 
