@@ -1,5 +1,6 @@
 /** Messages without an ack: bounded, kept over reconnects, and sent in order within a room. */
 
+import { whenAborted } from "./abort.js";
 import { deferred, handled } from "./deferred.js";
 import { failure } from "./errors.js";
 
@@ -214,12 +215,10 @@ export class Outbox {
   }
 
   #watch(item, signal) {
-    const aborted = () => {
+    item.unwatch = whenAborted(signal, () => {
       if (item.sentAt === undefined) return this.discard(item.message.nonce);
       item.reject(failure("aborted", "unknown"));
-    };
-    signal?.addEventListener("abort", aborted);
-    item.unwatch = () => signal?.removeEventListener("abort", aborted);
+    });
   }
 
   #isTooLarge({ message }) {

@@ -1,3 +1,5 @@
+import { whenAborted } from "./abort.js";
+
 /**
  * Wait some seconds, or until the signal aborts.
  * @param {{ after(seconds: number, act: () => void): () => void }} clock
@@ -10,10 +12,10 @@ export function pause(clock, seconds, signal) {
   return new Promise((resolve) => {
     const end = () => {
       stop();
-      signal.removeEventListener("abort", end);
+      unwatch();
       resolve();
     };
     const stop = clock.after(seconds, end);
-    signal.addEventListener("abort", end);
+    const unwatch = whenAborted(signal, end);
   });
 }

@@ -1,5 +1,6 @@
 /** Stores for screens, the latest values of senders, and loops over events: what a page may read beside handlers. */
 
+import { whenAborted } from "./abort.js";
 import { failure } from "./errors.js";
 import { iterate } from "./events.js";
 import { Recent } from "./recent.js";
@@ -72,7 +73,7 @@ export class Stores {
     const recent = new Recent(seconds, this.#clock, () => store.changed(), this.#running);
     const store = new Store(recent.all, () => recent.all);
     target.on(type, (/** @type {any[]} */ ...detail) => recent.put(by(...detail), detail[0]), { signal });
-    signal?.addEventListener("abort", () => recent.clear(), { once: true });
+    whenAborted(signal, () => recent.clear());
     return store;
   }
 
