@@ -1,6 +1,6 @@
 /**
  * Keeps one line to the server: connects, pings a silent server and reconnects after growing waits.
- * What the frames mean for users and rooms is the concern of `client.js`.
+ * What the frames mean for users and rooms is the concern of `frames.js`.
  */
 
 import { wait } from "./backoff.js";
