@@ -1,17 +1,15 @@
 /** The JavaScript of the documents and of the demo passes TypeScript's strict checks, with the types of the client. */
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { snippets } from "../fixtures/documents.js";
+import { check, writeModules } from "../fixtures/typescript.js";
 
-const here = fileURLToPath(new URL("..", import.meta.url));
-const root = join(here, "../..");
-const folder = join(here, "node_modules/.cache/examples");
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 // What the text around a snippet has made, and elements, which the template of a page has for sure.
 const GIVEN = `
@@ -49,7 +47,7 @@ function* documented() {
 }
 
 /** The scripts of the demo, where `collectstatic` puts them, beside a client that is made from its sources. */
-function copyDemo() {
+function copyDemo(/** @type {string} */ folder) {
   const demo = join(root, "project/examples");
   for (const name of readdirSync(demo)) {
     const files = join(demo, name, name === "static" ? "examples" : "static/examples");
@@ -62,16 +60,11 @@ function copyDemo() {
 }
 
 test("each example passes the strict checks", () => {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
   const codes = [...documented()];
   assert.ok(codes.length > 15);
-  codes.forEach((code, at) => writeFileSync(join(folder, `${at}.js`), `${code}\nexport {};\n`));
-  copyDemo();
+  const folder = writeModules("examples", codes, "js");
+  copyDemo(folder);
   writeFileSync(join(folder, "given.d.ts"), GIVEN);
   const compilerOptions = { useUnknownInCatchVariables: false }; // in JavaScript, a script cannot say what it catches
-  const config = { extends: join(here, "tsconfig.json"), compilerOptions, include: ["**/*.js", "given.d.ts"] };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
-  const tsc = join(here, "node_modules/typescript/bin/tsc");
-  execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8", stdio: ["ignore", "inherit", "inherit"] });
+  check(folder, { compilerOptions, include: ["**/*.js", "given.d.ts"] });
 });

@@ -1,17 +1,14 @@
 /** The snippets of the documents are types of TypeScript's strict mode, and do what the text says. */
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { load } from "../fixtures/bundle.js";
 import { snippets } from "../fixtures/documents.js";
+import { check, writeModules } from "../fixtures/typescript.js";
 
-const here = fileURLToPath(new URL("..", import.meta.url));
-const folder = join(here, "node_modules/.cache/documents");
 const SITE = `
 export interface OrderTopic {
   name: \`order/\${number}\`;
@@ -21,29 +18,28 @@ export interface OrderTopic {
 export interface Site { topics: { "order/<int:pk>": OrderTopic } }
 `;
 
+// What a page needs to show a component of a document beside a fake server.
+const IMPORTS = `
+import { act } from "react";
+import { createRoot } from "react-dom/client";
+import { RealtimeClient as Client } from "django-channels-realtime";
+import { RealtimeProvider } from "django-channels-realtime/react";
+import { stores } from "django-channels-realtime/stores";
+import { fakeServer } from "django-channels-realtime/testing";
+`;
+
 test("each snippet in TypeScript passes the strict checks", () => {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "site.ts"), SITE);
   const codes = ["react.md", "client.md", "live-models.md"].flatMap((name) => ["ts", "tsx"].flatMap((language) => snippets(name, language)));
   assert.ok(codes.length > 5);
-  codes.forEach((code, at) => writeFileSync(join(folder, `${at}.tsx`), `${code}\nexport {};\n`));
-  const config = { extends: join(here, "tsconfig.json"), include: ["*.ts", "*.tsx"] };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
-  const tsc = join(here, "node_modules/typescript/bin/tsc");
-  execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8", stdio: ["ignore", "inherit", "inherit"] });
+  const folder = writeModules("documents", codes, "tsx");
+  writeFileSync(join(folder, "site.ts"), SITE);
+  check(folder, { include: ["*.ts", "*.tsx"] });
 });
 
 test("a component waits for its room", async () => {
   const [code] = snippets("react.md", "tsx").filter((one) => one.includes("Suspense"));
   const { makeElement } = await import("../fixtures/page.js");
   const page = `
-    import { act } from "react";
-    import { createRoot } from "react-dom/client";
-    import { RealtimeClient as Client } from "django-channels-realtime";
-    import { RealtimeProvider } from "django-channels-realtime/react";
-    import { stores } from "django-channels-realtime/stores";
-    import { fakeServer } from "django-channels-realtime/testing";
     export async function show(element) {
       const server = fakeServer();
       server.room("general").update({ title: "All" });
@@ -55,7 +51,7 @@ test("a component waits for its room", async () => {
       await act(async () => void client.room("general").join());
       return [...seen, element.textContent];
     }`;
-  const { show } = await load({ name: "suspense", code: code + page, loader: "tsx" });
+  const { show } = await load({ name: "suspense", code: code + IMPORTS + page, loader: "tsx" });
   assert.deepEqual(await show(makeElement()), ["Joining…", "All"]);
 });
 
@@ -64,12 +60,6 @@ test("a component is a live list", async () => {
   assert.ok(code.trim().split("\n").length <= 10);
   const { makeElement } = await import("../fixtures/page.js");
   const page = `
-    import { act } from "react";
-    import { createRoot } from "react-dom/client";
-    import { RealtimeClient as Client } from "django-channels-realtime";
-    import { RealtimeProvider } from "django-channels-realtime/react";
-    import { stores } from "django-channels-realtime/stores";
-    import { fakeServer } from "django-channels-realtime/testing";
     export async function show(element) {
       const server = fakeServer();
       const rows = server.topic("orders/7");
@@ -83,7 +73,7 @@ test("a component is a live list", async () => {
       await change(() => rows.delete("1"));
       return seen;
     }`;
-  const { show } = await load({ name: "live-list", code: code + page, loader: "tsx" });
+  const { show } = await load({ name: "live-list", code: code + IMPORTS + page, loader: "tsx" });
   const open = "1: 9.99 open";
   assert.deepEqual(await show(makeElement()), [open, `${open}2: 5 open`, "1: 9.99 late2: 5 open", "2: 5 open"]);
 });
@@ -91,6 +81,6 @@ test("a component is a live list", async () => {
 test("the test of a component passes", async () => {
   const [code] = snippets("react.md", "tsx").filter((one) => one.includes("fakeServer"));
   const { makeElement } = await import("../fixtures/page.js");
-  const { test: check } = await load({ name: "documented", code, loader: "tsx" });
-  await check(makeElement());
+  const { test: documented } = await load({ name: "documented", code, loader: "tsx" });
+  await documented(makeElement());
 });
