@@ -10,8 +10,9 @@ from harness.client.consistency import NOTHING_BROKEN, reckon
 from harness.client.raw import Raw, Refused
 from harness.serving import Serve
 from harness.site import UNLIMITED
+from harness.waiting import eventually
 from tests.faults.fault import Figures, Ground, fault
-from tests.faults.meters import allow_many_files, seconds_until
+from tests.faults.meters import allow_many_files
 from tests.faults.traffic import ENCODINGS, ROOMS, inside, settle, some_acks, talking
 
 WORKERS = 2
@@ -156,14 +157,7 @@ async def _come(visitors: list[Visitor], stack: AsyncExitStack) -> None:
     for start in range(0, len(visitors), AT_ONCE):
         group = visitors[start : start + AT_ONCE]
         tasks.extend(asyncio.create_task(visitor.stay()) for visitor in group)
-        await _until(lambda group=group: all(visitor.is_here for visitor in group))  # type: ignore[misc]
-
-
-async def _until(condition: Any) -> None:
-    async def is_true() -> bool:
-        return bool(condition())
-
-    await seconds_until(is_true, BACK_SECONDS)
+        await eventually(lambda group=group: all(one.is_here for one in group), BACK_SECONDS)  # type: ignore[misc]
 
 
 async def _all_back(visitors: list[Visitor], speaker: Chatter) -> int:
@@ -174,5 +168,5 @@ async def _all_back(visitors: list[Visitor], speaker: Chatter) -> int:
         return sum(not visitor.is_here or visitor.position < last for visitor in visitors)
 
     with suppress(TimeoutError):
-        await _until(lambda: not away())
+        await eventually(lambda: not away(), BACK_SECONDS)
     return away()
