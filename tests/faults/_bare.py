@@ -6,7 +6,7 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
-from harness.site import Server, Site, environment
+from harness.site import Server, Site
 from tests.faults.meters import asking
 
 __all__ = ["noise", "start_bare"]
@@ -22,8 +22,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 def start_bare(site: Site) -> Server:
     """Start the server beside those of a site; it ends with them."""
-    bare = Server(site.folder, environment(""), "daphne", f"{__name__}:application")
-    site.add([bare])
+    [bare] = site.start("daphne", application=f"{__name__}:application")
     return bare
 
 
