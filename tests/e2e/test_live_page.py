@@ -22,14 +22,12 @@ def site(make_shared_site: Factory) -> Site:
     return make_shared_site(servers=("daphne", "daphne"), settings=settings)
 
 
-async def open_page(browser: Browser, site: Site, key: str, path: str = LIVE) -> Page:
-    """Open a page of the admin, from the first process."""
+async def new_page(browser: Browser, site: Site, key: str) -> Page:
+    """Make a page of the user of this session, on the first process."""
     url = site.servers[0].url
     context = await browser.new_context(base_url=url, viewport={"width": 1280, "height": 1400})
     await context.add_cookies([{"name": "sessionid", "value": key, "url": url}])
-    page = await context.new_page()
-    await page.goto(path)
-    return page
+    return await context.new_page()
 
 
 def value(page: Page, title: str) -> Locator:
@@ -45,7 +43,8 @@ async def test_the_page_shows_both_processes_and_all_clients(site: Site, browser
             await client.expect("welcome")
             await client.join("general")
         with without_errors(browser):
-            page = await open_page(browser, site, keys["admin"])
+            page = await new_page(browser, site, keys["admin"])
+            await page.goto(LIVE)
             await expect(page.locator(".realtime-nodes tbody tr")).to_have_count(2)
             count = page.locator(".realtime-count[data-of=clients]")
             await expect(count).to_have_text("31 of 31")
@@ -74,10 +73,7 @@ async def test_a_report_that_is_missing_is_made_up_for(site: Site, browser: Brow
 
         server.on_message(pass_on)
 
-    url = site.servers[0].url
-    context = await browser.new_context(base_url=url)
-    await context.add_cookies([{"name": "sessionid", "value": key, "url": url}])
-    page = await context.new_page()
+    page = await new_page(browser, site, key)
     await page.route_web_socket(re.compile("/ws/"), relay)
     await page.goto(LIVE)
     count = page.locator(".realtime-count[data-of=clients]")
@@ -95,7 +91,8 @@ async def test_a_client_is_disconnected_from_the_page_within_a_second(
     keys = sign_in(site, "admin")
     async with await Client.connect(site.urls[1]) as guest:
         name = (await guest.expect("welcome"))["connection"]
-        page = await open_page(browser, site, keys["admin"])
+        page = await new_page(browser, site, keys["admin"])
+        await page.goto(LIVE)
         await page.get_by_label("Filter clients").fill(name)
         box = page.locator(f"{CLIENTS} .realtime-body input")
         await expect(box).to_have_count(1)
