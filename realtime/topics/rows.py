@@ -194,9 +194,9 @@ def _absences(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[EntryDraf
     present = _listings(model, pks, alias)
     for kind in _classes(model):
         rows = kind.model_of_rows()._base_manager.using(alias)
-        for row in rows.filter(_among(kind, model, pks)):
-            for topic in kind.topics_of(row) if _has_key(kind, row) else ():
-                if (topic, key := kind.key_of_row(row.pk)) not in present:
+        for key, row in _keyed(kind, rows.filter(_among(kind, model, pks))):
+            for topic in kind.topics_of(row):
+                if (topic, key) not in present:
                     yield topic.removal(key, is_known=False)
 
 
@@ -204,9 +204,7 @@ def _differences(
     topic: "LiveTopic", pks: Sequence[Any], known: dict[str, StoredEvent], alias: str
 ) -> "Iterator[EntryDraft]":
     rows = topic.rows().using(alias).filter(pk__in=pks)
-    events = {
-        topic.key_of_row(row.pk): topic.event_of(row) for row in rows if _has_key(type(topic), row)
-    }
+    events = {key: topic.event_of(row) for key, row in _keyed(type(topic), rows)}
     for key, event in events.items():
         if key not in known or known[key].data != data_of(event):
             yield topic.change(key, event)
@@ -217,8 +215,8 @@ def _differences(
 
 def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Listing, Event]:
     return {
-        (topic, kind.key_of_row(row.pk)): event
-        for kind, row in _listed(model, pks, alias)
+        (topic, key): event
+        for kind, key, row in _listed(model, pks, alias)
         if (topics := list(kind.topics_of(row)))
         for event in [kind.event_of(row)]
         for topic in topics
@@ -227,26 +225,30 @@ def _states(model: Any, pks: Sequence[Any], alias: str) -> dict[Listing, Event]:
 
 def _listings(model: Any, pks: Sequence[Any], alias: str) -> set[Listing]:
     return {
-        (topic, kind.key_of_row(row.pk))
-        for kind, row in _listed(model, pks, alias)
+        (topic, key)
+        for kind, key, row in _listed(model, pks, alias)
         for topic in kind.topics_of(row)
     }
 
 
-def _listed(model: Any, pks: Sequence[Any], alias: str) -> "Iterator[tuple[type[LiveTopic], Any]]":
-    """Return the rows that may be in lists, each with the class of the lists."""
+def _listed(
+    model: Any, pks: Sequence[Any], alias: str
+) -> "Iterator[tuple[type[LiveTopic], str, Any]]":
+    """Return the rows that may be in lists, each with the class of the lists and its key there."""
     for kind in _classes(model):
-        for row in kind.queryset().using(alias).filter(_among(kind, model, pks)):
-            if _has_key(kind, row):
-                yield kind, row
+        rows = kind.queryset().using(alias).filter(_among(kind, model, pks))
+        for key, row in _keyed(kind, rows):
+            yield kind, key, row
 
 
-def _has_key(kind: "type[LiveTopic]", row: Model) -> bool:
-    """Return whether a row may be in a list; a primary key that no value can have fails no save."""
-    if is_key(kind.key_of_row(row.pk)):
-        return True
-    logger.error(NO_KEY, kind.__qualname__, type(row).__name__, TOPIC_CHARACTERS)
-    return False
+def _keyed(kind: "type[LiveTopic]", rows: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Return rows with their keys; a primary key that no value can have fails no save."""
+    for row in rows:
+        key = kind.key_of_row(row.pk)
+        if is_key(key):
+            yield key, row
+        else:
+            logger.error(NO_KEY, kind.__qualname__, type(row).__name__, TOPIC_CHARACTERS)
 
 
 def _classes(model: type[Model]) -> "list[type[LiveTopic]]":
