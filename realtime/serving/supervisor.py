@@ -66,7 +66,6 @@ class Supervisor:
         self._rolling = Rolling()
         self._workers: dict[int, Worker] = {}
         """All worker processes that have not ended, by their numbers."""
-        self._serving_since: dict[int, float] = {}
         self._is_ready = self._is_stopping = False
         self._code: int | None = None
 
@@ -154,8 +153,6 @@ class Supervisor:
         return worker
 
     def _reached(self, worker: Worker, state: State, now: float) -> None:
-        if state is State.RUNNING:
-            self._serving_since[worker.pid] = now
         if state is not State.READY:
             return
         logger.info("%s is ready", worker)
@@ -207,7 +204,6 @@ class Supervisor:
                     self._ended(worker, now)
 
     def _ended(self, worker: Worker, now: float) -> None:
-        served_since = self._serving_since.pop(worker.pid, None)
         if self._is_stopping or worker is self._rolling.retiring:
             logger.info("%s has ended with %s", worker, worker.ending)
             if worker is self._rolling.retiring:
@@ -217,14 +213,14 @@ class Supervisor:
             logger.error(STAYS)
             self._rolling.give_up()
         else:
-            self._vacate(worker, now, served_since)
+            self._vacate(worker, now)
 
-    def _vacate(self, worker: Worker, now: float, served_since: float | None) -> None:
+    def _vacate(self, worker: Worker, now: float) -> None:
         slot = next((one for one in self._slots if one.worker is worker), None)
         if slot is None:  # a successor that was dropped for a newer one
             return
         logger.error("%s has ended with %s, and is replaced", worker, worker.ending)
-        slot.vacate(now, served_since=served_since)
+        slot.vacate(now, served_since=worker.serving_since)
         if slot is self._rolling.slot:
             self._rolling.take_over()
         self._end_if_hopeless(slot)

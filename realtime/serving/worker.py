@@ -99,6 +99,7 @@ class Worker:
         self.generation = generation
         self.state = State.STARTING
         self.started_at = self.heard_at = now
+        self.serving_since: float | None = None
         self.until: float | None = None
         self._unread = b""
 
@@ -126,6 +127,8 @@ class Worker:
             state = {RUNNING: State.RUNNING, READY: State.READY}.get(line)
             if state is not None and state > self.state:
                 self.state = state
+                if state is State.RUNNING:
+                    self.serving_since = now
                 yield state
 
     def drain(self, seconds: float, until: float) -> None:
