@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import BooleanField, Case, Count, QuerySet, Value, When
-from django.db.models.functions import Now
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Node
+from ..store.presence import IS_ALIVE
 from .large import ReadOnlyAdmin
 
 __all__ = ["NodeAdmin"]
@@ -25,14 +25,7 @@ class NodeAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
         """Return nodes with their state by the clock of the database."""
         nodes: QuerySet[Node] = super().get_queryset(request)
-        return nodes.annotate(
-            is_alive=Case(
-                When(reaper="", expires_at__gt=Now(), then=Value(True)),
-                default=Value(False),
-                output_field=BooleanField(),
-            ),
-            clients=Count("connections"),
-        )
+        return nodes.annotate(is_alive=IS_ALIVE, clients=Count("connections"))
 
     @admin.display(description=_("alive"), boolean=True)
     def is_alive(self, node: Any) -> bool:

@@ -3,13 +3,11 @@
 import time
 from collections.abc import Iterator
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
-from django.db.models.functions import Now
-
 from ..conf import config
 from ..engine.asking import Asked, ask
 from ..models import Node
 from ..store.database.alias import database
+from ..store.presence import IS_ALIVE
 from .finding import Finding, bad, good, warned
 
 __all__ = ["examine_processes"]
@@ -21,8 +19,7 @@ HEARS = "gone"
 
 def examine_processes() -> Iterator[Finding]:
     """Examine the leases of all processes, then call each living one through the channel layer."""
-    is_alive = ExpressionWrapper(Q(reaper="", expires_at__gt=Now()), BooleanField())
-    nodes = list(Node.objects.using(database()).annotate(is_alive=is_alive).order_by("pk"))
+    nodes = list(Node.objects.using(database()).annotate(is_alive=IS_ALIVE).order_by("pk"))
     alive = [one for one in nodes if one.is_alive]
     for node in nodes:
         if not node.is_alive:

@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q, Sum
-from django.db.models.functions import Now
+from django.db.models import Count, Min, Sum
 
 from ..models import Connection, Log, Node, Pending, Presence, Room
 from .database.alias import database
-from .presence import live_connections
+from .presence import IS_ALIVE, live_connections
 
 __all__ = ["NodeRow", "Overview", "overview"]
 
@@ -64,8 +63,7 @@ def overview() -> Overview:
 
 
 def _nodes(alias: str) -> list[NodeRow]:
-    is_alive = ExpressionWrapper(Q(reaper="", expires_at__gt=Now()), BooleanField())
-    nodes = Node.objects.using(alias).annotate(is_alive=is_alive, number=Count("connections"))
+    nodes = Node.objects.using(alias).annotate(is_alive=IS_ALIVE, number=Count("connections"))
     return [
         NodeRow(one.pk, one.hostname, one.pid, one.started_at, one.is_alive, one.number)
         for one in nodes.order_by("started_at", "pk")

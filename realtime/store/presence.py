@@ -22,6 +22,7 @@ from .accounts.identity import GUEST
 from .database.alias import database
 
 __all__ = [
+    "IS_ALIVE",
     "Announcement",
     "Batch",
     "LiveNode",
@@ -50,6 +51,8 @@ Place = int | str
 """The primary key of a room, or the name of a topic."""
 ALIVE = Q(connection__node__reaper="", connection__node__expires_at__gt=Now())
 """The presences of nodes with a valid lease."""
+IS_ALIVE = ExpressionWrapper(Q(reaper="", expires_at__gt=Now()), BooleanField())
+"""Whether the lease of a node is valid, as a column."""
 
 
 class LiveNode(NamedTuple):
