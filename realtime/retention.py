@@ -17,7 +17,7 @@ from .conf import config
 from .logs import get_logger
 from .models import Room
 from .models.rooms import LEAST_DAYS
-from .store.database.transactions import ROLLED_BACK
+from .store.database.transactions import is_rolled_back
 from .store.messages import retention as messages
 from .store.moderation import actions, erasing, reports
 from .store.outbox import pending
@@ -141,8 +141,7 @@ def _guarded(kind: str, place: str, numbers: Iterator[int]) -> Iterator[Part]:
 
 
 def _is_locked(error: DatabaseError) -> bool:
-    is_rolled_back = getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK
-    return is_rolled_back or "locked" in str(error)  # the text is that of SQLite
+    return is_rolled_back(error) or "locked" in str(error)  # the text is that of SQLite
 
 
 def _guests_before() -> datetime | None:

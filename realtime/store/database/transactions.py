@@ -15,12 +15,12 @@ from .alias import database
 
 __all__ = [
     "LOCK_MS",
-    "ROLLED_BACK",
     "awaited",
     "can_join_statements",
     "is_in_site_transaction",
     "is_in_transaction",
     "is_open",
+    "is_rolled_back",
     "on_commit",
     "open_transaction",
     "own_settings",
@@ -45,6 +45,11 @@ OWN = (
     " set_config('enable_bitmapscan', 'off', true), CASE current_setting('synchronous_commit')"
     " WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END",
 )
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Return whether PostgreSQL has stored nothing for certain after an error."""
+    return getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK
 
 
 def on_commit(action: Callable[[], object], *aliases: str) -> None:

@@ -19,7 +19,7 @@ from django.db import DatabaseError, connections
 from ...bursts import Burst
 from ...logs import get_logger
 from ..database.alias import database
-from ..database.transactions import ROLLED_BACK
+from ..database.transactions import is_rolled_back
 from . import topic_numbering
 from .attempts import attempt_each
 from .room_numbering import number as number_rooms
@@ -190,7 +190,7 @@ def _number_free(number: Callable[..., int], found: set[Any]) -> int:
     try:
         return number(found)
     except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:
+        if is_rolled_back(error):
             number(found, skip_locked=True)
         raise
 
