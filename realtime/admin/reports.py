@@ -118,10 +118,12 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
         """Delete the text and data of the message."""
         found = [one.message for one in self._chosen(request, queryset)]
         rows = Message.objects.filter(pk__in=[one.pk for one in found])
-        if not found or (page := self.erase(request, "delete_message", rows)):
-            return page if found else None
-        self._close(request, found)
-        return None
+        if not found:
+            return None
+        page = self.erase(request, "delete_message", rows)
+        if page is None:
+            self._close(request, found)
+        return page
 
     @admin.action(description=_("Ban the sender from the room…"), permissions=["sanction"])
     def ban_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
