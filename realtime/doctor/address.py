@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..wire.codecs import JSON
 from .finding import Finding, bad, good, warned
 
 __all__ = ["examine_address"]
 
-SUBPROTOCOL = "realtime.v1.json"
+SUBPROTOCOL = JSON.subprotocol
 OPEN_SECONDS = 10.0
 STATUS = {
     400: "Let the proxy pass Upgrade and Connection on (docs/nginx.conf).",
