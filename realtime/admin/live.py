@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -49,7 +48,6 @@ class LiveAdmin(ReadOnlyAdmin):
         name = "admin:realtime_connection_changelist"
         return {
             **page_config(request),
-            "client": static("realtime/client.js"),
             "topic": LIVE,
             "page": CLIENTS,
             "clients": actions and reverse(name, current_app=self.admin_site.name),
