@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from ..counts import BOUNDS
 from ..engine.reporting import CLIENTS, LIVE
 from ..models import Connection, Live
 from ..operations.live import may_look
@@ -50,6 +51,7 @@ class LiveAdmin(ReadOnlyAdmin):
             **page_config(request),
             "topic": LIVE,
             "page": CLIENTS,
+            "bounds": [bound * 1000 for bound in BOUNDS],
             "clients": actions and reverse(name, current_app=self.admin_site.name),
             "actions": actions,
             "texts": _texts(),

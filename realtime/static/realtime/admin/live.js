@@ -50,7 +50,7 @@ function rate(node, read) {
   return seconds > 0 ? Math.max(0, read(node.numbers) - read(node.before)) / seconds : 0;
 }
 
-const BOUNDS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000]; // ms, as in realtime/counts.py
+const BOUNDS = [...config.bounds, 2 * config.bounds.at(-1)]; // in milliseconds; the last bucket has none of its own
 
 /** The bound below which this share of the commits of the last second stayed, in milliseconds. */
 function quantile(share) {
