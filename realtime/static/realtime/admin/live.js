@@ -171,7 +171,6 @@ class Table {
     for (const button of this.view.querySelectorAll(".realtime-head button")) {
       const isOurs = button.dataset.by === this.by;
       button.parentElement.setAttribute("aria-sort", isOurs ? (this.isDescending ? "descending" : "ascending") : "none");
-      button.setAttribute("aria-sort", isOurs ? (this.isDescending ? "descending" : "ascending") : "none");
     }
   }
 
