@@ -2,13 +2,12 @@
 
 from django.db import router
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 
 from ..models import Message
+from .dates import short_date
 from .people import named
 
 __all__ = ["conversation"]
@@ -44,7 +43,6 @@ def _around(message: Message) -> list[Message]:
 
 
 def _line(one: Message, marked: Message, site: str) -> SafeString:
-    sent_at = localtime(one.created_at) if is_aware(one.created_at) else one.created_at
     text = _("(deleted)") if one.deleted_at is not None else one.content[:CHARACTERS]
     pattern = (
         "{} <b>{}</b>: <mark>{}</mark>"
@@ -53,7 +51,7 @@ def _line(one: Message, marked: Message, site: str) -> SafeString:
     )
     return format_html(
         pattern,
-        date_format(sent_at, "SHORT_DATETIME_FORMAT"),
+        short_date(one.created_at),
         named(one.username, one.sender),
         text,
         reverse(f"{site}:realtime_message_change", args=[one.pk]),

@@ -1,4 +1,4 @@
-"""A filter by dates: the usual periods of Django, and any other one by two fields."""
+"""Dates of the lists: as text, and a filter by the usual periods of Django, or by two fields."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -8,9 +8,10 @@ from django.contrib.admin.filters import DateFieldListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest
 from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.timezone import is_naive, make_aware
+from django.utils.formats import date_format
+from django.utils.timezone import is_aware, is_naive, localtime, make_aware
 
-__all__ = ["PeriodFilter", "dates_of", "moment_of"]
+__all__ = ["PeriodFilter", "dates_of", "moment_of", "short_date"]
 
 FIRST, END = "created_at__gte", "created_at__lt"
 
@@ -42,6 +43,11 @@ class PeriodFilter(DateFieldListFilter):
         }
         for choice in super().choices(changelist):
             yield {**choice, **fields}
+
+
+def short_date(moment: datetime) -> str:
+    """Return a time as short text, in the current time zone."""
+    return date_format(localtime(moment) if is_aware(moment) else moment, "SHORT_DATETIME_FORMAT")
 
 
 def dates_of(request: HttpRequest) -> dict[str, datetime]:

@@ -9,8 +9,6 @@ from django.contrib.admin.widgets import ForeignKeyRawIdWidget as RawId
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.formats import date_format
-from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext_lazy as _
 
 from .. import moderation
@@ -20,6 +18,7 @@ from ..store.accounts.identity import Identity
 from ..store.moderation.actions import revoke, target
 from ..store.moderation.sanctions import in_force, is_in_force
 from ..wire.errors import CommandError
+from .dates import short_date
 from .large import LargeAdmin, RoomFilter
 from .people import named
 from .sanction_actions import check_ahead, seconds_until
@@ -226,8 +225,7 @@ class SanctionAdmin(LargeAdmin):
         """Return the end."""
         if sanction.ends_at is None:
             return str(_("for good"))
-        moment = localtime(sanction.ends_at) if is_aware(sanction.ends_at) else sanction.ends_at
-        return date_format(moment, "SHORT_DATETIME_FORMAT")
+        return short_date(sanction.ends_at)
 
     @admin.display(description=_("in force"), boolean=True)
     def is_in_force(self, sanction: Sanction) -> bool:
