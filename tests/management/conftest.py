@@ -1,12 +1,11 @@
 """Run a command of the package as an operator does."""
 
 import json
-from collections.abc import Callable
 from io import StringIO
 from typing import Any, NamedTuple
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import BaseCommand, CommandError, call_command
 
 
 class Ran(NamedTuple):
@@ -23,11 +22,11 @@ class Ran(NamedTuple):
         return json.loads(self.out)
 
 
-def run(name: str, *arguments: str, **options: Any) -> Ran:
+def run(command: str | BaseCommand, *arguments: str, **options: Any) -> Ran:
     out, err = StringIO(), StringIO()
     code, error = 0, ""
     try:
-        call_command(name, *arguments, stdout=out, stderr=err, **options)
+        call_command(command, *arguments, stdout=out, stderr=err, **options)
     except CommandError as raised:
         code, error = raised.returncode, str(raised)
     except SystemExit as ended:
@@ -36,7 +35,6 @@ def run(name: str, *arguments: str, **options: Any) -> Ran:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Show the progress of each part."""
     monkeypatch.setattr("realtime.management.operation.PROGRESS_SECONDS", 0)
-    return lambda: None

@@ -4,12 +4,12 @@ import json
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from realtime.importing import OldMessage, import_messages
 from realtime.models import (
@@ -26,7 +26,7 @@ from realtime.models import (
 from realtime.store.messages import history, rows
 from realtime.store.moderation import erasing
 from tests.management.conftest import Ran, run
-from tests.store.conftest import database, room, url
+from tests.store.conftest import database, room, together, url
 
 __all__ = ["database", "room", "url"]
 
@@ -327,14 +327,9 @@ def test_two_imports_at_once_store_each_line_once(room: Room, tmp_path: Path) ->
     start = Barrier(2)
 
     def work() -> None:
-        start.wait()
+        start.wait(10)
         run("realtime_import", file, "--room", "general")
-        connection.close()
 
-    threads = [Thread(target=work) for _ in range(2)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    together([work, work])
     run("realtime_import", file, "--room", "general")  # SQLite may have been locked
     assert Message.objects.count() == history.mark(room.pk).last_seq == 40

@@ -3,17 +3,15 @@
 import signal
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import OperationalError, ProgrammingError
 
 from realtime.engine.bus.publisher import LayerUnavailable
 from realtime.management.operation import Operation, wrong
 from realtime.store.accounts.users import unknown_user
-from tests.management.conftest import Ran
+from tests.management.conftest import run
 
 
 class Counting(Operation):
@@ -38,18 +36,6 @@ class Counting(Operation):
 
     def code(self, result: dict[str, Any]) -> int:
         return 1 if result["failed"] else 0
-
-
-def run(command: Operation, **options: Any) -> Ran:
-    out, err = StringIO(), StringIO()
-    code, error = 0, ""
-    try:
-        call_command(command, stdout=out, stderr=err, **options)
-    except CommandError as raised:
-        code, error = raised.returncode, str(raised)
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    return Ran(out.getvalue(), err.getvalue(), code, error)
 
 
 def raising(error: BaseException) -> Callable[[int], object]:

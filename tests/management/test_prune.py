@@ -3,10 +3,10 @@
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
-from threading import Barrier, Thread
+from threading import Barrier
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -16,7 +16,7 @@ from realtime.store.moderation import actions
 from realtime.topics import Event, Topic
 from realtime.topics.registry import registry
 from tests.management.conftest import run
-from tests.store.conftest import database, room, url
+from tests.store.conftest import database, room, together, url
 from tests.store.says import say
 
 __all__ = ["database", "room", "url"]
@@ -187,19 +187,14 @@ def test_two_runs_at_once_remove_each_message_once(
     monkeypatch.setattr(retention, "CHUNK", 3)
     say(room, *"abcdefghijkl")
     age(40)
-    start, numbers = Barrier(2), []
+    start = Barrier(2)
 
-    def prune() -> None:
-        start.wait()
+    def prune() -> int:
+        start.wait(10)
         ran = run("realtime_prune", "--room", "general", "--days", "30", "--json")
-        numbers.append(ran.result["messages"])
-        connection.close()
+        return ran.result["messages"]
 
-    threads = [Thread(target=prune) for _ in range(2)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    numbers = together([prune, prune])
     run("realtime_prune", "--room", "general", "--days", "30")  # SQLite may have been locked
     assert not Message.objects.exists()
     assert sum(numbers) <= 12
