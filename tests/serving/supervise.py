@@ -19,12 +19,14 @@ class Small(Program):
     """Starts a small worker in place of a server."""
 
     def start(self, generation: int, now: float) -> Worker:
-        if (Path(self.application) / "mode").read_text() == "refused":
+        mode = (Path(self.application) / "mode").read_text()
+        if mode == "refused":
             raise FileNotFoundError(2, "No such file or directory", self.application)
         ours, theirs = socket.socketpair()
+        arguments = [self.application, str(theirs.fileno()), mode]
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-S", "-E", str(WORKER), self.application, str(theirs.fileno())],
+                [sys.executable, "-S", "-E", str(WORKER), *arguments],
                 pass_fds=[theirs.fileno()],
                 process_group=0,
             )

@@ -1,8 +1,8 @@
 """A small worker that speaks with its supervisor as a real one does; run by test_supervisor.py.
 
-It does what the file `mode` says at its start: "ok", "broken" (it ends at once), "silent" (it never
-reports), "unready" (it serves, but cannot store), "deaf" (it ignores what it is told), "orphan" (it
-leaves a process behind, whose parent ends first).
+It does what its mode says: "ok", "broken" (it ends at once), "silent" (it never reports), "unready"
+(it serves, but cannot store), "deaf" (it ignores what it is told), "orphan" (it leaves a process
+behind, whose parent ends first).
 """
 
 import os
@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 
-def main(folder: str, channel: str) -> None:
-    mode = (Path(folder) / "mode").read_text()
+def main(folder: str, channel: str, mode: str) -> None:
     if mode == "broken":
         sys.exit(9)
     if mode == "orphan" and os.fork() == 0:
