@@ -17,7 +17,7 @@ from realtime.over_http import PlainHttp, durable_request, line, response
 from realtime.over_http.durable_read import DurableRead
 from realtime.over_http.durable_request import DurableRequest
 from realtime.over_http.durable_response import NO_REPLY
-from realtime.store.topics.retention import purge
+from realtime.store.topics import retention
 from realtime.topics import Event, Topic
 from tests.over_http.http_client import Exchange
 
@@ -296,7 +296,7 @@ async def test_the_end_of_an_emptied_log_is_an_offset(
     """All its entries were purged; what comes then follows this offset."""
     topic = BellTopic(pk=1)
     await topic.apublish(Struck(times=1))
-    await sync_to_async(purge)("bell/1", timezone.now() + timedelta(days=2))
+    await sync_to_async(list)(retention.purge("bell/1", timezone.now() + timedelta(days=2)))
     found = await read(site, guest, f"offset=-1{live}", path=BELL)
     reached = re.findall(r"\d{16}_\w+", f"{found.headers} {found.body.decode()}")[0]
     await topic.apublish(Struck(times=2))
