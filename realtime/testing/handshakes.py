@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from ..asgi import get_asgi_application
@@ -63,7 +64,10 @@ class Handshake:
 def application_of_site() -> Any:
     """Return the site's own application (`ASGI_APPLICATION`), else that of the package."""
     name = getattr(settings, "ASGI_APPLICATION", None)
-    return import_string(name) if name else _application_of_package()
+    # Django configures logging whenever an ASGI application is made. In a test, that would take the
+    # handlers away by which the test reads the log.
+    with override_settings(LOGGING_CONFIG=None):
+        return import_string(name) if name else _application_of_package()
 
 
 @cache

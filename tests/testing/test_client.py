@@ -1,6 +1,8 @@
 """The client of the test kit: what a site's own test does with it, and what it is told."""
 
 import asyncio
+import logging
+import sys
 import threading
 from typing import Any
 
@@ -378,3 +380,14 @@ async def test_sync_code_of_a_test_reaches_the_client(ada: Any, room: Room) -> N
         await client.join(room)
         await sync_to_async(push.room(room).message)("from a view", username="CI")
         assert (await client.next("message"))["username"] == "CI"
+
+
+async def test_the_first_connection_leaves_the_log_to_the_test(
+    ada: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It imports the site's application, and Django would configure logging anew."""
+    monkeypatch.delitem(sys.modules, "project.asgi", raising=False)
+    async with connect(ada):
+        logging.getLogger("realtime.site").warning("seen")
+    assert "project.asgi" in sys.modules
+    assert "seen" in caplog.text
