@@ -6,11 +6,12 @@
 import { addressOf, isForAll } from "./address.js";
 import { positionOf } from "./position.js";
 
-const AGAIN = "again"; // the ref of commands that enter again
+const AGAIN = "again "; // with a number: the refs of commands that enter again
 const MOST = 100;
 
 export class Entered {
   #logs = new Map(); // address → { target, seq, epoch }
+  #batches = new Map(); // ref of a command that enters again → its addresses
 
   get size() {
     return this.#logs.size;
@@ -23,13 +24,29 @@ export class Entered {
 
   /** Return the commands that enter everything again. */
   commands() {
+    this.#batches.clear();
     const targets = [...this.#logs.values()].map(({ target, seq, epoch }) => ({ ...target, since: { seq, epoch } }));
-    return [...batches(targets, "room", "joins", "rooms"), ...batches(targets, "topic", "subscribes", "topics")];
+    return [...this.#batch(targets, "room", "joins", "rooms"), ...this.#batch(targets, "topic", "subscribes", "topics")];
+  }
+
+  /** Whether a command with this ref has entered something again. */
+  isAgain(ref) {
+    return this.#batches.has(ref);
+  }
+
+  *#batch(targets, kind, type, list) {
+    const some = targets.filter((target) => kind in target);
+    while (some.length) {
+      const batch = some.splice(0, MOST);
+      const ref = AGAIN + this.#batches.size;
+      this.#batches.set(ref, batch.map(addressOf));
+      yield { type, [list]: batch, ref };
+    }
   }
 
   /** Take a frame of the server. Returns the frames for the client. */
   take(frame) {
-    if (frame.ref === AGAIN) return this.#again(frame);
+    if (this.isAgain(frame.ref)) return this.#again(frame);
     if (frame.through !== undefined && (frame.type === "joined" || frame.type === "subscribed")) this.#enter(frame);
     else if (frame.type === "removed" || frame.type === "resync") this.leave(frame);
     else this.#read(frame);
@@ -55,8 +72,6 @@ export class Entered {
     const address = addressOf(frame);
     const log = this.#logs.get(address);
     if (!log) return []; // it was left meanwhile
-    this.#logs.delete(address); // those without an answer are first the next time
-    this.#logs.set(address, log);
     if (frame.type === "error") return this.#refused(frame);
     if (frame.recovered && !frame.has_more) return this.#missed(frame, log);
     if (frame.type === "left" || frame.type === "unsubscribed") return [];
@@ -65,15 +80,16 @@ export class Entered {
     return [{ type: "resync", room, topic, seq, epoch }];
   }
 
-  // A batch that was too much for the server is late: it is entered by the next request. Else the client begins anew.
-  #deferred({ code, retryable }) {
-    if (!retryable) throw new Error(code);
-    return [];
+  // A batch that was too much for the server, or an error of each of its rooms and topics.
+  #deferred(frame) {
+    if (!frame.retryable) throw new Error(frame.code);
+    return this.#batches.get(frame.ref).flatMap((address) => (this.#logs.has(address) ? this.#refused({ ...frame, ...JSON.parse(address) }) : []));
   }
 
+  // What is refused for a while is entered by the client again, after the pause and from where it is.
   #refused({ ref, ...frame }) {
     this.leave(frame);
-    return [frame.retryable ? { ...frame, type: "resync", seq: 0, epoch: "" } : { ...frame, type: "removed" }];
+    return [{ ...frame, type: "removed", code: frame.retryable ? "unavailable" : frame.code }];
   }
 
   #missed({ ref, messages, entries, members, count, through, epoch, recovered, has_more, ...about }, log) {
@@ -91,9 +107,4 @@ export class Entered {
     if (about.room !== undefined) events.push({ ...about, type: "room" });
     return events;
   }
-}
-
-function* batches(targets, kind, type, list) {
-  const some = targets.filter((target) => kind in target);
-  while (some.length) yield { type, [list]: some.splice(0, MOST), ref: AGAIN };
 }

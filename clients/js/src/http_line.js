@@ -45,6 +45,8 @@ export class HttpLine {
   /** @type {AbortController | null} */
   #stream = null; // ends the stream or poll
   #isEmpty = true; // whether the stream or poll has brought nothing new yet
+  #isLate = false; // whether a part of what it enters was refused for a while
+  #late = 0; // streams in a row to which that happened
   /** @type {any} */
   #socket = null; // the line that has taken over
   #stop = () => {};
@@ -221,6 +223,8 @@ export class HttpLine {
     const began = this.#clock.now();
     const isGreeted = Boolean(this.#welcome);
     this.#isEmpty = true;
+    this.#late = this.#isLate ? this.#late + 1 : 0;
+    this.#isLate = false;
     const lines = this.#commands();
     try {
       await (this.#memory.isGathered ? this.#poll(lines, signal) : this.#read(lines, signal));
@@ -317,12 +321,23 @@ export class HttpLine {
   }
 
   #pass(frame) {
+    if (frame.type === "error" && frame.retryable && this.#isEntering(frame.ref)) this.#slow(frame);
     this.#answered(frame);
     if (frame.type === "authenticated" && frame.guest_token) this.#identify(frame.guest_token);
     for (const one of this.#entered.take(frame)) {
       this.#isEmpty &&= one.type === "room" || one.type === "presence"; // each stream brings these
       this.#receiver.onFrame(JSON.stringify(one));
     }
+  }
+
+  #isEntering(ref) {
+    return this.#openings.has(ref) || this.#entered.isAgain(ref);
+  }
+
+  // Each stream pays for all of its rooms and topics. If the next one came too early, the same would be refused again.
+  #slow(frame) {
+    this.#isLate = true;
+    frame.retry_after = Math.max(frame.retry_after ?? 0, wait(this.#late));
   }
 
   // The next stream sends only what has no reply: replies belong to a batch by their order. An error may be for all of it.

@@ -346,7 +346,7 @@ test("a stream that is too large goes on with what fits, and the rest is refused
   clock.pass(0.1);
   (await request(2)).refuse(413, { type: "error", code: "too_large" });
   const next = await request(3);
-  assert.deepEqual(next.commands.map(({ ref }) => ref), ["again", 7]);
+  assert.deepEqual(next.commands.map(({ ref }) => ref), ["again 0", 7]);
   const refused = attempt.frames.filter(({ code }) => code === "too_large");
   assert.deepEqual(refused.map(({ room, ref, retryable }) => [room, ref, retryable]), rooms("b").map(({ room }) => [room, 8, false]));
   assert.deepEqual(attempt.ends, []);
@@ -358,7 +358,7 @@ test("a stream that is too large for a proxy goes on with what fits", async () =
   clock.pass(0.1);
   (await request(2)).respond(new Response("<html>\n413 Request Entity Too Large", { status: 413 }));
   const next = await request(3);
-  assert.deepEqual(next.commands.map(({ ref }) => ref), ["again"]);
+  assert.deepEqual(next.commands.map(({ ref }) => ref), ["again 0"]);
   assert.deepEqual(attempt.ends, []);
 });
 
@@ -485,23 +485,40 @@ test("a line whose rooms cannot be entered again ends", async () => {
   assert.equal(attempt.ends[0][0], 1006);
 });
 
-test("rooms that the server could not enter now are first in the next stream", async () => {
-  const { attempt, stream } = await inRoom();
-  const names = Array.from({ length: 150 }, (_, number) => `r${number}`);
-  attempt.send({ type: "joins", rooms: names.map((room) => ({ room })), ref: 7 });
+test("a batch that the server could not enter now is entered again by the client, after growing pauses", async (context) => {
+  context.mock.method(Math, "random", () => 1);
+  const { attempt } = await inRoom();
+  const late = (ref) => ({ type: "error", code: "rate_limited", message: "Slow down.", retryable: true, retry_after: 0.2, ref });
+  const removed = () => attempt.frames.filter(({ type }) => type === "removed");
+  requests[1].close();
+  const next = await request(2);
+  next.open(WELCOME, late(next.commands[0].ref));
+  await until(() => removed().length);
+  assert.deepEqual(removed(), [{ type: "removed", code: "unavailable", message: "Slow down.", retryable: true, retry_after: 1.5, room: "r" }]);
+  attempt.send({ type: "join", room: "r", since: { seq: 2, epoch: "e" }, ref: 9 });
   clock.pass(0.1);
-  const joined = (room, ref) => ({ type: "joined", room, through: 1, epoch: "e", recovered: true, messages: [], members: [], ref });
-  (await request(2)).open(WELCOME, joined("r", "again"), ...names.map((room) => joined(room, 7)));
-  await until(() => attempt.types.filter((type) => type === "joined").length === 151);
+  const third = await request(3);
+  assert.deepEqual(third.commands, [{ type: "join", room: "r", since: { seq: 2, epoch: "e" }, ref: 9 }]);
+  third.open(WELCOME, late(9));
+  await until(() => attempt.types.includes("error"));
+  assert.equal(attempt.frames.at(-1).retry_after, 2.25);
+  assert.deepEqual(attempt.ends, []);
+});
+
+test("a room that is refused for a while keeps its position, and the others of its batch go on", async () => {
+  const { attempt } = await inRoom();
+  attempt.send({ type: "join", room: "s", ref: 7 });
+  clock.pass(0.1);
+  const joined = (room, ref) => ({ type: "joined", room, through: 2, epoch: "e", recovered: true, messages: [], members: [], ref });
+  (await request(2)).open(WELCOME, joined("r", "again 0"), joined("s", 7));
+  await until(() => attempt.types.filter((type) => type === "joined").length === 2);
   requests[2].close();
-  const second = await request(3);
-  const [first, last] = second.commands.map(({ rooms }) => rooms.map(({ room }) => room));
-  second.open(WELCOME, ...first.map((room) => joined(room, "again")), { type: "error", code: "rate_limited", retryable: true, ref: "again" });
-  second.close();
-  await settled();
-  clock.pass(1);
-  assert.deepEqual((await request(4)).commands[0].rooms.slice(0, last.length).map(({ room }) => room), last);
-  assert.deepEqual([attempt.ends, stream.isAborted], [[], true]);
+  const error = { type: "error", room: "r", code: "unavailable", message: "Later.", retryable: true, retry_after: 3, ref: "again 0" };
+  (await request(3)).open(WELCOME, error, joined("s", "again 0"), { type: "message", room: "s", seq: 3, id: 3, content: "c" });
+  await until(() => attempt.types.at(-1) === "message");
+  const removed = attempt.frames.filter(({ type }) => type === "removed");
+  assert.deepEqual(removed.map(({ room, code, retry_after }) => [room, code, retry_after]), [["r", "unavailable", 3]]);
+  assert.ok(!attempt.types.includes("resync"));
 });
 
 test("the address of the socket is asked over HTTP too, as the storage is opened with it", async () => {
@@ -524,7 +541,7 @@ async function adopted() {
   return { attempt, socket };
 }
 
-for (const text of ["{", "null", '{"type":"joined","room":"r","ref":"again","recovered":true}', '{"type":"error","ref":"again"}'])
+for (const text of ["{", "null", '{"type":"joined","room":"r","ref":"again 0","recovered":true}', '{"type":"error","ref":"again 0"}'])
   test(`the line ends if the socket that has taken over sends ${text}`, async () => {
     const { attempt, socket } = await adopted();
     socket.raw(text);
