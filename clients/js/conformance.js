@@ -7,6 +7,7 @@ import WebSocket from "ws";
 
 import { answers } from "../../realtime/static/realtime/answers.js";
 import { RealtimeClient } from "../../realtime/static/realtime/client.js";
+import { http } from "../../realtime/static/realtime/http.js";
 import { offline } from "../../realtime/static/realtime/offline.js";
 import { Database } from "./src/database.js";
 import { Locks } from "./test/locks.js";
@@ -19,7 +20,8 @@ globalThis.WebSocket ??= class extends WebSocket {
   }
 };
 
-const ABILITIES = ["handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "store", "gaps-by-history", "clock"];
+const GROUPS = ["handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "store", "http"];
+const ABILITIES = [...GROUPS, "gaps-by-history", "clock", "poll", "fallback", "one-line"];
 
 /** The storage of the browser, which outlives the client but not the scenario. */
 function emptyStore() {
@@ -40,6 +42,12 @@ async function stored(act) {
   return result;
 }
 
+/** What an earlier page of the tab has found out about the network: see `http_memory.js`. */
+function rememberNetwork(over) {
+  const memory = { until: over === "fallback" ? 0 : Date.now() + 60_000, isGathered: over === "poll" };
+  globalThis.sessionStorage = { getItem: () => over && JSON.stringify(memory), setItem: () => {} };
+}
+
 const machineNow = Date.now;
 const setClock = (seconds) => (Date.now = () => machineNow() + seconds * 1000);
 
@@ -49,10 +57,12 @@ let client;
 let listening = new Set(); // names of rooms and topics
 
 const acts = {
-  connect({ url, user, tokens, store }) {
+  connect({ url, http: address, over, user, tokens, store }) {
+    rememberNetwork(over);
     const rest = [...(tokens ?? [])];
     const token = tokens && (() => (rest.length > 1 ? rest.shift() : rest[0]));
-    client = new RealtimeClient({ url, user, token, answers: answers(), offline: store && offline() });
+    const addOns = { answers: answers(), offline: store && offline(), fallback: address && http({ url: address }) };
+    client = new RealtimeClient({ url, user, token, ...addOns });
     client.on("state", ({ state, code, retryIn }) => tell({ event: "state", state, code, retry_in: retryIn }));
     client.on("error", () => {}); // what a scenario needs to know is settled, or a state
     client.connect();

@@ -3,9 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from .driver import Driver, DriverFailed
+from .http_server import HttpServer
+from .http_stage import HttpStage
 from .scenario import Scenario
 from .server import ScriptedServer
 from .stage import Stage
@@ -47,11 +50,22 @@ async def run(scenario: Scenario, driver: Driver, seconds: float = SECONDS) -> R
             await driver.ready()
         if missing := scenario.needs - driver.abilities:
             return Result(scenario, skipped=", ".join(sorted(missing)))
-        async with ScriptedServer(bool(scenario.options.get("subprotocol", True))) as server:
-            fault = await Stage(scenario, server, driver).play(seconds)
+        async with _stage(scenario, driver) as stage:
+            fault = await stage.play(seconds)
             async with asyncio.timeout(seconds):
                 await driver.close()
     except (DriverFailed, TimeoutError) as error:
         driver.failure = str(error) or "The driver does not answer in time."
         return Result(scenario, driver.failure)
     return Result(scenario, fault)
+
+
+@asynccontextmanager
+async def _stage(scenario: Scenario, driver: Driver) -> AsyncIterator[Stage]:
+    """Yield a stage with the server that the scenario needs."""
+    if "over" in scenario.options:
+        async with HttpServer() as http:
+            yield HttpStage(scenario, http, driver)
+    else:
+        async with ScriptedServer(bool(scenario.options.get("subprotocol", True))) as server:
+            yield Stage(scenario, server, driver)

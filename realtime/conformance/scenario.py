@@ -9,7 +9,7 @@ import msgspec
 __all__ = ["FOLDER", "Scenario", "Step", "groups", "load"]
 
 FOLDER = Path(__file__).parent / "scenarios"
-ACTS = ("client", "line", "server", "raw", "cut", "clock", "restart")
+ACTS = ("client", "line", "server", "raw", "cut", "refuse", "clock", "restart")
 CHECKS = ("expect", "refute", "told", "state", "settled")
 KINDS = frozenset((*ACTS, *CHECKS))
 """What a step may do; each step does one of these."""

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import msgpack
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -12,21 +11,19 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from .frames import completed
+from .line import Frame, Line
 
-__all__ = ["Line", "ScriptedServer"]
+__all__ = ["ScriptedServer"]
 
-Frame = dict[str, Any]
 KNOWN = ("realtime.v1.ndjson", "realtime.v1.json", "realtime.v1.msgpack")
 
 
-class Line:
-    """One connection of the client, seen from its server."""
+class SocketLine(Line):
+    """One socket of the client, seen from its server."""
 
     def __init__(self, socket: ServerConnection) -> None:
+        super().__init__()
         self._socket = socket
-        self._waiting: deque[Frame] = deque()
-        self._came = asyncio.Event()
-        self.is_over = False
 
     @property
     def token(self) -> str | None:
@@ -36,10 +33,6 @@ class Line:
         offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
         given = [one.strip() for one in offered if one.strip().startswith("realtime.token.")]
         return token if kind == "Bearer" else (given[0][15:] if given else None)
-
-    async def welcome(self, more: Frame) -> None:
-        """Send the first frame."""
-        await self.send([{"type": "welcome", **more}])
 
     async def send(self, frames: Sequence[Frame]) -> None:
         """Send objects together, if the encoding has several in a frame."""
@@ -65,26 +58,15 @@ class Line:
             self._socket.transport.write(b"\x81\x7e\x10\x00{")
         self._socket.transport.abort()
 
-    async def next(self) -> Frame:
-        """Return the next command; raise `ConnectionError` after the last one."""
-        while not self._waiting:
-            if self.is_over:
-                raise ConnectionError("The client has closed the connection.")
-            self._came.clear()
-            await self._came.wait()
-        return self._waiting.popleft()
-
     async def read(self) -> None:
         """Keep what the client sends, until the connection ends."""
         try:
             async for data in self._socket:
-                self._waiting.extend(_commands(data))
-                self._came.set()
+                self._take(_commands(data))
         except ConnectionClosed:
             pass
         finally:
-            self.is_over = True
-            self._came.set()
+            self._end()
 
 
 class ScriptedServer:
@@ -114,7 +96,7 @@ class ScriptedServer:
         return await self._lines.get()
 
     async def _serve(self, socket: ServerConnection) -> None:
-        line = Line(socket)
+        line = SocketLine(socket)
         self._lines.put_nowait(line)
         await line.read()
 

@@ -5,14 +5,16 @@ import json
 from typing import Any
 
 from .driver import Driver
+from .line import Line, Listener
 from .scenario import Scenario, Step
-from .server import Line, ScriptedServer
 
-__all__ = ["Mismatch", "Stage"]
+__all__ = ["Mismatch", "Stage", "fits"]
 
 BARRIER = "barrier"
 ANY = "$any"
 """Stands for any value in a scenario."""
+OWN_OPTIONS = ("subprotocol", "over")
+"""The options of a scenario that are for its server."""
 
 
 class Mismatch(Exception):  # noqa: N818 - reads as what has happened
@@ -22,12 +24,11 @@ class Mismatch(Exception):  # noqa: N818 - reads as what has happened
 class Stage:
     """A scenario that is played."""
 
-    def __init__(self, scenario: Scenario, server: ScriptedServer, driver: Driver) -> None:
+    def __init__(self, scenario: Scenario, server: Listener, driver: Driver) -> None:
         self._scenario = scenario
         self._server = server
         self._driver = driver
         self._line: Line | None = None
-        self._unread: list[dict[str, Any]] = []
         self._names: dict[str, Any] = {}
 
     async def play(self, seconds: float) -> str:
@@ -98,8 +99,12 @@ class Stage:
     def _connect(self, changed: Step) -> None:
         """Have the client connect with the options of the scenario, some of them changed."""
         options = {**self._scenario.options, **changed}
-        options.pop("subprotocol", None)
-        self._driver.do("connect", url=self._server.url, **options)
+        for name in OWN_OPTIONS:
+            options.pop(name, None)
+        self._driver.do("connect", **self._addresses(), **options)
+
+    def _addresses(self) -> Step:
+        return {"url": self._server.url}
 
     @property
     def _open_line(self) -> Line:
@@ -109,40 +114,50 @@ class Stage:
 
     async def _next_line(self, welcome: Any, rest: Step) -> None:
         """Wait for the next connection; a client that waits for its next attempt tries at once."""
-        opening = asyncio.create_task(self._server.line())
+        opening = asyncio.create_task(self._opening())
         hurrying = asyncio.create_task(self._hurry(rest.get("hurry", True)))
         try:
-            self._line, self._unread = await opening, []
+            self._line = await opening
         finally:
             opening.cancel()
             hurrying.cancel()
             await asyncio.wait([opening, hurrying])
-        if "token" in rest and self._line.token != rest["token"]:
-            raise Mismatch(f"The token was {self._line.token!r}.")
+        self._check_line(self._line, rest)
         if welcome is not None:
             await self._line.welcome(welcome)
 
+    async def _opening(self) -> Line:
+        return await self._server.line()
+
+    def _check_line(self, line: Line, wanted: Step) -> None:
+        if "token" in wanted and line.token != wanted["token"]:
+            raise Mismatch(f"The token was {line.token!r}.")
+
     async def _hurry(self, is_wanted: bool) -> None:
-        if is_wanted:
-            await self._driver.until(lambda: self._driver.state.get("state") == "waiting" or None)
+        while is_wanted:
+            await self._driver.until(lambda: self._is_waiting or None)
             self._driver.do("reconnect")
+            await self._driver.until(lambda: None if self._is_waiting else True)
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._driver.state.get("state") == "waiting"
 
     async def _expect(self, wanted: Step) -> Step:
         """Return the next command with these fields; others that come before stay."""
-        for number, frame in enumerate(self._unread):
-            if _fits(frame, wanted):
-                return self._unread.pop(number)
-        while True:
-            frame = await self._open_line.next()
-            if _fits(frame, wanted):
-                return frame
-            self._unread.append(frame)
+        line = self._open_line
+        for number, frame in enumerate(line.unread):
+            if fits(frame, wanted):
+                return line.unread.pop(number)
+        while not fits(frame := await line.next(), wanted):
+            line.unread.append(frame)
+        return frame
 
     async def _refute(self, unwanted: Step) -> None:
         """Fail if such a command has come: what was sent before the answer to a ping has."""
         await self._open_line.send([{"type": "ping", "t": BARRIER}])
         await self._expect({"type": "pong", "t": BARRIER})
-        if any(_fits(frame, unwanted) for frame in self._unread):
+        if any(fits(frame, unwanted) for frame in self._open_line.unread):
             raise Mismatch("The client has sent this.")
 
     async def _hear(self, wanted: list[str]) -> None:
@@ -150,7 +165,7 @@ class Stage:
         events = self._driver.events
 
         def heard() -> bool | None:
-            found = [_gist(one) for one in events[: len(wanted)]]
+            found = [gist(one) for one in events[: len(wanted)]]
             if found != wanted[: len(found)]:
                 raise Mismatch(f"The client has told {found}.")
             return True if len(found) == len(wanted) else None
@@ -168,15 +183,18 @@ class Stage:
         except ConnectionError:
             return
         await self._driver.settle(self._driver.do("sync"))
+        self._check_quiet()
+
+    def _check_quiet(self) -> None:
         if self._driver.events:
-            raise Mismatch(f"The client has told more: {list(map(_gist, self._driver.events))}.")
+            raise Mismatch(f"The client has told more: {list(map(gist, self._driver.events))}.")
 
     async def _reach(self, wanted: Step) -> None:
-        await self._driver.until(lambda: _fits(self._driver.state, wanted) or None)
+        await self._driver.until(lambda: fits(self._driver.state, wanted) or None)
 
     async def _settle(self, name: int, wanted: Step) -> None:
         found = await self._driver.settle(name)
-        if not _fits({"error": None, **found}, {"error": None, **wanted}):
+        if not fits({"error": None, **found}, {"error": None, **wanted}):
             raise Mismatch(f"It was settled as {found}.")
 
     def _filled(self, value: Any) -> Any:
@@ -191,21 +209,22 @@ class Stage:
         return value
 
     def _told_instead(self, error: BaseException) -> str:
-        told = [_gist(one) for one in self._driver.events]
+        told = [gist(one) for one in self._driver.events]
+        unread = [] if self._line is None else self._line.unread
         what = str(error) or "this has not come in time."
-        return f"{what} Commands: {json.dumps(self._unread)}. Told: {told}. {self._driver.state}"
+        return f"{what} Commands: {json.dumps(unread)}. Told: {told}. {self._driver.state}"
 
 
-def _fits(found: Any, wanted: Any) -> bool:
+def fits(found: Any, wanted: Any) -> bool:
     """Return whether all fields that are wanted are there; null stands for a missing field."""
     if wanted == ANY:
         return found is not None
     if not (isinstance(found, dict) and isinstance(wanted, dict)):
         return bool(found == wanted)
-    return all(_fits(found.get(key), one) for key, one in wanted.items())
+    return all(fits(found.get(key), one) for key, one in wanted.items())
 
 
-def _gist(event: dict[str, Any]) -> str:
+def gist(event: dict[str, Any]) -> str:
     """Return an event as a scenario writes it, such as `message 3` or `event paid 3`."""
     parts = (event.get(key) for key in ("event", "name", "key", "seq"))
     return " ".join(str(one) for one in parts if one is not None)

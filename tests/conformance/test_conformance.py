@@ -14,6 +14,7 @@ from realtime.conformance.scenario import Scenario, groups, load
 
 ROOT = Path(realtime.__file__).parent.parent
 PAGE = (ROOT / "docs/conformance.md").read_text()
+HTTP = [sys.executable, "-m", "realtime.conformance.http_driver"]
 PYTHON = [sys.executable, "-m", "realtime.conformance.python_driver"]
 SECONDS = 20.0
 
@@ -32,8 +33,17 @@ def skipped(found: list[Result]) -> set[str]:
 async def test_the_python_client_passes() -> None:
     found = await results(PYTHON)
     assert [one for one in found if one.fault] == []
-    stored = {one.name for one in load() if one.group == "store"}
-    assert skipped(found) == {"a-gap-is-filled-first-by-pages"} | stored
+    lacking = {one.name for one in load() if one.group in ("store", "http")}
+    assert skipped(found) == {"a-gap-is-filled-first-by-pages"} | lacking
+
+
+async def test_the_small_client_of_plain_http_passes() -> None:
+    found = await results(HTTP, [one for one in load() if one.group == "http"])
+    assert [one for one in found if one.fault] == []
+    assert skipped(found) == {
+        "a-call-over-a-request-that-is-cut-is-not-repeated",
+        "a-network-without-sockets",
+    }
 
 
 async def test_the_browser_client_passes() -> None:
@@ -46,6 +56,7 @@ async def test_the_browser_client_passes() -> None:
     }
 
 
+OVER_HTTP = ["poll", "fallback", "one-line"]
 DOES_NOTHING = """
 import json, sys
 print(json.dumps({"ready": %s}), flush=True)
@@ -57,7 +68,7 @@ for line in sys.stdin:
 
 
 async def test_a_client_that_does_nothing_passes_no_scenario() -> None:
-    able = [*groups(), "plain-json", "gaps-by-join", "gaps-by-history", "clock"]
+    able = [*groups(), "plain-json", "gaps-by-join", "gaps-by-history", "clock", *OVER_HTTP]
     code = DOES_NOTHING % repr(able)
     found = await results([sys.executable, "-c", code.replace("'", '"')], seconds=0.05)
     assert [one.scenario.name for one in found if not one.fault] == []
@@ -78,6 +89,27 @@ async def test_a_client_that_takes_repeats_and_gaps_is_found() -> None:
     failed = {one.scenario.name for one in found if one.fault}
     assert {"repeats-are-dropped", "a-gap-is-filled-first-by-a-join"} <= failed
     assert "events-come-in-order" not in failed
+
+
+DOUBLING = """
+from realtime.conformance.http_client import HttpClient
+show = HttpClient._show
+def show_again(self, room, message):
+    self._rooms[room]["seq"] = 0
+    show(self, room, message)
+HttpClient._show = show_again
+import asyncio
+from realtime.conformance.http_driver import main
+asyncio.run(main())
+"""
+
+
+async def test_a_client_of_plain_http_that_takes_repeats_is_found() -> None:
+    scenarios = [one for one in load() if one.group == "http"]
+    found = await results([sys.executable, "-c", DOUBLING], scenarios, seconds=1)
+    failed = {one.scenario.name for one in found if one.fault}
+    assert {"events-come-over-a-stream", "the-next-stream-goes-on"} <= failed
+    assert "comments-are-no-events" not in failed
 
 
 @pytest.mark.parametrize(
