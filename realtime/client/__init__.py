@@ -23,9 +23,9 @@ from ..wire.position import Position
 from .client import Client, StateChange
 from .connection import State
 from .frames import Unknown
-from .log import LogState
 from .room import Room
 from .stream import Reset, Stream
+from .subscription import LogState
 from .topic import Topic, TopicEvent
 
 __all__ = [

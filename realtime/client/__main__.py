@@ -18,7 +18,7 @@ import msgspec
 
 from ..wire.failures import RealtimeError
 from .client import Client, StateChange
-from .log import Log
+from .handle import Handle
 from .terminal import bear_all_characters, keep, kept, print_error, print_json, print_line
 
 DONE, REFUSED, USAGE, AWAY = 0, 1, 2, 3
@@ -141,8 +141,8 @@ async def _send(client: Client, options: argparse.Namespace) -> None:
 
 
 async def _follow(client: Client, options: argparse.Namespace) -> None:
-    log = await _entered(client, options, history=0)
-    stream = aiter(log)
+    handle = await _entered(client, options, history=0)
+    stream = aiter(handle)
     if options.state is not None:
         keep(options.state, client.positions)  # there may be no event before the program ends
     async for event in stream:
@@ -172,15 +172,15 @@ async def _chat(client: Client, options: argparse.Namespace) -> None:
         await asyncio.wait(tasks)
 
 
-async def _entered(client: Client, options: argparse.Namespace, *, history: int) -> Log[Any]:
+async def _entered(client: Client, options: argparse.Namespace, *, history: int) -> Handle[Any]:
     newest = history if options.history is None else options.history
     if options.room is not None:
         return await client.room(options.room).join(history=newest)
     return await client.topic(options.topic).subscribe(history=newest)
 
 
-async def _print(log: Log[Any]) -> None:
-    async for event in log:
+async def _print(handle: Handle[Any]) -> None:
+    async for event in handle:
         print_line(event)
 
 

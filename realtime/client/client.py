@@ -27,9 +27,9 @@ from ..wire.position import Position
 from .answers import Answers, Handler
 from .connection import Connection, Options, State, Token
 from .frames import Encoding, EncodingName, Incoming
+from .handle import Handle
 from .identity import OTHER_USER, Identity
 from .line import Command, End
-from .log import Log
 from .room import Room
 from .session import REQUEST_SECONDS, CatchUp, Session
 from .stream import Loose
@@ -245,8 +245,8 @@ class Client:
         """Know that the line has ended."""
         self._session.line = None
         self._answers.stop()
-        for log in self._logs():
-            log.lost()
+        for handle in self._handles():
+            handle.lost()
 
     def tick(self) -> None:
         """Send again what has no ack for long."""
@@ -258,8 +258,8 @@ class Client:
         if state is State.OPEN:
             self._session.line = self._connection.line
             self._has_opened.set()
-            for log in self._logs():
-                log.enter()
+            for handle in self._handles():
+                handle.enter()
         code, reason = (end.code, end.reason) if end else (None, "")
         if retry_in is not None:
             logger.info("no connection (%s %s): next attempt in %.1f s", code, reason, retry_in)
@@ -281,8 +281,8 @@ class Client:
         self._session.end = error
         self._session.line = None
         self._session.outbox.fail(error)
-        for log in self._logs():
-            log.fail(error)
+        for handle in self._handles():
+            handle.fail(error)
         for loose in self._loose:
             loose.end(error)
 
@@ -291,35 +291,35 @@ class Client:
         host = urlsplit(self._options.url).netloc.rpartition("@")[2]  # without a password
         return f"There was no connection to {host} in time. {reason}"
 
-    def _logs(self) -> Iterator[Log[Any]]:
+    def _handles(self) -> Iterator[Handle[Any]]:
         yield from list(self._rooms.values())
         yield from list(self._topics.values())
 
-    def _restored(self, log: Any, key: str) -> Any:
+    def _restored(self, handle: Any, key: str) -> Any:
         if position := self._positions.get(key):
-            log.go_on_from(Position(int(position["seq"]), str(position["epoch"])))
-        return log
+            handle.go_on_from(Position(int(position["seq"]), str(position["epoch"])))
+        return handle
 
     # Events
 
     def _move(self, event: Resync | Removed) -> None:
-        for log in self._logs_of(event):
-            if not log.is_wanted:
+        for handle in self._handles_of(event):
+            if not handle.is_wanted:
                 continue
             if isinstance(event, Resync):
-                log.resync()
+                handle.resync()
             elif event.code == "unavailable":
-                log.interrupted(event.retry_after)
+                handle.interrupted(event.retry_after)
             else:
-                self._remove(log, event)
+                self._remove(handle, event)
 
-    def _remove(self, log: Log[Any], event: Removed) -> None:
+    def _remove(self, handle: Handle[Any], event: Removed) -> None:
         error = RealtimeError(event.code, event.message, retry_after=event.retry_after)
-        log.removed(error)
-        if isinstance(log, Room):
-            self._session.outbox.fail(error, log.slug)
+        handle.removed(error)
+        if isinstance(handle, Room):
+            self._session.outbox.fail(error, handle.slug)
 
-    def _logs_of(self, event: Resync | Removed) -> list[Log[Any]]:
+    def _handles_of(self, event: Resync | Removed) -> list[Handle[Any]]:
         if event.room is not None:
             return [self._rooms[event.room]] if event.room in self._rooms else []
         return list(self._session.topics.get(event.topic or "", ()))
@@ -344,8 +344,8 @@ class Client:
 
     def _forget(self) -> None:
         self._session.outbox.fail(RealtimeError("identity_changed", outcome="unknown"))
-        for log in self._logs():
-            log.forget()
+        for handle in self._handles():
+            handle.forget()
 
 
 def _address(url: str) -> str:

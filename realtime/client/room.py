@@ -18,9 +18,8 @@ from ..wire.events import (
 )
 from ..wire.failures import RealtimeError
 from ..wire.position import Position
+from .handle import Handle
 from .line import Command, Line
-from .log import Log
-from .members import Members
 from .outbox import make_nonce
 from .seen import Seen
 from .session import REQUEST_SECONDS, Session
@@ -43,7 +42,7 @@ RoomEvent = (
 """What a loop over a room gets."""
 
 
-class Room(Log[RoomEvent]):
+class Room(Handle[RoomEvent]):
     """A room of a client, made by `Client.room`.
 
     `members` are the names of the users who are present, by user_id; above some number the server
@@ -54,19 +53,7 @@ class Room(Log[RoomEvent]):
     def __init__(self, slug: str, session: Session) -> None:
         super().__init__(session, lambda event: event)
         self.slug = slug
-        self._members = Members()
         self.about: Joined | RoomState | None = None
-        self._newest = 0
-
-    @property
-    def members(self) -> Mapping[str, str]:
-        """The names of the users who are present, by user_id; none in a crowd."""
-        return self._members.names
-
-    @property
-    def count(self) -> int:
-        """The number of users who are present."""
-        return self._members.count
 
     async def join(self, *, history: int = 0, since: Position | None = None) -> "Room":
         """Be in the room, now and after each reconnect; return this object once that is so.
@@ -75,8 +62,7 @@ class Room(Log[RoomEvent]):
         earlier client, what was missed since then comes instead.
         Raises `RealtimeError` if the server refuses. A caller that is cancelled leaves.
         """
-        self._newest = history
-        await self._want(since)
+        await self._want(history, since)
         return self
 
     def leave(self) -> None:
@@ -143,12 +129,11 @@ class Room(Log[RoomEvent]):
             case RoomState():
                 self.about = event
         if self.is_live:
-            self._put_loose(event)
+            self._log.put_loose(event)
 
     def forget(self) -> None:
         """Drop what the last user saw."""
         super().forget()
-        self._members.clear()
         self.about = None
 
     def _send_loose(self, kind: str, **fields: Any) -> None:
@@ -157,10 +142,10 @@ class Room(Log[RoomEvent]):
 
     # The log
 
-    def _opening(self, known: Position | None) -> Command:
+    def _opening(self) -> Command:
         command: Command = {"type": "join", "room": self.slug, "history": self._newest}
-        if known is not None:
-            command["since"] = {"seq": known.seq, "epoch": known.epoch}
+        if (since := self._log.since) is not None:
+            command["since"] = since
         return command
 
     def _close(self, line: Line) -> None:
@@ -170,16 +155,16 @@ class Room(Log[RoomEvent]):
         return {"room": self.slug}
 
     def _opened(self, line: Line, reply: Joined) -> None:
-        known, epoch, through = self._known, reply.epoch or "", reply.through or 0
-        missed = self._missed(epoch, through)
+        log, epoch, through = self._log, reply.epoch or "", reply.through or 0
+        known, missed = log.known, log.missed(epoch, through)
         if known is not None and missed is not None and reply.recovered:
-            self._resume(known, self._states(reply.messages or [], Seen(known.seq)), through)
+            log.resume(known, self._states(reply.messages or [], Seen(known.seq)), through)
         elif known is not None and missed is not None and self._session.catch_up == "all":
-            self._fall_behind(known, epoch, through)
+            log.fall_behind(known, epoch, through)
         else:
             states = reply.messages or []
             shown = [Placed(self._message(state), state.position) for state in states]
-            self._begin_anew(shown, Position(through, epoch), missed)
+            log.begin_anew(shown, Position(through, epoch), missed)
         self.about = reply
         self._members.replace(reply)
         self._confirm(line)

@@ -19,8 +19,8 @@ from . import room as rooms
 from . import topic as topics
 from .answers import Handler
 from .connection import State
+from .handle import Handle
 from .line import Command
-from .log import Log
 from .session import REQUEST_SECONDS
 from .stream import Stream
 from .topic import Kinds, TopicEvent
@@ -29,7 +29,7 @@ __all__ = ["Client", "Room", "Topic"]
 
 T = TypeVar("T")
 E = TypeVar("E")
-L = TypeVar("L", bound=Log[Any])
+L = TypeVar("L", bound=Handle[Any])
 
 
 class _Loop:
@@ -152,16 +152,16 @@ class Client:
 
 
 class _Facade(Generic[L]):
-    def __init__(self, loop: _Loop, log: L) -> None:
+    def __init__(self, loop: _Loop, handle: L) -> None:
         self._loop = loop
-        self._log = log
+        self._handle = handle
 
     def listen(self, *, timeout: float | None = None) -> Iterator[Any]:
         """Go on with the loop over this object until no event has come for `timeout` seconds.
 
         Stopping and calling this again goes on with the next event.
         """
-        return self._each(aiter(self._log), timeout)
+        return self._each(aiter(self._handle), timeout)
 
     def __iter__(self) -> Iterator[Any]:
         return self.listen()
@@ -183,16 +183,16 @@ class Room(_Facade[rooms.Room]):
     @property
     def members(self) -> dict[str, str]:
         """The names of the users who are present, by user_id."""
-        return dict(self._log.members)
+        return dict(self._handle.members)
 
     def join(self, *, history: int = 0, since: Position | None = None) -> Self:
         """Be in the room, now and after each reconnect."""
-        self._loop.run(self._log.join(history=history, since=since))
+        self._loop.run(self._handle.join(history=history, since=since))
         return self
 
     def leave(self) -> None:
         """Leave the room."""
-        self._loop.run(_call(self._log.leave))
+        self._loop.run(_call(self._handle.leave))
 
     def send(
         self,
@@ -206,30 +206,30 @@ class Room(_Facade[rooms.Room]):
 
         Raises `RealtimeError`; after `timeout` seconds with the code `timeout`.
         """
-        return self._loop.run(_send(self._log, content, data, nonce, timeout))
+        return self._loop.run(_send(self._handle, content, data, nonce, timeout))
 
     def history(self, **options: Any) -> HistoryPage:
         """Return a page of messages."""
-        return self._loop.run(self._log.history(**options))
+        return self._loop.run(self._handle.history(**options))
 
     def presence(self) -> PresenceList:
         """Return who is in the room."""
-        return self._loop.run(self._log.presence())
+        return self._loop.run(self._handle.presence())
 
     def events(self, *kinds: type[E], timeout: float | None = None) -> Iterator[E]:
         """Return another loop, over the events of some classes that come from now on.
 
         It ends when none has come for `timeout` seconds.
         """
-        return self._each(self._loop.run(_call(self._log.events, *kinds)), timeout)
+        return self._each(self._loop.run(_call(self._handle.events, *kinds)), timeout)
 
     def typing(self) -> None:
         """Tell the others that the user is typing."""
-        self._loop.run(_call(self._log.typing))
+        self._loop.run(_call(self._handle.typing))
 
     def signal(self, data: Mapping[str, Any]) -> None:
         """Send data that is not stored to the others."""
-        self._loop.run(_call(self._log.signal, data))
+        self._loop.run(_call(self._handle.signal, data))
 
 
 class Topic(_Facade[topics.Topic]):
@@ -238,31 +238,31 @@ class Topic(_Facade[topics.Topic]):
     @property
     def values(self) -> dict[str, Any]:
         """The latest value of each key, as they are now."""
-        return self._loop.run(_call(lambda: dict(self._log.values)))
+        return self._loop.run(_call(lambda: dict(self._handle.values)))
 
     def subscribe(self, *, history: int = 0, since: Position | None = None) -> Self:
         """Be subscribed, now and after each reconnect."""
-        self._loop.run(self._log.subscribe(history=history, since=since))
+        self._loop.run(self._handle.subscribe(history=history, since=since))
         return self
 
     def unsubscribe(self) -> None:
         """End the subscription."""
-        self._loop.run(_call(self._log.unsubscribe))
+        self._loop.run(_call(self._handle.unsubscribe))
 
     def events(self, kind: type[E], *, timeout: float | None = None) -> Iterator[E]:
         """Return another loop, over the data of events of one struct that come from now on.
 
         It ends when none has come for `timeout` seconds.
         """
-        return self._each(self._loop.run(_call(self._log.events, kind)), timeout)
+        return self._each(self._loop.run(_call(self._handle.events, kind)), timeout)
 
     def call(self, command: object, data: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Execute a command of the topic; return its reply."""
-        return self._loop.run(self._log.call(command, data, **options))
+        return self._loop.run(self._handle.call(command, data, **options))
 
     def history(self, **options: Any) -> list[TopicEvent]:
         """Return a page of stored events."""
-        return self._loop.run(self._log.history(**options))
+        return self._loop.run(self._handle.history(**options))
 
 
 _OVER = object()

@@ -10,9 +10,8 @@ from ..wire.events import EntryEvent, HistoryPage, Joined, Left, PresenceList, R
 from ..wire.failures import RealtimeError
 from ..wire.position import Position
 from ..wire.tags import name_of
+from .handle import Handle
 from .line import Command, Line
-from .log import Log
-from .members import Members
 from .seen import Seen
 from .session import REQUEST_SECONDS, Session
 from .stream import Placed, Reset, Stream
@@ -41,7 +40,7 @@ class TopicEvent:
     is_deleted: bool = False
 
 
-class Topic(Log[TopicEvent | Reset]):
+class Topic(Handle[TopicEvent | Reset]):
     """A topic of a client, made by `Client.topic`. `values` has the latest value of each key."""
 
     def __init__(self, name: str, session: Session) -> None:
@@ -50,22 +49,10 @@ class Topic(Log[TopicEvent | Reset]):
         """The server may write it otherwise: `order/007` as `order/7`."""
         self._kinds: dict[str, Any] = {}
         self._value: Any = Any
-        self._newest = 0
-        self._members = Members()
         self._until: int | None = None
         self._has_values = False
         self._entries: dict[str, EntryEvent] = {}
         self.values: Mapping[str, Any] = _Values(self._entries, self._data)
-
-    @property
-    def members(self) -> Mapping[str, str]:
-        """The names of the users who are subscribed, by user_id, if the client may see them."""
-        return self._members.names
-
-    @property
-    def count(self) -> int:
-        """The number of users who are subscribed, if the client may see that."""
-        return self._members.count
 
     def decode_as(self, events: Kinds, value: Any) -> None:
         """Decode the data of events and values to structs."""
@@ -81,8 +68,7 @@ class Topic(Log[TopicEvent | Reset]):
         position of an earlier client, what was missed since then comes instead.
         Raises `RealtimeError` if the server refuses. A caller that is cancelled unsubscribes.
         """
-        self._newest = history
-        await self._want(since)
+        await self._want(history, since)
         return self
 
     def unsubscribe(self) -> None:
@@ -155,7 +141,7 @@ class Topic(Log[TopicEvent | Reset]):
             self._members.take(event)
         elif event.seq is None:
             if self.is_live:
-                self._put_loose(event)
+                self._log.put_loose(event)
         elif self._take(event, event.seq, event.first, event.epoch):
             self._keep(event)
 
@@ -163,15 +149,14 @@ class Topic(Log[TopicEvent | Reset]):
         """Drop what the last user saw."""
         super().forget()
         self._entries.clear()
-        self._members.clear()
         self._until, self._has_values = None, False
 
     # The log
 
-    def _opening(self, known: Position | None) -> Command:
+    def _opening(self) -> Command:
         command: Command = {"type": "subscribe", "topic": self.name, "history": self._newest}
-        if known is not None and self._has_values:
-            command["since"] = {"seq": known.seq, "epoch": known.epoch}
+        if (since := self._log.since) is not None and self._has_values:
+            command["since"] = since
             if self._until is not None:
                 command["since"]["until"] = self._until
         return command
@@ -190,22 +175,22 @@ class Topic(Log[TopicEvent | Reset]):
         return {"topic": self.name}
 
     def _opened(self, line: Line, reply: Subscribed) -> None:
-        known, through = self._known, reply.through
+        log, through = self._log, reply.through
         self._be_known_as(reply.topic)
         entries = [EntryEvent.of(self.name, entry) for entry in reply.entries]
-        missed = self._missed(reply.epoch, reply.until or through)
+        known, missed = log.known, log.missed(reply.epoch, reply.until or through)
         if known is not None and reply.recovered:
             begun = reply.epoch if not known.epoch else None
             known.epoch = reply.epoch
-            self._resume(known, self._numbered(entries, begun), through)
+            log.resume(known, self._numbered(entries, begun), through)
         else:
             self._entries.clear()
             self._has_values = True
             if known is not None and missed is not None and self._session.catch_up == "all":
-                self._fall_behind(known, reply.epoch, through)
+                log.fall_behind(known, reply.epoch, through)
             else:
                 shown = list(self._numbered(entries))
-                self._begin_anew(shown, Position(through, reply.epoch), missed)
+                log.begin_anew(shown, Position(through, reply.epoch), missed)
         for entry in entries:
             self._keep(entry)
         self._is_anew = False

@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.waiting import eventually
-from realtime.client import Client, Room, Topic
+from realtime.client import Changed, Client, MessageEvent, Reset, Room, Topic
 from tests.client.scripted import Script, Socket
 
-__all__ = ["entered", "lost", "opened", "returned", "subscribed"]
+__all__ = ["entered", "lost", "opened", "returned", "shown", "subscribed"]
 
 
 async def opened(
@@ -54,3 +54,20 @@ async def returned(client: Client, script: Script, socket: Socket, user_id: str 
     await lost(client, socket)
     client.reconnect_now()
     return await script.welcomed(user_id)
+
+
+async def shown(room: Room, number: int) -> list[object]:
+    """The next events: positions of messages, changes as negative numbers, and resets."""
+    found: list[object] = []
+    async with asyncio.timeout(20):
+        async for event in room:
+            match event:
+                case MessageEvent():
+                    found.append(event.seq)
+                case Changed():
+                    found.append(-event.seq)
+                case Reset():
+                    found.append(("reset", event.missed))
+            if len(found) == number:
+                return found
+    return found
