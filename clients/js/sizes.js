@@ -9,7 +9,7 @@ const here = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.
 
 /** The modules of the core by what they are for; the others make them one client. */
 const FEATURES = {
-  "one connection: states, heartbeat, reconnects, sleep, pages that are put away": ["connection", "websocket", "clock", "backoff", "page"],
+  "one connection: states, heartbeat, reconnects, sleep, pages that are put away": ["connection", "heartbeat", "replies", "websocket", "clock", "backoff", "page"],
   "messages until their ack: nonces, order, limits, failures": ["outbox"],
   "rooms: messages, members, hints": ["room", "messages", "members"],
   "topics: events, values, calls, snapshots": ["topic"],

@@ -1,20 +1,15 @@
 /**
- * Keeps one line to the server: connects, pings a silent server and reconnects after growing waits.
- * What the frames mean for users and rooms is the concern of `frames.js`.
+ * Keeps one line to the server: connects, and reconnects after growing waits. What the frames mean for users and rooms is the concern of `frames.js`.
  */
 
 import { wait } from "./backoff.js";
 import { failure, RealtimeError } from "./errors.js";
+import { Heartbeat } from "./heartbeat.js";
 import { watchPage } from "./page.js";
+import { Replies } from "./replies.js";
 
 const SUBPROTOCOL = "realtime.v1.ndjson";
 const CONNECT_SECONDS = 10;
-const PONG_SECONDS = 6;
-const WAKE_SECONDS = 3;
-const HEARTBEAT_SECONDS = 22;
-const LATE_SECONDS = 2;
-const TICK_SECONDS = 5;
-const LEAST_SECONDS = 0.01; // between two beats: rounding may leave less than the clock can count
 const STABLE_SECONDS = 5;
 const RENEW_SECONDS = 5;
 const BATCHES = 2;
@@ -31,9 +26,6 @@ const MOVES = {
 
 /** @typedef {{ code: any, reason: string, reconnect?: boolean, retry_after?: any, isAtOnce?: boolean, isServed?: boolean }} End */
 
-/** @type {(...given: any[]) => void} */
-const nothing = () => {};
-
 export class Connection {
   state = "idle";
 
@@ -47,13 +39,9 @@ export class Connection {
   #failures = 0; // in a row
   #retryAt = 0;
   #notBefore = 0;
-  #heardAt = 0;
-  #isAnswered = true; // whether something was heard since the last ping
-  #silence; // seconds without a frame after which the server is pinged
-  #beatDue = 0;
   #timers = new Map(); // by name: functions that stop them; all of them end with the line
-  #ref = 0;
-  #replies = new Map(); // ref → { onReply, onError, left, stop }
+  #heartbeat;
+  #replies;
   /** @type {AbortController | null} */
   #listening = null; // ends the listeners on the browser and on the page's signal
 
@@ -65,6 +53,12 @@ export class Connection {
     this.#options = options;
     this.#clock = options.clock;
     this.#owner = owner;
+    this.#replies = new Replies(this.#clock);
+    this.#heartbeat = new Heartbeat(this.#clock, {
+      ping: () => this.send({ type: "ping" }),
+      unanswered: () => this.#lose({ code: 1006, reason: "timeout" }),
+      tick: () => owner.tick(),
+    });
     if (this.isAborted) this.state = "closed";
     else this.#watchSignal();
   }
@@ -128,9 +122,7 @@ export class Connection {
   /** Ping the server when it is silent; the attempt has succeeded, as it sent its `welcome`. */
   startHeartbeat(serverSeconds) {
     this.#stop("deadline");
-    this.#silence = Math.min(this.#options.heartbeat || HEARTBEAT_SECONDS, (serverSeconds > 0 ? serverSeconds : HEARTBEAT_SECONDS) + LATE_SECONDS);
-    this.#beatDue = Infinity;
-    this.#beat();
+    this.#heartbeat.start(this.#options.heartbeat, serverSeconds);
   }
 
   /** Become open, unless a handler has ended this line in the meantime. */
@@ -152,20 +144,11 @@ export class Connection {
 
   /**
    * Send a command with a `ref`. Callbacks run in the task of the reply: the next line of its frame depends on them.
-   * After `seconds` without a reply it fails. A batch has `count` replies.
    * @param {object} command
-   * @param {(frame: any) => void} [onReply]
-   * @param {(error: RealtimeError, frame: any) => void} [onError]
-   * @param {{ seconds?: number, count?: number }} [expected]
+   * @param {Parameters<Replies["expect"]>} expected
    */
-  ask(command, onReply = nothing, onError = nothing, { seconds, count = 1 } = {}) {
-    const ref = ++this.#ref;
-    const late = () => {
-      this.#replies.delete(ref);
-      onError(failure("timeout", "unknown", { retryable: true }), {});
-    };
-    this.#replies.set(ref, { onReply, onError, left: count, stop: seconds ? this.#clock.after(seconds, late) : nothing });
-    this.send({ ...command, ref });
+  ask(command, ...expected) {
+    this.send({ ...command, ref: this.#replies.expect(...expected) });
   }
 
   // Open and reconnect
@@ -207,13 +190,10 @@ export class Connection {
     this.#line = null;
     attempt?.abort();
     for (const name of this.#timers.keys()) this.#stop(name);
-    const replies = [...this.#replies.values()];
-    this.#replies.clear();
+    this.#heartbeat.stop();
+    const fail = this.#replies.clear();
     this.#owner.dropped();
-    for (const { onError, stop } of replies) {
-      stop();
-      onError(failure("offline", "unknown", { retryable: true }), {});
-    }
+    fail();
     line?.close();
     return attempt === this.#attempt && state === this.state;
   }
@@ -240,8 +220,7 @@ export class Connection {
   // Frames
 
   #read(text, signal) {
-    this.#heardAt = this.#clock.now();
-    this.#isAnswered = true;
+    this.#heartbeat.heard();
     for (const line of text.split("\n")) {
       if (signal.aborted) return;
       if (!line) continue;
@@ -257,16 +236,12 @@ export class Connection {
   #receive(frame) {
     if (typeof frame.type !== "string") throw new TypeError("A frame is an object with a type.");
     if (frame.server_time) this.#clock.synchronize(frame.server_time);
-    const reply = this.#replies.get(frame.ref);
     if (frame.type === "ping") return this.send({ type: "pong", t: frame.t });
     if (frame.type === "disconnect") return this.#lose(frame);
     if (frame.type === "error" && frame.code === "token_expired") this.#renew();
+    const reply = this.#replies.take(frame);
     // Else its request has failed by now; a `ref` of the server's own questions is a text.
     if (!reply) return typeof frame.ref !== "number" && this.#owner.receive(frame);
-    if (!--reply.left) {
-      reply.stop();
-      this.#replies.delete(frame.ref);
-    }
     if (frame.type === "error") return reply.onError(new RealtimeError(frame), frame);
     if (frame.type === "resync") reply.onError(failure("resync"), frame);
     this.#owner.receive(frame, reply.onReply);
@@ -283,34 +258,6 @@ export class Connection {
     }
   }
 
-  // Heartbeat: the server pings silent clients (timers of hidden pages are slow), and this pings a silent server.
-
-  #beat() {
-    const now = this.#clock.now();
-    const silent = now - this.#heardAt;
-    if (this.#clock.hasJumped() || now - this.#beatDue >= TICK_SECONDS) this.#ping(WAKE_SECONDS);
-    else if (silent >= this.#silence) this.#ping();
-    this.#owner.tick();
-    const left = this.#silence - (silent % this.#silence);
-    const seconds = Math.min(TICK_SECONDS, Math.max(left, LEAST_SECONDS));
-    this.#beatDue = now + seconds;
-    this.#alarm("beat", seconds, () => this.#beat());
-  }
-
-  #ping(seconds = PONG_SECONDS, isLast = false) {
-    if (!this.#isAnswered && !isLast) return;
-    this.#isAnswered = false;
-    const due = this.#clock.now() + seconds;
-    this.#alarm("deadline", seconds, () => this.#isAnswered || this.#unanswered(due, isLast));
-    this.send({ type: "ping" });
-  }
-
-  // A timer that is late fires before the page reads what the server sent while the page was suspended.
-  #unanswered(due, isLast) {
-    if (this.#clock.now() - due < TICK_SECONDS || isLast) this.#lose({ code: 1006, reason: "timeout" });
-    else this.#ping(WAKE_SECONDS, true);
-  }
-
   // The page
 
   #watchSignal() {
@@ -321,14 +268,14 @@ export class Connection {
   #watchPage() {
     watchPage(this.#listening?.signal, {
       wake: () => this.#wake(),
-      doubt: () => this.isOpen && this.#ping(WAKE_SECONDS),
+      doubt: () => this.isOpen && this.#heartbeat.doubt(),
       suspend: () => this.#suspend(),
       resume: () => this.state === "suspended" && this.#start(),
     });
   }
 
   #wake() {
-    if (this.isOpen) this.#ping();
+    if (this.isOpen) this.#heartbeat.test();
     else if (this.state === "waiting" && this.#clock.now() >= this.#notBefore) this.#start();
   }
 
