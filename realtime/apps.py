@@ -21,8 +21,8 @@ class RealtimeConfig(AppConfig):
         from . import checks  # noqa: F401
         from .auth import changes
         from .engine import notify  # noqa: F401
-        from .engine.engine import find_connection
-        from .log_fields import clients
+        from .engine.engine import find_connection, own_node
+        from .log_fields import process
         from .logs import hide_tokens
         from .store.rooms import rights  # noqa: F401
         from .topics.registry import registry
@@ -31,7 +31,7 @@ class RealtimeConfig(AppConfig):
         Text.to_active = gettext
         changes.connect()
         hide_tokens()
-        clients.find = find_connection
+        process.find, process.node = find_connection, own_node
         from .operations import live  # noqa: F401 - a topic
 
         registry.discover()

@@ -1,19 +1,20 @@
 """Fields of log records: which connection, user, room or topic, node and request a line is about.
 
-Lines name what they are about at their beginning ("connection %s: …"). A line that is written in
-the task of a connection belongs to that connection.
+Lines name what they are about at their beginning ("connection %s: …"), or name all their values
+("%(connection)s"). A line that is written in the task of a connection belongs to that connection,
+and one that is written during an HTTP request has the id of that request.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-__all__ = ["ATTRIBUTE", "FIELDS", "Client", "Clients", "add_fields", "client", "clients"]
+__all__ = ["ATTRIBUTE", "FIELDS", "Client", "Process", "add_fields", "client", "process", "request"]
 
 ATTRIBUTE = "realtime"
 """The attribute of a record that holds its fields; one name cannot collide with `extra`."""
-FIELDS = ("connection", "user", "room", "topic", "node", "request_id")
+FIELDS = ("connection", "user", "address", "room", "topic", "node", "request_id")
 SUBJECTS = {"connection", "user", "room", "topic", "node"}
 MOST = 200
 """The longest value of a field: a client chooses some of them."""
@@ -23,6 +24,8 @@ class Client(Protocol):
     """A connection, as log records know it."""
 
     id: str
+    peer_address: str
+    """The exact address of the client; empty if it is unknown."""
 
     @property
     def request_id(self) -> str:
@@ -40,34 +43,58 @@ A task keeps the context in which it was made: that of a topic outlives the clie
 """
 
 
-class Clients:
-    """The search for a connection of this process by its id; `AppConfig.ready` sets `find`."""
+request: ContextVar[str] = ContextVar("realtime_request", default="")
+"""The id of the HTTP request that the current code works for, which the middleware sets."""
+
+
+class Process:
+    """What lines know of their process; `AppConfig.ready` sets both functions."""
 
     def __init__(self) -> None:
         self.find: Callable[[str], Client | None] = lambda connection: None
+        """Returns a connection of this process by its id."""
+        self.node: Callable[[], str] = lambda: ""
+        """Returns the id of the node; empty in a process that serves no sockets."""
 
 
-clients = Clients()
+process = Process()
 
 
 def add_fields(record: logging.LogRecord) -> None:
-    """Give a record its known fields, as a dict of texts."""
+    """Give a record its known fields, as a dict."""
     fields = _subject(record)
     own = client.get()()
     if own is None or fields.get("connection", own.id) != own.id:
-        own = clients.find(fields["connection"]) if "connection" in fields else None
+        own = process.find(fields["connection"]) if "connection" in fields else None
     if own is not None:
-        identity: Any = getattr(own, "identity", None)
-        user = "" if identity is None else identity.user_id
-        fields = {"connection": own.id, "user": user, "request_id": own.request_id} | fields
-    node = fields.get("connection", "").partition(".")[0]
-    fields = {"node": node} | fields
-    setattr(record, ATTRIBUTE, {name: fields[name][:MOST] for name in FIELDS if fields.get(name)})
+        fields = _of(own) | fields
+    node = fields.get("connection", "").partition(".")[0] or process.node()
+    fields = {"node": node, "request_id": request.get()} | fields
+    known = {name: fields[name][:MOST] for name in FIELDS if fields.get(name)}
+    setattr(record, ATTRIBUTE, known | _others(record))
+
+
+def _of(own: Client) -> dict[str, str]:
+    identity: Any = getattr(own, "identity", None)
+    found = {"connection": own.id, "user": "" if identity is None else identity.user_id}
+    found["address"] = own.peer_address
+    if own.request_id:
+        found["request_id"] = own.request_id
+    return found
+
+
+def _others(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the named values of a line that are none of `FIELDS`."""
+    if not isinstance(record.args, Mapping):
+        return {}
+    return {name: value for name, value in record.args.items() if name not in FIELDS}
 
 
 def _subject(record: logging.LogRecord) -> dict[str, str]:
-    """Return the field that the first words of a line name, as in "topic %s: …"."""
+    """Return the field that the first words of a line name, as in "topic %s: …", or named ones."""
     message, values = record.msg, record.args
+    if isinstance(values, Mapping):
+        return {name: str(values[name]) for name in FIELDS if values.get(name)}
     if not isinstance(message, str) or not isinstance(values, tuple) or not values:
         return {}
     start, found, _ = message.partition(" %")

@@ -225,6 +225,9 @@ def _put_on_one_line(record: logging.LogRecord) -> None:
     """Prevent text of users from looking like a line of the log, also in a traceback."""
     if isinstance(record.args, tuple):
         record.args = tuple(_on_one_line(one) for one in record.args)
+    elif isinstance(record.args, dict):
+        shown = {name: _on_one_line(one) for name, one in record.args.items()}
+        record.args = _replaced(record.args, shown)
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and not all(_is_printable(one) for one in _causes(error)):
         lines = "".join(traceback.format_exception(error)).splitlines()
@@ -266,12 +269,17 @@ def _mask_parts(record: logging.LogRecord, mask: Callable[[str], str]) -> None:
 
 
 def _masked_fields(fields: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    """Mask the arguments of an access log, and keep the server's own type of dict."""
+    """Mask the arguments of an access log."""
     hidden = {key: _masked_field(str(key), value, mask) for key, value in fields.items()}
-    if hidden == dict(fields):
+    return _replaced(fields, hidden)
+
+
+def _replaced(fields: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with other values, in the server's own type of dict."""
+    if shown == dict(fields):
         return fields
     fields = copy(fields)
-    fields.update(hidden)
+    fields.update(shown)
     return fields
 
 

@@ -9,8 +9,10 @@ from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
 
 from . import views
+from .log_fields import request as current
+from .page import request_id_of
 
-__all__ = ["health"]
+__all__ = ["health", "request_id"]
 
 PAGES = (views.live, views.ready)
 
@@ -33,6 +35,33 @@ def health(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
     def answer_in_thread(request: HttpRequest) -> Any:
         page = _page(request)
         return get_response(request) if page is None else async_to_sync(page)(request)
+
+    return answer_in_thread
+
+
+@sync_and_async_middleware
+def request_id(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Give the log records of the package the id of the request in which they are written.
+
+    The id is `request.id`, or else the header `X-Request-ID`.
+    """
+    if iscoroutinefunction(get_response):
+
+        async def answer(request: HttpRequest) -> Any:
+            token = current.set(request_id_of(request))
+            try:
+                return await get_response(request)
+            finally:
+                current.reset(token)
+
+        return answer
+
+    def answer_in_thread(request: HttpRequest) -> Any:
+        token = current.set(request_id_of(request))
+        try:
+            return get_response(request)
+        finally:
+            current.reset(token)
 
     return answer_in_thread
 

@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .store.accounts.identity import GUEST, Identity
 
-__all__ = ["page_config", "socket_path"]
+__all__ = ["page_config", "request_id_of", "socket_path"]
 
 REQUEST_ID = 100
 """The longest id of a request that is carried on."""
@@ -35,7 +35,13 @@ def page_config(request: HttpRequest) -> dict[str, str]:
     return found
 
 
+def request_id_of(request: HttpRequest) -> str:
+    """Return the id of a request: its `id`, or its `X-Request-ID`; empty if it has neither."""
+    found = getattr(request, "id", "") or request.headers.get("X-Request-ID", "")
+    return str(found)[:REQUEST_ID]
+
+
 def _carried(request: HttpRequest) -> str:
     """Return the id of a request as the query of the socket, for the logs of the connection."""
-    request_id = str(getattr(request, "id", "") or request.headers.get("X-Request-ID", ""))
-    return f"?request_id={quote(request_id[:REQUEST_ID], safe='')}" if request_id else ""
+    request_id = request_id_of(request)
+    return f"?request_id={quote(request_id, safe='')}" if request_id else ""

@@ -30,6 +30,8 @@ logger = get_logger("realtime.retention")
 
 GUEST_NAME = "Guest"
 """Not translated: in another language, all the erased messages would be written again."""
+LEFT_ROOM = "room %s: its old rows are left to the next call: %r"
+LEFT_TOPIC = "topic %s: its old rows are left to the next call: %r"
 
 
 class Pruned(NamedTuple):
@@ -135,8 +137,7 @@ def _guarded(kind: str, place: str, numbers: Iterator[int]) -> Iterator[Part]:
     except DatabaseError as error:
         if isinstance(error, (OperationalError, InterfaceError)) and not _is_locked(error):
             raise
-        what = "room" if kind == "messages" else "topic"
-        logger.warning("%s %s: its old rows are left to the next call: %r", what, place, error)
+        logger.warning(LEFT_ROOM if kind == "messages" else LEFT_TOPIC, place, error)
         yield Part(kind, 0, place, is_skipped=True)
 
 

@@ -13,10 +13,12 @@ from weakref import ref
 import pytest
 from django.test import RequestFactory
 
+from realtime.auth.origin import admit
 from realtime.consumers import Consumer
 from realtime.engine.engine import Engine
 from realtime.log_fields import MOST, client
 from realtime.logs import get_logger
+from realtime.middleware import request_id
 from realtime.page import page_config
 from realtime.testing import connect
 from tests.consumers.conftest import database, engine, room, sqlite_url
@@ -88,10 +90,74 @@ async def test_a_line_in_the_task_of_a_connection_belongs_to_it(kept: Kept, engi
         expected = {
             "connection": one.welcome["connection"],
             "user": one.user_id,
+            "address": "127.0.0.1",
             "node": engine.node.id,
             "request_id": "r-1",
         }
     assert [record.realtime for record in kept.records] == [expected, expected]
+
+
+async def test_the_address_of_the_client_is_a_field(kept: Kept, engine: Engine) -> None:
+    async with connect(application=Noting.as_asgi(), client=("198.51.100.7", 9)):
+        assert {record.realtime["address"] for record in kept.records} == {"198.51.100.7"}
+
+
+async def test_a_line_about_no_connection_has_the_node(kept: Kept, engine: Engine) -> None:
+    """Also one that is written in a thread."""
+    await asyncio.to_thread(logger.warning, "nothing in particular")
+    logger.warning("topic %s: late", "a/1")
+    assert [record.realtime["node"] for record in kept.records] == [engine.node.id] * 2
+
+
+def test_a_line_with_named_values_has_them_as_fields(kept: Kept) -> None:
+    """The fields that every line may have are text; the others are as they are."""
+    logger.warning(
+        "connection %(connection)s: %(bytes)d bytes in the room %(room)s from %(agent)s",
+        {"connection": "n1.7", "bytes": 3, "room": 7, "agent": "a\nb", "user": ""},
+    )
+    known = {"connection": "n1.7", "room": "7", "node": "n1"}
+    assert kept.records[0].realtime == known | {"bytes": 3, "agent": "a\\nb"}
+    assert kept.records[0].getMessage().endswith("room 7 from a\\nb")
+
+
+def test_a_refused_origin_has_the_fields_of_its_handshake() -> None:
+    handler, origins = Kept(), logging.getLogger("realtime.origin")
+    origins.addHandler(handler)
+    try:
+        headers = [(b"origin", b"https://evil.test"), (b"x-request-id", b"r-9")]
+        admit({"headers": headers, "client": ("203.0.113.5", 4)})
+    finally:
+        origins.removeHandler(handler)
+    expected = {"address": "203.0.113.5", "request_id": "r-9", "origin": "['https://evil.test']"}
+    found = handler.records[0].realtime
+    assert {name: str(found[name]) for name in expected} == expected
+
+
+def test_lines_of_a_request_have_its_id(kept: Kept) -> None:
+    """Only while the request runs, in the thread of the view."""
+
+    def view(request: Any) -> str:
+        logger.warning("topic %s: late", "a/1")
+        return "answered"
+
+    request = RequestFactory().get("/", headers={"X-Request-ID": "r-1"})
+    assert request_id(view)(request) == "answered"
+    logger.warning("topic %s: later", "a/1")
+    assert [record.realtime.get("request_id") for record in kept.records] == ["r-1", None]
+
+
+async def test_lines_of_an_async_request_have_its_id(kept: Kept) -> None:
+    """Also those of a thread that the view has waited for."""
+
+    async def view(request: Any) -> None:
+        await asyncio.to_thread(logger.warning, "topic %s: late", "a/1")
+
+    request = RequestFactory().get("/", headers={"X-Request-ID": "r-1"})
+    request.id = "of the site"  # type: ignore[attr-defined]
+    await request_id(view)(request)
+    logger.warning("topic %s: later", "a/1")
+    found = [record.realtime.get("request_id") for record in kept.records]
+    assert found == ["of the site", None]
 
 
 async def test_a_task_that_stays_does_not_keep_the_connection(engine: Engine) -> None:

@@ -97,7 +97,7 @@ def _follow_names(user: Any) -> None:
             guests = Connection.objects.using(database()).filter(look__in=new)
             found = set(guests.values_list("user_key", flat=True)) if new else set()
     except DatabaseError as error:  # as before the migration; the background task adds them
-        logger.warning("the looks of the names of user %s were not stored: %r", user.pk, error)
+        logger.warning("user %s: the looks of the names were not stored: %r", user.pk, error)
         return
     for user_key in found:
         revalidate_user(user_key, Cause.USER)

@@ -13,6 +13,7 @@ from django.conf import settings
 from ..conf import config
 from ..counts import counts
 from ..logs import get_logger
+from .address import address_of
 from .handshake import hide_token
 from .request import HandshakeRequest
 
@@ -21,6 +22,7 @@ __all__ = ["IS_ALLOWED", "OriginCheck", "admit", "is_allowed", "refuse"]
 ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
 logger = get_logger("realtime.origin")
 
+REFUSED = "handshake from the origin %(origin)s refused; see ALLOWED_ORIGINS"
 PORTS = {"http": "80", "https": "443"}
 
 IS_ALLOWED = "realtime.origin"
@@ -51,8 +53,7 @@ def admit(scope: dict[str, Any]) -> bool:
         hide_token(scope)
         scope[IS_ALLOWED] = is_allowed(scope)
         if not scope[IS_ALLOWED]:
-            origin = _headers(scope, b"origin")
-            logger.warning("handshake from the origin %s refused; see ALLOWED_ORIGINS", origin)
+            logger.warning(REFUSED, _described(scope))
     return bool(scope[IS_ALLOWED])
 
 
@@ -79,6 +80,15 @@ def is_allowed(scope: dict[str, Any]) -> bool:
         return True
     match = ORIGIN.fullmatch(origin)
     return match is not None and _is_own(scope, *match.groups())
+
+
+def _described(scope: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the line about a refused handshake."""
+    return {
+        "origin": _headers(scope, b"origin"),
+        "address": address_of(scope),
+        "request_id": ", ".join(_headers(scope, b"x-request-id")),
+    }
 
 
 def _is_listed(origin: str, listed: str) -> bool:

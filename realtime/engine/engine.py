@@ -44,7 +44,7 @@ from .reporting import Reporter
 from .servers.shutdown import on_shutdown
 from .teardown import Teardown
 
-__all__ = ["EVERYONE", "Engine", "find_connection", "shutdown", "user_topic"]
+__all__ = ["EVERYONE", "Engine", "find_connection", "own_node", "shutdown", "user_topic"]
 
 logger = get_logger("realtime.engine")
 
@@ -60,6 +60,14 @@ def find_connection(connection: str) -> Connection | None:
     """Return an open connection of this process by its id, or None; in any thread."""
     found = (engine.connections.get(connection) for engine in list(_engines.values()))
     return next((one for one in found if one is not None), None)
+
+
+def own_node() -> str:
+    """Return the id of the node of this process, for log records; empty without an engine."""
+    engines = list(_engines.values())
+    with suppress(RuntimeError):  # no loop runs in this thread
+        engines = [_engines[loop]] if (loop := asyncio.get_running_loop()) in _engines else engines
+    return next((one.node.id for one in engines if not one.is_stopped), "")
 
 
 def user_topic(user_id: str) -> str:

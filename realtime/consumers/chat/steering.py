@@ -14,6 +14,8 @@ from ...wire.errors import CommandError
 __all__ = ["Move", "Steering"]
 
 logger = get_logger("realtime.consumer")
+REFUSED = "room %s: a user cannot %s for the site: %s"
+FAILED = "room %s: a user did not %s for the site: %r"
 
 
 class Move(NamedTuple):
@@ -61,8 +63,8 @@ class Steering:
                 async with asyncio.timeout(config().handler_seconds):
                     await self._make(move)
             except CommandError as error:  # the rights of the user hold for the site's code too
-                logger.info("a user cannot %s %r for the site: %s", verb, move.room, error.code)
+                logger.info(REFUSED, move.room, verb, error.code)
             except (DatabaseError, TimeoutError) as error:
-                logger.warning("a user did not %s %r for the site: %r", verb, move.room, error)
+                logger.warning(FAILED, move.room, verb, error)
             except Exception:  # of a site's own policy
-                logger.exception("a user did not %s %r for the site", verb, move.room)
+                logger.exception("room %s: a user did not %s for the site", move.room, verb)

@@ -141,7 +141,7 @@ class Layer:
     async def check(self, topic: str, seconds: float) -> None:
         """Subscribe to a topic again if a probe of it does not come back in time."""
         if not await self.probe(topic, seconds) and topic in self._topics and not self.is_away:
-            logger.warning("the subscription to %s was lost, and is made again", topic)
+            logger.warning("topic %s: the subscription was lost, and is made again", topic)
             await self.subscribe(topic)
 
     async def try_identify(self) -> None:

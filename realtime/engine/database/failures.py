@@ -34,11 +34,13 @@ def refusal(submission: Submission, error: Exception) -> CommandError:
     """Return what the sender of a submission that can never be stored is told, and log it."""
     of_room = isinstance(submission, Draft | Change)
     if of_room and isinstance(error, IntegrityError) and not is_number_taken(error):
-        logger.info("a %s of %s is refused: %r", _kind_of(submission), submission.log_key, error)
+        logger.info(
+            "topic %s: a %s is refused: %r", submission.log_key, _kind_of(submission), error
+        )
         message = _("The room or its sender no longer exists.")
         return CommandError(ErrorCode.UNKNOWN_ROOM, message)
     logger.error(
-        "a %s of %s cannot be stored", _kind_of(submission), submission.log_key, exc_info=error
+        "topic %s: a %s cannot be stored", submission.log_key, _kind_of(submission), exc_info=error
     )
     match submission:
         case Draft():

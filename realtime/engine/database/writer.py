@@ -270,7 +270,7 @@ class Writer:
         mine = [job for job in self._jobs if job.submission.log_key == key]
         self._jobs = [job for job in self._jobs if job.submission.log_key != key]
         if key not in self._locked:
-            logger.warning("the log %s is locked, or much is pending: its submissions wait", key)
+            logger.warning("topic %s: its log is locked, or much is pending: it waits", key)
         self._wait_in_lane(key, jobs + mine)
 
     def _wait_in_lane(self, key: str, jobs: list[Job]) -> None:
@@ -384,7 +384,7 @@ async def _number_backlog(db: Database, submission: Submission) -> None:
     try:
         await db.write_blocking(number_log, submission)
     except Exception as error:
-        logger.warning("the backlog of the log %s stays: %r", submission.log_key, error)
+        logger.warning("topic %s: its backlog stays: %r", submission.log_key, error)
 
 
 def _settle(outcome: asyncio.Future[Any], result: object) -> None:
