@@ -20,7 +20,7 @@ from realtime.store.outbox import (
     room_numbering,
     topic_numbering,
 )
-from realtime.store.outbox.sequencer import Sequencer, sequencer
+from realtime.store.outbox.sequencer import Sequencer, _pause_after, sequencer
 from tests.store.conftest import together
 from tests.store.says import draft
 
@@ -80,6 +80,12 @@ def test_a_publisher_numbers_itself_until_many_follow_each_other(
             thread.join(10)
         assert mine._thread is None
         mine._burst.resume(0.0)
+
+
+@pytest.mark.parametrize(("count", "milliseconds"), [(0, 0), (1, 2), (3, 6), (5, 10), (500, 10)])
+def test_the_thread_rests_longer_after_a_larger_batch(count: int, milliseconds: float) -> None:
+    """A large one means many publishers, which need what one more batch would take."""
+    assert _pause_after(count) == pytest.approx(milliseconds / 1000)
 
 
 def test_publishers_wait_for_a_thread_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
