@@ -53,6 +53,7 @@ function copyDemo(/** @type {string} */ folder) {
     const files = join(demo, name, name === "static" ? "examples" : "static/examples");
     if (existsSync(files)) cpSync(files, join(folder, "examples"), { recursive: true });
   }
+  cpSync(join(root, "project/static/chat"), join(folder, "chat"), { recursive: true });
   mkdirSync(join(folder, "realtime"));
   for (const name of ["answers", "http", "offline", "stores", "tabs"])
     writeFileSync(join(folder, `realtime/${name}.js`), `export * from "django-channels-realtime/${name}";\n`);
@@ -65,6 +66,11 @@ test("each example passes the strict checks", () => {
   const folder = writeModules("examples", codes, "js");
   copyDemo(folder);
   writeFileSync(join(folder, "given.d.ts"), GIVEN);
-  const compilerOptions = { useUnknownInCatchVariables: false }; // in JavaScript, a script cannot say what it catches
+  const compilerOptions = {
+    useUnknownInCatchVariables: false, // in JavaScript, a script cannot say what it catches
+    strictPropertyInitialization: false, // nor that a field is set later
+    types: [], // a page is not Node
+    lib: ["es2023", "dom", "dom.iterable", "esnext.disposable"],
+  };
   check(folder, { compilerOptions, include: ["**/*.js", "given.d.ts"] });
 });

@@ -10,7 +10,9 @@ const A_DAY = 86_400;
 export class ActionMenu {
   /** `element` is a `popover`, `dialog` confirms; `tell` shows a text. */
   constructor(element, dialog, tell) {
-    Object.assign(this, { element, dialog, tell });
+    this.element = element;
+    this.dialog = dialog;
+    this.tell = tell;
   }
 
   /** Open the menu at the button of a message. */

@@ -18,7 +18,8 @@ import { Roving } from "./roving.js";
 class Chat {
   #config;
   #find;
-  #client = null;
+  /** @type {RealtimeClient} */
+  #client; // after the user is known
   #unread = new Map(); // slug → messages
   #followed = new WeakSet(); // rooms
   #renewed = new Set(); // slugs of rooms whose newest messages come: they are shown together
@@ -28,24 +29,11 @@ class Chat {
   constructor(element, config) {
     this.#config = config;
     this.#find = (id) => element.querySelector(`#${id}`);
-    this.#makeParts();
-    this.#listenToElements();
-    this.#listenToBrowser();
-  }
-
-  /** Connect as a user of the site or a returning guest, or show the form for a guest's name. */
-  open() {
-    if (this.#config.user || guestToken()) this.#start();
-    else this.nameForm.ask();
-  }
-
-  #makeParts() {
     const $ = this.#find;
-    const { userId } = this.#config;
-    this.drafts = new Drafts(userId ?? "guest");
+    this.drafts = new Drafts(config.userId ?? "guest");
     this.banner = new Banner($("banner"));
     this.menu = new ActionMenu($("actions"), $("confirm"), (text) => this.#tell(text));
-    this.rooms = new RoomList({ list: $("room-list"), search: $("find"), more: $("more-rooms") }, this.#config, () => this.#showUnread());
+    this.rooms = new RoomList({ list: $("room-list"), search: $("find"), more: $("more-rooms") }, config, () => this.#showUnread());
     this.people = new People({ list: $("members"), title: $("here"), count: $("count"), typing: $("typing") });
     this.list = this.#makeList();
     this.deliveries = new Deliveries(this.list, () => this.#client);
@@ -54,6 +42,14 @@ class Chat {
     this.nameForm = new NameForm({ form: $("welcome"), name: $("name"), error: $("welcome-error"), composer: $("composer") }, (name) => this.#start(name));
     new Roving($("members"), (row) => row.querySelector(".more"));
     new Roving($("room-list"), (row) => row.querySelector("a"));
+    this.#listenToElements();
+    this.#listenToBrowser();
+  }
+
+  /** Connect as a user of the site or a returning guest, or show the form for a guest's name. */
+  open() {
+    if (this.#config.user || guestToken()) this.#start();
+    else this.nameForm.ask();
   }
 
   #makeView() {
@@ -134,6 +130,7 @@ class Chat {
     this.banner.say(text, button("Reload", () => location.reload()));
   }
 
+  /** @param {{ user_id: string, username: string, guest_token?: string }} frame */
   #introduce({ user_id, username, guest_token }) {
     if (guest_token) guestToken(guest_token);
     this.#find("who").textContent = username;
@@ -174,11 +171,12 @@ class Chat {
     client.on("message", (event) => this.#receive(event, true));
     client.on("reset", (event) => this.#countMissed(event));
     client.on("changed", (event) => this.#receive(event, false));
-    for (const type of ["joined", "left", "presence"]) client.on(type, ({ room }) => this.#isShown(room) && this.view.showPeople());
+    for (const type of /** @type {const} */ (["joined", "left", "presence"])) client.on(type, ({ room }) => this.#isShown(room) && this.view.showPeople());
     client.on("typing", ({ room, user_id, username }) => this.#isShown(room) && user_id !== client.userId && this.people.typed(user_id, username));
     client.on("notice", ({ text }) => this.#tell(text));
   }
 
+  /** @param {{ room: string, username: string, title?: string }} event */
   #showInvited({ room, title, username }) {
     const address = this.#config.roomUrl.replace("SLUG", encodeURIComponent(room));
     this.rooms.refresh();
@@ -339,11 +337,12 @@ class Chat {
 }
 
 // If the on-screen keyboard covers the page instead of shrinking it, it would hide the composer.
-function fitViewport() {
-  if (visualViewport.scale !== 1) return;
+function fitViewport({ scale, height }) {
+  if (scale !== 1) return;
   scrollTo(0, 0);
-  document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
+  document.documentElement.style.setProperty("--height", `${height}px`);
 }
 
-globalThis.visualViewport?.addEventListener("resize", fitViewport);
+const viewport = globalThis.visualViewport;
+viewport?.addEventListener("resize", () => fitViewport(viewport));
 new Chat(document.getElementById("chat"), JSON.parse(document.getElementById("chat-config").textContent)).open();

@@ -11,7 +11,11 @@ export class Composer {
 
   /** `elements`: form, text, length; `on`: limit() in characters, send(content), typing(), up(), end(). */
   constructor(elements, drafts, on) {
-    Object.assign(this, elements, { drafts, on });
+    this.form = elements.form;
+    this.text = elements.text;
+    this.length = elements.length;
+    this.drafts = drafts;
+    this.on = on;
     this.button = this.form.querySelector("button");
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.text.addEventListener("input", () => this.#typed());

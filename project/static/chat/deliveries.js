@@ -4,11 +4,13 @@ import { whyNotSent } from "./refusals.js";
 
 export class Deliveries {
   #waiting = new Map(); // nonce → the message to send again
+  /** @type {{ room: string, code: string, until: number, timer?: number } | null} */
   #held = null; // why the messages of a room wait, and until when
 
   /** `list` is the `MessageList` that shows them; `client()` returns the client of now. */
   constructor(list, client) {
-    Object.assign(this, { list, client });
+    this.list = list;
+    this.client = client;
   }
 
   get isEmpty() {
@@ -69,14 +71,13 @@ export class Deliveries {
       this.#held = null;
       return;
     }
-    this.list.wait(first, this.#why(left));
+    this.list.wait(first, this.#why(held, left));
     for (const nonce of others) this.list.wait(nonce, "Waits for the message above.");
     clearTimeout(held.timer);
     held.timer = setTimeout(() => this.#tellHeld(), 1000);
   }
 
-  #why(left) {
-    const { room, code } = this.#held;
+  #why({ room, code }, left) {
     const slow = this.client().room(room).about.slow_seconds;
     if (code !== "rate_limited") return `The server cannot store messages now. Next attempt in ${left} s.`;
     return slow ? `Slow mode: one message every ${slow} s. This one is sent in ${left} s.` : `Too many messages. This one is sent in ${left} s.`;

@@ -3,7 +3,10 @@
 const TOKEN_KEY = "realtime.guest";
 const NAME_CHARACTERS = 40;
 
-/** Return the stored token. With a value, store it; with null, delete it. */
+/**
+ * Return the stored token. With a value, store it; with null, delete it.
+ * @param {string | null} [value]
+ */
 export function guestToken(value) {
   try {
     if (value === undefined) return localStorage.getItem(TOKEN_KEY);
@@ -18,7 +21,11 @@ export function guestToken(value) {
 export class NameForm {
   /** `elements`: form, name, error, composer (which it replaces); `chosen(name)` is called with a valid name. */
   constructor(elements, chosen) {
-    Object.assign(this, elements, { chosen });
+    this.form = elements.form;
+    this.name = elements.name;
+    this.error = elements.error;
+    this.composer = elements.composer;
+    this.chosen = chosen;
     this.form.addEventListener("submit", (event) => this.#submit(event));
   }
 

@@ -44,6 +44,7 @@ export function more(what) {
 }
 
 export class MessageList {
+  /** @type {ReturnType<import("../realtime/client.js").RealtimeClient["room"]> | null} */
   #room = null;
   #items = new Map(); // id → li
   #pending = new Map(); // nonce → {room, li}
@@ -53,7 +54,10 @@ export class MessageList {
 
   /** `elements`: log, list, jump, jumpText; `on`: top(), retry(nonce), edit(nonce), drop(nonce), menu(button, message). */
   constructor(elements, on) {
-    Object.assign(this, elements);
+    this.log = elements.log;
+    this.list = elements.list;
+    this.jump = elements.jump;
+    this.jumpText = elements.jumpText;
     this.on = on;
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.jump.addEventListener("click", () => this.toEnd());
@@ -296,7 +300,7 @@ export class MessageList {
     if (sameDay) delete li.dataset.day;
     else li.dataset.day = dayName(sent);
     const start = li.previousElementSibling?.groupStart;
-    const together = sameDay && last.user_id === user_id && sent - start < GROUP_MS;
+    const together = sameDay && last.user_id === user_id && sent.getTime() - start < GROUP_MS;
     li.groupStart = together ? start : sent;
     li.classList.toggle("grouped", Boolean(together));
   }

@@ -9,7 +9,10 @@ export class People {
 
   /** `elements`: list, title, count, typing. */
   constructor(elements) {
-    Object.assign(this, elements);
+    this.list = elements.list;
+    this.title = elements.title;
+    this.count = elements.count;
+    this.typing = elements.typing;
   }
 
   /** Show the members of a room to the user `ownId`. */
@@ -61,6 +64,7 @@ function row({ user_id, username }, room, ownId) {
   return item;
 }
 
+/** @param {string[]} names */
 function typingText([first, second, ...others]) {
   if (others.length) return "Several people are typing…";
   if (second) return `${first} and ${second} are typing…`;

@@ -9,7 +9,16 @@ export class RoomView {
 
   /** `elements`: title, log, top, invite; `parts`: list, people, composer, rooms; `client()` returns the client of now. */
   constructor(elements, parts, client, slug) {
-    Object.assign(this, elements, parts, { client, slug });
+    this.title = elements.title;
+    this.log = elements.log;
+    this.top = elements.top;
+    this.invite = elements.invite;
+    this.list = parts.list;
+    this.people = parts.people;
+    this.composer = parts.composer;
+    this.rooms = parts.rooms;
+    this.client = client;
+    this.slug = slug;
   }
 
   get room() {

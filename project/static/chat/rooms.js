@@ -7,7 +7,8 @@ const REFRESH_MS = 10_000;
 
 export class RoomList {
   #titles = new Map();
-  #current = null;
+  /** @type {string} */
+  #current;
   #unread = new Map();
   #searches = 0; // number of searches: only the result of the last one is shown
   #next = null; // the id after which the next page starts
@@ -17,7 +18,11 @@ export class RoomList {
 
   /** `elements`: list, search, more; `shown()` is called after a change. */
   constructor(elements, config, shown) {
-    Object.assign(this, elements, { config, shown });
+    this.list = elements.list;
+    this.search = elements.search;
+    this.more = elements.more;
+    this.config = config;
+    this.shown = shown;
     this.search.addEventListener("input", () => this.#soon(SEARCH_MS));
     this.more.addEventListener("click", () => this.#load(this.#next));
     this.#next = config.next;

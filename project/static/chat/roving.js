@@ -1,11 +1,14 @@
 /** One tab stop for a list: the arrow keys, Home and End move within it. */
 
 export class Roving {
+  /** @type {HTMLElement | null} */
   #current = null;
 
   /** `find(row)` returns the element of a row that takes the focus; `start` is "first" or "last". */
   constructor(list, find, start = "first") {
-    Object.assign(this, { list, find, start });
+    this.list = list;
+    this.find = find;
+    this.start = start;
     list.addEventListener("focusin", ({ target }) => this.#take(this.#of(target.closest("li"))));
     list.addEventListener("keydown", (event) => this.#keyed(event));
     new MutationObserver(() => this.#settle()).observe(list, { childList: true, subtree: true });
