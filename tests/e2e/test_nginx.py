@@ -190,6 +190,7 @@ CHANGES = {
     "handshakes": ("rate=20r/s;", "20"),
     "burst": ("burst=100 nodelay;", "100"),
     "headers": ("client_header_timeout 15s;", "15"),
+    "bodies": ("client_body_timeout 15s;", "15"),
     "visitors": ("client_body_timeout 15s;", "15s;"),
 }
 BELIEVED = "15s; set_real_ip_from 127.0.0.0/8; real_ip_header X-Visitor;"
@@ -315,6 +316,23 @@ async def test_only_the_package_s_own_address_is_upgraded(
         assert refused.value.response.status_code == 200
     for path in ("/ws", "/ws/", "/ws?token=x"):
         await (await nginx.connect(path)).close()
+
+
+async def test_a_body_that_stops_or_is_too_large_reaches_no_process(
+    mirror: Server, start_nginx: StartNginx
+) -> None:
+    """Daphne would wait for its end, and write any size to a file."""
+    nginx = start_nginx([mirror.port], bodies="1")
+    head = "POST /realtime/http HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n"
+    async with (
+        asyncio.timeout(10),
+        open_stream("127.0.0.1", nginx.port, ssl=nginx.trust) as (slow, to_slow),
+        open_stream("127.0.0.1", nginx.port, ssl=nginx.trust) as (large, to_large),
+    ):
+        to_slow.write(head.format(10).encode() + b"half")
+        to_large.write(head.format(1024 * 1024 + 1).encode())
+        assert (await large.readline()).split()[1] == b"413"
+        assert b"200" not in await slow.read()
 
 
 async def test_who_drips_a_header_is_cut(mirror: Server, start_nginx: StartNginx) -> None:
