@@ -35,6 +35,8 @@ class Identity:
     ) -> None:
         self._user = user
         self._name = name
+        self._named = ""
+        """The guest who has got the name, and keeps it on the next lines."""
         self._connection = connection
         self._session = session
         self._forget = forget
@@ -49,8 +51,8 @@ class Identity:
         self.learn(event)
         self._session.limits = event.limits
         line.welcomed(event.heartbeat, event.limits.get("frame_bytes"))
-        if self._name and _is_guest(event.user_id):
-            line.ask({"type": "auth", "name": self._name}, self._named, self._refuse_name)
+        if self._name and _is_guest(event.user_id) and event.user_id != self._named:
+            line.ask({"type": "auth", "name": self._name}, self._take_name, self._refuse_name)
         elif self._is_expected(event.user_id):
             self._connection.opened()
 
@@ -74,8 +76,8 @@ class Identity:
         if self.renewing is None or self.renewing.done():
             self.renewing = asyncio.create_task(self._send_new_token())
 
-    def _named(self, event: Authenticated) -> None:
-        self._name = None  # a guest who comes back keeps it
+    def _take_name(self, event: Authenticated) -> None:
+        self._named = event.user_id
         self.learn(event)
         if self._is_expected(event.user_id):
             self._connection.opened()

@@ -125,6 +125,15 @@ def test_a_new_guest_gets_its_name_before_the_connection_opens() -> None:
     assert len(known.connection.line.sent) == 1
 
 
+def test_a_guest_who_follows_another_one_gets_the_name_too() -> None:
+    """The token of the first one was lost."""
+    known = Known(name="Ada")
+    known.welcome("guest:a")
+    known.connection.line.reply(authenticated("guest:a"))
+    known.welcome("guest:b")
+    assert known.connection.line.sent == 2 * [{"type": "auth", "name": "Ada"}]
+
+
 def test_a_user_with_an_account_needs_no_name() -> None:
     known = Known(name="Ada")
     known.welcome("1")

@@ -11,7 +11,9 @@ export class Identity {
   guestToken = null;
 
   #pinned; // the only user that this client may be; `guest:` is any guest
-  #isNamed = false; // a guest who was here before keeps the name
+  /** @type {string | null} */
+  #named = null; // a guest who was here before keeps the name
+  #hasToken = false; // the application knows the guest
   #options;
   #forget;
 
@@ -35,7 +37,7 @@ export class Identity {
     const { token: option } = this.#options;
     const token = await (typeof option === "function" ? option(reason) : option);
     if (reason.reason !== "connect") return token;
-    if (token) this.#isNamed = true;
+    if (token) this.#hasToken = true;
     return token || this.guestToken;
   }
 
@@ -49,17 +51,18 @@ export class Identity {
   /** Be the guest that an earlier page was. Returns its user. */
   restore({ user, token }) {
     this.guestToken = token;
-    this.#isNamed = true;
+    this.#named = user;
     return (this.#pinned = user);
   }
 
   /** The name that a new guest has still to be given, or null. */
   get wantedName() {
-    return this.#isNamed || !isGuest(this.userId) ? null : this.#options.name;
+    const isKnown = this.#hasToken || this.#named === this.userId;
+    return isKnown || !isGuest(this.userId) ? null : this.#options.name;
   }
 
   named() {
-    this.#isNamed = true;
+    this.#named = this.userId;
   }
 
   /** Whether the connection is the user that the page was made for; if not, all data is dropped. */

@@ -193,10 +193,10 @@ test("an attempt that has ended does not open the storage", async () => {
 });
 
 /** A page of a guest, whose storage knows these guests by now. */
-function guests(guest) {
+function guests(guest, options = {}) {
   const storage = Object.assign(new Storage(), { moved: ({ state, code }, { userId, guestToken }) => storage.told.push(["moved", state, code, userId, guestToken]) });
   if (guest) storage.kept.guest = guest;
-  return [new Script({ user: "guest:", offline: storage }), storage];
+  return [new Script({ user: "guest:", offline: storage, ...options }), storage];
 }
 const opened = ({ told }) => told.filter(([name]) => name === "open").map(([, user]) => user);
 
@@ -228,6 +228,16 @@ test("messages of a guest are not sent as the guest who follows", async () => {
   await script.enter();
   assert.ok(!line.types.includes("message"));
   assert.deepEqual(opened(storage), ["guest:", "guest:2"]);
+});
+
+test("a guest of before keeps its name, and a guest who follows gets that of the page", async () => {
+  const [script] = guests({ user: "guest:1", token: "t" }, { name: "Zoe" });
+  const first = await script.begin();
+  await first.welcome("guest:1", { guest_token: "t" });
+  assert.ok(!first.types.includes("auth"));
+  await first.close();
+  const second = await script.connect("guest:2", { guest_token: "u" });
+  assert.equal((await second.expect("auth")).name, "Zoe");
 });
 
 test("a storage learns why a guest is refused", async () => {

@@ -366,6 +366,15 @@ test("a question goes to the tab that was visible last, until one has a handler"
   assert.deepEqual(line.sent, [{ type: "answer", ref: "q", code: "no_handler" }]);
 });
 
+test("tabs of guests are the guest of the leader, also one that was another guest", async () => {
+  new Tab({ user: "guest:" });
+  await until(() => lines.length === 1);
+  lines[0].tell({ ...WELCOME, user_id: "guest:1", guest_token: "t" });
+  const other = new Tab({ user: "guest:2" });
+  await until(() => other.frames.length);
+  assert.deepEqual([lines.length, other.frames[0].user_id, other.frames[0].guest_token], [1, "guest:1", "t"]);
+});
+
 test("tabs of other users, addresses, groups or without a user share nothing", async () => {
   for (const options of [{}, { user: "2" }, { url: "wss://example.com/other/" }, { group: "admin" }, { user: null }]) new Tab(options);
   await until(() => lines.length === 5);
