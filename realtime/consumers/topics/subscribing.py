@@ -224,7 +224,7 @@ class Subscribing(Consumer):
         before = command.before if command.before is not None else MAX_INTEGER
         log = TopicLog(topic.name)
         mark = await self.engine.db.read(log.mark)
-        found, has_more = await self.engine.db.read_rows(log.page, before, command.limit)
+        found, has_more = await self.engine.db.read_rows(TopicLog.page, log, before, command.limit)
         states = fitting(found[::-1])[::-1]  # the newest
         return HistoryPage(
             topic=topic.name,
@@ -234,7 +234,8 @@ class Subscribing(Consumer):
         )
 
     async def _changes_of(self, topic: Topic, command: History, after: int) -> HistoryPage | Resync:
-        changes = await self.engine.db.read_rows(TopicLog(topic.name).since, after, command.limit)
+        log = TopicLog(topic.name)
+        changes = await self.engine.db.read_rows(TopicLog.since, log, after, command.limit)
         if not changes.mark.purged_seq <= after <= changes.through:
             self._topics.drop(topic.name)
             mark = changes.mark

@@ -29,13 +29,21 @@ class _Request(Generic[V]):
 
 
 class BatchLoader(Generic[K, V]):
-    """Calls `find(keys)` for many keys at a time; each of its callers gets what it raises."""
+    """Calls `find(keys)` for at most `most` keys at a time; each caller gets what it raises."""
 
-    def __init__(self, find: Callable[[list[K]], Awaitable[dict[K, V]]]) -> None:
+    def __init__(
+        self, find: Callable[[list[K]], Awaitable[dict[K, V]]], *, most: int | None = None
+    ) -> None:
         self._find = find
+        self._most = most or KEYS
         self._waiting: dict[K, _Request[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._size = KEYS
+        self._size = self._most
+
+    @property
+    def waiting(self) -> int:
+        """The number of keys whose query has not begun."""
+        return len(self._waiting)
 
     async def get(self, key: K) -> V | None:
         """Return what is found under a key, or None; the query starts after this call."""
@@ -80,4 +88,4 @@ class BatchLoader(Generic[K, V]):
         else:
             for key, request in batch.items():
                 request.result.set_result(found.get(key))
-            self._size = min(KEYS, self._size * 2)
+            self._size = min(self._most, self._size * 2)

@@ -36,14 +36,15 @@ logger = get_logger("realtime.database")
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+Query = tuple[Callable[..., Any], tuple[Any, ...]]
 READ_SECONDS = 5.0
 ASK_THREADS = 4
 """The threads that ask the site for permissions; each topic class has at most half of them."""
 CALLS_WAITING, OWN_CALLS_WAITING = 100, 25
 """The most calls that may wait for a thread: of all users, and of one."""
 STOP_SECONDS = 2.0
-ROWS_AT_ONCE = 2
-"""The queries with many rows that may run at once: their threads compete with the event loop."""
+ROWS_WAITING = 500
+"""The most different queries with many rows that may wait for their turn."""
 IDLE_SECONDS = 5
 """An open connection that was idle for longer is tested before its use."""
 REPLACE_SECONDS = 5.0
@@ -74,7 +75,7 @@ class Database:
         """For each thread, when its job began, and its connections."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_abandoned = False
-        self._rows = asyncio.Semaphore(ROWS_AT_ONCE)
+        self._rows = BatchLoader(self._read_rows, most=1)
         self._pools: dict[str, ThreadPool] = {}
         self._fair_pools: dict[str, FairPool] = {}
         self._loaders: dict[Callable[..., Any], BatchLoader[Any, Any]] = {}
@@ -88,15 +89,20 @@ class Database:
         return await self._run_in_time("read", function, *args)
 
     async def read_rows(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a query with many rows, as `read` does; only a few run at once, the others wait.
+        """Run a query with many rows, as `read` does; only two run at once, the others wait.
 
-        Making objects from rows is work for the interpreter, which runs one thread at a time.
+        Making objects from rows is work for the interpreter, which runs one thread at a time. Calls
+        that wait with equal arguments share one query and its result, which nobody may change.
+        Raises `CommandError` with `unavailable` if too many queries wait.
         """
+        if self._rows.waiting >= ROWS_WAITING:
+            raise CommandError(ErrorCode.UNAVAILABLE, CROWDED, retry_after=1)
         try:
-            async with asyncio.timeout(READ_SECONDS), self._rows:
-                return await self.read(function, *args)
+            async with asyncio.timeout(READ_SECONDS):
+                found: Any = await self._rows.get((function, args))
         except TimeoutError:
             raise _too_slow() from None
+        return found  # type: ignore[no-any-return]
 
     async def load(self, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
         """Look up a key in one query with concurrent look-ups of the same kind.
@@ -178,6 +184,10 @@ class Database:
                 return await self._run(name, function, *args)
         except TimeoutError:
             raise _too_slow() from None
+
+    async def _read_rows(self, keys: list[Query]) -> dict[Query, Any]:
+        [(function, args)] = keys
+        return {(function, args): await self._run_in_time("read", function, *args)}
 
     async def _load(self, name: str, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
         if find not in self._loaders:

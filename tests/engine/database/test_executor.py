@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, connections
 
 from harness.site import ROOT
 from harness.waiting import eventually
+from realtime.engine.database import batch_loader
 from realtime.engine.database import executor as module
 from realtime.engine.database.executor import Database
 from realtime.wire.errors import CommandError
@@ -118,12 +119,12 @@ async def test_a_few_queries_with_many_rows_run_at_once(
     db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other queries need not wait for them."""
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(batch_loader, "AT_ONCE", 1)
     database = Database()
     lock, running, most = threading.Lock(), 0, 0
     begun, go = threading.Event(), threading.Event()
 
-    def rows() -> None:
+    def rows(_: int) -> None:
         nonlocal running, most
         with lock:
             running += 1
@@ -133,13 +134,63 @@ async def test_a_few_queries_with_many_rows_run_at_once(
         with lock:
             running -= 1
 
-    works = [asyncio.ensure_future(database.read_rows(rows)) for _ in range(5)]
+    works = [asyncio.ensure_future(database.read_rows(rows, number)) for number in range(5)]
     await eventually(begun.is_set)
     assert await database.read(str, 1) == "1"
     go.set()
     await asyncio.gather(*works)
     await database.stop()
     assert most == 1
+
+
+class Rows:
+    """A query with many rows, which runs until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.asked: list[int] = []
+
+    def read(self, key: int) -> int:
+        self.asked.append(key)
+        self.go.wait(5)
+        return len(self.asked)
+
+
+async def test_equal_queries_with_many_rows_share_one_that_has_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A query that runs may have missed what its later caller has just written."""
+    monkeypatch.setattr(batch_loader, "AT_ONCE", 1)
+    database, rows = Database(), Rows()
+    first = asyncio.ensure_future(database.read_rows(rows.read, 1))
+    await eventually(lambda: rows.asked == [1])
+    later = [asyncio.ensure_future(database.read_rows(rows.read, key)) for key in (1, 2, 1, 1, 2)]
+    gone = asyncio.ensure_future(database.read_rows(rows.read, 3))
+    await asyncio.wait([gone], timeout=0)
+    gone.cancel()
+    rows.go.set()
+    assert await first == 1
+    assert await asyncio.gather(*later) == [2, 3, 2, 2, 3]
+    await database.stop()
+    assert rows.asked == [1, 1, 2]  # nobody waits for the last one
+
+
+async def test_a_query_with_many_rows_is_refused_at_once_if_too_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_loader, "AT_ONCE", 1)
+    monkeypatch.setattr(module, "ROWS_WAITING", 2)
+    database, rows = Database(), Rows()
+    works = [asyncio.ensure_future(database.read_rows(rows.read, 0))]
+    await eventually(lambda: rows.asked == [0])
+    works += [asyncio.ensure_future(database.read_rows(rows.read, key)) for key in (1, 2)]
+    await asyncio.wait(works, timeout=0)
+    with pytest.raises(CommandError, match="too many") as refused:
+        await database.read_rows(rows.read, 3)
+    assert (refused.value.code, refused.value.retry_after) == ("unavailable", 1)
+    rows.go.set()
+    await asyncio.gather(*works)
+    await database.stop()
 
 
 class Site:
