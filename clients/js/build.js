@@ -8,8 +8,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The files, by the source that each begins with. */
-const FILES = ["answers", "client", "htmx", "http", "live", "offline", "stores", "tabs"];
+import { FILES } from "./sizes.js";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 

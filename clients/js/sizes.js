@@ -1,4 +1,4 @@
-/** What the files of the browser client weigh, and what the bytes of the core are for: `node clients/js/sizes.js`. */
+/** What the files of the browser client weigh, and what the bytes of `client.js` are for: `node clients/js/sizes.js`. */
 
 import { build } from "esbuild";
 import { basename } from "node:path";
@@ -7,14 +7,19 @@ import { gzipSync } from "node:zlib";
 
 const here = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** The modules of the core by what they are for; the others make them one client. */
+/** The files that a page loads. */
+export const FILES = ["answers", "client", "core", "htmx", "http", "live", "offline", "stores", "tabs", "topics"];
+
+/** The modules of `client.js` by what they are for; the others make them one client. */
 const FEATURES = {
   "one connection: states, heartbeat, reconnects, sleep, pages that are put away": ["connection", "heartbeat", "replies", "websocket", "clock", "backoff", "page"],
-  "messages until their ack: nonces, order, limits, failures": ["outbox"],
-  "rooms: messages, members, hints": ["room", "messages", "members"],
+  "one user": ["identity", "guest"],
+  "what rooms and topics share: holders, resume, gaps, batches, members": [
+    ...["subscription", "gap", "holders", "entrance", "handle", "handles", "weak_names", "position", "deferred", "members"],
+  ],
   "topics: events, values, calls, snapshots": ["topic"],
-  "what rooms and topics share: holders, resume, gaps, batches": ["subscription", "gap", "holders", "entrance", "handle", "handles", "position"],
-  "one user, and what an earlier page has kept": ["identity", "guest", "kept"],
+  "rooms: messages, hints, what an earlier page has kept": ["room", "rooms", "messages", "kept"],
+  "messages until their ack: nonces, order, limits, failures": ["outbox"],
 };
 
 /** Return the KiB of a bundle of one module, minified and after gzip, and the share of each module in it. */
@@ -30,7 +35,7 @@ export async function weigh(/** @type {string} */ name, /** @type {import("esbui
   return { kb: gzipSync(contents, { level: 9 }).length / 1024, shares: new Map(/** @type {[string, number][]} */ (shares)) };
 }
 
-/** Return the KiB of the core by feature: the share of its minified text in the compressed size. */
+/** Return the KiB of `client.js` by feature: the share of its minified text in the compressed size. */
 export async function features() {
   const { kb, shares } = await weigh("client");
   const found = Object.entries(FEATURES).map(([feature, modules]) => {
@@ -38,10 +43,10 @@ export async function features() {
     return /** @type {[string, number]} */ ([feature, share * kb]);
   });
   const rest = kb - found.reduce((sum, [, one]) => sum + one, 0);
-  return [...found, /** @type {[string, number]} */ (["the client: events, frames, requests, errors", rest])];
+  return [...found, /** @type {[string, number]} */ (["the client: events, frames, requests, add-ons, errors", rest])];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const name of ["client", "stores", "answers", "offline", "tabs", "http", "live", "htmx"]) console.log(name, (await weigh(name)).kb.toFixed(1));
+  for (const name of FILES) console.log(name, (await weigh(name)).kb.toFixed(1));
   for (const [feature, kb] of await features()) console.log(`| ${feature} | ${kb.toFixed(1)} |`);
 }

@@ -1,17 +1,17 @@
 /** Answers what the server asks this page. docs/client.md */
 
 import { whenAborted } from "./abort.js";
+import { addOn } from "./addon.js";
 import { report } from "./report.js";
 
 const REMEMBERED = 64; // answers, in case the server refuses one
 const NAME_CHARACTERS = 64;
 const REASON_CHARACTERS = 500;
 
-/**
- * The option `answers` of a client, which gets `answer()`.
- * @returns {(connection: any, clock: any) => Answers}
- */
-export const answers = () => (connection, clock) => new Answers(connection, clock);
+/** @import { AddOnHost } from "./addon.js" */
+
+/** The option `answers` of a client, which gets `answer()`. */
+export const answers = () => addOn((/** @type {AddOnHost} */ host) => new Answers(host));
 
 export class Answers {
   #connection;
@@ -20,7 +20,8 @@ export class Answers {
   #running = new Map(); // ref → AbortController
   #answered = new Set(); // refs
 
-  constructor(connection, clock) {
+  /** @param {AddOnHost} host */
+  constructor({ connection, clock }) {
     this.#connection = connection;
     this.#clock = clock;
   }
@@ -43,8 +44,22 @@ export class Answers {
     return stop;
   }
 
-  /** Let the handler work on an `ask` of the server, until its time is over. */
-  async ask({ ref, name, data, timeout }) {
+  // What the client calls
+
+  take(frame) {
+    if (frame.type === "ask") void this.#ask(frame);
+    return frame.type === "ask" || (frame.type === "error" && this.#refused(frame));
+  }
+
+  /** Drop all questions: the line has ended, and the server has told those who asked. */
+  dropped() {
+    for (const work of this.#running.values()) work.abort();
+    this.#running.clear();
+    this.#answered.clear();
+  }
+
+  // Let the handler work on an `ask` of the server, until its time is over.
+  async #ask({ ref, name, data, timeout }) {
     if (this.#running.has(ref)) return;
     const work = new AbortController();
     this.#running.set(ref, work);
@@ -55,21 +70,11 @@ export class Answers {
     if (!work.signal.aborted) this.#send(ref, answer);
   }
 
-  /**
-   * Take an `error` of the server. If the question is still open, its answer is the code of the error.
-   * Returns whether the error is about an answer.
-   */
-  refused({ ref, code, message }) {
+  // If the question is still open, its answer is the code of the error. Returns whether the error is about an answer.
+  #refused({ ref, code, message }) {
     if (!this.#answered.delete(ref)) return false;
     if (code === "too_large" || code === "invalid_message") this.#connection.send({ type: "answer", ref, ...refusal(code, message) });
     return true;
-  }
-
-  /** Drop all questions: the line has ended, and the server has told those who asked. */
-  dropped() {
-    for (const work of this.#running.values()) work.abort();
-    this.#running.clear();
-    this.#answered.clear();
   }
 
   async #work(name, data, signal) {

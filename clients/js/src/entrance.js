@@ -18,7 +18,8 @@ export class Entrance {
   #unanswered = 0;
   #isSorted = true;
 
-  constructor(connection, clock) {
+  /** @param {import("./addon.js").AddOnHost} host */
+  constructor({ connection, clock }) {
     this.#connection = connection;
     this.#clock = clock;
   }
@@ -42,7 +43,7 @@ export class Entrance {
     this.#schedule();
   }
 
-  /** Record that the line is lost. */
+  /** The line is lost: the client calls it as that of an add-on. */
   dropped() {
     this.#stop();
     this.#paused.clear();

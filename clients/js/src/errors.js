@@ -27,12 +27,3 @@ export class RealtimeError extends Error {
  * @param {Fields} [more]
  */
 export const failure = (code, outcome = null, more) => new RealtimeError({ code, outcome, ...more });
-
-/**
- * Throw an error that names an add-on, which the page has not loaded.
- * @param {string} name
- * @returns {never}
- */
-export const missing = (name) => {
-  throw new TypeError(`Give the client the option \`${name}: ${name}()\` of realtime/${name}.js.`);
-};

@@ -1,4 +1,4 @@
-/** Frames of the server by their types: who the client is, questions to the page, and what happens in rooms and topics. */
+/** Frames of the server by their types: who the client is, what the add-ons take, and what the client tells the page. */
 
 import { RealtimeError } from "./errors.js";
 
@@ -21,35 +21,19 @@ export class Frames {
 
   #tell(frame) {
     const session = this.#session;
-    const { type, room, topic } = frame;
-    const handle = session.rooms.find(room) ?? session.topics.find(topic);
-    const isFollowed = handle?.subscription.isFollowed; // not if a handler has just left it
-    switch (type) {
+    if (session.take(frame)) return;
+    switch (frame.type) {
       case "ask":
-        return session.answers.ask(frame);
+        return session.connection.send({ type: "answer", ref: frame.ref, code: "no_handler", message: "The page answers no questions." });
       case "error":
-        return session.answers.refused(frame) || session.failed(new RealtimeError(frame));
-      case "resync":
-        return handle?.subscription.resync();
-      case "removed":
-        return handle?.subscription.remove(new RealtimeError({ ...frame, retryable: frame.code === "unavailable" }));
-      case "message":
-      case "changed":
-      case "event":
-      case "room":
-      case "left":
-      case "presence":
-      case "typing":
-        return isFollowed && handle.receive(frame);
-      case "joined":
-      case "signal":
-        if (isFollowed) return handle.receive(frame); // else the site has moved the client, or tells all
-        if (handle && frame.through === undefined) return;
+        return session.failed(new RealtimeError(frame));
       case "authenticated":
       case "invited":
+      case "joined":
       case "notice":
       case "pong":
-        return session.emit(type, frame);
+      case "signal":
+        return session.emit(frame.type, frame);
       default:
         session.emit("unknown", frame);
     }
@@ -79,13 +63,13 @@ export class Frames {
 
   // Whether the client goes on. With a reply, the page itself has asked to be this user.
   #authenticated(frame, onReply) {
-    const { identity, connection, kept, status } = this.#session;
+    const { identity, connection } = this.#session;
     identity.learn(frame);
     this.#session.client.touched();
     if (!connection.isOpen) return true;
     if (!onReply && !this.#isExpected()) return false;
     if (onReply) identity.adopt();
-    kept.moved(status);
+    this.#session.identified();
     return true;
   }
 

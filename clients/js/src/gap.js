@@ -6,13 +6,13 @@ const REPLY_SECONDS = 30;
 
 export class Gap {
   #subscription;
-  #session;
+  #host;
   #target = 0; // the seq that has to be reached; 0: nothing is missing
   #stop = () => {};
 
-  constructor(subscription, session) {
+  constructor(subscription, host) {
     this.#subscription = subscription;
-    this.#session = session;
+    this.#host = host;
   }
 
   get isOpen() {
@@ -37,7 +37,7 @@ export class Gap {
     const inTime = (act) => (given) => {
       if (turn === this.#subscription.turn && this.#subscription.isHeld) act(given);
     };
-    this.#session.connection.ask(
+    this.#host.connection.ask(
       { type: "history", ...target, after: position, limit: PAGE },
       inTime((reply) => this.#take(reply)),
       inTime((error) => this.#failed(error)),
@@ -65,6 +65,6 @@ export class Gap {
   }
 
   #later(seconds) {
-    this.#stop = this.#session.clock.after(seconds, () => this.#read());
+    this.#stop = this.#host.clock.after(seconds, () => this.#read());
   }
 }

@@ -16,15 +16,18 @@ export class Handle extends Readable {
   priority = 0;
 
   /** @protected */
-  session;
+  handles; // those of its kind
+  /** @protected */
+  host;
   /** @protected */
   subscription;
 
-  /** @param {any} session */
-  constructor(session) {
-    super(session.stores);
-    this.session = session;
-    this.subscription = new Subscription(this, session);
+  /** @param {any} handles */
+  constructor(handles) {
+    super(handles.host.stores);
+    this.handles = handles;
+    this.host = handles.host;
+    this.subscription = new Subscription(this, handles);
   }
 
   /**
@@ -77,12 +80,12 @@ export class Handle extends Readable {
   }
 
   listened() {
-    this.session.weigh(this);
+    this.handles.weigh(this);
   }
 
   /** @protected */
   touch() {
-    this.session.touch(this);
+    this.handles.touch(this);
   }
 
   /**
@@ -92,7 +95,7 @@ export class Handle extends Readable {
    * @param {(reply: any) => void} [take]
    */
   page({ before, after, limit = 50, ...options }, take) {
-    return this.session.request({ type: "history", .../** @type {any} */ (this).target, before, after, limit }, options, take);
+    return this.host.request({ type: "history", .../** @type {any} */ (this).target, before, after, limit }, options, take);
   }
 
   // What the subscription asks of its owner

@@ -4,19 +4,21 @@ import { failure } from "./errors.js";
 
 export class Kept {
   #storage;
-  #session;
+  #rooms;
   /** @type {{ user: string | null } | null} */
   #opening = null; // while it is open: what an earlier opening gives late may be another user's, or was forgotten
   #url;
 
-  constructor(storage, session) {
+  constructor(storage, rooms) {
     this.#storage = storage;
-    this.#session = session;
+    this.#rooms = rooms;
   }
 
   /** Open it before the first connection, after the page was put away, and for a guest that was not known before. */
   async open(url = this.#url) {
-    const { user, clock, outbox, identity } = this.#session;
+    const { outbox, host } = this.#rooms;
+    const { clock, identity } = host;
+    const user = identity.pinned;
     if (!this.#storage || this.#opening?.user === user) return;
     this.close();
     this.#url = url;
@@ -27,17 +29,17 @@ export class Kept {
       clock,
       stored: (nonce) => outbox.stored(nonce),
       adopt: (more) => opening === this.#opening && (outbox.adopt(more), outbox.flush()),
-      failed: (cause) => this.#session.failed(failure("storage", null, { cause })),
+      failed: (cause) => host.failed(failure("storage", null, { cause })),
     });
     if (opening !== this.#opening) return;
     if (guest) opening.user = identity.restore(guest);
-    for (const kept of rooms) this.#session.room(kept.slug).restore(kept);
+    for (const kept of rooms) this.#rooms.get(kept.slug).restore(kept);
     outbox.restore(rows);
   }
 
   /** Tell it how the client is connected, and as whom: a new guest was not known before. */
   moved(status) {
-    this.#storage?.moved?.(status, this.#session.identity);
+    this.#storage?.moved?.(status, this.#rooms.host.identity);
     if (status.state === "open") this.open();
   }
 

@@ -30,12 +30,14 @@ export class Outbox {
   #bytes = 0;
   #order = 0;
   #most;
-  #session;
+  #rooms;
+  #host;
 
-  /** `most`: how many messages may wait. `session`: clock, connection, limits, storage, touch(handle), room(slug). */
-  constructor(most, session) {
+  /** `most`: how many messages may wait. `rooms`: those of the client, and the storage. */
+  constructor(most, rooms) {
     this.#most = most;
-    this.#session = session;
+    this.#rooms = rooms;
+    this.#host = rooms.host;
   }
 
   /**
@@ -52,7 +54,7 @@ export class Outbox {
     const isFull = this.#items.size >= this.#most || this.#bytes + size > BYTES;
     const code = !text ? "invalid_message" : isFull ? "queue_full" : signal?.aborted ? "aborted" : null;
     if (code) return handled(Promise.reject(this.#unkept(code)));
-    const item = this.#put(JSON.parse(text), { size, at: this.#session.clock.stamp() });
+    const item = this.#put(JSON.parse(text), { size, at: this.#host.clock.stamp() });
     this.#watch(item, signal);
     this.#queue(item);
     return item.promise;
@@ -84,7 +86,7 @@ export class Outbox {
     const message = { room, content, data, nonce };
     const failed = code ? { state: "failed", error: failure(code, "not_sent") } : {};
     this.#order = Math.max(this.#order, order);
-    this.#put(message, { size: JSON.stringify(message).length, at: this.#session.clock.stampOf(at), isStored: true, ...failed });
+    this.#put(message, { size: JSON.stringify(message).length, at: this.#host.clock.stampOf(at), isStored: true, ...failed });
   }
 
   /** What a page shows of the messages of a room: a frozen array. */
@@ -106,7 +108,7 @@ export class Outbox {
   retry(nonce) {
     const item = this.#items.get(nonce);
     if (item?.state !== "failed") return item?.promise;
-    Object.assign(item, { error: null, isStored: false, at: this.#session.clock.stamp() }, deferred());
+    Object.assign(item, { error: null, isStored: false, at: this.#host.clock.stamp() }, deferred());
     this.#queue(item);
     return item.promise;
   }
@@ -116,7 +118,7 @@ export class Outbox {
     const item = this.#items.get(nonce);
     if (!item) return;
     this.#drop(item);
-    this.#session.storage?.discarded(nonce);
+    this.#rooms.storage?.discarded(nonce);
     return item.message.content;
   }
 
@@ -137,7 +139,7 @@ export class Outbox {
     const busy = new Set(items.filter(({ state }) => state === "sent" || state === "held").map(({ message }) => message.room));
     for (const item of items) {
       const slug = item.message.room;
-      if (item.state !== "queued" || busy.has(slug) || !this.#session.room(slug).subscription.isIn) continue;
+      if (item.state !== "queued" || busy.has(slug) || !this.#rooms.get(slug).subscription.isIn) continue;
       this.#send(item);
       if (item.state === "sent") busy.add(slug);
     }
@@ -145,7 +147,7 @@ export class Outbox {
 
   /** Send messages again that have no reply yet. */
   repeat() {
-    const limit = this.#session.clock.now() - ACK_SECONDS;
+    const limit = this.#host.clock.now() - ACK_SECONDS;
     for (const item of this.#items.values()) if (item.state === "sent" && item.sentAt < limit) item.state = "queued";
     this.flush();
   }
@@ -192,9 +194,9 @@ export class Outbox {
   #queue(item) {
     item.state = "queued";
     const { room } = item.message;
-    const { connection } = this.#session;
+    const { connection } = this.#host;
     const isClosed = connection.state === "closed" || connection.isAborted;
-    const code = isClosed ? "closed" : this.#session.room(room).isHeld ? null : "not_joined";
+    const code = isClosed ? "closed" : this.#rooms.get(room).isHeld ? null : "not_joined";
     if (code || this.#isTooLarge(item)) return this.#fail(item, failure(code ?? "too_large", "not_sent"));
     this.#store(item);
     this.#change(item);
@@ -202,15 +204,15 @@ export class Outbox {
   }
 
   #store(item) {
-    const { storage, clock } = this.#session;
+    const { clock } = this.#host;
     if (item.isStored) return;
     item.order ??= ++this.#order;
-    storage?.added({ ...item.message, order: item.order, at: clock.serverNow() || clock.wallAt(clock.now()) });
+    this.#rooms.storage?.added({ ...item.message, order: item.order, at: clock.serverNow() || clock.wallAt(clock.now()) });
   }
 
   #unkept(code) {
     const error = failure(code, "not_sent");
-    if (code === "queue_full") this.#session.failed(error);
+    if (code === "queue_full") this.#host.failed(error);
     return error;
   }
 
@@ -222,7 +224,7 @@ export class Outbox {
   }
 
   #isTooLarge({ message }) {
-    return [...message.content].length > this.#session.limits.content_characters;
+    return [...message.content].length > this.#host.limits.content_characters;
   }
 
   #acknowledgedIn(slug) {
@@ -232,19 +234,19 @@ export class Outbox {
   #sendAgain(slug) {
     this.#dropOld();
     const again = this.#acknowledgedIn(slug);
-    for (const [, item] of again) Object.assign(item, { state: "queued", isRepeated: true, at: this.#session.clock.stamp() });
+    for (const [, item] of again) Object.assign(item, { state: "queued", isRepeated: true, at: this.#host.clock.stamp() });
     this.#items = new Map([...again, ...this.#items]);
   }
 
   #dropOld() {
-    const oldest = this.#session.clock.now() - RESEND_SECONDS;
+    const oldest = this.#host.clock.now() - RESEND_SECONDS;
     for (const [nonce, { acknowledgedAt }] of this.#acknowledged)
       if (acknowledgedAt < oldest || this.#acknowledged.size > RESEND_MOST) this.#acknowledged.delete(nonce);
   }
 
   #send(item) {
     const { message } = item;
-    const { clock, connection } = this.#session;
+    const { clock, connection } = this.#host;
     const code = clock.age(item.at) > DAY ? "expired" : this.#isTooLarge(item) ? "too_large" : null;
     if (code) return this.#fail(item, failure(code, outcome(item)));
     this.#change(item, { state: "sent", sentAt: clock.now(), retryAt: null });
@@ -255,9 +257,9 @@ export class Outbox {
     const { nonce } = item.message;
     if (this.#items.get(nonce) === item) this.#remove(item);
     this.#acknowledged.delete(nonce);
-    this.#acknowledged.set(nonce, Object.assign(item, { acknowledgedAt: this.#session.clock.now() }));
+    this.#acknowledged.set(nonce, Object.assign(item, { acknowledgedAt: this.#host.clock.now() }));
     this.#dropOld();
-    this.#session.storage?.acknowledged(nonce);
+    this.#rooms.storage?.acknowledged(nonce);
     item.resolve(ack);
     this.flush();
   }
@@ -265,7 +267,7 @@ export class Outbox {
   #refused(item, error) {
     const { nonce, room: slug } = item.message;
     if (item.state !== "sent" || this.#items.get(nonce) !== item) return; // it has failed meanwhile
-    const room = this.#session.room(slug);
+    const room = this.#rooms.get(slug);
     item.state = "queued";
     if (error.code === "offline") return this.#change(item);
     item.joins = error.code === "not_joined" ? (item.joins ?? 0) + 1 : 0;
@@ -275,7 +277,7 @@ export class Outbox {
       return this.flush(); // the next message of the room
     }
     const { retryAfter = 1 } = error;
-    const { clock } = this.#session;
+    const { clock } = this.#host;
     const stop = clock.after(retryAfter, () => {
       this.#release(item);
       this.flush();
@@ -293,7 +295,7 @@ export class Outbox {
     if (item.isRepeated) this.#remove(item);
     else this.#change(item, { state: "failed", error, retryAt: null });
     item.reject(error);
-    this.#session.storage?.failed(item.message.nonce, error.code);
+    this.#rooms.storage?.failed(item.message.nonce, error.code);
   }
 
   #remove(item) {
@@ -307,7 +309,7 @@ export class Outbox {
   #change(item, fields) {
     Object.assign(item, fields);
     this.#shown.delete(item.message.room);
-    this.#session.touch(this.#session.room(item.message.room));
+    this.#rooms.touch(this.#rooms.get(item.message.room));
   }
 }
 

@@ -4,7 +4,7 @@
 import { createContext, createElement, useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 
 /** @import { ReactNode } from "react" */
-/** @import { RealtimeClient } from "./client.js" */
+/** @import { RealtimeClient } from "./core.js" */
 /** @import { AnyTopic, ClientEvents, HoldOptions, Holding, RoomEvents, RoomMethods, RoomOptions, RoomSnapshot, Selecting, Sending } from "./types.js" */
 /** @import { Subscribing, TopicEvents, TopicMethods, TopicOptions, TopicSnapshot, TopicTypes } from "./types.js" */
 

@@ -1,7 +1,7 @@
 /** What a client, a room and a topic are for a page: events, and with the add-on `stores.js` also stores and loops. */
 
+import { missing } from "./addon.js";
 import { Emitter } from "./emitter.js";
-import { missing } from "./errors.js";
 
 /** @import { Store } from "./store.js" */
 /** @import { Stores } from "./stores.js" */

@@ -27,14 +27,13 @@ export class Room extends Handle {
   #joinedAt = 0; // the seq at the time of the join: later events are live
 
   /**
-   * `session`: what the client gives to its parts.
    * @param {string} slug
-   * @param {any} session
+   * @param {import("./rooms.js").Rooms} rooms
    */
-  constructor(slug, session) {
-    super(session);
+  constructor(slug, rooms) {
+    super(rooms);
     this.slug = slug;
-    this.#log = new MessageLog(session.keep);
+    this.#log = new MessageLog(rooms.keep);
   }
 
   /**
@@ -68,11 +67,11 @@ export class Room extends Handle {
    * @returns {readonly Pending[]}
    */
   get pending() {
-    return this.session.outbox.of(this.slug);
+    return this.handles.outbox.of(this.slug);
   }
 
   get isUsed() {
-    return super.isUsed || this.session.outbox.has(this.slug);
+    return super.isUsed || this.handles.outbox.has(this.slug);
   }
 
   /**
@@ -115,7 +114,7 @@ export class Room extends Handle {
    * @returns {Promise<Acknowledged>}
    */
   send(content, options) {
-    return this.session.outbox.add(this.slug, content, options);
+    return this.handles.outbox.add(this.slug, content, options);
   }
 
   /**
@@ -124,7 +123,7 @@ export class Room extends Handle {
    * @returns {Promise<Acknowledged> | undefined}
    */
   retry(nonce) {
-    return this.session.outbox.retry(nonce);
+    return this.handles.outbox.retry(nonce);
   }
 
   /**
@@ -133,7 +132,7 @@ export class Room extends Handle {
    * @returns {string | undefined}
    */
   discard(nonce) {
-    return this.session.outbox.discard(nonce);
+    return this.handles.outbox.discard(nonce);
   }
 
   /**
@@ -179,11 +178,11 @@ export class Room extends Handle {
    * @returns {Promise<{ members: Member[], count: number }>}
    */
   presence() {
-    return this.session.request({ type: "presence", ...this.target });
+    return this.host.request({ type: "presence", ...this.target });
   }
 
   #hint(command) {
-    const { connection } = this.session;
+    const { connection } = this.host;
     const isSent = this.state === "live" && connection.backlog < HINT_BYTES;
     if (isSent) connection.send({ ...command, ...this.target });
     return isSent;
@@ -241,10 +240,10 @@ export class Room extends Handle {
   #tell(type, detail) {
     this.touch();
     this.emit(type, detail);
-    this.session.emit(type, detail);
+    this.host.emit(type, detail);
   }
 
-  // What the subscription calls
+  // What the subscription and the stores call
 
   get kind() {
     return "room";
@@ -260,9 +259,9 @@ export class Room extends Handle {
 
   // More was missed than a resume brings: a repair reads it page by page, before anything newer.
   entered(reply, since) {
-    const { subscription, session } = this;
+    const { subscription, handles: rooms } = this;
     const missed = since?.epoch === reply.epoch ? reply.through - subscription.position : null;
-    const isGap = missed !== null && missed >= 0 && !reply.recovered && session.catchUp === "all";
+    const isGap = missed !== null && missed >= 0 && !reply.recovered && rooms.catchUp === "all";
     const isResumed = isGap || Boolean(since && reply.recovered);
     const isReset = !isResumed && subscription.position !== undefined;
     const isAnew = isReset && reply.epoch !== subscription.epoch;
@@ -273,7 +272,7 @@ export class Room extends Handle {
     if (!isResumed) this.#restart(reply, isReset && { room: this.slug, missed });
     else if (!isGap) subscription.showAll(reply.messages, reply.through);
     if (!subscription.confirm(reply.through, isResumed)) return;
-    session.outbox.resume(this.slug, isAnew);
+    rooms.outbox.resume(this.slug, isAnew);
     if (this.#read) this.read(this.#read);
   }
 
@@ -283,7 +282,7 @@ export class Room extends Handle {
   }
 
   ended(error) {
-    this.session.outbox.failAll(error, this.slug);
+    this.handles.outbox.failAll(error, this.slug);
   }
 
   refused(error) {

@@ -1,6 +1,7 @@
 /** Stores for screens, the latest values of senders, and loops over events: what a page may read beside handlers. */
 
 import { whenAborted } from "./abort.js";
+import { addOn } from "./addon.js";
 import { failure } from "./errors.js";
 import { iterate } from "./events.js";
 import { Recent } from "./recent.js";
@@ -20,18 +21,15 @@ const ROOM = { ...HANDLE, messages: NONE, pending: NONE, hasMore: false, count: 
 const TOPIC = { ...HANDLE, values: new Map(), entries: NONE, last: null, count: null };
 const CLIENT = { state: "idle", code: null, reason: "", retryIn: null, transport: null, userId: null, username: null };
 
-/**
- * The option `stores` of a client: rooms, topics and the client get `store`, `recent()` and `events()`.
- * @returns {(clock: any) => Stores}
- */
-export const stores = () => (clock) => new Stores(clock);
+/** The option `stores` of a client: rooms, topics and the client get `store`, `recent()` and `events()`. */
+export const stores = () => addOn((/** @type {import("./clock.js").Clock} */ clock) => new Stores(clock));
 
 export class Stores {
   #clock;
   /** @type {Set<Recent<any, any>>} */
   #running = new Set(); // those that have a timer
 
-  /** @param {any} clock of the client */
+  /** @param {import("./clock.js").Clock} clock of the client */
   constructor(clock) {
     this.#clock = clock;
   }
@@ -83,7 +81,7 @@ export class Stores {
   }
 
   /** Forget the latest values: the client was closed. */
-  close() {
+  closed() {
     for (const recent of this.#running) recent.clear();
   }
 }

@@ -22,7 +22,8 @@ export class Subscription {
   turn = 0; // of the phase: a late reply to an earlier one is dropped
 
   #owner;
-  #session;
+  #handles;
+  #host;
   #holders;
   #gap;
   // What the server was told: `out`; `asked`, and its reply is missing; `entered`, and the entries of the reply are
@@ -33,14 +34,16 @@ export class Subscription {
   #told = "idle";
 
   /**
-   * `owner` is the room or topic: kind (`room` or `topic`), target (its name in a command), opening(since),
+   * `owner` is the room or topic: kind, target (its name in a command), priority, opening(since),
    * entered(reply, since), show(entry), ended(error), refused(error), retries(error), emit(type, detail).
+   * `handles`: those of its kind.
    */
-  constructor(owner, session) {
+  constructor(owner, handles) {
     this.#owner = owner;
-    this.#session = session;
-    this.#holders = new Holders(session.clock, () => this.#endAll(failure("left")));
-    this.#gap = new Gap(this, session);
+    this.#handles = handles;
+    this.#host = handles.host;
+    this.#holders = new Holders(this.#host.clock, () => this.#endAll(failure("left")));
+    this.#gap = new Gap(this, this.#host);
   }
 
   /** Whether the page wants to follow the log. */
@@ -83,7 +86,7 @@ export class Subscription {
 
   /** When the server is asked again, in milliseconds of `Date.now()`. */
   get retryAt() {
-    const { clock } = this.#session;
+    const { clock } = this.#host;
     return this.#notBefore > clock.now() && this.isHeld ? clock.wallAt(this.#notBefore) : null;
   }
 
@@ -96,7 +99,7 @@ export class Subscription {
 
   /** Hold the log until the signal aborts, or without one until `leave`. Settles once it is entered. */
   hold({ signal, linger = 0 }) {
-    const { connection } = this.#session;
+    const { connection } = this.#host;
     const code = connection.isAborted ? "closed" : signal?.aborted ? "aborted" : null;
     if (code) return handled(Promise.reject(failure(code, "not_sent")));
     const promise = this.#holders.add(signal, linger);
@@ -126,7 +129,7 @@ export class Subscription {
 
   // The wish is compared with what the server was told once the task has ended: join and leave in one task send nothing.
   #wished() {
-    this.#session.entrance.add(this);
+    this.#handles.entrance.add(this);
     this.#tell();
   }
 
@@ -134,19 +137,19 @@ export class Subscription {
 
   /** Tell the server what has changed since it was told last; the line must be open. */
   settle() {
-    const { entrance, connection, clock } = this.#session;
+    const { connection, clock } = this.#host;
     if (!this.isHeld && this.isIn) {
       this.#become("out");
       connection.ask({ type: LEAVE[this.kind], ...this.target });
     }
     if (!this.isHeld || this.#phase !== "out") return;
-    if (this.#notBefore > clock.now()) entrance.pause(this, this.#notBefore);
+    if (this.#notBefore > clock.now()) this.#handles.entrance.pause(this, this.#notBefore);
     else this.#enter();
   }
 
   #enter() {
     this.#become("asked");
-    this.#session.entrance.enqueue(this);
+    this.#handles.entrance.enqueue(this);
   }
 
   /** Return the fields of the command that enters, or null if it is not wanted any more. */
@@ -164,7 +167,7 @@ export class Subscription {
     if (this.#phase !== "asked") return;
     this.#become("entered");
     if (this.isHeld) this.#owner.entered(reply, this.#since);
-    else this.#session.entrance.add(this); // it was left meanwhile
+    else this.#handles.entrance.add(this); // it was left meanwhile
   }
 
   /** Enter again: the server does not follow the log any more. */
@@ -235,9 +238,9 @@ export class Subscription {
   }
 
   #pause({ retryAfter = AGAIN_SECONDS }) {
-    this.#notBefore = this.#session.clock.now() + retryAfter;
+    this.#notBefore = this.#host.clock.now() + retryAfter;
     this.settle();
-    this.#session.touch(this.#owner);
+    this.#handles.touch(this.#owner);
   }
 
   // Events
@@ -291,7 +294,7 @@ export class Subscription {
     const { state, error } = this;
     if (state === this.#told) return;
     this.#told = state;
-    this.#session.touch(this.#owner);
+    this.#handles.touch(this.#owner);
     this.#owner.emit("state", { state, error, isResumed });
   }
 }

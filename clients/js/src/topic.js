@@ -42,12 +42,11 @@ export class Topic extends Handle {
   #isNew = false; // whether the values began anew with this subscription
 
   /**
-   * `session`: what the client gives to its parts.
    * @param {string} path
-   * @param {any} session
+   * @param {import("./handles.js").Handles} topics
    */
-  constructor(path, session) {
-    super(session);
+  constructor(path, topics) {
+    super(topics);
     /** As the server writes it. */
     this.path = path;
   }
@@ -118,7 +117,7 @@ export class Topic extends Handle {
    */
   async call(name, ...rest) {
     const [data = {}, options] = rest;
-    return (await this.session.request({ type: "call", ...this.target, name, data }, options)).data;
+    return (await this.host.request({ type: "call", ...this.target, name, data }, options)).data;
   }
 
   /**
@@ -167,7 +166,7 @@ export class Topic extends Handle {
     this.emit("presence", { count: this.count, members: [...this.members.values()] });
   }
 
-  // What the subscription calls
+  // What the subscription and the stores call
 
   get kind() {
     return "topic";
@@ -250,7 +249,7 @@ export class Topic extends Handle {
 
   // `order/007` is the topic `order/7`, which the page may have opened by that name too.
   #rename(path) {
-    const isFree = this.session.rename(this, path);
+    const isFree = this.handles.rename(this, path);
     if (isFree) this.path = path;
     else this.subscription.refused(failure("duplicate", "refused", { message: `This topic is open as ${path}. Use that name.` }));
     return isFree;

@@ -1,6 +1,8 @@
 /** The shapes of what the client takes and gives. This module holds types only. */
 
+import type { AddOnHost, AddOnOption } from "./addon.js";
 import type { Answers } from "./answers.js";
+import type { Clock } from "./clock.js";
 import type { RealtimeError } from "./errors.js";
 import type { Stores } from "./stores.js";
 import type { Storage, Transport, Wrapper } from "./transport.js";
@@ -394,9 +396,9 @@ export interface ClientOptions {
   tabs?: Wrapper;
   offline?: Storage;
   /** Stores, `recent()` and `events()`: the add-on `stores.js`. */
-  stores?: (clock: any) => Stores;
+  stores?: AddOnOption<Clock, Stores>;
   /** Answers to questions of the site: the add-on `answers.js`. */
-  answers?: (connection: any, clock: any) => Answers;
+  answers?: AddOnOption<AddOnHost, Answers>;
   /** What measures time. */
   clock?: TimeSource;
 }

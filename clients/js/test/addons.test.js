@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 
+import { FILES } from "../sizes.js";
 import { RealtimeClient } from "../src/client.js";
 import { offline } from "../src/offline.js";
 import { tabs } from "../src/tabs.js";
@@ -47,17 +48,25 @@ test("a page keeps its messages by one option, and forgets them at a logout", as
   assert.equal(page.state, "closed");
 });
 
+/** The sizes that the documents tell, by the names of the files. */
+async function* told() {
+  const [clients, client, http] = await Promise.all(["clients.md", "client.md", "http.md"].map(read));
+  yield ["http", http.match(/A file of ([\d.]+) KB/)[1]];
+  for (const [, name, size] of clients.matchAll(/`(\w+)\.js`\]\S+, ([\d.]+) KB/g)) yield [name, size];
+  for (const [, name, size] of client.matchAll(/^\| `(\w+)\.js` \| ([\d.]+) /gm)) yield [name, size];
+  for (const [, names, sizes] of clients.matchAll(/^\| (`\w+\.js`.*?) \| ([\d., ]+) \|/gm))
+    yield* [...names.matchAll(/\w+(?=\.js)/g)].map(([name], at) => [name, sizes.split(", ")[at]]);
+  const [, least, most] = clients.match(/^\| this one \| \| ([\d.]+) to ([\d.]+) /m);
+  yield* [["core", least], ["client", most]];
+}
+
 test("the sizes in the documents are those of the built files", async () => {
-  const document = await read("clients.md");
-  const sizes = {
-    http: (await read("http.md")).match(/A file of ([\d.]+) KB/)[1],
-    client: document.match(/^\| this one \| \| ([\d.]+) /m)[1],
-    offline: document.match(/`offline\.js`\S+, ([\d.]+) KB/)[1],
-    tabs: document.match(/`tabs\.js`\S+, ([\d.]+) KB/)[1],
-  };
-  for (const [name, size] of Object.entries(sizes)) {
+  const found = [];
+  for await (const [name, size] of told()) {
     const file = await readFile(new URL(`realtime/static/realtime/${name}.js`, root));
     const now = gzipSync(file, { level: 9 }).length / 1024;
-    assert.ok(Math.abs(now - size) < 0.5, `The documents say that ${name}.js has ${size} KB, but it has ${now.toFixed(1)}.`);
+    assert.ok(Math.abs(now - size) < 0.2, `The documents say that ${name}.js has ${size} KB, but it has ${now.toFixed(1)}.`);
+    found.push(name);
   }
+  assert.deepEqual([...new Set(found)].sort(), FILES);
 });

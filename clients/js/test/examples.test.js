@@ -29,6 +29,7 @@ declare global {
   function draw(...shown: unknown[]): void;
   function log(...shown: unknown[]): void;
   function dialog(text: string, signal: AbortSignal): Promise<boolean>;
+  interface Window { realtime: any }
   interface Document { getElementById(id: string): any }
   interface ParentNode { querySelector(selector: string): any; querySelectorAll(selector: string): NodeListOf<any> }
   interface EventTarget { closest(selector: string): any }
@@ -55,7 +56,7 @@ function copyDemo(/** @type {string} */ folder) {
   }
   cpSync(join(root, "project/static/chat"), join(folder, "chat"), { recursive: true });
   mkdirSync(join(folder, "realtime"));
-  for (const name of ["answers", "http", "offline", "stores", "tabs"])
+  for (const name of ["answers", "core", "http", "offline", "stores", "tabs", "topics"])
     writeFileSync(join(folder, `realtime/${name}.js`), `export * from "django-channels-realtime/${name}";\n`);
   writeFileSync(join(folder, "realtime/client.js"), 'export * from "django-channels-realtime";\n');
 }

@@ -139,10 +139,11 @@ export class Script {
   heard = []; // [type, gist, detail] of the events of the client
   settled = []; // [what, "ok" or code] of promises
 
-  constructor(options = {}) {
+  /** @param {object} [options] @param {any} [Client] that of another file */
+  constructor(options = {}, Client = RealtimeClient) {
     const transport = { open: (target, receiver) => this.#open(target, receiver) };
     const addons = { stores: stores(), answers: answers() };
-    this.client = new RealtimeClient({ url: "ws://localhost/ws/", transport, clock: this.clock, ...addons, ...options });
+    this.client = new Client({ url: "ws://localhost/ws/", transport, clock: this.clock, ...addons, ...options });
     for (const type of TOLD)
       this.client.on(type, (detail) => {
         const { state, code, error, message, room } = detail;
