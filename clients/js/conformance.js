@@ -1,4 +1,7 @@
-/** The driver of the browser client for `python -m realtime.conformance`: JSON lines on stdin and stdout. */
+/**
+ * The driver of the browser client for `python -m realtime.conformance`: JSON lines on stdin and stdout.
+ * The argument is the file of the client: `client` (default), `topics` or `core`.
+ */
 
 import { createInterface } from "node:readline";
 
@@ -6,7 +9,6 @@ import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import WebSocket from "ws";
 
 import { answers } from "../../realtime/static/realtime/answers.js";
-import { RealtimeClient } from "../../realtime/static/realtime/client.js";
 import { http } from "../../realtime/static/realtime/http.js";
 import { offline } from "../../realtime/static/realtime/offline.js";
 import { Database } from "./src/database.js";
@@ -20,8 +22,13 @@ globalThis.WebSocket ??= class extends WebSocket {
   }
 };
 
-const GROUPS = ["handshake", "identity", "heartbeat", "join", "log", "send", "topic", "frames", "store", "http"];
-const ABILITIES = [...GROUPS, "gaps-by-history", "clock", "poll", "fallback", "one-line"];
+const [file = "client"] = process.argv.slice(2);
+const { RealtimeClient } = await import(`../../realtime/static/realtime/${file}.js`);
+
+const ROOMS = ["join", "log", "send", "store", "http", "gaps-by-history", "poll", "fallback", "one-line"];
+const core = ["handshake", "identity", "heartbeat", "frames", "clock"];
+const topics = [...core, "topic"];
+const ABILITIES = { core, topics, client: [...topics, ...ROOMS] }[file];
 
 /** The storage of the browser, which outlives the client but not the scenario. */
 function emptyStore() {

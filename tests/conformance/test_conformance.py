@@ -56,6 +56,19 @@ async def test_the_browser_client_passes() -> None:
     }
 
 
+SMALLER = {
+    "core": {"frames", "handshake", "heartbeat", "identity"},
+    "topics": {"frames", "handshake", "heartbeat", "identity", "topic"},
+}
+
+
+@pytest.mark.parametrize("file", SMALLER)
+async def test_a_smaller_browser_client_passes_what_it_has(file: str) -> None:
+    found = await results([*find_node(), str(PACKAGE / "conformance.js"), file])
+    assert [one for one in found if one.fault] == []
+    assert {one.scenario.group for one in found if not one.skipped} == SMALLER[file]
+
+
 OVER_HTTP = ["poll", "fallback", "one-line"]
 DOES_NOTHING = """
 import json, sys
