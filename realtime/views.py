@@ -114,7 +114,7 @@ async def live(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @never_cache
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 if the process accepts new clients, 503 while it stops or cannot write.
+    """Answer 200 if the process accepts new clients, 503 while it stops, drains or cannot write.
 
     It can write if the database accepts writes, and the last renewal of the lease succeeded.
 
@@ -129,8 +129,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
         "layer": engine is None or not engine.hub.layer.is_away,
         "connections": 0 if engine is None else len(engine.connections),
     }
-    if engine is not None and (engine.is_stopping or engine.is_draining):
-        report["status"] = "stopping"
+    if engine is not None and not engine.takes_clients:
+        report["status"] = "stopping" if engine.is_stopping else "draining"
     elif not report["database"]:
         report["status"] = "unavailable"
     return JsonResponse(report, status=200 if report["status"] == "ok" else 503)

@@ -70,6 +70,7 @@ STEPS = (
     "store.topics",
     "store.outbox",
     "store.moderation",
+    "store.draining",
     "store.rooms",
     "store.overview",
     "engine.servers",

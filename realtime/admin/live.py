@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from ..counts import BOUNDS
 from ..engine.reporting import CLIENTS, LIVE
-from ..models import Connection, Live
+from ..models import Connection, Live, Node
 from ..operations.live import may_look
 from ..page import page_config
 from .large import ReadOnlyAdmin
@@ -54,6 +54,7 @@ class LiveAdmin(ReadOnlyAdmin):
             "bounds": [bound * 1000 for bound in BOUNDS],
             "clients": actions and reverse(name, current_app=self.admin_site.name),
             "actions": actions,
+            "nodes": self._node_actions(request),
             "texts": _texts(),
         }
 
@@ -64,6 +65,16 @@ class LiveAdmin(ReadOnlyAdmin):
             return []
         choices = model_admin.get_action_choices(request, default_choices=[])
         return [[name, str(label)] for name, label in choices]
+
+    def _node_actions(self, request: HttpRequest) -> dict[str, str] | None:
+        """Return the actions of the list of processes, if the user may take them."""
+        model_admin: Any = self.admin_site._registry.get(Node)
+        if model_admin is None or not model_admin.has_view_permission(request):
+            return None
+        if not (choices := dict(model_admin.get_action_choices(request, default_choices=[]))):
+            return None
+        url = reverse("admin:realtime_node_changelist", current_app=self.admin_site.name)
+        return {"url": url, **{name: str(label) for name, label in choices.items()}}
 
 
 def _texts() -> dict[str, str]:
@@ -77,7 +88,8 @@ def _texts() -> dict[str, str]:
         "refused": _("Refused handshakes"),
         "slow": _("Slow clients closed"),
         "running": _("running"),
-        "draining": _("stopping"),
+        "draining": _("draining"),
+        "stopping": _("stopping"),
         "late": _("lease is late"),
         "gone": _("gone"),
         "shown": _("%(shown)s of %(all)s"),

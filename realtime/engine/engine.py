@@ -22,7 +22,7 @@ from ..store.accounts.identity import Identity
 from ..store.presence import Place
 from ..wire.errors import CloseCode, Disconnect
 from .after import AfterHooks
-from .bus.notes import Answered, Inspect, Question
+from .bus.notes import Answered, Inspect, NodeChanged, ProcessNote, Question
 from .bus.publisher import publisher
 from .connections.admission import Admission
 from .connections.connection import Connection
@@ -38,7 +38,7 @@ from .database.executor import Database
 from .database.writer import Writer
 from .delivery.hub import EVERYONE, Hub
 from .delivery.topic import Topic
-from .draining import drain
+from .draining import Draining
 from .pulse import Pulse, new_node
 from .reporting import Reporter
 from .servers.shutdown import on_shutdown
@@ -97,20 +97,23 @@ class Engine:
             self.revalidator.on_change,
             self.questions.ask,
             publisher.answers.settle,
-            self.reporter.receive,
+            self._receive,
         )
         self.after = AfterHooks(self.db)
         tell_hooks = self.after.add if hooks().hears_messages else None
         self.writer = Writer(self.db, self.hub.publish_committed, tell_hooks)
-        self.presence = PresenceWriter(self.node, self.db, self._announce)
+        self.connections: dict[str, Connection] = {}
+        self.draining = Draining(self.node.id, self.db, self.connections, self.writer)
+        self.presence = PresenceWriter(
+            self.node, self.db, self._announce, lambda: self.draining.seconds
+        )
         self.admission = Admission(self.revalidator.connections)
         self.limits = Limits()
         self.passes = Passes(self.loop)
         self.watchdog = Watchdog()
-        self.is_draining = self.is_stopping = self.is_stopped = False
+        self.is_stopping = self.is_stopped = False
         self.stop_accepting: Callable[[], object] = lambda: None
         """Closes the listening socket, if other processes accept connections from it."""
-        self.connections: dict[str, Connection] = {}
         self._on_close = self._remove  # one method object for all connections
         self._empty = asyncio.Event()
         self._empty.set()
@@ -173,9 +176,8 @@ class Engine:
 
         New connections are no longer accepted; the open ones are served until they are closed.
         """
-        self.is_draining = True
         self.stop_accepting()
-        await drain(self.connections, self.writer, seconds)
+        await self.draining.finish(seconds)
 
     def unregister(self) -> None:
         """Remove the engine, so that the next call on this loop makes another one, as in tests.
@@ -199,6 +201,7 @@ class Engine:
     async def _stop(self) -> None:
         self.is_stopping = True  # commands and connections are no longer accepted
         self.stop_accepting()
+        self.draining.end()
         await self.writer.drain(DRAIN_SECONDS)
         for connection in list(self.connections.values()):
             connection.close(shutdown())
@@ -220,6 +223,11 @@ class Engine:
         await asyncio.gather(self.hub.stop(), self.db.stop())
         self._teardown.stop()
         self.is_stopped = True
+
+    @property
+    def takes_clients(self) -> bool:
+        """Whether new connections are accepted: the process neither stops nor drains."""
+        return not (self.is_stopping or self.draining.is_on)
 
     @property
     def is_current(self) -> bool:
@@ -280,6 +288,12 @@ class Engine:
             self.reporter.receive(note)
         else:
             publisher.answers.settle(note)
+
+    def _receive(self, note: ProcessNote) -> None:
+        if isinstance(note, NodeChanged):
+            self.draining.read_soon()
+        else:
+            self.reporter.receive(note)
 
     def change_identity(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""

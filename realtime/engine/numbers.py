@@ -89,6 +89,9 @@ class Numbers(msgspec.Struct):
     at: float
     cpu_seconds: float
     is_stopping: bool
+    """Whether it accepts no new clients, because it stops or drains."""
+    is_draining: bool
+    """Whether it only moves its clients to other processes."""
     is_current: bool
     """Whether the lease of the process was renewed in time."""
     is_layer_away: bool
@@ -107,7 +110,8 @@ def read(engine: "Engine | None") -> Numbers:
         started_at=_started_at,
         at=time.time(),
         cpu_seconds=time.process_time(),
-        is_stopping=engine is not None and (engine.is_stopping or engine.is_draining),
+        is_stopping=engine is not None and not engine.takes_clients,
+        is_draining=engine is not None and engine.draining.is_on and not engine.is_stopping,
         is_current=engine is None or engine.is_current,
         is_layer_away=engine is not None and engine.hub.layer.is_away,
         gauges=Gauges() if engine is None else _gauges(engine),

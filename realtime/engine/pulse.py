@@ -142,6 +142,7 @@ class Pulse:
         self._renewed_at = time.monotonic()
         if is_alive:
             self._renewed_since = self._renewed_since or time.monotonic()
+            await engine.draining.read()  # the note about it may be lost
         else:
             self._renewed_since = None
             engine.presence.rebuild()

@@ -25,6 +25,8 @@ class Node(models.Model):
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     expires_at = models.DateTimeField(_("lease ends"), db_index=True)
     reaper = models.CharField(_("reaped by"), max_length=16, blank=True)
+    drain_seconds = models.PositiveIntegerField(_("drains over"), null=True, blank=True)
+    """Over how many seconds it moves its clients to other processes; None while it serves."""
 
     class Meta:
         verbose_name = _("node")

@@ -114,9 +114,15 @@ def renew(node: LiveNode) -> bool:
 
 
 def rebuild(
-    node: LiveNode, connections: Sequence[Connection], presences: Sequence[Presence]
+    node: LiveNode,
+    connections: Sequence[Connection],
+    presences: Sequence[Presence],
+    drain_seconds: int | None = None,
 ) -> Announcement:
-    """Replace a node and all its rows, whatever was stored before."""
+    """Replace a node and all its rows, whatever was stored before.
+
+    `drain_seconds` is for a node whose row was deleted while it drained.
+    """
     with transaction.atomic(using=database()):
         # The update waits for a reaper that is removing the row, and then matches none.
         if not _nodes().filter(pk=node.id).update(expires_at=_lease(node), reaper=""):
@@ -126,6 +132,7 @@ def rebuild(
                 pid=node.pid,
                 birth=node.birth,
                 expires_at=_lease(node),
+                drain_seconds=drain_seconds,
             )
         gone = _people(_presences().filter(connection__node=node.id))
         _presences().filter(connection__node=node.id).delete()

@@ -35,6 +35,14 @@ async def test_a_process_that_ends_takes_nobody(engine: Engine) -> None:
     assert (await asked("live"))[0] == 200
 
 
+async def test_a_process_that_drains_takes_nobody(engine: Engine) -> None:
+    engine.draining.start(10)
+    status, told = await asked("ready")
+    assert (status, told["status"]) == (503, "draining")
+    engine.draining.stop()
+    assert (await asked("ready"))[0] == 200
+
+
 async def test_without_a_database_nobody_is_served(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

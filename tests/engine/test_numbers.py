@@ -98,7 +98,7 @@ def test_a_process_without_sockets_has_numbers_too(database: str) -> None:
 async def test_a_process_that_drains_is_shown_as_one_that_stops(engine: Engine) -> None:
     assert not numbers.read(engine).is_stopping
     await engine.drain(0)
-    assert numbers.read(engine).is_stopping
+    assert (numbers.read(engine).is_stopping, numbers.read(engine).is_draining) == (True, True)
 
 
 def test_the_numbers_go_to_other_processes_as_json() -> None:

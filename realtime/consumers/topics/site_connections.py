@@ -43,8 +43,8 @@ REFUSALS: dict[int, ErrorCode] = {
 
 
 def check_running(engine: Engine) -> None:
-    """Raise `CommandError` if the process shuts down."""
-    if engine.is_stopping:
+    """Raise `CommandError` if the process accepts no new clients."""
+    if not engine.takes_clients:
         raise CommandError(ErrorCode.UNAVAILABLE, STOPPING, retry_after=1)
 
 

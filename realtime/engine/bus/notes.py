@@ -21,11 +21,13 @@ __all__ = [
     "Direct",
     "Inspect",
     "LogEvent",
+    "NodeChanged",
     "Note",
     "Outcome",
     "People",
     "PresenceDiff",
     "Probe",
+    "ProcessNote",
     "Question",
     "Revalidate",
     "RightsChanged",
@@ -189,6 +191,10 @@ class Watch(_Note, tag="watch"):
     seconds: float
 
 
+class NodeChanged(_Note, tag="node"):
+    """Have the process of the topic read the row of its node again."""
+
+
 class Inspect(_Note, tag="inspect"):
     """Ask one process about what it serves; `text` is the question as JSON.
 
@@ -200,6 +206,8 @@ class Inspect(_Note, tag="inspect"):
     reply: str
 
 
+ProcessNote = Watch | Inspect | NodeChanged
+"""The notes to a whole process."""
 Note = (
     Answered
     | Broadcast
@@ -214,6 +222,7 @@ Note = (
     | Question
     | Watch
     | Inspect
+    | NodeChanged
 )
 KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get_args(Note)}
 

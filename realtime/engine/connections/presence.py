@@ -26,15 +26,21 @@ RETRY_SECONDS = 1.0
 class PresenceWriter:
     """The live connections and presences of this node, and the changes still to be written.
 
-    `announce` is called with the users who joined and left places, after the commit.
+    `announce` is called with the users who joined and left places, after the commit, and
+    `drain_seconds` for the state of a node whose row was deleted meanwhile.
     """
 
     def __init__(
-        self, node: LiveNode, db: Database, announce: Callable[[Announcement], None]
+        self,
+        node: LiveNode,
+        db: Database,
+        announce: Callable[[Announcement], None],
+        drain_seconds: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._node = node
         self._db = db
         self._announce = announce
+        self._drain_seconds = drain_seconds
         self._connections: dict[str, ConnectionRow] = {}
         self._presences: dict[tuple[str, Place], Presence] = {}
         self._places: dict[str, set[Place]] = {}
@@ -158,5 +164,9 @@ class PresenceWriter:
             row.pk = None
             row._state.adding = True
         return await self._db.pulse(
-            presence.rebuild, self._node, list(self._connections.values()), rows
+            presence.rebuild,
+            self._node,
+            list(self._connections.values()),
+            rows,
+            self._drain_seconds(),
         )

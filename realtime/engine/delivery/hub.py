@@ -31,9 +31,11 @@ from ..bus.notes import (
     Direct,
     Inspect,
     LogEvent,
+    NodeChanged,
     Note,
     PresenceDiff,
     Probe,
+    ProcessNote,
     Question,
     Revalidate,
     RightsChanged,
@@ -71,7 +73,7 @@ class Hub:
 
     `revalidate(connections, note)` is called for each `Revalidate` note, and `answered(note)` for
     each `Answered` note. `ask(connection, note)` is called for each `Question` note, and
-    `report(note)` for each `Watch` or `Inspect` note.
+    `on_process(note)` for each note to the whole process.
     """
 
     def __init__(
@@ -81,11 +83,11 @@ class Hub:
         revalidate: Callable[[list[Connection], Revalidate], None] = lambda connections, note: None,
         ask: Callable[[Connection | None, Question], None] = lambda connection, note: None,
         answered: Callable[[Answered], None] = lambda note: None,
-        report: Callable[[Watch | Inspect], None] = lambda note: None,
+        on_process: Callable[[ProcessNote], None] = lambda note: None,
     ) -> None:
         self.layer = Layer(origin, self._receive, partial(db.read, site.identity))
         self._revalidate = revalidate
-        self._ask, self._answered, self._report = ask, answered, report
+        self._ask, self._answered, self._on_process = ask, answered, on_process
         self._flushers = (Flusher(coalesces=False), Flusher(coalesces=True))
         self._tasks: set[asyncio.Task[Any]] = set()
         self.follower = LogFollower(db, self._spawn)
@@ -255,8 +257,8 @@ class Hub:
                 self._ask(topic.members.get(connection), note)
             case Answered():
                 self._answered(note)
-            case Watch() | Inspect():
-                self._report(note)
+            case Watch() | Inspect() | NodeChanged():
+                self._on_process(note)
             case Probe():
                 pass
 

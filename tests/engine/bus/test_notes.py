@@ -25,6 +25,7 @@ from realtime.engine.bus.notes import (
     Direct,
     Inspect,
     LogEvent,
+    NodeChanged,
     Note,
     PresenceDiff,
     Probe,
@@ -119,6 +120,7 @@ WIRE: list[tuple[Note, list[Any]]] = [
     ),
     (Answered("c0ffee", "answered", "", "{}"), ["answer", "c0ffee", "answered", "", "{}"]),
     (Watch(15.0), ["watch", 15.0]),
+    (NodeChanged(), ["node"]),
     (Inspect("c0ffee", "{}", "node.b2"), ["inspect", "c0ffee", "{}", "node.b2"]),
 ]
 

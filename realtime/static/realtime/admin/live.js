@@ -3,7 +3,7 @@
 /**
  * @typedef {{ numbers: any, opened: Row[], closed: string[], is_partial: boolean }} Report
  * @typedef {Record<string, any>} Row
- * @typedef {{ numbers: any, before: any, at: number, rows: Map<string, Row>, places: Row[],
+ * @typedef {{ numbers: any, before: any, at: number, rows: Map<string, Row>, places: Row[], row?: HTMLTableRowElement,
  *   isStale: boolean, meanwhile: Report[] | null }} Node
  */
 
@@ -109,22 +109,43 @@ function sample() {
 
 function drawNodes() {
   const body = root.querySelector(".realtime-nodes tbody");
-  body.replaceChildren(...[...nodes.values()].map((node) => {
-    const one = node.numbers;
-    const cells = [
-      one.node, one.hostname, `${one.program} ${one.pid}`, one.version, span(one.at - one.started_at),
-      `${whole(100 * rate(node, (numbers) => numbers.cpu_seconds))} %`, whole(one.gauges.connections),
-      whole(rate(node, (numbers) => numbers.totals.commands)), whole(rate(node, (numbers) => numbers.totals.deliveries)), stateOf(node),
-    ];
-    const row = document.createElement("tr");
-    row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
-    return row;
-  }));
+  const rows = [...nodes.values()].map((node) => drawNode(node));
+  // Rows that stay are not replaced: their buttons would lose the focus.
+  if (rows.length !== body.children.length || rows.some((row, place) => row !== body.children[place])) body.replaceChildren(...rows);
+}
+
+function drawNode(node) {
+  const one = node.numbers;
+  const cells = [
+    one.node, one.hostname, `${one.program} ${one.pid}`, one.version, span(one.at - one.started_at),
+    `${whole(100 * rate(node, (numbers) => numbers.cpu_seconds))} %`, whole(one.gauges.connections),
+    whole(rate(node, (numbers) => numbers.totals.commands)), whole(rate(node, (numbers) => numbers.totals.deliveries)), stateOf(node),
+  ];
+  node.row ??= newNodeRow(one.node, cells.length);
+  cells.forEach((text, place) => (node.row.cells[place].textContent = text));
+  const button = node.row.querySelector("button");
+  if (button) {
+    button.textContent = one.is_draining ? config.nodes.serve : config.nodes.drain;
+    button.disabled = Date.now() - node.at >= GONE || (one.is_stopping && !one.is_draining);
+  }
+  return node.row;
+}
+
+/** A row of cells, and a button to drain the process; the list of processes asks first. */
+function newNodeRow(name, size) {
+  const row = document.createElement("tr");
+  for (let place = 0; place < size; place++) row.insertCell();
+  if (!config.nodes) return row;
+  const button = Object.assign(document.createElement("button"), { type: "button" });
+  button.addEventListener("click", () => post(config.nodes.url, nodes.get(name)?.numbers.is_draining ? "serve" : "drain", [name]));
+  row.insertCell().append(button);
+  return row;
 }
 
 function stateOf(node) {
   if (Date.now() - node.at >= GONE) return texts.gone;
-  if (node.numbers.is_stopping) return texts.draining;
+  if (node.numbers.is_draining) return texts.draining;
+  if (node.numbers.is_stopping) return texts.stopping;
   return node.numbers.is_current ? texts.running : texts.late;
 }
 
@@ -344,15 +365,19 @@ tools.addEventListener("submit", (event) => {
   const note = tools.querySelector(".realtime-note");
   note.textContent = selected.size > MOST ? fill(texts.many, { most: MOST }) : selected.size ? "" : texts.none;
   if (!choice || note.textContent) return;
-  // The list of clients asks for confirmation, checks the permission and writes the log.
-  const form = Object.assign(document.createElement("form"), { method: "post", action: config.clients, hidden: true });
+  post(config.clients, choice.value, selected);
+});
+
+/** Begin an action of a list, which asks for confirmation, checks the permission and writes the log. */
+function post(url, action, ids) {
+  const form = Object.assign(document.createElement("form"), { method: "post", action: url, hidden: true });
   const add = (name, value) => form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
   add("csrfmiddlewaretoken", tools.querySelector("[name=csrfmiddlewaretoken]").value);
-  add("action", choice.value);
-  for (const id of selected) add("_selected_action", id);
+  add("action", action);
+  for (const id of ids) add("_selected_action", id);
   document.body.append(form);
   form.submit();
-});
+}
 
 root.hidden = false;
 tell(client.state);
