@@ -1,7 +1,8 @@
-"""Kick, ban and mute users, and delete messages, from any code: views, the admin, jobs, a shell.
+"""Kick, ban, mute and move users, and delete messages: from views, the admin, jobs, a shell.
 
     moderation.ban(room, user, seconds=3600, reason="spam", by=request.user)
     moderation.mute(None, "guest:0f3a…")          # on the whole site
+    moderation.move(lobby, table, [user, other])
     await moderation.adelete(message)
 
 Each takes effect on every server process within a second of its commit. With `by`, it is recorded
@@ -10,6 +11,7 @@ is the whole site. The caller checks permissions. With a `rank` (`Sanction.Rank`
 or mute of a higher rank is refused with `permission_denied`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -20,17 +22,21 @@ from .store.accounts.identity import Identity
 from .store.accounts.users import canonical, key_of
 from .store.database.servers import on_working_server
 from .store.moderation import actions
+from .store.rooms import moving
+from .store.rooms.moving import Moves
 
 __all__ = [
     "aban",
     "adelete",
     "akick",
+    "amove",
     "amute",
     "aunban",
     "aunmute",
     "ban",
     "delete",
     "kick",
+    "move",
     "mute",
     "unban",
     "unmute",
@@ -117,6 +123,29 @@ def unmute(
 
 
 @on_working_server
+def move(
+    room: Room,
+    to: Room,
+    users: Iterable[Any],
+    *,
+    reason: str = "",
+    by: Any = None,
+    ends_membership: bool = False,
+) -> Moves:
+    """Move users and guests who are in a room to another one; return what became of each.
+
+    All their clients in `room` leave it and join `to`. Users become members of a private room, and
+    with `ends_membership` plain members lose their membership of the first one. Who may not enter
+    `to` stays. Raises `CommandError`: `unknown_user` for an invalid `user_id`, `invalid_message`
+    for the same room, or a direct one.
+    """
+    keys = [_key(user) for user in users]
+    return moving.move(
+        room, to, keys, reason=reason, by=_identity(by), ends_membership=ends_membership
+    )
+
+
+@on_working_server
 def delete(message: Message | int, *, by: Any = None) -> None:
     """Delete the text and data of a message, everywhere; a tombstone keeps its position.
 
@@ -149,6 +178,11 @@ async def amute(room: Room | None, user: Any = None, **kwargs: Any) -> list[Sanc
 async def aunmute(room: Room | None, user: Any = None, **kwargs: Any) -> int:
     """Lift the mutes of a user."""
     return await sync_to_async(unmute)(room, user, **kwargs)
+
+
+async def amove(room: Room, to: Room, users: Iterable[Any], **kwargs: Any) -> Moves:
+    """Move users and guests who are in a room to another one."""
+    return await sync_to_async(move)(room, to, users, **kwargs)
 
 
 async def adelete(message: Message | int, **kwargs: Any) -> None:

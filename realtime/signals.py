@@ -10,6 +10,7 @@ __all__ = [
     "entries_stored",
     "invited",
     "messages_stored",
+    "moved",
     "rights_changed",
     "site_sanctions_changed",
     "topic_rights_changed",
@@ -35,6 +36,12 @@ invited = Signal()
 
 `room`; `user_id`; `by`: the `Identity` of the other user; `is_request`: whether it is a direct room
 that the user has not accepted yet.
+"""
+
+moved = Signal()
+"""Users were moved from a room to another one.
+
+`users`: their ids; `room` and `to`: the slugs of the rooms; `reason`: a text for them, or empty.
 """
 
 entries_stored = Signal()

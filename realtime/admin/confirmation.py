@@ -1,6 +1,6 @@
 """Admin actions with a page of their own, for a confirmation or a form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django import forms
@@ -32,7 +32,7 @@ class ConfirmForm(forms.Form):
     is_sure = forms.BooleanField(widget=forms.HiddenInput, initial=True)
 
 
-def bound_if_submitted(form: type[Filled], request: HttpRequest) -> Filled:
+def bound_if_submitted(form: Callable[..., Filled], request: HttpRequest) -> Filled:
     """Return the form with the submitted data, or unbound if its page was not shown yet."""
     given = form(request.POST)
     return given if given.fields.keys() & request.POST.keys() else form()

@@ -1,6 +1,7 @@
 """The admin of open connections: disconnect and notify clients, sanction users."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -16,8 +17,10 @@ from .. import moderation, push
 from ..auth import guests
 from ..models import Connection, Node, Presence, Room
 from ..store.accounts.identity import GUEST
+from ..store.rooms.moving import Moves
 from .confirmation import ConfirmForm, bound_if_submitted
 from .large import RoomFilter
+from .moving import MoveForm
 from .notices import UNREACHABLE, ClientNoticeForm, may_control
 from .people import named
 from .sanction_actions import KickForm, RoomForm, RoomSanctionForm, SanctionActionsAdmin
@@ -92,7 +95,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
     search_fields = ("username", "=user_key", "=address", "=id")
     fields = ("id", "username", "user_key", "user", "rooms", "node", "address", "connected_at")
     ordering = ("-connected_at", "pk")
-    actions = ("disconnect", "send_notice", "kick", "ban", "mute", "revoke")
+    actions = ("disconnect", "send_notice", "move", "kick", "ban", "mute", "revoke")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Return connections with their rooms."""
@@ -124,6 +127,10 @@ class ConnectionAdmin(SanctionActionsAdmin):
     def has_control_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may disconnect and notify clients."""
         return may_control(request)
+
+    def has_move_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may move others: into private rooms too, so moderates all."""
+        return request.user.has_perm("realtime.moderate_room")
 
     @admin.display(description=_("name"), ordering="username")
     def name(self, connection: Connection) -> str:
@@ -203,6 +210,41 @@ class ConnectionAdmin(SanctionActionsAdmin):
         self._report(request, text, number)
         return None
 
+    @admin.action(description=_("Move to another room…"), permissions=["move"])
+    def move(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
+        """Move the users from a room to another one, with all their clients there."""
+        people, here = self._people(request, queryset), request.GET.get("room")
+        form = bound_if_submitted(partial(MoveForm, initial={"room": here}), request)
+        if not people:
+            return None
+        if not form.is_valid():
+            return self.action_page(
+                request,
+                "move",
+                form,
+                title=_("Move to another room"),
+                question=_("The users:"),
+                about=list(people.values()),
+            )
+        found = moderation.move(users=people, by=request.user, **form.cleaned_data)
+        self._report_moves(request, found)
+        return None
+
+    def _report_moves(self, request: HttpRequest, found: Moves) -> None:
+        done = ngettext("%d person was moved.", "%d people were moved.", len(found.moved))
+        self._report(request, done, len(found.moved))
+        refused = ngettext(
+            "%d person may not enter that room, and stays.",
+            "%d people may not enter that room, and stay.",
+            len(found.refused),
+        )
+        absent = ngettext(
+            "%d person is not in the room.", "%d people are not in the room.", len(found.absent)
+        )
+        for text, users in ((refused, found.refused), (absent, found.absent)):
+            if users:
+                self.message_user(request, text % len(users), messages.WARNING)
+
     @admin.action(description=_("Kick…"), permissions=["sanction"])
     def kick(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
         """Remove the users from a room or the site for `KICK_SECONDS`."""
@@ -247,8 +289,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
         form_class: type[RoomForm],
         title: Any,
     ) -> HttpResponse | None:
-        rows = self.chosen(request, queryset)
-        people = {one.user_key: f"{one.username} ({one.user_key})" for one in rows}
+        people = self._people(request, queryset)
         form = bound_if_submitted(form_class, request)
         if not people:
             return None
@@ -264,6 +305,11 @@ class ConnectionAdmin(SanctionActionsAdmin):
         text = ngettext("Done to %d person.", "Done to %d people.", number)
         self._report(request, text, number)
         return None
+
+    def _people(self, request: HttpRequest, queryset: QuerySet[Connection]) -> dict[str, str]:
+        """Return the users of the selected rows: their ids, and how a question names them."""
+        rows = self.chosen(request, queryset)
+        return {one.user_key: f"{one.username} ({one.user_key})" for one in rows}
 
     def _send(
         self,

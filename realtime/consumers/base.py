@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ..auth.origin import admit, refuse
 from ..engine.bus.handover import Handover
+from ..engine.bus.notes import RoomMove, Transfer
 from ..engine.bus.publisher import publisher
 from ..engine.connections.intake import Intake
 from ..engine.engine import Engine
@@ -275,8 +276,8 @@ class Consumer(Sending):
     def on_topic_rights_changed(self, name: str) -> None:
         """Override this to act on changed rights in a topic."""
 
-    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
-        """Override this to join or leave a room for the site's code; the chat does so."""
+    def on_room_move(self, move: RoomMove | Transfer) -> None:
+        """Override this to join or leave rooms for the site's code; the chat does so."""
 
     def on_user_changed(self, identity: Identity) -> None:
         """Replace the user by the changed user."""

@@ -17,6 +17,7 @@ from ..signals import (
     entries_stored,
     invited,
     messages_stored,
+    moved,
     rights_changed,
     site_sanctions_changed,
     topic_rights_changed,
@@ -33,7 +34,7 @@ from ..wire.events import Invited, Outgoing
 from .after import new_message, tell_now
 from .bus.handover import Handover, is_in_a_loop
 from .bus.joint import Joint
-from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged
+from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged, Transfer
 from .bus.publisher import publisher
 from .delivery.entry_topic import entry_event
 from .delivery.room_topic import room_event
@@ -228,6 +229,15 @@ def _entries_pending(topics: frozenset[str], rooms: frozenset[int], **_: object)
     if topics or rooms:
         engine.call_soon(engine.writer.number, topics, rooms)
     return True
+
+
+@receiver(moved, dispatch_uid="realtime.notify.moved")
+def _moved(users: list[str], room: str, to: str, reason: str, **_: object) -> None:
+    def notify_users() -> None:
+        for user in users:
+            notify(user_topic(user), Transfer(room, to, reason, ""))
+
+    on_commit(notify_users)
 
 
 @receiver(invited, dispatch_uid="realtime.notify.invited")

@@ -414,3 +414,69 @@ def test_sanctions_of_more_users_cost_no_more_queries(
     kicked = action == "kick" and scope == "room"
     assert Membership.objects.count() == (0 if kicked else 12)
     assert numbers[1] <= numbers[0] + 2 <= 34
+
+
+# Moves.
+
+
+@pytest.fixture
+def table(db: None) -> Room:
+    return Room.objects.create(slug="table", title="Table")
+
+
+def test_a_move_asks_from_which_room_to_which(
+    admin_client: Client, room: Room, table: Room, connect: Connect
+) -> None:
+    """The room by which the list is filtered is the first one."""
+    chosen = [connect("ada", room).pk, connect("ada", room).pk, connect("bob").pk]
+    url = f"{LIST}?room={room.pk}"
+    page = admin_client.post(url, {"action": "move", "_selected_action": chosen[:2]})
+    html = page.content.decode()
+    assert re.search(rf'name="room" value="{room.pk}"', html)
+    assert html.count("<li>ada (guest:ada)</li>") == 1
+    assert not LogEntry.objects.exists()
+    done = act(admin_client, "move", *chosen, room=room.pk, to=table.pk, reason="hi")
+    html = done.content.decode()
+    assert "1 person was moved." in html
+    assert "1 person is not in the room." in html
+    assert {entry.object_id for entry in LogEntry.objects.all()} == set(chosen[:2])
+
+
+def test_a_user_who_may_not_enter_the_room_is_named_as_a_number(
+    admin_client: Client, room: Room, connect: Connect
+) -> None:
+    private = Room.objects.create(slug="secret", kind="private")
+    chosen = connect("ada", room).pk
+    html = act(admin_client, "move", chosen, room=room.pk, to=private.pk).content.decode()
+    assert "1 person may not enter that room, and stays." in html
+
+
+@pytest.mark.parametrize("to", ["", "0", "x", "same", "direct"])
+def test_a_room_that_cannot_be_asks_again(
+    admin_client: Client, room: Room, connect: Connect, to: str
+) -> None:
+    direct = Room.objects.create(slug="direct-1", kind="direct", direct_key="k")
+    given = {"same": room.pk, "direct": direct.pk}.get(to, to)
+    page = act(admin_client, "move", connect("ada", room).pk, room=room.pk, to=given)
+    assert page.context["form"].errors
+
+
+def test_a_move_needs_the_permission_to_moderate_all_rooms(
+    staff: Callable[..., Client], room: Room, table: Room, connect: Connect
+) -> None:
+    """It may bring users into private rooms."""
+    chosen = connect("ada", room).pk
+    client = staff("view_connection", "change_connection", "add_sanction")
+    assert "move" not in offered(client, LIST)
+    act(client, "move", chosen, room=room.pk, to=table.pk)
+    assert not LogEntry.objects.exists()
+
+
+def test_no_other_permission_is_needed_for_a_move(
+    staff: Callable[..., Client], room: Room, table: Room, connect: Connect
+) -> None:
+    chosen = connect("ada", room).pk
+    client = staff("view_connection", "moderate_room")
+    assert offered(client, LIST) == {"move"}
+    done = act(client, "move", chosen, room=room.pk, to=table.pk)
+    assert "1 person was moved." in done.content.decode()

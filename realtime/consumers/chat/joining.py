@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ...conf import config
+from ...engine.bus.notes import RoomMove, Transfer
 from ...engine.delivery.catchup import CaughtUp, attach
 from ...engine.delivery.room_topic import RoomTopic
 from ...store.rooms import access, memberships
@@ -32,6 +33,7 @@ from .subscription import RoomSubscription
 __all__ = ["Joining"]
 
 ENDED = _("You are not in this room any more. Join it again.")
+MOVED = _("A moderator has moved you to another room.")
 TAKEN_OUT = _("The site has taken you out of this room. You may join it again.")
 TOO_MANY_ROOMS = _("You are in too many rooms. Leave one first.")
 
@@ -54,7 +56,7 @@ class Joining(JoinedRooms):
 
     def __init__(self) -> None:
         super().__init__()
-        self._steering = Steering(self._make_move, lambda: self.outbox.until_free())
+        self._steering = Steering(self._make, lambda: self.outbox.until_free())
 
     @command
     async def join(self, command: Join) -> Joined:
@@ -101,11 +103,28 @@ class Joining(JoinedRooms):
         """Whether a move of the site's code is not made yet."""
         return not self._steering.is_idle
 
-    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
-        """Join or leave a room because the site's code says so."""
-        self._steering.add(Move(room, joins, reason))
+    def on_room_move(self, move: RoomMove | Transfer) -> None:
+        """Join or leave rooms because the site's code says so."""
+        self._steering.add(Move(move, move.room in self._subscriptions))
 
-    async def _make_move(self, move: Move) -> None:
+    async def _make(self, move: Move) -> None:
+        match move.note:
+            case RoomMove() as note:
+                await self._make_move(note)
+            case Transfer() as note if move.was_here or note.room in self._subscriptions:
+                await self._make_transfer(note)
+
+    async def _make_transfer(self, move: Transfer) -> None:
+        """Send `removed` and `joined` to a client; one that may not join stays where it is."""
+        known = None
+        if move.to not in self._subscriptions:
+            known = await self._read_access(access.enter_all, move.to)
+        if here := self._subscriptions.get(move.room):
+            self._remove(here, CommandError(ErrorCode.NOT_JOINED, move.reason or MOVED))
+        if known is not None:
+            self.reply_large(await self._join(Join(room=move.to), known))
+
+    async def _make_move(self, move: RoomMove) -> None:
         """Send `joined` or `removed` to a client that was moved; nothing if it was there before."""
         is_here = move.room in self._subscriptions
         if move.joins and not is_here:

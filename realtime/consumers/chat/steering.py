@@ -8,6 +8,7 @@ from typing import NamedTuple
 from django.db import Error as DatabaseError
 
 from ...conf import config
+from ...engine.bus.notes import RoomMove, Transfer
 from ...logs import get_logger
 from ...wire.errors import CommandError
 
@@ -19,11 +20,18 @@ FAILED = "room %s: a user did not %s for the site: %r"
 
 
 class Move(NamedTuple):
-    """A room that a connection has to join, or to leave for a reason."""
+    """A note about a room, for one connection."""
 
-    room: str
-    joins: bool
-    reason: str
+    note: RoomMove | Transfer
+    was_here: bool
+    """Whether the connection was in the room when the note came; it may be put out meanwhile."""
+
+    def __str__(self) -> str:
+        match self.note:
+            case Transfer(to=to):
+                return f"move to {to}"
+            case RoomMove(joins=joins):
+                return "join" if joins else "leave"
 
 
 class Steering:
@@ -58,13 +66,12 @@ class Steering:
         while self._moves:
             await self._ready()  # each `joined` event may be large
             move = self._moves.popleft()
-            verb = "join" if move.joins else "leave"
             try:
                 async with asyncio.timeout(config().handler_seconds):
                     await self._make(move)
             except CommandError as error:  # the rights of the user hold for the site's code too
-                logger.info(REFUSED, move.room, verb, error.code)
+                logger.info(REFUSED, move.note.room, move, error.code)
             except (DatabaseError, TimeoutError) as error:
-                logger.warning(FAILED, move.room, verb, error)
+                logger.warning(FAILED, move.note.room, move, error)
             except Exception:  # of a site's own policy
-                logger.exception("room %s: a user did not %s for the site", move.room, verb)
+                logger.exception("room %s: a user did not %s for the site", move.note.room, move)

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ...auth.address import address_of
 from ...auth.identify import identify
+from ...engine.bus.notes import RoomMove, Transfer
 from ...engine.connections.connection import Connection
 from ...engine.connections.phase import Phase
 from ...engine.delivery.entry_catchup import EntryPage
@@ -185,7 +186,7 @@ class SiteConnection:
         self._connection.identity = identity.after(self._connection.identity)
         self._topics.recheck_all()
 
-    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
+    def on_room_move(self, move: RoomMove | Transfer) -> None:
         """Do nothing: the client cannot be in a room."""
 
     def on_topic_rights_changed(self, name: str) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "Revalidate",
     "RightsChanged",
     "RoomMove",
+    "Transfer",
     "UnknownKind",
     "Watch",
     "decode",
@@ -144,6 +145,18 @@ class RoomMove(_Note, tag="move"):
     connection: str
 
 
+class Transfer(_Note, tag="transfer"):
+    """Have one connection of the topic move from a room to another one, or all if it is empty.
+
+    One that is not in the first room stays where it is. `reason` is the text for its client.
+    """
+
+    room: str
+    to: str
+    reason: str
+    connection: str
+
+
 class Probe(_Note, tag="fence"):
     """Prove that this process receives the topic, when its own token comes back."""
 
@@ -218,6 +231,7 @@ Note = (
     | PresenceDiff
     | RightsChanged
     | RoomMove
+    | Transfer
     | Probe
     | Question
     | Watch

@@ -15,6 +15,7 @@ from ...store.accounts.identity import Credential, Identity
 from ...wire.codecs import Codec
 from ...wire.errors import CLOSE_CODES, CloseCode, CommandError, Disconnect
 from ...wire.events import Failure, Outgoing, Ref
+from ..bus.notes import RoomMove, Transfer
 from ..servers.transport import shut_down
 from .intake import Intake
 from .language import language_of, translated
@@ -50,7 +51,7 @@ class ConnectionEvents(Protocol):
 
     @property
     def is_moving(self) -> bool:
-        """Whether a join or leave of `on_room_move` is not made yet."""
+        """Whether a move of `on_room_move` is not made yet."""
 
     def on_rights_changed(self, room: str = "", user_id: str = "") -> None:
         """Recheck the rights in a room, or in every room; with `user_id`, only that user's."""
@@ -61,8 +62,8 @@ class ConnectionEvents(Protocol):
     def on_user_changed(self, identity: Identity) -> None:
         """Use the changed user, who may stay connected."""
 
-    def on_room_move(self, room: str, joins: bool, reason: str) -> None:
-        """Join or leave a room; `reason` is the text for a client that leaves."""
+    def on_room_move(self, move: RoomMove | Transfer) -> None:
+        """Join or leave a room, or leave one for another one."""
 
 
 class Silence(Protocol):

@@ -40,6 +40,7 @@ from ..bus.notes import (
     Revalidate,
     RightsChanged,
     RoomMove,
+    Transfer,
     UnknownKind,
     Watch,
     decode,
@@ -249,7 +250,7 @@ class Hub:
                 self._dispatch_to_log(topic, note)
             case Broadcast(text, exclude):
                 topic.deliver(Event(Frame(text), exclude=exclude))
-            case Close() | Direct() | RoomMove():
+            case Close() | Direct() | RoomMove() | Transfer():
                 _dispatch_to_clients(_recipients(topic, note.connection), note)
             case Revalidate():
                 self._revalidate(list(topic.members.values()), note)
@@ -360,16 +361,18 @@ def _send_directly(recipients: Iterable[Connection], frame: Frame) -> None:
             one.outbox.send(one.codec.join([frame]))
 
 
-def _dispatch_to_clients(clients: Iterable[Connection], note: Close | Direct | RoomMove) -> None:
+def _dispatch_to_clients(
+    clients: Iterable[Connection], note: Close | Direct | RoomMove | Transfer
+) -> None:
     match note:
         case Close(code, reason):
             for one in clients:
                 one.close(Disconnect(code, reason))
         case Direct(text):
             _send_directly(clients, Frame(text))
-        case RoomMove(room, joins, reason):
+        case RoomMove() | Transfer():
             for one in clients:
-                one.events.on_room_move(room, joins, reason)
+                one.events.on_room_move(note)
 
 
 def _recipients(topic: Topic, connection_id: str) -> Iterable[Connection]:

@@ -33,6 +33,7 @@ from realtime.engine.bus.notes import (
     Revalidate,
     RightsChanged,
     RoomMove,
+    Transfer,
     UnknownKind,
     Watch,
     decode,
@@ -113,6 +114,10 @@ WIRE: list[tuple[Note, list[Any]]] = [
     ),
     (RightsChanged("7", 3), ["rights", "7", 3]),
     (RoomMove("lobby", True, "", "a1.2"), ["move", "lobby", True, "", "a1.2"]),
+    (
+        Transfer("lobby", "table", "", "a1.2"),
+        ["transfer", "lobby", "table", "", "a1.2"],
+    ),
     (Probe("c0ffee"), ["fence", "c0ffee"]),
     (
         Question("c0ffee", '{"type":"ask"}', "a1.2", "node.b2", 20.0),
