@@ -1,7 +1,9 @@
 """`realtime_export`, `realtime_erase` and `realtime_import`: the data of a user or a room."""
 
 import json
+import os
 import signal
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
@@ -122,6 +124,18 @@ def test_an_interrupted_export_leaves_no_file(
     ran = run("realtime_export", "--user-id", str(ada.pk), "--output", str(file))
     assert (ran.code, file.read_text()) == (130, "before")
     assert [one.name for one in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_an_export_is_for_its_owner_alone(room: Room, tmp_path: Path) -> None:
+    """Whatever the umask is, and whatever was there."""
+    file = tmp_path / "rows.jsonl"
+    file.touch(0o666)
+    before = os.umask(0)
+    try:
+        run("realtime_export", "--room", "general", "--output", str(file))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(

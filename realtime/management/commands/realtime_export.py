@@ -60,13 +60,19 @@ class Command(Operation):
             raise wrong(f"{path} is a folder, not a file.")
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with part.open("w", encoding="utf-8") as file:
+            part.unlink(missing_ok=True)  # of a killed process, perhaps with another mode
+            with open(part, "x", encoding="utf-8", opener=_open_for_owner) as file:
                 yield file
             part.replace(path)
         except OSError as error:
             raise wrong(f"{path} cannot be written: {error.strerror}.") from error
         finally:
             part.unlink(missing_ok=True)
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    """Open a new file that only its owner can read, whatever the umask is: it is personal data."""
+    return os.open(path, flags, 0o600)
 
 
 def _rows(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
