@@ -1,6 +1,5 @@
 """Send a notice to a room, a user or all clients, or store a message in a room."""
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +8,7 @@ from realtime import push
 from realtime.management.operation import Operation, is_storable, wrong
 from realtime.management.people import key_of_user
 from realtime.management.places import room_of
+from realtime.management.standard_input import standard_input
 from realtime.push.target import LEVELS
 
 __all__ = ["Command"]
@@ -35,7 +35,7 @@ class Command(Operation):
 
     def operate(self, options: dict[str, Any]) -> dict[str, Any]:
         """Send the text, and return what was sent to whom."""
-        text = sys.stdin.read() if options["text"] == "-" else options["text"]
+        text = _standard_input() if options["text"] == "-" else options["text"]
         if not text.strip():
             raise wrong("The text is empty.")
         if not is_storable(text) or not is_storable(options["message"] or ""):
@@ -58,6 +58,11 @@ def _store(options: dict[str, Any], text: str) -> dict[str, Any]:
     message = push.room(room).message(text, username=options["message"])
     position = None if message is None else message.seq
     return {"sent": "message", "to": f"the room {room.slug}", "position": position}
+
+
+def _standard_input() -> str:
+    with standard_input() as file:
+        return file.read()
 
 
 def _target(options: dict[str, Any]) -> tuple[push.Target, str]:

@@ -1,6 +1,5 @@
 """Erase the messages and the traces of a user, as `accounts.erase_user` does, with progress."""
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from realtime import accounts
 from realtime.management.operation import FAILED, Operation, wrong
 from realtime.management.people import declare_user, key_of_user
+from realtime.management.standard_input import answer_to, is_terminal
 
 __all__ = ["Command"]
 
@@ -54,8 +54,8 @@ class Command(Operation):
 
 
 def _confirm(key: str, number: int) -> None:
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise wrong("Nothing was erased: without a terminal, give --yes.")
     question = f"Erase {number:,} messages of the user {key} for good? [y/N] "
-    if input(question).strip().lower() not in ("y", "yes"):
+    if answer_to(question) not in ("y", "yes"):
         raise wrong("Nothing was erased.")

@@ -1,6 +1,5 @@
 """Import messages with their dates and senders from lines of JSON."""
 
-import sys
 from argparse import ArgumentParser
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 from realtime.importing import OldMessage, check_messages, import_messages
 from realtime.management.old_lines import Line, read_line, with_users
 from realtime.management.operation import Operation, wrong
+from realtime.management.standard_input import standard_input
 from realtime.models import Room
 from realtime.wire.errors import CommandError as Refusal
 
@@ -66,7 +66,8 @@ def _text(numbers: Counter[str]) -> str:
 @contextmanager
 def _opened(name: str) -> Iterator[TextIO]:
     if name == "-":
-        yield sys.stdin
+        with standard_input() as file:
+            yield file
         return
     try:
         with Path(name).open(encoding="utf-8") as file:
