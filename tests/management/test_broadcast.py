@@ -1,14 +1,17 @@
 """`manage.py realtime_broadcast`."""
 
 import io
+import re
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import OperationalError
 
 import realtime.testing
 from realtime.models import Message, Room
+from realtime.push import rooms
 from tests.management.conftest import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +51,30 @@ def test_a_message_is_stored_in_a_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (one.content, one.username) == ("The build\nis green.", "CI")
 
 
+def test_a_message_whose_commit_was_not_heard_is_stored_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error names the key with which to repeat it."""
+    Room.objects.create(slug="general")
+    given = ["The build is green.", "--room", "general", "--message", "CI"]
+    store = rooms.post
+
+    def lost(draft: Any) -> Any:
+        store(draft)
+        raise OperationalError("the connection was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rooms, "post", lost)
+        ran = run("realtime_broadcast", *given)
+    assert ran.code == 3
+    [nonce] = re.findall(r"again with --nonce (\w+)", ran.error)
+    done = run("realtime_broadcast", *given, "--nonce", nonce, "--json")
+    assert done.result["position"] == 1
+    assert Message.objects.count() == 1
+    run("realtime_broadcast", *given)
+    assert Message.objects.count() == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -61,6 +88,11 @@ def test_a_message_is_stored_in_a_room(monkeypatch: pytest.MonkeyPatch) -> None:
         (["x", "--room", "\udcff"], "There is no room"),
         (["x" * 70_000, "--everyone"], "at most 65536 bytes"),
         (["x", "--everyone", "--message", "CI"], "--message needs --room"),
+        (["x", "--everyone", "--nonce", "a"], "--nonce needs --message"),
+        (["x", "--room", "r", "--message", "CI", "--nonce", ""], "--nonce must have"),
+        (["x", "--room", "r", "--message", "CI", "--nonce", "n" * 65], "--nonce must have"),
+        (["x", "--room", "r", "--message", "CI", "--nonce", "~n"], "--nonce must have"),
+        (["x", "--room", "r", "--message", "CI", "--nonce", "\0"], "--nonce must have"),
         (["x", "--room", "nowhere"], "There is no room 'nowhere'."),
         (["x", "--username", "nobody"], "There is no user 'nobody'."),
         (["x", "--user-id", "12345"], "There is no user with the id '12345'."),
