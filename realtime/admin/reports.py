@@ -15,7 +15,7 @@ from .. import moderation
 from ..models import Message, Report, Room
 from ..store.accounts.identity import SITE, Identity
 from ..store.moderation.actions import dismiss, resolve
-from .confirmation import bound_if_submitted
+from .confirmation import ConfirmForm, bound_if_submitted
 from .conversation import conversation
 from .large import RoomFilter
 from .messages import ErasingAdmin, excerpt, readable
@@ -137,12 +137,25 @@ class ReportAdmin(SanctionActionsAdmin, ErasingAdmin):
         title = _("Mute the sender in the room")
         return self._sanction_senders(request, queryset, "mute_sender", moderation.mute, title)
 
-    @admin.action(description=_("Dismiss"), permissions=["dismiss"])
-    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+    @admin.action(description=_("Dismiss…"), permissions=["dismiss"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
         """Close the reports without another action."""
-        number = dismiss(self._chosen(request, queryset), Identity.of(request.user))
+        reports = self._chosen(request, queryset)
+        if not reports:
+            return None
+        if not bound_if_submitted(ConfirmForm, request).is_valid():
+            return self.action_page(
+                request,
+                "dismiss",
+                ConfirmForm(),
+                title=_("Dismiss"),
+                question=_("The messages stay, and these reports of them are closed for good:"),
+                about=[f"{one.username}: {excerpt(one.message)}" for one in reports],
+            )
+        number = dismiss(reports, Identity.of(request.user))
         text = ngettext("%d report was dismissed.", "%d reports were dismissed.", number)
         self.message_user(request, text % number, messages.SUCCESS)
+        return None
 
     @admin.display(description=_("message"))
     def text(self, report: Report) -> str:

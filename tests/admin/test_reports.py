@@ -39,6 +39,16 @@ def test_open_reports_come_first(admin_client: Client, reported: Report) -> None
     assert all(text in html for text in ("rude", "General", "Eve", "Bob", "it hurts", "0\xa0min"))
 
 
+def test_dismissing_asks_first(admin_client: Client, reported: Report) -> None:
+    """A dismissed report cannot be opened again."""
+    page = act(admin_client, REPORTS, "dismiss", reported.pk).content.decode()
+    assert "rude" in page
+    assert "closed for good" in page
+    reported.refresh_from_db()
+    assert reported.resolved_at is None
+    assert entries() == []
+
+
 def test_open_reports_of_a_message_are_one_row(admin_client: Client, reported: Report) -> None:
     """Which says how many there are, and why; what is done closes all of them."""
     room_id = reported.message.room_id
@@ -49,7 +59,7 @@ def test_open_reports_of_a_message_are_one_row(admin_client: Client, reported: R
     assert '<td class="field-number">5</td>' in admin_client.get(REPORTS).content.decode()
     page = admin_client.get(reverse("admin:realtime_report_change", args=[reported.pk]))
     assert all(f"C: reason {number}" in page.content.decode() for number in range(3, 7))
-    act(admin_client, REPORTS, "dismiss", reported.pk)
+    act(admin_client, REPORTS, "dismiss", reported.pk, is_sure="True")
     assert not Report.objects.filter(resolved_at=None).exists()
     assert len(entries()) == 1
 
@@ -60,7 +70,7 @@ def test_open_reports_of_a_message_are_one_row(admin_client: Client, reported: R
         ("delete_message", {"is_sure": "True"}, DELETION),
         ("ban_sender", {"reason": "bad"}, ADDITION),
         ("mute_sender", {"reason": "bad"}, ADDITION),
-        ("dismiss", {}, CHANGE),
+        ("dismiss", {"is_sure": "True"}, CHANGE),
     ],
 )
 def test_what_is_done_about_a_report_closes_it(
