@@ -44,6 +44,8 @@ class Times:
     """A replaced worker closes its connections over this time."""
     grace: float = 25.0
     """A worker that was told to end is killed after this time."""
+    together: float = 0.5
+    """Signals within this time are one: a service manager and a terminal may both send theirs."""
 
 
 class Supervisor:
@@ -66,7 +68,8 @@ class Supervisor:
         self._rolling = Rolling()
         self._workers: dict[int, Worker] = {}
         """All worker processes that have not ended, by their numbers."""
-        self._is_ready = self._is_stopping = False
+        self._is_ready = False
+        self._stopping_since: float | None = None
         self._code: int | None = None
 
     def run(self) -> int:
@@ -230,13 +233,19 @@ class Supervisor:
             logger.error("no worker can start: each of %d in a row has failed. See above.", TRIES)
             self._end(Code.CANNOT_START)
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stopping_since is not None
+
     def _stop(self, now: float) -> None:
-        if self._is_stopping:
+        if self._stopping_since is not None:
+            if now - self._stopping_since < self._times.together:
+                return
             logger.warning("a second signal: the workers are killed")
             self._end(Code.CUT_SHORT)
             return
         logger.info("all workers end")
-        self._is_stopping = True
+        self._stopping_since = now
         self._tell("stopping")
         self._program.listener.close()  # new clients are refused, and go to another host
         for worker in self._workers.values():

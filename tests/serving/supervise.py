@@ -34,11 +34,11 @@ class Small(Program):
         return Worker(process, ours, generation, now)
 
 
-def main(folder: str, number: str, start: str, grace: str) -> int:
+def main(folder: str, number: str, start: str, grace: str, together: str) -> int:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     slot.FIRST_PAUSE = slot.LONGEST_PAUSE = 0.05
     listener = socket.create_server(("127.0.0.1", 0))
-    times = Times(start=float(start), drain=1.0, grace=float(grace))
+    times = Times(float(start), drain=1.0, grace=float(grace), together=float(together))
     return Supervisor(Small("daphne", folder, (), listener), int(number), times).run()
 
 

@@ -20,11 +20,19 @@ pytestmark = pytest.mark.servers
 class Supervised(Process):
     """A supervisor whose small workers do what the files in a folder say."""
 
-    def __init__(self, folder: Path, number: int = 2, *, start: float = 20, grace: float = 20):
+    def __init__(
+        self,
+        folder: Path,
+        number: int = 2,
+        *,
+        start: float = 20,
+        grace: float = 20,
+        together: float = 0,
+    ):
         self.folder = folder
         self.become("ok")
         self.take(0)
-        arguments = [str(folder), str(number), str(start), str(grace)]
+        arguments = [str(folder), str(number), str(start), str(grace), str(together)]
         command = [sys.executable, "-m", "tests.serving.supervise", *arguments]
         super().__init__(command, folder / "log", cwd=ROOT)
 
@@ -93,6 +101,16 @@ def test_a_second_signal_does_not_wait(start: Start) -> None:
     supervisor.signal(signal.SIGTERM)
     supervisor.until("all workers end")
     assert supervisor.end() == 4
+
+
+def test_two_signals_at_once_are_one(start: Start) -> None:
+    """As of a terminal and of a service manager: no worker is killed."""
+    supervisor = start(together=20)
+    supervisor.until("is ready", 2)
+    supervisor.signal(signal.SIGTERM)
+    supervisor.signal(signal.SIGINT)
+    assert supervisor.end() == 0
+    assert supervisor.log().count("has ended with code 0") == 2
 
 
 def test_a_worker_that_does_not_end_is_killed_after_the_grace(start: Start) -> None:
