@@ -274,8 +274,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
                 question=_("These guests are disconnected, and cannot come back as the same:"),
                 about=[f"{one.username} ({one.user_key})" for one in chosen.values()],
             )
-        for key in chosen:
-            guests.revoke(key)
+        guests.revoke_all(chosen)
         self.note(request, list(chosen.values()), str(_("Revoked.")))
         text = ngettext("%d guest was revoked.", "%d guests were revoked.", len(chosen))
         self._report(request, text, len(chosen))

@@ -18,7 +18,6 @@ from .. import moderation
 from ..models import Room, Sanction
 from ..store.accounts.identity import Identity
 from ..store.moderation import many
-from ..store.moderation.actions import addresses_of
 from ..wire.commands import REASON_CHARACTERS
 from .confirmation import ConfirmationAdmin
 
@@ -114,16 +113,11 @@ class SanctionActionsAdmin(ConfirmationAdmin):
         """Sanction each of the users once, as the form says; return the number of users."""
         given, people = form.cleaned_data, dict.fromkeys(targets)
         seconds = seconds_until(given["ends_at"]) if "ends_at" in given else None
-        if not given.get("by_address"):
-            return _sanction_many(act, people, seconds, given["reason"], request)
-        more: dict[str, Any] = {"reason": given["reason"], "by": request.user, "seconds": seconds}
-        is_by_name = 0
-        for room, user in people:
-            more["addresses"] = addresses_of(user)
-            is_by_name += not more["addresses"]
-            act(room, user, **more)
-        self._warn(request, is_by_name)
-        return len(people)
+        addresses: many.Addresses = {}
+        if given.get("by_address"):
+            addresses = many.addresses_of(user for _, user in people)
+            self._warn(request, sum(not addresses[user] for _, user in people))
+        return _sanction_many(act, people, addresses, seconds, given["reason"], request)
 
     def _warn(self, request: HttpRequest, number: int) -> None:
         if number:
@@ -138,6 +132,7 @@ class SanctionActionsAdmin(ConfirmationAdmin):
 def _sanction_many(
     act: Callable[..., Any],
     people: Iterable[SanctionTarget],
+    addresses: many.Addresses,
     seconds: float | None,
     reason: str,
     request: HttpRequest,
@@ -153,6 +148,12 @@ def _sanction_many(
         else:
             kind = Sanction.Kind.BAN if act is moderation.ban else Sanction.Kind.MUTE
             number += many.sanction_users(
-                kind.value, room, users, seconds=seconds, reason=reason, by=by
+                kind.value,
+                room,
+                users,
+                addresses=addresses,
+                seconds=seconds,
+                reason=reason,
+                by=by,
             )
     return number

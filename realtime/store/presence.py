@@ -34,6 +34,7 @@ __all__ = [
     "delete_node",
     "delete_old_addresses",
     "expired_nodes",
+    "is_kept",
     "last_addresses",
     "live_connections",
     "members",
@@ -276,8 +277,13 @@ def _remove(batch: Batch) -> set[Person]:
 
 def last_addresses(user_key: str) -> list[str]:
     """Return the address of a guest who has left recently; at most one."""
-    rows = LastAddress.objects.using(database()).filter(pk=user_key, left_at__gt=_kept_since())
+    rows = LastAddress.objects.using(database()).filter(is_kept(), pk=user_key)
     return list(rows.values_list("address", flat=True))
+
+
+def is_kept() -> Q:
+    """Return the condition for last addresses that may still be used."""
+    return Q(left_at__gt=_kept_since())
 
 
 def delete_old_addresses() -> None:

@@ -480,3 +480,31 @@ def test_no_other_permission_is_needed_for_a_move(
     assert offered(client, LIST) == {"move"}
     done = act(client, "move", chosen, room=room.pk, to=table.pk)
     assert "1 person was moved." in done.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("action", "more"),
+    [
+        ("kick", {"reason": "spam"}),
+        ("ban", {"reason": "spam", "by_address": "on"}),
+        ("mute", {"reason": "", "by_address": "on", "room": "general"}),
+        ("revoke", {"is_sure": "True"}),
+    ],
+)
+def test_an_action_on_more_users_costs_no_more_queries(
+    admin_client: Client, connect: Connect, room: Room, action: str, more: dict[str, str]
+) -> None:
+    if "room" in more:
+        more = {**more, "room": str(room.pk)}
+    numbers = []
+    for start in range(2):
+        for number in range(2 + 20 * start):
+            one = connect(f"u{start}-{number}", room)
+            Connection.objects.filter(pk=one.pk).update(address=f"8.8.{start}.{number}")
+        given = {"action": action, "_selected_action": ["live.1"], "select_across": "1", **more}
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.post(LIST, given)
+        numbers.append(len(queries))
+    assert LogEntry.objects.exists()
+    assert numbers[0] <= 35
+    assert numbers[1] <= numbers[0] + 3  # the second time, some are changed and others added

@@ -4,7 +4,11 @@ The database is the log. All reads use the primary database, so that no client r
 replica that lags.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +16,7 @@ from django.db.models import F
 
 from ...models import Log, Message
 from ...models.rooms import new_epoch
-from ...signals import rights_changed
+from ...signals import rights_changed, site_sanctions_changed
 from ...wire.body import copy_body
 from ...wire.clean import as_sent
 from ...wire.events import MessageState, timestamp
@@ -23,6 +27,7 @@ from ..logs import MADE_NONCE, Changes, LogMark
 
 __all__ = [
     "change_rights",
+    "change_site_sanctions",
     "make_logs",
     "mark",
     "marks",
@@ -30,10 +35,22 @@ __all__ = [
     "page",
     "recent",
     "renew_epoch",
+    "rights_together",
     "room_key",
     "since",
     "state_of",
 ]
+
+
+@dataclass
+class _Gathered:
+    """The changes of rights of a block of `rights_together`, by `user_id`; "" is all users."""
+
+    rooms: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    on_site: set[str] = field(default_factory=set)
+
+
+_gathered: ContextVar[_Gathered | None] = ContextVar("realtime.gathered_rights", default=None)
 
 
 def room_key(room_id: int) -> str:
@@ -140,8 +157,38 @@ def renew_epoch(room_id: int, known: str) -> None:
     )
 
 
+@contextmanager
+def rights_together() -> Iterator[None]:
+    """Gather the changes of rights in a block, and make them at its end: one for each room."""
+    if _gathered.get() is not None:  # inside another one
+        yield
+        return
+    changes = _Gathered()
+    token = _gathered.set(changes)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+    for room_id, users in changes.rooms.items():
+        change_rights([room_id], users.pop() if len(users) == 1 else "")
+    for user in {""} if "" in changes.on_site else changes.on_site:
+        change_site_sanctions(user)
+
+
+def change_site_sanctions(user_id: str) -> None:
+    """Tell that a site-wide sanction has changed; without `user_id`, one of an address."""
+    if (gathered := _gathered.get()) is not None:
+        gathered.on_site.add(user_id)
+    else:
+        site_sanctions_changed.send(None, user_id=user_id)
+
+
 def change_rights(room_ids: Iterable[int], user_id: str = "") -> None:
     """Invalidate the cached rights in these rooms; with `user_id`, those of one user."""
+    if (gathered := _gathered.get()) is not None:
+        for room_id in room_ids:
+            gathered.rooms[room_id].add(user_id)
+        return
     alias = database()
     logs = Log.objects.using(alias).filter(room__in=list(room_ids))
     with transaction.atomic(using=alias):

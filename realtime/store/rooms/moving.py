@@ -14,8 +14,9 @@ from ...wire.errors import CommandError, ErrorCode
 from ..accounts.addresses import network_of
 from ..accounts.identity import Identity
 from ..database.alias import database
-from ..messages.history import change_rights
+from ..messages.history import change_rights, rights_together
 from ..moderation import audit
+from ..moderation.many import delete_rows
 from ..presence import ALIVE
 from .access import AccessRequest, RoomAccess, all_rights
 
@@ -148,9 +149,8 @@ def _tell(room: Room, to: Room, keys: Sequence[str], reason: str) -> None:
 def _end_memberships(room: Room, user_pks: Iterable[Any]) -> None:
     """End the memberships of plain members: a room keeps its owner and its moderators."""
     rows = Membership.objects.using(database()).filter(room=room, role=Membership.Role.MEMBER)
-    number = rows.filter(user__in=[pk for pk in user_pks if pk is not None]).delete()[0]
-    if number:
-        change_rights([room.pk])
+    with rights_together():
+        delete_rows(rows.filter(user__in=[pk for pk in user_pks if pk is not None]))
 
 
 def _text(room: Room, to: Room, reason: str) -> str:

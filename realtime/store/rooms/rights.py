@@ -10,9 +10,8 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
 from ...models import Membership, Rights, Room, Sanction
-from ...signals import site_sanctions_changed
 from ..database.alias import database
-from ..messages.history import change_rights
+from ..messages.history import change_rights, change_site_sanctions
 from ..moderation import names
 
 __all__ = ["all_rights_seq", "change_all_rights"]
@@ -48,7 +47,7 @@ def _sanction_changed(instance: Sanction, **_: Any) -> None:
     if instance.room_id is not None:
         change_rights([instance.room_id], user_id)
     else:
-        site_sanctions_changed.send(None, user_id=user_id)
+        change_site_sanctions(user_id)
 
 
 @receiver(post_save, sender=Room, dispatch_uid="realtime.room")
