@@ -12,13 +12,16 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from .retention import is_held
 from .store.accounts.display import NAME_CHARACTERS
 from .store.accounts.users import key_of, pk_of
-from .store.moderation import erasing
+from .store.moderation import entries, erasing
+from .store.moderation.entries import DueEntries
 
 __all__ = [
     "aerase_user",
     "arename_user",
+    "due_entries",
     "due_texts",
     "erase_in_parts",
     "erase_user",
@@ -35,9 +38,9 @@ def erase_user(user: Any, *, name: str = "") -> int:
 
     `user` is a user, its primary key, or a `user_id`; the account may be deleted already. Messages
     become tombstones under `name`, by default "Deleted user"; those in rooms on legal hold stay.
-    Memberships with read marks, the block list and the reasons of reports are deleted. Sanctions
-    in force stay, without the name; the admin's log stays. Raises `CommandError` with
-    `unknown_user` for an invalid `user_id`.
+    Memberships with read marks, the block list and the reasons of reports are deleted, and so are
+    the events and values of topics whose sender is the user. Sanctions in force stay, without the
+    name; the admin's log stays. Raises `CommandError` with `unknown_user` for an invalid `user_id`.
     """
     return sum(erase_in_parts(user, name=name))
 
@@ -45,16 +48,22 @@ def erase_user(user: Any, *, name: str = "") -> int:
 def erase_in_parts(user: Any, *, name: str = "") -> Iterator[int]:
     """Do the work of `erase_user`; each part is committed when the iterator advances.
 
-    Yields the number of messages of each part.
+    Yields the number of messages of each part, which is 0 for a part of entries of topics.
     """
     key, name = key_of(user), (name or DELETED_USER)[:NAME_CHARACTERS]
     yield from erasing.erase_texts(key, name)
+    yield from (0 for _ in entries.erase_entries(key, is_held))
     erasing.erase_traces(key, pk_of(key), name)
 
 
 def due_texts(user: Any) -> int:
     """Return how many messages of a user or guest have a text that can be erased."""
     return erasing.due_texts(key_of(user))
+
+
+def due_entries(user: Any) -> DueEntries:
+    """Return how many entries of topics of a user can be erased, and how many are on hold."""
+    return entries.due_entries(key_of(user), is_held)
 
 
 def held_texts(user: Any) -> int:

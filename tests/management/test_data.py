@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from pytest_django.fixtures import Settings
 
 from realtime.importing import OldMessage, import_messages
 from realtime.models import (
     Block,
     Connection,
     Departure,
+    Entry,
     Membership,
     Message,
     Node,
@@ -27,6 +29,8 @@ from realtime.models import (
 )
 from realtime.store.messages import history, rows
 from realtime.store.moderation import erasing
+from realtime.store.outbox import topic_numbering
+from realtime.store.topics.drafts import EntryDraft
 from tests.management.conftest import Ran, run
 from tests.store.conftest import database, room, together, url
 
@@ -201,6 +205,27 @@ def test_a_legal_hold_keeps_messages_and_is_told(ada: User) -> None:
     ran = run("realtime_erase", "--user-id", str(ada.pk), "--yes")
     assert (ran.code, "2 messages are in rooms on legal hold" in ran.out) == (1, True)
     assert Message.objects.filter(deleted_at=None).count() == 3
+
+
+def test_entries_of_topics_are_erased_and_counted(ada: User, settings: Settings) -> None:
+    """Those in topics on legal hold stay, and are told."""
+    settings.REALTIME = {**settings.REALTIME, "HELD_TOPICS": ["held/*"]}
+    key = str(ada.pk)
+    topic_numbering.append(
+        [
+            EntryDraft(topic=topic, type="paid", data="1", sender=key)
+            for topic in ("orders", "orders", "held/1")
+        ]
+    )
+    dry = run("realtime_erase", "--user-id", key, "--dry-run", "--json").result
+    done = run("realtime_erase", "--user-id", key, "--yes", "--json").result
+    for result in (dry, done):
+        assert (result["entries"], result["held_entries"]) == (2, 1)
+    assert (dry["ok"], done["ok"]) == (False, False)
+    assert list(Entry.objects.values_list("log__name", flat=True)) == ["held/1"]
+    text = run("realtime_erase", "--user-id", key, "--yes").out
+    assert "0 messages and 0 entries of topics" in text
+    assert "1 entries are in topics on legal hold" in text
 
 
 def test_an_interrupted_erasure_goes_on(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:

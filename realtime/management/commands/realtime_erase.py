@@ -27,11 +27,18 @@ class Command(Operation):
         """Erase, and return how many messages there were."""
         key = key_of_user(options, may_be_deleted=True)
         due, held = accounts.due_texts(key), accounts.held_texts(key)
-        result = {"user_id": key, "dry_run": options["dry_run"], "held": held}
+        entries = accounts.due_entries(key)
+        result = {
+            "user_id": key,
+            "dry_run": options["dry_run"],
+            "held": held,
+            "entries": entries.due,
+            "held_entries": entries.held,
+        }
         if options["dry_run"]:
             return {**result, "messages": due}
         if not options["yes"]:
-            _confirm(key, due)
+            _confirm(key, due, entries.due)
         erased: list[int] = []
         work = accounts.erase_in_parts(key)
         for number in self.parts(work, lambda: f"{sum(erased):,} of {due:,} messages"):
@@ -41,21 +48,25 @@ class Command(Operation):
     def lines(self, result: dict[str, Any]) -> Iterable[str]:
         """Return how many messages were erased, and how many are on legal hold."""
         word = "would be" if result["dry_run"] else "were"
-        yield f"{result['messages']:,} messages of the user {result['user_id']} {word} erased."
+        what = f"{result['messages']:,} messages and {result['entries']:,} entries of topics"
+        yield f"{what} of the user {result['user_id']} {word} erased."
         if result["held"]:
             yield (
                 f"{result['held']:,} messages are in rooms on legal hold and stay. "
                 "Run the command again when the hold is over."
             )
+        if result["held_entries"]:
+            yield f"{result['held_entries']:,} entries are in topics on legal hold and stay."
 
     def code(self, result: dict[str, Any]) -> int:
         """Return a failure if something could not be erased."""
-        return FAILED if result["held"] else 0
+        return FAILED if result["held"] or result["held_entries"] else 0
 
 
-def _confirm(key: str, number: int) -> None:
+def _confirm(key: str, number: int, entries: int) -> None:
     if not is_terminal():
         raise wrong("Nothing was erased: without a terminal, give --yes.")
-    question = f"Erase {number:,} messages of the user {key} for good? [y/N] "
+    what = f"{number:,} messages of the user {key}, and {entries:,} entries of topics"
+    question = f"Erase {what}, for good? [y/N] "
     if answer_to(question) not in ("y", "yes"):
         raise wrong("Nothing was erased.")

@@ -15,10 +15,17 @@ from django.db.models import Exists, OuterRef, Q
 
 from ...models import Entry, Log
 from ..database.alias import database
-from ..database.transactions import own_transaction
+from ..database.transactions import LOCK_MS, own_transaction
 from .logs import lock_logs
 
-__all__ = ["delete_idle_logs", "idle_logs", "number_of_old", "purge", "topic_names"]
+__all__ = [
+    "delete_idle_logs",
+    "idle_logs",
+    "number_of_old",
+    "purge",
+    "remove_events",
+    "topic_names",
+]
 
 CHUNK = 500
 """The most rows that one transaction removes."""
@@ -52,6 +59,15 @@ def purge(name: str, before: datetime) -> Iterator[int]:
             has_more = removed == CHUNK
 
 
+def remove_events(name: str, sender: str, *, lock_ms: int) -> Iterator[int]:
+    """Remove the events of a sender in a topic, as `purge` does; yield how many at once."""
+    has_more = True
+    while has_more:
+        removed = _purge(name, partial(_events_of, sender=sender), lock_ms)
+        yield removed
+        has_more = removed == CHUNK
+
+
 def number_of_old(name: str, before: datetime) -> int:
     """Return how many entries `purge` would remove."""
     entries = Entry.objects.using(database()).filter(log__name=name, at__lt=before)
@@ -78,9 +94,9 @@ def idle_logs(before: datetime) -> Any:
     return logs.filter(Q(last_at__isnull=True) | Q(last_at__lt=before)).exclude(Exists(entries))
 
 
-def _purge(name: str, find: Callable[[Any], list[OldEntry]]) -> int:
+def _purge(name: str, find: Callable[[Any], list[OldEntry]], lock_ms: int = LOCK_MS) -> int:
     alias = database()
-    with own_transaction(alias):
+    with own_transaction(alias, lock_ms):
         log = lock_logs(alias, [name]).get(name)
         rows = [] if log is None else find(Entry.objects.using(alias).filter(log=log.id))
         if log is not None and rows:
@@ -99,6 +115,11 @@ def _old_events(entries: Any, before: datetime) -> list[OldEntry]:
 def _old_tombstones(entries: Any, before: datetime) -> list[OldEntry]:
     tombstones = entries.filter(key__isnull=False, is_deleted=True, at__lt=before)
     return list(tombstones.order_by("changed_seq").values_list(*FIELDS)[:CHUNK])
+
+
+def _events_of(entries: Any, sender: str) -> list[OldEntry]:
+    rows = entries.filter(key__isnull=True, sender=sender)
+    return list(rows.order_by("changed_seq").values_list(*FIELDS)[:CHUNK])
 
 
 def _raise_purged_seq(alias: str, log_id: int, position: int) -> None:
