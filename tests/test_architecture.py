@@ -83,6 +83,7 @@ STEPS = (
     "engine.pulse",
     "engine.draining",
     "engine.numbers",
+    "engine.versions",
     "engine.reporting",
     "engine.engine",
     "engine.health",

@@ -1,19 +1,24 @@
-"""Ask a client of any process of the site, from any thread of any process."""
+"""Ask a client or a process of the site, from any thread of any process."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ..wire.codecs import Frame
 from ..wire.events import Ask
-from .bus.notes import Answered, Outcome, Question
+from .bus.notes import Answered, Inspect, Outcome, Question
 from .bus.publisher import publisher
 from .engine import Engine
+from .reporting import Inspection
 
-__all__ = ["Asked", "ask"]
+__all__ = ["Asked", "ask", "inspect"]
 
 NO_OTHERS = "This process shares no channel layer with others, so it has no such connection."
+MakeNote = Callable[[str], Question | Inspect]
+"""Makes the note for the topic to which its answer has to go."""
 AWAY = "The channel layer does not answer."
 
 
@@ -39,20 +44,34 @@ def ask(connection: str, name: str, data: dict[str, Any], seconds: float) -> Ask
     ref, result = publisher.answers.expect()
     frame = Frame.of(Ask(ref=ref, name=name, data=data, timeout=seconds))
     make = partial(_question, ref, frame.text, connection, seconds)
-    topic = f"node.{connection.partition('.')[0]}"
+    _publish(f"node.{connection.partition('.')[0]}", make)
+    return Asked(ref, result)
+
+
+def inspect(node: str, question: Inspection) -> Asked:
+    """Ask a process about what it serves; raises as `ask`.
+
+    It may be called in any thread but that of an event loop, which would wait for itself.
+    """
+    ref, result = publisher.answers.expect()
+    text = msgspec.json.encode(question).decode()
+    _publish(f"node.{node}", lambda reply: Inspect(ref, text, reply))
+    return Asked(ref, result)
+
+
+def _publish(topic: str, make: MakeNote) -> None:
     engine = Engine.running()
     if engine is None:
         publisher.ask(topic, make)
     else:
         engine.call_soon(_send, engine, topic, make)
-    return Asked(ref, result)
 
 
 def _question(ref: str, text: str, connection: str, seconds: float, reply: str) -> Question:
     return Question(ref, text, connection, reply, seconds)
 
 
-def _send(engine: Engine, topic: str, make: Callable[[str], Question]) -> None:
+def _send(engine: Engine, topic: str, make: MakeNote) -> None:
     note, layer = make(engine.topic), engine.hub.layer
     if topic != engine.topic and not layer.is_shared:
         answer = Answered(note.ref, Outcome.NOT_SENT, "gone", NO_OTHERS)

@@ -20,6 +20,7 @@ from .delivery.entry_topic import EntryTopic
 from .delivery.hub import EVERYONE
 from .delivery.room_topic import RoomTopic
 from .numbers import Numbers
+from .versions import versions
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -43,7 +44,7 @@ CHANGES = 100
 class Inspection(msgspec.Struct):
     """A question to one process."""
 
-    what: Literal["clients", "places"]
+    what: Literal["clients", "places", "numbers", "versions"]
     offset: int = 0
     ids: list[str] = []
     """The connections to describe; by default those from `offset` on."""
@@ -144,8 +145,19 @@ class Reporter:
             question = msgspec.json.decode(note.text, type=Inspection)
         except (ValueError, RecursionError):
             return Answered(note.ref, Outcome.REFUSED, "invalid_message", "")
-        answer = self._clients(question) if question.what == "clients" else self._places()
-        return Answered(note.ref, Outcome.ANSWERED, "", msgspec.json.encode(answer).decode())
+        text = msgspec.json.encode(self._answer_to(question)).decode()
+        return Answered(note.ref, Outcome.ANSWERED, "", text)
+
+    def _answer_to(self, question: Inspection) -> Clients | Places | Numbers | dict[str, str]:
+        match question.what:
+            case "clients":
+                return self._clients(question)
+            case "places":
+                return self._places()
+            case "numbers":
+                return numbers.read(self._engine)
+            case "versions":
+                return versions()
 
     def _clients(self, question: Inspection) -> Clients:
         connections = self._engine.connections

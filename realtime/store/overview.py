@@ -25,6 +25,8 @@ class NodeRow:
     started_at: datetime
     is_alive: bool
     connections: int
+    drain_seconds: int | None = None
+    """Over how many seconds it moves its clients to other processes; None while it serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,15 @@ def overview() -> Overview:
 def _nodes(alias: str) -> list[NodeRow]:
     nodes = Node.objects.using(alias).annotate(is_alive=IS_ALIVE, number=Count("connections"))
     return [
-        NodeRow(one.pk, one.hostname, one.pid, one.started_at, one.is_alive, one.number)
+        NodeRow(
+            one.pk,
+            one.hostname,
+            one.pid,
+            one.started_at,
+            one.is_alive,
+            one.number,
+            one.drain_seconds,
+        )
         for one in nodes.order_by("started_at", "pk")
     ]
 

@@ -4,12 +4,15 @@ import json
 import signal
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from realtime.counts import BOUNDS
+from realtime.engine.numbers import Acks, Gauges, Numbers, Totals, read
 from realtime.models import Connection, Node, Pending, Presence, Room
 from realtime.store.overview import overview
 from tests.management.conftest import run
@@ -40,12 +43,50 @@ def test_the_state_of_the_site_is_shown(room: Room) -> None:
         "3 connections of 2 users",
         "1 rooms, 3 messages and events",
         "1 wait for their position, the oldest for 3600 s",
-        "  a  host:1  alive  3 connections",
-        "  b  host:1  ENDED  1 connections",
+        "  node  process  state  version  age  clients  cmd/s  deliv/s  p50  p99  waiting  CPU",
+        "  a     host:1   alive                      3",
+        "  b     host:1   ENDED                      1",
+        "  no numbers of a: see realtime_doctor",
         "  general: 3 here",
     ]
     result = run("realtime_status", "--json").result
     assert (result["connections"], result["users"], result["busiest"]) == (3, 2, {"general": 3})
+
+
+def sample(at: float, **totals: Any) -> Numbers:
+    numbers = read(None)
+    numbers.node, numbers.version, numbers.started_at, numbers.at = "a", "1.2", 1000.0, at
+    numbers.gauges = Gauges(connections=1234, queued_frames=5)
+    numbers.cpu_seconds = at / 10
+    numbers.totals = Totals(**{"acks": Acks([0] * (len(BOUNDS) + 1)), **totals})
+    return numbers
+
+
+@pytest.mark.usefixtures("site")
+def test_the_live_view_has_the_numbers_of_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rates are those between two views; a process in its place has none yet."""
+    buckets = [0, 98, 0, 2, *[0] * (len(BOUNDS) - 3)]
+    samples = [
+        {"a": sample(8300)},
+        {"a": sample(8310, commands=50, deliveries=30_000, acks=Acks(buckets))},
+        {"a": sample(8300)},
+    ]
+    module = "realtime.management.commands.realtime_status"
+    monkeypatch.setattr(f"{module}.numbers_of", lambda nodes: samples.pop(0))
+
+    def wait(command: object, seconds: float) -> None:
+        Node.objects.filter(pk="a").update(drain_seconds=5)
+        if len(samples) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(f"{module}.Command._wait", wait)
+    ran = run("realtime_status", "--watch")
+    rows = [line.split() for line in ran.out.splitlines() if line.startswith("  a ")]
+    assert rows[0] == ["a", "host:1", "alive", "1.2", "2", "h", "1,234", "5"]
+    full = [*("a", "host:1", "drains", "1.2", "2", "h", "1,234"), "5", "3,000"]
+    assert rows[1] == [*full, "2.5", "ms", "10", "ms", "5", "10%"]
+    assert rows[2][7:] == ["5"]
+    assert "no numbers" not in ran.out
 
 
 def test_without_a_process_the_code_says_so() -> None:

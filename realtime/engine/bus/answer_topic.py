@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from .answers import Answers
 from .layer import Layer
-from .notes import Answered, Outcome, Question, decode
+from .notes import Answered, Inspect, Outcome, Question, decode
 
 __all__ = ["AnswerTopic"]
 
@@ -30,7 +30,7 @@ class AnswerTopic:
         self._is_started = False
         self._proved_until = 0.0
 
-    async def ask(self, topic: str, note: Question) -> None:
+    async def ask(self, topic: str, note: Question | Inspect) -> None:
         """Send a question, after a proof that its answer will be received."""
         try:
             async with self._lock:

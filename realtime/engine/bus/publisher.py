@@ -21,7 +21,7 @@ from .answers import Answers
 from .joint import Joint
 from .layer import BREAKER_SECONDS, SEND_SECONDS, envelope, group, make_backend
 from .note_queue import QUEUE_BYTES, NoteQueue, size_of
-from .notes import Note, Question
+from .notes import Inspect, Note, Question
 
 __all__ = ["LayerUnavailable", "Publisher", "publisher"]
 
@@ -94,7 +94,7 @@ class Publisher:
             self._wait(accepted.result, len(part), is_background)
         return joint.result
 
-    def ask(self, topic: str, make: Callable[[str], Question]) -> None:
+    def ask(self, topic: str, make: Callable[[str], Question | Inspect]) -> None:
         """Send a question, which `make` returns for the topic of the answer."""
         loop, reason = self._ready()
         if loop is None or not self.is_shared:
@@ -166,7 +166,7 @@ class Publisher:
 
     # In the loop.
 
-    def _ask(self, topic: str, make: Callable[[str], Question]) -> None:
+    def _ask(self, topic: str, make: Callable[[str], Question | Inspect]) -> None:
         if self._answer_topic is None:
             self._answer_topic = AnswerTopic(self.answers, self._known_site)
         asking = asyncio.get_running_loop().create_task(

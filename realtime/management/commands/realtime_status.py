@@ -2,14 +2,18 @@
 
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 from django.utils import timezone
 
+from realtime.engine.numbers import Numbers
 from realtime.management.operation import FAILED, Operation, wrong
-from realtime.store.overview import Overview, overview
+from realtime.management.status_view import lines_of
+from realtime.operations.processes import numbers_of, rates
+from realtime.store.overview import NodeRow, Overview, overview
 
 __all__ = ["Command"]
 
@@ -17,9 +21,12 @@ CLEAR = "\x1b[H\x1b[2J"
 """Move to the first line of a terminal, and clear it."""
 LEAST_SECONDS, MOST_SECONDS = 0.1, 3600
 
+Samples = Mapping[str, Numbers]
+"""The numbers of processes, by node."""
+
 
 class Command(Operation):
-    """Reads the tables; it needs no answer of a server process."""
+    """Reads the tables, and asks each living process for its numbers."""
 
     help = "Show server processes, connections, busy rooms, and what waits for its position."
     resume = ""
@@ -34,31 +41,19 @@ class Command(Operation):
         """Return the state; with `--watch`, show it again and again before."""
         if not LEAST_SECONDS <= options["every"] <= MOST_SECONDS:
             raise wrong(f"--every must be from {LEAST_SECONDS} to {MOST_SECONDS} seconds.")
-        result = _result(overview(), None, options["every"])
+        found, samples, read_at = _look()
+        result = _result(found, None, options["every"], samples, {})
         while options["watch"] and not self._is_stopping:
             self._write_view(result)
-            before, began = result["events"], time.monotonic()
             self._wait(options["every"])
-            result = _result(overview(), before, time.monotonic() - began)
+            before, older, since = found, samples, read_at
+            found, samples, read_at = _look()
+            result = _result(found, before.events, read_at - since, samples, older)
         return result
 
     def lines(self, result: dict[str, Any]) -> Iterable[str]:
         """Return the numbers of the site, then its processes and busy rooms."""
-        rate = result["events_per_second"]
-        yield f"{result['connections']:,} connections of {result['users']:,} users"
-        yield f"{result['rooms']:,} rooms, {result['events']:,} messages and events" + (
-            "" if rate is None else f", {rate:,.1f} a second"
-        )
-        waits = f", the oldest for {result['pending_seconds']:.0f} s" if result["pending"] else ""
-        yield f"{result['pending']:,} wait for their position{waits}"
-        for one in result["nodes"]:
-            state = "alive" if one["is_alive"] else "ENDED"
-            where = f"{one['host']}:{one['pid']}"
-            yield f"  {one['id']}  {where}  {state}  {one['connections']:,} connections"
-        if not result["nodes"]:
-            yield "  no server process"
-        for slug, number in result["busiest"].items():
-            yield f"  {slug}: {number:,} here"
+        return lines_of(result)
 
     def code(self, result: dict[str, Any]) -> int:
         """Return a failure if no server process is alive."""
@@ -77,11 +72,29 @@ class Command(Operation):
             time.sleep(min(left, LEAST_SECONDS))
 
 
-def _result(found: Overview, before: int | None, seconds: float) -> dict[str, Any]:
+def _look() -> tuple[Overview, Samples, float]:
+    """Read the tables, then ask the processes that are alive."""
+    found, read_at = overview(), time.monotonic()
+    return found, numbers_of(one.id for one in found.nodes if one.is_alive), read_at
+
+
+def _result(
+    found: Overview, before: int | None, seconds: float, samples: Samples, older: Samples
+) -> dict[str, Any]:
     oldest = found.oldest_pending
     return {
         **asdict(found),
+        "nodes": [_node(one, samples.get(one.id), older.get(one.id)) for one in found.nodes],
         "oldest_pending": None if oldest is None else oldest.isoformat(),
         "pending_seconds": 0 if oldest is None else (timezone.now() - oldest).total_seconds(),
         "events_per_second": None if before is None else (found.events - before) / seconds,
+    }
+
+
+def _node(row: NodeRow, now: Numbers | None, before: Numbers | None) -> dict[str, Any]:
+    grown = None if now is None or before is None else rates(before, now)
+    return {
+        **asdict(row),
+        "numbers": None if now is None else msgspec.to_builtins(now),
+        "rates": None if grown is None else msgspec.to_builtins(grown),
     }
