@@ -1,15 +1,12 @@
-"""Examine the settings by the system checks, and name the versions of the packages."""
+"""Examine the settings by the system checks."""
 
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 from django.core.checks import ERROR, WARNING, run_checks
 
 from .finding import Finding, bad, good, warned
 
-__all__ = ["examine_settings", "examine_versions"]
-
-PACKAGES = ("Django", "channels", "channels-redis", "daphne", "msgspec", "psycopg", "redis")
+__all__ = ["examine_settings"]
 
 
 def examine_settings() -> Iterator[Finding]:
@@ -23,15 +20,3 @@ def examine_settings() -> Iterator[Finding]:
         yield make("settings", str(one.msg), mend)
     if not any(one.level >= WARNING and not one.is_silenced() for one in found):
         yield good("settings", "The system checks find nothing.")
-
-
-def examine_versions() -> Iterator[Finding]:
-    """Name the versions; the system checks know the vulnerable ones."""
-    yield good("versions", ", ".join(filter(None, map(_version, PACKAGES))) + ".")
-
-
-def _version(name: str) -> str:
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return ""

@@ -1,6 +1,8 @@
 """`manage.py realtime_doctor` finds each fault that is put in, and says how to mend it."""
 
+import re
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +23,7 @@ from harness.services import free_port
 from realtime import migrations
 from realtime.doctor import database as of_database
 from realtime.doctor import processes
+from realtime.doctor import versions as of_versions
 from realtime.engine.bus.publisher import Publisher
 from realtime.models import Node, Pending
 from tests.management.conftest import run
@@ -116,6 +119,24 @@ def deaf_process(given: Given) -> Iterator[None]:
 
 
 @contextmanager
+def old_package(given: Given) -> Iterator[None]:
+    monkeypatch: pytest.MonkeyPatch = given.getfixturevalue("monkeypatch")
+    with monkeypatch.context() as patch:
+        patch.setattr(of_versions, "versions", lambda: {"Python": "3.13.0", "channels": "4.2.0"})
+        yield
+
+
+@contextmanager
+def old_redis(given: Given) -> Iterator[None]:
+    settings: Settings = given.getfixturevalue("settings")
+    settings.CHANNEL_LAYERS = layer(given.getfixturevalue("redis_url"))
+    monkeypatch: pytest.MonkeyPatch = given.getfixturevalue("monkeypatch")
+    with monkeypatch.context() as patch:
+        patch.setattr(of_versions, "LEAST_REDIS", "999")
+        yield
+
+
+@contextmanager
 def wrong_setting(given: Given) -> Iterator[None]:
     given.getfixturevalue("settings").REALTIME = {"GUEST": True}
     yield
@@ -131,11 +152,17 @@ FAULTS: dict[str, tuple[Callable[[Given], Any], str, str]] = {
     "unshared": (layer_of_one_process, "cannot be called", "CHANNEL_LAYERS"),
     "redis": (dead_redis, "cannot be called: The channel layer does not", "Start Redis"),
     "doorbell": (deaf_process, "does not hear this one", "Compare CHANNEL_LAYERS"),
+    "old package": (
+        old_package,
+        "channels 4.2.0 is too old: 4.3.2 is the oldest that works.",
+        'pip install --upgrade "channels"',
+    ),
+    "old Redis": (old_redis, "999 is the oldest that works", "Upgrade the Redis server."),
     "settings": (wrong_setting, "unknown key 'GUEST'", "Did you mean 'GUESTS'? (realtime.E002)"),
 }
 
 
-NEEDS_REDIS = {"doorbell": pytest.mark.servers}
+NEEDS_REDIS = {"doorbell": pytest.mark.servers, "old Redis": pytest.mark.servers}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +192,62 @@ def test_a_full_database_is_found(url: str, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip("a setting of PostgreSQL")
     monkeypatch.setattr(of_database, "FULL", 0)
     assert "warn pools:" in run("realtime_doctor").out
+
+
+# Versions.
+
+
+def test_the_versions_of_all_parts_are_named(url: str, settings: Settings, redis_url: str) -> None:
+    """Those of the packages, the database and Redis."""
+    settings.CHANNEL_LAYERS = layer(redis_url)
+    out = run("realtime_doctor").out
+    assert re.search(r"ok   versions: realtime [\d.]+, Python 3[\d.]+, Django ", out)
+    assert re.search(r"ok   versions: (SQLite|PostgreSQL) [\d.]+\.", out)
+    assert re.search(r"ok   versions: (Redis|Valkey) [\d.]+ \(number 1 of the channel layer\)", out)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "text"),
+    [
+        ({}, "warn versions: The process a (host:1) has an earlier release of this package"),
+        ({"Django": "4.0"}, "(host:1) has Django 4.0 in place of 5.0."),
+        ({"Django": "5.0", "uvicorn": "1"}, "(host:1) has uvicorn 1 in place of (none)."),
+        ({"Django": "5.0"}, "ok   versions: 1 processes have the versions of this one."),
+    ],
+    ids=["earlier", "another", "more", "same"],
+)
+def test_processes_with_other_versions_are_named(
+    monkeypatch: pytest.MonkeyPatch, theirs: dict[str, str], text: str
+) -> None:
+    node()
+    own = {"Django": "5.0"}
+    monkeypatch.setattr(of_versions, "versions", lambda: own)
+    monkeypatch.setattr(of_versions, "versions_of", lambda nodes, _: dict.fromkeys(nodes, theirs))
+    assert text in run("realtime_doctor").out
+
+
+def test_the_oldest_versions_are_those_of_the_project() -> None:
+    text = Path("pyproject.toml").read_text()
+    assert of_versions.LEAST["Python"] == tomllib.loads(text)["project"]["requires-python"][2:]
+    for name, least in of_versions.LEAST.items():
+        if name != "Python":
+            [found] = set(re.findall(rf'"{name}(?:\[[a-z,]+\])?>=([\d.]+)', text))
+            assert (name, found) == (name, least)
+
+
+@pytest.mark.parametrize(
+    ("found", "least", "is_older"),
+    [
+        ("5.2.14", "5.2.14", False),
+        ("5.2.13", "5.2.14", True),
+        ("6.0rc1", "5.2.14", False),
+        ("5.10", "5.9", False),
+        ("", "5.0", False),
+        ("unknown", "5.0", False),
+    ],
+)
+def test_versions_are_compared_by_their_numbers(found: str, least: str, is_older: bool) -> None:
+    assert of_versions._is_older(found, least) is is_older
 
 
 # The faults of the address.

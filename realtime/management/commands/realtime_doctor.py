@@ -14,7 +14,12 @@ from realtime.doctor.address import examine_address
 from realtime.doctor.database import examine_database, examine_tables
 from realtime.doctor.finding import Examination, Finding, bad
 from realtime.doctor.processes import examine_processes
-from realtime.doctor.settings import examine_settings, examine_versions
+from realtime.doctor.settings import examine_settings
+from realtime.doctor.versions import (
+    examine_process_versions,
+    examine_server_versions,
+    examine_versions,
+)
 from realtime.management.operation import FAILED, Operation, wrong
 from realtime.management.people import key_of_user
 from realtime.store.accounts.users import any_user, pk_of
@@ -76,8 +81,11 @@ def _examinations(options: dict[str, Any]) -> Iterator[Examination]:
     yield examine_versions
     yield examine_database
     yield examine_tables
+    yield examine_server_versions
     yield from _address(options)
-    yield examine_processes  # at last: a process is known once it has served a socket
+    # At last: a process is known once it has served a socket.
+    yield examine_processes
+    yield examine_process_versions
 
 
 def _address(options: dict[str, Any]) -> Iterator[Examination]:
