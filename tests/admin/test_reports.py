@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -178,3 +180,19 @@ def test_a_report_shows_the_conversation_to_those_who_may_read_the_room(
     html = staff("view_report", *permissions).get(url).content.decode()
     assert "rude" in html
     assert ("a remark of another" in html) is is_shown
+
+
+def test_dismissing_more_reports_costs_no_more_queries(
+    admin_client: Client, reported: Report
+) -> None:
+    room, numbers = reported.message.room, []
+    for more in (3, 12):
+        for number in range(more):
+            message = say(room, f"text {more} {number}")
+            actions.report(message.pk, room.pk, Identity("guest:9", "C"), "spam")
+        given = {"action": "dismiss", "_selected_action": ["0"], "select_across": "1"}
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.post(REPORTS, {**given, "is_sure": "True"})
+        numbers.append(len(queries))
+        assert not Report.objects.filter(resolved_at=None).exists()
+    assert numbers[0] == numbers[1]

@@ -1,5 +1,6 @@
 """Reports of messages: one for each reporter and message, with a bound on open ones."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -67,13 +68,14 @@ def dismiss(reports: Iterable[Report], by: Identity | None = None) -> int:
     The messages are not changed.
     """
     first = {one.message_id: one for one in reports}
-    number = 0
     with transaction.atomic(using=database()):
-        for message_id, one in first.items():
-            if closed := resolve([message_id], by):
-                more = "" if closed == 1 else f", with {closed - 1} more of this message"
-                audit.record(by, one, audit.CHANGE, f"dismissed{more}")
-            number += closed
+        rows = _reports().filter(message__in=first, resolved_at=None).select_for_update()
+        numbers = Counter(rows.order_by("pk").values_list("message_id", flat=True))
+        number = resolve(list(numbers), by)
+        for same in sorted(set(numbers.values())):
+            about = [first[message_id] for message_id, found in numbers.items() if found == same]
+            more = "" if same == 1 else f", with {same - 1} more of this message"
+            audit.record_all(by, about, audit.CHANGE, f"dismissed{more}")
     return number
 
 
