@@ -94,8 +94,15 @@ class Subscribable(Protocol):
     def is_for_clients(self) -> bool:
         """Whether clients subscribe to it; the others are for users, nodes and everyone."""
 
+    @property
+    def label(self) -> str:
+        """The name of the room or topic for administrators; empty if it is not for clients."""
+
     def lane_of(self, connection: "Connection") -> Totals | None:
         """Return what sends to a member; None for one that gets no events."""
+
+    def lag_of(self, connection: "Connection") -> int:
+        """Return how many positions of the log a member has not been sent."""
 
 
 Release = Callable[["Connection"], object]

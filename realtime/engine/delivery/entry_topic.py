@@ -48,6 +48,11 @@ class EntryTopic(LogTopic[TopicLog, EntryState]):
         """The name by which clients address the topic; `name` is its log key."""
         return self.log.name
 
+    @property
+    def label(self) -> str:
+        """The name by which clients address the topic."""
+        return self.topic_name
+
     def attach(self, connection: Connection) -> bool:
         """Add a member, as `Topic.attach` does."""
         is_new = super().attach(connection)

@@ -312,6 +312,7 @@ class Hub:
             is_behind = mark.last_seq > topic.position.seq
             if is_behind:
                 behind.add(key)
+                topic.marked = mark.last_seq if mark.epoch == topic.position.epoch else 0
             if is_behind or mark.epoch != topic.position.epoch or mark.last_seq < position:
                 broken.append(topic)
         for topic in sorted(broken, key=lambda topic: -len(topic.members)):

@@ -39,6 +39,11 @@ class RoomTopic(LogTopic[RoomLog, MessageState]):
         """The last change that concerned all members; one of a user only raises `rights_seq`."""
 
     @property
+    def label(self) -> str:
+        """The slug of the room."""
+        return self.slug
+
+    @property
     def roster(self) -> Roster:
         """The users who are in the room."""
         return self.presence.roster

@@ -96,6 +96,21 @@ class Topic:
         return lane if lane is not None and connection.id in lane.outboxes else None
 
     @property
+    def label(self) -> str:
+        """The name of a room or topic for administrators; other topics have none."""
+        return ""
+
+    def lag_of(self, connection: Connection) -> int:
+        """Return how many positions of the log a member has not been sent; 0 without a log."""
+        lane = self.lane_of(connection)
+        return 0 if lane is None else max(0, self.end - lane.position)
+
+    @property
+    def end(self) -> int:
+        """The last position of the log that this process has heard of."""
+        return self._seq
+
+    @property
     def _seq(self) -> int:
         return 0
 
@@ -130,6 +145,8 @@ class LogTopic(Topic, Generic[L, S]):
         self.extension: asyncio.Task[None] | None = None
         self.doubted: int | None = None
         """A position that an event has given to something else than this process knows."""
+        self.marked = 0
+        """The end of the log in the database, if this process was found to be behind it."""
         self.is_polled = False
         self.is_repair_due = False
         self.is_recheck_due = False
@@ -174,6 +191,13 @@ class LogTopic(Topic, Generic[L, S]):
         connection.unsubscribe(self)
         connection.reply(self.resync())
         self.recheck(connection)
+
+    @property
+    def end(self) -> int:
+        """The last position that this process has heard of; its event may still be missing."""
+        epoch, seq = self.position.epoch, self.position.seq
+        early = (position for known, position in self.early if known == epoch)
+        return max(seq, self.marked, *early)
 
     def detach(self, connection: Connection) -> bool:
         """Remove a member, as `Topic.detach` does."""
@@ -223,6 +247,7 @@ class LogTopic(Topic, Generic[L, S]):
     def open(self, mark: LogMark, ring: Ring[S]) -> None:
         """Start at a position, with the recent changes up to there."""
         self.position.reset(mark.last_seq, mark.epoch)
+        self.marked = 0
         self.start_rights(mark)
         self.ring = ring
         self._hole = None

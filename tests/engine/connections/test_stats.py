@@ -6,12 +6,16 @@ import time
 import pytest
 
 from realtime.engine.connections.connection import Connection
-from realtime.engine.connections.stats import AGENT, snapshot
+from realtime.engine.connections.stats import AGENT, LABEL, PLACES, snapshot
 from realtime.engine.delivery.event import Event
 from realtime.engine.delivery.flusher import Flusher
+from realtime.engine.delivery.ring import Ring
+from realtime.engine.delivery.room_topic import RoomTopic
 from realtime.engine.delivery.topic import Topic
 from realtime.store.accounts.identity import Identity
-from realtime.wire.codecs import JSON, Frame
+from realtime.store.logs import LogMark
+from realtime.store.messages.room_log import RoomLog
+from realtime.wire.codecs import JSON, NDJSON, Codec, Frame
 from realtime.wire.events import Notice
 from tests.engine.ends import End
 
@@ -71,3 +75,39 @@ async def test_a_snapshot_counts_what_topics_have_sent() -> None:
     assert found.bytes_sent == sum(len(str(frame)) for frame in end.server.frames)
     connection.unsubscribe(topic)
     assert snapshot(connection).frames_sent == 2
+
+
+@pytest.mark.parametrize(("codec", "waiting"), [(JSON, 3), (NDJSON, 4)], ids=["json", "ndjson"])
+async def test_the_lag_is_what_a_client_was_not_sent_up_to_the_end_of_the_log(
+    codec: Codec, waiting: int
+) -> None:
+    """Events of a later position, of the database, of the lane, and those that wait for it."""
+    flushers = Flusher(coalesces=False), Flusher(coalesces=True)
+    topic, end = RoomTopic(RoomLog(7), "hall", flushers), End()
+    connection = Connection("n.1", end, end.server.send, codec)
+    topic.open(LogMark(10, 0, 0, "a"), Ring([], 10, 0))
+    connection.subscribe(topic)
+    assert snapshot(connection).lag == 0
+    topic.position.advance(12)
+    assert snapshot(connection).lag == 2
+    topic.keep(Event(Frame("{}"), 15, None), "a")
+    topic.keep(Event(Frame("{}"), 99, None), "other")
+    assert snapshot(connection).lag == 5
+    topic.marked = 20
+    assert snapshot(connection).lag == 10
+    topic.open(LogMark(20, 0, 0, "a"), Ring([], 20, 0))
+    connection.outbox._pause()
+    for text in ("{}", "{}\n{}", "{}"):
+        connection.outbox.send(text)
+    found = snapshot(connection)
+    assert (found.lag, found.places) == (waiting, ["hall"])
+
+
+async def test_a_snapshot_names_few_places_in_few_characters() -> None:
+    flushers = Flusher(coalesces=False), Flusher(coalesces=True)
+    connection = made(End())
+    for number in range(PLACES + 2):
+        connection.subscribe(RoomTopic(RoomLog(number), f"{number}" * 100, flushers))
+    found = snapshot(connection)
+    assert (found.subscriptions, len(found.places)) == (PLACES + 2, PLACES)
+    assert {len(name) for name in found.places} == {LABEL}
