@@ -104,8 +104,10 @@ async def choose_listed(page: Page, name: str, action: str) -> None:
     await page.locator("button[name=index]").click()
 
 
-async def confirm(page: Page, fields: dict[str, str], hears: Awaitable[Any]) -> Any:
-    """Answer the question, and return what is heard; check how long that took."""
+async def confirm(
+    page: Page, fields: dict[str, str], hears: Awaitable[Any], button: str = "input[type=submit]"
+) -> Any:
+    """Fill in a form and send it; return what is heard, and check how long that took."""
     sent: list[float] = []
 
     def note(request: Request) -> None:
@@ -120,7 +122,7 @@ async def confirm(page: Page, fields: dict[str, str], hears: Awaitable[Any]) -> 
 
     heard = create_task(timed())
     page.on("request", note)
-    await page.locator("input[type=submit]").click()
+    await page.locator(button).click()
     found, at = await heard
     page.remove_listener("request", note)
     assert at - sent[0] < SECONDS
@@ -145,10 +147,35 @@ async def test_a_client_of_another_process_hears_within_a_second(
             await choose(page, connection, name)
             assert len(site.database.rows(LOGGED)) == before  # it only asks
             fields = {key: rooms.get(value, value) for key, value in action.fields.items()}
-            await confirm(page, fields, action.hears(guest))
+            told = await confirm(page, fields, action.hears(guest))
+            assert name != "kick" or action.fields["reason"] in told["message"]
     logged = [text for (text,) in site.database.rows(LOGGED)]
     assert len([text for text in logged if action.logged in text]) >= 1
     assert len(logged) == before + 1
+
+
+async def test_a_user_who_is_banned_by_a_new_sanction_is_closed_within_a_second(
+    site: Site, browser: Browser, key: str
+) -> None:
+    async with await Client.connect(site.urls[1]) as guest:
+        user = (await guest.expect("welcome"))["user_id"]
+        page = await open_page(browser, site, key, "/admin/realtime/sanction/add/")
+        await page.locator("[name=kind]").select_option("ban")
+        fields = {"user_key": user, "reason": "spam"}
+        assert await confirm(page, fields, guest.closed(), "[name=_save]") == 4503
+
+
+async def test_a_text_that_is_deleted_is_gone_within_a_second(
+    site: Site, browser: Browser, key: str
+) -> None:
+    """Its tombstone is told to all."""
+    async with await Client.connect(site.urls[1]) as guest:
+        await guest.join("room-1")
+        ack = await guest.say("room-1", "secret", nonce="1")
+        page = await open_page(browser, site, key, "/admin/realtime/message/")
+        await choose_listed(page, str(ack["id"]), "delete_text")
+        told = (await confirm(page, {}, guest.expect("changed")))["message"]
+        assert (told["id"], told["deleted"], "content" in told) == (ack["id"], True, False)
 
 
 @pytest.mark.parametrize("place", ["live", "list"])

@@ -1,7 +1,6 @@
 """The live page of the admin in a browser, against two processes."""
 
 import re
-import time
 from contextlib import AsyncExitStack
 
 import pytest
@@ -82,26 +81,3 @@ async def test_a_report_that_is_missing_is_made_up_for(site: Site, browser: Brow
         lost.add((await guest.expect("welcome"))["connection"])
         await expect(count).to_have_text("2 of 2")
     await expect(count).to_have_text("1 of 1")
-
-
-async def test_a_client_is_disconnected_from_the_page_within_a_second(
-    site: Site, browser: Browser
-) -> None:
-    """One of the other process; the list of clients asks, and writes the log."""
-    keys = sign_in(site, "admin")
-    async with await Client.connect(site.urls[1]) as guest:
-        name = (await guest.expect("welcome"))["connection"]
-        page = await new_page(browser, site, keys["admin"])
-        await page.goto(LIVE)
-        await page.get_by_label("Filter clients").fill(name)
-        box = page.locator(f"{CLIENTS} .realtime-body input")
-        await expect(box).to_have_count(1)
-        await box.check()
-        await page.get_by_label("Action", exact=True).select_option("disconnect")
-        await page.locator("form[data-of=clients] button").click()
-        await page.locator("input[type=submit]").click()
-        done = time.monotonic()
-        await guest.expect("disconnect", timeout=5)
-        assert time.monotonic() - done < 1
-        await page.goto("/admin/")
-        await expect(page.locator("#recent-actions-module")).to_contain_text(name.split(".")[0])
