@@ -108,6 +108,11 @@ class Process:
     def is_running(self) -> bool:
         return self.popen is not None and self.popen.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The id of the process; 0 before it was started."""
+        return self.popen.pid if self.popen else 0
+
     def signal(self, number: int) -> None:
         if self.is_running():
             assert self.popen

@@ -84,6 +84,8 @@ STEPS = (
     "engine.draining",
     "engine.numbers",
     "engine.versions",
+    "engine.series",
+    "engine.places",
     "engine.reporting",
     "engine.engine",
     "engine.health",

@@ -163,6 +163,7 @@ class Engine:
         self.presence.rebuild()
         await self.revalidator.start()
         self._pulse.start()
+        self.reporter.start()
         on_shutdown(self.stop)
 
     async def stop(self) -> None:

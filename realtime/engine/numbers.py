@@ -105,7 +105,7 @@ def read(engine: "Engine | None") -> Numbers:
         node="" if engine is None else engine.node.id,
         hostname=socket.gethostname(),
         pid=os.getpid(),
-        program=Path(sys.argv[0]).name,
+        program=_program(),
         version=__version__,
         started_at=_started_at,
         at=time.time(),
@@ -117,6 +117,12 @@ def read(engine: "Engine | None") -> Numbers:
         gauges=Gauges() if engine is None else _gauges(engine),
         totals=_totals(),
     )
+
+
+def _program() -> str:
+    """Return the name of the program; that of the package for one that is run by `python -m`."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def _gauges(engine: "Engine") -> Gauges:

@@ -4,7 +4,7 @@ An idle site pays nothing: without a `Watch` note no timer runs, and nothing is 
 """
 
 import asyncio
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -14,18 +14,18 @@ from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
 from ..wire.events import EntryEvent
 from . import numbers
-from .bus.notes import Answered, Broadcast, Inspect, Outcome, Watch
+from .bus.notes import Answered, Broadcast, Inspect, Outcome, Past, Watch
 from .connections.stats import ConnectionStats, snapshot
-from .delivery.entry_topic import EntryTopic
 from .delivery.hub import EVERYONE
-from .delivery.room_topic import RoomTopic
 from .numbers import Numbers
+from .places import Place, PlaceChanges, page_of
+from .series import NodePast, Series, Step
 from .versions import versions
 
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ["LIVE", "Clients", "Inspection", "Place", "Places", "Report", "Reporter"]
+__all__ = ["LIVE", "Activity", "Clients", "Inspection", "PageQuestion", "Report", "Reporter"]
 
 logger = get_logger("realtime.reporting")
 
@@ -35,16 +35,19 @@ WATCH_SECONDS, RENEW_SECONDS = 15.0, 5.0
 """The time for which processes publish after a `Watch`, and the pause before it is repeated."""
 CLIENTS = 500
 """The most clients of one answer."""
-PLACES = 500
-"""The rooms and topics of one answer: those with the most members."""
 CHANGES = 100
 """The most changes of one report; after more of them, a page reads the clients again."""
+REPEATED = 2
+"""The last steps of a report, so that a page that lacks one report lacks no step."""
+
+PageQuestion = Literal["clients", "activity", "places", "past", "ended"]
+"""Clients, what changes of them, rooms and topics, and the steps of this or of ended processes."""
 
 
 class Inspection(msgspec.Struct):
     """A question to one process."""
 
-    what: Literal["clients", "places", "numbers", "versions"]
+    what: Literal["clients", "activity", "places", "past", "ended", "numbers", "versions"]
     offset: int = 0
     ids: list[str] = []
     """The connections to describe; by default those from `offset` on."""
@@ -57,20 +60,37 @@ class Clients(msgspec.Struct):
     rows: list[ConnectionStats]
 
 
-class Place(msgspec.Struct):
-    """A room or topic with members in a process."""
+class Activity(msgspec.Struct, array_like=True):
+    """What changes of a connection; the fields are those of `ConnectionStats`."""
 
-    kind: Literal["room", "topic"]
-    name: str
-    members: int
-    position: int
+    id: str
+    user_id: str
+    username: str
+    phase: str
+    active_at: float
+    subscriptions: int
+    places: list[str]
+    frames_received: int
+    bytes_received: int
+    frames_sent: int
+    bytes_sent: int
+    queued_frames: int
+    queued_bytes: int
+    lag: int
 
 
-class Places(msgspec.Struct):
-    """The rooms and topics of a process with the most members, and the number of all."""
+class Activities(msgspec.Struct):
+    """What changes of some connections, and the number of all."""
 
     total: int
-    rows: list[Place]
+    rows: list[Activity]
+
+
+class Pasts(msgspec.Struct):
+    """The steps of some processes."""
+
+    total: int
+    rows: list[NodePast]
 
 
 class Report(msgspec.Struct):
@@ -81,18 +101,29 @@ class Report(msgspec.Struct):
     closed: list[str]
     is_partial: bool
     """Whether there were more changes than a report carries."""
+    number: int
+    """The number of the report; a page that lacks one reads all again."""
+    steps: list[Step]
+    moved: list[Place]
+    """The rooms and topics that have changed."""
 
 
 class Reporter:
-    """Answers the `Watch` and `Inspect` notes of a process."""
+    """Answers the `Watch`, `Inspect` and `Past` notes of a process."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
+        self._series = Series(engine)
         self._until = 0.0
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    def start(self) -> None:
+        """Start to keep the last 15 minutes."""
+        self._series.start()
+
     def stop(self) -> None:
-        """Publish no more."""
+        """Publish no more, and hand the last 15 minutes over."""
+        self._series.stop()
         for task in self._tasks.values():
             task.cancel()
 
@@ -100,10 +131,12 @@ class Reporter:
         """Have all processes publish their numbers while a client of this one is subscribed."""
         self._start("watching", self._keep_watching)
 
-    def receive(self, note: Watch | Inspect) -> None:
+    def receive(self, note: Watch | Inspect | Past) -> None:
         """Do what a note asks for."""
         if isinstance(note, Inspect):
             self._engine.send_to_process(note.reply, self._answer(note))
+        elif isinstance(note, Past):
+            self._series.inherit(note)
         elif not self._engine.is_stopping:
             seconds = min(max(note.seconds, 0.0), WATCH_SECONDS)
             self._until = max(self._until, self._engine.loop.time() + seconds)
@@ -122,15 +155,18 @@ class Reporter:
 
     async def _publish_numbers(self) -> None:
         loop, known = self._engine.loop, set(self._engine.connections)
-        while loop.time() < self._until:
-            report = self._report(known)
+        changes = PlaceChanges(self._engine.hub)
+        for number in count(1):
+            report = self._report(number, known, changes.next())
             known = set(self._engine.connections)
             data = msgspec.Raw(msgspec.json.encode(report))
             frame = Frame.of(EntryEvent(topic=LIVE, name="report", data=data))
             self._engine.hub.publish(topic_key(LIVE), Broadcast(frame.text, ""))
             await asyncio.sleep(1)
+            if loop.time() >= self._until:
+                return
 
-    def _report(self, known: set[str]) -> Report:
+    def _report(self, number: int, known: set[str], moved: list[Place]) -> Report:
         connections = self._engine.connections
         opened, closed = connections.keys() - known, known - connections.keys()
         return Report(
@@ -138,6 +174,9 @@ class Reporter:
             [snapshot(connections[one]) for one in islice(opened, CHANGES)],
             list(islice(closed, CHANGES)),
             is_partial=max(len(opened), len(closed)) > CHANGES,
+            number=number,
+            steps=list(self._series.steps)[-REPEATED:],
+            moved=moved,
         )
 
     def _answer(self, note: Inspect) -> Answered:
@@ -145,40 +184,37 @@ class Reporter:
             question = msgspec.json.decode(note.text, type=Inspection)
         except (ValueError, RecursionError):
             return Answered(note.ref, Outcome.REFUSED, "invalid_message", "")
-        text = msgspec.json.encode(self._answer_to(question)).decode()
-        return Answered(note.ref, Outcome.ANSWERED, "", text)
+        answer = msgspec.json.encode(self._answer_to(question)).decode()
+        return Answered(note.ref, Outcome.ANSWERED, "", answer)
 
-    def _answer_to(self, question: Inspection) -> Clients | Places | Numbers | dict[str, str]:
+    def _answer_to(self, question: Inspection) -> msgspec.Struct | dict[str, str]:
         match question.what:
             case "clients":
-                return self._clients(question)
+                return Clients(*self._clients(question))
+            case "activity":
+                total, rows = self._clients(question)
+                return Activities(total, [_activity(row) for row in rows])
             case "places":
-                return self._places()
+                return page_of(self._engine.hub, question.offset)
+            case "past":
+                own = NodePast(self._engine.node.id, list(self._series.steps))
+                return Pasts(1, [own])
+            case "ended":
+                return Pasts(len(ended := self._series.ended), ended)
             case "numbers":
                 return numbers.read(self._engine)
             case "versions":
                 return versions()
 
-    def _clients(self, question: Inspection) -> Clients:
+    def _clients(self, question: Inspection) -> tuple[int, list[ConnectionStats]]:
         connections = self._engine.connections
         if question.ids:
             found = [connections[one] for one in question.ids[:CLIENTS] if one in connections]
         else:
             start = max(question.offset, 0)
             found = list(islice(connections.values(), start, start + CLIENTS))
-        return Clients(len(connections), [snapshot(one) for one in found])
-
-    def _places(self) -> Places:
-        found = [
-            _place(topic)
-            for topic in self._engine.hub.logs
-            if topic.members and isinstance(topic, RoomTopic | EntryTopic)
-        ]
-        found.sort(key=lambda place: (-place.members, place.name))
-        return Places(len(found), found[:PLACES])
+        return len(connections), [snapshot(one) for one in found]
 
 
-def _place(topic: RoomTopic | EntryTopic) -> Place:
-    if isinstance(topic, RoomTopic):
-        return Place("room", topic.slug, len(topic.members), topic.position.seq)
-    return Place("topic", topic.topic_name, len(topic.members), topic.position.seq)
+def _activity(row: ConnectionStats) -> Activity:
+    return Activity(*(getattr(row, name) for name in Activity.__struct_fields__))

@@ -24,6 +24,7 @@ __all__ = [
     "NodeChanged",
     "Note",
     "Outcome",
+    "Past",
     "People",
     "PresenceDiff",
     "Probe",
@@ -219,8 +220,16 @@ class Inspect(_Note, tag="inspect"):
     reply: str
 
 
-ProcessNote = Watch | Inspect | NodeChanged
+class Past(_Note, tag="past"):
+    """Keep what a process did before it ended; `text` has its steps as JSON (`engine.series`)."""
+
+    node: str
+    text: str
+
+
+ProcessNote = Watch | Inspect | Past | NodeChanged
 """The notes to a whole process."""
+
 Note = (
     Answered
     | Broadcast
@@ -237,6 +246,7 @@ Note = (
     | Watch
     | Inspect
     | NodeChanged
+    | Past
 )
 KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get_args(Note)}
 

@@ -33,6 +33,7 @@ from ..bus.notes import (
     LogEvent,
     NodeChanged,
     Note,
+    Past,
     PresenceDiff,
     Probe,
     ProcessNote,
@@ -258,7 +259,7 @@ class Hub:
                 self._ask(topic.members.get(connection), note)
             case Answered():
                 self._answered(note)
-            case Watch() | Inspect() | NodeChanged():
+            case Watch() | Inspect() | Past() | NodeChanged():
                 self._on_process(note)
             case Probe():
                 pass

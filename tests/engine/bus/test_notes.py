@@ -27,6 +27,7 @@ from realtime.engine.bus.notes import (
     LogEvent,
     NodeChanged,
     Note,
+    Past,
     PresenceDiff,
     Probe,
     Question,
@@ -127,6 +128,7 @@ WIRE: list[tuple[Note, list[Any]]] = [
     (Watch(15.0), ["watch", 15.0]),
     (NodeChanged(), ["node"]),
     (Inspect("c0ffee", "{}", "node.b2"), ["inspect", "c0ffee", "{}", "node.b2"]),
+    (Past("c0ffee", "[]"), ["past", "c0ffee", "[]"]),
 ]
 
 
