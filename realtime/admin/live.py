@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..counts import BOUNDS
+from ..engine.places import PLACES
 from ..engine.reporting import CLIENTS, LIVE
 from ..models import Connection, Live, Node
 from ..operations.live import may_look
@@ -51,6 +52,7 @@ class LiveAdmin(ReadOnlyAdmin):
             **page_config(request),
             "topic": LIVE,
             "page": CLIENTS,
+            "places": PLACES,
             "bounds": [bound * 1000 for bound in BOUNDS],
             "clients": actions and reverse(name, current_app=self.admin_site.name),
             "actions": actions,
@@ -80,13 +82,17 @@ class LiveAdmin(ReadOnlyAdmin):
 def _texts() -> dict[str, str]:
     return {
         "connections": _("Connections"),
-        "commands": _("Commands a second"),
+        "messages": _("Messages in / out a second"),
         "deliveries": _("Deliveries a second"),
-        "commit": _("Time to commit, ms"),
+        "commit": _("Time to commit, ms (p50 / p99)"),
         "waiting": _("Frames that wait for slow clients"),
         "repairs": _("Repaired gaps"),
         "refused": _("Refused handshakes"),
         "slow": _("Slow clients closed"),
+        "quarter": _("15 minutes ago"),
+        "now": _("now"),
+        "most": _("most: %(number)s"),
+        "all": _("All processes"),
         "running": _("running"),
         "draining": _("draining"),
         "stopping": _("stopping"),

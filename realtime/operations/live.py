@@ -1,14 +1,15 @@
 """The topic of the live page: the numbers of all processes, and questions to each of them."""
 
 import asyncio
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from ..engine.bus.notes import Answered, Inspect, Outcome
 from ..engine.bus.publisher import publisher
 from ..engine.engine import Engine
-from ..engine.reporting import CLIENTS, LIVE, Inspection
+from ..engine.reporting import CLIENTS, LIVE, Inspection, PageQuestion
+from ..store.overview import member_counts
 from ..topics import Command, CommandError, ErrorCode, Event, Topic, command
 from ..wire.text import Text as _
 
@@ -16,6 +17,8 @@ __all__ = ["PERMISSION", "InspectNode", "Inspected", "LiveNumbers", "Look", "Rep
 
 PERMISSION = "realtime.view_live"
 ANSWER_SECONDS = 2.0
+ROOMS = 100
+"""The most rooms whose members are counted at once."""
 NO_ANSWER = _("The process did not answer. It may have ended.")
 
 
@@ -26,6 +29,9 @@ class Report(Event):
     opened: list[dict[str, Any]]
     closed: list[str]
     is_partial: bool
+    number: int
+    steps: list[Any]
+    moved: list[dict[str, Any]]
 
 
 class Look(Command):
@@ -33,10 +39,10 @@ class Look(Command):
 
 
 class InspectNode(Command):
-    """Ask one process for its clients, or for its rooms and topics."""
+    """Ask one process for its clients, its rooms and topics, or its last 15 minutes."""
 
     node: str
-    what: Literal["clients", "places"]
+    what: PageQuestion
     offset: int = 0
     ids: list[str] = []
 
@@ -45,7 +51,19 @@ class Inspected(Event):
     """The answer of a process: some rows, and the number of all."""
 
     total: int
-    rows: list[dict[str, Any]]
+    rows: list[Any]
+
+
+class CountMembers(Command):
+    """Ask how many users are members of some rooms."""
+
+    rooms: list[str]
+
+
+class MemberCounts(Event):
+    """The number of members by room; a room without members is not in it."""
+
+    counts: dict[str, int]
 
 
 def may_look(user: Any) -> bool:
@@ -74,6 +92,13 @@ class LiveNumbers(Topic):
         """Ask a process, and return its answer."""
         question = Inspection(command.what, command.offset, command.ids[:CLIENTS])
         return await _ask(command.node, msgspec.json.encode(question).decode())
+
+    @command
+    async def count_members(self, command: CountMembers) -> MemberCounts:
+        """Count the members of some rooms; they may be members without being connected."""
+        engine = await Engine.current()
+        counts = await engine.db.read(member_counts, command.rooms[:ROOMS])
+        return MemberCounts(counts=counts)
 
 
 async def _ask(node: str, text: str) -> Inspected:

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.db.models import Count, Min, Sum
 
-from ..models import Connection, Log, Node, Pending, Presence, Room
+from ..models import Connection, Log, Membership, Node, Pending, Presence, Room
 from .database.alias import database
 from .presence import IS_ALIVE, live_connections
 
-__all__ = ["NodeRow", "Overview", "overview"]
+__all__ = ["NodeRow", "Overview", "member_counts", "overview"]
 
 BUSIEST = 10
 
@@ -62,6 +62,13 @@ def overview() -> Overview:
         oldest_pending=waiting["oldest"],
         busiest=_busiest(alias),
     )
+
+
+def member_counts(rooms: list[str]) -> dict[str, int]:
+    """Return the number of members by room; a room without members is not in it."""
+    members: Any = Membership.objects.using(database()).filter(room__slug__in=rooms)
+    rows = members.filter(is_request=False).values("room__slug").annotate(number=Count("pk"))
+    return {row["room__slug"]: row["number"] for row in rows.order_by()}
 
 
 def _nodes(alias: str) -> list[NodeRow]:

@@ -1,10 +1,13 @@
 """The topic of the live page: who may see it, what it tells, and what it costs when idle."""
 
 import asyncio
+import re
+import time
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -14,9 +17,10 @@ from django.test import RequestFactory
 from harness.waiting import eventually
 from realtime.admin.live import LiveAdmin
 from realtime.engine import reporting
-from realtime.engine.bus.notes import Answered, Inspect, Watch
+from realtime.engine.bus.notes import Answered, Inspect, Past, Watch
 from realtime.engine.engine import Engine
 from realtime.engine.reporting import LIVE
+from realtime.engine.series import STEP_SECONDS
 from realtime.models import Live, Room
 from realtime.testing import Refused, connect
 from tests.consumers.conftest import database, engine, room, sqlite_url
@@ -68,6 +72,7 @@ async def test_processes_report_while_somebody_looks(
         first = await client.next("event", name="report")
         assert first["data"]["numbers"]["node"] == engine.node.id
         assert first["data"]["numbers"]["gauges"]["connections"] == 1
+        assert (first["data"]["number"], first["data"]["moved"]) == (1, [])
         async with connect() as guest:
             opened = await next_with(client, "opened")
             assert [row["user_id"] for row in opened["opened"]] == [guest.user_id]
@@ -93,7 +98,58 @@ async def test_clients_and_places_come_in_pages(
         few = await client.call(LIVE, "inspect_node", ask | {"ids": [names[1], "gone.1"]})
         assert [(row["id"], row["subscriptions"]) for row in few["rows"]] == [(names[1], 1)]
         found = await client.call(LIVE, "inspect_node", ask | {"what": "places"})
-        assert found["rows"] == [{"kind": "room", "name": "general", "members": 2, "position": 0}]
+        [place] = found["rows"]
+        assert (place["kind"], place["name"], place["members"]) == ("room", "general", 2)
+        assert (place["position"], place["key"]) == (0, f"room.{room.pk}")
+
+
+async def test_the_activity_of_clients_is_what_their_rows_have(
+    engine: Engine, room: Room, operator: Any
+) -> None:
+    """The page reads it by the order of its fields."""
+    script = (settings.BASE_DIR / "realtime/static/realtime/admin/live.js").read_text()
+    [fields] = re.findall(r'const ACTIVITY = "([a-z_ ]+)"', script)
+    assert tuple(fields.split()) == reporting.Activity.__struct_fields__
+    async with connect(operator) as client, connect() as guest:
+        await guest.join("general")
+        ask = {"node": engine.node.id, "ids": [guest.welcome["connection"]]}
+        [row] = (await client.call(LIVE, "inspect_node", ask | {"what": "clients"}))["rows"]
+        found = await client.call(LIVE, "inspect_node", ask | {"what": "activity"})
+        expected = [row[name] for name in fields.split()]
+        assert found["rows"] == [[*expected[:4], pytest.approx(expected[4]), *expected[5:]]]
+        assert (row["places"], row["lag"]) == (["general"], 0)
+
+
+async def test_the_page_reads_the_steps_of_a_process_and_of_ended_ones(
+    engine: Engine, operator: Any
+) -> None:
+    at = int(time.time()) // STEP_SECONDS
+    engine.reporter.receive(Past("ended", f"[[{at},4,0,0,0,9,0,0,0,[]]]"))
+    engine.reporter._series.take(at)
+    async with connect(operator) as client:
+        ask = {"node": engine.node.id}
+        own = (await client.call(LIVE, "inspect_node", ask | {"what": "past"}))["rows"]
+        assert [(one["node"], len(one["steps"])) for one in own] == [(engine.node.id, 1)]
+        ended = (await client.call(LIVE, "inspect_node", ask | {"what": "ended"}))["rows"]
+        assert ended == [{"node": "ended", "steps": [[at, 4, 0, 0, 0, 9, 0, 0, 0, []]]}]
+
+
+async def test_members_are_counted_by_room(
+    engine: Engine, room: Room, operator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they are connected or not; not those who have not accepted yet."""
+    monkeypatch.setattr("realtime.operations.live.ROOMS", 2)
+    users = [await get_user_model().objects.acreate_user(f"member{one}") for one in range(3)]
+    other = await Room.objects.acreate(slug="other")
+    for user in users:
+        await other.memberships.acreate(user=user, is_request=user is users[0])
+    async with connect(operator) as client:
+        ask = {"rooms": ["general", "other", "beyond"]}
+        found = await client.call(LIVE, "count_members", ask)
+        assert found == {"counts": {"other": 2}}
+    async with connect() as guest:
+        with pytest.raises(Refused):
+            await guest.call(LIVE, "count_members", ask)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,26 @@
 // The live page of the admin: a subscriber of the topic "realtime/live", drawn without a library.
 
+import { Chart } from "./live/charts.js";
+import { fill, size, span, speed, sum, whole } from "./live/format.js";
+import { Places } from "./live/places.js";
+import { Series, quantile } from "./live/series.js";
+import { Table } from "./live/table.js";
+
 /**
- * @typedef {{ numbers: any, opened: Row[], closed: string[], is_partial: boolean }} Report
+ * @typedef {{ numbers: any, opened: Row[], closed: string[], is_partial: boolean, number: number,
+ *   steps: any[], moved: any[] }} Report
  * @typedef {Record<string, any>} Row
- * @typedef {{ numbers: any, before: any, at: number, rows: Map<string, Row>, places: Row[], row?: HTMLTableRowElement,
+ * @typedef {{ numbers: any, before: any, at: number, number: number, rows: Map<string, Row>,
  *   isStale: boolean, meanwhile: Report[] | null }} Node
  */
 
-const WINDOW = 15 * 60 * 1000; // of the charts, in milliseconds
 const GONE = 5000; // without a report, a process counts as gone
 const FORGOTTEN = 60000;
-const ROW = 28; // the height of a row, as in live.css
-const MARGIN = 10; // rows that are drawn beyond the edges
-const REFRESH = 2000; // the pause between two questions about the rows in view
+const REFRESH = 2; // seconds between two questions about the rows in view, and about the next rows that are not
+const COUNTED = 10; // seconds between two counts of the members of the rooms in view
 const MOST = 500; // clients of one action
 const OVERLAP = 50; // of two pages of clients: those that end between the two questions move the rest
+const ACTIVITY = "id user_id username phase active_at subscriptions places frames_received bytes_received frames_sent bytes_sent queued_frames queued_bytes lag".split(" ");
 
 const root = /** @type {HTMLElement} */ (document.getElementById("realtime-live-page"));
 const config = JSON.parse(document.getElementById("realtime-live-config").textContent);
@@ -23,23 +29,14 @@ const texts = config.texts;
 const nodes = new Map();
 /** @type {Set<string>} */
 const selected = new Set();
+const [series, rooms] = [new Series(), new Places()];
+/** @type {Map<string, number>} */
+let members = new Map();
 let heardAt = 0;
+let skew = 0; // of the clock of this machine, in seconds; all times here are those of the servers
 
-const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
-const whole = (number) => Math.round(number).toLocaleString();
-const sum = (values) => values.reduce((total, one) => total + one, 0);
+const now = () => Date.now() / 1000 + skew;
 const living = () => [...nodes.values()].filter((node) => Date.now() - node.at < GONE);
-
-/** A time span in its two largest units. */
-function span(seconds) {
-  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  const first = Math.max(0, units.findIndex(([size]) => seconds >= size));
-  if (seconds < 1) return "0 s";
-  return units.slice(first, first + 2).map(([size, name], place) => {
-    const number = Math.floor((place ? seconds % units[first][0] : seconds) / size);
-    return number || !place ? `${number} ${name}` : "";
-  }).join(" ").trim();
-}
 
 // Rates
 
@@ -52,94 +49,101 @@ function rate(node, read) {
 
 const BOUNDS = [...config.bounds, 2 * config.bounds.at(-1)]; // in milliseconds; the last bucket has none of its own
 
-/** The bound below which this share of the commits of the last second stayed, in milliseconds. */
-function quantile(share) {
-  const grown = BOUNDS.map((_, place) => sum(living().map((node) => {
-    const [now, before] = [node.numbers, node.before].map((one) => one?.totals.acks.buckets[place] ?? 0);
-    return node.before ? Math.max(0, now - before) : 0;
+/** The times to commit of the last second, by bucket. */
+function lastAcks() {
+  return BOUNDS.map((_, place) => sum(living().map((node) => {
+    const [later, earlier] = [node.numbers, node.before].map((one) => one?.totals.acks.buckets[place] ?? 0);
+    return node.before ? Math.max(0, later - earlier) : 0;
   })));
-  const all = sum(grown);
-  let passed = 0;
-  return all ? BOUNDS[grown.findIndex((one) => (passed += one) >= all * share)] : 0;
 }
 
-const total = (read) => () => sum(living().map((node) => read(node.numbers)));
-const speed = (read) => () => sum(living().map((node) => rate(node, read)));
+const total = (read) => sum(living().map((node) => read(node.numbers)));
+const rates = (read) => sum(living().map((node) => rate(node, read)));
+const percentiles = (acks) => [quantile(acks, BOUNDS, 0.5), quantile(acks, BOUNDS, 0.99)];
+const perSecond = (number) => number / 5;
 
 // Charts
 
 const CHARTS = [
-  { title: texts.connections, lines: [total((one) => one.gauges.connections)] },
-  { title: texts.commands, lines: [speed((one) => one.totals.commands)] },
-  { title: texts.deliveries, lines: [speed((one) => one.totals.deliveries)] },
-  { title: `${texts.commit} (p50, p99)`, lines: [() => quantile(0.5), () => quantile(0.99)] },
-  { title: texts.waiting, lines: [total((one) => one.gauges.queued_frames)] },
-  { title: texts.repairs, lines: [total((one) => one.totals.repairs)] },
-  { title: texts.refused, lines: [total((one) => sum(Object.values(one.totals.refused)))] },
-  { title: texts.slow, lines: [total((one) => one.totals.closed["4008"] ?? 0)] },
-].map(chart);
+  { title: texts.connections, read: ({ numbers }) => [numbers[0]], now: () => [total((one) => one.gauges.connections)] },
+  {
+    title: texts.messages,
+    read: ({ numbers }) => [perSecond(numbers[2]), perSecond(numbers[3])],
+    now: () => [rates((one) => one.totals.frames_received), rates((one) => one.totals.frames_sent)],
+  },
+  { title: texts.deliveries, read: ({ numbers }) => [perSecond(numbers[4])], now: () => [rates((one) => one.totals.deliveries)] },
+  { title: texts.commit, read: ({ acks }) => percentiles(acks), now: () => percentiles(lastAcks()) },
+  { title: texts.waiting, read: ({ numbers }) => [numbers[1]], now: () => [total((one) => one.gauges.queued_frames)] },
+  { title: texts.repairs, read: ({ numbers }) => [numbers[5]] },
+  { title: texts.refused, read: ({ numbers }) => [numbers[6]] },
+  { title: texts.slow, read: ({ numbers }) => [numbers[7]] },
+].map((options) => new Chart(root.querySelector(".realtime-charts"), options, texts));
 
-/** Make the figure of a chart; its samples are [time, values]. */
-function chart({ title, lines }) {
-  const figure = document.createElement("figure");
-  figure.className = "realtime-chart";
-  figure.innerHTML = `<figcaption><span></span><output></output></figcaption>
-    <svg viewBox="0 0 300 64" preserveAspectRatio="none" aria-hidden="true">${"<polyline/>".repeat(lines.length)}</svg>`;
-  figure.querySelector("span").textContent = title;
-  root.querySelector(".realtime-charts").append(figure);
-  return { figure, lines, samples: [] };
+function drawCharts() {
+  const sums = series.sums(now(), living().map((node) => node.numbers.node));
+  for (const chart of CHARTS) chart.draw(sums, now());
 }
 
-function sample() {
-  const now = Date.now();
-  for (const { figure, lines, samples } of CHARTS) {
-    samples.push([now, lines.map((line) => line())]);
-    while (samples[0][0] < now - WINDOW) samples.shift();
-    const top = Math.max(1, ...samples.map(([, values]) => Math.max(...values)));
-    figure.querySelectorAll("polyline").forEach((line, place) => {
-      const points = samples.map(([at, values]) => `${300 - ((now - at) / WINDOW) * 300},${62 - (values[place] / top) * 60}`);
-      line.setAttribute("points", points.join(" "));
-    });
-    const values = samples.at(-1)[1];
-    figure.querySelector("output").textContent = values.map(whole).join(" / ");
+// Totals
+
+function drawTotals() {
+  const users = new Set(living().flatMap((node) => [...node.rows.values()].map((row) => row.user_id || row.id)));
+  const open = [...rooms.rows.values()].filter((row) => row.kind === "room").length;
+  const numbers = {
+    clients: total((one) => one.gauges.connections), users: users.size, processes: living().length,
+    rooms: open, topics: rooms.rows.size - open,
+  };
+  for (const [name, number] of Object.entries(numbers)) {
+    root.querySelector(`.realtime-totals [data-of=${name}]`).textContent = whole(number);
   }
 }
 
 // Processes
 
+const TRAFFIC = ["frames_received", "frames_sent", "deliveries"].map((name) => (one) => one.totals[name]);
+/** @type {Map<string, HTMLTableRowElement>} */
+const lines = new Map();
+
 function drawNodes() {
-  const body = root.querySelector(".realtime-nodes tbody");
-  const rows = [...nodes.values()].map((node) => drawNode(node));
-  // Rows that stay are not replaced: their buttons would lose the focus.
-  if (rows.length !== body.children.length || rows.some((row, place) => row !== body.children[place])) body.replaceChildren(...rows);
-}
-
-function drawNode(node) {
-  const one = node.numbers;
-  const cells = [
-    one.node, one.hostname, `${one.program} ${one.pid}`, one.version, span(one.at - one.started_at),
-    `${whole(100 * rate(node, (numbers) => numbers.cpu_seconds))} %`, whole(one.gauges.connections),
-    whole(rate(node, (numbers) => numbers.totals.commands)), whole(rate(node, (numbers) => numbers.totals.deliveries)), stateOf(node),
-  ];
-  node.row ??= newNodeRow(one.node, cells.length);
-  cells.forEach((text, place) => (node.row.cells[place].textContent = text));
-  const button = node.row.querySelector("button");
-  if (button) {
-    button.textContent = one.is_draining ? config.nodes.serve : config.nodes.drain;
-    button.disabled = Date.now() - node.at >= GONE || (one.is_stopping && !one.is_draining);
+  for (const [name, line] of lines) if (name && !nodes.has(name)) { line.remove(); lines.delete(name); }
+  for (const [name, node] of nodes) {
+    const one = node.numbers;
+    const line = write(lines, name, root.querySelector(".realtime-nodes tbody"), [
+      one.node, one.hostname, one.pid, one.program, one.version, stateOf(node), span(one.at - one.started_at),
+      `${whole(100 * rate(node, (numbers) => numbers.cpu_seconds))} %`, whole(one.gauges.connections),
+      ...TRAFFIC.map((read) => speed(rate(node, read))), ...TRAFFIC.map((read) => whole(read(one))),
+    ]);
+    if (config.nodes) drawButton(line, name, node);
   }
-  return node.row;
+  write(lines, "", root.querySelector(".realtime-nodes tfoot"), [
+    texts.all, "", "", "", "", "", "", `${whole(100 * rates((one) => one.cpu_seconds))} %`, whole(total((one) => one.gauges.connections)),
+    ...TRAFFIC.map((read) => speed(rates(read))), ...TRAFFIC.map((read) => whole(total(read))), ...(config.nodes ? [""] : []),
+  ]);
 }
 
-/** A row of cells, and a button to drain the process; the list of processes asks first. */
-function newNodeRow(name, size) {
-  const row = document.createElement("tr");
-  for (let place = 0; place < size; place++) row.insertCell();
-  if (!config.nodes) return row;
+/** Write the cells of a row, which stays the same element. */
+function write(known, name, parent, cells) {
+  const line = known.get(name) ?? parent.insertRow();
+  known.set(name, line);
+  cells.forEach((text, column) => {
+    const cell = line.cells[column] ?? line.insertCell();
+    if (cell.textContent !== String(text)) cell.textContent = text;
+  });
+  return line;
+}
+
+/** Show the button that drains a process, or has it serve again; the list of processes asks first. */
+function drawButton(line, name, node) {
+  const one = node.numbers;
+  const button = line.querySelector("button") ?? line.insertCell().appendChild(newButton(name));
+  button.textContent = one.is_draining ? config.nodes.serve : config.nodes.drain;
+  button.disabled = Date.now() - node.at >= GONE || (one.is_stopping && !one.is_draining);
+}
+
+function newButton(name) {
   const button = Object.assign(document.createElement("button"), { type: "button" });
   button.addEventListener("click", () => post(config.nodes.url, nodes.get(name)?.numbers.is_draining ? "serve" : "drain", [name]));
-  row.insertCell().append(button);
-  return row;
+  return button;
 }
 
 function stateOf(node) {
@@ -149,149 +153,115 @@ function stateOf(node) {
   return node.numbers.is_current ? texts.running : texts.late;
 }
 
-// Tables of any number of rows, of which only those in view are elements
+// Clients, rooms and topics
 
-class Table {
-  /** @param {string} of @param {(row: Row) => (string | Node)[]} cells @param {() => Row[]} read */
-  constructor(of, by, cells, read) {
-    this.view = root.querySelector(`.realtime-rows[data-of=${of}]`);
-    this.body = this.view.querySelector(".realtime-body");
-    this.count = root.querySelector(`.realtime-count[data-of=${of}]`);
-    this.search = root.querySelector(`.realtime-tools[data-of=${of}] [type=search]`);
-    Object.assign(this, { cells, read, by, isDescending: true, rows: [], isDue: false });
-    this.view.addEventListener("scroll", () => this.show());
-    this.search.addEventListener("input", () => this.draw());
-    this.view.querySelector(".realtime-head").addEventListener("click", ({ target }) => this.sort(target.dataset.by));
-  }
-
-  sort(by) {
-    if (!by) return;
-    this.isDescending = this.by === by ? !this.isDescending : false;
-    this.by = by;
-    this.draw();
-  }
-
-  /** Draw with the next frame, once for all changes until then. */
-  draw() {
-    if (this.isDue) return;
-    this.isDue = true;
-    requestAnimationFrame(() => {
-      this.isDue = false;
-      this.arrange();
-      this.show();
-    });
-  }
-
-  arrange() {
-    const [wanted, all, sign] = [this.search.value.trim().toLowerCase(), this.read(), this.isDescending ? -1 : 1];
-    this.rows = wanted ? all.filter((row) => row.text.includes(wanted)) : all;
-    this.rows.sort((one, other) => sign * compare(one[this.by], other[this.by]) || compare(one.key, other.key));
-    this.count.textContent = fill(texts.shown, { shown: whole(this.rows.length), all: whole(all.length) });
-    this.body.style.height = `${this.rows.length * ROW}px`;
-    this.view.setAttribute("aria-rowcount", String(this.rows.length + 1));
-    for (const button of this.view.querySelectorAll(".realtime-head button")) {
-      const isOurs = button.dataset.by === this.by;
-      button.parentElement.setAttribute("aria-sort", isOurs ? (this.isDescending ? "descending" : "ascending") : "none");
-    }
-  }
-
-  /** The rows in view, and some beyond. */
-  get visible() {
-    const first = Math.max(0, Math.floor(this.view.scrollTop / ROW) - MARGIN);
-    return [first, this.rows.slice(first, first + Math.ceil(this.view.clientHeight / ROW) + 2 * MARGIN)];
-  }
-
-  show() {
-    const [first, rows] = this.visible;
-    this.body.replaceChildren(...rows.map((row, place) => {
-      const element = document.createElement("div");
-      element.setAttribute("role", "row");
-      element.style.top = `${(first + place) * ROW}px`;
-      element.append(...this.cells(row).map((cell) => {
-        const span = document.createElement("span");
-        span.setAttribute("role", "cell");
-        span.append(cell);
-        if (typeof cell === "string") span.title = cell;
-        return span;
-      }));
-      return element;
-    }));
-  }
+function box(row) {
+  const made = Object.assign(document.createElement("input"), { type: "checkbox", checked: selected.has(row.id) });
+  made.setAttribute("aria-label", row.username || row.id);
+  made.addEventListener("change", () => (made.checked ? selected.add(row.id) : selected.delete(row.id)));
+  return made;
 }
 
-const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
-
-function check(row) {
-  const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: selected.has(row.id) });
-  box.setAttribute("aria-label", row.username || row.id);
-  box.addEventListener("change", () => (box.checked ? selected.add(row.id) : selected.delete(row.id)));
-  return box;
+/** The names of some rooms and topics, and how many more there are. */
+function placesOf(row) {
+  const more = row.subscriptions - row.places.length;
+  return row.places.join(", ") + (more > 0 ? ` + ${more}` : "");
 }
 
-const seconds = (at) => Date.now() / 1000 - at;
-const clients = new Table("clients", "connected_at", (row) => [
-  check(row), row.username || row.user_id || row.phase, row.address, row.agent, row.encoding.split(".").at(-1),
-  span(seconds(row.connected_at)), span(seconds(row.active_at)), whole(row.subscriptions), whole(row.frames_received),
-  whole(row.frames_sent), whole(row.bytes_sent), whole(row.queued_frames),
-], () => living().flatMap((node) => [...node.rows.values()]));
-
-const places = new Table("places", "members", (row) => [row.name, texts[row.kind], whole(row.members), whole(row.position)], () => {
-  const found = new Map();
-  for (const row of living().flatMap((node) => node.places)) {
-    const known = found.get(row.key);
-    found.set(row.key, known ? { ...known, members: known.members + row.members, position: Math.max(known.position, row.position) } : row);
-  }
-  return [...found.values()];
+const count = (shown, all) => fill(texts.shown, { shown: whole(shown), all: whole(all) });
+const clients = new Table(root, {
+  of: "clients",
+  by: "connected_at",
+  box,
+  count,
+  read: () => living().flatMap((node) => [...node.rows.values()]),
+  cells: (row) => [
+    row.username || row.user_id || row.phase, placesOf(row), row.address, row.agent, row.encoding.split(".").at(-1),
+    span(now() - row.connected_at), span(now() - row.active_at), whole(row.frames_received), whole(row.frames_sent),
+    size(row.bytes_received), size(row.bytes_sent), whole(row.queued_frames), size(row.queued_bytes), whole(row.lag),
+  ],
 });
+const places = new Table(root, {
+  of: "places",
+  by: "members",
+  count,
+  read: () => [...rooms.rows.values()],
+  cells: (row) => [
+    row.name, texts[row.kind], row.present === null ? "–" : whole(row.present), membersOf(row),
+    whole(row.members), speed(row.rate), whole(row.position),
+  ],
+});
+
+/** The number of members of a room; a topic has none. */
+function membersOf(row) {
+  return row.kind === "room" ? whole(members.get(row.name) ?? 0) : "–";
+}
 
 // What processes tell
 
-const named = (row) => ({ ...row, key: row.id, text: `${row.username} ${row.user_id} ${row.address} ${row.agent} ${row.id}`.toLowerCase() });
+function named(row) {
+  const places = row.places ?? []; // an older process does not tell them
+  const words = [row.username, row.user_id, row.address, row.agent, row.id, ...places];
+  return { ...row, places, lag: row.lag ?? 0, key: row.id, text: words.join(" ").toLowerCase() };
+}
 
 /** @param {Report} report */
 function take(report) {
   const { numbers } = report;
+  if (!nodes.size) skew = numbers.at - Date.now() / 1000;
   heardAt = Date.now();
-  let node = nodes.get(numbers.node);
-  const isNew = !node;
-  if (isNew) {
-    node = { numbers, before: null, at: 0, rows: new Map(), places: [], isStale: true, meanwhile: null };
-    nodes.set(numbers.node, node);
-  }
-  Object.assign(node, { before: node.at ? node.numbers : null, numbers, at: heardAt });
-  change(node.rows, report);
-  for (const id of report.closed) selected.delete(id);
-  node.meanwhile?.push(report);
+  const known = nodes.get(numbers.node);
+  const node = known ?? { numbers, before: null, at: 0, number: 0, rows: new Map(), isStale: true, meanwhile: null };
+  nodes.set(numbers.node, node);
   // Reports are not kept, so one may be missing, as after a reconnect.
-  if (report.is_partial || node.rows.size !== numbers.gauges.connections) node.isStale = true;
-  if (node.isStale && !node.meanwhile) readAll(numbers.node, node).catch(() => {}); // again with the next report
+  const isMissing = report.number !== undefined && report.number !== node.number + 1;
+  const isHole = series.add(numbers.node, report.steps ?? []);
+  Object.assign(node, { before: known ? node.numbers : null, numbers, at: heardAt, number: report.number });
+  change(node, report);
+  node.meanwhile?.push(report);
+  if (isMissing || isHole || report.is_partial || node.rows.size !== numbers.gauges.connections) node.isStale = true;
+  if (node.isStale && !node.meanwhile) readAll(numbers.node, node);
 }
 
-/** @param {Map<string, Row>} rows @param {Report} report */
-function change(rows, report) {
-  for (const row of report.opened) rows.set(row.id, named(row));
-  for (const id of report.closed) rows.delete(id);
-}
-
-/** Read all clients of a process, and add what has changed meanwhile. */
-async function readAll(name, node) {
-  node.meanwhile = [];
-  try {
-    const found = await readClients(name);
-    for (const report of node.meanwhile) change(found, report);
-    node.isStale = node.meanwhile.some((report) => report.is_partial);
-    node.rows = found;
-  } finally {
-    node.meanwhile = null;
+/** @param {Node} node @param {Report} report */
+function change(node, report) {
+  for (const row of report.opened) node.rows.set(row.id, named(row));
+  for (const id of report.closed) {
+    node.rows.delete(id);
+    selected.delete(id);
   }
-  clients.draw();
-  await readPlaces(name);
+  rooms.take(report.numbers.node, report.moved ?? []);
 }
+
+let reading = Promise.resolve(); // one process is read after the other
+
+/** Read all of a process, and add what has changed meanwhile; what fails is tried again with the next report. */
+function readAll(name, node) {
+  node.meanwhile = [];
+  reading = reading.then(() => read(name, node)).catch(() => {}).finally(() => { node.meanwhile = null; });
+}
+
+async function read(name, node) {
+  node.meanwhile = [];
+  const found = await readClients(name);
+  const parts = await readPlaces(name);
+  if (nodes.get(name) !== node) return;
+  for (const id of node.rows.keys()) if (!found.has(id)) selected.delete(id);
+  node.rows = found;
+  rooms.replace(name, parts);
+  for (const report of node.meanwhile) change(node, report);
+  node.isStale = node.meanwhile.some((report) => report.is_partial);
+  clients.draw();
+  places.draw();
+  await readPast(name, node);
+}
+
+const ask = async (node, what, more = {}) => (await topic.call("inspect_node", { node, what, ...more })).rows;
 
 async function readClients(node) {
   const found = new Map();
   for (let offset = 0, more = true; more; offset += config.page - OVERLAP) {
-    const { rows } = await topic.call("inspect_node", { node, what: "clients", offset });
+    const rows = await ask(node, "clients", { offset });
     for (const row of rows) found.set(row.id, named(row));
     more = rows.length === config.page;
   }
@@ -299,21 +269,56 @@ async function readClients(node) {
 }
 
 async function readPlaces(node) {
-  const { rows } = await topic.call("inspect_node", { node, what: "places" });
-  const kept = nodes.get(node);
-  if (kept) kept.places = rows.map((row) => ({ ...row, key: `${row.kind} ${row.name}`, text: `${row.kind} ${row.name}`.toLowerCase() }));
-  places.draw();
+  const found = [];
+  for (let more = true; more;) {
+    const rows = await ask(node, "places", { offset: found.length });
+    found.push(...rows);
+    more = rows.length === config.places;
+  }
+  return found;
 }
 
-/** Read the rows in view again: their numbers change all the time, and no others are looked at. */
-async function refresh() {
-  const ids = new Set(clients.visible[1].map((row) => row.id));
+/** Read the last 15 minutes of a process. The one that runs longest knows the most of those that have ended. */
+async function readPast(name, node) {
+  const isOldest = living().every((other) => other.numbers.started_at >= node.numbers.started_at);
+  const found = [await ask(name, "past"), isOldest ? await ask(name, "ended") : []].flat();
+  for (const past of found) series.add(past.node, past.steps);
+  drawCharts();
+}
+
+/** Read the rows in view again: their numbers change all the time. */
+async function refreshVisible() {
+  const ids = clients.visible[1].map((row) => row.id);
   for (const [name, node] of nodes) {
-    const own = [...ids].filter((id) => node.rows.has(id));
-    if (!own.length || Date.now() - node.at >= GONE) continue;
-    const { rows } = await topic.call("inspect_node", { node: name, what: "clients", ids: own });
-    for (const row of rows) if (node.rows.has(row.id)) node.rows.set(row.id, named(row));
+    const own = ids.filter((id) => node.rows.has(id));
+    if (own.length && Date.now() - node.at < GONE) update(node, await ask(name, "activity", { ids: own }));
   }
+}
+
+const turn = { node: "", offset: 0 };
+
+/** Read the next part of all rows, so that the order is right in a while for those that are not in view. */
+async function refreshNext() {
+  const names = living().map((node) => node.numbers.node);
+  if (!names.length) return;
+  if (!names.includes(turn.node)) Object.assign(turn, { node: names[0], offset: 0 });
+  const rows = await ask(turn.node, "activity", { offset: turn.offset });
+  const node = nodes.get(turn.node);
+  if (node) update(node, rows);
+  turn.offset += rows.length;
+  if (rows.length < config.page) Object.assign(turn, { node: names[(names.indexOf(turn.node) + 1) % names.length], offset: 0 });
+}
+
+function update(node, rows) {
+  for (const values of rows) {
+    const row = node.rows.get(values[0]);
+    if (row) node.rows.set(row.id, named({ ...row, ...Object.fromEntries(ACTIVITY.map((name, place) => [name, values[place]])) }));
+  }
+}
+
+async function countMembers() {
+  const names = places.visible[1].filter((row) => row.kind === "room").map((row) => row.name);
+  if (names.length) members = new Map(Object.entries((await topic.call("count_members", { rooms: names })).counts));
 }
 
 // The client
@@ -338,24 +343,44 @@ function background() {
   return "Canvas";
 }
 
-let refreshedAt = 0;
-function tick() {
-  for (const [name, node] of nodes) if (Date.now() - node.at > FORGOTTEN) nodes.delete(name);
-  if (Date.now() - heardAt > GONE) void look(); // after a reconnect, perhaps to another process
-  root.style.setProperty("--back", background());
-  sample();
-  drawNodes();
-  clients.draw();
-  if (document.visibilityState === "visible" && Date.now() - refreshedAt > REFRESH) {
-    refreshedAt = Date.now();
-    refresh().catch(() => {});
+/** Forget processes that have gone; their steps stay in the charts. */
+function forget() {
+  for (const [name, node] of nodes) {
+    if (Date.now() - node.at < GONE) continue;
+    rooms.forget(name);
+    node.isStale = true; // if it comes back
+    if (Date.now() - node.at < FORGOTTEN) continue;
+    for (const id of node.rows.keys()) selected.delete(id);
+    nodes.delete(name);
   }
+  series.trim(now());
 }
 
-root.querySelector(".realtime-tools[data-of=places]").addEventListener("submit", (event) => {
-  event.preventDefault();
-  for (const name of nodes.keys()) readPlaces(name).catch(() => {});
-});
+/** Run something now and then, and the first time soon; what fails is tried again the next time. */
+function each(seconds, work) {
+  let [isRunning, due] = [false, 0];
+  return () => {
+    if (isRunning || Date.now() < due) return;
+    [isRunning, due] = [true, Date.now() + seconds * 1000];
+    work().catch(() => {}).finally(() => { isRunning = false; });
+  };
+}
+
+const REFRESHES = [each(REFRESH, refreshVisible), each(REFRESH, refreshNext), each(COUNTED, countMembers)];
+
+function tick() {
+  forget();
+  rooms.tick();
+  if (Date.now() - heardAt > GONE) void look(); // after a reconnect, perhaps to another process
+  if (document.visibilityState !== "visible") return;
+  root.style.setProperty("--back", background());
+  drawCharts();
+  drawTotals();
+  drawNodes();
+  clients.draw();
+  places.draw();
+  for (const refresh of REFRESHES) refresh();
+}
 
 const tools = root.querySelector(".realtime-tools[data-of=clients]");
 const choice = tools.querySelector("select");
@@ -386,4 +411,5 @@ topic.on("report", take);
 topic.on("refused", ({ error }) => { state.textContent = fill(texts.refusedHere, { reason: error.message }); });
 await topic.subscribe();
 await look();
+tick();
 setInterval(tick, 1000);
