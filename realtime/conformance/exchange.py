@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .frames import completed
+from .http_request import chunks
 from .line import Frame, Line
 
 __all__ = ["Exchange", "Request"]
@@ -37,8 +38,7 @@ class Request:
         method, target, _ = first.split(" ")
         named = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in named}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        return cls(method, target, headers, body)
+        return cls(method, target, headers, await _body(reader, headers))
 
     @property
     def path(self) -> str:
@@ -141,6 +141,12 @@ class Exchange(Line):
 
     def _write(self, head: str) -> None:
         self._writer.write(head.encode("latin1"))
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return b"".join([one async for one in chunks(reader)])
+    return await reader.readexactly(int(headers.get("content-length", "0")))
 
 
 def _each(command: dict[str, Any]) -> Iterator[Frame]:

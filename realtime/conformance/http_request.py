@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from .line import Frame
 
-__all__ = ["post"]
+__all__ = ["chunks", "post"]
 
 PORTS = {"http": 80, "https": 443}
 DATA = "data:"
@@ -26,8 +26,8 @@ async def post(url: str, headers: Mapping[str, str], body: str) -> AsyncIterator
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
     try:
         writer.write(_head(url, headers, len(body.encode())) + body.encode())
-        status, chunks = await _response(reader)
-        async for line in _lines(chunks):
+        status, content = await _response(reader)
+        async for line in _lines(content):
             if line.startswith(("{", DATA)):
                 frame: Frame = json.loads(line.removeprefix(DATA))
                 if status == HTTPStatus.OK or frame.get("type") == DISCONNECT:
@@ -52,7 +52,7 @@ async def _response(reader: asyncio.StreamReader) -> tuple[int, AsyncIterator[by
     status, *lines = head.strip().split("\r\n")
     named = dict(line.partition(":")[::2] for line in lines)
     if "chunked" in named.get("transfer-encoding", ""):
-        return int(status.split()[1]), _chunks(reader)
+        return int(status.split()[1]), chunks(reader)
     return int(status.split()[1]), _whole(reader, int(named.get("content-length", "0")))
 
 
@@ -60,15 +60,16 @@ async def _whole(reader: asyncio.StreamReader, length: int) -> AsyncIterator[byt
     yield await reader.readexactly(length)
 
 
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the parts of a body that is sent in chunks."""
     while size := int(await reader.readuntil(b"\r\n"), 16):
         yield (await reader.readexactly(size + 2))[:-2]
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """Yield the lines of a body; what comes after the last end of a line is none."""
     rest = b""
-    async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             yield line.decode()

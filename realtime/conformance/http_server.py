@@ -12,6 +12,8 @@ __all__ = ["HttpServer"]
 PATH = "/realtime/http"
 LIVE = "/realtime/live/"
 OTHER = "HTTP/1.1 {status} Scripted\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
+"""What a request or a command raises that is not as the protocol says: it gets no response."""
 ACCEPT_TURNS = 5
 """The turns of the event loop in which a connection that was accepted has begun."""
 
@@ -74,7 +76,7 @@ class HttpServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with suppress(EOFError, ConnectionError, ValueError):
+            with suppress(EOFError, ConnectionError, *MALFORMED):
                 await self._answer(await Request.read(reader), reader, writer)
         finally:
             writer.close()
