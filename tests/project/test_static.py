@@ -19,7 +19,7 @@ SCRIPTS = sorted([*FOLDER.glob("*.js"), *DEMO.glob("*.js")])
 IMPORT = re.compile(r"""(?:from|import)\s*\(?["']([^"']+)["']""")
 
 
-@pytest.mark.parametrize(("name", "most"), [("core", 5.8), ("topics", 9.8), ("client", 13.0)])
+@pytest.mark.parametrize(("name", "most"), [("core", 5.8), ("topics", 9.8), ("client", 13.1)])
 def test_client_is_small(name: str, most: float) -> None:
     """On the wire: docs/clients.md says what the bytes are for."""
     assert len(gzip.compress((FOLDER / f"{name}.js").read_bytes(), 9)) <= most * 1024

@@ -34,6 +34,16 @@ export class Frames {
       case "pong":
       case "signal":
         return session.emit(frame.type, frame);
+      case "changed":
+      case "event":
+      case "left":
+      case "message":
+      case "presence":
+      case "removed":
+      case "resync":
+      case "room":
+      case "typing":
+        return; // of a room or topic that this page has left, or that another tab is in
       default:
         session.emit("unknown", frame);
     }

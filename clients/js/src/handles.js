@@ -71,16 +71,16 @@ export class Handles {
   // What the client calls
 
   take(frame) {
-    const name = frame[this.kind];
-    if (name === undefined) return false;
-    const handle = this.#all.find(name);
-    const isFollowed = handle?.subscription.isFollowed; // not if a handler has just left it
+    const handle = this.#all.find(frame[this.kind]);
+    if (!handle) return false;
+    const { subscription } = handle;
+    const { isFollowed } = subscription; // not if a handler has just left it
     switch (frame.type) {
       case "resync":
-        handle?.subscription.resync();
+        subscription.resync();
         return true;
       case "removed":
-        handle?.subscription.remove(new RealtimeError({ ...frame, retryable: frame.code === "unavailable" }));
+        subscription.remove(new RealtimeError({ ...frame, retryable: frame.code === "unavailable" }));
         return true;
       case "message":
       case "changed":
@@ -94,8 +94,7 @@ export class Handles {
       case "joined":
       case "signal":
         if (isFollowed) handle.receive(frame);
-        // Else the site has moved the client, or tells all.
-        return isFollowed || (handle && frame.through === undefined);
+        return isFollowed || frame.through === undefined; // else the site has moved the client
       default:
         return false;
     }

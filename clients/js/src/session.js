@@ -71,7 +71,8 @@ export class Session {
 
   /** Let the add-ons take a frame. Returns whether one of them is done with it. */
   take(frame) {
-    return [...this.#addOns.values()].some((addOn) => addOn?.take?.(frame));
+    for (const addOn of this.#addOns.values()) if (addOn?.take?.(frame)) return true;
+    return false;
   }
 
   /** @param {(addOn: AddOn) => unknown} act */
