@@ -55,7 +55,7 @@ function copyDemo(/** @type {string} */ folder) {
     if (existsSync(files)) cpSync(files, join(folder, "examples"), { recursive: true });
   }
   cpSync(join(root, "project/static/chat"), join(folder, "chat"), { recursive: true });
-  mkdirSync(join(folder, "realtime"));
+  cpSync(join(root, "realtime/static/realtime/admin"), join(folder, "realtime/admin"), { recursive: true });
   for (const name of ["answers", "core", "http", "offline", "stores", "tabs", "topics"])
     writeFileSync(join(folder, `realtime/${name}.js`), `export * from "django-channels-realtime/${name}";\n`);
   writeFileSync(join(folder, "realtime/client.js"), 'export * from "django-channels-realtime";\n');

@@ -9,7 +9,7 @@ import { Table } from "./live/table.js";
 /**
  * @typedef {{ numbers: any, opened: Row[], closed: string[], is_partial: boolean, number: number,
  *   steps: any[], moved: any[] }} Report
- * @typedef {Record<string, any>} Row
+ * @typedef {import("./live/table.js").Row} Row
  * @typedef {{ numbers: any, before: any, at: number, number: number, rows: Map<string, Row>,
  *   isStale: boolean, meanwhile: Report[] | null }} Node
  */
@@ -336,7 +336,7 @@ function tell(name) {
 
 /** The background of the page, for heads that stay above their rows: each theme names it differently. */
 function background() {
-  for (let one = root; one; one = one.parentElement) {
+  for (let one = /** @type {HTMLElement | null} */ (root); one; one = one.parentElement) {
     const found = getComputedStyle(one).backgroundColor;
     if (found !== "transparent" && !found.endsWith(", 0)")) return found;
   }

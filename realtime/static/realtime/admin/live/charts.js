@@ -31,6 +31,7 @@ export class Chart {
   /** @param {{ at: number }[]} sums oldest first @param {number} now in seconds */
   draw(sums, now) {
     const { read, now: current } = this.options;
+    /** @type {[number, number[]][]} */
     const points = sums.map((sum) => [(sum.at + 1) * STEP, read(sum)]);
     const latest = current ? current() : total(points);
     if (current) points.push([now, latest]);

@@ -1,5 +1,6 @@
 // Numbers, sizes and times as text.
 
+/** @type {[number, string][]} */
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 export const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name]);

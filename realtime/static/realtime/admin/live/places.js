@@ -47,11 +47,8 @@ export class Places {
   }
 
   #put(node, part) {
-    let row = this.rows.get(part.key);
-    if (!row) {
-      row = { ...part, text: `${part.kind} ${part.name}`.toLowerCase(), rate: 0, grown: 0, parts: new Map() };
-      this.rows.set(part.key, row);
-    }
+    const row = this.rows.get(part.key) ?? { ...part, text: `${part.kind} ${part.name}`.toLowerCase(), rate: 0, grown: 0, parts: new Map() };
+    this.rows.set(part.key, row);
     const before = row.position;
     row.parts.set(node, part);
     this.#sum(row);
@@ -60,6 +57,7 @@ export class Places {
     this.moving.add(row);
   }
 
+  /** @param {string} node @param {Place} [row] */
   #drop(node, row) {
     if (!row?.parts.delete(node)) return;
     if (row.parts.size) return this.#sum(row);

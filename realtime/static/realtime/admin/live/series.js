@@ -9,6 +9,7 @@
 export const STEP = 5; // seconds
 export const STEPS = 180;
 const NUMBERS = 8;
+const ACKS = 9; // the place of the times to commit
 
 /** The number of the last step that has ended at a time in seconds. */
 export const lastStep = (now) => Math.floor(now / STEP) - 1;
@@ -51,11 +52,11 @@ export class Series {
   sums(now, living) {
     const last = lastStep(now);
     const parts = [...this.nodes.values()];
-    const isLate = living.some((node) => this.nodes.get(node) && !this.nodes.get(node).has(last));
+    const isLate = living.some((node) => this.nodes.get(node)?.has(last) === false);
     const first = Math.max(last - STEPS + 1, Math.min(...parts.map((steps) => Math.min(...steps.keys()))));
     const found = [];
     for (let at = first; at <= (isLate ? last - 1 : last); at += 1) {
-      found.push({ at, ...total(parts.map((steps) => steps.get(at)).filter(Boolean)) });
+      found.push({ at, ...total(parts.map((steps) => steps.get(at)).filter((step) => step !== undefined)) });
     }
     return found;
   }
@@ -67,7 +68,7 @@ function total(steps) {
   const acks = [];
   for (const step of steps) {
     for (let place = 0; place < NUMBERS; place += 1) numbers[place] += step[place + 1];
-    step[NUMBERS + 1].forEach((number, bucket) => { acks[bucket] = (acks[bucket] ?? 0) + number; });
+    step[ACKS].forEach((number, bucket) => { acks[bucket] = (acks[bucket] ?? 0) + number; });
   }
   return { numbers, acks };
 }

@@ -64,7 +64,10 @@ export class Table {
     }
   }
 
-  /** The place of the first drawn row, and the rows in view and some beyond. */
+  /**
+   * The place of the first drawn row, and the rows in view and some beyond.
+   * @returns {[number, Row[]]}
+   */
   get visible() {
     const first = Math.max(0, Math.floor(this.view.scrollTop / ROW) - MARGIN);
     return [first, this.rows.slice(first, first + Math.ceil(this.view.clientHeight / ROW) + 2 * MARGIN)];
