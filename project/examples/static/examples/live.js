@@ -1,6 +1,6 @@
 // What the pages of the examples share: a client of the topics, its state, and what calls answer.
 
-import { RealtimeClient } from "../realtime/client.js";
+import { RealtimeClient } from "../realtime/topics.js";
 
 const KEY = "realtime.example.guest";
 const TEXTS = { connecting: "Connecting…", open: "Connected", waiting: "Connection lost. Trying again…", closed: "Closed" };

@@ -1,4 +1,4 @@
-import { RealtimeClient } from "../realtime/client.js";
+import { RealtimeClient } from "../realtime/topics.js";
 import { act, connect, once } from "./live.js";
 
 const page = document.getElementById("live");
