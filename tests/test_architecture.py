@@ -25,6 +25,7 @@ LAYERS = {
     "store": 2,
     "policy": 2,
     "hooks": 2,
+    "publications": 2,
     "client": 2,
     "engine": 3,
     "consumers": 4,

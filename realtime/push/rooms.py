@@ -10,6 +10,7 @@ from ..engine.bus.handover import Handover
 from ..engine.bus.notes import Note
 from ..hooks import Hooks, NewMessage, hooks
 from ..models import Message, Room
+from ..publications import record_message
 from ..screening import screen_now
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
@@ -58,16 +59,9 @@ class RoomTarget(Target):
         draft = draft_of(room, content, user=user, username=username, nonce=nonce, data=data)
         if (rules := hooks()).checks_messages:
             _screen(rules, draft, user)
-        ours = database()
-        if using is not None and using != ours and is_in_transaction(using):
-            on_commit(partial(post, draft), ours, using)
-            return None
-        if using is None:
-            warn_of_others(ours)
-        if is_open(ours):
-            publish_message(draft)
-            return None
-        return row_of(draft, post(draft).state)
+        found = _publish(draft, using)
+        record_message(draft, using)
+        return found
 
     async def amessage(self, content: str, **kwargs: Any) -> Message | None:
         """Store a message and send it to the room."""
@@ -82,6 +76,19 @@ class RoomTarget(Target):
         if self._room_id is None:
             self._room_id = _find_room(str(self.slug))
         return self._room_id
+
+
+def _publish(draft: Draft, using: str | None) -> Message | None:
+    ours = database()
+    if using is not None and using != ours and is_in_transaction(using):
+        on_commit(partial(post, draft), ours, using)
+        return None
+    if using is None:
+        warn_of_others(ours)
+    if is_open(ours):
+        publish_message(draft)
+        return None
+    return row_of(draft, post(draft).state)
 
 
 def slug_of(room: Room | str) -> str:

@@ -9,11 +9,11 @@ from asgiref.sync import AsyncToSync, sync_to_async
 from django.db.transaction import TransactionManagementError
 from msgspec import Raw
 
-from ..counts import counts
 from ..engine.bus.handover import Handover
 from ..engine.bus.notes import Broadcast, Note
 from ..engine.engine import Engine
 from ..engine.notify import hand_over_here, hand_over_on_commit
+from ..publications import count_entries
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
 from ..store.database.transactions import is_in_site_transaction
@@ -214,7 +214,7 @@ def _compare_and_change(draft: EntryDraft) -> int | None:
     """Change a value if it has not changed meanwhile; return its new position."""
     [outcome] = topic_numbering.append([draft], announces=True)
     if isinstance(outcome, StoredEntry):
-        counts.published += 1
+        count_entries([draft])
         return _position(draft, outcome)
     raise outcome
 
@@ -233,7 +233,7 @@ async def _write(draft: EntryDraft, using: str | None) -> StoredEntry | None:
         return None
     _check(draft)
     written = await engine.writer.write(draft)
-    counts.published += 1
+    count_entries([draft])
     return written
 
 
@@ -259,7 +259,7 @@ def store(drafts: list[EntryDraft], using: str | None) -> None:
     """Store drafts with the open transaction."""
     with _invalid_events():
         pending.publish(drafts, using=using)  # checks each draft first
-    counts.published += len(drafts)
+    count_entries(drafts, using)
 
 
 def _check(draft: EntryDraft) -> None:
@@ -281,7 +281,7 @@ def _invalid_events() -> Iterator[None]:
 
 def _send(drafts: list[EntryDraft], using: str | None) -> Handover:
     """Send events once, after the commit."""
-    counts.published += len(drafts)
+    count_entries(drafts, using)
     return hand_over_on_commit(topic_key(drafts[0].topic), _notes(drafts), using)
 
 
@@ -289,7 +289,7 @@ def _send_here(engine: Engine, drafts: list[EntryDraft]) -> Handover:
     """Send events once, from the event loop of an engine."""
     if not drafts:
         return _stored()
-    counts.published += len(drafts)
+    count_entries(drafts)
     return hand_over_here(engine, topic_key(drafts[0].topic), _notes(drafts))
 
 

@@ -15,6 +15,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from ..publications import record_page
 from ..store.accounts.identity import Identity
 from ..store.database.primary import on_primary
 from ..store.logs import RightsVersion
@@ -108,7 +109,9 @@ class Signing(Declared):
         rights = None
         if self.signed and user_id:
             rights = on_primary(TopicLog(self.name).mark).rights
-        return Signature(self.name, user_id, _began_at(request), rights).text
+        moment = _began_at(request)
+        record_page(self.name, moment, permits=rights is not None)
+        return Signature(self.name, user_id, moment, rights).text
 
     async def asignature(self, request: HttpRequest, *, identity: Identity | None = None) -> str:
         """Return the signature with which the page of a request subscribes to the topic."""
