@@ -20,6 +20,7 @@ LAYERS = {
     "log_fields": 1,
     "logs": 1,
     "signals": 1,
+    "spans": 1,
     "errors": 1,
     "migrations": 1,
     "store": 2,

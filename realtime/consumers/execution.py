@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..engine.connections.phase import Phase
 from ..engine.connections.turns import Turn
 from ..logs import get_logger
+from ..spans import spans, within
 from ..wire.errors import REASONS, CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.handlers import Batching
 from .failures import Failures
@@ -104,6 +105,10 @@ class Execution(ABC, Generic[T]):
 
     async def _attempt(self, work: Any, items: Sequence[T]) -> None:
         """Handle items in time, and reply to each if that fails."""
+        if spans.is_on and (about := self._about(items)) is not None:
+            name, destination = about
+            span = spans.command(name, self._connection.id, destination, len(items))
+            work = within(span, work)
         try:
             await self._consumer.in_time(work)
             self._failures.clear()
@@ -139,6 +144,10 @@ class Execution(ABC, Generic[T]):
             await self._connection.pause(wait)
         elif self._turn.is_over:
             await asyncio.sleep(0)
+
+    @abstractmethod
+    def _about(self, items: Sequence[T]) -> tuple[str, str] | None:
+        """Return the name of items for a span, and their room or topic; None for no span."""
 
     @abstractmethod
     async def _handle_batch(self, handler: Handler, items: list[T]) -> None:

@@ -10,9 +10,9 @@ from ..conf import config
 from ..counts import counts
 from ..engine.connections.phase import Phase
 from ..wire.codecs import Part, byte_size
-from ..wire.commands import Auth, Command, Ping, Pong
+from ..wire.commands import COMMANDS, Auth, Call, Command, Ping, Pong
 from ..wire.costs import Cost
-from ..wire.decoder import Decoded
+from ..wire.decoder import Decoded, tag_of
 from ..wire.errors import CloseCode, CommandError, Disconnect, ErrorCode
 from ..wire.ratelimit import Bucket
 from ..wire.text import Text as _
@@ -116,6 +116,15 @@ class Frames(Execution[Command]):
             await self.flush()  # it came before this command
         if not handler.cost.is_reply_charged or await self._wait_for_client():
             await self._attempt(self._consumer.handle(command), (command,))
+
+    def _about(self, items: Sequence[Command]) -> tuple[str, str] | None:
+        command = items[0]
+        if isinstance(command, Ping | Pong | Call):  # a call has its span when its turn comes
+            return None
+        name, place = tag_of(type(command)), None
+        if COMMANDS.get(name) is type(command):  # fields of a site's own command may be any text
+            place = getattr(command, "room", None) or getattr(command, "topic", None)
+        return name, place or ""
 
     async def _handle_batch(self, handler: Handler, items: list[Command]) -> None:
         await self._consumer.handle_batch(handler, items)

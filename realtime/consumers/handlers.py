@@ -7,6 +7,7 @@ from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar, overload
 
 from ..engine.connections.own_command import command_of
+from ..spans import spans
 from ..store.accounts.visitor import Visitor
 from ..wire.costs import Cost
 from ..wire.handlers import Batching, Mark, mark
@@ -96,7 +97,8 @@ def _in_thread(method: Callable[..., Any]) -> Method:
     @wraps(method)
     async def run(consumer: Any, argument: Any) -> Any:
         owner = Visitor(consumer.identity, consumer.address).thread_owner
-        future = consumer.engine.db.call(_run, method, consumer, argument, owner=owner)
+        run_there = spans.bound(_run)
+        future = consumer.engine.db.call(run_there, method, consumer, argument, owner=owner)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:

@@ -71,6 +71,9 @@ class RawFrames(Execution[Frame]):
             return 0.0
         return self._engine.limits.owe(self._connection, cost.allowance, cost.fixed)
 
+    def _about(self, items: Sequence[Frame]) -> tuple[str, str]:
+        return "frame", ""
+
     async def _handle(self, handler: Handler, frame: Frame) -> None:
         self._answer([await handler.method(self._consumer, frame)])
 

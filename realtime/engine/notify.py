@@ -22,6 +22,7 @@ from ..signals import (
     site_sanctions_changed,
     topic_rights_changed,
 )
+from ..spans import Origin
 from ..store.accounts.identity import Identity
 from ..store.database.transactions import awaited, on_commit
 from ..store.messages.drafts import Stored
@@ -35,7 +36,7 @@ from .after import new_message, tell_now
 from .bus.handover import Handover, is_in_a_loop
 from .bus.joint import Joint
 from .bus.notes import Broadcast, Cause, Note, Revalidate, RightsChanged, Transfer
-from .bus.publisher import publisher
+from .bus.publisher import Addressed, publisher
 from .delivery.entry_topic import entry_event
 from .delivery.room_topic import room_event
 from .engine import EVERYONE, Engine, user_topic
@@ -63,37 +64,42 @@ def notify(topic: str, note: Note) -> None:
         engine.call_soon(engine.hub.publish, topic, note)
 
 
-def hand_over_on_commit(topic: str, notes: Sequence[Note], using: str | None) -> Handover:
+def hand_over_on_commit(
+    topic: str, notes: Sequence[Note], using: str | None, origin: Origin | None = None
+) -> Handover:
     """Publish notes that are not stored after the commit; return their joint handover.
 
     `using` names another database whose transaction must commit as well.
     """
     handover = Handover()
-    on_commit(lambda: handover.follow(_hand_over(topic, notes)), *awaited(using))
+    on_commit(lambda: handover.follow(_hand_over(topic, notes, origin)), *awaited(using))
     return handover
 
 
-def hand_over_here(engine: Engine, topic: str, notes: Sequence[Note]) -> Handover:
+def hand_over_here(
+    engine: Engine, topic: str, notes: Sequence[Note], origin: Origin | None = None
+) -> Handover:
     """Publish notes that are not stored, from the event loop of an engine."""
     handover, joint = Handover(), Joint(len(notes))
     handover.follow(joint.result)
     for note in notes:
-        engine.hub.publish(topic, note, partial(_settle, topic, joint))
+        engine.hub.publish(topic, note, partial(_settle, topic, joint), origin=origin)
     return handover
 
 
-def _hand_over(topic: str, notes: Sequence[Note]) -> Future[str]:
+def _hand_over(topic: str, notes: Sequence[Note], origin: Origin | None) -> Future[str]:
     """Publish notes that are not stored; the future has the reason of a failure, or ''."""
     engine = Engine.running()
     if engine is None:
         what = "a push was not handed over"
-        return _submit([(topic, note) for note in notes], what, logging.WARNING)
+        return _submit([(topic, note, origin) for note in notes], what, logging.WARNING)
     joint = Joint(len(notes))
     layer = engine.hub.layer
     if not layer.is_shared or is_in_a_loop():  # a loop cannot wait for itself
         joint.result.set_result(ONLY_HERE if layer.is_away else "")
+    publish = partial(engine.hub.publish, origin=origin)
     for note in notes:
-        engine.call_soon(engine.hub.publish, topic, note, partial(_settle, topic, joint))
+        engine.call_soon(publish, topic, note, partial(_settle, topic, joint))
     return joint.result
 
 
@@ -103,13 +109,13 @@ def _settle(topic: str, joint: Joint, is_sent: bool) -> None:
     joint.settle("" if is_sent else ONLY_HERE)
 
 
-def _publish(notes: Sequence[tuple[str, Note]]) -> None:
+def _publish(notes: Sequence[Addressed]) -> None:
     """Publish notes of what is stored, from a process without an engine."""
     level = logging.WARNING if publisher.is_shared else logging.DEBUG
     _submit(notes, "not published, but stored in the database", level)
 
 
-def _submit(notes: Sequence[tuple[str, Note]], what: str, level: int) -> Future[str]:
+def _submit(notes: Sequence[Addressed], what: str, level: int) -> Future[str]:
     # The thread that numbers would keep those waiting who publish.
     result = publisher.submit(notes, is_background=sequencer.is_own_thread)
     result.add_done_callback(partial(_log_failure, notes[0][0], what, level))
@@ -152,7 +158,7 @@ def _publish_message(stored: Stored) -> None:
         return
     event = room_event(stored.slug, stored.state)
     # A process that misses the note finds the message in the database within one pulse.
-    _publish([(room_key(stored.room_id), event.note(stored.epoch))])
+    _publish([(room_key(stored.room_id), event.note(stored.epoch), stored.origin)])
 
 
 @receiver(rights_changed, dispatch_uid="realtime.notify.rights")
@@ -204,14 +210,15 @@ def _entries_stored(stored: list[StoredEntry], **_: object) -> None:
         _publish(notes)
 
 
-def _notes_of(stored: list[StoredEntry]) -> Iterator[tuple[str, Note]]:
+def _notes_of(stored: list[StoredEntry]) -> Iterator[Addressed]:
     """Yield the notes of entries topic by topic: the layer carries those of a topic together."""
     topic_of = attrgetter("topic")
     for topic, entries in groupby(sorted(stored, key=topic_of), topic_of):
         key = topic_key(topic)
         for one in entries:
             if one.state is not None:
-                yield key, entry_event(topic, one.state, epoch=one.epoch).note(one.epoch)
+                event = entry_event(topic, one.state, epoch=one.epoch)
+                yield key, event.note(one.epoch), one.origin
 
 
 @receiver(topic_rights_changed, dispatch_uid="realtime.notify.topic_rights")

@@ -12,12 +12,14 @@ from ..hooks import Hooks, NewMessage, hooks
 from ..models import Message, Room
 from ..publications import record_message
 from ..screening import screen_now
+from ..spans import spans
 from ..store.database.alias import database
 from ..store.database.servers import on_working_server
 from ..store.database.transactions import is_in_transaction, is_open, on_commit, warn_of_others
 from ..store.messages.drafts import Draft
 from ..store.messages.history import room_key
 from ..store.messages.plain import plain
+from ..store.outbox.origins import nonce_of
 from ..store.outbox.pending import publish_message
 from ..store.outbox.posting import draft_of, post, row_of
 from ..store.rooms.access import room_id_of
@@ -59,7 +61,10 @@ class RoomTarget(Target):
         draft = draft_of(room, content, user=user, username=username, nonce=nonce, data=data)
         if (rules := hooks()).checks_messages:
             _screen(rules, draft, user)
-        found = _publish(draft, using)
+        with spans.publish(draft.slug) as span:
+            if span.origin is not None and nonce is None:
+                draft.nonce = nonce_of(span.origin)
+            found = _publish(draft, using)
         record_message(draft, using)
         return found
 

@@ -18,6 +18,7 @@ from ..store.database.alias import database
 from ..store.database.servers import on_working_server
 from ..store.database.transactions import is_in_site_transaction
 from ..store.outbox import pending, topic_numbering
+from ..store.outbox.origins import with_origin
 from ..store.topics.drafts import EntryDraft, Kind, StoredEntry, check
 from ..store.topics.entries import topic_key
 from ..wire.codecs import Frame
@@ -26,6 +27,7 @@ from ..wire.events import EntryEvent
 from ..wire.tags import name_of
 from .declared import Declared
 from .encoding import text_of
+from .publish_span import begin_publish
 from .structs import Event, InvalidEvent
 
 __all__ = ["Publishing", "store"]
@@ -212,11 +214,13 @@ class Publishing(Declared):
 @on_working_server
 def _compare_and_change(draft: EntryDraft) -> int | None:
     """Change a value if it has not changed meanwhile; return its new position."""
-    [outcome] = topic_numbering.append([draft], announces=True)
-    if isinstance(outcome, StoredEntry):
-        count_entries([draft])
-        return _position(draft, outcome)
-    raise outcome
+    with begin_publish([draft]) as span:
+        drafts = with_origin([draft], span.origin)
+        [outcome] = topic_numbering.append(drafts, announces=True)
+        if not isinstance(outcome, StoredEntry):
+            raise outcome
+    count_entries([draft])
+    return _position(draft, outcome)
 
 
 def _position(draft: EntryDraft, stored: StoredEntry) -> int | None:
@@ -232,7 +236,8 @@ async def _write(draft: EntryDraft, using: str | None) -> StoredEntry | None:
     if engine is None:
         return None
     _check(draft)
-    written = await engine.writer.write(draft)
+    with begin_publish([draft]):
+        written = await engine.writer.write(draft)
     count_entries([draft])
     return written
 
@@ -257,8 +262,8 @@ def _stored() -> Handover:
 
 def store(drafts: list[EntryDraft], using: str | None) -> None:
     """Store drafts with the open transaction."""
-    with _invalid_events():
-        pending.publish(drafts, using=using)  # checks each draft first
+    with begin_publish(drafts) as span, _invalid_events():
+        pending.publish(with_origin(drafts, span.origin), using=using)  # checks each draft first
     count_entries(drafts, using)
 
 
@@ -281,16 +286,22 @@ def _invalid_events() -> Iterator[None]:
 
 def _send(drafts: list[EntryDraft], using: str | None) -> Handover:
     """Send events once, after the commit."""
+    with begin_publish(drafts) as span:
+        key = topic_key(drafts[0].topic)
+        handover = hand_over_on_commit(key, _notes(drafts), using, span.origin)
     count_entries(drafts, using)
-    return hand_over_on_commit(topic_key(drafts[0].topic), _notes(drafts), using)
+    return handover
 
 
 def _send_here(engine: Engine, drafts: list[EntryDraft]) -> Handover:
     """Send events once, from the event loop of an engine."""
     if not drafts:
         return _stored()
+    with begin_publish(drafts) as span:
+        key = topic_key(drafts[0].topic)
+        handover = hand_over_here(engine, key, _notes(drafts), span.origin)
     count_entries(drafts)
-    return hand_over_here(engine, topic_key(drafts[0].topic), _notes(drafts))
+    return handover
 
 
 def _notes(drafts: list[EntryDraft]) -> list[Note]:

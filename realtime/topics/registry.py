@@ -110,6 +110,13 @@ class Registry:
         except CommandError:
             return None
 
+    def path_of(self, name: str) -> str:
+        """Return the path of the class of a topic; empty if no class has this name today."""
+        try:
+            return type(self.resolve(name)).path
+        except CommandError:
+            return ""
+
     def overlaps(self) -> Iterator[Overlap]:
         """Find classes whose paths match the same name."""
         for one, other in combinations(self.classes, 2):

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ...engine.connections.connection import Connection
 from ...engine.engine import Engine
 from ...logs import get_logger
+from ...spans import Span, spans
 from ...store.accounts.visitor import Visitor
 from ...store.database.servers import is_temporary
 from ...topics.calls import result
@@ -83,7 +84,9 @@ class Calls:
     async def _execute(self, call: PendingCall) -> None:
         """Execute a call, and answer it; raise nothing."""
         try:
-            frame = self._connection.codec.encode(await self._reply_to(call))
+            with spans.command("call", self._connection.id, call.topic.name) as span:
+                reply = await self._reply_to(call, span)
+            frame = self._connection.codec.encode(reply)
             self._failures.clear()
             if call.claim_answer():
                 await self._send(frame)
@@ -96,18 +99,20 @@ class Calls:
             else:
                 self._fail(call, error)
 
-    async def _reply_to(self, call: PendingCall) -> Result:
+    async def _reply_to(self, call: PendingCall, span: Span) -> Result:
         """Return the reply to a call; raise what its handler raises."""
         command = call.command
         call.begin(self._connection.phase)
         topic = await self._permitted(call.topic)
         handler, argument = topic.calls.decode(command)
+        span.note(command=command.name)
         call.begin(self._connection.phase)
         if handler.is_async:
             reply = await call.in_loop(handler.method(topic, argument))
         else:
             owner = Visitor(topic.identity, self._connection.address).thread_owner
-            future = self._engine.db.call(handler.method, topic, argument, owner=owner)
+            method = spans.bound(handler.method)
+            future = self._engine.db.call(method, topic, argument, owner=owner)
             reply = await call.in_thread(future)
         return result(topic.name, reply, command.ref)
 

@@ -16,10 +16,12 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 from ...conf import config
 from ...counts import counts
 from ...logs import get_logger
-from .note_queue import MESSAGE_BYTES, QUEUE_NOTES, NoteQueue, QueuedNote
+from ...spans import Origin, Span
+from .note_queue import MESSAGE_BYTES, QUEUE_NOTES, NoteQueue, QueuedNote, Sent
 from .notes import Note, Probe, decode, encode
+from .origins import begin_fan_out, carry, origins_of
 
-__all__ = ["Layer", "envelope", "group", "make_backend"]
+__all__ = ["Layer", "envelope", "group", "ignore", "make_backend"]
 
 logger = get_logger("realtime.layer")
 
@@ -37,7 +39,7 @@ def group(site: str, topic: str) -> str:
     return f"realtime.{site}.{topic}"
 
 
-def _ignore(is_sent: bool) -> None:
+def ignore(is_sent: bool) -> None:
     """Ignore the result: the other processes also find the change in the database."""
 
 
@@ -48,8 +50,9 @@ def envelope(site: str, topic: str, origin: str, notes: list[Note]) -> dict[str,
 
 
 class Layer:
-    """Subscribes to topics, publishes notes, and calls `receive(topic, items)` with encoded notes.
+    """Subscribes to topics, publishes notes, and calls `handle(topic, items)` with encoded notes.
 
+    If some of them come from spans, `handle` also gets these, by the numbers of the items.
     `find_site` reads the identity of this site; before that, nothing is sent or received.
     `is_shared` is False with the in-memory layer or none: then this process is the only one, and
     it neither subscribes nor publishes.
@@ -58,7 +61,7 @@ class Layer:
     def __init__(
         self,
         origin: str,
-        handle: Callable[[str, list[Any]], None],
+        handle: Callable[..., None],
         find_site: Callable[[], Awaitable[str]],
     ) -> None:
         self._origin = origin
@@ -107,7 +110,9 @@ class Layer:
         self._topics.discard(topic)
         await self._change("group_discard", topic)
 
-    def publish(self, topic: str, note: Note, sent: Callable[[bool], None] = _ignore) -> None:
+    def publish(
+        self, topic: str, note: Note, sent: Sent = ignore, origin: Origin | None = None
+    ) -> None:
         """Queue a note for the other processes; a full queue drops its oldest note.
 
         `sent` is called with True once the layer has accepted the note. While the layer is away it
@@ -118,7 +123,7 @@ class Layer:
             return
         if self.is_away:
             sent(False)
-        self._queue.append(topic, note, sent)
+        self._queue.append(topic, note, sent, origin)
         self._is_publishing = True  # until the last one has been sent
         self._wake.set()
 
@@ -269,17 +274,19 @@ class Layer:
         match message:
             case {"site": site, "topic": str(topic), "origin": str(origin), "notes": list(items)}:
                 if site == self._site and len(items) <= QUEUE_NOTES:
-                    self._dispatch_notes(topic, origin, items)
+                    self._dispatch_notes(topic, origin, items, origins_of(message))
             case _:
                 logger.warning("a broken message on the channel layer was dropped")
 
-    def _dispatch_notes(self, topic: str, origin: str, items: list[Any]) -> None:
+    def _dispatch_notes(
+        self, topic: str, origin: str, items: list[Any], origins: dict[int, Origin]
+    ) -> None:
         if origin == self._origin:
             self._dispatch_own(items)
             return
         counts.notes_received += len(items)
         try:
-            self._handle(topic, items)
+            self._handle(topic, items, *([origins] if origins else []))
         except Exception:
             logger.exception("topic %s: notes from the channel layer cannot be handled", topic)
 
@@ -306,19 +313,26 @@ class Layer:
             self._is_publishing = False
 
     async def _publish(self, topic: str, batch: list[QueuedNote]) -> bool:
+        with begin_fan_out(batch) as span:
+            return await self._send(topic, batch, span)
+
+    async def _send(self, topic: str, batch: list[QueuedNote], span: Span) -> bool:
         notes = [entry.note for entry in batch]
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
                 async with asyncio.timeout(SEND_SECONDS):
                     site = await self._known_site()
                     message = envelope(site, topic, self._origin, notes)
+                    carry(message, batch, span)
                     await self._backend.group_send(group(site, topic), message)
-            except (TypeError, ValueError, OverflowError):
+            except (TypeError, ValueError, OverflowError) as error:
+                span.end(error)
                 logger.exception("topic %s: a note cannot be sent", topic)
                 _report(batch, False)
                 return True
             except Exception as error:
                 if attempt == 2 or self.is_away or isinstance(error, TimeoutError):
+                    span.end(error)
                     self._fail("publish", error)
                     break
             else:

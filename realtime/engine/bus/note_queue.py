@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from msgspec.structs import astuple
 
+from ...spans import Origin
 from .notes import LogEvent, Note
 
-__all__ = ["QUEUE_BYTES", "NoteQueue", "QueuedNote", "size_of"]
+__all__ = ["QUEUE_BYTES", "NoteQueue", "QueuedNote", "Sent", "size_of"]
+
+Sent = Callable[[bool], None]
+"""What is told whether the layer has accepted a note."""
 
 QUEUE_NOTES = 1000
 QUEUE_BYTES = 8 * 1024 * 1024
@@ -28,7 +32,9 @@ class QueuedNote(NamedTuple):
     note: Note
     size: int
     at: float
-    sent: Callable[[bool], None]
+    sent: Sent
+    origin: Origin | None = None
+    """The span that the note comes from, if there is one."""
 
 
 class NoteQueue:
@@ -41,10 +47,10 @@ class NoteQueue:
     def __len__(self) -> int:
         return len(self._notes)
 
-    def append(self, topic: str, note: Note, sent: Callable[[bool], None]) -> None:
+    def append(self, topic: str, note: Note, sent: Sent, origin: Origin | None = None) -> None:
         """Add a note; call `sent(False)` for each note that is dropped."""
         size = size_of(note)
-        self._notes.append(QueuedNote(topic, note, size, time.monotonic(), sent))
+        self._notes.append(QueuedNote(topic, note, size, time.monotonic(), sent, origin))
         self._bytes += size
         while len(self._notes) > QUEUE_NOTES or self._bytes > QUEUE_BYTES:
             dropped = self._notes.popleft()

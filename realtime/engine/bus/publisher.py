@@ -15,15 +15,20 @@ from typing import Any
 from django.db import connections
 
 from ...bursts import Burst
+from ...spans import Origin, Span
 from ...store.database import site
 from .answer_topic import AnswerTopic
 from .answers import Answers
 from .joint import Joint
 from .layer import BREAKER_SECONDS, SEND_SECONDS, envelope, group, make_backend
-from .note_queue import QUEUE_BYTES, NoteQueue, size_of
+from .note_queue import QUEUE_BYTES, NoteQueue, QueuedNote, size_of
 from .notes import Inspect, Note, Question
+from .origins import begin_fan_out, carry
 
-__all__ = ["LayerUnavailable", "Publisher", "publisher"]
+__all__ = ["Addressed", "LayerUnavailable", "Publisher", "publisher"]
+
+Addressed = tuple[str, Note] | tuple[str, Note, Origin | None]
+"""A topic, a note for it, and the span that this comes from, if there is one."""
 
 SITE_SECONDS = 5.0
 """The site identity is read again after this time."""
@@ -70,9 +75,7 @@ class Publisher:
         self._site = ""
         self._site_until = 0.0
 
-    def submit(
-        self, notes: Sequence[tuple[str, Note]], *, is_background: bool = False
-    ) -> "Future[str]":
+    def submit(self, notes: Sequence[Addressed], *, is_background: bool = False) -> "Future[str]":
         """Publish notes together, at least one; the future gets the reason of the first failure.
 
         It gets an empty string once the layer has accepted all. Waits for the layer at most two
@@ -175,10 +178,10 @@ class Publisher:
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
 
-    def _enqueue(self, notes: Sequence[tuple[str, Note]], joint: Joint) -> None:
+    def _enqueue(self, notes: Sequence[Addressed], joint: Joint) -> None:
         settle = partial(self._settle, joint)
-        for topic, note in notes:
-            self._queue.append(topic, note, settle)
+        for topic, note, *origin in notes:
+            self._queue.append(topic, note, settle, *origin)
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.get_running_loop().create_task(self._publish_all())
 
@@ -189,20 +192,27 @@ class Publisher:
         is_sent = True
         while self._queue:
             topic, batch = self._queue.next_batch()
-            is_sent = is_sent and await self._send(topic, [entry.note for entry in batch])
+            is_sent = is_sent and await self._publish(topic, batch)
             for entry in batch:
                 entry.sent(is_sent)
 
-    async def _send(self, topic: str, notes: list[Note]) -> bool:
+    async def _publish(self, topic: str, batch: list[QueuedNote]) -> bool:
+        with begin_fan_out(batch) as span:
+            return await self._send(topic, batch, span)
+
+    async def _send(self, topic: str, batch: list[QueuedNote], span: Span) -> bool:
+        notes = [entry.note for entry in batch]
         for attempt in (1, 2):  # the first send on a stale connection raises
             try:
                 async with asyncio.timeout(SEND_SECONDS):
                     name = await self._known_site()
                     message = envelope(name, topic, "", notes)
+                    carry(message, batch, span)
                     await self._backend.group_send(group(name, topic), message)
             except Exception as error:
                 self._failure = f"The channel layer failed: {error!r}."
                 if attempt == 2 or isinstance(error, TimeoutError):
+                    span.end(error)
                     break
             else:
                 return True
@@ -223,16 +233,16 @@ class Publisher:
         return self._site
 
 
-def _parts(notes: Sequence[tuple[str, Note]]) -> Iterator[list[tuple[str, Note]]]:
+def _parts(notes: Sequence[Addressed]) -> Iterator[list[Addressed]]:
     """Split notes so that the queue does not drop one for another."""
-    part: list[tuple[str, Note]] = []
+    part: list[Addressed] = []
     size = 0
-    for topic, note in notes:
-        size += size_of(note)
+    for one in notes:
+        size += size_of(one[1])
         if part and (len(part) == PART_NOTES or size > PART_BYTES):
             yield part
-            part, size = [], size_of(note)
-        part.append((topic, note))
+            part, size = [], size_of(one[1])
+        part.append(one)
     yield part
 
 

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from ...conf import config
 from ...counts import counts
 from ...logs import get_logger
+from ...spans import Origin, spans
 from ...store.logs import MADE_NONCE
 from ...store.messages.drafts import Draft, Stored
 from ...store.outbox.batch import Numbering, Submission, number_log, write_all
@@ -60,6 +61,8 @@ class Job:
     deadline: float
     tried: bool = False
     is_done: bool = False
+    origin: Origin | None = None
+    """The span that has queued it, if there is one."""
 
 
 class Writer:
@@ -156,7 +159,8 @@ class Writer:
         self.waiting += 1
         self._idle.clear()
         now = time.monotonic()
-        job = Job(submission, done, now, now + config().write_timeout_seconds)
+        deadline = now + config().write_timeout_seconds
+        job = Job(submission, done, now, deadline, origin=spans.current())
         self.open.append(job)
         self._sweep_soon()
         return job
@@ -213,13 +217,12 @@ class Writer:
         return []
 
     async def _commit(self, batch: list[Job], lock_ms: int, run: Callable[..., object]) -> None:
-        submissions = [job.submission for job in batch]
         were_tried = [job.tried for job in batch]
         is_repeat = any(were_tried)
         for job in batch:
             job.tried = True
             self._forget_numbering(job)  # a later request may come too late for this one
-        results: Sequence[AnyResult] = await run(_write, submissions, lock_ms)  # type: ignore[misc]
+        results = await _run_commit(batch, lock_ms, run)
         _count_acks(batch, results)
         for job, result in zip(batch, results, strict=True):
             self._finish(job, result)
@@ -362,6 +365,27 @@ class Writer:
             job.done(result)
         except Exception:
             logger.exception("the sender of a submission cannot be answered")
+
+
+async def _run_commit(
+    batch: list[Job], lock_ms: int, run: Callable[..., Any]
+) -> Sequence[AnyResult]:
+    submissions = [job.submission for job in batch]
+    if not spans.is_on:
+        return await run(_write, submissions, lock_ms)  # type: ignore[no-any-return]
+    with spans.batch("commit", (job.origin for job in batch), number=len(batch)) as span:
+        origin = span.origin
+        results: Sequence[AnyResult] = await run(_write, submissions, lock_ms)
+    if origin is None:
+        return results
+    return [_with_origin(*pair, origin) for pair in zip(batch, results, strict=True)]
+
+
+def _with_origin(job: Job, result: AnyResult, origin: Origin) -> AnyResult:
+    """Give a result the span of its commit, if the submission comes from a span."""
+    if job.origin is None or not isinstance(result, Committed):
+        return result
+    return result._replace(origin=origin)
 
 
 def _write(submissions: list[Submission], lock_ms: int) -> list[AnyResult]:

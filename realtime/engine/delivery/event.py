@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ...spans import Origin
 from ...wire.codecs import Frame
 from ...wire.position import LogState
 from ..bus.notes import LogEvent
@@ -19,6 +20,8 @@ class Event:
     state: LogState | None = None
     exclude: str = ""
     """The connection that does not get the event."""
+    origin: Origin | None = None
+    """The span that the event comes from, if there is one."""
 
     def note(self, epoch: str) -> LogEvent:
         """Return the note that carries an event of a log to other processes."""

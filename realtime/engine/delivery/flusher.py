@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ...counts import counts
 from ...logs import get_logger
+from ...spans import spans
 from ...wire.codecs import Codec
 from ...wire.packet import Packet
 from ..connections.outbox import Outbox
@@ -46,13 +47,18 @@ class Lane:
         "_waiters",
         "bytes_sent",
         "codec",
+        "destination",
         "frames_sent",
         "outboxes",
         "position",
     )
 
-    def __init__(self, codec: Codec, flusher: "Flusher", position: int) -> None:
+    def __init__(
+        self, codec: Codec, flusher: "Flusher", position: int, destination: str = ""
+    ) -> None:
         self.codec = codec
+        self.destination = destination
+        """The name of the room or topic, for spans."""
         self.outboxes: dict[str, Outbox | Withheld] = {}
         self.position = position
         self.frames_sent = self.bytes_sent = 0
@@ -231,6 +237,17 @@ class Flusher:
 
 async def _flush(lane: Lane) -> None:
     events = lane.next_batch()
+    if not spans.is_on:
+        await _deliver(lane, events)
+        return
+    origins = (event.origin for event in events)
+    with spans.batch("deliver", origins, lane.destination, len(events)) as span:
+        number = await _deliver(lane, events)
+        span.note(connections=number, encoding=lane.codec.subprotocol)
+
+
+async def _deliver(lane: Lane, events: list[Event]) -> int:
+    """Send events to the members of a lane; return to how many."""
     try:
         packet = lane.packet(events)
     except Exception:
@@ -251,6 +268,7 @@ async def _flush(lane: Lane) -> None:
         if number % FAIR_MEMBERS == 0:
             await asyncio.sleep(0)
     counts.deliver(len(events), packet.number, packet.size, len(members) - others)
+    return len(members) - others
 
 
 def _send_own(lane: Lane, events: list[Event], packet: Packet, connection_id: str) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ...logs import get_logger
+from ...spans import Origin
 from ...store import presence
 from ...store.database import site
 from ...store.logs import LogMark, RightsVersion
@@ -23,7 +24,8 @@ from ...store.topics.entries import TopicLog
 from ...wire.codecs import Frame
 from ...wire.errors import CommandError, Disconnect, ErrorCode
 from ...wire.events import Outgoing
-from ..bus.layer import Layer
+from ..bus.layer import Layer, ignore
+from ..bus.note_queue import Sent
 from ..bus.notes import (
     Answered,
     Broadcast,
@@ -66,6 +68,7 @@ logger = get_logger("realtime.hub")
 
 EVERYONE = "everyone"
 """The name of the topic that all connections of all processes are subscribed to."""
+NO_ORIGINS: Mapping[int, Origin] = {}
 PRESENCE_AT_ONCE = 500
 """The most joins, and the most leaves, that one note carries, to bound its size."""
 
@@ -178,9 +181,7 @@ class Hub:
 
     def publish_message(self, stored: Stored) -> None:
         """Broadcast a committed message to its room."""
-        self._publish_event(
-            room_key(stored.room_id), room_event(stored.slug, stored.state), stored.epoch
-        )
+        self._publish_event(room_key(stored.room_id), room_event(stored.slug, stored.state), stored)
 
     def publish_committed(self, stored: Stored | StoredEntry) -> None:
         """Broadcast what the writer has committed."""
@@ -198,12 +199,13 @@ class Hub:
         """Broadcast a committed entry to its topic."""
         if stored.state is not None:
             event = entry_event(stored.topic, stored.state, epoch=stored.epoch)
-            self._publish_event(stored.log_key, event, stored.epoch)
+            self._publish_event(stored.log_key, event, stored)
 
-    def _publish_event(self, key: str, event: Event, epoch: str) -> None:
+    def _publish_event(self, key: str, event: Event, stored: Stored | StoredEntry) -> None:
+        event.origin = stored.origin
         if topic := self._topics.log(key):
-            self.follower.receive(topic, event, epoch)
-        self.layer.publish(key, event.note(epoch))
+            self.follower.receive(topic, event, stored.epoch)
+        self.layer.publish(key, event.note(stored.epoch), ignore, stored.origin)
 
     def send_event(self, topic: str, outgoing: Outgoing, *, exclude: str = "") -> None:
         """Broadcast an event that is not stored to a topic, except to the connection `exclude`."""
@@ -223,17 +225,21 @@ class Hub:
                 note = PresenceDiff.of(joined[some], left[some])
                 self.publish(key, note)
 
-    def publish(self, topic: str, note: Note, *sent: Callable[[bool], None]) -> None:
+    def publish(
+        self, topic: str, note: Note, sent: Sent = ignore, origin: Origin | None = None
+    ) -> None:
         """Handle a note here, then publish it to other processes; `sent` as in `Layer.publish`."""
-        self._dispatch(topic, note)
-        self.layer.publish(topic, note, *sent)
+        self._dispatch(topic, note, origin)
+        self.layer.publish(topic, note, sent, origin)
 
     # Receiving.
 
-    def _receive(self, topic: str, items: list[Any]) -> None:
-        for item in items:
+    def _receive(
+        self, topic: str, items: list[Any], origins: Mapping[int, Origin] = NO_ORIGINS
+    ) -> None:
+        for number, item in enumerate(items):
             try:
-                self._dispatch(topic, decode(item))
+                self._dispatch(topic, decode(item), origins.get(number))
             except UnknownKind as error:
                 if self._topics.get(topic):
                     dropped = "topic %s: a note of the unknown kind %.60r was dropped"
@@ -242,15 +248,15 @@ class Hub:
                 name = type(error).__name__
                 logger.warning("a broken note on the channel layer was dropped: %s", name)
 
-    def _dispatch(self, name: str, note: Note) -> None:
+    def _dispatch(self, name: str, note: Note, origin: Origin | None = None) -> None:
         topic = self._topics.get(name)
         if topic is None:
             return
         match note:
             case LogEvent() | PresenceDiff() | RightsChanged():
-                self._dispatch_to_log(topic, note)
+                self._dispatch_to_log(topic, note, origin)
             case Broadcast(text, exclude):
-                topic.deliver(Event(Frame(text), exclude=exclude))
+                topic.deliver(Event(Frame(text), exclude=exclude, origin=origin))
             case Close() | Direct() | RoomMove() | Transfer():
                 _dispatch_to_clients(_recipients(topic, note.connection), note)
             case Revalidate():
@@ -264,10 +270,17 @@ class Hub:
             case Probe():
                 pass
 
-    def _dispatch_to_log(self, topic: Topic, note: LogEvent | PresenceDiff | RightsChanged) -> None:
+    def _dispatch_to_log(
+        self,
+        topic: Topic,
+        note: LogEvent | PresenceDiff | RightsChanged,
+        origin: Origin | None,
+    ) -> None:
         match topic, note:
             case LogTopic(), LogEvent(epoch=epoch, text=text):
-                self.follower.receive(topic, topic.read_event(text), epoch)
+                event = topic.read_event(text)
+                event.origin = origin
+                self.follower.receive(topic, event, epoch)
             case LogTopic(), RightsChanged(user_id, seq):
                 self._spawn(self._rights.changed(topic, user_id, seq))
             case LogTopic(presence=TopicPresence() as presence), PresenceDiff():

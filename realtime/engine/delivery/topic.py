@@ -57,7 +57,7 @@ class Topic:
         if codec not in self._lanes:
             plain, coalescing = self._flushers
             flusher = coalescing if codec.is_coalescing else plain
-            self._lanes[codec] = Lane(codec, flusher, self._seq)
+            self._lanes[codec] = Lane(codec, flusher, self._seq, self.label)
         return self._lanes[codec]
 
     def attach(self, connection: Connection) -> bool:
@@ -97,7 +97,7 @@ class Topic:
 
     @property
     def label(self) -> str:
-        """The name of a room or topic for administrators; other topics have none."""
+        """The name of a room or topic for administrators and spans; other topics have none."""
         return ""
 
     def lag_of(self, connection: Connection) -> int:
@@ -296,8 +296,9 @@ class LogTopic(Topic, Generic[L, S]):
         if event.seq is None or event.state is None:
             raise ValueError("only an event of the log has a position")
         if self._hole is not None:
-            event = self.event_of(event.state, self._hole)  # type: ignore[arg-type]
-            self._hole = None
+            covering = self.event_of(event.state, self._hole)  # type: ignore[arg-type]
+            covering.origin = event.origin
+            event, self._hole = covering, None
         self.position.advance(event.seq or 0)
         self.deliver(event)
 

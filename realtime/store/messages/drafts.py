@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
+from ...spans import Origin
 from ...wire.body import Body
 from ...wire.events import MessageState
 from ..accounts.identity import Identity
@@ -99,3 +100,5 @@ class Stored(NamedTuple):
     state: MessageState
     epoch: str
     is_new: bool
+    origin: Origin | None = None
+    """The span that has stored it, if there is one."""

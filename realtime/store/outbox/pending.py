@@ -33,6 +33,7 @@ from ..topics import rows
 from ..topics.drafts import EntryDraft, check
 from . import pending_entries, pending_messages, room_numbering, topic_numbering
 from .attempts import attempt_each
+from .origins import stored_by
 from .sequencer import sequencer
 
 __all__ = ["publish", "publish_message", "sweep"]
@@ -120,7 +121,7 @@ def publish_message(draft: Draft) -> None:
         return
     # A missing room would only be found at the commit, which would then fail.
     Room.objects.using(alias).only("pk").get(pk=draft.room_id)
-    stored = [one for one in room_numbering.append([draft]) if one.is_new]
+    stored = [stored_by(draft, one) for one in room_numbering.append([draft]) if one.is_new]
     messages_stored.send_robust(None, stored=stored)
 
 

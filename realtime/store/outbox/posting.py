@@ -16,6 +16,7 @@ from ..accounts.identity import SITE, Identity, fault_of_key
 from ..database.alias import database
 from ..database.servers import is_temporary, on_working_server
 from ..messages.drafts import Draft, Stored
+from .origins import stored_by
 from .room_numbering import append
 
 __all__ = ["draft_of", "post", "row_of"]
@@ -47,7 +48,7 @@ def post(draft: Draft) -> Stored:
 
     Raises what the database raises.
     """
-    stored = _append_with_retry(draft)
+    stored = stored_by(draft, _append_with_retry(draft))
     if stored.is_new:
         # Robust: a caller that gets an exception repeats the message, and would store it twice.
         messages_stored.send_robust(None, stored=[stored])

@@ -20,6 +20,7 @@ from ..messages.drafts import Draft, Stored
 from ..messages.logs import is_number_taken, lock_logs
 from ..messages.rows import store
 from . import pending_messages
+from .origins import Tracked
 from .pending_messages import BacklogError
 
 __all__ = ["append", "number"]
@@ -93,7 +94,7 @@ def _append(drafts: Sequence[Draft], rooms: set[int], lock_timeout_ms: int | Non
         results = store(alias, [*pending, *drafts], logs)
         counts.number(len(pending))
         if pending:
-            _announce(alias, results[: len(pending)])
+            _announce(alias, pending, results[: len(pending)])
     return results[len(pending) :]
 
 
@@ -104,11 +105,12 @@ def _take_all(alias: str, room_ids: set[int]) -> list[Draft]:
     return taken
 
 
-def _announce(alias: str, results: Sequence[Stored]) -> None:
+def _announce(alias: str, drafts: Sequence[Draft], results: Sequence[Stored]) -> None:
     """Send the signal of pending messages after the commit."""
-    if new := [one for one in results if one.is_new]:
-        send = partial(messages_stored.send_robust, None, stored=new)
-        transaction.on_commit(send, using=alias, robust=True)
+    if any(one.is_new for one in results):
+        send = partial(messages_stored.send_robust, None)
+        told = Tracked(drafts).announce(send, results)
+        transaction.on_commit(told, using=alias, robust=True)
 
 
 def _number(room_ids: set[int], bounded: bool, skip_locked: bool) -> int:
@@ -132,7 +134,7 @@ def _move(room_ids: set[int], *, skip_locked: bool = False) -> tuple[int, bool]:
     with own_transaction(alias):
         logs = lock_logs(alias, room_ids, skip_locked=skip_locked)
         drafts, has_more = pending_messages.take(alias, logs)
-        _announce(alias, store(alias, drafts, logs) if drafts else [])
+        _announce(alias, drafts, store(alias, drafts, logs) if drafts else [])
     counts.number(len(drafts))
     return len(drafts), has_more
 
@@ -192,7 +194,8 @@ def _try_one(alias: str, room_id: int, pk: int) -> DataError | IntegrityError | 
     try:
         with transaction.atomic(using=alias):
             logs = lock_logs(alias, {room_id})
-            _announce(alias, store(alias, pending_messages.take_one(alias, pk), logs))
+            drafts = pending_messages.take_one(alias, pk)
+            _announce(alias, drafts, store(alias, drafts, logs))
             if len(connections[alias].savepoint_ids) == 1:
                 # Otherwise a foreign key fails at the commit. Not in a transaction of the site,
                 # which may have broken other constraints for a while.

@@ -20,6 +20,7 @@ from ..topics import rows
 from ..topics.drafts import EntryDraft, StoredEntry
 from ..topics.logs import LockedTopicLog, locked
 from ..topics.plan import Outcome, Plan, batches
+from .origins import Tracked
 from .pending_messages import BacklogError
 
 __all__ = ["append", "number"]
@@ -134,6 +135,7 @@ def _store(
     announces: bool,
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
+    tracked = Tracked(drafts)
     for batch in batches(drafts):
         plan = Plan(logs, *rows.find(alias, logs, batch), now)
         outcomes += plan.make(batch)
@@ -142,10 +144,15 @@ def _store(
             _after_commit(
                 alias, partial(topic_rights_changed.send_robust, None, topics=plan.rights)
             )
-    new = [one for one in outcomes if isinstance(one, StoredEntry) and one.is_new]
-    if announces and new:
-        _after_commit(alias, partial(entries_stored.send_robust, None, stored=new))
+    if announces and any(isinstance(one, StoredEntry) and one.is_new for one in outcomes):
+        send = partial(entries_stored.send_robust, None)
+        _after_commit(alias, tracked.announce(send, outcomes, _name_of(logs)))
     return outcomes
+
+
+def _name_of(logs: dict[str, LockedTopicLog]) -> str:
+    """Return the name of the topic, or nothing for several."""
+    return next(iter(logs)) if len(logs) == 1 else ""
 
 
 def _after_commit(alias: str, action: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 
 from ...models.logs import TOPIC_CHARACTERS, Pending
+from ...spans import Origin
 from ...wire.entries import EntryState
 from ...wire.errors import CommandError, ErrorCode
 from .entries import topic_key
@@ -92,6 +93,8 @@ class StoredEntry(NamedTuple):
     state: EntryState | None
     epoch: str
     is_new: bool
+    origin: Origin | None = None
+    """The span that has stored it, if there is one."""
 
     @property
     def log_key(self) -> str:
