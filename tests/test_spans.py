@@ -1,8 +1,11 @@
 """The spans of one process, and what happens where there are none."""
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +22,11 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import SpanKind, StatusCode
 
 from realtime.errors import CommandError
-from realtime.spans import LOOK_SECONDS, MOST_LINKS, OFF, spans, within, write
+from realtime.spans import LOOK_SECONDS, MOST_LINKS, OFF, OPERATIONS, spans, within, write
 from realtime.wire.errors import Disconnect, ErrorCode
 from tests.traces import Recorded, attributes, is_child, recorded
 
+DOCS = Path(__file__).parent.parent / "docs"
 ALONE = """
 import sys
 class Refuse:
@@ -64,10 +68,10 @@ def test_a_provider_that_is_set_late_is_found(monkeypatch: pytest.MonkeyPatch) -
     spans.reset()
     assert not spans.is_on
     proxy = trace.get_tracer_provider()
-    with recorded() as record:
-        monkeypatch.setattr(trace, "get_tracer_provider", lambda: proxy)
+    with recorded() as record, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace, "get_tracer_provider", lambda: proxy)
         assert not spans.is_on
-        monkeypatch.setattr(trace, "get_tracer_provider", lambda: record.provider)
+        patch.setattr(trace, "get_tracer_provider", lambda: record.provider)
         assert not spans.is_on, "the last look was not long ago"
         now[0] += LOOK_SECONDS
         assert spans.is_on
@@ -244,3 +248,27 @@ def test_a_fault_of_the_sdk_does_not_reach_the_site(
         span.note(connections=1)
         span.end()
     assert "no " in caplog.text
+
+
+SNIPPET = re.search(r"```python\n(.*?)```", (DOCS / "spans.md").read_text(), re.DOTALL)
+SHOWN = """
+from realtime.spans import spans
+with spans.publish("order/7"):
+    pass
+provider.shutdown()
+"""
+
+
+def test_the_snippet_of_the_page_sets_a_provider() -> None:
+    """In a process of its own: a provider can be set only once."""
+    assert SNIPPET is not None
+    code = SNIPPET[1] + SHOWN
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["name"] == "publish"
+
+
+def test_the_page_names_each_span() -> None:
+    names = re.findall(r"^\| `(\w+)(?: \w+)?` \| (\w+) \|", (DOCS / "spans.md").read_text(), re.M)
+    kinds = {name: kind.lower() for name, (kind, _) in OPERATIONS.items()}
+    assert dict(names) == kinds | {"command": "server"}
