@@ -3,7 +3,7 @@
 The names are a promise: dashboards of sites depend on them (docs/metrics.md).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hmac import compare_digest
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 from .conf import config
 from .counts import BOUNDS
 from .engine.numbers import Numbers
+from .worker_numbers import ALONE
 
 __all__ = ["METRICS", "Metric", "is_allowed", "render"]
 
@@ -170,32 +171,55 @@ METRICS = (
 
 
 class _Collector:
-    """The numbers at one moment, for `prometheus_client`."""
+    """The numbers of some workers at one moment, for `prometheus_client`."""
 
-    def __init__(self, numbers: Numbers) -> None:
-        self._numbers = numbers
+    def __init__(self, workers: Mapping[str, Numbers]) -> None:
+        self._workers = workers
+        self._labels = [] if workers.keys() == {ALONE} else ["worker"]
 
     def collect(self) -> Iterator[Any]:
         """Return each metric with its values."""
         from prometheus_client.core import InfoMetricFamily
 
-        numbers = self._numbers
-        about = {"node": numbers.node, "version": numbers.version, "hostname": numbers.hostname}
-        yield InfoMetricFamily("realtime_node", "The process.", about)
+        info = InfoMetricFamily("realtime_node", "The process.", labels=self._labels)
+        for worker, one in self._workers.items():
+            if one.node or worker == ALONE:  # otherwise it has ended, and is replaced soon
+                about = {"node": one.node, "version": one.version, "hostname": one.hostname}
+                info.add_metric(self._values(worker), about)
+        yield info
         for metric in METRICS:
-            yield _family(metric, metric.read(numbers))
+            yield self._family(metric)
+
+    def _values(self, worker: str) -> list[str]:
+        return [worker] if self._labels else []
+
+    def _family(self, metric: Metric) -> Any:
+        family = _new_family(metric, self._labels)
+        for worker, numbers in self._workers.items():
+            labels, value = self._values(worker), metric.read(numbers)
+            if metric.kind == HISTOGRAM:
+                bounds = [*map(str, BOUNDS), "+Inf"]
+                buckets = list(zip(bounds, accumulate(value.buckets), strict=True))
+                family.add_metric(labels, buckets, value.seconds)
+            elif metric.label:
+                for label, number in value.items():
+                    family.add_metric([*labels, label], number)
+            else:
+                family.add_metric(labels, value)
+        return family
 
 
-def render(numbers: Numbers, accept: str = "") -> tuple[bytes, str]:
-    """Return the numbers as text, and its content type, as the `Accept` header wants it.
+def render(workers: Mapping[str, Numbers], accept: str = "") -> tuple[bytes, str]:
+    """Return numbers as text, and its content type, as the `Accept` header wants it.
 
-    Raises `ImportError` without `prometheus_client`.
+    `workers` are the numbers of each process; one that is `ALONE` has no label. Raises
+    `ImportError` without `prometheus_client`.
     """
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
     registry = CollectorRegistry(auto_describe=False)
-    collector: Any = _Collector(numbers)  # a `Collector` by its method
+    collector: Any = _Collector(workers)  # a `Collector` by its method
     registry.register(collector)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
@@ -217,16 +241,13 @@ def is_allowed(request: HttpRequest) -> bool:
             return bool(path) and import_string(path)(request) is True
 
 
-def _family(metric: Metric, value: Any) -> Any:
+def _new_family(metric: Metric, labels: list[str]) -> Any:
     from prometheus_client import core
 
-    if metric.kind == HISTOGRAM:
-        bounds = [*map(str, BOUNDS), "+Inf"]
-        buckets = list(zip(bounds, accumulate(value.buckets), strict=True))
-        return core.HistogramMetricFamily(metric.name, metric.help, buckets, value.seconds)
-    made = core.CounterMetricFamily if metric.kind == COUNTER else core.GaugeMetricFamily
-    family = made(metric.name, metric.help, labels=[metric.label] if metric.label else None)
-    values = value.items() if metric.label else [("", value)]
-    for label, number in values:
-        family.add_metric([label] if metric.label else [], number)
-    return family
+    kinds = {
+        COUNTER: core.CounterMetricFamily,
+        GAUGE: core.GaugeMetricFamily,
+        HISTOGRAM: core.HistogramMetricFamily,
+    }
+    names = [*labels, metric.label] if metric.label else labels
+    return kinds[metric.kind](metric.name, metric.help, labels=names)

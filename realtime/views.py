@@ -22,6 +22,7 @@ from .engine.engine import Engine
 from .engine.health import takes_writes
 from .engine.numbers import read
 from .metrics import is_allowed, render
+from .worker_numbers import all_numbers
 
 __all__ = [
     "durable_stream",
@@ -141,11 +142,15 @@ async def ready(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """Show the numbers of this process to Prometheus, if `METRICS` lets the request read them."""
+    """Show the numbers of this process to Prometheus, if `METRICS` lets the request read them.
+
+    A worker of `realtime_serve` shows those of all workers.
+    """
     if not config().metrics:
         return HttpResponse(NO_METRICS, status=404, content_type=PLAIN)
     if not await sync_to_async(is_allowed)(request):
         return HttpResponse(FORBIDDEN, status=403, content_type=PLAIN)
     engine = await Engine.current() if publisher.is_server else Engine.here()
-    text, content_type = render(read(engine), request.headers.get("Accept", ""))
+    found = await sync_to_async(all_numbers, thread_sensitive=False)(read(engine))
+    text, content_type = render(found, request.headers.get("Accept", ""))
     return HttpResponse(text, content_type=content_type)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
@@ -16,6 +17,7 @@ from realtime.checks.metrics import check_metrics
 from realtime.counts import BOUNDS, counts
 from realtime.engine import numbers
 from realtime.metrics import METRICS, render
+from realtime.worker_numbers import ALONE
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = "/realtime/metrics"
@@ -36,7 +38,7 @@ def anything(request: HttpRequest) -> Any:
 
 def samples() -> dict[tuple[str, str], float]:
     """The value of each sample by its name and label."""
-    text = render(numbers.read(None))[0].decode()
+    text = render({ALONE: numbers.read(None)})[0].decode()
     families = text_string_to_metric_families(text)
     found = [sample for family in families for sample in family.samples]
     return {(one.name, "".join(one.labels.values())): one.value for one in found}
@@ -56,6 +58,23 @@ def test_the_numbers_are_what_prometheus_reads() -> None:
     assert buckets == [0.0, 0.0] + [1.0] * 10
     assert found["realtime_commit_seconds_count", ""] == 2
     assert found["realtime_commit_seconds_sum", ""] == 9.004
+    counts.reset()
+
+
+def test_each_worker_has_a_label() -> None:
+    """Also those with a label of their own; one that has ended is no process any more."""
+    counts.reset()
+    counts.closed.update({1000: 2})
+    here = numbers.read(None)
+    workers = {"0": msgspec.structs.replace(here, node="n0"), "1": here}
+    families = text_string_to_metric_families(render(workers)[0].decode())
+    found = {family.name: family.samples for family in families}
+    assert [one.labels for one in found["realtime_connections"]] == [{"worker": w} for w in "01"]
+    closed = [one.labels for one in found["realtime_connections_closed"]]
+    assert {"worker": "1", "code": "1000"} in closed
+    assert {one.labels["worker"] for one in found["realtime_commit_seconds"]} == {"0", "1"}
+    [process] = found["realtime_node_info"]
+    assert (process.labels["worker"], process.labels["node"]) == ("0", "n0")
     counts.reset()
 
 

@@ -15,7 +15,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 class Slot:
     """One of the workers that a supervisor keeps in service."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.worker: Worker | None = None
         self.failures = 0
         self.start_at = 0.0

@@ -61,6 +61,7 @@ class Supervised:
         self._server, self._loop = server, asyncio.get_running_loop()
         self._report(RUNNING)
         self._beat()
+        self._share_numbers()
         self._start(self._become_ready(server))
 
     async def _become_ready(self, server: Server) -> None:
@@ -77,6 +78,11 @@ class Supervised:
         while not await takes_writes(engine):
             await asyncio.sleep(READY_SECONDS)
         self._report(READY)
+
+    def _share_numbers(self) -> None:
+        from ..worker_numbers import share
+
+        share(asyncio.get_running_loop())
 
     def _beat(self) -> None:
         self._report(ALIVE)

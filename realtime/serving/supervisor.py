@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..shared_numbers import SharedNumbers
 from .rolling import Rolling
 from .signals import Signals
 from .slot import TRIES, Slot
@@ -64,7 +65,7 @@ class Supervisor:
         self._program = program
         self._times = times
         self._tell = tell
-        self._slots = [Slot() for _ in range(number)]
+        self._slots = [Slot(one) for one in range(number)]
         self._rolling = Rolling()
         self._workers: dict[int, Worker] = {}
         """All worker processes that have not ended, by their numbers."""
@@ -139,15 +140,15 @@ class Supervisor:
         for slot in self._slots:
             if slot.worker is not None or slot.start_at > now or self._code is not None:
                 continue
-            slot.worker = self._start_worker(now)
+            slot.worker = self._start_worker(slot, now)
             if slot.worker is None:
                 slot.vacate(now, served_since=None)
                 self._end_if_hopeless(slot)
 
-    def _start_worker(self, now: float) -> Worker | None:
+    def _start_worker(self, slot: Slot, now: float) -> Worker | None:
         """Start a worker; return None if the system refuses, as for a folder that is replaced."""
         try:
-            worker = self._program.start(self._rolling.generation, now)
+            worker = self._program.start(self._rolling.generation, now, slot.number)
         except OSError as error:
             logger.error("a worker cannot be started: %s", error)
             return None
@@ -179,7 +180,7 @@ class Supervisor:
         was_on = self._rolling.is_on
         slot = self._rolling.next_slot(self._slots)
         if slot is not None:
-            successor = self._start_worker(now)
+            successor = self._start_worker(slot, now)
             if successor is None:
                 logger.error(STAYS)
                 self._rolling.give_up()
@@ -204,7 +205,15 @@ class Supervisor:
                     for state in worker.read(now):
                         self._reached(worker, state, now)
                     worker.reaped(found[1])
+                    self._keep_numbers(worker)
                     self._ended(worker, now)
+
+    def _keep_numbers(self, worker: Worker) -> None:
+        if self._program.numbers is not None:
+            try:
+                SharedNumbers(self._program.numbers).end(worker.place, worker.pid)
+            except OSError as error:
+                logger.warning("the numbers of %s are lost: %s", worker, error)
 
     def _ended(self, worker: Worker, now: float) -> None:
         if self._is_stopping or worker is self._rolling.retiring:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
+from ..shared_numbers import FOLDER, PLACE
 from .supervised import DRAIN, READY, RUNNING, STOP
 
 __all__ = ["Program", "State", "Worker"]
@@ -43,14 +44,16 @@ class Program:
     listener: socket.socket
     folder: Path = field(default_factory=lambda: Path(sys.path[0]).absolute())
     """The folder of `manage.py`; a link in its path is followed anew for each worker."""
+    numbers: Path | None = None
+    """The folder in which the workers share their numbers."""
     is_current: bool = field(init=False)
     """Whether it is the working folder too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_current", self.folder.samefile(Path.cwd()))
 
-    def start(self, generation: int, now: float) -> "Worker":
-        """Start a worker; it loads the code and the settings that there are now.
+    def start(self, generation: int, now: float, place: int) -> "Worker":
+        """Start a worker for a place; it loads the code and the settings that there are now.
 
         Raises `OSError` if the system refuses: its folder or Python is missing, or a limit is met.
         """
@@ -66,17 +69,19 @@ class Program:
                     pass_fds=(listening, theirs.fileno()),
                     process_group=0,  # so that Ctrl+C reaches the supervisor alone
                     cwd=self.folder if self.is_current else None,
-                    env=self._environment(),
+                    env=self._environment(place),
                 )
             except OSError:
                 ours.close()
                 raise
         ours.setblocking(False)
-        return Worker(process, ours, generation, now)
+        return Worker(process, ours, generation, now, place)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, place: int) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if k not in FOR_SUPERVISOR}
         paths = [str(self.folder), *filter(None, [environment.get("PYTHONPATH")])]
+        if self.numbers is not None:
+            environment |= {FOLDER: str(self.numbers), PLACE: str(place)}
         return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
 
 
@@ -93,10 +98,13 @@ class Worker:
         channel: socket.socket,
         generation: int,
         now: float,
+        place: int = 0,
     ) -> None:
         self.process = process
         self.channel = channel
         self.generation = generation
+        self.place = place
+        """The number of its slot, which a successor takes over."""
         self.state = State.STARTING
         self.started_at = self.heard_at = now
         self.serving_since: float | None = None

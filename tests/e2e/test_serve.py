@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import stat
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +182,64 @@ def test_a_port_in_use_is_said(start: Start) -> None:
         serve = start("--port", port, port=0, ready=0)
         assert serve.wait(60) == 1
         assert f"Port {port} of 127.0.0.1 is in use." in serve.log()
+
+
+TOKEN = {"METRICS": "token", "METRICS_TOKEN": "t"}
+OPENED = "realtime_connections_opened_total"
+
+
+def _scrape(serve: Serve, name: str) -> dict[str, float]:
+    """Return the value of a metric for each worker."""
+    request = urllib.request.Request(
+        f"{serve.url}/realtime/metrics", headers={"Authorization": "Bearer t"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        text = response.read().decode()
+    return {
+        worker: float(value)
+        for worker, value in re.findall(rf'^{name}{{worker="(\d+)"}} (\S+)$', text, re.M)
+    }
+
+
+async def _until_opened(serve: Serve, number: int, seen: list[dict[str, float]]) -> None:
+    """Scrape until so many connections are counted; keep what was seen."""
+
+    def are_counted() -> bool:
+        seen.append(_scrape(serve, OPENED))
+        return sum(seen[-1].values()) == number
+
+    await asyncio.to_thread(wait_until, are_counted, 20, f"{number} connections")
+
+
+async def test_one_scrape_has_the_numbers_of_all_workers(
+    start: Start, redis_url: str, tmp_path: Path
+) -> None:
+    """Whoever answers; and no counter decreases when a worker is killed, or all are replaced."""
+    serve = start(
+        *("--workers", "2", "--drain", "1"),
+        ready=2,
+        REDIS_URL=redis_url,
+        REALTIME_TEST_SETTINGS=json.dumps(TOKEN),
+        TMPDIR=str(tmp_path),
+    )
+    seen: list[dict[str, float]] = []
+    async with AsyncExitStack() as stack:
+        for _ in range(12):
+            await stack.enter_async_context(await Client.connect(serve.ws))
+        await _until_opened(serve, 12, seen)
+        assert seen[-1].keys() == {"0", "1"}
+        assert sum(_scrape(serve, "realtime_connections").values()) == 12
+        os.kill(serve.workers()[0], signal.SIGKILL)
+        await asyncio.to_thread(serve.until, "is ready", 3)
+        await stack.enter_async_context(await Client.connect(serve.ws))
+        await _until_opened(serve, 13, seen)
+        await serve.rolled()
+    async with await Client.connect(serve.ws):
+        await _until_opened(serve, 14, seen)
+        assert sum(_scrape(serve, "realtime_connections").values()) == 1
+    for worker in ("0", "1"):
+        counted = [one[worker] for one in seen]
+        assert counted == sorted(counted)
+    serve.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(serve.wait, 15) == 0
+    assert list(tmp_path.iterdir()) == []

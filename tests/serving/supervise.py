@@ -18,7 +18,7 @@ WORKER = Path(__file__).parent / "worker.py"
 class Small(Program):
     """Starts a small worker in place of a server."""
 
-    def start(self, generation: int, now: float) -> Worker:
+    def start(self, generation: int, now: float, place: int) -> Worker:
         mode = (Path(self.application) / "mode").read_text()
         if mode == "refused":
             raise FileNotFoundError(2, "No such file or directory", self.application)
@@ -31,7 +31,7 @@ class Small(Program):
                 process_group=0,
             )
         ours.setblocking(False)
-        return Worker(process, ours, generation, now)
+        return Worker(process, ours, generation, now, place)
 
 
 def main(folder: str, number: str, start: str, grace: str, together: str) -> int:

@@ -6,8 +6,11 @@ import resource
 import shlex
 import socket
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -84,9 +87,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         _allow_files()
         logger.info("serving at %s", listening.describe(listener))
-        program = Program(server, application, more, listener)
         times = Times(options["start"], options["drain"], options["grace"])
-        with listening.removed_at_end(options["unix"]):
+        with listening.removed_at_end(options["unix"]), _folder_for_numbers() as numbers:
+            program = Program(server, application, more, listener, numbers=numbers)
             code = Supervisor(program, options["workers"], times, tell_systemd).run()
         if code != Code.STOPPED:
             raise CommandError(ENDS[code], returncode=code)
@@ -96,6 +99,19 @@ ENDS = {
     Code.CANNOT_START: "No worker can start. The lines above say why.",
     Code.CUT_SHORT: "The workers were killed before all clients were told.",
 }
+
+
+@contextmanager
+def _folder_for_numbers() -> Iterator[Path | None]:
+    """Make the folder in which workers share their numbers; without it, each has its own."""
+    try:
+        folder = TemporaryDirectory(prefix="realtime-", ignore_cleanup_errors=True)
+    except OSError as error:
+        logger.warning("metrics show one worker only, as there is no folder to share: %s", error)
+        yield None
+        return
+    with folder as path:
+        yield Path(path)
 
 
 def _positive(text: str) -> int:
