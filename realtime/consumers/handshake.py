@@ -68,7 +68,7 @@ async def identify_client(
     A client that may authenticate by its first message has no identity after this. One that sends
     all its frames first may not: it would be too late for the identity that its page expects.
     """
-    if not engine.takes_clients:
+    if engine.refuses_clients:
         return shutdown()
     try:
         login.arrive()
@@ -98,7 +98,7 @@ async def sign_in_by_first_message(
             await login.sign_in(await identify_token(first[0].token or "", engine.db))
     finally:
         login.slot.stop_waiting()
-    if not engine.takes_clients:
+    if engine.refuses_clients:
         raise shutdown()
     return first
 

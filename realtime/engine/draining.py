@@ -35,7 +35,7 @@ class Draining:
     """Whether a process moves its clients away, and the closes of their connections.
 
     What a client has sent before is committed and acknowledged; the others are served until it is
-    their turn. While a process drains, it refuses new clients.
+    their turn.
     """
 
     def __init__(
@@ -57,6 +57,15 @@ class Draining:
     def is_on(self) -> bool:
         """Whether the process drains."""
         return self._closing is not None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether new clients are refused.
+
+        A process that is replaced listens no more. The few whose handshake was on its way are
+        served, and told to come back like all others: no client fails to connect.
+        """
+        return self.is_on and not self._is_final
 
     def start(self, seconds: float) -> None:
         """Close connections at an even pace within so many seconds, and those that come later."""

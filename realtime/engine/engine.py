@@ -227,8 +227,13 @@ class Engine:
 
     @property
     def takes_clients(self) -> bool:
-        """Whether new connections are accepted: the process neither stops nor drains."""
+        """Whether clients should come here: the process neither stops nor drains."""
         return not (self.is_stopping or self.draining.is_on)
+
+    @property
+    def refuses_clients(self) -> bool:
+        """Whether clients that come nevertheless are told to come back later."""
+        return self.is_stopping or self.draining.refuses
 
     @property
     def is_current(self) -> bool:

@@ -69,7 +69,15 @@ async def test_a_process_that_is_replaced_accepts_nobody_more(engine: Engine) ->
     engine.stop_accepting = lambda: closed.append(True)
     await engine.drain(0)
     assert closed
-    await refused()
+
+
+async def test_a_client_that_comes_late_to_a_process_that_is_replaced_is_served(
+    engine: Engine,
+) -> None:
+    """Its handshake was on its way; a refusal would look like a site that is away."""
+    await engine.drain(0)
+    async with Socket() as late:
+        assert await late.closed() == 4001
 
 
 async def refused() -> Any:

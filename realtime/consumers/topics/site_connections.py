@@ -45,7 +45,7 @@ REFUSALS: dict[int, ErrorCode] = {
 
 def check_running(engine: Engine) -> None:
     """Raise `CommandError` if the process accepts no new clients."""
-    if not engine.takes_clients:
+    if engine.refuses_clients:
         raise CommandError(ErrorCode.UNAVAILABLE, STOPPING, retry_after=1)
 
 
