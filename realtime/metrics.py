@@ -75,7 +75,12 @@ METRICS = (
         "Whether the lease was renewed in time, 1 or 0.",
         lambda n: int(n.is_current),
     ),
-    Metric("realtime_stopping", GAUGE, "Whether it stops, 1 or 0.", lambda n: int(n.is_stopping)),
+    Metric(
+        "realtime_stopping",
+        GAUGE,
+        "Whether it stops or drains, 1 or 0.",
+        lambda n: int(n.is_stopping),
+    ),
     Metric("realtime_start_time_seconds", GAUGE, "Unix time.", lambda n: n.started_at),
     Metric("realtime_cpu_seconds_total", COUNTER, "CPU time.", lambda n: n.cpu_seconds),
     Metric(
