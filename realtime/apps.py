@@ -32,7 +32,7 @@ class RealtimeConfig(AppConfig):
         changes.connect()
         hide_tokens()
         process.find, process.node = find_connection, own_node
-        from .operations import live  # noqa: F401 - a topic
+        from .operations import live, tracing  # noqa: F401 - topics
 
         registry.discover()
         if routes := sys.modules.get(f"{self.name}.routing"):  # the ASGI file was imported first

@@ -7,6 +7,7 @@ from .nodes import NodeAdmin
 from .reports import ReportAdmin
 from .rooms import MembershipAdmin, RoomAdmin
 from .sanctions import SanctionAdmin
+from .traces import TraceAdmin
 
 __all__ = [
     "ConnectionAdmin",
@@ -17,4 +18,5 @@ __all__ = [
     "ReportAdmin",
     "RoomAdmin",
     "SanctionAdmin",
+    "TraceAdmin",
 ]

@@ -24,6 +24,7 @@ from .moving import MoveForm
 from .notices import UNREACHABLE, ClientNoticeForm, may_control
 from .people import named
 from .sanction_actions import KickForm, RoomForm, RoomSanctionForm, SanctionActionsAdmin
+from .trace_action import TraceActionAdmin
 
 __all__ = ["ConnectionAdmin"]
 
@@ -83,7 +84,7 @@ def visible(request: HttpRequest, rooms: QuerySet[Room]) -> QuerySet[Room]:
 
 
 @admin.register(Connection)
-class ConnectionAdmin(SanctionActionsAdmin):
+class ConnectionAdmin(SanctionActionsAdmin, TraceActionAdmin):
     """Open connections. Disconnecting or notifying clients requires the permission to change them.
 
     Actions against users require the permission to add sanctions.
@@ -95,7 +96,7 @@ class ConnectionAdmin(SanctionActionsAdmin):
     search_fields = ("username", "=user_key", "=address", "=id")
     fields = ("id", "username", "user_key", "user", "rooms", "node", "address", "connected_at")
     ordering = ("-connected_at", "pk")
-    actions = ("disconnect", "send_notice", "move", "kick", "ban", "mute", "revoke")
+    actions = ("disconnect", "send_notice", "move", "kick", "ban", "mute", "revoke", "trace")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Return connections with their rooms."""

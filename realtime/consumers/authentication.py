@@ -67,6 +67,7 @@ class Login:
                 "user %r cannot sign in: %s See W052 and W053.", found.identity.user_id, fault
             )
             raise Disconnect(CloseCode.UNAUTHENTICATED, fault)
+        self._engine.tracer.identify(self._connection, found.identity, found.credential)
         await self._check_bans(found.identity)
         identity = await self._with_free_name(found.identity)
         self.slot.authenticate(identity)
@@ -104,6 +105,7 @@ class Login:
             await self._check_bans(identity)
             self.slot.authenticate(identity)
             self._engine.change_identity(self._connection, identity)
+            self._engine.tracer.identify(self._connection, identity, credential)
         if command.token is not None:
             self._connection.identity, self._connection.credential = identity, credential
             self.track()

@@ -72,6 +72,8 @@ class Frames(Execution[Command]):
             if self._connection.phase is not OPEN:  # as the commands of further frames
                 return
             decoded = self._decode(part) if number < most else _too_many(most)
+            if (trace := self._connection.trace) is not None:
+                trace.received(decoded, _size(part))
             if isinstance(decoded, CommandError):
                 bad += 1
                 self._answer_bad(decoded, bad)
@@ -168,8 +170,11 @@ class Frames(Execution[Command]):
 
     def _pay_for(self, part: Part) -> float:
         """Charge an object before it is decoded; return the seconds to pause, or 0."""
-        size = 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
-        return self._pay(OBJECT_BYTES + size)
+        return self._pay(OBJECT_BYTES + _size(part))
+
+
+def _size(part: Part) -> int:
+    return 0 if isinstance(part, CommandError) else byte_size(part, config().frame_bytes)
 
 
 def _too_many(most: int) -> CommandError:

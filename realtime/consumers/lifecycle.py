@@ -51,7 +51,6 @@ class Lifecycle:
     """Runs one connection for its consumer; `receive` and `send` are those of ASGI."""
 
     __slots__ = (
-        "_client_code",
         "_connection",
         "_consumer",
         "_engine",
@@ -70,8 +69,6 @@ class Lifecycle:
         self._login = login
         self._intake = intake
         self._receive = receive
-        self._client_code = 0
-        """The code with which the client has closed the socket; 0 without one."""
         self._inbox: Inbox | None = None
         """Only a connection whose frames are gathered, or acknowledged, has one."""
         is_raw = not self._connection.codec.is_protocol
@@ -185,8 +182,7 @@ class Lifecycle:
             if event["type"] == END_OF_INPUT["type"]:
                 await self._finish_replies()
             if event["type"] in ENDS:
-                connection.lose()
-                self._client_code = event.get("code") or 0
+                connection.lose(event.get("code") or 0)
                 return
             self._heartbeat.received()
             # After the `disconnect` event, commands have no reply: the client repeats them.
@@ -257,10 +253,11 @@ class Lifecycle:
             await self._consumer.stop_background()
 
     def _count_end(self, *, was_open: bool) -> None:
+        connection = self._connection
         if was_open:
-            counts.close(self._connection.end_code, self._client_code)
+            counts.close(connection.end_code, connection.client_code)
         else:
-            code = self._connection.end_code or self._client_code
+            code = connection.end_code or connection.client_code
             reason = CloseCode(code).name.lower() if code in CLOSE_CODES else "left"
             counts.refused[reason] += 1
 

@@ -40,6 +40,8 @@ class RawFrames(Execution[Frame]):
         limit = config().frame_bytes
         if (size := byte_size(frame, limit)) > limit:
             raise _too_large()
+        if (trace := self._connection.trace) is not None:
+            trace.received_as("text" if isinstance(frame, str) else "bytes", size)
         handler = self._handler_of(frame)
         await self._yield(max(self._pay(OBJECT_BYTES + size), self._pay_cost(handler)))
         if self._connection.phase is not OPEN:

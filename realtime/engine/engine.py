@@ -22,7 +22,7 @@ from ..store.accounts.identity import Identity
 from ..store.presence import Place
 from ..wire.errors import CloseCode, Disconnect
 from .after import AfterHooks
-from .bus.notes import Answered, Inspect, NodeChanged, ProcessNote, Question
+from .bus.notes import Answered, Inspect, NodeChanged, ProcessNote, Question, Trace
 from .bus.publisher import publisher
 from .connections.admission import Admission
 from .connections.connection import Connection
@@ -43,6 +43,7 @@ from .pulse import Pulse, new_node
 from .reporting import Reporter
 from .servers.shutdown import on_shutdown
 from .teardown import Teardown
+from .tracing.tracer import Tracer
 
 __all__ = ["EVERYONE", "Engine", "find_connection", "own_node", "shutdown", "user_topic"]
 
@@ -91,6 +92,7 @@ class Engine:
         self.revalidator = Revalidator(self.db)
         self.questions = Questions(self.send_to_process)
         self.reporter = Reporter(self)
+        self.tracer = Tracer(self)
         self.hub = Hub(
             self.node.id,
             self.db,
@@ -161,7 +163,7 @@ class Engine:
         self.writer.start()
         self.presence.start()
         self.presence.rebuild()
-        await self.revalidator.start()
+        await asyncio.gather(self.revalidator.start(), self.tracer.start())
         self._pulse.start()
         self.reporter.start()
         on_shutdown(self.stop)
@@ -211,6 +213,7 @@ class Engine:
                 await self._empty.wait()
         self.watchdog.stop()
         self.reporter.stop()
+        self.tracer.stop()
         self.writer.stop()
         self.revalidator.stop()
         await self._pulse.stop()
@@ -251,6 +254,7 @@ class Engine:
         connection.acquire(self._on_close)
         self.connections[connection.id] = connection
         self._empty.clear()
+        self.tracer.match(connection)
         connection.subscribe(self.hub.topic(self.topic))
         connection.subscribe(self.hub.topic(EVERYONE))
         connection.subscribe(self._user_topic(connection))
@@ -265,6 +269,7 @@ class Engine:
         connection.acquire(self._forget)
         self.connections[connection.id] = connection
         self._empty.clear()
+        self.tracer.match(connection)
         topics = self.hub.topic(self.topic), self.hub.topic(EVERYONE), self._user_topic(connection)
         for topic in topics:
             topic.watch(connection)
@@ -296,10 +301,13 @@ class Engine:
             publisher.answers.settle(note)
 
     def _receive(self, note: ProcessNote) -> None:
-        if isinstance(note, NodeChanged):
-            self.draining.read_soon()
-        else:
-            self.reporter.receive(note)
+        match note:
+            case NodeChanged():
+                self.draining.read_soon()
+            case Trace():
+                self.tracer.receive(note)
+            case _:
+                self.reporter.receive(note)
 
     def change_identity(self, connection: Connection, identity: Identity) -> None:
         """Give a connection another identity, or the same user another name."""

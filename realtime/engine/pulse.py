@@ -100,6 +100,7 @@ class Pulse:
             self._began = time.monotonic()
             self._is_renewed = await self._attempt("renew the lease", self._renew_lease)
             self._engine.revalidator.tick()
+            self._engine.tracer.refresh()
             self._start_sweep()
             await self._attempt("reap expired nodes", self._reap_expired)
             await self._attempt("check other nodes", self._check_other_nodes)
@@ -202,6 +203,7 @@ class Pulse:
         if announcement is not None:
             logger.warning("node %s is dead: its clients leave their rooms and topics", node_id)
             engine.hub.publish_presence(announcement)
+            await engine.tracer.lose(node_id)
             await engine.db.pulse(presence.delete_node, node_id, engine.node)
 
     async def _compare_counts(self) -> None:

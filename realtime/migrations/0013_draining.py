@@ -13,7 +13,7 @@ def lock_nodes(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('realtime', '0011_live_page'),
+        ('realtime', '0012_traces'),
     ]
 
     operations = [

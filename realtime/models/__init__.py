@@ -6,6 +6,7 @@ from .logs import Entry, Log, Pending
 from .moderation import Block, Report, Sanction
 from .people import LastAddress, Look, Voice
 from .rooms import Departure, Membership, Message, Room
+from .traces import Trace
 
 __all__ = [
     "Block",
@@ -28,5 +29,6 @@ __all__ = [
     "Room",
     "Sanction",
     "TopicOccupancy",
+    "Trace",
     "Voice",
 ]

@@ -126,7 +126,7 @@ class Subscriptions:
             # Again each time: the user may have changed during the attempt before.
             topic = registry.resolve(topic.name, self._connection.identity)
             topic.carry(signature)
-            verdict, known = known or await self._ask(topic), None
+            verdict, known = known or await self.ask(topic), None
             self._enforce(topic.name, verdict)
             opened = await hub.open_topic(topic.name, shows_presence=topic.presence)
             if not await hub.confirm_rights(opened, verdict.rights):
@@ -143,6 +143,12 @@ class Subscriptions:
                 return page
             self._connection.unsubscribe(opened)  # the rights have changed meanwhile
         raise CommandError(ErrorCode.UNAVAILABLE, CHANGING, retry_after=1)
+
+    async def ask(self, topic: Topic) -> Verdict:
+        """Return whether the user may subscribe, as the site's code says now."""
+        verdict = await verdict_on(self._engine.db, topic)
+        self._trace(topic, verdict)
+        return verdict
 
     async def check(self, topic: Topic) -> None:
         """Raise `CommandError` unless the user may subscribe; a current verdict is remembered."""
@@ -175,7 +181,7 @@ class Subscriptions:
         opened = set(list(asked)[:free])
 
         async def note(topic: Topic) -> None:
-            verdict = verdicts[topic.name] = await self._ask(topic)
+            verdict = verdicts[topic.name] = await self.ask(topic)
             if verdict.refusal is None and topic.name in opened:
                 await self._engine.hub.open_topic(topic.name, shows_presence=topic.presence)
 
@@ -246,8 +252,10 @@ class Subscriptions:
             return since
         return await self._engine.db.read(position_at, topic.name, since, topic.keep)
 
-    async def _ask(self, topic: Topic) -> Verdict:
-        return await verdict_on(self._engine.db, topic)
+    def _trace(self, topic: Topic, verdict: Verdict) -> None:
+        if (trace := self._connection.trace) is not None:
+            refusal = verdict.refusal
+            trace.right("subscribe" if refusal is None else str(refusal.code), topic=topic.name)
 
     def _enforce(self, name: str, verdict: Verdict) -> None:
         """Raise the refusal of a verdict; it also ends a subscription."""
@@ -300,7 +308,7 @@ class Subscriptions:
         if subscription is not None:
             changes = subscription.changes
             topic.carry(subscription.signature)
-        verdict = await self._ask(topic)
+        verdict = await self.ask(topic)
         is_newest = (
             subscription is not None
             and subscription is self._subscriptions.get(topic.name)

@@ -38,6 +38,7 @@ from realtime.models import (
     Room,
     Sanction,
     TopicOccupancy,
+    Trace,
     Voice,
 )
 from realtime.store.outbox.sequencer import sequencer
@@ -45,6 +46,7 @@ from realtime.store.outbox.sequencer import sequencer
 User = get_user_model()
 MODELS = [
     LogEntry,
+    Trace,
     Occupancy,
     TopicOccupancy,
     Presence,

@@ -83,6 +83,8 @@ class JoinedRooms(Subscribing):
         return self._accepted(room, result)
 
     def _accepted(self, room: str, result: access.AccessResult | None) -> RoomAccess:
+        if (trace := self.connection.trace) is not None:
+            trace.right(_answer(result), room=room)
         if isinstance(result, RoomAccess):
             return result
         refusal = result or access.unknown(room)
@@ -193,3 +195,12 @@ class JoinedRooms(Subscribing):
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _answer(result: access.AccessResult | None) -> str:
+    """Return what a trace tells of an access: the rights, or the code of the refusal."""
+    if isinstance(result, RoomAccess):
+        return ", ".join(("join", *result.rights))
+    if isinstance(result, CommandError):
+        return str(result.code)
+    return str(ErrorCode.UNKNOWN_ROOM if result is None else ErrorCode.INTERNAL)

@@ -15,7 +15,7 @@ from ...engine.delivery.entry_catchup import EntryPage
 from ...engine.engine import Engine
 from ...store.accounts.addresses import network_of
 from ...store.accounts.identity import Identity
-from ...topics.permissions import Verdict, verdict_on
+from ...topics.permissions import Verdict
 from ...topics.registry import registry
 from ...topics.resuming import TopicPosition
 from ...topics.subscriptions import Subscriptions
@@ -107,7 +107,7 @@ class SiteConnection:
         if wait := limits.charge(self._connection, "subscribe"):
             raise CommandError(ErrorCode.RATE_LIMITED, TOO_FAST, retry_after=wait)
         topic, changes = self._resolve(name), self._topics.changes
-        verdict = await verdict_on(self._engine.db, topic)  # those of several topics at once
+        verdict = await self._topics.ask(topic)  # those of several topics at once
         page = await self._send_page(topic, since, history, known=(changes, verdict))
         recovered = page.recovered
         while page.has_more:

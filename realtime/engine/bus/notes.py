@@ -33,6 +33,7 @@ __all__ = [
     "Revalidate",
     "RightsChanged",
     "RoomMove",
+    "Trace",
     "Transfer",
     "UnknownKind",
     "Watch",
@@ -227,7 +228,16 @@ class Past(_Note, tag="past"):
     text: str
 
 
-ProcessNote = Watch | Inspect | Past | NodeChanged
+class Trace(_Note, tag="trace"):
+    """Have each process read which users and connections are traced.
+
+    `repeat` is a trace whose last lines are to be published again, or 0.
+    """
+
+    repeat: int
+
+
+ProcessNote = Watch | Inspect | Past | NodeChanged | Trace
 """The notes to a whole process."""
 
 Note = (
@@ -247,6 +257,7 @@ Note = (
     | Inspect
     | NodeChanged
     | Past
+    | Trace
 )
 KINDS: dict[Any, type[Note]] = {kind.__struct_config__.tag: kind for kind in get_args(Note)}
 

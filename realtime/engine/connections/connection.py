@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...counts import counts
 from ...logs import get_logger
@@ -24,6 +24,9 @@ from .outbox import CLOSE_SECONDS, Outbox, Send
 from .phase import MOVES, Phase, PhaseError
 from .request import Request
 from .traffic import Totals
+
+if TYPE_CHECKING:
+    from ..tracing.life import Life
 
 __all__ = ["Connection", "ConnectionEvents", "speaks_protocol"]
 
@@ -125,6 +128,7 @@ class Connection(Request):
         "_scope",
         "_task",
         "address",
+        "client_code",
         "connected_at",
         "credential",
         "end_code",
@@ -138,6 +142,7 @@ class Connection(Request):
         "peer_address",
         "phase",
         "subprotocol",
+        "trace",
     )
 
     identity: Identity
@@ -172,6 +177,10 @@ class Connection(Request):
         """Whether the client has closed the socket."""
         self.end_code: int | None = None
         """The code with which the server ends the connection."""
+        self.client_code = 0
+        """The code with which the client has closed the socket; 0 without one."""
+        self.trace: Life | None = None
+        """What tells the traces of this connection; None if it is not traced."""
         self.outbox = Outbox(connection_id, send, codec, self.close, server, ledger)
         self._acquired: list[Release | Subscribable] = []
         self._paused: asyncio.Future[None] | None = None
@@ -288,6 +297,8 @@ class Connection(Request):
             # A server may report its own close as the end, and continue to read for seconds.
             self.intake.close(is_gone=self.is_gone and not self.outbox.is_closing)
         self.outbox.close()
+        if self.trace is not None:
+            self.trace.end(self.end_code, self.client_code)
         while self._acquired:
             acquired = self._acquired.pop()
             try:
@@ -341,9 +352,9 @@ class Connection(Request):
             self.end_code = why.code
         await self.outbox.close_with(why, self.translate)
 
-    def lose(self) -> None:
-        """Note that the client has closed the socket."""
-        self.is_gone = True
+    def lose(self, code: int = 0) -> None:
+        """Note that the client has closed the socket, with this code."""
+        self.is_gone, self.client_code = True, code
         if self.phase < Phase.CLOSING:
             self.move(Phase.CLOSING)
 

@@ -12,7 +12,7 @@ A sender of large replies waits by `until_free`, so a client that reads is not c
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...conf import config
 from ...logs import get_logger
@@ -25,6 +25,9 @@ from ..servers.writers import Write
 from .ledger import Ledger
 from .send_queue import Senders, SendQueue
 from .traffic import Traffic
+
+if TYPE_CHECKING:
+    from ..tracing.life import Life
 
 __all__ = ["Outbox"]
 
@@ -74,6 +77,7 @@ class Outbox:
         "codec",
         "id",
         "queue",
+        "trace",
         "traffic",
     )
 
@@ -95,17 +99,14 @@ class Outbox:
         self._context = None if self._is_direct else contextvars.copy_context()
         self._write_raw: Write | None = None
         self._ledger = ledger
-        self.queue = SendQueue()
-        self.traffic = Traffic()
+        self.queue, self.traffic = SendQueue(), Traffic()
+        self.trace: Life | None = None
         self._soon: list[str | bytes] = []
         self._senders: Senders | None = None
         self._task: asyncio.Task[None] | None = None
         self._blocked: asyncio.TimerHandle | None = None
         self._buffered = 0
-        self._is_paused = False
-        self._is_closed = False
-        self._is_closing = False
-        self._warned = False
+        self._is_paused = self._is_closed = self._is_closing = self._warned = False
 
     def open(self) -> None:
         """Use the transport, once the socket is open: subscribe to its backpressure."""
@@ -137,7 +138,10 @@ class Outbox:
 
         What the client has requested does not count as waiting. Its sender waits by `until_free`.
         """
-        self._send_soon()
+        if self._soon:
+            self._send_soon()
+        if self.trace is not None:
+            self.trace.sent(packet)
         if self.is_free and self._write(packet):
             return
         for frame in packet.frames:
@@ -248,7 +252,7 @@ class Outbox:
             self._cut(f"{len(self.queue)} frames and {self.queue.size} bytes wait")
         elif filled > config().outbox_warn_at and not self._warned:
             self._warned = True
-            logger.warning("connection %s reads slowly: %d frames wait", self.id, len(self.queue))
+            _warn(self)
 
     def _cut(self, why: str) -> None:
         logger.info("connection %s is closed as slow: %s", self.id, why)
@@ -275,8 +279,7 @@ class Outbox:
 
     def _drain(self, first: Awaitable[None] | None = None) -> None:
         self._block()
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(first), context=self._context)
+        self._task = asyncio.get_running_loop().create_task(self._run(first), context=self._context)
 
     async def _run(self, first: Awaitable[None] | None) -> None:
         try:
@@ -291,7 +294,7 @@ class Outbox:
         finally:
             self._task = None
         if not self._is_paused:
-            self._warned = False
+            self._warned = self._warned and _note_recovery(self)
             self._unblock()
 
     async def _send_next(self) -> None:
@@ -368,6 +371,21 @@ class _Rest:
                 future = step[0](step[1])
             except StopIteration:
                 return
+
+
+def _warn(outbox: Outbox) -> None:
+    """Tell the log and the traces that a client reads slowly."""
+    frames = len(outbox.queue)
+    logger.warning("connection %s reads slowly: %d frames wait", outbox.id, frames)
+    if outbox.trace is not None:
+        outbox.trace.slow(frames, outbox.queue.size)
+
+
+def _note_recovery(outbox: Outbox) -> bool:
+    """Tell the traces that no frame waits; return False, as there is no warning any more."""
+    if outbox.trace is not None:
+        outbox.trace.caught_up()
+    return False
 
 
 def _shortened(reason: str) -> str:

@@ -43,6 +43,7 @@ from ..bus.notes import (
     Revalidate,
     RightsChanged,
     RoomMove,
+    Trace,
     Transfer,
     UnknownKind,
     Watch,
@@ -265,7 +266,7 @@ class Hub:
                 self._ask(topic.members.get(connection), note)
             case Answered():
                 self._answered(note)
-            case Watch() | Inspect() | Past() | NodeChanged():
+            case Watch() | Inspect() | Past() | NodeChanged() | Trace():
                 self._on_process(note)
             case Probe():
                 pass

@@ -34,6 +34,7 @@ from realtime.engine.bus.notes import (
     Revalidate,
     RightsChanged,
     RoomMove,
+    Trace,
     Transfer,
     UnknownKind,
     Watch,
@@ -129,6 +130,7 @@ WIRE: list[tuple[Note, list[Any]]] = [
     (NodeChanged(), ["node"]),
     (Inspect("c0ffee", "{}", "node.b2"), ["inspect", "c0ffee", "{}", "node.b2"]),
     (Past("c0ffee", "[]"), ["past", "c0ffee", "[]"]),
+    (Trace(7), ["trace", 7]),
 ]
 
 

@@ -1,0 +1,1 @@
+"""The traces of connections: what happens to them, as administrators switch it on."""
