@@ -99,6 +99,8 @@ class Pulse:
             await asyncio.sleep(self._pause())
             self._began = time.monotonic()
             self._is_renewed = await self._attempt("renew the lease", self._renew_lease)
+            # The note about it may be lost.
+            await self._attempt("read whether the node drains", self._engine.draining.read)
             self._engine.revalidator.tick()
             self._engine.tracer.refresh()
             self._start_sweep()
@@ -143,7 +145,6 @@ class Pulse:
         self._renewed_at = time.monotonic()
         if is_alive:
             self._renewed_since = self._renewed_since or time.monotonic()
-            await engine.draining.read()  # the note about it may be lost
         else:
             self._renewed_since = None
             engine.presence.rebuild()

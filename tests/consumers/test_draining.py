@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from harness.client.in_process import Socket
 from harness.waiting import eventually
+from realtime import testing
 from realtime.engine import draining
 from realtime.engine.engine import Engine
-from realtime.models import Node
+from realtime.models import Node, Room
 from realtime.operations import draining as draining_of_nodes
 
 
@@ -128,11 +129,27 @@ async def test_a_client_that_was_being_signed_in_is_moved_too(engine: Engine, no
         assert await client.closed() == 4001
 
 
-async def test_a_drain_whose_note_is_lost_begins_with_the_pulse(engine: Engine, node: str) -> None:
-    await Node.objects.filter(pk=node).aupdate(drain_seconds=3)
-    await engine._pulse._renew_lease()
-    assert engine.draining.is_on
-    assert engine.draining.seconds == 3
+async def test_a_drain_whose_note_is_lost_begins_with_the_pulse(room: Room) -> None:
+    async with testing.engine(PULSE_SECONDS=0.05) as engine:
+        await Node.objects.filter(pk=(await row(engine.node.id)).pk).aupdate(drain_seconds=3)
+        await eventually(lambda: engine.draining.is_on)
+        assert engine.draining.seconds == 3
+
+
+async def test_a_row_that_cannot_be_read_is_no_missed_renewal(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process stays ready, and reads the row with the next pulse."""
+    failed: list[str] = []
+
+    def fail(node: str) -> None:
+        failed.append(node)
+        raise OperationalError
+
+    monkeypatch.setattr(draining.draining, "state_of", fail)
+    async with testing.engine(PULSE_SECONDS=0.05) as engine:
+        await eventually(lambda: len(failed) > 1)
+        assert engine.is_current
 
 
 async def test_a_rolled_back_drain_does_nothing(engine: Engine, node: str) -> None:
@@ -154,7 +171,7 @@ async def test_a_node_that_was_reaped_while_it_drains_goes_on(engine: Engine, no
     await engine._pulse._renew_lease()
     assert engine.draining.is_on
     assert (await row(node)).drain_seconds == 7
-    await engine._pulse._renew_lease()
+    await engine.draining.read()
     assert engine.draining.is_on
 
 
