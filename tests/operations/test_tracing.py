@@ -183,8 +183,10 @@ async def test_a_page_that_comes_late_gets_the_last_lines(
     async with connect(ada):
         first = await watching.until("begin")
         watching.lines.clear()
-        await watching.client.call(watching.topic, "repeat")
-        assert await watching.until("begin") == first
+        for _again in range(2):  # the second one comes early, and waits for its turn
+            await watching.client.call(watching.topic, "repeat")
+            assert await watching.until("begin") == first
+            watching.lines.clear()
 
 
 async def test_a_trace_ends_by_itself(

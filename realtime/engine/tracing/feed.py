@@ -52,7 +52,8 @@ class Feed:
         self._new: list[dict[str, Any]] = []
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._repeated_at = 0.0
+        self._repeat: asyncio.TimerHandle | None = None
+        self._repeated_at = -AGAIN_SECONDS
         self._began = time.time() - self._loop.time()
         """Makes a time of the loop one of the day: a clock that is set orders no lines anew."""
         self.is_over = False
@@ -123,19 +124,24 @@ class Feed:
 
     def repeat(self) -> None:
         """Publish the kept lines again, for a page that was opened late."""
-        now = self._loop.time()
-        if not self.is_over and self._kept and now - self._repeated_at >= AGAIN_SECONDS:
-            self._repeated_at = now
-            self._send(list(self._kept))
+        if self._repeat is None and not self.is_over:
+            due = max(self._loop.time(), self._repeated_at + AGAIN_SECONDS)
+            self._repeat = self._loop.call_at(due, self._send_kept)
 
     def close(self) -> None:
         """Publish what is left, and that the trace is over."""
         if not self.is_over:
             self._summarize(is_last=True)
             self.is_over = True
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._repeat):
+                if timer is not None:
+                    timer.cancel()
             self._send(self._new)
+
+    def _send_kept(self) -> None:
+        self._repeat, self._repeated_at = None, self._loop.time()
+        if self._kept:
+            self._send(list(self._kept))
 
     def _flush_later(self) -> None:
         if self._timer is None:

@@ -115,12 +115,11 @@ topic.on("refused", ({ error }) => {
   finish();
   state.textContent = fill(texts.refused, { reason: error.message });
 });
-client.on("state", () => {
-  tick();
-  if (client.state === "open") void topic.call("repeat").catch(() => {}); // the lines that were missed
+client.on("state", tick);
+topic.on("state", () => {
+  if (topic.state === "live") void topic.call("repeat").catch(() => {}); // the lines that were missed
 });
 tick();
 setInterval(tick, 1000);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => requestAnimationFrame(tick));
 await topic.subscribe();
-await topic.call("repeat");
