@@ -231,6 +231,7 @@ CONTENDERS = {
     "daphne": Contender(_ours("daphne"), "daphne"),
     "daphne-sqlite": Contender(_ours("daphne", "sqlite"), "daphne"),
     "uvicorn": Contender(_ours("uvicorn"), "uvicorn"),
+    "daphne-uncounted": Contender(_ours("daphne", site="benchmarks.uncounted"), "daphne"),
     "daphne-topics": Contender(_ours("daphne", site="benchmarks.site"), "daphne"),
     "stock-daphne": Contender(_stock("daphne", "core"), "daphne", "stock"),
     "stock-pubsub-daphne": Contender(_stock("daphne", "pubsub"), "daphne", "stock"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +14,21 @@ __all__ = ["Crowd", "Member"]
 
 AT_ONCE = 50
 OPEN_SECONDS = 60
-MESSAGE = b'"type":"message"'
+KIND = re.compile(rb'{"type":"(\w+)"')
+REPLIES = {b"welcome", b"ack", b"ping", b"pong", b"error"}
+"""The frames that no topic has sent, beside the reply to `join`."""
 
 
 class Member(asyncio.Protocol):
-    """One client; `sent` and `received` are its frames after the handshake."""
+    """One client.
+
+    `sent` and `received` are its frames after the handshake. `events` are those that its room has
+    sent, and `messages` those of them that are messages.
+    """
 
     def __init__(self, crowd: "Crowd", url: str) -> None:
         self.crowd, self._url = crowd, url
-        self.sent = self.received = self.messages = 0
+        self.sent = self.received = self.events = self.messages = 0
         self._rest = b""
         self._is_open = False
         self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,11 +65,17 @@ class Member(asyncio.Protocol):
             self.transport.write(frame(payload, PONG))
         elif opcode == TEXT:
             self.received += 1
-            self.messages += MESSAGE in payload
-            if not self.joined.done() and b'"type":"joined"' in payload[:40]:
-                self.joined.set_result(None)
-            elif b'"type":"ping"' in payload[:40]:
-                self.send(type="pong")
+            found = KIND.match(payload)
+            self._count(found[1] if found else b"")
+
+    def _count(self, kind: bytes) -> None:
+        if kind == b"joined" and not self.joined.done():
+            self.joined.set_result(None)
+            return
+        self.events += kind not in REPLIES
+        self.messages += kind == b"message"
+        if kind == b"ping":
+            self.send(type="pong")
 
 
 class Crowd:
@@ -109,12 +122,12 @@ class Crowd:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """The connections, the frames both ways, and the messages that all have received."""
+        """The connections, the frames both ways, and the events that all were sent."""
         return {
             "connections": len(self.members),
             "in": sum(member.sent for member in self.members),
             "out": sum(member.received for member in self.members),
-            "deliveries": sum(member.messages for member in self.members),
+            "deliveries": sum(member.events for member in self.members),
         }
 
     def close(self) -> None:

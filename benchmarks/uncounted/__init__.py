@@ -1,0 +1,1 @@
+"""The demo without counting: it exists to measure what counting costs."""
