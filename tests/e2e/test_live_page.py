@@ -70,7 +70,7 @@ async def test_the_numbers_of_the_page_are_those_that_clients_have_counted(
     meter = Meter(page)
     await page.goto(LIVE)
     own = page.locator(".realtime-nodes tbody tr").filter(has_not_text=str(pid))
-    await expect(own).to_have_count(1)
+    await expect(own).to_have_count(1, timeout=30_000)
     before = await numbers_of(page, pid)
     await crowd.enter([site.urls[1]], 100)
     await crowd.speak(1, 0.02)
@@ -149,3 +149,22 @@ async def test_a_report_that_is_missing_is_made_up_for(site: Site, browser: Brow
         lost.add((await guest.expect("welcome"))["connection"])
         await expect(count).to_have_text("2 of 2")
     await expect(count).to_have_text("1 of 1")
+
+
+async def test_a_process_that_stops_hands_its_last_minutes_over(site: Site) -> None:
+    """A page that opens later asks another process for them."""
+    key, crowd = sign_in(site, "admin")["admin"], Crowd("room-3")
+    [server] = site.start("daphne")
+    await crowd.enter([server.ws], 5)
+    await crowd.speak(0.5, 0.05)
+    await eventually(lambda: crowd.is_told)
+    crowd.close()
+    await asyncio.to_thread(server.terminate)
+    cookie = {"Cookie": f"sessionid={key}"}
+    async with await Client.connect(
+        site.urls[0], headers=cookie, origin=site.servers[0].url
+    ) as one:
+        node = (await one.expect("welcome"))["connection"].split(".")[0]
+        answer = await one.call("realtime/live", "inspect_node", node=node, what="ended")
+    deliveries = [sum(step[5] for step in row["steps"]) for row in answer["rows"]]
+    assert crowd.numbers["deliveries"] in deliveries
