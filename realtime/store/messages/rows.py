@@ -184,7 +184,11 @@ def _insert_by_orm(
     Message.objects.using(alias).bulk_create(new.values())
     numbers = Counter(message.room_id for message in new.values())
     with connections[alias].cursor() as cursor:
-        cursor.executemany(MOVE_LOG, [(count, room_id) for room_id, count in numbers.items()])
+        moves = [(count, room_id) for room_id, count in numbers.items()]
+        if len(moves) == 1:  # `executemany` fails on SQLite if Django Debug Toolbar records it
+            cursor.execute(MOVE_LOG, moves[0])
+        else:
+            cursor.executemany(MOVE_LOG, moves)
     return {key: state_of(message) for key, message in new.items()}
 
 
