@@ -44,6 +44,7 @@ LAYERS = {
     "views": 4,
     "metrics": 4,
     "worker_numbers": 4,
+    "debug_toolbar": 4,
     "operations": 4,
     "over_http": 4,
     "middleware": 4,
