@@ -5,10 +5,11 @@ An ended right ends the subscription: the client gets `removed`, and nothing aft
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from django.utils.translation import gettext_lazy as _
 
@@ -171,21 +172,30 @@ class Subscriptions:
         return self._attendance.members_of(subscription.topic)
 
     async def read_ahead(self, topics: list[Topic], verdicts: dict[str, Verdict]) -> None:
-        """Ask about many topics, note each verdict as it comes, and open the topics.
+        """Ask about many topics, and note each verdict as it comes.
 
         So those that were quick are known also if another one takes too long. One that has failed
-        has no verdict. Opened one after the other, each would wait for the layer and the database.
+        has no verdict.
         """
-        asked = {topic.name: topic for topic in topics}
-        free = max(0, config().topics_per_connection - len(self._subscriptions))
-        opened = set(list(asked)[:free])
 
         async def note(topic: Topic) -> None:
-            verdict = verdicts[topic.name] = await self.ask(topic)
-            if verdict.refusal is None and topic.name in opened:
-                await self._engine.hub.open_topic(topic.name, shows_presence=topic.presence)
+            verdicts[topic.name] = await self.ask(topic)
 
+        asked = {topic.name: topic for topic in topics}
         await asyncio.gather(*map(note, asked.values()), return_exceptions=True)
+
+    async def open_ahead(self, topics: Iterable[Topic]) -> None:
+        """Open topics together, no more than the connection may be subscribed to.
+
+        Opened one after the other, each would wait for the layer and the database.
+        """
+        free = max(0, config().topics_per_connection - len(self._subscriptions))
+        hub = self._engine.hub
+        opening = [
+            hub.open_topic(topic.name, shows_presence=topic.presence)
+            for topic in islice(topics, free)
+        ]
+        await asyncio.gather(*opening, return_exceptions=True)
 
     def drop(self, name: str) -> None:
         """End a subscription, if there is one."""

@@ -54,6 +54,12 @@ from .calls import Calls
 
 __all__ = ["Subscribing"]
 
+OPENED_AHEAD = 20
+"""How many topics of one command are opened together.
+
+If many clients subscribe to many topics at once, each opens a few at a time; else all of them would
+wait for each other until their time is over.
+"""
 UNSUBSCRIBE_FIRST = _("Unsubscribe from your topics first.")
 WAIT_FIRST = _("Wait for the replies to your calls first.")
 NO_ROOMS = _("This address has no rooms. Name a topic.")
@@ -82,7 +88,9 @@ class Subscribing(Consumer):
     async def subscribes(self, command: Subscribes) -> None:
         """Subscribe to many topics; each has a reply of its own."""
         changes, verdicts = self._topics.changes, await self._ask_ahead(command.topics)
-        for target in command.topics:
+        for number, target in enumerate(command.topics):
+            if number % OPENED_AHEAD == 0:
+                await self._open_ahead(command.topics[number : number + OPENED_AHEAD], verdicts)
             if not await self.pace():
                 return
             known = verdicts.get(target.topic) if changes == self._topics.changes else None
@@ -219,6 +227,18 @@ class Subscribing(Consumer):
         return {
             asked: verdicts[topic.name] for asked, topic in topics.items() if topic.name in verdicts
         }
+
+    async def _open_ahead(
+        self, targets: list[SubscribeTarget], verdicts: dict[str, Verdict]
+    ) -> None:
+        """Open the topics of some targets to which the user may subscribe."""
+        names = [
+            target.topic
+            for target in targets
+            if (verdict := verdicts.get(target.topic)) and verdict.refusal is None
+        ]
+        with suppress(CommandError):  # one takes too long; in its turn, it is opened again
+            await self.in_time(self._topics.open_ahead(list(map(self._find, names))))
 
     async def _page_of(self, topic: Topic, command: History) -> HistoryPage:
         before = command.before if command.before is not None else MAX_INTEGER

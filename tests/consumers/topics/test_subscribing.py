@@ -11,9 +11,11 @@ from harness.client.encoding import ENCODINGS, Object
 from harness.site import UNLIMITED
 from harness.waiting import eventually
 from realtime import testing
+from realtime.consumers.topics.subscribing import OPENED_AHEAD
 from realtime.engine.engine import Engine
 from realtime.models import Log, Membership, Room
 from realtime.testing import connect
+from realtime.topics.subscriptions import Subscriptions
 from tests.consumers.topics.shop import Shop
 
 
@@ -208,6 +210,30 @@ async def test_the_topics_of_one_command_are_opened_together(
         socket.send("subscribes", topics=[{"topic": f"cursors/{one}"} for one in "abc"])
         found = [(await socket.next("subscribed"))["topic"] for _ in range(3)]
         assert found == ["cursors/a", "cursors/b", "cursors/c"]
+
+
+async def test_a_long_list_of_topics_is_opened_in_parts(
+    engine: Engine, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All lists of many clients, opened at once, would wait for each other for too long."""
+    probed, seen, enter = set(), [], Subscriptions.enter
+
+    async def probe(name: str, seconds: float) -> bool:
+        probed.add(name)
+        return True
+
+    async def note(*args: Any, **options: Any) -> Any:
+        seen.append(len(probed))
+        return await enter(*args, **options)
+
+    monkeypatch.setattr(engine.hub.layer, "probe", probe)
+    monkeypatch.setattr(Subscriptions, "enter", note)
+    topics = [{"topic": f"cursors/{number}"} for number in range(2 * OPENED_AHEAD)]
+    async with connect() as socket:
+        socket.send("subscribes", topics=topics)
+        for target in topics:
+            assert (await socket.next("subscribed"))["topic"] == target["topic"]
+    assert seen == [OPENED_AHEAD] * OPENED_AHEAD + [2 * OPENED_AHEAD] * OPENED_AHEAD
 
 
 async def test_topics_beyond_the_limit_are_not_opened(shop: Shop, room: Room) -> None:
