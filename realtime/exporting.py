@@ -23,6 +23,7 @@ from .models import (
     Report,
     Room,
     Sanction,
+    Trace,
 )
 from .store.accounts.users import any_user, key_of, pk_of
 from .store.database.alias import database
@@ -117,6 +118,9 @@ def _moderation(key: str, pk: Any) -> Iterator[Row]:
             "reason": report.reason,
             "created_at": report.created_at.isoformat(),
         }
+    for trace in _pages(Trace.objects.filter(subject=key)):
+        started_at, ends_at = trace.started_at.isoformat(), trace.ends_at.isoformat()
+        yield {"kind": "trace", "started_at": started_at, "ends_at": ends_at}
     for address in LastAddress.objects.using(database()).filter(user_key=key):
         yield {"kind": "address", "address": address.address}
     for client in _pages(Connection.objects.filter(user_key=key)):

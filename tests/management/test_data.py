@@ -26,6 +26,7 @@ from realtime.models import (
     Report,
     Room,
     Sanction,
+    Trace,
 )
 from realtime.store.messages import history, rows
 from realtime.store.moderation import erasing
@@ -58,6 +59,7 @@ def ada(room: Room) -> User:
     Sanction.objects.create(kind="mute", room=room, user_key=str(user.pk), reason="loud")
     message = Message.objects.get(content="of another")
     Report.objects.create(message=message, reporter=str(user.pk), username="a", reason="spam")
+    Trace.objects.create(subject=str(user.pk), by=other, ends_at=THEN)
     return user
 
 
@@ -84,7 +86,7 @@ def test_the_data_of_a_user_is_complete(ada: User, by: str) -> None:
     named = ["--user-id", str(ada.pk)] if by == "id" else ["--username", ada.username]
     found = lines(run("realtime_export", *named))
     kinds = ["user", "message", "message", "membership", "departure", "block", "sanction"]
-    assert [row["kind"] for row in found] == [*kinds, "report", "connection"]
+    assert [row["kind"] for row in found] == [*kinds, "report", "trace", "connection"]
     assert found[0] == {"kind": "user", "user_id": str(ada.pk), "username": ada.username}
     assert (found[1]["content"], found[1]["data"]) == ("mine\n🎈", {"a": 1})
     assert "of another" not in json.dumps(found)

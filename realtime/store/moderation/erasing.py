@@ -22,6 +22,7 @@ from ...models import (
     Report,
     Room,
     Sanction,
+    Trace,
 )
 from ...models.rooms import new_epoch
 from ...signals import messages_stored
@@ -108,6 +109,7 @@ def erase_traces(sender: str, user_pk: Any, name: str) -> None:
         sanctions.exclude(in_force()).delete()
         sanctions.update(username="")
         LastAddress.objects.using(database()).filter(user_key=sender).delete()
+        Trace.objects.using(database()).filter(subject=sender).delete()
         if user_pk is None:
             return
         Block.objects.using(database()).filter(user=user_pk).delete()
