@@ -96,10 +96,10 @@ class NodeAdmin(ConfirmationAdmin):
         """Return whether the lease is valid."""
         return bool(node.is_alive)
 
-    @admin.display(description=_("drains"), boolean=True)
-    def drains(self, node: Node) -> bool:
-        """Return whether the process moves its clients to others."""
-        return node.drain_seconds is not None
+    @admin.display(description=_("drains"))
+    def drains(self, node: Node) -> str:
+        """Return over how many seconds the process moves its clients to others, if it does."""
+        return "-" if node.drain_seconds is None else str(_("over %d s") % node.drain_seconds)
 
     @admin.display(description=_("connected clients"))
     def clients(self, node: Any) -> int:

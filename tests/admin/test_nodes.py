@@ -28,6 +28,7 @@ def test_draining_asks_over_how_many_seconds(
     done = act(admin_client, LIST, "drain", "live", seconds=60)
     assert "1 process drains." in done.content.decode()
     assert seconds() == 60
+    assert '<td class="field-drains">over 60 s</td>' in admin_client.get(LIST).content.decode()
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (admin_user, "live")
     assert entry.change_message == "drains over 60 s"
