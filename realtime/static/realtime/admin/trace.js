@@ -90,7 +90,7 @@ function finish() {
 
 /** The background of the page, for a head that stays above its rows: each theme names it differently. */
 function background() {
-  for (let one = root; one; one = one.parentElement) {
+  for (let one = /** @type {HTMLElement | null} */ (root); one; one = one.parentElement) {
     const found = getComputedStyle(one).backgroundColor;
     if (found !== "transparent" && !found.endsWith(", 0)")) return found;
   }
