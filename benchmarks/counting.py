@@ -1,6 +1,7 @@
 """Measure what counting costs: `python -m benchmarks.counting`.
 
-The same deliveries with counting and without it, in turn.
+A server and its clients, with counting and without it in turn. Such runs vary by more than
+counting costs; `python -m benchmarks.uncounted.lanes` measures it more exactly.
 """
 
 import argparse
@@ -33,8 +34,6 @@ def main() -> int:
     with ground() as place:
         results = measure(CASE, place, settings, lambda line: print(line, file=sys.stderr))
     print(table(results))
-    for rounds in zip(*(results.rounds[label] for label in (COUNTED, UNCOUNTED)), strict=True):
-        print("\t".join(f"{one[RATE]:,.0f}/s {one[COST]:.3f}" for one in rounds))
     return int(results.has_failed)
 
 

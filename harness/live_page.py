@@ -15,7 +15,8 @@ new PerformanceObserver((list) => {
 window.longest = () => { const found = longestTask; longestTask = 0; return found; };
 """
 PID = 2
-COLUMNS = {"connections": 8, "in": 12, "out": 13, "deliveries": 14}
+COLUMNS = {"connections": 9, "in": 13, "out": 14, "deliveries": 15}
+"""With a column for buttons, as an administrator sees the page."""
 READ = """(lines, [pid, column, columns]) => {
   const others = lines.filter((line) => line.cells[column].textContent !== String(pid));
   const number = (cell) => Number(cell.textContent.replace(/\\D/g, ""));

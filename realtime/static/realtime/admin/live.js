@@ -101,6 +101,8 @@ function drawTotals() {
 // Processes
 
 const TRAFFIC = ["frames_received", "frames_sent", "deliveries"].map((name) => (one) => one.totals[name]);
+const BUTTON = config.nodes ? [null] : []; // the cell of the button that drains a process
+const BUTTON_COLUMN = 6;
 /** @type {Map<string, HTMLTableRowElement>} */
 const lines = new Map();
 
@@ -109,25 +111,25 @@ function drawNodes() {
   for (const [name, node] of nodes) {
     const one = node.numbers;
     const line = write(lines, name, root.querySelector(".realtime-nodes tbody"), [
-      one.node, one.hostname, one.pid, one.program, one.version, stateOf(node), span(one.at - one.started_at),
+      one.node, one.hostname, one.pid, one.program, one.version, stateOf(node), ...BUTTON, span(one.at - one.started_at),
       `${whole(100 * rate(node, (numbers) => numbers.cpu_seconds))} %`, whole(one.gauges.connections),
       ...TRAFFIC.map((read) => speed(rate(node, read))), ...TRAFFIC.map((read) => whole(read(one))),
     ]);
     if (config.nodes) drawButton(line, name, node);
   }
   write(lines, "", root.querySelector(".realtime-nodes tfoot"), [
-    texts.all, "", "", "", "", "", "", `${whole(100 * rates((one) => one.cpu_seconds))} %`, whole(total((one) => one.gauges.connections)),
-    ...TRAFFIC.map((read) => speed(rates(read))), ...TRAFFIC.map((read) => whole(total(read))), ...(config.nodes ? [""] : []),
+    texts.all, "", "", "", "", "", ...BUTTON, "", `${whole(100 * rates((one) => one.cpu_seconds))} %`, whole(total((one) => one.gauges.connections)),
+    ...TRAFFIC.map((read) => speed(rates(read))), ...TRAFFIC.map((read) => whole(total(read))),
   ]);
 }
 
-/** Write the cells of a row, which stays the same element. */
+/** Write the cells of a row, which stays the same element; null keeps a cell as it is. */
 function write(known, name, parent, cells) {
   const line = known.get(name) ?? parent.insertRow();
   known.set(name, line);
   cells.forEach((text, column) => {
     const cell = line.cells[column] ?? line.insertCell();
-    if (cell.textContent !== String(text)) cell.textContent = text;
+    if (text !== null && cell.textContent !== String(text)) cell.textContent = text;
   });
   return line;
 }
@@ -135,7 +137,7 @@ function write(known, name, parent, cells) {
 /** Show the button that drains a process, or has it serve again; the list of processes asks first. */
 function drawButton(line, name, node) {
   const one = node.numbers;
-  const button = line.querySelector("button") ?? line.insertCell().appendChild(newButton(name));
+  const button = line.querySelector("button") ?? line.cells[BUTTON_COLUMN].appendChild(newButton(name));
   button.textContent = one.is_draining ? config.nodes.serve : config.nodes.drain;
   button.disabled = Date.now() - node.at >= GONE || (one.is_stopping && !one.is_draining);
 }
