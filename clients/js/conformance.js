@@ -25,7 +25,7 @@ globalThis.WebSocket ??= class extends WebSocket {
 const [file = "client"] = process.argv.slice(2);
 const { RealtimeClient } = await import(`../../realtime/static/realtime/${file}.js`);
 
-const ROOMS = ["join", "log", "send", "store", "http", "gaps-by-history", "poll", "fallback", "one-line"];
+const ROOMS = ["join", "log", "send", "store", "http", "gaps-by-history", "poll", "fallback", "one-line", "anew-by-join"];
 const core = ["handshake", "identity", "heartbeat", "frames", "clock"];
 const topics = [...core, "topic"];
 const ABILITIES = { core, topics, client: [...topics, ...ROOMS] }[file];

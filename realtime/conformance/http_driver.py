@@ -12,7 +12,7 @@ from .http_client import HttpClient, Refused
 
 __all__ = ["main"]
 
-ABILITIES = ["http", "poll", "one-line"]
+ABILITIES = ["http", "poll", "one-line", "anew-by-join"]
 
 
 class HttpDriver:

@@ -1,6 +1,7 @@
 """Both clients keep the promises of the protocol, and a client that does not is found."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from realtime.conformance.scenario import Scenario, groups, load
 
 ROOT = Path(realtime.__file__).parent.parent
 PAGE = (ROOT / "docs/conformance.md").read_text()
-HTTP = [sys.executable, "-m", "realtime.conformance.http_driver"]
 PYTHON = [sys.executable, "-m", "realtime.conformance.python_driver"]
 SECONDS = 20.0
 
@@ -37,13 +37,15 @@ async def test_the_python_client_passes() -> None:
     assert skipped(found) == {"a-gap-is-filled-first-by-pages"} | lacking
 
 
-async def test_the_small_client_of_plain_http_passes() -> None:
-    found = await results(HTTP, [one for one in load() if one.group == "http"])
-    assert [one for one in found if one.fault] == []
-    assert skipped(found) == {
-        "a-call-over-a-request-that-is-cut-is-not-repeated",
-        "a-network-without-sockets",
-    }
+def test_the_small_client_of_plain_http_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the page starts it."""
+    [command] = re.findall(r"^python -m realtime.conformance (--group http .*)$", PAGE, re.M)
+    assert main(shlex.split(command.replace('"python ', f'"{sys.executable} '))) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
+    assert [line.split()[1].rstrip(":") for line in lines] == [
+        "http/a-call-over-a-request-that-is-cut-is-not-repeated",
+        "http/a-network-without-sockets",
+    ]
 
 
 async def test_the_browser_client_passes() -> None:
@@ -69,7 +71,7 @@ async def test_a_smaller_browser_client_passes_what_it_has(file: str) -> None:
     assert {one.scenario.group for one in found if not one.skipped} == SMALLER[file]
 
 
-OVER_HTTP = ["poll", "fallback", "one-line"]
+OVER_HTTP = ["poll", "fallback", "one-line", "anew-by-join"]
 DOES_NOTHING = """
 import json, sys
 print(json.dumps({"ready": %s}), flush=True)
