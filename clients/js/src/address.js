@@ -10,6 +10,12 @@ export const LEAVES = { leave: "left", unsubscribe: "unsubscribed" };
 export const addressOf = ({ room, topic }) => JSON.stringify(topic === undefined ? { room } : { topic });
 
 /**
+ * Return the addresses of a command that enters one room or topic, or many.
+ * @type {(command: { rooms?: { room: string }[], topics?: { topic: string }[], room?: string, topic?: string }) => string[]}
+ */
+export const addressesOf = ({ rooms, topics, ...one }) => (rooms ?? topics ?? [one]).map(addressOf);
+
+/**
  * Whether a frame refuses a whole batch: the error of one room or topic has its address.
  * @type {(frame: any) => boolean}
  */

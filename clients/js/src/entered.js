@@ -34,6 +34,11 @@ export class Entered {
     return this.#batches.has(ref);
   }
 
+  /** The addresses that this command has entered again. */
+  addresses(ref) {
+    return this.#batches.get(ref);
+  }
+
   *#batch(targets, kind, type, list) {
     const some = targets.filter((target) => kind in target);
     while (some.length) {

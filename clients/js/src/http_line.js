@@ -3,7 +3,7 @@
  * sends commands. The server keeps nothing between two of them: positions and nonces are all the state. docs/http.md
  */
 
-import { isForAll, LEAVES } from "./address.js";
+import { addressesOf, addressOf, isForAll, LEAVES } from "./address.js";
 import { Entered } from "./entered.js";
 import { HttpEndpoint } from "./http_endpoint.js";
 import { HttpStream } from "./http_stream.js";
@@ -26,6 +26,7 @@ export class HttpLine {
   #stream;
   #entered = new Entered();
   #openings = new Map(); // ref → a command that enters, with those of its rooms or topics that have no reply yet
+  #late = new Set(); // the addresses that this stream has refused for a while
   #queue = []; // other commands
   #isSending = false;
   #gone = new AbortController();
@@ -124,7 +125,7 @@ export class HttpLine {
     if (!ENTERS.includes(command.type)) return !this.#socket && (command.type === "pong" || command.type === "answer");
     this.#openings.set(ref, command);
     if (this.#socket) return false;
-    this.#change();
+    this.#stream.change(this.#entered.size, addressesOf(command).every((address) => this.#late.has(address)));
     return true;
   }
 
@@ -143,6 +144,7 @@ export class HttpLine {
    */
   commands(most = Infinity) {
     let size = 0;
+    this.#late.clear();
     return [...this.#entered.commands(), ...this.#openings.values()].flatMap((command) => {
       const line = JSON.stringify(command);
       size += line.length + 1;
@@ -227,9 +229,11 @@ export class HttpLine {
     return this.#openings.has(ref) || this.#entered.isAgain(ref);
   }
 
-  // Each stream pays for all of its rooms and topics. If the next one came too early, the same would be refused again.
   #slow(frame) {
-    frame.retry_after = Math.max(frame.retry_after ?? 0, this.#stream.refused());
+    frame.retry_after = this.#stream.refused(frame.retry_after);
+    const command = this.#openings.get(frame.ref);
+    const all = command ? addressesOf(command) : this.#entered.addresses(frame.ref);
+    for (const address of isForAll(frame) ? all : [addressOf(frame)]) this.#late.add(address);
   }
 
   // The next stream sends only what has no reply: replies belong to a batch by their order. An error may be for all of it.

@@ -14,11 +14,15 @@ const LIVED_SECONDS = 1; // a stream that is cut after it had brought frames for
 const FEW = 100; // rooms and topics; with more of them, changes are gathered for longer
 const FITTING = 3 / 4; // of a body that was too large
 const TOO_LARGE = 413;
+const LATE_SECONDS = 2; // until what was refused for a while is entered; twice as long after each such stream in a row
+const MOST_LATE_SECONDS = 60; // as long as a stream
 
 export class HttpStream {
   isEmpty = true; // whether the stream or poll has brought nothing new yet
   #isLate = false; // whether a part of what it enters was refused for a while
   #late = 0; // streams in a row to which that happened
+  #lateUntil = 0; // when that part is entered, by one stream
+  #isChanging = false; // whether the next stream is to begin soon, or then
   #line;
   #endpoint;
   #clock;
@@ -44,23 +48,37 @@ export class HttpStream {
   async run() {
     while (!this.#isOver) {
       this.#stop();
+      this.#isChanging = false;
       const current = (this.#current = new AbortController());
       const seconds = await this.#serve(current.signal);
       if (seconds) await pause(this.#clock, seconds, current.signal);
     }
   }
 
-  /** The wish has changed: the next stream begins with it. `count`: how many rooms and topics there are. */
-  change(count) {
+  /**
+   * The wish has changed: the next stream begins with it. `count`: how many rooms and topics there are. `isLate`: this
+   * one has refused them for a while.
+   */
+  change(count, isLate = false) {
+    if (isLate && this.#isChanging) return;
     this.#stop();
-    const seconds = CHANGE_SECONDS * Math.max(1, count / FEW);
+    this.#isChanging = true;
+    const soon = CHANGE_SECONDS * Math.max(1, count / FEW);
+    const seconds = isLate ? Math.max(soon, this.#lateUntil - this.#clock.now()) : soon;
     this.#stop = this.#clock.after(seconds, () => this.#current?.abort());
   }
 
-  /** A part of what it enters was refused for a while. Returns the seconds after which the next stream enters it. */
-  refused() {
+  /**
+   * A part of what it enters was refused for a while, or for `least` seconds. Returns the seconds after which the next
+   * stream enters it. Each stream pays for all of its rooms, so the pause grows, and ends for all of them together.
+   */
+  refused(least = 0) {
+    const now = this.#clock.now();
+    const pause = Math.min(MOST_LATE_SECONDS, LATE_SECONDS * 2 ** this.#late);
+    const from = this.#isLate && this.#lateUntil > now ? this.#lateUntil : now + pause;
+    this.#lateUntil = Math.max(from, now + least);
     this.#isLate = true;
-    return wait(this.#late);
+    return this.#lateUntil - now;
   }
 
   end() {
