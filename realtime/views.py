@@ -21,6 +21,7 @@ from .engine.bus.publisher import publisher
 from .engine.engine import Engine
 from .engine.health import takes_writes
 from .engine.numbers import read
+from .logs import get_logger
 from .metrics import is_allowed, render
 from .worker_numbers import all_numbers
 
@@ -33,10 +34,13 @@ __all__ = [
     "ticket",
 ]
 
+logger = get_logger("realtime.serve")
+
 View = TypeVar("View", bound=Callable[..., Any])
 PLAIN = "text/plain; charset=utf-8"
 NO_METRICS = _("There are no metrics here: set METRICS in the settings (docs/metrics.md).")
 FORBIDDEN = _("The setting METRICS of this site does not let you read its metrics.")
+UNREADABLE = _("The numbers of the workers cannot be read. See the log of the server.")
 _WSGI = _("This site runs under WSGI. Serve it by an ASGI server: see docs/deploy.md.")
 _ASGI_NEEDED = _(
     "Make the ASGI application of this site by realtime.asgi.get_asgi_application,"
@@ -151,6 +155,10 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     if not await sync_to_async(is_allowed)(request):
         return HttpResponse(FORBIDDEN, status=403, content_type=PLAIN)
     engine = await Engine.current() if publisher.is_server else Engine.here()
-    found = await sync_to_async(all_numbers, thread_sensitive=False)(read(engine))
+    try:
+        found = await sync_to_async(all_numbers, thread_sensitive=False)(read(engine))
+    except (OSError, ValueError):
+        logger.exception("the numbers of the workers cannot be read")
+        return HttpResponse(UNREADABLE, status=503, content_type=PLAIN)
     text, content_type = render(found, request.headers.get("Accept", ""))
     return HttpResponse(text, content_type=content_type)

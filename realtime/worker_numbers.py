@@ -39,17 +39,15 @@ def share(loop: asyncio.AbstractEventLoop) -> None:
 def all_numbers(numbers: Numbers) -> Mapping[str, Numbers]:
     """Return the numbers of all workers by their places; those of this process are given.
 
-    It reads files. What it returns never decreases from one call to the next, in any worker.
+    It reads files. No counter ever decreases from one call to the next, in any worker. So raises
+    `OSError` or `ValueError` if they cannot be read: numbers of one worker would look like that.
     """
     own = own_numbers()
-    if own is None or not _write(own, numbers):
+    if own is None:
         return {ALONE: numbers}
-    try:
-        found = own.shared.read()
-        return {str(place): msgspec.convert(one, Numbers) for place, one in found.items()}
-    except (OSError, msgspec.ValidationError) as error:
-        logger.warning("metrics show one worker only: %r", error)
-        return {str(own.place): numbers}
+    _write(own, numbers)  # without that, the last ones that were written count
+    found = own.shared.read()
+    return {str(place): msgspec.convert(one, Numbers) for place, one in found.items()}
 
 
 def _share_again(loop: asyncio.AbstractEventLoop, own: OwnNumbers) -> None:
@@ -57,10 +55,8 @@ def _share_again(loop: asyncio.AbstractEventLoop, own: OwnNumbers) -> None:
     loop.call_later(EVERY_SECONDS, _share_again, loop, own)
 
 
-def _write(own: OwnNumbers, numbers: Numbers) -> bool:
+def _write(own: OwnNumbers, numbers: Numbers) -> None:
     try:
         own.write(msgspec.json.encode(numbers), numbers.at)
     except OSError as error:
         logger.warning("the numbers of this worker are not shared: %r", error)
-        return False
-    return True
