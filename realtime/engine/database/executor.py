@@ -187,7 +187,7 @@ class Database:
 
     async def _read_rows(self, keys: list[Query]) -> dict[Query, Any]:
         [(function, args)] = keys
-        return {(function, args): await self._run_in_time("read", function, *args)}
+        return {(function, args): await self.read(function, *args)}
 
     async def _load(self, name: str, find: Callable[[list[K]], dict[K, T]], key: K) -> T | None:
         if find not in self._loaders:
