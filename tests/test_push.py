@@ -568,7 +568,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Note]:
     found: list[Note] = []
 
     def submit(notes: list[tuple[str, Note]], *, is_background: bool) -> Future[str]:
-        found.extend(note for _, note in notes)
+        found.extend(note for _topic, note, *_origin in notes)
         result: Future[str] = Future()
         result.set_result("")
         return result
