@@ -1,6 +1,7 @@
 """Spans from a publish to its delivery, in one process and over the layer."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -124,6 +125,21 @@ async def test_a_view_publishes_with_its_transaction(engine: Engine, record: Rec
     assert destination(published) == destination(sent) == "traced/7"
     assert attributes(sent)["realtime.connections"] == 1
     assert attributes(sent)["realtime.encoding"] == "realtime.v1.json"
+
+
+async def test_equal_ids_of_spans_store_all_events(engine: Engine, record: Recorded) -> None:
+    """The SDK makes ids by the generator of `random`, which the site's code may seed."""
+    state = random.getstate()
+    try:
+        async with subscribed(Order(pk=7)) as socket:
+            for _ in range(2):
+                random.seed(1)
+                await sync_to_async(publish_in_transaction)()
+                await socket.next("event")
+    finally:
+        random.setstate(state)
+    first, second = record.named("publish")
+    assert first.get_span_context().span_id == second.get_span_context().span_id
 
 
 async def test_async_code_publishes_through_the_writer(engine: Engine, record: Recorded) -> None:

@@ -4,8 +4,9 @@ The nonce is one of the server's own, which no client gets and which any version
 """
 
 import re
+import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -19,12 +20,15 @@ __all__ = ["Tracked", "nonce_of", "origin_of", "stored_by", "with_origin"]
 
 START = f"{MADE_NONCE}t"
 """The begin of such a nonce: other made ones go on with hexadecimal digits."""
+NUMBER_DIGITS = 12
+"""What is left of the column for the digits that make a nonce unique."""
 NONCE = re.compile(rf"{START}([0-9a-f]{{32}})([0-9a-f]{{16}})([0-9a-f]{{2}})[0-9a-f]*", re.ASCII)
 
 
-def nonce_of(origin: Origin, number: int = 0) -> str:
-    """Return the nonce of a draft; `number` is unique among those of the span."""
-    return f"{START}{origin.trace_id:032x}{origin.span_id:016x}{origin.trace_flags:02x}{number:x}"
+def nonce_of(origin: Origin) -> str:
+    """Return the nonce of a draft that a span publishes."""
+    [nonce] = _nonces(origin, 1)
+    return nonce
 
 
 def origin_of(nonce: str | None) -> Origin | None:
@@ -42,8 +46,8 @@ def with_origin(drafts: Sequence[EntryDraft], origin: Origin | None) -> Sequence
     return [
         draft
         if draft.nonce is not None or draft.kind == Kind.RIGHTS
-        else replace(draft, nonce=nonce_of(origin, number))
-        for number, draft in enumerate(drafts)
+        else replace(draft, nonce=nonce)
+        for draft, nonce in zip(drafts, _nonces(origin, len(drafts)), strict=True)
     ]
 
 
@@ -87,3 +91,12 @@ class Tracked:
             )
 
         return tell
+
+
+def _nonces(origin: Origin, count: int) -> Iterator[str]:
+    """Yield unique nonces: two spans have the same ids where the site's code seeds `random`."""
+    start = f"{START}{origin.trace_id:032x}{origin.span_id:016x}{origin.trace_flags:02x}"
+    most = 16**NUMBER_DIGITS
+    first = secrets.randbelow(most)
+    for number in range(first, first + count):
+        yield f"{start}{number % most:0{NUMBER_DIGITS}x}"
