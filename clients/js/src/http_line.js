@@ -216,7 +216,7 @@ export class HttpLine {
   }
 
   #pass(frame) {
-    if (frame.type === "error" && frame.retryable && this.#isEntering(frame.ref)) this.#slow(frame);
+    if (frame.type === "error" && frame.retryable && !this.#socket && this.#isEntering(frame.ref)) this.#slow(frame);
     this.#answered(frame);
     if (frame.type === "authenticated" && frame.guest_token) this.#identify(frame.guest_token);
     for (const one of this.#entered.take(frame)) {

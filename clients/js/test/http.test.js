@@ -585,6 +585,14 @@ for (const text of ["{", "null", "5"])
     assert.equal(sockets.length, 5);
   });
 
+test("what a socket that has taken over refuses for a while is entered when the server says", async () => {
+  const { attempt, socket } = await adopted();
+  attempt.send({ type: "join", room: "s", ref: 9 });
+  const error = { type: "error", room: "s", code: "rate_limited", retryable: true, retry_after: 0.5, ref: 9 };
+  socket.tell(error);
+  assert.deepEqual(attempt.frames.at(-1), error);
+});
+
 test("a socket that takes over gets no empty frame", async () => {
   await opened();
   clock.pass(61);
