@@ -340,6 +340,21 @@ async def test_fifty_traces_at_once(engine: Engine, ada: Any, operator: Any) -> 
     await eventually(lambda: not engine.tracer.is_on)
 
 
+async def test_a_process_that_stops_ends_the_trace_only_for_itself(
+    engine: Engine, ada: Any, watch: Any
+) -> None:
+    """Pages go on, because other processes do; the last lines still come."""
+    watching = await watch(str(ada.pk))
+    async with connect(ada):
+        await watching.until("sent")
+        [connection] = [one for one in engine.connections.values() if one.trace is not None]
+        connection.trace.caught_up()
+        engine.tracer.stop()
+        await watching.until("caught_up")
+        assert not watching.is_over
+        assert not engine.tracer.is_on
+
+
 async def test_the_clients_of_a_process_that_has_died_are_told(
     engine: Engine, ada: Any, watch: Any
 ) -> None:

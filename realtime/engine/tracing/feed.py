@@ -57,6 +57,7 @@ class Feed:
         self._began = time.time() - self._loop.time()
         """Makes a time of the loop one of the day: a clock that is set orders no lines anew."""
         self.is_over = False
+        """Whether this process adds no more lines."""
 
     def concerns(self, connection_id: str, user_id: str) -> bool:
         """Return whether the trace is about this connection or user."""
@@ -128,15 +129,15 @@ class Feed:
             due = max(self._loop.time(), self._repeated_at + AGAIN_SECONDS)
             self._repeat = self._loop.call_at(due, self._send_kept)
 
-    def close(self) -> None:
-        """Publish what is left, and that the trace is over."""
+    def close(self, *, goes_on: bool = False) -> None:
+        """Publish what is left, and that the trace is over, unless other processes go on."""
         if not self.is_over:
             self._summarize(is_last=True)
             self.is_over = True
             for timer in (self._timer, self._repeat):
                 if timer is not None:
                     timer.cancel()
-            self._send(self._new)
+            self._send(self._new, is_over=not goes_on)
 
     def _send_kept(self) -> None:
         self._repeat, self._repeated_at = None, self._loop.time()
@@ -164,8 +165,8 @@ class Feed:
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug(LEFT_OUT, {**values, "event": "left_out"})
 
-    def _send(self, lines: list[dict[str, Any]]) -> None:
-        data = {"node": self._node, "lines": lines, "is_over": self.is_over}
+    def _send(self, lines: list[dict[str, Any]], *, is_over: bool = False) -> None:
+        data = {"node": self._node, "lines": lines, "is_over": is_over}
         topic = topic_of(self.trace)
         text = msgspec.Raw(msgspec.json.encode(data))
         frame = Frame.of(EntryEvent(topic=topic, name="lines", data=text))

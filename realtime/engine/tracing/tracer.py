@@ -55,11 +55,11 @@ class Tracer:
             await asyncio.wait([self._reading], timeout=START_SECONDS)
 
     def stop(self) -> None:
-        """End all traces in this process, after its connections."""
+        """End all traces in this process, after its connections; other processes go on."""
         if self._reading is not None:
             self._reading.cancel()
         for trace in list(self._feeds):
-            self._close(trace)
+            self._close(trace, goes_on=True)
 
     def receive(self, note: Trace) -> None:
         """Read which traces are on; publish the kept lines of one again if the note names it."""
@@ -112,9 +112,9 @@ class Tracer:
         self._close(trace)
         self._match_all()
 
-    def _close(self, trace: int) -> None:
+    def _close(self, trace: int, *, goes_on: bool = False) -> None:
         self._timers.pop(trace).cancel()
-        self._feeds.pop(trace).close()
+        self._feeds.pop(trace).close(goes_on=goes_on)
 
     # Connections.
 
