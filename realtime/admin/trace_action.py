@@ -1,7 +1,5 @@
 """The admin action that traces the selected clients."""
 
-from typing import Any
-
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -54,17 +52,16 @@ class TraceActionAdmin(ConfirmationAdmin):
             )
         is_connection = form.is_valid() and form.cleaned_data["what"] == "connection"
         subjects = dict.fromkeys(one.pk if is_connection else one.user_key for one in rows)
+        traces: list[Trace] = []
         try:
-            traces = [
-                tracing.start(one, is_connection=is_connection, by=request.user) for one in subjects
-            ]
-        except CommandError as error:
+            for one in subjects:
+                traces.append(tracing.start(one, is_connection=is_connection, by=request.user))
+        except CommandError as error:  # those before it are on
             self.message_user(request, str(error.text), messages.ERROR)
-            return None
         self.note(request, traces, gettext("Started."))
         return redirect(self._page_of(traces)) if traces else None
 
-    def _page_of(self, traces: list[Any]) -> str:
+    def _page_of(self, traces: list[Trace]) -> str:
         name = self.admin_site.name
         if len(traces) > 1:
             return reverse("admin:realtime_trace_changelist", current_app=name) + "?state=on"

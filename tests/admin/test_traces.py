@@ -136,6 +136,17 @@ def test_tracing_too_many_says_so(
     assert "too many traces" in answer.content.decode()
 
 
+def test_traces_before_one_too_many_are_recorded(
+    staff: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "MOST", 1)
+    client = staff("add_trace", "view_connection")
+    chosen = [connect(name).pk for name in ("ada", "bob")]
+    answer = act(client, CONNECTIONS, "trace", *chosen, what="user")
+    assert "too many traces" in answer.content.decode()
+    assert len(entries()) == Trace.objects.count()
+
+
 def test_the_action_needs_the_permission_and_the_pages(
     staff: Any, connect: Connect, admin_user: Any
 ) -> None:
