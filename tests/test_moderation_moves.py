@@ -139,6 +139,26 @@ async def test_moves_are_made_in_their_order(ada: Any, room: Room, table: Room) 
         assert (await moderation.amove(room, table, [ada])).absent == [str(ada.pk)]
 
 
+async def test_two_moves_at_once_leave_a_client_in_one_room(
+    ada: Any, room: Room, table: Room
+) -> None:
+    """The first one: it is not in the room of the second one any more."""
+    other = await Room.objects.acreate(slug="other")
+
+    @sync_to_async
+    def work() -> None:
+        with transaction.atomic():
+            moderation.move(room, table, [ada])
+            moderation.move(room, other, [ada])
+
+    async with connect(ada) as client:
+        await client.join(room)
+        await client.settled()
+        await work()
+        assert (await client.next("joined"))["room"] == "table"
+        assert "joined" not in [item["type"] for item in await client.settled()]
+
+
 class Echo(Consumer):
     """A consumer without rooms."""
 

@@ -123,6 +123,7 @@ class Joining(JoinedRooms):
             self._remove(here, CommandError(ErrorCode.NOT_JOINED, move.reason or MOVED))
         if known is not None:
             self.reply_large(await self._join(Join(room=move.to), known))
+        self._steering.forget(move.room)
 
     async def _make_move(self, move: RoomMove) -> None:
         """Send `joined` or `removed` to a client that was moved; nothing if it was there before."""

@@ -51,6 +51,12 @@ class Steering:
         if self.is_idle:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
+    def forget(self, room: str) -> None:
+        """Skip the moves out of a room that wait, unless the connection is there again by then."""
+        self._moves = deque(
+            one._replace(was_here=False) if one.note.room == room else one for one in self._moves
+        )
+
     @property
     def is_idle(self) -> bool:
         """Whether no move waits or is being made."""
