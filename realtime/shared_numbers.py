@@ -92,6 +92,7 @@ class OwnNumbers:
     def write(self, numbers: bytes, at: float) -> None:
         """Write the numbers of a time, unless newer ones are written.
 
+        `at` is in seconds of a clock that never goes back, such as the CPU time.
         A forked process has its parent's counts and must not write them.
         """
         with self._lock:

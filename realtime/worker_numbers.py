@@ -57,6 +57,7 @@ def _share_again(loop: asyncio.AbstractEventLoop, own: OwnNumbers) -> None:
 
 def _write(own: OwnNumbers, numbers: Numbers) -> None:
     try:
-        own.write(msgspec.json.encode(numbers), numbers.at)
+        # Not by `at`: the clock of the host may be set back by hours.
+        own.write(msgspec.json.encode(numbers), numbers.cpu_seconds)
     except OSError as error:
         logger.warning("the numbers of this worker are not shared: %r", error)

@@ -52,6 +52,14 @@ def test_a_disk_that_is_full_leaves_the_last_numbers(
     assert all_numbers(numbers.read(None)) == first
 
 
+def test_a_clock_that_is_set_back_stops_no_numbers(folder: Path) -> None:
+    ahead = numbers.read(None)
+    ahead.at += 3600
+    all_numbers(ahead)
+    now = numbers.read(None)
+    assert all_numbers(now)["1"].at == now.at
+
+
 def test_without_the_folder_the_page_is_not_available(folder: Path) -> None:
     """The numbers of one worker would look like counters that went backwards."""
     folder.rmdir()
