@@ -8,7 +8,7 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -104,10 +104,8 @@ class HttpClient:
             pass
 
     def _fail(self, error: Refused) -> None:
-        sent: list[asyncio.Future[Any]] = [settled for _, settled in self._outbox]
-        for waiting in [*self._joining.values(), *sent]:
-            if not waiting.done():
-                waiting.set_exception(error)
+        _reject(self._joining.values(), error)
+        _reject([settled for _, settled in self._outbox], error)
 
     # One line: events, and commands beside them
 
@@ -158,11 +156,17 @@ class HttpClient:
             if reply["type"] == "error" and reply.get("retryable"):
                 await asyncio.sleep(reply.get("retry_after") or PAUSE_SECONDS)
                 continue
-            self._outbox.popleft()
+            self._remove([settled])
+            if settled.done():  # its room was refused meanwhile
+                continue
             if reply["type"] == "ack":
                 settled.set_result(reply)
             else:
                 settled.set_exception(Refused(reply))
+
+    def _remove(self, settled: list[asyncio.Future[Frame]]) -> None:
+        """Take messages out of the outbox."""
+        self._outbox = deque(one for one in self._outbox if one[1] not in settled)
 
     async def _ask(self, command: Frame) -> Frame:
         reply: Frame | None = None
@@ -237,5 +241,23 @@ class HttpClient:
         if error.get("retryable"):
             await asyncio.sleep(error.get("retry_after") or PAUSE_SECONDS)
             self._begin_again()
-        elif self._rooms.pop(error.get("ref", ""), None) is not None:
+        elif (room := error.get("ref", "")) in self._rooms:
+            del self._rooms[room]
+            self._present.discard(room)
             self._tell(event="refused", name=error["code"])
+            self._end(room, Refused(error))
+
+    def _end(self, room: str, error: Refused) -> None:
+        """Fail what waits for a room, so that the messages of other rooms go on."""
+        mine = [settled for message, settled in self._outbox if message["room"] == room]
+        self._remove(mine)
+        _reject(mine, error)
+        if (joining := self._joining.pop(room, None)) is not None:
+            _reject([joining], error)
+        self._may_send.set()
+
+
+def _reject(waiting: Iterable[asyncio.Future[Any]], error: Refused) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_exception(error)
