@@ -45,6 +45,10 @@ class BatchLoader(Generic[K, V]):
         """The number of keys whose query has not begun."""
         return len(self._waiting)
 
+    def __contains__(self, key: K) -> bool:
+        """Return whether the query of a key waits, so that another caller adds none."""
+        return key in self._waiting
+
     async def get(self, key: K) -> V | None:
         """Return what is found under a key, or None; the query starts after this call."""
         if key not in self._waiting:

@@ -93,13 +93,14 @@ class Database:
 
         Making objects from rows is work for the interpreter, which runs one thread at a time. Calls
         that wait with equal arguments share one query and its result, which nobody may change.
-        Raises `CommandError` with `unavailable` if too many queries wait.
+        Raises `CommandError` with `unavailable` if too many others wait, and none is equal.
         """
-        if self._rows.waiting >= ROWS_WAITING:
+        query: Query = (function, args)
+        if self._rows.waiting >= ROWS_WAITING and query not in self._rows:
             raise CommandError(ErrorCode.UNAVAILABLE, CROWDED, retry_after=1)
         try:
             async with asyncio.timeout(READ_SECONDS):
-                found: Any = await self._rows.get((function, args))
+                found: Any = await self._rows.get(query)
         except TimeoutError:
             raise _too_slow() from None
         return found  # type: ignore[no-any-return]

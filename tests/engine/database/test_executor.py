@@ -188,6 +188,8 @@ async def test_a_query_with_many_rows_is_refused_at_once_if_too_many_wait(
     with pytest.raises(CommandError, match="too many") as refused:
         await database.read_rows(rows.read, 3)
     assert (refused.value.code, refused.value.retry_after) == ("unavailable", 1)
+    works.append(asyncio.ensure_future(database.read_rows(rows.read, 2)))  # shares a query
+    await asyncio.wait(works, timeout=0)
     rows.go.set()
     await asyncio.gather(*works)
     await database.stop()
