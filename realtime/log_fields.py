@@ -60,8 +60,8 @@ class Process:
 process = Process()
 
 
-def add_fields(record: logging.LogRecord) -> None:
-    """Give a record its known fields, as a dict."""
+def add_fields(record: logging.LogRecord, escape: Callable[[str], str]) -> None:
+    """Give a record its known fields, as a dict; `escape` keeps each one on a line."""
     fields = _subject(record)
     own = client.get()()
     if own is None or fields.get("connection", own.id) != own.id:
@@ -70,7 +70,7 @@ def add_fields(record: logging.LogRecord) -> None:
         fields = _of(own) | fields
     node = fields.get("connection", "").partition(".")[0] or process.node()
     fields = {"node": node, "request_id": request.get()} | fields
-    known = {name: fields[name][:MOST] for name in FIELDS if fields.get(name)}
+    known = {name: escape(fields[name][:MOST]) for name in FIELDS if fields.get(name)}
     setattr(record, ATTRIBUTE, known | _others(record))
 
 

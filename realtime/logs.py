@@ -166,7 +166,7 @@ class MaskingFactory:
         if name in ONE_LINE or name.startswith(f"{OWN}."):
             _put_on_one_line(record)
         if name.startswith(f"{OWN}."):
-            add_fields(record)
+            add_fields(record, one_line)
         return record
 
 

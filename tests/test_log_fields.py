@@ -185,6 +185,15 @@ async def test_the_request_of_the_page_comes_before_that_of_the_socket(
         assert kept.records[0].realtime["request_id"] == "page 1&x=2"
 
 
+async def test_a_client_cannot_begin_a_line_by_the_id_of_a_request(
+    kept: Kept, engine: Engine
+) -> None:
+    """A formatter may write the field as it is."""
+    path = "/ws/?request_id=1%0AERROR%20forged%1B[2J"
+    async with connect(path=path, application=Noting.as_asgi()):
+        assert kept.records[0].realtime["request_id"] == r"1\nERROR forged\x1b[2J"
+
+
 def test_a_page_without_an_id_has_the_usual_address() -> None:
     assert page_config(RequestFactory().get("/"))["url"] == "/ws/"
 
