@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -102,6 +102,15 @@ class TraceAdmin(LargeAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: the list says who has traced whom."""
         return False
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Start a trace by a form; show the list if another one came first."""
+        try:
+            return super().add_view(request, *args, **kwargs)
+        except CommandError as error:
+            self.message_user(request, str(error.text), messages.ERROR)
+            name = self.admin_site.name
+            return redirect(reverse("admin:realtime_trace_changelist", current_app=name))
 
     def save_model(self, request: HttpRequest, obj: Trace, form: Any, change: bool) -> None:
         """Start the trace."""

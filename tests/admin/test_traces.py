@@ -64,6 +64,19 @@ def test_one_trace_too_many_is_refused(staff: Any, monkeypatch: pytest.MonkeyPat
     assert Trace.objects.count() == 1
 
 
+def test_one_trace_too_many_at_the_same_time_is_refused(
+    staff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user has started one after the form was checked."""
+    monkeypatch.setattr(traces, "MOST", 0)
+    monkeypatch.setattr("realtime.admin.traces.are_too_many", lambda: False)
+    answer = staff("add_trace").post(ADD, {"subject": "guest:1"}, follow=True)
+    assert answer.status_code == 200
+    assert "too many traces" in answer.content.decode()
+    assert not Trace.objects.exists()
+    assert entries() == []
+
+
 @pytest.mark.parametrize("permissions", [(), ("view_live", "change_connection")])
 def test_others_may_neither_see_nor_trace(staff: Any, permissions: tuple[str, ...]) -> None:
     trace = traces.start("guest:1", is_connection=False, by=User.objects.create(username="x"))
