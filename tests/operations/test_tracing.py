@@ -380,18 +380,22 @@ async def test_a_clock_that_was_set_back_ends_traces(engine: Engine, ada: Any, w
     await eventually(lambda: not engine.tracer.is_on)
 
 
-async def test_a_database_that_is_away_keeps_the_traces(
-    engine: Engine, ada: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OperationalError("away"), ZeroDivisionError("site")], ids=str)
+async def test_traces_that_cannot_be_read_go_on(
+    error: Exception, engine: Engine, ada: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The database may be away, or the site's own permissions may fail."""
 
     await watch(str(ada.pk))
 
     def fail() -> Any:
-        raise OperationalError("away")
+        raise error
 
     monkeypatch.setattr(traces, "active", fail)
     engine.tracer.refresh()
     await eventually(lambda: engine.tracer._reading is not None and engine.tracer._reading.done())
+    assert engine.tracer._reading is not None
+    assert engine.tracer._reading.exception() is None
     assert engine.tracer.is_on
 
 

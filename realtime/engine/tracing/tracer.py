@@ -8,8 +8,6 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from django.db import Error as DatabaseError
-
 from ...logs import get_logger
 from ...store import traces
 from ...store.accounts.identity import Credential, Identity
@@ -82,7 +80,7 @@ class Tracer:
                 found = await self._engine.db.read(traces.active)
                 if lost := [one.pk for one in found if not one.is_permitted]:
                     await self._engine.db.pulse(traces.end, lost)
-            except (DatabaseError, TimeoutError) as error:
+            except Exception as error:  # of the database, or of the site's own permissions
                 logger.warning("the traces cannot be read, and are read again later: %r", error)
                 return
             self._apply([one for one in found if one.is_permitted])
