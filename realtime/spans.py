@@ -130,10 +130,12 @@ class Spans:
         """
         if not self.is_on:
             return OFF
-        about = _about("publish", *OPERATIONS["publish"], destination, number)
+        kind, operation_type = OPERATIONS["publish"]
+        about = _about("publish", operation_type, destination, number)
         if template:
             about["messaging.destination.template"] = template
-        return self._begin(f"publish {template}" if template else "publish", None, (), about)
+        name = f"publish {template}" if template else "publish"
+        return self._begin(kind, name, None, (), about)
 
     def command(self, name: str, client: str, destination: str = "", number: int = 1) -> Span:
         """Begin the span of a command of a client.
@@ -146,11 +148,12 @@ class Spans:
         from opentelemetry import trace
         from opentelemetry.context import Context
 
-        about = _about(name, *COMMAND, destination, number)
+        kind, operation_type = COMMAND
+        about = _about(name, operation_type, destination, number)
         about["messaging.client.id"] = client
         around = trace.get_current_span().get_span_context()
         links = [around] if around.is_valid else []
-        return self._begin(f"command {name}", Context(), links, about, COMMAND[0])
+        return self._begin(kind, f"command {name}", Context(), links, about)
 
     def batch(
         self,
@@ -168,8 +171,9 @@ class Spans:
         found = list({one.span_id: one for one in origins if one is not None}.values())
         if not found or not self.is_on:
             return OFF
-        about = _about(operation, *OPERATIONS[operation], destination, number)
-        return self._begin(operation, _context_of(found[0]), found[1:], about, began=began)
+        kind, operation_type = OPERATIONS[operation]
+        about = _about(operation, operation_type, destination, number)
+        return self._begin(kind, operation, _context_of(found[0]), found[1:], about, began)
 
     def bound(self, function: Callable[..., T]) -> Callable[..., T]:
         """Return a function for another thread, which continues there what the caller does."""
@@ -216,16 +220,15 @@ class Spans:
 
     def _begin(
         self,
+        kind: str,
         name: str,
         context: "Context | None",
         links: Sequence[Origin],
         attributes: dict[str, str | int],
-        kind: str = "",
         began: int | None = None,
     ) -> Span:
         from opentelemetry.trace import Link, SpanKind
 
-        kind = kind or OPERATIONS[str(attributes["messaging.operation.name"])][0]
         with _contained():
             if self._tracer is not None:
                 span = self._tracer.start_span(
@@ -276,14 +279,9 @@ def _context_of(origin: Origin) -> "Context":
     return trace.set_span_in_context(trace.NonRecordingSpan(origin), Context())
 
 
-def _about(
-    name: str, kind: str, operation_type: str, destination: str, number: int
-) -> dict[str, str | int]:
+def _about(name: str, operation_type: str, destination: str, number: int) -> dict[str, str | int]:
     """Return the attributes of a span, by the conventions of OpenTelemetry for messaging."""
-    about: dict[str, str | int] = {
-        "messaging.system": SYSTEM,
-        "messaging.operation.name": name,
-    }
+    about: dict[str, str | int] = {"messaging.system": SYSTEM, "messaging.operation.name": name}
     if operation_type:
         about["messaging.operation.type"] = operation_type
     if destination:
