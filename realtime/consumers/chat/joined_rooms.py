@@ -83,14 +83,14 @@ class JoinedRooms(Subscribing):
         return self._accepted(room, result)
 
     def _accepted(self, room: str, result: access.AccessResult | None) -> RoomAccess:
+        found = access.unknown(room) if result is None else result
         if (trace := self.connection.trace) is not None:
-            trace.right(_answer(result), room=room)
-        if isinstance(result, RoomAccess):
-            return result
-        refusal = result or access.unknown(room)
-        if isinstance(refusal, CommandError) and room in self._subscriptions:
-            self._remove(self._subscriptions[room], refusal)
-        raise refusal
+            trace.right(_answer(found), room=room)
+        if isinstance(found, RoomAccess):
+            return found
+        if isinstance(found, CommandError) and room in self._subscriptions:
+            self._remove(self._subscriptions[room], found)
+        raise found
 
     def _is_here(self, room: str) -> bool:
         """Return whether the connection gets the events of a room."""
@@ -197,10 +197,8 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _answer(result: access.AccessResult | None) -> str:
+def _answer(result: access.AccessResult) -> str:
     """Return what a trace tells of an access: the rights, or the code of the refusal."""
     if isinstance(result, RoomAccess):
         return ", ".join(("join", *result.rights))
-    if isinstance(result, CommandError):
-        return str(result.code)
-    return str(ErrorCode.UNKNOWN_ROOM if result is None else ErrorCode.INTERNAL)
+    return str(result.code if isinstance(result, CommandError) else ErrorCode.INTERNAL)
