@@ -8,7 +8,6 @@ used, and its bytes are counted.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 from typing import Any
 
@@ -17,7 +16,7 @@ from playwright.async_api import Page, async_playwright
 from benchmarks.runner import ground
 from harness.client.crowd import Crowd
 from harness.live_page import LIVE, LONG_TASKS, Meter, numbers_of
-from harness.services import create_database
+from harness.services import create_database, find_browser
 from harness.site import UNLIMITED, Site, migrate
 from harness.waiting import eventually
 
@@ -67,8 +66,7 @@ def _options() -> argparse.Namespace:
 async def _measure(site: Site, options: argparse.Namespace) -> dict[str, Any]:
     key, crowd = site.run("-c", ADMIN).strip(), Crowd()
     async with async_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        browser = await playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        browser = await playwright.chromium.launch(executable_path=find_browser(), args=OPTIONS)
         await crowd.enter([server.ws for server in site.servers[1:]], options.clients)
         print(f"{options.clients} clients are in the room", file=sys.stderr)
         url = site.servers[0].url
@@ -112,14 +110,14 @@ async def _use(page: Page, site: Site, crowd: Crowd, options: argparse.Namespace
 
 async def _resting(page: Page, pid: int, crowd: Crowd) -> dict[str, int]:
     """Wait until neither the page nor the crowd counts any more; return what the page shows."""
-    last: Any = None
+    last = await numbers_of(page, pid), crowd.numbers
     for _ in range(60):
+        await asyncio.sleep(REST_SECONDS)
         now = await numbers_of(page, pid), crowd.numbers
         if now == last:
             break
         last = now
-        await asyncio.sleep(REST_SECONDS)
-    return (await numbers_of(page, pid)) if last is None else last[0]
+    return last[0]
 
 
 async def _scroll_sort_and_filter(page: Page) -> None:
