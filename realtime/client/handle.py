@@ -1,4 +1,4 @@
-"""What rooms and topics have in common for an application: a loop over events, and members."""
+"""The part that rooms and topics share for an application: loops over events, and members."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
@@ -31,8 +31,6 @@ class Handle(Subscription, Generic[E]):
         self._log = Log()
         self._members = Members()
         self._newest = 0
-        self._is_anew = False
-        """Whether the log ends before the position that was reached."""
         self._stream: Stream[E] = self._new_stream(wanted)
 
     def __aiter__(self) -> Stream[E]:
@@ -65,7 +63,6 @@ class Handle(Subscription, Generic[E]):
     def resync(self) -> None:
         """Enter without a position, because what follows it was removed."""
         self._log.forget()
-        self._is_anew = True
         self.reenter()
 
     def forget(self) -> None:

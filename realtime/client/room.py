@@ -54,6 +54,8 @@ class Room(Handle[RoomEvent]):
         super().__init__(session, lambda event: event)
         self.slug = slug
         self.about: Joined | RoomState | None = None
+        self._is_anew = False
+        """Whether the log ends before the position that was reached."""
 
     async def join(self, *, history: int = 0, since: Position | None = None) -> "Room":
         """Be in the room, now and after each reconnect; return this object once that is so.
@@ -130,6 +132,11 @@ class Room(Handle[RoomEvent]):
                 self.about = event
         if self.is_live:
             self._log.put_loose(event)
+
+    def resync(self) -> None:
+        """Enter without a position, because what follows it was removed."""
+        self._is_anew = True
+        super().resync()
 
     def forget(self) -> None:
         """Drop what the last user saw."""

@@ -193,7 +193,6 @@ class Topic(Handle[TopicEvent | Reset]):
                 log.begin_anew(shown, Position(through, reply.epoch), missed)
         for entry in entries:
             self._keep(entry)
-        self._is_anew = False
         self._until = reply.until if reply.has_more else None
         if reply.has_more:
             self.enter()
