@@ -1,4 +1,4 @@
-"""Whether a client is in a room or topic: it is entered again on each line, until it is left."""
+"""The subscription to a room or topic: it is entered again on each line, until it is left."""
 
 import asyncio
 from enum import StrEnum

@@ -11,7 +11,7 @@ Frame = dict[str, Any]
 
 
 class Line:
-    """What a client sends to its server, and how the server answers it."""
+    """A connection or request of a client: the commands that came, and the frames that it gets."""
 
     def __init__(self) -> None:
         self._waiting: deque[Frame] = deque()
@@ -64,7 +64,7 @@ class Line:
 
 
 class Listener(Protocol):
-    """What a stage needs of its server."""
+    """The server of a stage, over sockets or plain HTTP."""
 
     @property
     def url(self) -> str:
