@@ -79,7 +79,11 @@ class Member(asyncio.Protocol):
 
 
 class Crowd:
-    """The clients of a load, spread over servers."""
+    """The clients of a load, spread over servers.
+
+    `messages` are those that its members have sent; `lost` counts the connections that a server has
+    closed.
+    """
 
     def __init__(self, room: str = "general") -> None:
         self.room = room
