@@ -32,6 +32,8 @@ CHUNK = 500
 FIELDS = ("pk", "changed_seq", "at")
 
 OldEntry = tuple[int, int, datetime]
+Find = Callable[[Any], list[OldEntry]]
+"""Returns at most `CHUNK` of some entries, oldest first."""
 
 
 def topic_names() -> Iterator[str]:
@@ -52,20 +54,12 @@ def purge(name: str, before: datetime) -> Iterator[int]:
     that has an earlier one begins anew. Raises what the database raises.
     """
     for find in (_old_events, _old_tombstones):
-        has_more = True
-        while has_more:
-            removed = _purge(name, partial(find, before=before))
-            yield removed
-            has_more = removed == CHUNK
+        yield from _purge_all(name, partial(find, before=before))
 
 
 def remove_events(name: str, sender: str, *, lock_ms: int) -> Iterator[int]:
     """Remove the events of a sender in a topic, as `purge` does; yield how many at once."""
-    has_more = True
-    while has_more:
-        removed = _purge(name, partial(_events_of, sender=sender), lock_ms)
-        yield removed
-        has_more = removed == CHUNK
+    return _purge_all(name, partial(_events_of, sender=sender), lock_ms)
 
 
 def number_of_old(name: str, before: datetime) -> int:
@@ -94,7 +88,15 @@ def idle_logs(before: datetime) -> Any:
     return logs.filter(Q(last_at__isnull=True) | Q(last_at__lt=before)).exclude(Exists(entries))
 
 
-def _purge(name: str, find: Callable[[Any], list[OldEntry]], lock_ms: int = LOCK_MS) -> int:
+def _purge_all(name: str, find: Find, lock_ms: int = LOCK_MS) -> Iterator[int]:
+    has_more = True
+    while has_more:
+        removed = _purge(name, find, lock_ms)
+        yield removed
+        has_more = removed == CHUNK
+
+
+def _purge(name: str, find: Find, lock_ms: int) -> int:
     alias = database()
     with own_transaction(alias, lock_ms):
         log = lock_logs(alias, [name]).get(name)
