@@ -9,6 +9,7 @@ from ..engine.bus.notes import Answered, Inspect, Outcome
 from ..engine.bus.publisher import publisher
 from ..engine.engine import Engine
 from ..engine.reporting import CLIENTS, LIVE, Inspection, PageQuestion
+from ..store.accounts.users import is_staff_with
 from ..store.overview import member_counts
 from ..topics import Command, CommandError, ErrorCode, Event, Topic, command
 from ..wire.text import Text as _
@@ -68,7 +69,7 @@ class MemberCounts(Event):
 
 def may_look(user: Any) -> bool:
     """Return whether a user may see the live page."""
-    return bool(user is not None and user.is_active and user.is_staff and user.has_perm(PERMISSION))
+    return is_staff_with(user, PERMISSION)
 
 
 class LiveNumbers(Topic):

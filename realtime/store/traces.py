@@ -17,7 +17,15 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Connection, Node, Trace
 from ..wire.errors import CommandError, ErrorCode
 from .accounts.identity import GUEST
-from .accounts.users import any_user, canonical, pk_of, unknown_user, users_by, users_by_pk
+from .accounts.users import (
+    any_user,
+    canonical,
+    is_staff_with,
+    pk_of,
+    unknown_user,
+    users_by,
+    users_by_pk,
+)
 from .database.alias import database
 from .presence import IS_ALIVE
 
@@ -73,14 +81,12 @@ def topic_of(trace: int) -> str:
 
 def may_trace(user: Any) -> bool:
     """Return whether a user may start and stop traces: active staff with the permission."""
-    return bool(user is not None and user.is_active and user.is_staff and user.has_perm(PERMISSION))
+    return is_staff_with(user, PERMISSION)
 
 
 def may_watch(user: Any) -> bool:
     """Return whether a user may see what traces tell: who may trace, or view traces."""
-    if may_trace(user):
-        return True
-    return bool(user is not None and user.is_active and user.is_staff and user.has_perm(VIEW))
+    return may_trace(user) or is_staff_with(user, VIEW)
 
 
 def subject_of(text: str) -> tuple[str, bool]:

@@ -18,6 +18,7 @@ __all__ = [
     "canonical",
     "is_good",
     "is_password_of",
+    "is_staff_with",
     "key_of",
     "password_of",
     "pk_of",
@@ -53,6 +54,11 @@ def users_by(pairs: Iterable[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     for name, keys in fields.items():
         found |= _only_ones(name, keys)
     return found
+
+
+def is_staff_with(user: Any, permission: str) -> bool:
+    """Return whether a user is active staff with a permission; False for None."""
+    return bool(user is not None and user.is_active and user.is_staff and user.has_perm(permission))
 
 
 def pk_of(text: str) -> Any:
