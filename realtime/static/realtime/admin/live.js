@@ -5,6 +5,7 @@ import { fill, size, span, speed, sum, whole } from "./live/format.js";
 import { Places } from "./live/places.js";
 import { Series, quantile } from "./live/series.js";
 import { Table } from "./live/table.js";
+import { background } from "./live/theme.js";
 
 /**
  * @typedef {{ numbers: any, opened: Row[], closed: string[], is_partial: boolean, number: number,
@@ -336,15 +337,6 @@ function tell(name) {
   state.textContent = name === "open" ? texts.open : texts.connecting;
 }
 
-/** The background of the page, for heads that stay above their rows: each theme names it differently. */
-function background() {
-  for (let one = /** @type {HTMLElement | null} */ (root); one; one = one.parentElement) {
-    const found = getComputedStyle(one).backgroundColor;
-    if (found !== "transparent" && !found.endsWith(", 0)")) return found;
-  }
-  return "Canvas";
-}
-
 /** Forget processes that have gone; their steps stay in the charts. */
 function forget() {
   for (const [name, node] of nodes) {
@@ -375,7 +367,7 @@ function tick() {
   rooms.tick();
   if (Date.now() - heardAt > GONE) void look(); // after a reconnect, perhaps to another process
   if (document.visibilityState !== "visible") return;
-  root.style.setProperty("--back", background());
+  root.style.setProperty("--back", background(root));
   drawCharts();
   drawTotals();
   drawNodes();

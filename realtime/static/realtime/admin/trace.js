@@ -1,5 +1,8 @@
 // The page of a trace in the admin: a subscriber of its topic, drawn without a library.
 
+import { fill } from "./live/format.js";
+import { background } from "./live/theme.js";
+
 /**
  * @typedef {{ number: number, at: number, event: string, connection?: string, events?: number, request_id?: string }} Line
  * @typedef {{ node: string, lines: Line[], is_over: boolean }} Batch
@@ -18,7 +21,6 @@ const state = root.querySelector(".realtime-state");
 const note = root.querySelector(".realtime-trace-note");
 const endsAt = performance.now() + config.seconds * 1000;
 
-const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name] ?? "");
 const place = (line) => `${line.node}:${line.number}`;
 const order = (one, other) => one.at - other.at || one.node.localeCompare(other.node) || one.number - other.number;
 
@@ -88,17 +90,8 @@ function finish() {
   setTimeout(() => client.close(), 2000); // the last lines of other processes may still come
 }
 
-/** The background of the page, for a head that stays above its rows: each theme names it differently. */
-function background() {
-  for (let one = /** @type {HTMLElement | null} */ (root); one; one = one.parentElement) {
-    const found = getComputedStyle(one).backgroundColor;
-    if (found !== "transparent" && !found.endsWith(", 0)")) return found;
-  }
-  return "Canvas";
-}
-
 function tick() {
-  root.style.setProperty("--back", background());
+  root.style.setProperty("--back", background(root));
   if (isOver) return;
   const left = Math.max(0, Math.round((endsAt - performance.now()) / 1000));
   state.dataset.state = client.state;

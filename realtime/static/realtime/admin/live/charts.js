@@ -1,6 +1,6 @@
 // Charts of the last 15 minutes, in SVG.
 
-import { whole } from "./format.js";
+import { fill, whole } from "./format.js";
 import { STEP, STEPS } from "./series.js";
 
 const [WIDTH, HEIGHT, EDGE] = [300, 64, 2];
@@ -44,7 +44,7 @@ export class Chart {
       }).join(" "));
     });
     this.figure.querySelector("output").textContent = latest.map(whole).join(" / ");
-    this.top.textContent = this.text.replace("%(number)s", whole(most));
+    this.top.textContent = fill(this.text, { number: whole(most) });
   }
 }
 

@@ -3,7 +3,7 @@
 /** @type {[number, string][]} */
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
-export const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
+export const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name] ?? "");
 export const sum = (values) => values.reduce((total, one) => total + one, 0);
 export const whole = (number) => Math.round(number).toLocaleString();
 
