@@ -144,17 +144,18 @@ class TraceAdmin(LargeAdmin):
                 self.log_change(request, trace, gettext("Stopped."))
             return redirect(self.page_of(trace))
         request.current_app = self.admin_site.name
+        seconds = seconds_left(trace.pk)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Trace of %s") % trace.subject,
             "opts": self.opts,
             "trace": trace,
-            "is_on": seconds_left(trace.pk) > 0,
+            "is_on": seconds > 0,
             "may_stop": may_stop,
             "config": {
                 **page_config(request),
                 "topic": topic_of(trace.pk),
-                "seconds": seconds_left(trace.pk),
+                "seconds": seconds,
                 "texts": _texts(),
             },
         }
