@@ -1,6 +1,7 @@
 """Middleware of the package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -48,22 +49,25 @@ def request_id(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequ
     if iscoroutinefunction(get_response):
 
         async def answer(request: HttpRequest) -> Any:
-            token = current.set(request_id_of(request))
-            try:
+            with _in_log_records(request):
                 return await get_response(request)
-            finally:
-                current.reset(token)
 
         return answer
 
     def answer_in_thread(request: HttpRequest) -> Any:
-        token = current.set(request_id_of(request))
-        try:
+        with _in_log_records(request):
             return get_response(request)
-        finally:
-            current.reset(token)
 
     return answer_in_thread
+
+
+@contextmanager
+def _in_log_records(request: HttpRequest) -> Iterator[None]:
+    token = current.set(request_id_of(request))
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 def _page(request: HttpRequest) -> Callable[[HttpRequest], Any] | None:
