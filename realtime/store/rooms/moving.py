@@ -109,10 +109,8 @@ def _add(to: Room, identities: Iterable[Identity]) -> list[Membership]:
     return new
 
 
-def _admitted(
-    to: Room, here: Sequence[Presence], identities: dict[str, Identity]
-) -> dict[str, Identity]:
-    """Return those who may enter a room, by at least one of their connections."""
+def _admitted(to: Room, here: Sequence[Presence], identities: dict[str, Identity]) -> set[str]:
+    """Return the ids of those who may enter a room, by at least one of their connections."""
     requests = {
         AccessRequest(to.slug, identities[one.user_key], network_of(one.connection.address))
         for one in here
@@ -120,7 +118,7 @@ def _admitted(
     }
     found = all_rights(requests)
     return {
-        request.identity.user_id: request.identity
+        request.identity.user_id
         for request, access in found.items()
         if isinstance(access, RoomAccess)
     }
