@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminTextInputWidget
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget as RawId
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Room, Sanction
-from ..wire.commands import REASON_CHARACTERS
+from .sanction_actions import ReasonForm
 
 __all__ = ["MoveForm"]
 
@@ -30,25 +29,19 @@ class RoomField(ModelChoiceField):
         super().__init__(rooms, label=label, widget=widget, **options)
 
 
-class MoveForm(forms.Form):
+class MoveForm(ReasonForm):
     """The room that the users leave, and the one that they join."""
 
     room = RoomField(_("From room"))
     to = RoomField(
         _("To room"), help_text=_("The users become members of it, if it is a private room.")
     )
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=REASON_CHARACTERS,
-        required=False,
-        widget=AdminTextInputWidget,
-        help_text=_("The user sees it."),
-    )
     ends_membership = forms.BooleanField(
         label=_("End the membership of the first room"),
         required=False,
         help_text=_("Owners and moderators keep theirs."),
     )
+    field_order = ("room", "to", "reason", "ends_membership")
 
     def clean(self) -> dict[str, Any]:
         """Refuse a move from a room to itself."""

@@ -59,7 +59,7 @@ class RoomForm(forms.Form):
 
 
 class ReasonForm(forms.Form):
-    """The reason of a sanction, which the user sees."""
+    """The reason of a sanction or move, which the user sees."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
