@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from .delivery.entry_topic import EntryTopic
 from .delivery.hub import Hub
 from .delivery.room_topic import RoomTopic
 from .delivery.topic import AnyLogTopic
@@ -49,7 +48,7 @@ class Places(msgspec.Struct):
 
 def page_of(hub: Hub, offset: int) -> Places:
     """Return the rooms and topics of one page; those with the most connections come first."""
-    found = list(_open(hub.logs))
+    found = _open(hub.logs)
     end = min(max(offset, 0) + PLACES, MOST)
     largest = nsmallest(end, found, key=lambda topic: (-len(topic.members), topic.name))
     return Places(len(found), [_place(topic) for topic in largest[max(offset, 0) :]])
@@ -95,10 +94,8 @@ class PlaceChanges:
                 return
 
 
-def _open(topics: Iterable[AnyLogTopic]) -> Iterator[AnyLogTopic]:
-    return (
-        topic for topic in topics if topic.members and isinstance(topic, RoomTopic | EntryTopic)
-    )
+def _open(topics: Iterable[AnyLogTopic]) -> list[AnyLogTopic]:
+    return [topic for topic in topics if topic.members]
 
 
 def _state(topic: AnyLogTopic) -> State:
@@ -107,6 +104,6 @@ def _state(topic: AnyLogTopic) -> State:
     return len(topic.members), present, topic.position.seq
 
 
-def _place(topic: Any) -> Place:
+def _place(topic: AnyLogTopic) -> Place:
     kind: Literal["room", "topic"] = "room" if isinstance(topic, RoomTopic) else "topic"
     return Place(topic.name, kind, topic.label, *_state(topic))
