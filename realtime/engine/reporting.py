@@ -47,7 +47,7 @@ PageQuestion = Literal["clients", "activity", "places", "past", "ended"]
 class Inspection(msgspec.Struct):
     """A question to one process."""
 
-    what: Literal["clients", "activity", "places", "past", "ended", "numbers", "versions"]
+    what: PageQuestion | Literal["numbers", "versions"]
     offset: int = 0
     ids: list[str] = []
     """The connections to describe; by default those from `offset` on."""
