@@ -294,7 +294,7 @@ class Outbox:
         finally:
             self._task = None
         if not self._is_paused:
-            self._warned = self._warned and _note_recovery(self)
+            _end_warning(self)
             self._unblock()
 
     async def _send_next(self) -> None:
@@ -381,11 +381,11 @@ def _warn(outbox: Outbox) -> None:
         outbox.trace.slow(frames, outbox.queue.size)
 
 
-def _note_recovery(outbox: Outbox) -> bool:
-    """Tell the traces that no frame waits; return False, as there is no warning any more."""
-    if outbox.trace is not None:
+def _end_warning(outbox: Outbox) -> None:
+    """Tell the traces that no frame waits any more, if there was a warning."""
+    if outbox._warned and outbox.trace is not None:
         outbox.trace.caught_up()
-    return False
+    outbox._warned = False
 
 
 def _shortened(reason: str) -> str:
