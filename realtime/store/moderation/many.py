@@ -129,7 +129,8 @@ def _write(
 
 def _known(kind: str, room: Room | None, targets: Sequence[Target]) -> dict[Target, Sanction]:
     """Lock and return the sanctions that exist."""
-    keys, addresses = ({one[place] for one in targets} for place in (0, 1))
+    keys = {one.user_key for one in targets}
+    addresses = {one.address for one in targets}
     rows = Sanction.objects.using(database()).filter(
         kind=kind, room=room, user_key__in=keys, address__in=addresses
     )
