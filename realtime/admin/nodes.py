@@ -16,7 +16,7 @@ from .confirmation import ConfirmationAdmin, ConfirmForm, bound_if_submitted
 
 __all__ = ["NodeAdmin"]
 
-SHORT, LONG = (
+OTHERS_SERVE, NONE_SERVES = (
     _("They accept no new clients, and their clients go to the other processes:"),
     _("No other process serves, so all clients wait until one of these serves again:"),
 )
@@ -62,7 +62,7 @@ class NodeAdmin(ConfirmationAdmin):
         if not form.is_valid():
             others = queryset.model.objects.annotate(is_alive=IS_ALIVE).filter(is_alive=True)
             others = others.filter(drain_seconds=None).exclude(pk__in=[one.pk for one in nodes])
-            question = SHORT if others.exists() else LONG
+            question = OTHERS_SERVE if others.exists() else NONE_SERVES
             return self.action_page(
                 request, "drain", form, title=_("Drain"), question=question, about=nodes
             )

@@ -17,7 +17,7 @@ from .confirmation import ConfirmationAdmin, bound_if_submitted
 __all__ = ["TraceActionAdmin"]
 
 
-class TraceForm(forms.Form):
+class TraceActionForm(forms.Form):
     """What of the selected clients is traced."""
 
     what = forms.ChoiceField(
@@ -40,7 +40,7 @@ class TraceActionAdmin(ConfirmationAdmin):
     def trace(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
         """Trace the selected connections or their users, and show the page of the trace."""
         rows = self.chosen(request, queryset)
-        form = bound_if_submitted(TraceForm, request)
+        form = bound_if_submitted(TraceActionForm, request)
         if rows and not form.is_valid():
             return self.action_page(
                 request,

@@ -13,7 +13,7 @@ from .notes import LogEvent, Note
 __all__ = ["QUEUE_BYTES", "NoteQueue", "QueuedNote", "Sent", "size_of"]
 
 Sent = Callable[[bool], None]
-"""What is told whether the layer has accepted a note."""
+"""A callback that gets whether the layer has accepted a note."""
 
 QUEUE_NOTES = 1000
 QUEUE_BYTES = 8 * 1024 * 1024

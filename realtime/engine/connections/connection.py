@@ -180,7 +180,7 @@ class Connection(Request):
         self.client_code = 0
         """The code with which the client has closed the socket; 0 without one."""
         self.trace: Life | None = None
-        """What tells the traces of this connection; None if it is not traced."""
+        """Writes to the traces of this connection; None if it is not traced."""
         self.outbox = Outbox(connection_id, send, codec, self.close, server, ledger)
         self._acquired: list[Release | Subscribable] = []
         self._paused: asyncio.Future[None] | None = None

@@ -29,7 +29,7 @@ START_SECONDS = 1.0
 
 
 class Tracer:
-    """Gives the connections of a process what they tell to the traces that concern them."""
+    """The traces that are on in a process, and the connections that they concern."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
