@@ -154,6 +154,8 @@ async def test_a_report_that_is_missing_is_made_up_for(site: Site, browser: Brow
 async def test_a_process_that_stops_hands_its_last_minutes_over(site: Site) -> None:
     """A page that opens later asks another process for them."""
     key, crowd = sign_in(site, "admin")["admin"], Crowd("room-3")
+    async with await Client.connect(site.urls[0]) as first:
+        await first.expect("welcome")  # a process hears others once it has served a socket
     [server] = site.start("daphne")
     await crowd.enter([server.ws], 5)
     await crowd.speak(0.5, 0.05)
