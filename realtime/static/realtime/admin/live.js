@@ -3,7 +3,7 @@
 import { Chart } from "./live/charts.js";
 import { fill, size, span, speed, sum, whole } from "./live/format.js";
 import { Places } from "./live/places.js";
-import { Series, quantile } from "./live/series.js";
+import { STEP, Series, quantile } from "./live/series.js";
 import { Table } from "./live/table.js";
 import { background } from "./live/theme.js";
 
@@ -61,7 +61,7 @@ function lastAcks() {
 const total = (read) => sum(living().map((node) => read(node.numbers)));
 const rates = (read) => sum(living().map((node) => rate(node, read)));
 const percentiles = (acks) => [quantile(acks, BOUNDS, 0.5), quantile(acks, BOUNDS, 0.99)];
-const perSecond = (number) => number / 5;
+const perSecond = (number) => number / STEP;
 
 // Charts
 
