@@ -81,6 +81,7 @@ class Stage:
             self.ada, self.bob, self.eve = map(users.create_user, ("ada", "bob", "eve"))
             self.staff = users.create_user("staff", is_staff=True, is_superuser=True)
             self.room = Room.objects.create(slug="general", kind="private")
+            self.other = Room.objects.create(slug="other")
             Membership.objects.create(room=self.room, user=self.ada, role="owner")
             Membership.objects.create(room=self.room, user=self.bob)
             [stored] = room_numbering.append(
@@ -104,6 +105,7 @@ FUNCTIONS: dict[str, Callable[[Stage], Any]] = {
     "moderation.ban": lambda s: moderation.ban(s.room, s.bob, by=s.staff),
     "moderation.ban the site": lambda s: moderation.ban(None, s.bob, by=s.staff),
     "moderation.mute": lambda s: moderation.mute(s.room, s.bob, by=s.staff, seconds=9),
+    "moderation.move": lambda s: moderation.move(s.room, s.other, [s.ada], by=s.staff),
     "moderation.unban": lambda s: _one(moderation.unban(s.room, s.eve, by=s.staff)),
     "moderation.unmute": lambda s: _one(moderation.unmute(s.room, s.eve, by=s.staff)),
     "moderation.delete": lambda s: moderation.delete(s.message, by=s.staff),

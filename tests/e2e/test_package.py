@@ -27,7 +27,7 @@ from realtime.asgi import get_asgi_application
 application = get_asgi_application()
 """
 CLIENT_FILE = re.compile(
-    r"realtime/static/realtime/(\w+\.js(\.map)?|admin/(continue\.js|live\.(css|js)))"
+    r"realtime/static/realtime/(\w+\.js(\.map)?|admin/(continue\.js|(live|trace)\.(css|js)|live/\w+\.js))"
 )
 SEED = "from realtime.models import Room; Room.objects.create(slug='lobby', title='Lobby')"
 
