@@ -1,6 +1,9 @@
 """The list of processes: drain them, and let them serve again."""
 
+import re
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -8,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from harness.site import ROOT
 from realtime.models import Node
 from tests.admin.conftest import Connect, act, offered
 
@@ -95,3 +99,15 @@ def test_no_more_than_that_permission_is_needed(
     assert client.get(reverse("admin:realtime_node_change", args=["live"])).status_code == 200
     act(client, LIST, "drain", "live", seconds=5)
     assert seconds() == 5
+
+
+def test_the_code_of_the_page_drains_and_serves(admin_user: User, connect: Connect) -> None:
+    """That of docs/deploy.md, for the process that is there."""
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    [code] = [one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "drain(" in one]
+    names: dict[str, Any] = {"request": SimpleNamespace(user=admin_user)}
+    drains, serves = re.sub(r'"[0-9a-f]{12}"', '"live"', code).split("draining.serve")
+    exec(drains, names)
+    assert seconds() == 60
+    exec(f"draining.serve{serves}", names)
+    assert seconds() is None
