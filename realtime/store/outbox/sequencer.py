@@ -28,7 +28,7 @@ __all__ = ["Sequencer", "sequencer"]
 
 logger = get_logger("realtime.topics")
 
-PAUSE_SECONDS, PAUSE_EACH_SECONDS = 0.01, 0.002
+PAUSE_SECONDS, PAUSE_EACH_SECONDS = 0.008, 0.002
 """The longest pause between two batches of the thread, and that for each entry of the last one."""
 LINGER_SECONDS = 0.2
 """After this time without work, the thread ends and closes its connection."""

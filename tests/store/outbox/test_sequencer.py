@@ -82,7 +82,7 @@ def test_a_publisher_numbers_itself_until_many_follow_each_other(
         mine._burst.resume(0.0)
 
 
-@pytest.mark.parametrize(("count", "milliseconds"), [(0, 0), (1, 2), (3, 6), (5, 10), (500, 10)])
+@pytest.mark.parametrize(("count", "milliseconds"), [(0, 0), (1, 2), (3, 6), (5, 8), (500, 8)])
 def test_the_thread_rests_longer_after_a_larger_batch(count: int, milliseconds: float) -> None:
     """A large one means many publishers, which need what one more batch would take."""
     assert _pause_after(count) == pytest.approx(milliseconds / 1000)
