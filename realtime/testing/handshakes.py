@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 from django.conf import settings
-from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from ..asgi import get_asgi_application
@@ -66,7 +66,7 @@ def application_of_site() -> Any:
     name = getattr(settings, "ASGI_APPLICATION", None)
     # Django configures logging whenever an ASGI application is made. In a test, that would take the
     # handlers away by which the test reads the log.
-    with override_settings(LOGGING_CONFIG=None):
+    with patch("django.utils.log.configure_logging"):
         return import_string(name) if name else _application_of_package()
 
 
