@@ -1,6 +1,7 @@
 """The socket of the demo, with methods of the counters that do nothing.
 
-What is left is one addition for a command, a note or an error, and two for a round of a lane.
+The process still makes one addition for a command, a note or an error, and two for a round of a
+lane.
 """
 
 import os

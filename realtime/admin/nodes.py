@@ -23,7 +23,7 @@ OTHERS_SERVE, NONE_SERVES = (
 
 
 class DrainForm(forms.Form):
-    """How fast the clients of a process are moved."""
+    """The time in which the clients of a process are moved."""
 
     seconds = forms.IntegerField(
         label=_("Over seconds"),

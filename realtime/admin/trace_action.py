@@ -18,7 +18,7 @@ __all__ = ["TraceActionAdmin"]
 
 
 class TraceActionForm(forms.Form):
-    """What of the selected clients is traced."""
+    """The choice between the selected connections and all connections of their users."""
 
     what = forms.ChoiceField(
         label=_("Trace"),

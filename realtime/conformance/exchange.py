@@ -47,7 +47,7 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """How the client wants its reply: `stream`, `poll` or `commands`."""
+        """The kind of response that the client wants: `stream`, `poll` or `commands`."""
         query = parse_qs(urlsplit(self.target).query, keep_blank_values=True)
         return "stream" if "stream" in query else "poll" if "wait" in query else "commands"
 

@@ -13,7 +13,7 @@ PATH = "/realtime/http"
 LIVE = "/realtime/live/"
 OTHER = "HTTP/1.1 {status} Scripted\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
-"""What a request or a command raises that is not as the protocol says: it gets no response."""
+"""The errors of a request or command that breaks the protocol; it gets no response."""
 ACCEPT_TURNS = 5
 """The turns of the event loop in which a connection that was accepted has begun."""
 

@@ -55,7 +55,7 @@ from .calls import Calls
 __all__ = ["Subscribing"]
 
 OPENED_AHEAD = 20
-"""How many topics of one command are opened together.
+"""The most topics of one command that are opened together.
 
 If many clients subscribe to many topics at once, each opens a few at a time; else all of them would
 wait for each other until their time is over.
