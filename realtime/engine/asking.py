@@ -51,7 +51,7 @@ def ask(connection: str, name: str, data: dict[str, Any], seconds: float) -> Ask
 def inspect(node: str, question: Inspection) -> Asked:
     """Ask a process about what it serves; raises as `ask`.
 
-    It may be called in any thread but that of an event loop, which would wait for itself.
+    Code in an event loop awaits the result by `asyncio.wrap_future`.
     """
     ref, result = publisher.answers.expect()
     text = msgspec.json.encode(question).decode()

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from ..engine.bus.notes import Answered, Inspect, Outcome
-from ..engine.bus.publisher import publisher
+from ..engine.asking import inspect
+from ..engine.bus.notes import Outcome
 from ..engine.engine import Engine
 from ..engine.reporting import CLIENTS, LIVE, Inspection, PageQuestion
 from ..store.accounts.users import is_staff_with
@@ -92,7 +92,7 @@ class LiveNumbers(Topic):
     async def inspect(self, command: InspectNode) -> Inspected:
         """Ask a process, and return its answer."""
         question = Inspection(command.what, command.offset, command.ids[:CLIENTS])
-        return await _ask(command.node, msgspec.json.encode(question).decode())
+        return await _ask(command.node, question)
 
     @command
     async def count_members(self, command: CountMembers) -> MemberCounts:
@@ -102,19 +102,17 @@ class LiveNumbers(Topic):
         return MemberCounts(counts=counts)
 
 
-async def _ask(node: str, text: str) -> Inspected:
-    engine = Engine.here()
-    if engine is None:
+async def _ask(node: str, question: Inspection) -> Inspected:
+    if Engine.here() is None:
         raise CommandError(ErrorCode.UNAVAILABLE, NO_ANSWER)
-    ref, result = publisher.answers.expect()
+    asked = inspect(node, question)
     try:
-        engine.send_to_process(f"node.{node}", Inspect(ref, text, engine.topic))
         async with asyncio.timeout(ANSWER_SECONDS):
-            note: Answered = await asyncio.wrap_future(result)
+            note = await asyncio.wrap_future(asked.result)
     except TimeoutError:
         raise CommandError(ErrorCode.UNAVAILABLE, NO_ANSWER, retry_after=1) from None
     finally:
-        publisher.answers.forget(ref)
+        asked.close()
     if note.outcome != Outcome.ANSWERED:
         raise CommandError(ErrorCode.UNAVAILABLE, NO_ANSWER, retry_after=1)
     return msgspec.json.decode(note.text, type=Inspected)
