@@ -87,13 +87,14 @@ class Subscribing(Consumer):
     @command
     async def subscribes(self, command: Subscribes) -> None:
         """Subscribe to many topics; each has a reply of its own."""
-        changes, verdicts = self._topics.changes, await self._ask_ahead(command.topics)
+        changes, asked = self._topics.changes, await self._ask_ahead(command.topics)
         for number, target in enumerate(command.topics):
             if number % OPENED_AHEAD == 0:
-                await self._open_ahead(command.topics[number : number + OPENED_AHEAD], verdicts)
+                await self._open_ahead(command.topics[number : number + OPENED_AHEAD], asked)
             if not await self.pace():
                 return
-            known = verdicts.get(target.topic) if changes == self._topics.changes else None
+            is_current = target.topic in asked and changes == self._topics.changes
+            known = asked[target.topic][1] if is_current else None
             try:
                 subscribed = await self.in_time(self._subscribe(target, known))
                 self.reply_paid(with_ref(subscribed, command), "subscribe")
@@ -213,8 +214,8 @@ class Subscribing(Consumer):
             count=count,
         )
 
-    async def _ask_ahead(self, targets: list[SubscribeTarget]) -> dict[str, Verdict]:
-        """Ask about many topics at once, and return the verdicts by the names of the client."""
+    async def _ask_ahead(self, targets: list[SubscribeTarget]) -> dict[str, tuple[Topic, Verdict]]:
+        """Ask about many topics at once; return them with their verdicts by the client's names."""
         topics: dict[str, Topic] = {}
         for target in targets:
             try:
@@ -225,20 +226,19 @@ class Subscribing(Consumer):
         with suppress(CommandError):  # one takes too long; in its turn, it is asked again
             await self.in_time(self._topics.read_ahead(list(topics.values()), verdicts))
         return {
-            asked: verdicts[topic.name] for asked, topic in topics.items() if topic.name in verdicts
+            name: (topic, verdicts[topic.name])
+            for name, topic in topics.items()
+            if topic.name in verdicts
         }
 
     async def _open_ahead(
-        self, targets: list[SubscribeTarget], verdicts: dict[str, Verdict]
+        self, targets: list[SubscribeTarget], asked: dict[str, tuple[Topic, Verdict]]
     ) -> None:
         """Open the topics of some targets to which the user may subscribe."""
-        names = [
-            target.topic
-            for target in targets
-            if (verdict := verdicts.get(target.topic)) and verdict.refusal is None
-        ]
+        found = [asked[target.topic] for target in targets if target.topic in asked]
+        allowed = [topic for topic, verdict in found if verdict.refusal is None]
         with suppress(CommandError):  # one takes too long; in its turn, it is opened again
-            await self.in_time(self._topics.open_ahead(list(map(self._find, names))))
+            await self.in_time(self._topics.open_ahead(allowed))
 
     async def _page_of(self, topic: Topic, command: History) -> HistoryPage:
         before = command.before if command.before is not None else MAX_INTEGER
